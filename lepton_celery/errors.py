@@ -1,0 +1,114 @@
+"""Every error this package raises, under one root.
+
+- `LeptonError`
+    - `InputError` (ValueError): an argument is wrong
+        - `UnknownOperation` (also LookupError): no such function in the catalogue
+        - `DtypeNotSupported` (also TypeError): the function cannot take this dtype
+        - `NotExact`: the function would not give scikit-image's pixels this way, so it is refused
+        - `PlanTooLarge`: the plan does not fit a limit
+    - `StoreError` (OSError): an input cannot be read or an output cannot be written
+        - `StoreNotFound` (also FileNotFoundError)
+        - `OutputExists` (also FileExistsError)
+    - `BrokerUnreachable` (ConnectionError): no broker or ledger answers
+    - `JobError` (RuntimeError): a job did not end well; carries `job_id`
+        - `JobNotFound` (also LookupError)
+        - `JobFailed`: carries the stage and the block that failed
+        - `JobCancelled`
+        - `WaitTimeout` (also TimeoutError)
+
+A message says what was given, what is wrong and what to do. Every class keeps its fields in `args`, so that it comes
+back whole from Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
+"""
+
+from __future__ import annotations
+
+
+class LeptonError(Exception):
+    """Root of all errors of this package."""
+
+    exit_code = 1
+    """What the command line exits with when this error ends it."""
+
+
+class InputError(LeptonError, ValueError):
+    """An argument is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class UnknownOperation(InputError, LookupError):
+    """No function of that name is in the catalogue."""
+
+
+class DtypeNotSupported(InputError, TypeError):
+    """The function cannot take an image of this dtype."""
+
+
+class NotExact(InputError):
+    """Splitting would change the pixels in this configuration, so it is refused."""
+
+
+class PlanTooLarge(InputError):
+    """The plan needs more than a stated limit."""
+
+
+class StoreError(LeptonError, OSError):
+    """An input cannot be read, or an output cannot be written."""
+
+    exit_code = 3
+
+
+class StoreNotFound(StoreError, FileNotFoundError):
+    """There is nothing at that path or URL."""
+
+
+class OutputExists(StoreError, FileExistsError):
+    """Something stands under the output's final name already."""
+
+
+class BrokerUnreachable(LeptonError, ConnectionError):
+    """No broker or ledger answers at the configured URL."""
+
+    exit_code = 4
+
+
+class JobError(LeptonError, RuntimeError):
+    """A job did not end well."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, job_id: str = "") -> None:
+        super().__init__(message, job_id)
+        self.job_id = job_id
+        """The job this is about."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class JobNotFound(JobError, LookupError):
+    """The ledger knows no job of that id."""
+
+
+class JobFailed(JobError):
+    """The job failed; the message holds the reason the worker gave."""
+
+    def __init__(self, message: str, job_id: str = "", stage: int = -1, block: int = -1) -> None:
+        super().__init__(message, job_id)
+        self.args = (message, job_id, stage, block)
+        self.stage = stage
+        """Index of the stage that failed; -1 when it was none."""
+        self.block = block
+        """Index of the block that failed; -1 when it was none."""
+
+
+class JobCancelled(JobError):
+    """The job was cancelled before it was done."""
+
+    exit_code = 6
+
+
+class WaitTimeout(JobError, TimeoutError):
+    """The job was not done within the time given; it goes on running."""
+
+    exit_code = 7

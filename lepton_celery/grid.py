@@ -1,0 +1,167 @@
+"""Regions, halos and the grid of blocks that tiles an image.
+
+Positions are in pixels, axes in NumPy's order (first axis slowest), every interval half-open `[start, stop)`.
+
+    |------------------------------|   the image, one axis
+    |wwwwwwwwwwwww|hhhh|               block 0: no halo at the image's true edge
+             |hhhh|wwwwwwwww|hhhh|     block 1: halo on both sides
+                       |hhhh|www|      block 2: ragged, shorter than the others
+
+`w` is what the block writes, `h` what it reads besides. A halo is clipped at the image's edge, never padded: there the
+function applies its own boundary mode, as it does on the whole image. What the halo spoils is trimmed off again,
+and only on the sides that face another block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lepton_celery.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of pixels, half-open on every axis."""
+
+    start: tuple[int, ...]
+    """First pixel on each axis."""
+    stop: tuple[int, ...]
+    """One past the last pixel on each axis."""
+
+    def __post_init__(self) -> None:
+        if len(self.start) != len(self.stop):
+            raise InputError(
+                f"region start {self.start} and stop {self.stop} differ in dimensions; give one of each per axis"
+            )
+        if any(a < 0 or b < a for a, b in zip(self.start, self.stop, strict=True)):
+            raise InputError(f"region {self.start}..{self.stop} is not ordered; each axis wants 0 <= start <= stop")
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> Region:
+        """The region that covers an image of `shape`."""
+        return cls((0,) * len(shape), tuple(shape))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.start)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return math.prod(self.shape)
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The region as an index into the whole image."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    def expand(self, halo: Sequence[int], shape: Sequence[int]) -> Region:
+        """This region and `halo` pixels around it on both sides of each axis, clipped to an image of `shape`."""
+        return Region(
+            tuple(max(0, a - h) for a, h in zip(self.start, halo, strict=True)),
+            tuple(min(n, b + h) for b, h, n in zip(self.stop, halo, shape, strict=True)),
+        )
+
+    def within(self, outer: Region) -> tuple[slice, ...]:
+        """This region as an index into an array that holds `outer`."""
+        if not outer.contains(self):
+            raise InputError(f"region {self} is not inside {outer}")
+        return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
+
+    def contains(self, other: Region) -> bool:
+        return all(
+            oa <= a and b <= ob for a, b, oa, ob in zip(other.start, other.stop, self.start, self.stop, strict=True)
+        )
+
+    def union(self, other: Region) -> Region:
+        """The smallest region that contains both."""
+        return Region(
+            tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True)),
+            tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True)),
+        )
+
+    def __str__(self) -> str:
+        return "[" + ", ".join(f"{a}:{b}" for a, b in zip(self.start, self.stop, strict=True)) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockGrid:
+    """An image cut into blocks of one shape, ragged at the far edges.
+
+    Blocks are numbered in C order of their position. The grid holds no list: a block follows from its index, so a grid
+    of a million blocks costs what a grid of one does.
+    """
+
+    shape: tuple[int, ...]
+    """Shape of the image in pixels."""
+    block_shape: tuple[int, ...]
+    """Shape of a block in pixels; blocks at the far edges are cut off there."""
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != len(self.block_shape):
+            raise InputError(
+                f"block shape {self.block_shape} has {len(self.block_shape)} axes, the image {self.shape} has "
+                f"{len(self.shape)}; give one length per axis"
+            )
+        if any(n < 0 for n in self.shape) or any(b < 1 for b in self.block_shape):
+            raise InputError(f"block shape {self.block_shape} for image {self.shape}: block lengths must be at least 1")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of blocks along each axis."""
+        return tuple(-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    def __iter__(self) -> Iterator[Region]:
+        return (self.region(index) for index in range(len(self)))
+
+    def position(self, index: int) -> tuple[int, ...]:
+        """Where block `index` stands in the grid, in blocks."""
+        if not 0 <= index < len(self):
+            raise InputError(f"block {index} is not in a grid of {len(self)} blocks")
+        position = []
+        for count in reversed(self.counts):
+            index, rest = divmod(index, count)
+            position.append(rest)
+        return tuple(reversed(position))
+
+    def index(self, position: Sequence[int]) -> int:
+        """The block at `position` in the grid."""
+        index = 0
+        for at, count in zip(position, self.counts, strict=True):
+            if not 0 <= at < count:
+                raise InputError(f"position {tuple(position)} is outside a grid of {self.counts} blocks")
+            index = index * count + at
+        return index
+
+    def region(self, index: int) -> Region:
+        """What block `index` writes."""
+        position = self.position(index)
+        start = tuple(p * b for p, b in zip(position, self.block_shape, strict=True))
+        stop = tuple(min(n, a + b) for a, b, n in zip(start, self.block_shape, self.shape, strict=True))
+        return Region(start, stop)
+
+    def overlapping(self, region: Region) -> Iterator[int]:
+        """Blocks that share a pixel with `region`, in index order."""
+        if region.size == 0:
+            return
+        first = [a // b for a, b in zip(region.start, self.block_shape, strict=True)]
+        last = [(z - 1) // b for z, b in zip(region.stop, self.block_shape, strict=True)]
+        position = list(first)
+        while True:
+            yield self.index(position)
+            for axis in reversed(range(len(position))):
+                if position[axis] < last[axis]:
+                    position[axis] += 1
+                    break
+                position[axis] = first[axis]
+            else:
+                return
