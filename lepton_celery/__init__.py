@@ -1,0 +1,78 @@
+"""Split, process and merge large images on Celery workers: the same pixels scikit-image gives on the whole image.
+
+import lepton_celery as lepton
+from lepton_celery.skimage import filters, measure
+
+smooth = filters.gaussian(lepton.open("slide.tif"), sigma=2)
+cells = measure.label(smooth > filters.threshold_otsu(smooth))
+labels = lepton.compute(cells)                        # here, on threads
+job = lepton.submit({"cells.zarr": cells})            # on Celery workers
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepton_celery.client import Job, get_job, list_jobs, run, submit
+    from lepton_celery.config import Settings
+    from lepton_celery.eager import compute
+    from lepton_celery.engines.celery.app import configure, create_app
+    from lepton_celery.errors import LeptonError
+    from lepton_celery.graph import from_json, open, to_json
+    from lepton_celery.planner import Limits
+    from lepton_celery.processor import ImageProcessor
+    from lepton_celery.report import explain
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # Images
+    "open",
+    "compute",
+    "explain",
+    "ImageProcessor",
+    # Jobs
+    "submit",
+    "run",
+    "Job",
+    "get_job",
+    "list_jobs",
+    # Graphs as JSON
+    "to_json",
+    "from_json",
+    # Applications
+    "create_app",
+    "configure",
+    "Settings",
+    "Limits",
+    # Errors
+    "LeptonError",
+]
+
+# Loaded when first used: a worker's entry point needs no image library to be imported, a notebook no Celery.
+_HOMES = {
+    "open": "graph",
+    "to_json": "graph",
+    "from_json": "graph",
+    "compute": "eager",
+    "explain": "report",
+    "ImageProcessor": "processor",
+    "submit": "client",
+    "run": "client",
+    "Job": "client",
+    "get_job": "client",
+    "list_jobs": "client",
+    "create_app": "engines.celery.app",
+    "configure": "engines.celery.app",
+    "Settings": "config",
+    "Limits": "planner",
+    "LeptonError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,1 @@
+"""Entry points that processes are started with; nothing imports them."""

@@ -1,0 +1,48 @@
+"""The catalogue: every function that can be split, one declarative entry each."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+
+from lepton_celery.errors import UnknownOperation
+from lepton_celery.operations import labels, local, objects, statistics
+from lepton_celery.operations.spec import Entry
+
+
+@cache
+def catalogue() -> dict[str, Entry]:
+    """All entries by name."""
+    entries = [*local.entries(), *statistics.entries(), *labels.entries(), *objects.entries()]
+    return {entry.name: entry for entry in entries}
+
+
+def public_names() -> list[str]:
+    """Names a user may call; those under `lepton.` are parts that the planner uses."""
+    return sorted(name for name in catalogue() if not name.startswith("lepton."))
+
+
+def get_entry(name: str) -> Entry:
+    """The entry called `name`: in full (`filters.gaussian`) or, where only one module has it, in short (`gaussian`).
+
+    Raises:
+        UnknownOperation: there is none; the message names the nearest.
+    """
+    entries = catalogue()
+    if name in entries:
+        return entries[name]
+    short = [full for full in public_names() if full.rpartition(".")[2] == name]
+    if len(short) == 1:
+        return entries[short[0]]
+    if short:
+        raise UnknownOperation(f"operation {name!r} could be {' or '.join(short)}; give the full name")
+    raise UnknownOperation(f"there is no operation {name!r}{nearest(name)}")
+
+
+def nearest(name: str) -> str:
+    """A hint at the operations whose names are near, for an error message."""
+    by_short = {full.rpartition(".")[2]: full for full in public_names()}
+    close = get_close_matches(name.rpartition(".")[2], by_short, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(by_short[c] for c in close)}?"
+    return "; `lepton operations` lists those there are"

@@ -1,0 +1,10 @@
+"""scikit-image's own names and signatures, lazily: each call makes a node of the graph instead of pixels.
+
+from lepton_celery.skimage import filters, measure
+"""
+
+from __future__ import annotations
+
+from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform, util
+
+__all__ = ["color", "exposure", "filters", "measure", "morphology", "segmentation", "transform", "util"]

@@ -1,0 +1,107 @@
+"""Arrays and tables by path: regions read in place, outputs written block by block and published in one step.
+
+| suffix         | read                            | write                                  | needs                    |
+|----------------|---------------------------------|----------------------------------------|--------------------------|
+| `.npy`         | memory map                      | in place                               |                          |
+| `.zarr`        | versions 2 and 3, chunk by chunk | version 3, Blosc LZ4                   |                          |
+| `.tif` `.tiff` | by window, first series         | deflate tiles, encoded by the workers  | some codecs: `[codecs]`  |
+| `.png`         | whole                           | whole, at the end                      |                          |
+| `.jpg` `.jpeg` | whole                           | whole, at the end; loses pixels        |                          |
+| `.csv`         | whole                           | whole                                  |                          |
+| `.parquet`     | whole                           | whole                                  | `[parquet]`              |
+
+A format's library is imported when a file of that format is first opened: a web process that only submits does without.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.failures import reading
+from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, array_format, check_dtype, check_output
+from lepton_celery.stores.ingest import ingest, needs_ingest
+from lepton_celery.stores.memory import MemoryOutput, MemoryReader
+from lepton_celery.stores.paths import check_allowed, local_path
+from lepton_celery.stores.table import read_table, write_table
+
+__all__ = [
+    "ARRAY_SUFFIXES",
+    "TABLE_SUFFIXES",
+    "ArrayOutput",
+    "ArrayReader",
+    "MemoryOutput",
+    "MemoryReader",
+    "Target",
+    "array_output",
+    "check_allowed",
+    "check_dtype",
+    "check_output",
+    "ingest",
+    "local_path",
+    "needs_ingest",
+    "open_array",
+    "read_table",
+    "write_table",
+]
+
+
+def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> ArrayReader:
+    """The array at a path or `file://` URL, opened by its suffix; its pixels stay on disk.
+
+    Args:
+        url: where it is. An array inside a Zarr group is `group.zarr/name`.
+        roots: folders it must be in, links followed; none allow every folder.
+
+    Raises:
+        InputError: unknown suffix or scheme, or outside `roots`.
+        StoreNotFound: nothing is there.
+        StoreError: no permission, damaged, or of another format than its name says.
+    """
+    path = local_path(url)
+    check_allowed(path, roots)
+    name = array_format(path)
+    with reading(path):
+        path.stat()
+    if name == "npy":
+        from lepton_celery.stores.npy import NpyReader
+
+        return NpyReader(path)
+    if name == "zarr":
+        from lepton_celery.stores.zarr3 import ZarrReader
+
+        return ZarrReader(path)
+    if name == "tiff":
+        from lepton_celery.stores.tiff import TiffReader
+
+        return TiffReader(path)
+    from lepton_celery.stores.picture import PictureReader
+
+    return PictureReader(path)
+
+
+def array_output(target: Target) -> ArrayOutput:
+    """What writes `target`, by the suffix of its path; makes nothing on disk before `create`.
+
+    Raises:
+        InputError: unknown suffix, or a dtype, shape or block shape that the format cannot hold.
+    """
+    check_dtype(target.final, target.shape, target.native)
+    name = array_format(target.final)
+    if name == "npy":
+        from lepton_celery.stores.npy import NpyOutput
+
+        return NpyOutput(target)
+    if name == "zarr":
+        from lepton_celery.stores.zarr3 import ZarrOutput
+
+        return ZarrOutput(target)
+    if name == "tiff":
+        from lepton_celery.stores.tiff_output import TiffOutput
+
+        return TiffOutput(target)
+    from lepton_celery.stores.picture import PictureOutput
+
+    return PictureOutput(target)

@@ -1,0 +1,379 @@
+"""What every face calls: submit work, follow it, wait for it, cancel it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from lepton_celery import stores
+from lepton_celery.config import LANES, Settings, load_settings
+from lepton_celery.eager import arrays_of, first_blocks
+from lepton_celery.engines import inline
+from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.app import create_app, settings_of
+from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, WaitTimeout
+from lepton_celery.graph import Node
+from lepton_celery.ledger import open_ledger
+from lepton_celery.ledger.base import JobInfo, JobState, Ledger
+from lepton_celery.ledger.memory import MemoryLedger
+from lepton_celery.manifest import Manifest
+from lepton_celery.operations.spec import Array
+from lepton_celery.plan import Plan, sources_of
+from lepton_celery.planner import Limits, Options, make_plan
+from lepton_celery.steps import create_outputs, discard
+from lepton_celery.stores.base import Target
+from lepton_celery.workspace import workspace_root
+
+Lane = Literal["interactive", "default", "batch"]
+
+_POLL_S = (0.02, 0.5)
+"""Shortest and longest pause between two looks at a job that is waited for."""
+
+
+class Job:
+    """A job in the ledger: its state, its progress and its end."""
+
+    def __init__(self, job_id: str, ledger: Ledger) -> None:
+        self.id = job_id
+        """Names the job to every process that has the same ledger."""
+        self._ledger = ledger
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}>"
+
+    def info(self) -> JobInfo:
+        """The job as it stands.
+
+        Raises:
+            JobNotFound: the ledger does not know it (any more).
+            BrokerUnreachable: the ledger does not answer.
+        """
+        return self._ledger.info(self.id)
+
+    def progress(self) -> float:
+        """The share of the job that is done, 0 to 1, by the predicted time of its stages."""
+        return progress_of(self.info(), self.manifest().plan)
+
+    def manifest(self) -> Manifest:
+        """What is being done: the plan and where its files are."""
+        return Manifest.from_json(self._ledger.manifest(self.id))
+
+    def wait(
+        self,
+        timeout_s: float | None = None,
+        *,
+        progress: bool = False,
+        on_change: Callable[[JobInfo], None] | None = None,
+    ) -> JobInfo:
+        """Wait until the job is done.
+
+        Args:
+            timeout_s: seconds to wait; None: as long as it takes.
+            progress: draw a progress bar on standard error.
+            on_change: called with each new state.
+
+        Raises:
+            JobFailed: it failed; the message is the reason.
+            JobCancelled: it was cancelled.
+            WaitTimeout: it is not done in time; it goes on.
+        """
+        if progress:
+            from lepton_celery.progress import show_progress
+
+            with show_progress(self.manifest().plan) as draw:
+                return self.wait(timeout_s, on_change=draw)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        for info in self._watch(deadline):
+            if on_change is not None:
+                on_change(info)
+            if info.state is not JobState.RUNNING:
+                return self._ended(info)
+        raise WaitTimeout(
+            f"job {self.id} is not done after {timeout_s} s; it goes on, wait again or cancel it", self.id
+        )
+
+    def _watch(self, deadline: float | None) -> Iterator[JobInfo]:
+        """The job's state, again and again, more seldom as it takes longer; ends at the deadline."""
+        pause, longest = _POLL_S
+        while True:
+            yield self.info()
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            time.sleep(pause)
+            pause = min(longest, pause * 1.2)
+
+    def _ended(self, info: JobInfo) -> JobInfo:
+        if info.state is JobState.FAILED:
+            raise JobFailed(info.error, self.id, info.error_stage, info.error_block)
+        if info.state is JobState.CANCELLED:
+            raise JobCancelled(f"job {self.id} was cancelled", self.id)
+        return info
+
+    def result(self, timeout_s: float | None = None) -> dict[str, Any]:
+        """The outputs by path, once the job is done: lazy images, and tables as columns by name.
+
+        Raises:
+            JobFailed, JobCancelled, WaitTimeout: as `wait`.
+        """
+        from lepton_celery.graph import open
+
+        self.wait(timeout_s)
+        manifest = self.manifest()
+        results: dict[str, Any] = {}
+        for path in manifest.output_paths():
+            results[path] = stores.read_table(path) if path in manifest.files else open(path)
+        return results
+
+    def cancel(self) -> bool:
+        """Stop the job and remove what it has written; False if it had ended already.
+
+        Workers notice within one batch; they remove what they wrote in the meantime.
+        """
+        cancelled = self._ledger.cancel(self.id)
+        if cancelled:
+            discard(self.manifest().context())
+        return cancelled
+
+
+def progress_of(info: JobInfo, plan: Plan) -> float:
+    """The share of a job that is done, 0 to 1, its stages weighed by their predicted time."""
+    if info.state is JobState.DONE:
+        return 1.0
+    weights = [stage.predicted.compute_s + stage.predicted.communication_s for stage in plan.stages]
+    done = sum(weights[: info.stage])
+    if info.blocks_total:
+        done += weights[info.stage] * info.blocks_done / info.blocks_total
+    return done / sum(weights)
+
+
+# ------------------------------------------------------------------------------------------------ submitting
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that was checked and planned, and has not begun."""
+
+    manifest: Manifest
+    arrays: dict[int, Array]
+    """Sources that are arrays of this process."""
+
+    @property
+    def plan(self) -> Plan:
+        return self.manifest.plan
+
+
+def prepare(
+    outputs: Mapping[str, Node],
+    *,
+    block_shape: tuple[int, ...] | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    limits: Limits | None = None,
+) -> Prepared:
+    """Check and plan a job: every refusal there is comes here, before anything is written.
+
+    Raises:
+        InputError, StoreError: what is wrong with an output, an input or the plan.
+    """
+    for path, node in outputs.items():
+        stores.check_output(path, overwrite=overwrite)
+        if isinstance(node, Node):
+            _check_format(path, node)
+    options = Options(block_shape=block_shape, limits=limits or Limits(), workers=workers or os.cpu_count() or 1)
+    plan = make_plan(outputs, options)
+    job_id = secrets.token_hex(6)
+    targets: dict[int, tuple[Target, ...]] = {}
+    files: dict[str, int] = {}
+    for path, index in plan.outputs.items():
+        node = plan.nodes[index]
+        absolute = str(stores.local_path(path))
+        if node.gives == "image":
+            target = Target(absolute, node.shape, node.dtype, plan.block_of(index), job_id, overwrite)
+            targets[index] = (*targets.get(index, ()), target)
+        else:
+            files[absolute] = index
+    first = stores.local_path(next(iter(outputs)))
+    workspace = str(workspace_root(first.parent, job_id))
+    manifest = Manifest(job_id, plan, workspace, targets, files, overwrite)
+    return Prepared(manifest, arrays_of(plan, tuple(outputs.values())))
+
+
+def _check_format(path: str, node: Node) -> None:
+    is_table = Path(path).suffix.lower() in stores.TABLE_SUFFIXES
+    if node.gives == "image" and is_table:
+        raise InputError(f"{path} is a table format and {node!r} is an image; write it to .zarr, .npy, .tif or .png")
+    if node.gives != "image" and not is_table:
+        raise InputError(f"{path} is an image format and {node!r} is a {node.gives}; write it to .csv or .parquet")
+    if node.gives == "image":
+        stores.check_dtype(path, node.shape, node.dtype)
+
+
+def submit(
+    outputs: Mapping[str, Node],
+    *,
+    priority: Lane = "default",
+    app: Celery | None = None,
+    title: str = "",
+    block_shape: tuple[int, ...] | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    limits: Limits | None = None,
+) -> Job:
+    """Have Celery workers compute lazy nodes into files; returns at once.
+
+    Args:
+        outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables and
+            values to .csv or .parquet. Workers must see the same paths.
+        priority: the lane: `interactive` before `default` before `batch`.
+        app: None: the project's own application if it was `configure`d, else one made from the settings.
+        title: what to call the job; None: the outputs' names.
+        block_shape: pixels per axis; None: chosen.
+        workers: worker processes to plan for; None: as many as this machine has processors.
+        overwrite: replace what stands under an output's name, when the job is done.
+        limits: what the plan may ask for.
+
+    Raises:
+        InputError, StoreError: refused before anything ran.
+        BrokerUnreachable: no broker answers; nothing was submitted.
+    """
+    app = app or current_app()
+    settings = settings_of(app)
+    if priority not in LANES:
+        raise InputError(f"priority {priority!r} is not a lane; give one of {', '.join(LANES)}")
+    limits = limits or Limits(worker_memory_bytes=settings.worker_memory_bytes)
+    prepared = prepare(outputs, block_shape=block_shape, workers=workers, overwrite=overwrite, limits=limits)
+    ledger = open_ledger(settings.ledger)
+    ledger.ping()
+    prepared = _stage_inputs(prepared)
+    manifest = prepared.manifest
+    try:
+        create_outputs(manifest.context())
+        ledger.create(
+            manifest.job_id,
+            manifest.to_json(),
+            lane=priority,
+            title=title or ", ".join(Path(path).name for path in manifest.output_paths()),
+            stages=len(manifest.plan.stages),
+            blocks=first_blocks(manifest.plan),
+        )
+        batch_blocks = manifest.plan.stages[0].batch_blocks
+        canvas.fill_window(app, ledger, settings, manifest.job_id, 0, batch_blocks)
+    except OperationalError as error:
+        ledger.forget(manifest.job_id)
+        discard(manifest.context())
+        raise BrokerUnreachable(
+            f"the broker does not answer: {error}; start it, or correct LEPTON_BROKER_URL (`lepton up` starts one here)"
+        ) from error
+    except BaseException:
+        discard(manifest.context())
+        raise
+    return Job(manifest.job_id, ledger)
+
+
+def _stage_inputs(prepared: Prepared) -> Prepared:
+    """Copy inputs that workers cannot read by region (arrays in memory, PNG, JPEG) into the workspace."""
+    manifest = prepared.manifest
+    nodes = list(manifest.plan.nodes)
+    manifest.context().workspace.create()
+    try:
+        for index, url in sources_of(manifest.plan):
+            reader: Any = stores.MemoryReader(prepared.arrays[index]) if url == "memory:" else stores.open_array(url)
+            if url == "memory:" or stores.needs_ingest(reader):
+                copy = Path(manifest.workspace) / f"input{index}.npy"
+                stores.ingest(reader, copy)
+                nodes[index] = replace(nodes[index], arguments={"url": str(copy)})
+    except BaseException:
+        discard(manifest.context())
+        raise
+    return replace(prepared, manifest=replace(manifest, plan=replace(manifest.plan, nodes=tuple(nodes))), arrays={})
+
+
+def run(
+    outputs: Mapping[str, Node],
+    *,
+    threads: int | None = None,
+    block_shape: tuple[int, ...] | None = None,
+    overwrite: bool = False,
+    limits: Limits | None = None,
+    on_change: Callable[[JobInfo, Plan], None] | None = None,
+) -> Job:
+    """Compute lazy nodes into files in this process, on threads, without a broker; returns when it is done.
+
+    Memory depends on the block, not on the image: what passes between stages is kept on disk beside the outputs.
+
+    Raises:
+        LeptonError: what went wrong; nothing is left under an output's name.
+    """
+    threads = threads or os.cpu_count() or 1
+    prepared = prepare(outputs, block_shape=block_shape, workers=threads, overwrite=overwrite, limits=limits)
+    manifest = prepared.manifest
+    context = replace(manifest.context(), arrays=prepared.arrays)
+    context.workspace.create()
+    ledger = MemoryLedger()
+    ledger.create(
+        manifest.job_id,
+        manifest.to_json(),
+        lane="interactive",
+        title="",
+        stages=len(manifest.plan.stages),
+        blocks=first_blocks(manifest.plan),
+    )
+
+    def changed() -> None:
+        if on_change is not None:
+            on_change(ledger.info(manifest.job_id), manifest.plan)
+
+    try:
+        create_outputs(context)
+    except BaseException:
+        discard(context)
+        raise
+    inline.run(
+        context,
+        ledger,
+        manifest.job_id,
+        threads=threads,
+        files=manifest.files,
+        overwrite=overwrite,
+        on_progress=changed,
+    )
+    changed()
+    context.workspace.discard()
+    return Job(manifest.job_id, ledger)
+
+
+# ------------------------------------------------------------------------------------------------ finding jobs again
+
+
+def current_app() -> Celery:
+    """The project's own Celery application if it was configured for jobs, else one from the settings."""
+    from celery import current_app as current
+
+    if current.conf.get("lepton") is not None:
+        return current
+    return create_app(load_settings())
+
+
+def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
+    """A job by its id.
+
+    Raises:
+        JobNotFound: the ledger does not know it.
+        BrokerUnreachable: the ledger does not answer.
+    """
+    ledger = open_ledger((settings or settings_of(current_app())).ledger)
+    ledger.info(job_id)
+    return Job(job_id, ledger)
+
+
+def list_jobs(*, limit: int = 100, settings: Settings | None = None) -> list[JobInfo]:
+    """The newest jobs, newest first."""
+    return open_ledger((settings or settings_of(current_app())).ledger).jobs(limit=limit)

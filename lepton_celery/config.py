@@ -1,0 +1,120 @@
+"""Every setting of the product, once, with its unit and default.
+
+A setting is given by its name in a `settings/` module, or by `LEPTON_` and its name in capitals in the environment, which
+wins. Unknown names are refused. Celery's own settings stay Celery's (`lepton_celery.engines.celery.defaults`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from typing import Any
+
+from lepton_celery.errors import InputError
+
+LANES = ("interactive", "default", "batch")
+"""Queues by urgency, the most urgent first."""
+
+_RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
+"""Variables that the launcher and the Procfile read; not settings of the application."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How client and workers find each other, and how patient they are."""
+
+    broker_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    """Celery's broker."""
+    result_backend: str = field(default="", repr=False)
+    """Where chords are counted, a Redis URL; empty: the broker."""
+    ledger_url: str = field(default="", repr=False)
+    """Where jobs are recorded, a Redis URL; empty: the result backend."""
+    allowed_roots: tuple[str, ...] = ()
+    """Directories workers may read from and write to; empty: all. Several are separated by `:` in the environment."""
+    lease_s: float = 30.0
+    """Seconds without a sign of life after which a worker's blocks are given to others."""
+    sweep_s: float = 5.0
+    """Seconds between a worker's looks for lost work."""
+    max_attempts: int = 4
+    """Times a block may take its worker down before its job fails."""
+    max_retries: int = 5
+    """Times a batch is tried again after a passing error of a store or the ledger."""
+    wave_batches: int = 16
+    """Batches of a job that travel in one chord."""
+    window_batches: int = 48
+    """Batches of a job that may be in the broker at a time; at least two waves, so that no worker idles between waves."""
+    visibility_timeout_s: int = 3600
+    """Seconds after which Redis hands an unacknowledged message to another worker; a backstop, leases act first."""
+    retention_s: int = 7 * 24 * 3600
+    """Seconds for which a finished job stays in the ledger."""
+    flower_auth: str = field(default="", repr=False)
+    """`user:password` for Flower; empty: no password on this machine, one made up at start elsewhere."""
+    worker_memory_bytes: int = 1 << 30
+    """Arrays that one worker process may hold; larger plans are refused."""
+
+    @property
+    def backend(self) -> str:
+        return self.result_backend or self.broker_url
+
+    @property
+    def ledger(self) -> str:
+        return self.ledger_url or self.backend
+
+
+def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Settings from a `settings/` module's values and the environment, which wins.
+
+    Raises:
+        InputError: a name that is no setting, or a value that is not of its type.
+    """
+    known = {item.name: item for item in fields(Settings)}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{name!r} is not a setting; there are {', '.join(known)}")
+        found[name] = value
+    for variable, text in environ.items():
+        if not variable.startswith("LEPTON_") or variable in _RESERVED:
+            continue
+        name = variable.removeprefix("LEPTON_").lower()
+        if name not in known:
+            raise InputError(
+                f"{variable} names no setting; there are {', '.join('LEPTON_' + n.upper() for n in known)}"
+            )
+        found[name] = _parsed(variable, text, known[name].default)
+    return Settings(**found)
+
+
+def _parsed(variable: str, text: str, like: Any) -> Any:
+    if isinstance(like, tuple):
+        return tuple(part for part in text.split(os.pathsep) if part)
+    try:
+        return type(like)(text)
+    except ValueError:
+        raise InputError(f"{variable}={text!r} is not {_A[type(like)]}; correct or unset it") from None
+
+
+_A = {int: "a whole number", float: "a number", str: "text"}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the module that `LEPTON_SETTINGS` names under `settings/`, or the defaults, and the environment.
+
+    Raises:
+        InputError: there is no such module, or it or the environment has a wrong value.
+    """
+    environ = os.environ if environ is None else environ
+    name = environ.get("LEPTON_SETTINGS", "")
+    if not name:
+        return settings_from({}, environ)
+    if not name.isidentifier():
+        raise InputError(f"LEPTON_SETTINGS={name!r} is not the name of a module in settings/; try local or production")
+    try:
+        module = import_module(f"settings.{name}")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"LEPTON_SETTINGS={name!r}: {error}; run in the project's folder, or unset it to use the environment alone"
+        ) from None
+    return settings_from(module.VALUES, environ)

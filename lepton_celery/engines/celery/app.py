@@ -1,0 +1,67 @@
+"""Celery applications that can run jobs: one made here, or one that a Django or Flask project has already."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from lepton_celery.config import Settings, load_settings
+from lepton_celery.engines.celery.defaults import celery_settings, required_settings
+from lepton_celery.engines.celery.sweeper import SweeperStep
+
+TASKS = "lepton_celery.engines.celery.tasks"
+
+
+def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Celery:
+    """A Celery application of its own, ready for `celery -A module worker`.
+
+    Args:
+        settings: None reads the environment and the settings module it names.
+        name: what the application is called in logs.
+    """
+    settings = settings or load_settings()
+    app = Celery(name, set_as_current=False)
+    app.conf.update(celery_settings(settings))
+    return _prepared(app, settings)
+
+
+def configure(app: Celery, settings: Settings | None = None) -> Celery:
+    """Make a project's own Celery application able to submit and run jobs; its broker, backend and queues stay.
+
+    The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are made when first used; name those a worker
+    serves with `-Q`.
+    """
+    settings = settings or load_settings()
+    own = app.conf
+    required = required_settings(settings)
+    required["broker_transport_options"] = {**required["broker_transport_options"], **own.broker_transport_options}
+    # what a project decided for its own tasks stays; our tasks carry their own options
+    for kept in ("task_ignore_result", "worker_hijack_root_logger", "task_default_priority"):
+        required.pop(kept)
+    app.conf.update(required)
+    backend = str(own.result_backend or own.broker_url)
+    located = {
+        "broker_url": str(own.broker_url),
+        "result_backend": backend,
+        "ledger_url": settings.ledger_url or backend,
+    }
+    return _prepared(app, Settings(**{**vars(settings), **located}))
+
+
+def _prepared(app: Celery, settings: Settings) -> Celery:
+    app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
+    app.steps["worker"].add(SweeperStep)
+    return app
+
+
+def settings_of(app: Celery) -> Settings:
+    """The settings an application was made or configured with.
+
+    Raises:
+        AttributeError: it was neither.
+    """
+    settings: Settings | None = app.conf.get("lepton")
+    if settings is None:
+        raise AttributeError(
+            f"the Celery application {app.main!r} was not prepared; call lepton_celery.configure(app) where it is made"
+        )
+    return settings

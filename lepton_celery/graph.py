@@ -1,0 +1,399 @@
+"""The lazy graph a user builds, and its JSON form.
+
+A node knows its operation, its arguments (literals and other nodes), its shape and its dtype. Nothing is read or computed
+until a plan of the graph runs.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from lepton_celery import stores
+from lepton_celery.errors import InputError, LeptonError
+from lepton_celery.grid import Region
+from lepton_celery.operations import catalogue, get_entry
+from lepton_celery.operations.spec import Arguments, Array, Composite, Entry, Labelling, Local, Reduction, ValueFunction
+
+GRAPH_VERSION = 1
+SOURCE = "lepton.source"
+PUBLIC_PARTS = frozenset({SOURCE, "lepton.select", "lepton.count_labels"})
+"""Parts of the planner's vocabulary that a stored graph may name."""
+
+_PROBE_PX = 6
+
+
+class Node(NDArrayOperatorsMixin):
+    """A value that a plan will compute: an `Image`, a whole-image `Value` or a `Table`."""
+
+    gives = "node"
+
+    def __init__(
+        self,
+        operation: str,
+        arguments: Arguments,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        inner: Node | None = None,
+    ) -> None:
+        self.operation = operation
+        """Name in the catalogue."""
+        self.arguments = dict(arguments)
+        """Arguments by name, nodes among them."""
+        self.shape = shape
+        self.dtype = dtype
+        self.inner = inner
+        """What a composite operation stands for."""
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def parents(self) -> Iterator[Node]:
+        """The nodes this one is computed from."""
+        return (value for value in self.arguments.values() if isinstance(value, Node))
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{self!r} is not computed yet; call lepton.compute(…) for a NumPy array")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{self!r} is not computed yet, so it is neither true nor false; call lepton.compute(…) first")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        name = {"true_divide": "divide", "mod": "remainder", "abs": "absolute"}.get(ufunc.__name__, ufunc.__name__)
+        if method != "__call__" or options or f"numpy.{name}" not in catalogue():
+            return NotImplemented
+        return apply(f"numpy.{name}", *inputs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        name = f"numpy.{ {'amin': 'min', 'amax': 'max'}.get(function.__name__, function.__name__) }"
+        if name not in catalogue():
+            raise TypeError(
+                f"{name} is not in the catalogue, so it cannot be computed blockwise; compute the image first"
+            )
+        return apply(name, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.operation} {self.shape} {self.dtype}>"
+
+
+class Image(Node):
+    """A lazy image: arithmetic, comparisons and slicing work as on a NumPy array and stay lazy."""
+
+    gives = "image"
+
+    array: Array | None = None
+    """The pixels, where the image was handed in as an array."""
+
+    def __getitem__(self, index: Any) -> Image:
+        """NumPy's basic indexing, with steps of at least 1."""
+        return _image(apply("lepton.select", self, index=_normal_index(index, self.shape)))
+
+    def astype(self, dtype: Any) -> Image:
+        """The image converted, as `ndarray.astype` does."""
+        return _image(apply("numpy.astype", self, np.dtype(dtype).name))
+
+    def min(self) -> Value:
+        """The least pixel of the whole image."""
+        return _value(apply("numpy.min", self))
+
+    def max(self) -> Value:
+        """The greatest pixel of the whole image."""
+        return _value(apply("numpy.max", self))
+
+
+class Value(Node):
+    """A lazy whole-image value, such as a threshold."""
+
+    gives = "value"
+
+
+class Table(Node):
+    """A lazy table of objects: columns by name."""
+
+    gives = "table"
+
+
+_KINDS: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
+
+
+def _image(node: Node) -> Image:
+    assert isinstance(node, Image)
+    return node
+
+
+def _value(node: Node) -> Value:
+    assert isinstance(node, Value)
+    return node
+
+
+def open(source: str | os.PathLike[str] | Array) -> Image:
+    """A lazy image of a file (path or URL) or of a NumPy array; only the header is read.
+
+    Raises:
+        StoreError: the file is missing or cannot be read.
+        InputError: its format is unknown, or the image is empty.
+    """
+    if isinstance(source, np.ndarray):
+        image = Image(SOURCE, {"url": "memory:"}, source.shape, source.dtype)
+        image.array = source
+    else:
+        reader = stores.open_array(source)
+        image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype)
+    if image.ndim < 1 or 0 in image.shape:
+        raise InputError(f"the image {image.arguments['url']} of shape {image.shape} has no pixels; give one that has")
+    if image.dtype.kind not in "biuf":
+        raise InputError(
+            f"the image {image.arguments['url']} has dtype {image.dtype}; give bool, integer or float pixels"
+        )
+    return image
+
+
+def apply(name: str, *args: Any, **kwargs: Any) -> Any:
+    """The lazy result of an operation of the catalogue.
+
+    Raises:
+        InputError: unknown operation, wrong argument, or dtype that it cannot take.
+    """
+    entry = get_entry(name)
+    if entry.name == "lepton.select":
+        arguments: dict[str, Any] = {"image": args[0] if args else kwargs["image"], "index": kwargs["index"]}
+    else:
+        arguments = entry.bind(args, kwargs)
+    for parameter in entry.images:
+        if isinstance(arguments.get(parameter), np.ndarray):
+            arguments[parameter] = open(arguments[parameter])
+    _check_nodes(entry, arguments)
+    entry.validate(arguments)
+    try:
+        return make(entry.name, **arguments)
+    except LeptonError:
+        raise
+    except (TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise InputError(f"{entry.name}({given}): {error}") from error
+
+
+def _check_nodes(entry: Entry, arguments: Arguments) -> None:
+    """Images only where images belong, values only where values do."""
+    for parameter, value in arguments.items():
+        fits = (
+            not isinstance(value, Node)
+            or (isinstance(value, Image) and parameter in entry.images)
+            or (isinstance(value, Value) and parameter in entry.values)
+        )
+        if not fits:
+            raise InputError(f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first")
+    for parameter in entry.images:
+        given = arguments.get(parameter)
+        if given is not None and not isinstance(given, Node) and parameter not in entry.values:
+            raise InputError(
+                f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
+                "give an image: lepton.open(…), a NumPy array or the result of another function"
+            )
+
+
+def make(name: str, **arguments: Any) -> Node:
+    """A node of any entry of the catalogue, its shape and dtype inferred. Arguments are taken as they are."""
+    entry = get_entry(name)
+    if isinstance(entry, Composite):
+        inner: Node = entry.expand(entry.complete(arguments), make)
+        shape, dtype = entry.result(entry.complete(arguments)) if entry.gives == "value" else (inner.shape, inner.dtype)
+        return _KINDS[entry.gives](name, arguments, shape, dtype, inner)
+    if isinstance(entry, Labelling):
+        return Image(name, arguments, arguments["image"].shape, np.dtype(np.int32))
+    if isinstance(entry, Reduction | ValueFunction):
+        shape, dtype = entry.result(arguments)
+        return (Table if name == "lepton.table" else Value)(name, arguments, shape, dtype)
+    assert isinstance(entry, Local)
+    shape, dtype = infer(entry, arguments)
+    has_image = any(isinstance(value, Image) for value in arguments.values())
+    return (Image if has_image else Value)(name, arguments, shape, dtype)
+
+
+def images_of(entry: Entry, arguments: Arguments) -> dict[str, Any]:
+    """The arguments that are images (a ufunc takes values and literals in the same places)."""
+    return {name: arguments[name] for name in entry.images if isinstance(arguments.get(name), Image)}
+
+
+def infer(entry: Local, arguments: Arguments) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of a local result, found by trying the function on a few pixels.
+
+    This also shows a wrong parameter at submission rather than in a worker.
+    """
+    complete = entry.complete(arguments)
+    images = images_of(entry, arguments)
+    shapes = [image.shape for image in images.values()]
+    if not shapes:
+        sample = {name: _sample(value, None) for name, value in arguments.items()}
+        result = entry.evaluate(sample)
+        return result.shape, result.dtype
+    shape = entry.geometry.result_shape(shapes, complete)
+    if entry.dtype is not None:
+        return shape, entry.dtype(complete)
+    some = Region((0,) * len(shape), tuple(min(n, _PROBE_PX) for n in shape))
+    reads = dict(zip(images, entry.geometry.reads(some, shapes, complete), strict=True))
+    # a halo of hundreds of pixels changes no dtype: the function's own boundary mode copes with few
+    sample = {name: _sample(value, _small(reads.get(name))) for name, value in arguments.items()}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return shape, entry.evaluate(sample).dtype
+
+
+def _small(region: Region | None) -> tuple[int, ...] | None:
+    return None if region is None else tuple(min(n, 4 * _PROBE_PX) for n in region.shape)
+
+
+def _sample(value: Any, shape: tuple[int, ...] | None) -> Any:
+    """Pixels to try a function on: a ramp, since constant images take short cuts in some functions."""
+    if not isinstance(value, Node):
+        return value
+    if shape is None:
+        sample: Array = np.ones(value.shape, value.dtype)
+        return sample[()]
+    ramp = np.arange(int(np.prod(shape))).reshape(shape)
+    return (ramp % 2).astype(value.dtype) if value.dtype.kind == "b" else (ramp % 101).astype(value.dtype)
+
+
+def _normal_index(index: Any, shape: tuple[int, ...]) -> list[Any]:
+    items = list(index) if isinstance(index, tuple) else [index]
+    if items.count(Ellipsis) > 1 or len([i for i in items if i is not Ellipsis]) > len(shape):
+        raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
+    if Ellipsis in items:
+        at = items.index(Ellipsis)
+        items[at : at + 1] = [slice(None)] * (len(shape) - len(items) + 1)
+    items += [slice(None)] * (len(shape) - len(items))
+    return [_normal_item(item, n, index, shape) for item, n in zip(items, shape, strict=True)]
+
+
+def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(item, int | np.integer):
+        if not -n <= item < n:
+            raise InputError(f"index {index!r} is outside an image of shape {shape}")
+        return int(item) % n
+    if not isinstance(item, slice) or (item.step or 1) < 1:
+        raise InputError(f"index {index!r}: give whole numbers and slices with steps of at least 1")
+    start, stop, step = item.indices(n)
+    if len(range(start, stop, step)) == 0:
+        raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")
+    return [start, stop, step]
+
+
+# ------------------------------------------------------------------------------------------------ walking and JSON
+
+
+def topological(roots: Sequence[Node], parents: Callable[[Node], Iterator[Node]] = Node.parents) -> list[Node]:
+    """All nodes below `roots`, parents first; without recursion, so that long chains do no harm."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack = [(node, False) for node in reversed(roots)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((parent, False) for parent in reversed(list(parents(node))))
+    return order
+
+
+def encode(value: Any, index_of: Mapping[int, int]) -> Any:
+    """An argument as JSON."""
+    if isinstance(value, Node):
+        return {"node": index_of[id(value)]}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return {"scalar": value.item(), "dtype": str(value.dtype)}
+    if isinstance(value, type | np.dtype):
+        return np.dtype(value).name
+    if isinstance(value, tuple | list):
+        return [encode(item, index_of) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise InputError(f"argument {value!r} of type {type(value).__name__} cannot be sent to a worker; give plain values")
+
+
+def decode(value: Any, nodes: Sequence[Any]) -> Any:
+    """The argument that `encode` wrote."""
+    if isinstance(value, list):
+        return [decode(item, nodes) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "node" in value:
+        at = value["node"]
+        if not isinstance(at, int) or not 0 <= at < len(nodes):
+            raise InputError(f"the graph names node {at!r} before it is made; list nodes in the order of their use")
+        return nodes[at]
+    if "array" in value:
+        return np.array(value["array"], dtype=value["dtype"])
+    if "scalar" in value:
+        return np.dtype(value["dtype"]).type(value["scalar"])
+    raise InputError(f"argument {value!r} is not understood; give a plain value, a node, an array or a scalar")
+
+
+def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
+    """The graph of named outputs as plain JSON values."""
+    order = topological(list(outputs.values()))
+    index_of = {id(node): at for at, node in enumerate(order)}
+    for node in order:
+        if isinstance(node, Image) and node.array is not None:
+            raise InputError(
+                f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
+            )
+    nodes = [
+        {
+            "operation": node.operation,
+            "arguments": {key: encode(value, index_of) for key, value in node.arguments.items()},
+        }
+        for node in order
+    ]
+    return {
+        "version": GRAPH_VERSION,
+        "nodes": nodes,
+        "outputs": {name: index_of[id(node)] for name, node in outputs.items()},
+    }
+
+
+def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Node]:
+    """The named outputs of a graph that came from outside; every name and argument is checked again.
+
+    Args:
+        document: what `to_json` gave, or a person wrote.
+        inputs: replaces sources: a source whose url is `input:NAME` opens `inputs[NAME]`.
+
+    Raises:
+        InputError: another version, an unknown operation, or arguments that do not fit.
+    """
+    if not isinstance(document, Mapping) or document.get("version") != GRAPH_VERSION:
+        found = document.get("version") if isinstance(document, Mapping) else type(document).__name__
+        raise InputError(f"a graph of version {found!r} was given; this release reads version {GRAPH_VERSION}")
+    nodes: list[Node] = []
+    for entry in document.get("nodes", []):
+        name = entry.get("operation", "")
+        arguments = {key: decode(value, nodes) for key, value in entry.get("arguments", {}).items()}
+        if name.startswith("lepton.") and name not in PUBLIC_PARTS:
+            raise InputError(f"operation {name!r} is internal; a graph names public operations only")
+        nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
+    outputs = document.get("outputs", {})
+    if not outputs:
+        raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
+    return {name: decode({"node": at}, nodes) for name, at in outputs.items()}
+
+
+def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Image:
+    url = arguments.get("url")
+    if not isinstance(url, str):
+        raise InputError(f"a source has url {url!r}; give a path or URL")
+    if url.startswith("input:"):
+        name = url.removeprefix("input:")
+        if name not in inputs:
+            raise InputError(f"the graph reads input {name!r}, which was not given; inputs are {sorted(inputs)}")
+        return open(inputs[name])
+    return open(url)

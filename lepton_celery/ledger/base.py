@@ -1,0 +1,245 @@
+"""The ledger: who did what in a job. Celery's messages are hints; this is the truth.
+
+A job has stages 0..n-1, done one after the other. A stage has blocks, numbered from 0; how many is known only when it
+opens. Every move below is one transaction. A move that is not in the tables changes nothing and says so in its answer,
+because the message that asked for it may be a duplicate, late, or of a job that has long ended. So moves on a job the
+ledger does not know are refused like those on one that is not running; only `manifest`, `info` and `result` raise.
+
+A job:
+
+    state        move                                                  to
+    (none)       create                                                running: stage 0 open
+    running      commit_merge with next_blocks, under the fence        running: the next stage open, no receipts in it
+    running      commit_merge without, under the fence                 done
+    running      fail                                                  failed: the first reason stays
+    running      cancel                                                cancelled
+    any          forget                                                (none)
+
+A block of the current stage of a running job:
+
+    state        move                                                  to
+    waiting      take: the cursor passes it                            dispatched
+    dispatched   claim                                                 leased to its owner until a time
+    leased       claim by another owner, lease live                    leased as before: refused
+    leased       claim by another owner, lease over                    leased to that owner; one attempt lost
+    leased       claim by the same owner                               leased to it anew; one attempt lost
+    leased       claim of either kind, max_attempts lost               exhausted: given to no one
+    leased       renew by its owner (also when over, if not taken)     leased until later
+    leased       release by its owner                                  dispatched; one attempt lost if so asked
+    any          commit, by anyone: the bytes are the same             received: the stage's one receipt for it
+    received     reopen, under the fence                               dispatched
+
+`claim` grants a block whether or not the cursor has passed it: the cursor only bounds what is in the broker.
+
+The merge of the current stage, once each block has its receipt (`merging`; nothing can be claimed then):
+
+    state        move                                                  to
+    free         begin_merge                                           held: a new fence, greater than all before
+    held         begin_merge by another owner, lease live              held as before: refused
+    held         begin_merge by another owner, lease over              held by that owner: a new fence
+    held         begin_merge by the same owner                         held: a new fence
+    held         renew_merge, under the fence                          held until later
+    held         release_merge or reopen, under the fence              free
+    held         commit_merge, under the fence                         the stage is over
+
+"Under the fence" means with the number that the last begin_merge gave. A lease that is over does not void it as long as
+no one else began.
+
+Times are seconds since the epoch by the ledger's own clock, never a worker's; leases are given in seconds from now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class JobState(StrEnum):
+    """How far a job is. All but `RUNNING` are final."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job as it stood at one moment."""
+
+    job_id: str
+    state: JobState
+    lane: str
+    """The queue its blocks go to."""
+    title: str
+    """What the user called it."""
+    stage: int
+    """Index of the current stage; of the last one that was open when the job has ended."""
+    stages: int
+    """Number of stages."""
+    blocks_done: int
+    """Distinct blocks of the current stage that have their receipt."""
+    blocks_total: int
+    """Blocks of the current stage."""
+    dispatched: int
+    """Blocks of the current stage that were handed to the broker: those before the cursor."""
+    merging: bool
+    """All receipts are in and the merge is not committed."""
+    created_at: float
+    """Seconds since the epoch."""
+    updated_at: float
+    """Seconds since the epoch of the last take, claim, commit or move of the job or its merge."""
+    finished_at: float | None
+    """Seconds since the epoch; None while the job runs."""
+    error: str
+    """Why it failed; empty when it did not."""
+    error_stage: int
+    """Stage that failed; -1 when it was none."""
+    error_block: int
+    """Block that failed; -1 when it was none."""
+    stats: dict[str, float]
+    """The caller's sums over all stages; each block's first receipt counts, repeats do not."""
+    stage_stats: dict[int, dict[str, float]]
+    """The same by stage; a stage without any is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of the blocks asked for: each is in one of the lists, in the order asked."""
+
+    granted: list[int]
+    """Leased to the caller, who works on these."""
+    leased: list[int]
+    """At work elsewhere."""
+    done: list[int]
+    """Have their receipt."""
+    exhausted: list[int]
+    """Lost too many attempts; whoever sees this fails the job."""
+    active: bool
+    """False when the stage takes no work: the job ended, is in another stage, or merges. All lists are empty then."""
+
+
+INACTIVE = Claim([], [], [], [], active=False)
+"""The answer to a claim in a stage that takes no work."""
+
+
+class Ledger(Protocol):
+    """What every ledger does; `tests/unit/test_ledger.py` holds each to it.
+
+    Every method raises `BrokerUnreachable` when the ledger's server does not answer. A method that takes blocks raises
+    `InputError` for one that the current stage does not have.
+    """
+
+    def create(
+        self, job_id: str, manifest: Mapping[str, Any], *, lane: str, title: str, stages: int, blocks: int
+    ) -> None:
+        """A running job whose stage 0 has `blocks` blocks; `manifest` must be JSON. An id that exists: `JobError`."""
+        ...
+
+    def manifest(self, job_id: str) -> dict[str, Any]:
+        """What `create` was given. Raises `JobNotFound`, and `JobError` when it cannot be read back."""
+        ...
+
+    def info(self, job_id: str) -> JobInfo:
+        """The job as it stands. Raises `JobNotFound`."""
+        ...
+
+    def jobs(self, *, limit: int = 100) -> list[JobInfo]:
+        """The newest jobs, newest first."""
+        ...
+
+    def active(self) -> list[str]:
+        """Ids of the running jobs, oldest first."""
+        ...
+
+    def take(self, job_id: str, stage: int, *, count: int, window: int) -> tuple[int, int]:
+        """The next blocks to hand to the broker, half-open `[start, stop)`: at most `count`, and so many that at most
+        `window` blocks are dispatched and not done. Empty when nothing may be dispatched."""
+        ...
+
+    def claim(
+        self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, lease_s: float, max_attempts: int
+    ) -> Claim:
+        """Leases of `lease_s` seconds on those of the blocks that may be worked on.
+
+        A block whose earlier run was lost is granted until it has been granted and lost `max_attempts` times. Lost is
+        a lease that ran out, one its own owner claims again (the message came back after its child died), or one
+        released with `count_attempt`.
+        """
+        ...
+
+    def renew(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> bool:
+        """Extends all leases of the owner to `lease_s` seconds from now, also those that are over and that no one else
+        took. False when the job is no longer running in that stage: stop working on it."""
+        ...
+
+    def commit(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, stats: Mapping[str, float]) -> int:
+        """Receipts for the blocks; how many of them were new. Their leases and lost attempts are dropped.
+
+        A receipt counts whoever brings it and however late, once; 0 when the job is not running in that stage. `stats`
+        are added as they are when at least one block has its first receipt ever; scaling is the caller's business.
+        """
+        ...
+
+    def release(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool) -> None:
+        """Gives those of the leases back that the owner holds; with `count_attempt`, each is an attempt lost."""
+        ...
+
+    def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+        """Dispatched blocks with neither receipt nor live lease, the first `limit` in index order."""
+        ...
+
+    def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
+        """A fence, greater than any before in this job, when every block has its receipt and no other owner holds a
+        live lease on the merge; else None. The same owner gets a new fence and its old one is void."""
+        ...
+
+    def renew_merge(self, job_id: str, stage: int, *, fence: int, lease_s: float) -> bool:
+        """Extends the merge's lease to `lease_s` seconds from now; False for a stale fence: stop merging."""
+        ...
+
+    def commit_merge(
+        self,
+        job_id: str,
+        stage: int,
+        *,
+        fence: int,
+        next_blocks: int | None,
+        result: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Opens the next stage with `next_blocks` blocks, or ends the job as done with `result` (JSON) when that is
+        None. False for a stale fence, and nothing changed. Raises `InputError` when there is no next stage to open, or
+        a result is given with one."""
+        ...
+
+    def release_merge(self, job_id: str, stage: int, *, fence: int) -> None:
+        """Gives the merge's lease back, so that it can be tried again at once. Nothing happens for a stale fence."""
+        ...
+
+    def reopen(self, job_id: str, stage: int, blocks: Sequence[int], *, fence: int) -> bool:
+        """Takes receipts back, because the merge found the blocks missing, and ends that merge; False for a stale
+        fence, and nothing changed. Does not count an attempt: a growing fence shows a stage that never comes whole."""
+        ...
+
+    def result(self, job_id: str) -> dict[str, Any] | None:
+        """What the last `commit_merge` was given; None when that was nothing or the job is not done. Raises
+        `JobNotFound`, and `JobError` when it cannot be read back."""
+        ...
+
+    def fail(self, job_id: str, reason: str, *, stage: int = -1, block: int = -1) -> bool:
+        """Ends a running job as failed; False when it was not running, and its first reason stays."""
+        ...
+
+    def cancel(self, job_id: str) -> bool:
+        """Ends a running job as cancelled; False when it was not running."""
+        ...
+
+    def forget(self, job_id: str) -> None:
+        """Removes all that is known of the job, whatever its state."""
+        ...
+
+    def ping(self) -> None:
+        """Returns when the ledger answers; raises `BrokerUnreachable` with the URL, the reason and what to do."""
+        ...

@@ -1,0 +1,15 @@
+-- Ends a running job as failed or cancelled: 1, or 0 when it was not running. Receipts stay, for whoever looks why.
+-- ARGV: call, state, reason, stage, block
+local call, state, reason, stage, block = unpack(ARGV)
+local job = redis.call('HMGET', JOB, 'state', 'finished_by')
+if job[2] == call then
+    return 1 -- the client's connection broke and it sent the same call again
+end
+if job[1] ~= 'running' then
+    return 0
+end
+local at = stamp(now())
+redis.call('HSET', JOB, 'state', state, 'error', reason, 'error_stage', stage, 'error_block', block,
+    'merge_fence', 0, 'finished', at, 'updated', at, 'finished_by', call)
+redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED)
+return 1

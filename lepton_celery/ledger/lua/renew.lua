@@ -1,0 +1,18 @@
+-- Extends every lease that the owner holds: 1, or 0 when the job is no longer running in that stage.
+-- ARGV: stage, owner, lease_s
+local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if not is_current(stage) then
+    return 0
+end
+local expiry_new = now() + lease_s
+local kept, seen = {}, {}
+for _, block in ipairs(numbers(redis.call('HGET', HOLDINGS, owner) or '')) do
+    local expiry, call, holder = lease_of(block)
+    if expiry and holder == owner and not seen[block] then
+        set_lease(block, expiry_new, call, owner)
+        kept[#kept + 1] = block
+        seen[block] = true
+    end
+end
+set_holding(owner, kept)
+return 1

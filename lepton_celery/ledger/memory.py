@@ -1,0 +1,400 @@
+"""A ledger in the memory of one process, for the engine that runs on threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lepton_celery.errors import JobError, JobNotFound
+from lepton_celery.ledger.base import INACTIVE, Claim, JobInfo, JobState
+from lepton_celery.ledger.checks import (
+    block_beyond,
+    check_at_least,
+    check_lease,
+    check_new_job,
+    check_next_stage,
+    distinct,
+    finite,
+    no_next_stage,
+)
+from lepton_celery.ledger.documents import from_json, to_json
+
+
+@dataclass(slots=True)
+class _Lease:
+    owner: str
+    until: float
+
+    def is_held_by_another(self, owner: str, now: float) -> bool:
+        return self.until > now and self.owner != owner
+
+
+@dataclass(slots=True)
+class _Stage:
+    """The current stage: a byte per block for receipts; all else only for the blocks in flight."""
+
+    index: int
+    total: int
+    received: bytearray
+    done: int = 0
+    dispatched: int = 0
+    leases: dict[int, _Lease] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Attempts lost, by block."""
+    reopened: set[int] = field(default_factory=set)
+    """Blocks that had a receipt before; their next one adds no statistics."""
+    merge: _Lease | None = None
+    merge_fence: int = 0
+
+    @classmethod
+    def open(cls, index: int, total: int) -> _Stage:
+        return cls(index, total, bytearray(total))
+
+    @property
+    def has_all_receipts(self) -> bool:
+        return self.done == self.total
+
+
+@dataclass(slots=True)
+class _Job:
+    manifest: str
+    lane: str
+    title: str
+    stages: int
+    stage: _Stage
+    created_at: float
+    updated_at: float
+    state: JobState = JobState.RUNNING
+    fence: int = 0
+    finished_at: float | None = None
+    result: str | None = None
+    error: str = ""
+    error_stage: int = -1
+    error_block: int = -1
+    stage_stats: defaultdict[int, defaultdict[str, float]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(float))
+    )
+
+
+class MemoryLedger:
+    """Jobs for as long as this object lives, safe to use from several threads.
+
+    `clock` returns seconds since the epoch; tests pass their own to let leases run out.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._jobs: dict[str, _Job] = {}
+
+    def create(
+        self, job_id: str, manifest: Mapping[str, Any], *, lane: str, title: str, stages: int, blocks: int
+    ) -> None:
+        check_new_job(job_id, stages, blocks)
+        text = to_json(job_id, "manifest", manifest)
+        with self._lock:
+            if job_id in self._jobs:
+                raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
+            now = self._clock()
+            self._jobs[job_id] = _Job(text, lane, title, stages, _Stage.open(0, blocks), now, now)
+
+    def manifest(self, job_id: str) -> dict[str, Any]:
+        with self._lock:
+            text = self._find(job_id).manifest
+        return from_json(job_id, "manifest", text)
+
+    def info(self, job_id: str) -> JobInfo:
+        with self._lock:
+            return _info(job_id, self._find(job_id))
+
+    def jobs(self, *, limit: int = 100) -> list[JobInfo]:
+        check_at_least("limit", limit, 0)
+        with self._lock:
+            newest = list(reversed(self._jobs.items()))[:limit]
+            return [_info(job_id, job) for job_id, job in newest]
+
+    def active(self) -> list[str]:
+        with self._lock:
+            return [job_id for job_id, job in self._jobs.items() if job.state is JobState.RUNNING]
+
+    def take(self, job_id: str, stage: int, *, count: int, window: int) -> tuple[int, int]:
+        check_at_least("count", count, 0)
+        check_at_least("window", window, 0)
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return 0, 0
+            current, start = job.stage, job.stage.dispatched
+            stop = min(start + count, current.total, current.done + window)
+            if stop <= start or self._current(job_id, stage) is None:
+                return start, start
+            current.dispatched = stop
+            job.updated_at = self._clock()
+            return start, stop
+
+    def claim(
+        self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, lease_s: float, max_attempts: int
+    ) -> Claim:
+        check_lease(lease_s)
+        check_at_least("max_attempts", max_attempts, 1)
+        asked = distinct(blocks)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None or job.stage.has_all_receipts:
+                return INACTIVE
+            _check_blocks(job_id, job.stage, asked)
+            now = job.updated_at = self._clock()
+            claim = Claim([], [], [], [], active=True)
+            for block in asked:
+                _claim_block(job.stage, block, claim, _Lease(owner, now + lease_s), max_attempts, now)
+            return claim
+
+    def renew(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> bool:
+        check_lease(lease_s)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None:
+                return False
+            until = self._clock() + lease_s
+            for lease in job.stage.leases.values():
+                if lease.owner == owner:
+                    lease.until = until
+            return True
+
+    def commit(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, stats: Mapping[str, float]) -> int:
+        received = distinct(blocks)
+        sums = finite(stats)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None:
+                return 0
+            current = job.stage
+            _check_blocks(job_id, current, received)
+            fresh = [block for block in received if not current.received[block]]
+            for block in fresh:
+                current.received[block] = 1
+            for block in received:
+                current.leases.pop(block, None)
+                current.attempts.pop(block, None)
+            current.done += len(fresh)
+            if not current.reopened.issuperset(fresh):
+                for name, value in sums.items():
+                    job.stage_stats[stage][name] += value
+            job.updated_at = self._clock()
+            return len(fresh)
+
+    def release(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool) -> None:
+        given_back = distinct(blocks)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None:
+                return
+            for block in given_back:
+                lease = job.stage.leases.get(block)
+                if lease is None or lease.owner != owner:
+                    continue
+                del job.stage.leases[block]
+                if count_attempt:
+                    job.stage.attempts[block] = job.stage.attempts.get(block, 0) + 1
+
+    def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+        check_at_least("limit", limit, 0)
+        found: list[int] = []
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None:
+                return found
+            current, now = job.stage, self._clock()
+            block = -1
+            while len(found) < limit:
+                block = current.received.find(0, block + 1, current.dispatched)
+                if block < 0:
+                    break
+                lease = current.leases.get(block)
+                if lease is None or lease.until <= now:
+                    found.append(block)
+            return found
+
+    def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
+        check_lease(lease_s)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None or not job.stage.has_all_receipts:
+                return None
+            now = self._clock()
+            if job.stage.merge is not None and job.stage.merge.is_held_by_another(owner, now):
+                return None
+            job.updated_at = now
+            job.fence += 1
+            job.stage.merge = _Lease(owner, now + lease_s)
+            job.stage.merge_fence = job.fence
+            return job.fence
+
+    def renew_merge(self, job_id: str, stage: int, *, fence: int, lease_s: float) -> bool:
+        check_lease(lease_s)
+        with self._lock:
+            job = self._merging(job_id, stage, fence)
+            if job is None or job.stage.merge is None:
+                return False
+            job.stage.merge.until = self._clock() + lease_s
+            return True
+
+    def commit_merge(
+        self,
+        job_id: str,
+        stage: int,
+        *,
+        fence: int,
+        next_blocks: int | None,
+        result: Mapping[str, Any] | None = None,
+    ) -> bool:
+        check_next_stage(job_id, next_blocks, has_result=result is not None)
+        text = None if result is None else to_json(job_id, "result", result)
+        with self._lock:
+            job = self._merging(job_id, stage, fence)
+            if job is None:
+                return False
+            now = self._clock()
+            if next_blocks is None:
+                job.state, job.finished_at, job.result = JobState.DONE, now, text
+                _drop_stage(job)
+            elif stage + 1 < job.stages:
+                job.stage = _Stage.open(stage + 1, next_blocks)
+            else:
+                raise no_next_stage(job_id, stage, job.stages)
+            job.updated_at = now
+            return True
+
+    def release_merge(self, job_id: str, stage: int, *, fence: int) -> None:
+        with self._lock:
+            job = self._merging(job_id, stage, fence)
+            if job is not None:
+                job.stage.merge, job.stage.merge_fence = None, 0
+                job.updated_at = self._clock()
+
+    def reopen(self, job_id: str, stage: int, blocks: Sequence[int], *, fence: int) -> bool:
+        missing = distinct(blocks)
+        with self._lock:
+            job = self._merging(job_id, stage, fence)
+            if job is None:
+                return False
+            current = job.stage
+            _check_blocks(job_id, current, missing)
+            for block in missing:
+                current.done -= current.received[block]
+                current.received[block] = 0
+            current.reopened.update(missing)
+            current.merge, current.merge_fence = None, 0
+            job.updated_at = self._clock()
+            return True
+
+    def result(self, job_id: str) -> dict[str, Any] | None:
+        with self._lock:
+            text = self._find(job_id).result
+        return None if text is None else from_json(job_id, "result", text)
+
+    def fail(self, job_id: str, reason: str, *, stage: int = -1, block: int = -1) -> bool:
+        return self._finish(job_id, JobState.FAILED, reason, stage, block)
+
+    def cancel(self, job_id: str) -> bool:
+        return self._finish(job_id, JobState.CANCELLED, "", -1, -1)
+
+    def forget(self, job_id: str) -> None:
+        with self._lock:
+            self._jobs.pop(job_id, None)
+
+    def ping(self) -> None:
+        return
+
+    def _find(self, job_id: str) -> _Job:
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise JobNotFound(
+                f"the ledger knows no job {job_id!r}; it was never created or is forgotten", job_id
+            ) from None
+
+    def _current(self, job_id: str, stage: int) -> _Job | None:
+        """The job, when it is running in that stage."""
+        job = self._jobs.get(job_id)
+        if job is None or job.state is not JobState.RUNNING or job.stage.index != stage:
+            return None
+        return job
+
+    def _merging(self, job_id: str, stage: int, fence: int) -> _Job | None:
+        """The job, when that fence is the one that holds the stage's merge."""
+        job = self._current(job_id, stage)
+        if job is None or fence == 0 or job.stage.merge_fence != fence:
+            return None
+        return job
+
+    def _finish(self, job_id: str, state: JobState, reason: str, stage: int, block: int) -> bool:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.state is not JobState.RUNNING:
+                return False
+            job.state, job.error, job.error_stage, job.error_block = state, reason, stage, block
+            job.finished_at = job.updated_at = self._clock()
+            _drop_stage(job)
+            return True
+
+
+def _claim_block(stage: _Stage, block: int, claim: Claim, wanted: _Lease, max_attempts: int, now: float) -> None:
+    if stage.received[block]:
+        claim.done.append(block)
+        return
+    lease = stage.leases.get(block)
+    if lease is not None and lease.is_held_by_another(wanted.owner, now):
+        claim.leased.append(block)
+        return
+    if lease is not None:
+        stage.attempts[block] = stage.attempts.get(block, 0) + 1
+    if stage.attempts.get(block, 0) >= max_attempts:
+        stage.leases.pop(block, None)
+        claim.exhausted.append(block)
+        return
+    stage.leases[block] = _Lease(wanted.owner, wanted.until)
+    claim.granted.append(block)
+
+
+def _check_blocks(job_id: str, stage: _Stage, blocks: Sequence[int]) -> None:
+    for block in blocks:
+        if block >= stage.total:
+            raise block_beyond(job_id, stage.index, block, stage.total)
+
+
+def _drop_stage(job: _Job) -> None:
+    """Lets go of what only a running job needs; its counters stay."""
+    stage = job.stage
+    job.stage = _Stage(stage.index, stage.total, bytearray(), stage.done, stage.dispatched)
+
+
+def _info(job_id: str, job: _Job) -> JobInfo:
+    totals: defaultdict[str, float] = defaultdict(float)
+    for sums in job.stage_stats.values():
+        for name, value in sums.items():
+            totals[name] += value
+    return JobInfo(
+        job_id=job_id,
+        state=job.state,
+        lane=job.lane,
+        title=job.title,
+        stage=job.stage.index,
+        stages=job.stages,
+        blocks_done=job.stage.done,
+        blocks_total=job.stage.total,
+        dispatched=job.stage.dispatched,
+        merging=job.state is JobState.RUNNING and job.stage.has_all_receipts,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        finished_at=job.finished_at,
+        error=job.error,
+        error_stage=job.error_stage,
+        error_block=job.error_block,
+        stats=dict(totals),
+        stage_stats={stage: dict(sums) for stage, sums in sorted(job.stage_stats.items())},
+    )

@@ -1,0 +1,301 @@
+"""A plan: the graph lowered to stages, ready to run on either engine.
+
+A stage is all the work between two barriers. A barrier is a whole-image value (an extent, a histogram, the joined labels):
+what needs it can only begin when every block has been seen. Within a stage the functions are fused: each block reads its
+inputs once, with the halo that all its functions need together, and stores only results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lepton_celery.errors import InputError
+from lepton_celery.graph import SOURCE, Node, decode, encode, topological
+from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.operations import get_entry
+from lepton_celery.operations.spec import Labelling, Local, Reduction, ValueFunction
+
+PLAN_VERSION = 1
+
+
+class Ref(NamedTuple):
+    """An argument that is another node of the plan."""
+
+    node: int
+
+
+@dataclass(frozen=True)
+class PlanNode:
+    """A node of the lowered graph: a source, or an entry that runs as it is."""
+
+    operation: str
+    arguments: dict[str, Any]
+    """Literals, and `Ref` for nodes."""
+    shape: tuple[int, ...]
+    dtype: str
+    gives: str
+    """`image`, `value` or `table`."""
+
+    @property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    def refs(self) -> Iterator[int]:
+        return (value.node for value in self.arguments.values() if isinstance(value, Ref))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a stage is expected to take; bytes and seconds over all its blocks, one worker process."""
+
+    compute_s: float
+    communication_s: float
+    read_bytes: int
+    write_bytes: int
+    memory_bytes: int
+    """Peak of the arrays that one worker holds."""
+    halo: tuple[int, ...]
+    """The widest halo read, in pixels of the stage's grid."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks that can run in any order, and the merge that follows them."""
+
+    shape: tuple[int, ...]
+    """What the stage's grid of blocks tiles."""
+    block_shape: tuple[int, ...]
+    batch_blocks: int
+    """Blocks that one Celery task does."""
+    stores: tuple[int, ...]
+    """Images each block writes: outputs, and what later stages read back."""
+    reduces: tuple[int, ...]
+    """Nodes of which each block leaves a partial."""
+    values: tuple[int, ...]
+    """Whole-image values that the merge finds from others."""
+    predicted: Prediction
+
+    @property
+    def grid(self) -> BlockGrid:
+        return BlockGrid(self.shape, self.block_shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a worker needs to know, as plain data."""
+
+    nodes: tuple[PlanNode, ...]
+    stages: tuple[Stage, ...]
+    outputs: dict[str, int]
+    """Output name to node."""
+    kept: dict[int, int] = field(default_factory=dict)
+    """Image nodes that a stage leaves in the workspace for later stages, and that stage."""
+
+    @property
+    def blocks(self) -> int:
+        """Blocks over all stages."""
+        return sum(len(stage.grid) for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return {
+            "version": PLAN_VERSION,
+            "nodes": [
+                {**asdict(node), "arguments": {k: _encode(v) for k, v in node.arguments.items()}} for node in self.nodes
+            ],
+            "stages": [asdict(stage) for stage in self.stages],
+            "outputs": self.outputs,
+            "kept": {str(node): stage for node, stage in self.kept.items()},
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Plan:
+        """The plan that `to_json` wrote.
+
+        Raises:
+            InputError: it was written by another version.
+        """
+        if document.get("version") != PLAN_VERSION:
+            raise InputError(
+                f"the plan has version {document.get('version')!r}, this worker reads version {PLAN_VERSION}; "
+                "run the same release of lepton-celery on all machines"
+            )
+        refs = [Ref(at) for at in range(len(document["nodes"]))]
+        return cls(
+            nodes=tuple(
+                PlanNode(
+                    operation=node["operation"],
+                    arguments={key: decode(value, refs) for key, value in node["arguments"].items()},
+                    shape=tuple(node["shape"]),
+                    dtype=node["dtype"],
+                    gives=node["gives"],
+                )
+                for node in document["nodes"]
+            ),
+            stages=tuple(
+                Stage(
+                    shape=tuple(stage["shape"]),
+                    block_shape=tuple(stage["block_shape"]),
+                    batch_blocks=stage["batch_blocks"],
+                    stores=tuple(stage["stores"]),
+                    reduces=tuple(stage["reduces"]),
+                    values=tuple(stage["values"]),
+                    predicted=Prediction(**{**stage["predicted"], "halo": tuple(stage["predicted"]["halo"])}),
+                )
+                for stage in document["stages"]
+            ),
+            outputs=dict(document["outputs"]),
+            kept={int(node): stage for node, stage in document["kept"].items()},
+        )
+
+    def images_of(self, node: PlanNode) -> dict[str, int]:
+        """The arguments of a node that are images, and their nodes."""
+        names = get_entry(node.operation).images
+        found = {}
+        for name in names:
+            value = node.arguments.get(name)
+            if isinstance(value, Ref) and self.nodes[value.node].gives == "image":
+                found[name] = value.node
+        return found
+
+    def block_of(self, index: int) -> tuple[int, ...]:
+        """The blocks in which an image is written, with its channels if it has any."""
+        shape = self.nodes[index].shape
+        block = next(stage.block_shape for stage in self.stages if index in stage.stores)
+        return block if len(block) == len(shape) else (*block, shape[-1])
+
+    def is_read(self, index: int, stage: int) -> bool:
+        """Whether stage `stage` reads this image from a store rather than computing it."""
+        if self.nodes[index].operation == SOURCE:
+            return True
+        return index in self.kept and self.kept[index] < stage
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Ref):
+        return {"node": value.node}
+    if isinstance(value, list | tuple):
+        return [_encode(item) for item in value]
+    return encode(value, {})
+
+
+# ------------------------------------------------------------------------------------------------ lowering
+
+
+def lower(outputs: Mapping[str, Node]) -> tuple[list[PlanNode], dict[str, int]]:
+    """The graph with composites expanded and equal nodes made one.
+
+    Returns:
+        The nodes, each after the nodes it needs, and the node of each output.
+    """
+
+    def parents(node: Node) -> Iterator[Node]:
+        return iter([node.inner]) if node.inner is not None else node.parents()
+
+    nodes: list[PlanNode] = []
+    at: dict[int, int] = {}
+    known: dict[Any, int] = {}
+    for node in topological(list(outputs.values()), parents):
+        if node.inner is not None:
+            at[id(node)] = at[id(node.inner)]
+            continue
+        arguments = {
+            name: Ref(at[id(value)]) if isinstance(value, Node) else value for name, value in node.arguments.items()
+        }
+        array = getattr(node, "array", None)
+        key = (node.operation, id(array) if array is not None else None, _frozen(arguments))
+        if key not in known:
+            known[key] = len(nodes)
+            nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
+        at[id(node)] = known[key]
+    return nodes, {name: at[id(node)] for name, node in outputs.items()}
+
+
+def _frozen(value: Any) -> Any:
+    """A hashable stand-in for an argument."""
+    if isinstance(value, dict):
+        return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
+    if isinstance(value, list | tuple) and not isinstance(value, Ref):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return (value.shape, str(value.dtype), value.tobytes())
+    return (type(value).__name__, value)
+
+
+def levels_of(nodes: Sequence[PlanNode]) -> list[int]:
+    """How many barriers lie before each node is known."""
+    levels: list[int] = []
+    for node in nodes:
+        before = max((levels[ref] for ref in node.refs()), default=0)
+        barrier = node.operation != SOURCE and isinstance(get_entry(node.operation), Reduction | Labelling)
+        levels.append(before + barrier)
+    return levels
+
+
+# ------------------------------------------------------------------------------------------------ regions
+
+
+def grid_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """What a grid of blocks tiles: the image without a last axis of up to four channels, which is never cut."""
+    return tuple(shape[:-1]) if len(shape) >= 3 and shape[-1] <= 4 else tuple(shape)
+
+
+def on_grid(region: Region, shape: Sequence[int]) -> Region:
+    """The part of an image of `shape` that belongs to a block's region of its stage's grid."""
+    if len(shape) == region.ndim:
+        return region
+    return Region((*region.start, 0), (*region.stop, shape[-1]))
+
+
+def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
+    """The region of every image that one block needs, found by walking the graph backwards from what it stores."""
+    stage = plan.stages[stage_index]
+    needed: dict[int, Region] = {}
+
+    def need(index: int, region: Region) -> None:
+        needed[index] = needed[index].union(region) if index in needed else region
+
+    for index in stage.stores:
+        if not isinstance(_entry(plan.nodes[index]), Labelling):
+            need(index, on_grid(block, plan.nodes[index].shape))
+    for index in stage.reduces:
+        for image in plan.images_of(plan.nodes[index]).values():
+            need(image, on_grid(block, plan.nodes[image].shape))
+    for index in range(len(plan.nodes) - 1, -1, -1):
+        if index in needed and not plan.is_read(index, stage_index):
+            for image, region in zip(*reads_of(plan, index, needed[index]), strict=True):
+                need(image, region)
+    return needed
+
+
+def reads_of(plan: Plan, index: int, region: Region) -> tuple[list[int], list[Region]]:
+    """The images a local node is computed from, and the region of each that `region` of it needs."""
+    node = plan.nodes[index]
+    entry = _entry(node)
+    assert isinstance(entry, Local), node.operation
+    images = list(plan.images_of(node).values())
+    shapes = [plan.nodes[image].shape for image in images]
+    arguments = {**entry.complete(node.arguments)}
+    for name, image in plan.images_of(node).items():
+        arguments[name] = plan.nodes[image]
+    return images, entry.geometry.reads(region, shapes, arguments)
+
+
+def _entry(node: PlanNode) -> Any:
+    return None if node.operation == SOURCE else get_entry(node.operation)
+
+
+def is_value(node: PlanNode) -> bool:
+    """Whether the merge computes this node: from whole-image values, without pixels."""
+    if node.operation == SOURCE or node.gives == "image":
+        return False
+    return isinstance(get_entry(node.operation), ValueFunction | Local)
+
+
+def sources_of(plan: Plan) -> Iterable[tuple[int, str]]:
+    """The plan's inputs: node and URL."""
+    return [(i, node.arguments["url"]) for i, node in enumerate(plan.nodes) if node.operation == SOURCE]

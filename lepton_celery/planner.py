@@ -1,0 +1,342 @@
+"""Makes plans: where to cut the graph into stages, what to keep between them, how large blocks and batches are."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lepton_celery.cost import CostModel
+from lepton_celery.errors import InputError, PlanTooLarge
+from lepton_celery.graph import SOURCE, Node
+from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.operations import get_entry
+from lepton_celery.operations.spec import Labelling, Local, Reduction
+from lepton_celery.plan import (
+    Plan,
+    PlanNode,
+    Prediction,
+    Stage,
+    grid_shape,
+    is_value,
+    levels_of,
+    lower,
+    needed_regions,
+)
+
+BLOCK_PX = 1 << 20
+"""Pixels a block has by default: large enough that fixed costs vanish, small enough to stay in the caches."""
+READ_PX = 1 << 22
+"""Most pixels of any one image that a block reads, halo included, before the planner takes smaller blocks."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a plan may ask for; beyond, it is refused with the remedy."""
+
+    worker_memory_bytes: int = 1 << 30
+    """Arrays that one worker process may hold at a time."""
+    pixels: int = 1 << 42
+    """Pixels of one image."""
+    blocks: int = 10_000_000
+    """Blocks of one stage."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may choose of a plan."""
+
+    block_shape: tuple[int, ...] | None = None
+    """Shape of a block; None: chosen."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Worker processes the time is predicted for."""
+    limits: Limits = field(default_factory=Limits)
+    cost: CostModel = field(default_factory=CostModel)
+
+
+def make_plan(outputs: Mapping[str, Node], options: Options | None = None) -> Plan:
+    """The plan that computes the named outputs.
+
+    Raises:
+        InputError: nothing to compute, or a block shape that does not fit.
+        PlanTooLarge: it needs more than the limits allow; the message has the figures and the remedy.
+    """
+    options = options or Options()
+    if not outputs:
+        raise InputError("no outputs were given; name at least one node to compute")
+    for name, node in outputs.items():
+        if not isinstance(node, Node):
+            raise InputError(f"output {name!r} is {type(node).__name__}, not a lazy image, value or table")
+    nodes, wanted = lower(outputs)
+    for node in nodes:
+        if math.prod(node.shape) > options.limits.pixels:
+            raise PlanTooLarge(
+                f"an image of shape {node.shape} has {math.prod(node.shape):,} pixels, over the limit of "
+                f"{options.limits.pixels:,}; raise Limits(pixels=…) if that is meant"
+            )
+    return _Planner(nodes, wanted, options).plan()
+
+
+class _Planner:
+    """The steps of `make_plan`, on one lowered graph."""
+
+    def __init__(self, nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options) -> None:
+        self.nodes = tuple(nodes)
+        self.outputs = outputs
+        self.options = options
+        self.levels = levels_of(nodes)
+        self.bare = Plan(self.nodes, (), outputs)
+
+    def plan(self) -> Plan:
+        targets = self._targets()
+        keep = self._worth_keeping(targets)
+        stages: list[Stage] = []
+        kept: dict[int, int] = {}
+        for level, found in enumerate(targets):
+            stored = [*found, *(index for index, at in keep.items() if at == level)]
+            groups: dict[tuple[int, ...], list[int]] = {}
+            for index in dict.fromkeys(stored):
+                groups.setdefault(self._grid_of(index), []).append(index)
+            for shape, members in groups.items():
+                for index in members:
+                    if index in keep or isinstance(self._entry(index), Labelling):
+                        kept[index] = len(stages)
+                stages.append(self._stage(shape, members))
+            if groups:
+                # values known once this level's partials are in
+                values = tuple(i for i, node in enumerate(self.nodes) if is_value(node) and self.levels[i] == level + 1)
+                stages[-1] = replace(stages[-1], values=values)
+        plan = Plan(self.nodes, tuple(stages), self.outputs, kept)
+        for at in range(len(stages)):
+            plan = self._sized(plan, at)
+        return plan
+
+    def _entry(self, index: int) -> Any:
+        operation = self.nodes[index].operation
+        return None if operation == SOURCE else get_entry(operation)
+
+    def _is_reduction(self, index: int) -> bool:
+        return isinstance(self._entry(index), Reduction | Labelling)
+
+    def _targets(self) -> list[list[int]]:
+        """What each level must produce: partials, and the images that are outputs."""
+        targets: list[list[int]] = [[] for _ in range(max(self.levels) + 1)]
+        wanted = set(self.outputs.values())
+        for index, node in enumerate(self.nodes):
+            if self._is_reduction(index):
+                targets[self.levels[index] - 1].append(index)
+            if node.gives == "image" and index in wanted and not isinstance(self._entry(index), Labelling):
+                targets[self.levels[index]].append(index)
+        return targets
+
+    def _grid_of(self, index: int) -> tuple[int, ...]:
+        node = self.nodes[index]
+        if self._is_reduction(index):
+            node = self.nodes[next(iter(self.bare.images_of(node).values()))]
+        return grid_shape(node.shape)
+
+    # ---------------------------------------------------------------- what to keep between stages
+
+    def _computed(self, targets: Sequence[int], level: int, keep: Mapping[int, int]) -> set[int]:
+        """Local nodes that a level computes for its targets, given what is kept from earlier levels."""
+        stack = []
+        for index in targets:
+            stack += list(self.bare.images_of(self.nodes[index]).values()) if self._is_reduction(index) else [index]
+        found: set[int] = set()
+        while stack:
+            index = stack.pop()
+            if index in found or not isinstance(self._entry(index), Local) or keep.get(index, level) < level:
+                continue
+            found.add(index)
+            stack += self.bare.images_of(self.nodes[index]).values()
+        return found
+
+    def _worth_keeping(self, targets: list[list[int]]) -> dict[int, int]:
+        """Images that are cheaper to store once than to compute again in later levels, and the level that stores them."""
+        keep: dict[int, int] = {}
+        while True:
+            computed = [self._computed(found, level, keep) for level, found in enumerate(targets)]
+            first: dict[int, int] = {}
+            for level, found in enumerate(computed):
+                for index in found:
+                    first.setdefault(index, level)
+            best, gain = -1, 0.0
+            for index, level in first.items():
+                again = [
+                    at for at in range(level + 1, len(targets)) if self._is_front(index, at, computed, first, targets)
+                ]
+                if again and index not in keep:
+                    saved = self._saving(index, len(again), computed[again[0]])
+                    best, gain = (index, saved) if saved > gain else (best, gain)
+            if best < 0:
+                return keep
+            keep[best] = first[best]
+
+    def _is_front(
+        self, index: int, level: int, computed: list[set[int]], first: Mapping[int, int], targets: list[list[int]]
+    ) -> bool:
+        """Whether a level computes `index` again for something new, not only for other nodes computed again."""
+        if index not in computed[level]:
+            return False
+        for target in targets[level]:
+            if target == index or (self._is_reduction(target) and index in self.nodes[target].refs()):
+                return True
+        return any(first[other] == level and index in self.nodes[other].refs() for other in computed[level])
+
+    def _saving(self, index: int, times: int, computed: set[int]) -> float:
+        """Nanoseconds saved by storing an image instead of computing it `times` more times."""
+        cost = self.options.cost
+        chain, stack = 0.0, [index]
+        seen: set[int] = set()
+        while stack:
+            at = stack.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            pixels = math.prod(self.nodes[at].shape)
+            if at in computed:
+                chain += self._entry(at).cost_ns * pixels
+                stack += self.bare.images_of(self.nodes[at]).values()
+            else:
+                chain += pixels * self.nodes[at].itemsize * cost.read_ns_per_byte
+        stored = math.prod(self.nodes[index].shape) * self.nodes[index].itemsize
+        return times * chain - stored * (cost.write_ns_per_byte + times * cost.read_ns_per_byte)
+
+    # ---------------------------------------------------------------- stages and their sizes
+
+    def _stage(self, shape: tuple[int, ...], members: Sequence[int]) -> Stage:
+        reduces = tuple(index for index in members if self._is_reduction(index))
+        stores = tuple(index for index in members if isinstance(self._entry(index), Labelling) or index not in reduces)
+        return Stage(shape, shape, 1, stores, reduces, (), Prediction(0, 0, 0, 0, 0, (0,) * len(shape)))
+
+    def _sized(self, plan: Plan, at: int) -> Plan:
+        """The plan with stage `at`'s blocks, batches and prediction settled."""
+        stage = plan.stages[at]
+        wanted = self.options.block_shape
+        limits = self.options.limits
+        if wanted is not None and len(wanted) == len(stage.shape):
+            candidates = [tuple(min(b, n) for b, n in zip(wanted, stage.shape, strict=True))]
+        elif wanted is not None and all(len(wanted) != len(s.shape) for s in plan.stages):
+            raise InputError(f"block shape {wanted} for a grid of shape {stage.shape}; give one length per axis")
+        else:
+            candidates = block_candidates(stage.shape)
+        for block_shape in candidates:
+            trial = _replaced(plan, at, replace(stage, block_shape=block_shape))
+            needed = needed_regions(trial, at, _middle(trial.stages[at].grid))
+            memory = _peak_bytes(trial, at, needed)
+            largest = max((region.size for region in needed.values()), default=0)
+            last = block_shape == candidates[-1]
+            if memory <= limits.worker_memory_bytes and (largest <= READ_PX or last or wanted is not None):
+                break
+        else:
+            raise PlanTooLarge(
+                f"blocks of {block_shape} need {memory / 2**20:.0f} MiB in each worker, over the limit of "
+                f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise Limits(worker_memory_bytes=…)"
+            )
+        grid = trial.stages[at].grid
+        if len(grid) > limits.blocks:
+            raise PlanTooLarge(
+                f"blocks of {block_shape} make {len(grid):,} blocks of an image of {stage.shape}, over the limit of "
+                f"{limits.blocks:,}; use larger blocks"
+            )
+        predicted = self._predict(trial, at, needed, memory)
+        per_block = (predicted.compute_s + predicted.communication_s) / len(grid)
+        batch = self.options.cost.batch_blocks(per_block, len(grid), self.options.workers)
+        return _replaced(trial, at, replace(trial.stages[at], batch_blocks=batch, predicted=predicted))
+
+    def _predict(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Prediction:
+        stage, cost = plan.stages[at], self.options.cost
+        blocks = stage.grid
+        compute_ns, read_ns, read_bytes, write_ns, write_bytes = 0.0, 0.0, 0, 0.0, 0
+        for index, region in needed.items():
+            node = plan.nodes[index]
+            size = region.size * node.itemsize
+            if plan.is_read(index, at):
+                read_bytes += size
+                read_ns += size * (cost.decode_ns_per_byte if node.operation == SOURCE else cost.read_ns_per_byte)
+            else:
+                compute_ns += region.size * self._entry(index).cost_ns
+        middle = _middle(blocks)
+        for index in stage.reduces:
+            compute_ns += middle.size * self._entry(index).cost_ns
+        for index in stage.stores:
+            node = plan.nodes[index]
+            size = middle.size * node.itemsize * (node.shape[-1] if len(node.shape) > len(stage.shape) else 1)
+            write_bytes += size
+            write_ns += size * (cost.write_ns_per_byte if index in plan.kept else cost.encode_ns_per_byte)
+        # the middle block is whole; ragged ones are smaller
+        share = math.prod(stage.shape) / middle.size
+        return Prediction(
+            compute_s=compute_ns * share * 1e-9,
+            communication_s=(read_ns + write_ns) * share * 1e-9 + len(blocks) * cost.block_s + cost.stage_s,
+            read_bytes=int(read_bytes * share),
+            write_bytes=int(write_bytes * share),
+            memory_bytes=memory,
+            halo=_halo(plan, stage, middle, needed),
+        )
+
+
+def block_candidates(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Block shapes to try for an image, from about `BLOCK_PX` pixels downwards, lengths powers of two."""
+    candidates = []
+    side = 1 << round(math.log2(BLOCK_PX) / max(1, len(shape)))
+    while True:
+        # axes shorter than a side leave their share of pixels to the others
+        long = [n for n in shape if n > side]
+        block = tuple(min(n, side) for n in shape)
+        spare = BLOCK_PX // max(1, math.prod(block)) if not candidates and len(long) < len(shape) else 1
+        if spare > 1 and long:
+            grown = side << int(math.log2(spare) / len(long))
+            block = tuple(min(n, grown) if n > side else n for n in shape)
+        candidates.append(block)
+        if side <= 64:
+            return candidates
+        side //= 2
+
+
+def _middle(grid: BlockGrid) -> Region:
+    """A block that others surround on all sides, where the grid has one."""
+    return grid.region(grid.index([(count - 1) // 2 for count in grid.counts]))
+
+
+def _replaced(plan: Plan, at: int, stage: Stage) -> Plan:
+    return replace(plan, stages=(*plan.stages[:at], stage, *plan.stages[at + 1 :]))
+
+
+def _halo(plan: Plan, stage: Stage, block: Region, needed: Mapping[int, Region]) -> tuple[int, ...]:
+    """The widest halo of a block on each axis, over the images that lie on the stage's grid pixel by pixel."""
+    ndim = len(stage.shape)
+    halo = [0] * ndim
+    for index, region in needed.items():
+        if plan.nodes[index].shape[:ndim] == stage.shape:
+            for axis in range(ndim):
+                before, after = block.start[axis] - region.start[axis], region.stop[axis] - block.stop[axis]
+                halo[axis] = max(halo[axis], before, after)
+    return tuple(halo)
+
+
+def _peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
+    """The most that one block's arrays take at a time, counting a function's own temporaries as two more results."""
+    uses: dict[int, int] = {}
+    for index in needed:
+        if not plan.is_read(index, at):
+            for image in plan.images_of(plan.nodes[index]).values():
+                uses[image] = uses.get(image, 0) + 1
+    for index in (*plan.stages[at].reduces, *plan.stages[at].stores):
+        entry = None if plan.nodes[index].operation == SOURCE else get_entry(plan.nodes[index].operation)
+        images = plan.images_of(plan.nodes[index]).values() if isinstance(entry, Reduction | Labelling) else [index]
+        for image in images:
+            uses[image] = uses.get(image, 0) + 1
+    live = peak = 0
+    sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
+    for index in sorted(needed):
+        live += sizes[index]
+        peak = max(peak, live + (0 if plan.is_read(index, at) else 2 * sizes[index]))
+        if not plan.is_read(index, at):
+            for image in plan.images_of(plan.nodes[index]).values():
+                uses[image] -= 1
+                live -= sizes[image] if uses[image] == 0 else 0
+    partial = max((sizes.get(i, 0) for r in plan.stages[at].reduces for i in plan.nodes[r].refs()), default=0)
+    return max(peak, live + 3 * partial)

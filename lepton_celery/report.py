@@ -1,0 +1,129 @@
+"""What a plan will do, and what a job did, in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lepton_celery.graph import SOURCE, Node
+from lepton_celery.ledger.base import JobInfo
+from lepton_celery.plan import Plan
+from lepton_celery.planner import Limits, Options, make_plan
+
+_HIDDEN = {
+    "lepton.source": "read",
+    "lepton.extent": "min and max",
+    "lepton.histogram": "histogram",
+    "lepton.any_negative": "any negative",
+    "lepton.digit": "rank search",
+    "lepton.label_blocks": "label blocks",
+    "lepton.relabel": "number labels",
+    "lepton.table": "region table",
+    "lepton.select": "slice",
+    "lepton.rescale": "rescale_intensity",
+    "lepton.unsharp": "unsharp_mask",
+    "lepton.unsharp_clipped": "unsharp_mask",
+}
+
+
+def explain(
+    *nodes: Node,
+    block_shape: tuple[int, ...] | None = None,
+    workers: int | None = None,
+    limits: Limits | None = None,
+) -> str:
+    """How lazy nodes would be computed: stages, blocks, halo, bytes, memory per worker and predicted time.
+
+    Args:
+        nodes: what would be computed together.
+        block_shape: pixels per axis; None: chosen.
+        workers: worker processes; None: one per processor here.
+        limits: what the plan may ask for.
+
+    Raises:
+        InputError: the plan is refused.
+    """
+    workers = workers or os.cpu_count() or 1
+    options = Options(block_shape=block_shape, workers=workers, limits=limits or Limits())
+    return explain_plan(make_plan({str(at): node for at, node in enumerate(nodes)}, options), workers)
+
+
+def explain_plan(plan: Plan, workers: int) -> str:
+    """A plan in words, a line or two a stage."""
+    lines = []
+    total = 0.0
+    for at, stage in enumerate(plan.stages):
+        predicted = stage.predicted
+        seconds = (predicted.compute_s + predicted.communication_s) / workers
+        total += seconds
+        block = "×".join(map(str, stage.block_shape))
+        halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
+        lines.append(f"stage {at + 1}/{len(plan.stages)}  {', '.join(_work(plan, at))}")
+        lines.append(
+            f"   {_count(len(stage.grid), 'block')} of {block}, {halo}, {_count(-(-len(stage.grid) // stage.batch_blocks), 'batch')}"
+            f" · reads {size(predicted.read_bytes)}, writes {size(predicted.write_bytes)}"
+            f" · {size(predicted.memory_bytes)} in each worker"
+            f" · about {seconds:.1f} s (compute {predicted.compute_s:.1f} s, communication {predicted.communication_s:.1f} s)"
+        )
+    lines.append(f"{_count(plan.blocks, 'block')} in all, about {total:.1f} s on {_count(workers, 'worker')}")
+    return "\n".join(lines)
+
+
+def predicted_seconds(plan: Plan, workers: int) -> float:
+    """Predicted time of a job on so many workers, T = Σ (C_i + W_i)."""
+    return sum(stage.predicted.compute_s + stage.predicted.communication_s for stage in plan.stages) / max(1, workers)
+
+
+def _work(plan: Plan, at: int) -> Sequence[str]:
+    """What a stage does, in the order in which it does it."""
+    stage = plan.stages[at]
+    seen: set[int] = set()
+    stack = [*stage.stores, *stage.reduces]
+    while stack:
+        index = stack.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        reads = plan.is_read(index, at) and index not in stage.stores
+        if not reads and plan.nodes[index].operation != SOURCE:
+            stack += plan.images_of(plan.nodes[index]).values()
+    words = []
+    for index in sorted(seen):
+        operation = plan.nodes[index].operation
+        if plan.is_read(index, at) and index not in stage.stores:
+            words.append("read input" if operation == SOURCE else f"read {_word(operation)}")
+        else:
+            words.append(_word(operation) + (" (kept)" if plan.kept.get(index) == at else ""))
+    return words
+
+
+def _word(operation: str) -> str:
+    return _HIDDEN.get(operation, operation.rpartition(".")[2])
+
+
+def _count(number: int, noun: str) -> str:
+    plural = {"batch": "batches"}.get(noun, noun + "s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def size(number: float) -> str:
+    """Bytes in words: `1.5 GB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError("unreachable")
+
+
+def summarize(info: JobInfo, plan: Plan, workers: int) -> str:
+    """What a finished job took, predicted beside actual."""
+    seconds = (info.finished_at or info.updated_at) - info.created_at
+    stats = info.stats
+    moved = stats.get("read_bytes", 0.0) + stats.get("write_bytes", 0.0)
+    compute = stats.get("compute_s", 0.0)
+    communicate = stats.get("read_s", 0.0) + stats.get("write_s", 0.0)
+    return (
+        f"{_count(plan.blocks, 'block')} in {_count(len(plan.stages), 'stage')}, {size(moved)} moved\n"
+        f"{seconds:.1f} s (predicted {predicted_seconds(plan, workers):.1f} s on {_count(workers, 'worker')}); "
+        f"worker time: computing {compute:.1f} s, reading and writing {communicate:.1f} s"
+    )

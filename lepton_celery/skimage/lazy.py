@@ -1,0 +1,37 @@
+"""One module of lazy functions, made from the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lepton_celery.graph import apply
+from lepton_celery.operations import catalogue, nearest, public_names
+
+
+def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a module whose names are the catalogue's entries under `module`."""
+
+    def find(name: str) -> Callable[..., Any]:
+        full = f"{module}.{name}"
+        if name.startswith("__") or full not in catalogue():
+            raise AttributeError(f"{full} is not in the catalogue{nearest(name)}")
+        return lazy(full)
+
+    def names() -> list[str]:
+        return [full.partition(".")[2] for full in public_names() if full.startswith(f"{module}.")]
+
+    return find, names
+
+
+def lazy(full: str) -> Callable[..., Any]:
+    """The lazy twin of one function, with scikit-image's signature."""
+    entry = catalogue()[full]
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return apply(full, *args, **kwargs)
+
+    function.__name__ = function.__qualname__ = full.partition(".")[2]
+    function.__doc__ = f"Lazy `{entry.source}`: same parameters, {entry.exactness} to the whole-image result."
+    function.__signature__ = entry.signature  # type: ignore[attr-defined]
+    return function

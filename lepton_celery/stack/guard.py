@@ -1,0 +1,125 @@
+"""The watchman: a tiny process that outlives its owner just long enough to end what the owner started.
+
+The kernel can tell one child that its parent died (Linux, PR_SET_PDEATHSIG), but not that child's own children, not on
+macOS, and not when the child was started from a thread that has ended since. So a second process holds the reading end
+of a pipe from the owner. When the owner dies, in whatever way, the pipe closes and the watchman signals every process
+group it was told of. It runs this very file, as a script without site-packages: about 15 ms to start, 8 MB.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_GRACE_S = 3.0
+"""How long a group may take to end by itself once it was signalled, before it is killed."""
+_OWNER_CHECK_S = 1.0
+"""How often the owner is looked for by pid: a copy of the pipe in a forked process would keep it open."""
+
+
+class Guard:
+    """Ends the watched process groups when this process dies without having done so itself."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the watchman; None before the first `watch` and after `close`."""
+        return self._process.pid if self._process else None
+
+    def watch(self, group: int, death_signal: signal.Signals) -> None:
+        """Send `death_signal` to the process group when this process dies, and SIGKILL if that is not enough."""
+        with self._lock:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid())],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            self._tell(f"watch {group} {int(death_signal)}\n")
+
+    def forget(self, group: int) -> None:
+        """Stop watching a group: it is gone, and its number may come to mean another process."""
+        with self._lock:
+            self._tell(f"forget {group}\n")
+
+    def close(self) -> None:
+        """End the watchman, and with it whatever is still being watched."""
+        with self._lock:
+            if self._process is None or self._process.stdin is None:
+                return
+            self._tell("end\n")
+            with suppress(BrokenPipeError):  # somebody killed it: nothing left to close
+                self._process.stdin.close()
+            try:
+                self._process.wait(_GRACE_S + 2.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def _tell(self, line: str) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        with suppress(BrokenPipeError):  # somebody killed it; on Linux PR_SET_PDEATHSIG still holds
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers EPERM for a group of which only zombies are left
+        return False
+    return True
+
+
+def _end(groups: dict[int, int]) -> None:
+    for group, number in groups.items():
+        _signal_group(group, number)
+    deadline = time.monotonic() + _GRACE_S
+    asked = [group for group, number in groups.items() if number != signal.SIGKILL]
+    while time.monotonic() < deadline and any(_signal_group(group, 0) for group in asked):
+        time.sleep(0.02)
+    for group in groups:
+        _signal_group(group, signal.SIGKILL)
+
+
+def _stand_watch(owner: int) -> None:
+    groups: dict[int, int] = {}
+    pending = b""
+    while True:
+        # asked before the pipe is read: an owner that died at once has said whom to watch all the same
+        is_orphan = os.getppid() != owner
+        if not select.select([0], [], [], 0 if is_orphan else _OWNER_CHECK_S)[0]:
+            if is_orphan:
+                break
+            continue
+        received = os.read(0, 65536)
+        *lines, pending = (pending + received).split(b"\n")
+        for line in lines:
+            match line.split():
+                case [b"watch", group, number]:
+                    groups[int(group)] = int(number)
+                case [b"forget", group]:
+                    groups.pop(int(group), None)
+        if not received or b"end" in lines:
+            break
+    _end(groups)
+
+
+if __name__ == "__main__":
+    _stand_watch(int(sys.argv[1]))

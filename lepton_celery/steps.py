@@ -1,0 +1,343 @@
+"""All the work, as plain functions: do a block, merge a stage, finish a job. Both engines call these and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lepton_celery import stores
+from lepton_celery.grid import Region
+from lepton_celery.operations import get_entry
+from lepton_celery.operations.spec import Array, Labelling, Local, Reduction, ValueFunction
+from lepton_celery.plan import Plan, PlanNode, Ref, needed_regions, on_grid, reads_of
+from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.workspace import Workspace
+
+
+@dataclass
+class Context:
+    """What steps work with in one process: the plan, where things are, and what is open already."""
+
+    plan: Plan
+    workspace: Workspace
+    targets: Mapping[int, tuple[Target, ...]] = field(default_factory=dict)
+    """Where image outputs go, by node."""
+    roots: tuple[Path, ...] = ()
+    """Directories that files may be read from and written to; none: all."""
+    arrays: Mapping[int, Array] = field(default_factory=dict)
+    """Sources that are arrays in this process, by node."""
+    _readers: dict[int, ArrayReader] = field(default_factory=dict)
+    _outputs: dict[tuple[int, int], list[ArrayOutput]] = field(default_factory=dict)
+    _values: dict[int, Any] = field(default_factory=dict)
+
+    def reader(self, node: int) -> ArrayReader:
+        """The open store of a source, or of an image that an earlier stage left."""
+        if node not in self._readers:
+            if node in self.plan.kept:
+                self._readers[node] = self.workspace.image(node)
+            elif node in self.arrays:
+                self._readers[node] = stores.MemoryReader(self.arrays[node])
+            else:
+                url = self.plan.nodes[node].arguments["url"]
+                self._readers[node] = stores.open_array(url, roots=self.roots)
+        return self._readers[node]
+
+    def outputs(self, node: int, stage: int) -> list[ArrayOutput]:
+        """Where this stage writes the image: the user's files, and the workspace if later stages need it."""
+        key = (node, stage)
+        if key not in self._outputs:
+            found = [stores.array_output(target) for target in self.targets.get(node, ())]
+            if self.plan.kept.get(node) == stage:
+                image = self.plan.nodes[node]
+                block = self.plan.block_of(node)
+                found.append(self.workspace.image_output(node, image.shape, image.dtype, block))
+            for output in found:
+                output.create()
+            self._outputs[key] = found
+        return self._outputs[key]
+
+    def attach(self, node: int, output: ArrayOutput) -> None:
+        """Have an image written to `output` too, by every stage that makes it."""
+        for stage, found in enumerate(self.plan.stages):
+            if node in found.stores:
+                output.create()
+                self.outputs(node, stage).append(output)
+
+    def value(self, node: int) -> Any:
+        """A whole-image value, kept after it was first asked for."""
+        if node not in self._values:
+            self._values[node] = self.workspace.value(node)
+        return self._values[node]
+
+
+@dataclass(frozen=True)
+class BlockReport:
+    """What a block took: seconds computing (C), seconds and bytes reading and writing (W)."""
+
+    compute_s: float
+    read_s: float
+    write_s: float
+    read_bytes: int
+    write_bytes: int
+
+    def stats(self) -> dict[str, float]:
+        """The figures by name, to be added up in the ledger."""
+        return {
+            "compute_s": self.compute_s,
+            "read_s": self.read_s,
+            "write_s": self.write_s,
+            "read_bytes": float(self.read_bytes),
+            "write_bytes": float(self.write_bytes),
+        }
+
+
+def run_block(context: Context, stage_index: int, block: int) -> BlockReport:
+    """Do one block: read its regions, evaluate the stage's functions on them, write what the stage stores.
+
+    May run any number of times, at the same time too: it writes the same bytes to the same places.
+    """
+    plan = context.plan
+    stage = plan.stages[stage_index]
+    region = stage.grid.region(block)
+    needed = needed_regions(plan, stage_index, region)
+    clock = _Clock()
+    images = _evaluate(context, stage_index, needed, clock)
+    written = 0
+    for index in stage.reduces:
+        result, partial = _reduce(context, index, region, images, needed, clock)
+        if result is not None:
+            images[index] = result
+            needed[index] = region
+        with clock.writing():
+            context.workspace.put_partial(index, block, partial)
+            written += sum(array.nbytes for array in partial.values())
+    for index in stage.stores:
+        part = on_grid(region, plan.nodes[index].shape)
+        pixels = images[index][part.within(needed[index])]
+        with clock.writing():
+            for output in context.outputs(index, stage_index):
+                output.write(part, pixels)
+                written += pixels.nbytes
+    return BlockReport(clock.compute_s, clock.read_s, clock.write_s, clock.read_bytes, written)
+
+
+class _Clock:
+    """Adds up where a block's time goes."""
+
+    def __init__(self) -> None:
+        self.compute_s = self.read_s = self.write_s = 0.0
+        self.read_bytes = 0
+
+    def reading(self) -> _Span:
+        return _Span(self, "read_s")
+
+    def computing(self) -> _Span:
+        return _Span(self, "compute_s")
+
+    def writing(self) -> _Span:
+        return _Span(self, "write_s")
+
+
+class _Span:
+    def __init__(self, clock: _Clock, name: str) -> None:
+        self._clock, self._name = clock, name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exc: object) -> None:
+        setattr(self._clock, self._name, getattr(self._clock, self._name) + time.perf_counter() - self._start)
+
+
+def read_block(context: Context, stage_index: int, block: int) -> dict[int, Array]:
+    """What a block reads: the regions, halo included, of the images that are not computed, by node."""
+    needed = needed_regions(context.plan, stage_index, context.plan.stages[stage_index].grid.region(block))
+    return {
+        index: context.reader(index).read(region)
+        for index, region in needed.items()
+        if context.plan.is_read(index, stage_index)
+    }
+
+
+def compute_block(context: Context, stage_index: int, block: int, read: Mapping[int, Array], node: int) -> Array:
+    """One image's pixels of a block, from what `read_block` gave; nothing is written."""
+    region = context.plan.stages[stage_index].grid.region(block)
+    needed = needed_regions(context.plan, stage_index, region)
+    images = _evaluate(context, stage_index, needed, _Clock(), read)
+    return images[node][on_grid(region, context.plan.nodes[node].shape).within(needed[node])]
+
+
+def _evaluate(
+    context: Context,
+    stage_index: int,
+    needed: dict[int, Region],
+    clock: _Clock,
+    read: Mapping[int, Array] | None = None,
+) -> dict[int, Array]:
+    """The images a block needs, each on just its region; freed as soon as nothing needs them any more."""
+    plan = context.plan
+    uses = _uses(plan, stage_index, needed)
+    images: dict[int, Array] = {}
+    for index in sorted(needed):
+        region = needed[index]
+        if plan.is_read(index, stage_index):
+            with clock.reading():
+                images[index] = context.reader(index).read(region) if read is None else read[index]
+                clock.read_bytes += images[index].nbytes
+            continue
+        with clock.computing():
+            images[index] = _compute(context, index, region, images, needed)
+        for image in plan.images_of(plan.nodes[index]).values():
+            uses[image] -= 1
+            if uses[image] == 0:
+                del images[image]
+    return images
+
+
+def _uses(plan: Plan, stage_index: int, needed: Mapping[int, Region]) -> dict[int, int]:
+    uses = dict.fromkeys(needed, 0)
+    for index in needed:
+        if not plan.is_read(index, stage_index):
+            for image in plan.images_of(plan.nodes[index]).values():
+                uses[image] += 1
+    stage = plan.stages[stage_index]
+    for index in stage.reduces:
+        for image in plan.images_of(plan.nodes[index]).values():
+            uses[image] += 1
+    for index in stage.stores:
+        if index in uses:
+            uses[index] += 1
+    return uses
+
+
+def _compute(
+    context: Context, index: int, region: Region, images: Mapping[int, Array], needed: Mapping[int, Region]
+) -> Array:
+    """One local node on `region`, C-contiguous."""
+    plan = context.plan
+    node = plan.nodes[index]
+    entry = get_entry(node.operation)
+    assert isinstance(entry, Local), node.operation
+    names = plan.images_of(node)
+    used, reads = reads_of(plan, index, region)
+    arguments = _arguments(context, node)
+    for name, image, read in zip(names, used, reads, strict=True):
+        # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
+        arguments[name] = np.ascontiguousarray(images[image][read.within(needed[image])])
+    if entry.located:
+        labelled = names[entry.images[0]]
+        arguments |= {"region": reads[0], "grid": plan.stages[plan.kept[labelled]].grid}
+    with np.errstate(all="ignore"):
+        result = entry.evaluate(arguments)
+    return np.ascontiguousarray(entry.geometry.trim(result, region, reads))
+
+
+def _arguments(context: Context, node: PlanNode) -> dict[str, Any]:
+    """A node's arguments by name: literals as they are, values loaded, images left out (None)."""
+    images = context.plan.images_of(node)
+    return {
+        name: None if name in images else context.value(value.node) if isinstance(value, Ref) else value
+        for name, value in node.arguments.items()
+    }
+
+
+def _reduce(
+    context: Context,
+    index: int,
+    block: Region,
+    images: Mapping[int, Array],
+    needed: Mapping[int, Region],
+    clock: _Clock,
+) -> tuple[Array | None, dict[str, Array]]:
+    """A block's partial of one node, and its labels where it is labelled."""
+    plan = context.plan
+    node = plan.nodes[index]
+    entry = get_entry(node.operation)
+    arguments = _arguments(context, node)
+    shape: tuple[int, ...] = ()
+    for name, image in plan.images_of(node).items():
+        shape = plan.nodes[image].shape
+        part = on_grid(block, shape)
+        arguments[name] = np.ascontiguousarray(images[image][part.within(needed[image])])
+    with clock.computing(), np.errstate(all="ignore"):
+        if isinstance(entry, Labelling):
+            return entry.function(**arguments, region=on_grid(block, shape), shape=shape)
+        assert isinstance(entry, Reduction), node.operation
+        where = {"region": on_grid(block, shape), "shape": shape} if entry.located else {}
+        return None, entry.partial(**arguments, **where)
+
+
+# ------------------------------------------------------------------------------------------------ merging
+
+
+def missing_blocks(context: Context, stage_index: int) -> list[int]:
+    """Blocks that have a receipt but left no partial; the merge reopens them."""
+    blocks = len(context.plan.stages[stage_index].grid)
+    missing: set[int] = set()
+    for index in context.plan.stages[stage_index].reduces:
+        missing.update(context.workspace.missing_partials(index, blocks))
+    return sorted(missing)
+
+
+def merge_stage(context: Context, stage_index: int) -> None:
+    """Find the whole-image values that a stage's partials add up to. May run any number of times."""
+    plan = context.plan
+    stage = plan.stages[stage_index]
+    for index in stage.reduces:
+        node = plan.nodes[index]
+        entry = get_entry(node.operation)
+        assert isinstance(entry, Reduction | Labelling), node.operation
+        partials = context.workspace.partials(index, len(stage.grid))
+        context.workspace.put_value(
+            index, entry.merge(partials, _arguments(context, node) | _images(plan, node), stage.grid)
+        )
+    for index in stage.values:
+        node = plan.nodes[index]
+        found = get_entry(node.operation)
+        assert isinstance(found, ValueFunction | Local), node.operation
+        arguments = _arguments(context, node)
+        value = found.function(**arguments) if isinstance(found, ValueFunction) else found.evaluate(arguments)[()]
+        context.workspace.put_value(index, value)
+
+
+def _images(plan: Plan, node: PlanNode) -> dict[str, PlanNode]:
+    """A merge is told of its images only their shapes and dtypes."""
+    return {name: plan.nodes[image] for name, image in plan.images_of(node).items()}
+
+
+def create_outputs(context: Context) -> None:
+    """Make the parts of all image outputs, so that a full disk or a missing permission shows before anything runs."""
+    for targets in context.targets.values():
+        for target in targets:
+            stores.array_output(target).create()
+
+
+def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = False) -> None:
+    """Give all outputs their final names: images, and `files` (path to node) of tables and values. Idempotent."""
+    # a merge that runs again may replace what its first run published
+    again = context.workspace.mark("publishing")
+    for path, node in files.items():
+        stores.write_table(path, as_columns(context.value(node)), overwrite=overwrite or again)
+    for targets in context.targets.values():
+        for target in targets:
+            stores.array_output(target).publish()
+
+
+def as_columns(value: Any) -> dict[str, Array]:
+    """A value as columns of a table."""
+    if isinstance(value, dict):
+        return {name: np.asarray(column) for name, column in value.items()}
+    return {"value": np.atleast_1d(np.asarray(value))}
+
+
+def discard(context: Context) -> None:
+    """Remove every trace of a job that did not end well: output parts and workspace."""
+    for targets in context.targets.values():
+        for target in targets:
+            stores.array_output(target).discard()
+    context.workspace.discard()

@@ -1,0 +1,59 @@
+"""What went wrong with a file, in this package's words instead of zarr's, Pillow's or the kernel's."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lepton_celery.errors import LeptonError, StoreError, StoreNotFound
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free space there, or write to another disk",
+    errno.EDQUOT: "the quota is used up; free space there, or write to another disk",
+    errno.EACCES: "permission denied; let this user write there, or choose another folder",
+    errno.EPERM: "not permitted; let this user write there, or choose another folder",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever a format's library raises while it reads `path` into `StoreError`, with the reason in one line."""
+    try:
+        yield
+    except (LeptonError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise StoreNotFound(f"there is nothing at {path}; check the path, and that this machine mounts it") from error
+    except PermissionError as error:
+        raise StoreError(f"{path} cannot be read: permission denied; let this user read it") from error
+    except Exception as error:
+        # A broken file can raise anything at all out of the decoders, from struct.error to KeyError.
+        raise StoreError(f"{path} cannot be read: {_reason(error)}") from error
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an OSError met while writing `path` into `StoreError` that says what to do."""
+    try:
+        yield
+    except LeptonError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreNotFound(
+            f"{path} cannot be written: it, or its folder, is not there (any more); the output was published, "
+            "discarded or never created"
+        ) from error
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+        raise StoreError(f"{path} cannot be written: {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "imagecodecs" in text:
+        return f"{text}; install the extra lepton-celery[codecs]"
+    return f"{text}; the file is damaged, still being written, or of another format than its name says"

@@ -1,0 +1,66 @@
+"""Arrays in this process, behind the same face as files: for the engine that runs on threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lepton_celery.errors import StoreError
+from lepton_celery.grid import Region
+from lepton_celery.stores.base import AnyArray, Target, check_block, check_region
+from lepton_celery.stores.npy import row_chunks
+
+
+class MemoryReader:
+    """An array of this process; it is not copied before it is read, so it must not change meanwhile."""
+
+    url = "memory:"
+
+    def __init__(self, array: npt.ArrayLike) -> None:
+        self._array = np.asarray(array)
+        if self._array.dtype.kind not in "biufc":
+            raise StoreError(f"an array of {self._array.dtype} is no image; give numbers or booleans")
+        self.shape: tuple[int, ...] = self._array.shape
+        self.dtype: np.dtype[Any] = self._array.dtype.newbyteorder("=")
+        self.chunks = row_chunks(self.shape)
+
+    def read(self, region: Region) -> AnyArray:
+        check_region(self.url, self.shape, region)
+        return np.array(self._array[region.slices], dtype=self.dtype, order="C", copy=True)
+
+
+class MemoryOutput:
+    """An output that ends as an ndarray of this process; `target.path` is a name only."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._part: AnyArray | None = None
+        self._final: AnyArray | None = None
+
+    @property
+    def array(self) -> AnyArray:
+        """The finished array; StoreError before `publish`."""
+        if self._final is None:
+            raise StoreError(f"output {self.target.path!r} is not published; publish it first")
+        return self._final
+
+    def create(self) -> None:
+        if self._part is None:
+            self._part = np.zeros(self.target.shape, self.target.native)
+
+    def write(self, region: Region, block: AnyArray) -> None:
+        check_block(self.target, region, block)
+        if self._part is None:
+            raise StoreError(f"output {self.target.path!r} has no part; create it first")
+        self._part[region.slices] = block
+
+    def publish(self) -> None:
+        if self._part is not None:
+            self._final, self._part = self._part, None
+        elif self._final is None:
+            raise StoreError(f"output {self.target.path!r} has no part; create it first")
+
+    def discard(self) -> None:
+        self._part = None

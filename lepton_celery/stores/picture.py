@@ -1,0 +1,140 @@
+"""PNG and JPEG through Pillow: read and written whole, since neither gives access to a part of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from lepton_celery.errors import StoreError
+from lepton_celery.grid import Region
+from lepton_celery.stores.base import AnyArray, Target, check_region
+from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.npy import NpyOutput, open_part
+from lepton_celery.stores.publish import discard_part, exists, held, put_in_place, require_published, sweep
+
+_DTYPES: dict[str, tuple[type[np.generic], int]] = {
+    # Pillow's mode: dtype, and length of the colour axis, 0 for none
+    "1": (np.bool_, 0),
+    "L": (np.uint8, 0),
+    "I;16": (np.uint16, 0),
+    "LA": (np.uint8, 2),
+    "RGB": (np.uint8, 3),
+    "RGBA": (np.uint8, 4),
+    "CMYK": (np.uint8, 4),
+}
+
+
+class PictureReader:
+    """A PNG or JPEG file; the first `read` decodes all of it and keeps it, so memory holds the whole picture.
+
+    Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because
+    Pillow would cut them down to 8 bits without a word.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.url = str(path)
+        self._path = path
+        self._array: AnyArray | None = None
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        with reading(path), _open(path) as image:
+            self._mode = _mode(path, image)
+            dtype, colours = _DTYPES[self._mode]
+            self.shape: tuple[int, ...] = (image.height, image.width, *((colours,) if colours else ()))
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.chunks = self.shape
+
+    def read(self, region: Region) -> AnyArray:
+        check_region(self.url, self.shape, region)
+        if self._pid != os.getpid():
+            # A fork may have copied the lock while another thread held it; here nobody would ever open it.
+            self._lock, self._pid = threading.Lock(), os.getpid()
+        with self._lock:
+            if self._array is None:
+                with reading(self._path), _open(self._path) as image:
+                    converted = image if image.mode in (self._mode, "I") else image.convert(self._mode)
+                    self._array = np.asarray(converted).astype(self.dtype, copy=False)
+        return np.array(self._array[region.slices], order="C", copy=True)
+
+
+class PictureOutput:
+    """A PNG or JPEG file: blocks collect in a .npy part, which the publisher encodes.
+
+    PNG keeps every pixel. JPEG, of quality 95, does not.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._blocks = NpyOutput(target)
+
+    def create(self) -> None:
+        self._blocks.create()
+
+    def write(self, region: Region, block: AnyArray) -> None:
+        self._blocks.write(region, block)
+
+    def publish(self) -> None:
+        target, part = self.target, self.target.part
+        self._blocks = NpyOutput(target)
+        encoded = part.with_name(f"{part.name}.encoded")
+        with writing(target.final), held(part) as there:
+            if not there:
+                require_published(target.final)
+            elif not (encoded.exists() and target.final.exists() and encoded.samefile(target.final)):
+                if os.path.lexists(target.final) and not target.overwrite:
+                    raise exists(target.final)
+                temp = part.with_name(f"{part.name}.encoding")
+                try:
+                    self._encode(temp)
+                    temp.replace(encoded)
+                finally:
+                    temp.unlink(missing_ok=True)
+                aside = part.with_name(f"{part.name}.replaced")
+                put_in_place(encoded, target.final, overwrite=target.overwrite, aside=aside)
+            part.unlink(missing_ok=True)
+            sweep(part)
+
+    def discard(self) -> None:
+        self._blocks = NpyOutput(self.target)
+        discard_part(self.target.part, self.target.final)
+
+    def _encode(self, path: Path) -> None:
+        image = Image.fromarray(np.asarray(open_part(self.target)))
+        if self.target.final.suffix.lower() == ".png":
+            # Level 3 is twice as fast as Pillow's own choice, and the file a few per cent larger.
+            image.save(path, "PNG", compress_level=3)
+        else:
+            image.save(path, "JPEG", quality=95)
+
+
+def _open(path: Path) -> Image.Image:
+    # By class and not by Image.open: only these two decoders are let at the file, and its limit on pixels, a warning
+    # at 89 million, is left to the planner's.
+    if path.suffix.lower() == ".png":
+        return PngImageFile(path)
+    return JpegImageFile(path)
+
+
+def _mode(path: Path, image: Image.Image) -> str:
+    """The mode to read `image` in; StoreError when that would lose something."""
+    if image.format == "PNG":
+        # Of the header that every PNG begins with: bits per sample, and whether it has colours (2, 6) or alpha (4).
+        with path.open("rb") as file:
+            depth, kind = file.read(26)[24:26]
+        if depth == 16 and kind != 0:
+            raise StoreError(
+                f"{path} is a PNG of 16-bit colours, which Pillow cuts to 8 bits; convert it to .tif first"
+            )
+        if depth == 16:
+            return "I;16"
+    if image.mode in ("P", "PA"):
+        return "RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB"
+    if image.mode not in _DTYPES:
+        raise StoreError(f"{path} has Pillow's mode {image.mode}, which is not read; convert it to grey or RGB first")
+    return image.mode

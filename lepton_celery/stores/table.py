@@ -1,0 +1,141 @@
+"""Tables of numbers, one array per column: CSV, and Parquet with the extra `lepton-celery[parquet]`."""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lepton_celery.errors import InputError, StoreError
+from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.formats import table_format
+from lepton_celery.stores.paths import local_path
+from lepton_celery.stores.publish import exists, put_in_place, sibling
+
+_ROWS_AT_ONCE = 100_000
+
+Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+
+
+def write_table(
+    path: str | os.PathLike[str], columns: Mapping[str, npt.NDArray[Any]], *, overwrite: bool = False
+) -> None:
+    """Write one-dimensional columns of equal length; the name appears when the table is complete.
+
+    Every float comes back from `read_table` bit for bit. A file of the very same bytes that stands there already counts
+    as written, so that a merge may be repeated.
+
+    Raises:
+        InputError: columns of unequal length, of more axes, or of something that is no number.
+        OutputExists: something else stands there, and `overwrite` is not set.
+        StoreError: disk full, or no permission; nothing is left behind.
+    """
+    final = local_path(path)
+    name = table_format(final)
+    arrays = {key: np.asarray(column) for key, column in columns.items()}
+    for key, column in arrays.items():
+        if column.ndim != 1 or column.dtype.kind not in "biuf":
+            raise InputError(f"column {key!r} of {final} is {column.dtype} {column.shape}; give numbers on one axis")
+    if len(lengths := {key: len(column) for key, column in arrays.items()}) and len(set(lengths.values())) > 1:
+        raise InputError(f"columns of {final} differ in length: {lengths}; give one value per row")
+    temp = sibling(final.with_name(f".{final.name}"))
+    with writing(final):
+        try:
+            (_write_csv if name == "csv" else _write_parquet)(temp, arrays)
+            if not final.is_file() or final.is_symlink() or not filecmp.cmp(temp, final, shallow=False):
+                if os.path.lexists(final) and not overwrite:
+                    raise exists(final)
+                put_in_place(temp, final, overwrite=overwrite, aside=temp.with_name(f"{temp.name}.replaced"))
+        finally:
+            temp.unlink(missing_ok=True)
+
+
+def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
+    """The columns of a table, each int64 where all its values are whole numbers, else float64; empty cells are NaN.
+
+    A column of a CSV without rows is float64, since nothing says otherwise.
+
+    Raises:
+        StoreNotFound: there is no such file.
+        StoreError: it is no table of numbers.
+    """
+    source = local_path(path)
+    name = table_format(source)
+    with reading(source):
+        columns = _read_csv(source) if name == "csv" else _read_parquet(source)
+        return {key: _numbers(source, key, column) for key, column in columns.items()}
+
+
+def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    rows = len(next(iter(columns.values()), ()))
+    with path.open("x", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerow(columns)
+        for start in range(0, rows, _ROWS_AT_ONCE):
+            # repr of a Python float is the shortest text that reads back as the same number.
+            texts = [map(repr, _plain(column[start : start + _ROWS_AT_ONCE]).tolist()) for column in columns.values()]
+            file.write("\n".join(map(",".join, zip(*texts, strict=True))))
+            file.write("\n")
+
+
+def _plain(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return column.astype(np.uint8) if column.dtype.kind == "b" else column
+
+
+def _read_csv(path: Path) -> dict[str, list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        header = next(lines, None)
+        if header is None:
+            raise StoreError(f"{path} is empty; a table begins with a line of column names")
+        rows = [row for row in lines if row]
+    if any(len(row) != len(header) for row in rows):
+        raise StoreError(f"{path} has lines of more or fewer than {len(header)} values; check that it is complete")
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in header]
+    return dict(zip(header, columns, strict=True))
+
+
+def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    arrow, parquet = _arrow()
+    table = arrow.table({key: arrow.array(np.ascontiguousarray(_plain(column))) for key, column in columns.items()})
+    parquet.write_table(table, path)
+
+
+def _read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
+    _, parquet = _arrow()
+    with path.open("rb") as file:
+        table = parquet.read_table(file)
+    return {key: column.to_numpy() for key, column in zip(table.column_names, table.columns, strict=True)}
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(
+            "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def _numbers(path: Path, key: str, column: list[str] | npt.NDArray[Any]) -> Column:
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind in "biu" and (column.dtype != np.uint64 or not column.size or column.max() < 2**63):
+            return column.astype(np.int64)
+        if column.dtype.kind in "biuf":
+            return column.astype(np.float64)
+        raise StoreError(f"{path}: column {key!r} is {column.dtype}; only numbers are read")
+    try:
+        return np.array(list(map(int, column)), np.int64) if column else np.empty(0, np.float64)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return np.array([float(value or "nan") for value in column], np.float64)
+    except ValueError as error:
+        raise StoreError(f"{path}: column {key!r} holds something that is no number ({error})") from error

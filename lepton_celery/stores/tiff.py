@@ -1,0 +1,143 @@
+"""TIFF in: windows of tiled, striped and multi-page files, compressed or not, without loading them.
+
+The first series at full resolution is what is read: `(y, x)`, `(y, x, s)` or `(s, y, x)` for colours, and `(z, y, x)`
+and deeper for pages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from lepton_celery.errors import StoreError
+from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.stores.base import AnyArray, check_region
+from lepton_celery.stores.failures import reading
+from lepton_celery.stores.npy import row_chunks
+
+_Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
+
+
+class TiffReader:
+    """The first series of a TIFF file, at full resolution.
+
+    Uncompressed contiguous pixels are memory-mapped. Of anything else the tiles or strips that the region touches are
+    decoded one after the other, so memory is bounded by the region and one tile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.url = str(path)
+        self._path = path
+        self._map: AnyArray | None = None
+        # A multi-file OME-TIFF names other files, which nobody has checked against the allowed folders.
+        with reading(path), tifffile.TiffFile(path, _multifile=False) as tif:
+            if not tif.series:
+                raise StoreError(f"{path} holds no image; check that it was written completely")
+            series = tif.series[0].levels[0]
+            if tif.is_ome and tif.series[0].kind != "ome":
+                raise StoreError(f"{path} is one of several files of an OME-TIFF; join them into one file first")
+            page = series.keyframe
+            if page.dtype is None or series.dtype.kind not in "biufc":
+                raise StoreError(f"{path} holds pixels of {page.bitspersample} bits, which has no dtype; convert it")
+            self.shape: tuple[int, ...] = tuple(series.shape)
+            self.dtype: np.dtype[Any] = series.dtype.newbyteorder("=")
+            if series.dataoffset is not None:
+                on_disk = self.dtype.newbyteorder(tif.byteorder)
+                self._map = np.memmap(path, on_disk, "r", series.dataoffset, self.shape)
+                self.chunks = row_chunks(self.shape)
+                return
+            self._take_layout(series, page)
+            # All of it is read now: what is left to do later needs neither the file object nor its position, which a
+            # forked process would share.
+            self._segments = [self._locate(number) for number in series.pages]
+
+    def read(self, region: Region) -> AnyArray:
+        check_region(self.url, self.shape, region)
+        if self._map is not None:
+            return np.array(self._map[region.slices], dtype=self.dtype, order="C", copy=True)
+        out = np.empty(region.shape, self.dtype)
+        if not out.size:
+            return out
+        # From here on without the axes of length 1, about which series and pages may disagree.
+        start = [a for a, n in zip(region.start, self.shape, strict=True) if n > 1]
+        stop = [b for b, n in zip(region.stop, self.shape, strict=True) if n > 1]
+        lead = len(self._lead)
+        page_start, page_stop = [0] * len(self._page.shape), [1] * len(self._page.shape)
+        for axis, a, b in zip(self._page_axes, start[lead:], stop[lead:], strict=True):
+            page_start[axis], page_stop[axis] = a, b
+        window = Region(tuple(page_start), tuple(page_stop))
+        pages = out.reshape(tuple(b - a for a, b in zip(start[:lead], stop[:lead], strict=True)) + window.shape)
+        with reading(self._path):
+            fd = os.open(self._path, os.O_RDONLY)
+            try:
+                for position in itertools.product(*map(range, start[:lead], stop[:lead])):
+                    number = int(np.ravel_multi_index(position, self._lead)) if lead else 0
+                    into = pages[tuple(p - a for p, a in zip(position, start, strict=False))]
+                    self._read_page(fd, self._segments[number], window, into)
+            finally:
+                os.close(fd)
+        return out
+
+    def _take_layout(self, series: Any, page: Any) -> None:
+        self._decode = page.decode
+        self._nodata = page.nodata
+        self._volumetric = page.tiledepth > 1 or page.imagedepth > 1
+        self._has_samples = page.planarconfig == 1 and page.samplesperpixel > 1
+        separate = page.planarconfig != 1 and page.samplesperpixel > 1
+        chunks = (1,) * separate + (1,) * (page.imagedepth > 1 and page.tiledepth == 1) + tuple(page.chunks)
+        shape = tuple(page.shape)
+        self._page_axes = [axis for axis, n in enumerate(shape) if n > 1]
+        squeezed = [n for n in self.shape if n > 1]
+        split = len(squeezed) - len(self._page_axes)
+        self._lead = tuple(squeezed[: max(split, 0)])
+        if (
+            len(chunks) != len(shape)
+            or split < 0
+            or squeezed[split:] != [shape[axis] for axis in self._page_axes]
+            or math.prod(self._lead) != len(series.pages)
+        ):
+            raise StoreError(
+                f"{self._path} arranges its pages of {shape} as {self.shape} in a way that cannot be read by windows; "
+                "save it as a plain TIFF or .zarr first"
+            )
+        self._page = BlockGrid(shape, tuple(min(c, n) for c, n in zip(chunks, shape, strict=True)))
+        lengths = [self._page.block_shape[axis] for axis in self._page_axes]
+        rest = iter([1] * len(self._lead) + lengths)
+        self.chunks = tuple(next(rest) if n > 1 else 1 for n in self.shape)
+
+    def _locate(self, page: Any) -> _Segments:
+        if page is None:
+            raise StoreError(f"{self._path} keeps some of its pages in other files; join them into one file first")
+        return page.dataoffsets, page.databytecounts, page.jpegtables
+
+    def _read_page(self, fd: int, segments: _Segments, window: Region, into: AnyArray) -> None:
+        offsets, counts, tables = segments
+        for index in self._page.overlapping(window):
+            box = self._page.region(index)
+            shared = Region(
+                tuple(map(max, box.start, window.start)),
+                tuple(map(min, box.stop, window.stop)),
+            )
+            if not counts[index]:
+                # A sparse file leaves out tiles that hold nothing.
+                into[shared.within(window)] = self._nodata
+                continue
+            data = os.pread(fd, counts[index], offsets[index])
+            if len(data) < counts[index]:
+                raise StoreError(f"{self._path} ends in the middle of tile or strip {index}; copy or write it again")
+            decoded = self._decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
+            into[shared.within(window)] = self._as_page(decoded)[shared.within(box)]
+
+    def _as_page(self, decoded: AnyArray) -> AnyArray:
+        """A decoded segment `(depth, length, width, samples)`, with the axes of a page."""
+        if not self._volumetric:
+            decoded = decoded[0]
+        if not self._has_samples:
+            decoded = decoded[..., 0]
+        return decoded[(None,) * (len(self._page.shape) - decoded.ndim)]

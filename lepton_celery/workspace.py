@@ -1,0 +1,211 @@
+"""Where a job keeps what passes between its stages: images kept, partials of blocks, whole-image values.
+
+On disk for jobs whose workers are processes, in memory for the inline engine. Everything has a name that follows from the
+plan, so a block that runs twice writes the same bytes to the same place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+
+from lepton_celery import stores
+from lepton_celery.errors import StoreError
+from lepton_celery.operations.spec import Array, Partial
+from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.npy import NpyReader
+
+_MAPPED_BYTES = 1 << 20
+"""Value arrays of at least this size are memory-mapped rather than loaded."""
+
+
+class Partials(Protocol):
+    """A stage's partials of one node, in block order; may be gone through more than once."""
+
+    def __iter__(self) -> Iterator[tuple[int, Partial]]: ...
+
+
+class Workspace(Protocol):
+    """What steps need of a place to keep things."""
+
+    def create(self) -> None:
+        """Make room; may be called again."""
+
+    def image(self, node: int) -> ArrayReader:
+        """The image that an earlier stage left."""
+
+    def image_output(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> ArrayOutput:
+        """Where the blocks of an image are left for later stages."""
+
+    def put_partial(self, node: int, block: int, partial: Partial) -> None: ...
+
+    def partials(self, node: int, blocks: int) -> Partials: ...
+
+    def missing_partials(self, node: int, blocks: int) -> list[int]:
+        """Blocks whose partial is not there."""
+
+    def put_value(self, node: int, value: Any) -> None: ...
+
+    def value(self, node: int) -> Any:
+        """A whole-image value: an array, a scalar of its dtype, or arrays by name."""
+
+    def mark(self, name: str) -> bool:
+        """Leave a mark; whether it stood there already."""
+
+    def discard(self) -> None:
+        """Remove everything."""
+
+
+class MemoryWorkspace:
+    """Keeps everything in this process."""
+
+    def __init__(self) -> None:
+        self._images: dict[int, stores.MemoryOutput] = {}
+        self._partials: dict[int, dict[int, Partial]] = {}
+        self._values: dict[int, Any] = {}
+
+    def create(self) -> None:
+        pass
+
+    def image(self, node: int) -> ArrayReader:
+        self._images[node].publish()  # all blocks of the stage that wrote it are in
+        return stores.MemoryReader(self._images[node].array)
+
+    def image_output(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> ArrayOutput:
+        target = Target("memory", shape, dtype, block_shape, "inline")
+        return self._images.setdefault(node, stores.MemoryOutput(target))
+
+    def put_partial(self, node: int, block: int, partial: Partial) -> None:
+        self._partials.setdefault(node, {})[block] = partial
+
+    def partials(self, node: int, blocks: int) -> Partials:
+        found = self._partials.get(node, {})
+        return [(block, found[block]) for block in range(blocks)]
+
+    def missing_partials(self, node: int, blocks: int) -> list[int]:
+        found = self._partials.get(node, {})
+        return [block for block in range(blocks) if block not in found]
+
+    def put_value(self, node: int, value: Any) -> None:
+        self._values[node] = value
+        self._partials.pop(node, None)
+
+    def value(self, node: int) -> Any:
+        return self._values[node]
+
+    def mark(self, name: str) -> bool:
+        return False  # one process, one merge
+
+    def discard(self) -> None:
+        self._images.clear()
+        self._partials.clear()
+        self._values.clear()
+
+
+class DiskWorkspace:
+    """Keeps everything under one directory that all workers see."""
+
+    def __init__(self, root: Path, job_id: str) -> None:
+        self.root = root
+        self._job_id = job_id
+
+    def create(self) -> None:
+        """Make the directory.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the workspace {self.root} cannot be made: {error.strerror}; "
+                "write outputs to a directory that you may write to and that all workers see"
+            ) from error
+
+    def _image_target(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> Target:
+        return Target(str(self.root / f"image{node}.npy"), shape, dtype, block_shape, self._job_id)
+
+    def image(self, node: int) -> ArrayReader:
+        # never published: later stages read the part where the blocks were written
+        return NpyReader(self._image_target(node, (1,), "u1", (1,)).part)
+
+    def image_output(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> ArrayOutput:
+        return stores.array_output(self._image_target(node, shape, dtype, block_shape))
+
+    def _partial_path(self, node: int, block: int) -> Path:
+        # at most a thousand files in a directory
+        return self.root / f"partials{node}" / f"{block // 1000}" / f"{block}.npz"
+
+    def put_partial(self, node: int, block: int, partial: Partial) -> None:
+        path = self._partial_path(node, block)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+        with temporary.open("wb") as file:
+            np.savez(file, **partial)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
+        temporary.replace(path)
+
+    def partials(self, node: int, blocks: int) -> Partials:
+        return _DiskPartials(self, node, blocks)
+
+    def missing_partials(self, node: int, blocks: int) -> list[int]:
+        return [block for block in range(blocks) if not self._partial_path(node, block).exists()]
+
+    def put_value(self, node: int, value: Any) -> None:
+        final = self.root / f"value{node}"
+        temporary = self.root / f".value{node}.{uuid4().hex}"
+        temporary.mkdir()
+        arrays: Mapping[str, Array] = value if isinstance(value, dict) else {"": np.asarray(value)}
+        for at, (name, array) in enumerate(arrays.items()):
+            np.save(temporary / f"{at}.npy", np.asarray(array), allow_pickle=False)
+            (temporary / f"{at}.name").write_text(name)
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+            shutil.rmtree(temporary)  # another merge was first; its bytes are the same
+
+    def value(self, node: int) -> Any:
+        folder = self.root / f"value{node}"
+        found: dict[str, Any] = {}
+        for at in range(len(list(folder.glob("*.npy")))):
+            path = folder / f"{at}.npy"
+            mapped = "r" if path.stat().st_size >= _MAPPED_BYTES else None
+            array = np.load(path, mmap_mode=mapped, allow_pickle=False)  # type: ignore[arg-type]
+            found[(folder / f"{at}.name").read_text()] = array
+        if not found:
+            raise StoreError(f"the whole-image value {node} is not in {folder}; the job's workspace is damaged")
+        return found[""][()] if list(found) == [""] else found
+
+    def mark(self, name: str) -> bool:
+        try:
+            (self.root / f"{name}.mark").touch(exist_ok=False)
+        except FileExistsError:
+            return True
+        return False
+
+    def discard(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class _DiskPartials:
+    def __init__(self, workspace: DiskWorkspace, node: int, blocks: int) -> None:
+        self._workspace, self._node, self._blocks = workspace, node, blocks
+
+    def __iter__(self) -> Iterator[tuple[int, Partial]]:
+        for block in range(self._blocks):
+            path = self._workspace._partial_path(self._node, block)
+            with np.load(path, allow_pickle=False) as arrays:
+                yield block, dict(arrays)
+
+
+def workspace_root(directory: str | os.PathLike[str], job_id: str) -> Path:
+    """The directory of a job's workspace beside its first output."""
+    return Path(directory) / f".lepton-{job_id}"

@@ -1,0 +1,14 @@
+"""The test suite: short waits, so that repairs are seen within a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from settings.base import VALUES as BASE
+
+VALUES: dict[str, Any] = {
+    **BASE,
+    "lease_s": 3.0,
+    "sweep_s": 0.5,
+    "visibility_timeout_s": 60,
+}

@@ -1,0 +1,72 @@
+"""Ledger URLs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lepton_celery.errors import InputError
+from lepton_celery.ledger import MemoryLedger, open_ledger
+from lepton_celery.ledger.address import masked, redis_py_url
+from lepton_celery.ledger.redis import RedisLedger
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://host", "redis://host?db=0"),
+        ("redis://host:6380/3", "redis://host:6380?db=3"),
+        ("redis://:p%40ss@host/1", "redis://:p%40ss@host?db=1"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379?db=0"),
+        ("rediss://host/2?ssl_cert_reqs=CERT_NONE", "rediss://host?ssl_cert_reqs=none&db=2"),
+        ("redis+socket:///tmp/r.sock?virtual_host=5", "unix:///tmp/r.sock?db=5"),
+        ("redis+socket:///tmp/r.sock?virtual_host=/5", "unix:///tmp/r.sock?db=5"),
+        ("redis+socket:///tmp/r.sock", "unix:///tmp/r.sock"),
+        ("unix:///tmp/r.sock?db=1&password=x%20y", "unix:///tmp/r.sock?db=1&password=x%20y"),
+    ],
+)
+def test_celerys_urls_are_understood(url: str, expected: str) -> None:
+    assert redis_py_url(url) == expected
+    assert isinstance(open_ledger(url), RedisLedger)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "amqp://host", "host:6379", "redis://host:port/0", "redis://host/name", "redis+socket://", "redis://[::1"],
+)
+def test_other_urls_are_refused_with_what_is_accepted(url: str) -> None:
+    with pytest.raises(InputError, match=r"redis\+socket:///path/to/socket\?virtual_host=0 or memory://"):
+        open_ledger(url)
+
+
+def test_a_refusal_does_not_show_the_password() -> None:
+    with pytest.raises(InputError) as caught:
+        open_ledger("amqp://me:s3cret@host//")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_memory_is_a_new_ledger_each_time() -> None:
+    first, second = open_ledger("memory://"), open_ledger("memory://")
+    assert isinstance(first, MemoryLedger)
+    assert first is not second
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:s3cret@host/0", "redis://:***@host/0"),
+        ("rediss://me:s3%40cret@host:1/0?ssl_cert_reqs=none", "rediss://me:***@host:1/0?ssl_cert_reqs=none"),
+        ("redis+socket:///tmp/r?virtual_host=1&password=s3cret", "redis+socket:///tmp/r?virtual_host=1&password=***"),
+        ("redis://me:s3cret@[::1", "***"),
+    ],
+)
+def test_passwords_are_masked(url: str, expected: str) -> None:
+    assert masked(url) == expected
+
+
+def test_importing_the_ledger_imports_neither_celery_nor_redis() -> None:
+    program = "import sys, lepton_celery.ledger; assert not {'celery', 'kombu', 'redis'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

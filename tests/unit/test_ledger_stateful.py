@@ -1,0 +1,345 @@
+"""Random moves, in any order and with any staleness: memory, Redis and a model of the contract give the same answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from lepton_celery.ledger import Claim, JobInfo, JobState, Ledger, MemoryLedger
+from lepton_celery.ledger.redis import RedisLedger
+from tests.unit.test_ledger_server import ledger_server
+
+LEASE_S = 1000.0
+MAX_ATTEMPTS = 2
+STAGES = 3
+OWNERS = st.sampled_from(["a", "b", "c d"])
+STALENESS = st.sampled_from([0] * 8 + [-1, 1])
+"""How far a message's stage is from the current one."""
+MOST_BLOCKS = 12
+
+
+@dataclass
+class Lease:
+    owner: str
+    live: bool = True
+
+
+@dataclass
+class Model:
+    """The contract in its plainest form: one job, leases that are live or over."""
+
+    total: int
+    state: JobState = JobState.RUNNING
+    stage: int = 0
+    cursor: int = 0
+    received: set[int] = field(default_factory=set)
+    once_received: set[int] = field(default_factory=set)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    lost: dict[int, int] = field(default_factory=dict)
+    merge: Lease | None = None
+    fence: int = 0
+    fence_held: int | None = None
+    batches: dict[int, float] = field(default_factory=dict)
+    merges: list[int] = field(default_factory=list)
+
+    def at_work(self, stage: int) -> bool:
+        return self.state is JobState.RUNNING and stage == self.stage
+
+    @property
+    def merging(self) -> bool:
+        return len(self.received) == self.total
+
+    def claim(self, block: int, owner: str) -> str:
+        lease = self.leases.get(block)
+        if block in self.received:
+            return "done"
+        if lease and lease.live and lease.owner != owner:
+            return "leased"
+        if lease:
+            self.lost[block] = self.lost.get(block, 0) + 1
+        if self.lost.get(block, 0) >= MAX_ATTEMPTS:
+            self.leases.pop(block, None)
+            return "exhausted"
+        self.leases[block] = Lease(owner)
+        return "granted"
+
+    def holds(self, stage: int, fence: int) -> bool:
+        return self.at_work(stage) and self.fence_held == fence
+
+    def open(self, stage: int, total: int) -> None:
+        self.stage, self.total, self.cursor = stage, total, 0
+        self.received, self.once_received, self.leases, self.lost = set(), set(), {}, {}
+        self.merge = self.fence_held = None
+
+
+class Ledgers(RuleBasedStateMachine):
+    """Every rule makes one move on all ledgers and compares the answers with the model's."""
+
+    redis: ClassVar[RedisLedger]
+    numbers: ClassVar[Iterator[int]] = itertools.count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1e9
+        self.memory = MemoryLedger(clock=lambda: self.now)
+        self.ledgers: list[Ledger] = [self.memory, self.redis]
+        self.job = f"job {next(self.numbers)}"
+
+    @initialize(blocks=st.integers(0, MOST_BLOCKS))
+    def create(self, blocks: int) -> None:
+        self.model = Model(blocks)
+        for ledger in self.ledgers:
+            ledger.create(self.job, {}, lane="l", title="t", stages=STAGES, blocks=blocks)
+
+    def teardown(self) -> None:
+        self.redis.forget(self.job)
+
+    def answer(self, move: Callable[[Ledger], Any]) -> Any:
+        memory, redis = map(move, self.ledgers)
+        assert memory == redis
+        return memory
+
+    def blocks(self, data: st.DataObject) -> list[int]:
+        if self.model.total == 0:
+            return []
+        return data.draw(st.lists(st.integers(0, self.model.total - 1), unique=True), label="blocks")
+
+    def a_fence(self, data: st.DataObject) -> int:
+        current = self.model.fence
+        return data.draw(st.sampled_from([current] * 6 + [current - 1, current + 1]), label="fence")
+
+    @rule(off=STALENESS, count=st.integers(0, 5), window=st.integers(0, MOST_BLOCKS))
+    def take(self, off: int, count: int, window: int) -> None:
+        stage = self.model.stage + off
+        model = self.model
+        start = stop = model.cursor
+        if model.at_work(stage):
+            stop = max(start, min(start + count, model.total, len(model.received) + window))
+        assert self.answer(lambda ledger: ledger.take(self.job, stage, count=count, window=window)) == (start, stop)
+        model.cursor = stop
+
+    @rule(data=st.data(), off=STALENESS, owner=OWNERS)
+    def claim(self, data: st.DataObject, off: int, owner: str) -> None:
+        stage = self.model.stage + off
+        model, blocks = self.model, self.blocks(data)
+        claim = self.answer(
+            lambda ledger: ledger.claim(
+                self.job, stage, blocks, owner=owner, lease_s=LEASE_S, max_attempts=MAX_ATTEMPTS
+            )
+        )
+        if not model.at_work(stage) or model.merging:
+            assert claim == Claim([], [], [], [], active=False)
+            return
+        fates: dict[str, list[int]] = {"granted": [], "leased": [], "done": [], "exhausted": []}
+        for block in blocks:
+            fates[model.claim(block, owner)].append(block)
+        assert claim == Claim(**fates, active=True)
+
+    @rule(data=st.data(), off=STALENESS, owner=OWNERS)
+    def commit(self, data: st.DataObject, off: int, owner: str) -> None:
+        stage = self.model.stage + off
+        model, blocks = self.model, self.blocks(data)
+        fresh: set[int] = set()
+        if model.at_work(stage):
+            fresh = set(blocks) - model.received
+            model.batches[stage] = model.batches.get(stage, 0) + bool(fresh - model.once_received)
+            model.received |= fresh
+            for block in blocks:
+                model.leases.pop(block, None)
+                model.lost.pop(block, None)
+        stats = {"batches": 1.0}
+        assert self.answer(lambda ledger: ledger.commit(self.job, stage, blocks, owner=owner, stats=stats)) == len(
+            fresh
+        )
+
+    @rule(owner=OWNERS)
+    def commit_all(self, owner: str) -> None:
+        model, stage = self.model, self.model.stage
+        if not model.at_work(stage):
+            return
+        missing = sorted(set(range(model.total)) - model.received)
+        model.batches[stage] = model.batches.get(stage, 0) + bool(set(missing) - model.once_received)
+        model.received.update(missing)
+        model.leases.clear()
+        model.lost.clear()
+        stats = {"batches": 1.0}
+        assert self.answer(lambda ledger: ledger.commit(self.job, stage, missing, owner=owner, stats=stats)) == len(
+            missing
+        )
+
+    @rule(data=st.data(), off=STALENESS, owner=OWNERS, count=st.booleans())
+    def release(self, data: st.DataObject, off: int, owner: str, count: bool) -> None:
+        stage = self.model.stage + off
+        model, blocks = self.model, self.blocks(data)
+        self.answer(lambda ledger: ledger.release(self.job, stage, blocks, owner=owner, count_attempt=count))
+        for block in blocks if model.at_work(stage) else ():
+            if block in model.leases and model.leases[block].owner == owner:
+                del model.leases[block]
+                model.lost[block] = model.lost.get(block, 0) + count
+
+    @rule(off=STALENESS, owner=OWNERS)
+    def renew(self, off: int, owner: str) -> None:
+        stage = self.model.stage + off
+        renewed = self.answer(lambda ledger: ledger.renew(self.job, stage, owner=owner, lease_s=LEASE_S))
+        assert renewed == self.model.at_work(stage)
+        for lease in self.model.leases.values() if renewed else ():
+            lease.live = lease.live or lease.owner == owner
+
+    @rule(owner=OWNERS, blocks=st.integers(1, MOST_BLOCKS), reopens=st.booleans())
+    def get_on(self, owner: str, blocks: int, reopens: bool) -> None:
+        """The straight path, which single moves seldom find: all receipts, then a merge that ends the stage or not."""
+        model = self.model
+        if model.state is not JobState.RUNNING:
+            return
+        stage = model.stage
+        self.commit_all(owner)
+        self.begin_merge(0, owner)
+        if reopens:
+            self.reopen_blocks(stage, model.fence, list(range(0, model.total, 2)))
+        elif stage + 1 < STAGES:
+            self.end_stage(stage, model.fence, blocks)
+
+    @rule()
+    def every_lease_runs_out(self) -> None:
+        self.now += LEASE_S + 1
+        # The server's clock cannot be moved, so the leases are.
+        server: Any = self.redis._redis
+        key = self.redis._key(self.job, "leases")
+        for block, lease in server.hgetall(key).items():
+            server.hset(key, block, "0 " + lease.partition(" ")[2])
+        server.hset(self.redis._key(self.job, "job"), "merge_until", "0")
+        for held in self.model.leases.values():
+            held.live = False
+        if self.model.merge:
+            self.model.merge.live = False
+
+    @rule(off=STALENESS, owner=OWNERS)
+    def begin_merge(self, off: int, owner: str) -> None:
+        stage = self.model.stage + off
+        model = self.model
+        fence = self.answer(lambda ledger: ledger.begin_merge(self.job, stage, owner=owner, lease_s=LEASE_S))
+        refused = model.merge is not None and model.merge.live and model.merge.owner != owner
+        if not model.at_work(stage) or not model.merging or refused:
+            assert fence is None
+            return
+        assert fence > model.fence
+        model.fence = model.fence_held = fence
+        model.merge = Lease(owner)
+
+    @rule(data=st.data(), off=STALENESS)
+    def renew_merge(self, data: st.DataObject, off: int) -> None:
+        stage = self.model.stage + off
+        fence = self.a_fence(data)
+        renewed = self.answer(lambda ledger: ledger.renew_merge(self.job, stage, fence=fence, lease_s=LEASE_S))
+        assert renewed == self.model.holds(stage, fence)
+        if renewed and self.model.merge:
+            self.model.merge.live = True
+
+    @rule(data=st.data(), off=STALENESS, blocks=st.integers(0, MOST_BLOCKS))
+    def commit_merge(self, data: st.DataObject, off: int, blocks: int) -> None:
+        stage = self.model.stage + off
+        self.end_stage(stage, self.a_fence(data), blocks)
+
+    def end_stage(self, stage: int, fence: int, blocks: int) -> None:
+        model = self.model
+        next_blocks = blocks if stage + 1 < STAGES else None
+        committed = self.answer(
+            lambda ledger: ledger.commit_merge(self.job, stage, fence=fence, next_blocks=next_blocks)
+        )
+        assert committed == model.holds(stage, fence)
+        if not committed:
+            return
+        model.merges.append(stage)
+        if next_blocks is None:
+            model.state = JobState.DONE
+        else:
+            model.open(stage + 1, next_blocks)
+
+    @rule(data=st.data(), off=STALENESS)
+    def release_merge(self, data: st.DataObject, off: int) -> None:
+        stage = self.model.stage + off
+        fence = self.a_fence(data)
+        self.answer(lambda ledger: ledger.release_merge(self.job, stage, fence=fence))
+        if self.model.holds(stage, fence):
+            self.model.merge = self.model.fence_held = None
+
+    @rule(data=st.data(), off=STALENESS)
+    def reopen(self, data: st.DataObject, off: int) -> None:
+        stage = self.model.stage + off
+        self.reopen_blocks(stage, self.a_fence(data), self.blocks(data))
+
+    def reopen_blocks(self, stage: int, fence: int, blocks: list[int]) -> None:
+        model = self.model
+        reopened = self.answer(lambda ledger: ledger.reopen(self.job, stage, blocks, fence=fence))
+        assert reopened == model.holds(stage, fence)
+        if reopened:
+            model.received -= set(blocks)
+            model.once_received |= set(blocks)
+            model.merge = model.fence_held = None
+
+    @rule(ending=st.sampled_from([JobState.FAILED, JobState.CANCELLED]), chance=st.integers(0, 9))
+    def end(self, ending: JobState, chance: int) -> None:
+        if chance:  # most runs are to get further
+            return
+        move: Callable[[Ledger], bool] = (
+            (lambda ledger: ledger.cancel(self.job))
+            if ending is JobState.CANCELLED
+            else (lambda ledger: ledger.fail(self.job, "why", stage=1, block=2))
+        )
+        assert self.answer(move) == (self.model.state is JobState.RUNNING)
+        if self.model.state is JobState.RUNNING:
+            self.model.state = ending
+
+    @invariant()
+    def all_tell_the_same(self) -> None:
+        model = self.model
+        for ledger in self.ledgers:
+            info = ledger.info(self.job)
+            assert (info.state, info.stage, info.blocks_total) == (model.state, model.stage, model.total)
+            assert (info.blocks_done, info.dispatched) == (len(model.received), model.cursor)
+            assert info.merging == (model.state is JobState.RUNNING and model.merging)
+            assert {stage: sums["batches"] for stage, sums in info.stage_stats.items()} == {
+                stage: batches for stage, batches in model.batches.items() if batches
+            }
+            assert_counters_are_possible(info)
+        waiting = [
+            block
+            for block in range(model.cursor if model.at_work(model.stage) else 0)
+            if block not in model.received and not (block in model.leases and model.leases[block].live)
+        ]
+        assert self.answer(lambda ledger: ledger.unreceipted(self.job, model.stage, limit=99)) == waiting
+
+    @invariant()
+    def each_stage_is_merged_at_most_once(self) -> None:
+        assert self.model.merges == list(range(len(self.model.merges)))
+
+
+def assert_counters_are_possible(info: JobInfo) -> None:
+    assert 0 <= info.blocks_done <= info.blocks_total
+    assert 0 <= info.dispatched <= info.blocks_total
+    assert 0 <= info.stage < info.stages
+    assert info.created_at <= info.updated_at
+    assert (info.finished_at is None) == (info.state is JobState.RUNNING)
+
+
+def test_all_ledgers_do_what_the_model_does(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with ledger_server(tmp_path_factory.mktemp("ledger")) as server:
+        Ledgers.redis = RedisLedger(server.url)
+        run_state_machine_as_test(
+            Ledgers,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=50,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                suppress_health_check=[HealthCheck.too_slow],
+            ),
+        )

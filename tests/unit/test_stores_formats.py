@@ -1,0 +1,522 @@
+"""What is particular to a format, and what happens to files that are not what they should be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+from lepton_celery import errors
+from lepton_celery.grid import Region
+from lepton_celery.stores import (
+    Target,
+    array_output,
+    check_allowed,
+    check_dtype,
+    check_output,
+    ingest,
+    local_path,
+    needs_ingest,
+    open_array,
+    write_table,
+)
+from lepton_celery.stores.ingest import _pieces
+from tests.unit.test_stores import ended_well, in_fork, pixels, write_all
+
+GREY = pixels((70, 50), "uint8")
+RGB = pixels((70, 50, 3), "uint8", seed=1)
+VOLUME = pixels((5, 70, 50), "uint16", seed=2)
+
+
+def same_everywhere(path: Path, image: np.ndarray[Any, Any]) -> bool:
+    """Whether the whole image, a window across chunks and a single pixel read right, in native byte order."""
+    reader = open_array(path)
+    inner = Region(tuple(n // 3 for n in image.shape), tuple(n // 3 + max(1, n // 2) for n in image.shape))
+    regions = [Region.whole(image.shape), inner, Region(inner.start, tuple(a + 1 for a in inner.start))]
+    found = [reader.read(region) for region in regions]
+    return reader.shape == image.shape and all(
+        np.array_equal(pixels, image[region.slices]) and pixels.dtype == image.dtype.newbyteorder("=")
+        for pixels, region in zip(found, regions, strict=True)
+    )
+
+
+class TestNpy:
+    @pytest.mark.parametrize("dtype", [">u2", "<f8", ">c8", "?"])
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_any_byte_order_and_axis_order_is_read(self, tmp_path: Path, dtype: str, order: Any) -> None:
+        image = np.array(VOLUME.astype(dtype), order=order)
+        np.save(tmp_path / "a.npy", image)
+        assert same_everywhere(tmp_path / "a.npy", image)
+        assert open_array(tmp_path / "a.npy").chunks == ((1, 1, 50) if order == "C" else (5, 1, 1))
+
+    def test_long_rows_land_where_short_ones_do(self, tmp_path: Path) -> None:
+        image = pixels((3, 5, 4000), "float64")
+        target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (2, 3, 1500), "j")
+        array_output(target).create()
+        write_all(target, np.asfortranarray(image))
+        array_output(target).publish()
+        assert np.array_equal(np.load(target.final), image)
+
+    def test_pickled_objects_are_never_loaded(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", np.array([{"a": 1}], object), allow_pickle=True)
+        with pytest.raises(errors.StoreError, match="Python objects"):
+            open_array(tmp_path / "a.npy")
+
+    def test_the_space_is_reserved_at_creation(self, tmp_path: Path) -> None:
+        target = Target(str(tmp_path / "a.npy"), (1024, 1024), "float64", (64, 64), "j")
+        array_output(target).create()
+        assert target.part.stat().st_blocks * 512 >= 8 * 2**20
+
+
+class TestZarr:
+    @pytest.mark.parametrize("version", [2, 3])
+    @pytest.mark.parametrize("dtype", [">u2", "<f4", "?"])
+    def test_versions_2_and_3_are_read(self, tmp_path: Path, version: Any, dtype: str) -> None:
+        image = VOLUME.astype(dtype)
+        array = zarr.create_array(
+            str(tmp_path / "a.zarr"), shape=image.shape, chunks=(2, 16, 16), dtype=dtype, zarr_format=version
+        )
+        array[:] = image
+        assert same_everywhere(tmp_path / "a.zarr", image)
+
+    def test_shards_and_raw_chunks_and_chunks_never_written_are_read(self, tmp_path: Path) -> None:
+        shape = GREY.shape
+        for name, options in {"shards": {"shards": (32, 32)}, "raw": {"compressors": None}, "zstd": {}}.items():
+            options_: dict[str, Any] = {**options, "chunks": (16, 16), "fill_value": 7}
+            array = zarr.create_array(str(tmp_path / f"{name}.zarr"), shape=shape, dtype="uint8", **options_)
+            expected = np.full(shape, 7, "uint8")
+            array[:40, :20] = expected[:40, :20] = GREY[:40, :20]
+            assert same_everywhere(tmp_path / f"{name}.zarr", expected)
+
+    def test_what_is_written_is_plain_zarr_v3_with_every_chunk_there(self, tmp_path: Path) -> None:
+        target = Target(str(tmp_path / "a.zarr"), (70, 50), "uint8", (32, 16), "j")
+        array_output(target).create()
+        write_all(target, np.zeros((70, 50), "uint8"))
+        array_output(target).publish()
+        array = zarr.open_array(str(target.final), mode="r")
+        assert (array.metadata.zarr_format, array.chunks, array.nchunks_initialized) == (3, (32, 16), 12)
+
+    def test_a_large_block_is_cut_into_chunks_of_its_own(self, tmp_path: Path) -> None:
+        target = Target(str(tmp_path / "a.zarr"), (9000, 9001), "float64", (4096, 9001), "j")
+        array_output(target).create()
+        array = zarr.open_array(str(target.part), mode="r")
+        assert 4096 % array.chunks[0] == 0
+        assert np.prod(array.chunks) * 8 <= 64 * 2**20
+
+    def test_a_group_names_its_arrays_and_they_can_be_opened(self, tmp_path: Path) -> None:
+        group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+        group.create_array("0", shape=(3,), dtype="uint8")
+        group.create_array("1", shape=(2,), dtype="uint8")
+        with pytest.raises(errors.StoreError, match=r"group.*\(0, 1\)"):
+            open_array(tmp_path / "g.zarr")
+        assert open_array(tmp_path / "g.zarr" / "1").shape == (2,)
+
+    def test_a_damaged_chunk_is_a_store_error(self, tmp_path: Path) -> None:
+        target = Target(str(tmp_path / "a.zarr"), (70, 50), "uint8", (70, 50), "j")
+        array_output(target).create()
+        write_all(target, GREY)
+        array_output(target).publish()
+        chunk = target.final / "c" / "0" / "0"
+        for damage in (chunk.read_bytes()[:100], b"", b"rubbish" * 20):
+            chunk.write_bytes(damage)
+            with pytest.raises(errors.StoreError, match="damaged"):
+                open_array(target.path).read(Region.whole((70, 50)))
+
+
+class TestTiff:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"byteorder": ">"},
+            {"compression": "zlib", "rowsperstrip": 7},
+            {"compression": "zlib", "tile": (32, 16), "byteorder": ">", "predictor": True},
+            {"compression": "lzw", "tile": (16, 16)},
+            {"tile": (16, 32)},
+            {"bigtiff": True, "compression": "zlib"},
+            {"ome": True, "compression": "zlib", "tile": (16, 16)},
+            {"imagej": True, "byteorder": ">"},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("name", ["grey", "rgb", "volume", "planar"])
+    def test_windows_of_every_layout(self, tmp_path: Path, options: dict[str, Any], name: str) -> None:
+        images = {"grey": GREY, "rgb": RGB, "volume": VOLUME, "planar": np.ascontiguousarray(np.moveaxis(RGB, 2, 0))}
+        more = {"rgb": {"photometric": "rgb"}, "planar": {"photometric": "rgb", "planarconfig": "separate"}}
+        if options.get("imagej") and name == "planar":
+            more["planar"] = {"photometric": "minisblack"}
+        elif "photometric" not in more.get(name, {}):
+            more[name] = {"photometric": "minisblack"}
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, images[name], **options, **more[name])
+        assert same_everywhere(path, tifffile.imread(path))
+        assert np.array_equal(tifffile.imread(path).squeeze(), images[name])
+
+    def test_a_pyramid_is_read_at_full_resolution(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+            writer.write(RGB, subifds=1, tile=(16, 16), photometric="rgb", compression="zlib")
+            writer.write(RGB[::2, ::2], tile=(16, 16), photometric="rgb", compression="zlib", subfiletype=1)
+        assert same_everywhere(tmp_path / "a.ome.tif", RGB)
+        assert open_array(tmp_path / "a.ome.tif").chunks == (16, 16, 3)
+
+    def test_a_sparse_file_reads_as_zeros(self, tmp_path: Path) -> None:
+        tiles = [b""] * 20
+        tifffile.imwrite(
+            tmp_path / "a.tif", iter(tiles), shape=(70, 50), dtype="uint8", tile=(16, 16), compression="zlib"
+        )
+        assert not open_array(tmp_path / "a.tif").read(Region.whole((70, 50))).any()
+
+    @pytest.mark.parametrize("bits", [True, False])
+    def test_black_and_white_and_axes_of_length_one(self, tmp_path: Path, bits: bool) -> None:
+        image = (GREY > 100) if bits else GREY[None, :, :1]
+        tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib", photometric="minisblack")
+        assert same_everywhere(tmp_path / "a.tif", tifffile.imread(tmp_path / "a.tif").reshape(image.shape))
+
+    def test_one_of_several_ome_files_is_not_read_alone(self, tmp_path: Path) -> None:
+        for index in range(2):
+            ids = "".join(
+                f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.tif">urn:uuid:{t}</UUID></TiffData>'
+                for t in range(2)
+            )
+            xml = (
+                '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+                'DimensionOrder="XYZCT" Type="uint8" SizeX="50" SizeY="70" SizeZ="1" SizeC="1" SizeT="2">'
+                f'<Channel ID="Channel:0:0"/>{ids}</Pixels></Image></OME>'
+            )
+            tifffile.imwrite(tmp_path / f"{index}.tif", GREY, description=xml, metadata=None)
+        assert tifffile.imread(tmp_path / "0.tif").shape == (2, 70, 50)
+        with pytest.raises(errors.StoreError, match="join them"):
+            open_array(tmp_path / "0.tif")
+
+    @pytest.mark.parametrize("shape", [(70, 50, 3), (33, 40, 4), (3, 70, 50), (1, 70, 50)])
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+    def test_colours_and_pages_are_written(self, tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+        image = pixels(shape, dtype)
+        block = (48, 32, 4) if shape[2] < 5 else (2, 48, 32)
+        target = Target(str(tmp_path / "a.ome.tif"), shape, dtype, block, "j")
+        array_output(target).create()
+        write_all(target, image)
+        array_output(target).publish()
+        assert same_everywhere(target.final, image)
+        with tifffile.TiffFile(target.final) as tif:
+            page = tif.series[0].keyframe
+            assert (page.compression.name, page.tile) == ("ADOBE_DEFLATE", (48, 32))
+            assert (page.photometric.name == "RGB") == (shape[2] < 5)
+        assert np.array_equal(tifffile.imread(target.final).reshape(shape), image)
+
+    def test_booleans_become_zero_and_one(self, tmp_path: Path) -> None:
+        target = Target(str(tmp_path / "a.tif"), (70, 50), "bool", (32, 32), "j")
+        array_output(target).create()
+        write_all(target, GREY > 100)
+        array_output(target).publish()
+        assert same_everywhere(target.final, (GREY > 100).astype("uint8"))
+
+    def test_without_imagecodecs_tiles_are_deflated_by_zlib(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "imagecodecs", None)
+        target = Target(str(tmp_path / "a.tif"), (70, 50), "uint8", (32, 32), "j")
+        array_output(target).create()
+        write_all(target, GREY)
+        array_output(target).publish()
+        assert same_everywhere(target.final, GREY)
+
+    def test_blocks_that_hold_no_tiles_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(errors.InputError, match="multiple of 16 in place of 40"):
+            array_output(Target(str(tmp_path / "a.tif"), (70, 50), "uint8", (40, 32), "j"))
+        with pytest.raises(errors.InputError, match="all colours in each block"):
+            array_output(Target(str(tmp_path / "a.tif"), (70, 1, 3), "uint8", (32, 1, 1), "j"))
+        with pytest.raises(errors.InputError, match="4 axes"):
+            array_output(Target(str(tmp_path / "a.tif"), (2, 2, 70, 50), "uint8", (1, 1, 32, 32), "j"))
+
+
+class TestPictures:
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "I;16"])
+    def test_every_mode_of_png_is_read(self, tmp_path: Path, mode: str) -> None:
+        picture = Image.fromarray(VOLUME[0]) if mode == "I;16" else Image.fromarray(RGB).convert(mode)
+        picture.save(tmp_path / "a.png")
+        expected = np.asarray(picture)
+        assert same_everywhere(tmp_path / "a.png", expected)
+
+    def test_a_palette_becomes_colours(self, tmp_path: Path) -> None:
+        picture = Image.fromarray(RGB).quantize(16)
+        picture.save(tmp_path / "a.png")
+        assert same_everywhere(tmp_path / "a.png", np.asarray(picture.convert("RGB")))
+
+    def test_sixteen_bit_colours_are_refused_and_not_cut(self, tmp_path: Path) -> None:
+        imagecodecs = pytest.importorskip("imagecodecs")
+        (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(RGB.astype("uint16") * 200))
+        with pytest.raises(errors.StoreError, match="16-bit colours"):
+            open_array(tmp_path / "a.png")
+
+    @pytest.mark.parametrize(("suffix", "shape"), [(".png", (70, 50, 3)), (".png", (70, 50, 4)), (".jpg", (70, 50, 3))])
+    def test_colours_are_written(self, tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
+        image = pixels(shape, "uint8") // 8 + 100
+        target = Target(str(tmp_path / f"a{suffix}"), shape, "uint8", (32, 32, 4), "j")
+        array_output(target).create()
+        write_all(target, image)
+        array_output(target).publish()
+        found = open_array(target.final).read(Region.whole(shape))
+        assert np.abs(found.astype(int) - image).max() <= (0 if suffix == ".png" else 40)
+
+    def test_a_picture_larger_than_pillows_limit_is_opened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Image.fromarray(GREY).save(tmp_path / "a.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        assert same_everywhere(tmp_path / "a.png", GREY)
+
+
+class TestBadInput:
+    def test_what_is_not_there_is_not_found(self, tmp_path: Path) -> None:
+        for suffix in (".npy", ".zarr", ".tif", ".png", ".jpg"):
+            with pytest.raises(errors.StoreNotFound, match="nothing at"):
+                open_array(tmp_path / f"a{suffix}")
+        with pytest.raises(errors.InputError, match=r"use one of \.npy, \.zarr"):
+            open_array(tmp_path / "a.xyz")
+
+    @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif", ".png", ".jpg"])
+    @pytest.mark.parametrize("content", ["empty", "rubbish", "folder", "other"])
+    def test_rubbish_is_a_store_error(self, tmp_path: Path, suffix: str, content: str) -> None:
+        path = tmp_path / f"a{suffix}"
+        if content == "folder":
+            path.mkdir()
+        elif content == "other":
+            np.savez(tmp_path / "a.npz", GREY)
+            (tmp_path / "a.npz").rename(path)
+        else:
+            path.write_bytes(b"" if content == "empty" else b"rubbish" * 100)
+        with pytest.raises(errors.StoreError, match="cannot be read"):
+            open_array(path)
+
+    @pytest.mark.parametrize("kind", ["npy", "tif", "deflate.tif", "png", "jpg"])
+    def test_a_truncated_file_is_a_store_error(self, tmp_path: Path, kind: str) -> None:
+        path, noise = tmp_path / f"a.{kind}", pixels((300, 300), "uint8")
+        if kind == "npy":
+            np.save(path, noise)
+        elif "tif" in kind:
+            tifffile.imwrite(path, noise, compression="zlib" if "deflate" in kind else None)
+        else:
+            Image.fromarray(noise).save(path)
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(errors.StoreError):
+            open_array(path).read(Region.whole((300, 300)))
+
+    def test_text_is_no_image(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", np.array(["text"]))
+        with pytest.raises(errors.StoreError, match="no pixel type"):
+            open_array(tmp_path / "a.npy")
+
+    def test_a_missing_codec_names_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("imagecodecs")
+        tifffile.imwrite(tmp_path / "a.tif", RGB, compression="jpeg", tile=(16, 16), photometric="rgb")
+        reader = open_array(tmp_path / "a.tif")
+
+        def missing(*_: object, **__: object) -> None:
+            raise ValueError("<COMPRESSION.JPEG: 7> requires the 'imagecodecs' package")
+
+        monkeypatch.setattr(reader, "_decode", missing)
+        with pytest.raises(errors.StoreError, match=r"lepton-celery\[codecs\]"):
+            reader.read(Region.whole(RGB.shape))
+
+    def test_a_file_this_user_may_not_read(self) -> None:
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            Path(folder).chmod(0o755)
+            path = Path(folder) / "a.npy"
+            np.save(path, GREY)
+            path.chmod(0)
+
+            def read() -> None:
+                as_nobody()
+                with pytest.raises(errors.StoreError, match="permission denied"):
+                    open_array(path)
+
+            assert ended_well(in_fork(read))
+
+
+def as_nobody() -> None:
+    """Give up root's power over permissions; a laptop's user has none to give up."""
+    if os.geteuid() == 0:
+        os.setegid(65534)
+        os.seteuid(65534)
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("url", "path"),
+        [("/a/b.npy", "/a/b.npy"), ("file:///a%20b.npy", "/a b.npy"), ("file://localhost/a#b.npy", "/a#b.npy")],
+    )
+    def test_paths_and_file_urls_are_accepted(self, url: str, path: str) -> None:
+        assert local_path(url) == Path(path)
+
+    def test_a_relative_path_becomes_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert local_path(Path("a/b.npy")) == tmp_path / "a" / "b.npy"
+
+    @pytest.mark.parametrize(
+        "url", ["s3://bucket/a.npy", "http://host/a.npy", "file://host/a.npy", "", "a\0b", "file://a"]
+    )
+    def test_other_places_are_refused(self, url: str) -> None:
+        with pytest.raises(errors.InputError):
+            local_path(url)
+
+    def test_links_and_dots_do_not_lead_out_of_the_allowed_folders(self, tmp_path: Path) -> None:
+        root = tmp_path / "root"
+        root.mkdir()
+        np.save(tmp_path / "secret.npy", GREY)
+        np.save(root / "a.npy", GREY)
+        (root / "link.npy").symlink_to(tmp_path / "secret.npy")
+        (tmp_path / "way-in").symlink_to(root)
+        assert open_array(root / "a.npy", roots=[root]).shape == GREY.shape
+        assert open_array(tmp_path / "way-in" / "a.npy", roots=[tmp_path / "x", root]).shape == GREY.shape
+        for path in (root / "link.npy", root / ".." / "secret.npy", tmp_path / "root2" / "a.npy"):
+            with pytest.raises(errors.InputError, match="outside the allowed folders"):
+                open_array(path, roots=[root])
+        check_allowed(tmp_path, [])
+
+
+class TestChecksAtSubmission:
+    def test_an_output_that_could_not_be_written(self, tmp_path: Path) -> None:
+        check_output(tmp_path / "a.npy")
+        check_output(tmp_path / "a.parquet")
+        (tmp_path / "a.npy").write_text("")
+        check_output(tmp_path / "a.npy", overwrite=True)
+        with pytest.raises(errors.OutputExists):
+            check_output(tmp_path / "a.npy")
+        with pytest.raises(errors.StoreNotFound, match="create"):
+            check_output(tmp_path / "missing" / "a.npy")
+        with pytest.raises(errors.InputError, match=r"\.parquet"):
+            check_output(tmp_path / "a.xyz")
+
+    def test_a_folder_without_permission(self) -> None:
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            Path(folder).chmod(0o555)
+
+            def check() -> None:
+                as_nobody()
+                with pytest.raises(errors.StoreError, match="no permission"):
+                    check_output(Path(folder) / "a.npy")
+                for suffix in (".npy", ".zarr", ".tif", ".png"):
+                    with pytest.raises(errors.StoreError, match="permission denied"):
+                        array_output(Target(f"{folder}/a{suffix}", (32, 32), "uint8", (16, 16), "j")).create()
+
+            assert ended_well(in_fork(check))
+            Path(folder).chmod(0o755)
+
+    @pytest.mark.parametrize(
+        ("name", "shape", "dtype", "says"),
+        [
+            ("a.png", (3, 4), "float64", "img_as_ubyte"),
+            ("a.png", (3, 4, 3), "uint16", "img_as_ubyte"),
+            ("a.jpg", (3, 4), "uint16", "JPEG holds uint8"),
+            ("a.jpg", (3, 70000), "uint8", "65500"),
+            ("a.jpg", (3, 4, 4), "uint8", "JPEG holds uint8"),
+            ("a.png", (0, 4), "uint8", "empty"),
+            ("a.tif", (0, 4), "uint8", "empty"),
+            ("a.tif", (4,), "uint8", "1 axes"),
+            ("a.zarr", (4,), "longdouble", "ZARR holds"),
+            ("a.npy", (4,), "object", "NPY holds"),
+            ("a.csv", (4,), "uint8", "array format"),
+        ],
+    )
+    def test_what_a_format_cannot_hold(self, name: str, shape: tuple[int, ...], dtype: str, says: str) -> None:
+        with pytest.raises(errors.InputError, match=says):
+            check_dtype(name, shape, dtype)
+
+
+class TestIngest:
+    def test_pictures_and_huge_strips_are_copied_first(self, tmp_path: Path) -> None:
+        Image.fromarray(GREY).save(tmp_path / "a.png")
+        tifffile.imwrite(tmp_path / "a.tif", GREY, compression="zlib")
+        np.save(tmp_path / "a.npy", GREY)
+        assert needs_ingest(open_array(tmp_path / "a.png"))
+        assert not needs_ingest(open_array(tmp_path / "a.tif"))
+        assert not needs_ingest(open_array(tmp_path / "a.npy"))
+        huge = open_array(tmp_path / "a.tif")
+        huge.chunks = (2**14, 2**14 + 1)  # type: ignore[misc]
+        assert needs_ingest(huge)
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+    def test_a_copy_is_the_same_and_leaves_nothing_else(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"a{suffix}"
+        if suffix == ".npy":
+            np.save(path, np.asfortranarray(VOLUME))
+        else:
+            Image.fromarray(RGB).save(path)
+        reader = open_array(path)
+        for _ in range(2):
+            ingest(reader, tmp_path / "copy.npy")
+        assert np.array_equal(np.load(tmp_path / "copy.npy"), VOLUME if suffix == ".npy" else RGB)
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["copy.npy", path.name])
+
+    def test_pieces_are_whole_chunks_of_at_most_64_mib(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", GREY, tile=(16, 16), compression="zlib")
+        reader = open_array(tmp_path / "a.tif")
+        reader.shape, reader.chunks = (40000, 40000), (256, 512)  # type: ignore[misc]
+        pieces = _pieces(reader)
+        assert np.prod(pieces) <= 64 * 2**20
+        assert pieces[0] % 256 == 0 and pieces[1] % 512 == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif", ".png"])
+    def test_a_full_disk_is_said_and_leaves_no_output(self, small_disk: Path, suffix: str) -> None:
+        noise = np.random.default_rng(0).integers(0, 255, (2048, 1024), "uint8")
+        target = Target(str(small_disk / f"a{suffix}"), noise.shape, "uint8", (256, 1024), "j")
+        with pytest.raises(errors.StoreError, match="free space"):
+            array_output(target).create()
+            write_all(target, noise)
+        assert not target.final.exists()
+        array_output(target).discard()
+        assert not list(small_disk.iterdir())
+
+    def test_a_disk_that_fills_while_publishing_leaves_no_output(self, small_disk: Path) -> None:
+        noise = np.random.default_rng(0).integers(0, 255, (768, 1024), "uint8")
+        for suffix in (".tif", ".png"):
+            target = Target(str(small_disk / f"a{suffix}"), noise.shape, "uint8", (256, 1024), "j")
+            array_output(target).create()
+            write_all(target, noise)
+            with pytest.raises(errors.StoreError, match="free space"):
+                array_output(target).publish()
+            assert [entry.name for entry in small_disk.iterdir()] == [target.part.name]
+            array_output(target).discard()
+
+    def test_tables_and_copies_leave_nothing_on_a_full_disk(self, small_disk: Path, tmp_path: Path) -> None:
+        noise = np.random.default_rng(0).random(200_000)
+        np.save(tmp_path / "a.npy", noise)
+        with pytest.raises(errors.StoreError, match="free space"):
+            ingest(open_array(tmp_path / "a.npy"), small_disk / "copy.npy")
+        for suffix in (".csv", ".parquet"):
+            with pytest.raises(errors.StoreError, match="free space"):
+                write_table(small_disk / f"a{suffix}", {"x": noise})
+        assert not list(small_disk.iterdir())
+
+
+def test_submitting_imports_no_format_library() -> None:
+    code = (
+        "import sys, lepton_celery.stores as s; s.check_output('/tmp/lepton-a.zarr'); s.check_dtype('a.tif', (3, 3), 'u1');"
+        "print(sorted({'zarr', 'tifffile', 'PIL', 'pyarrow', 'imagecodecs', 'numcodecs'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,101 @@
+"""Tables: what is written comes back bit for bit, and appears whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lepton_celery import errors
+from lepton_celery.stores import read_table, write_table
+
+pytest.importorskip("pyarrow")
+
+COLUMNS = {"label": np.array([1, 2, 3]), "area, px": np.array([0.1, np.nan, -np.inf])}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+class TestEveryTable:
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        floats=st.lists(st.floats(allow_nan=True), min_size=1, max_size=20),
+        ints=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=20, max_size=20),
+    )
+    def test_numbers_come_back_bit_for_bit(
+        self, tmp_path: Path, suffix: str, floats: list[float], ints: list[int]
+    ) -> None:
+        columns = {"f": np.array(floats, np.float64), "i": np.array(ints[: len(floats)], np.int64)}
+        write_table(tmp_path / f"a{suffix}", columns, overwrite=True)
+        found = read_table(tmp_path / f"a{suffix}")
+        assert list(found) == ["f", "i"]
+        for key, column in columns.items():
+            assert found[key].dtype == column.dtype
+            assert np.array_equal(found[key], column, equal_nan=key == "f")
+
+    @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "uint64", "float16", "float32"])
+    def test_narrower_numbers_widen(self, tmp_path: Path, suffix: str, dtype: str) -> None:
+        column = np.array([0, 1, 1]).astype(dtype)
+        write_table(tmp_path / f"a{suffix}", {"a": column})
+        found = read_table(tmp_path / f"a{suffix}")["a"]
+        assert found.dtype == (np.float64 if dtype.startswith("float") else np.int64)
+        assert found.tolist() == [0, 1, 1]
+
+    def test_names_with_commas_and_tables_without_rows(self, tmp_path: Path, suffix: str) -> None:
+        write_table(tmp_path / f"a{suffix}", COLUMNS)
+        assert list(read_table(tmp_path / f"a{suffix}")) == ["label", "area, px"]
+        write_table(tmp_path / f"b{suffix}", {"a": np.empty(0), "b": np.empty(0)})
+        assert {key: len(column) for key, column in read_table(tmp_path / f"b{suffix}").items()} == {"a": 0, "b": 0}
+
+    def test_writing_the_same_again_is_fine_and_another_is_refused(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"a{suffix}"
+        write_table(path, COLUMNS)
+        write_table(path, COLUMNS)
+        with pytest.raises(errors.OutputExists):
+            write_table(path, {"label": np.array([4])})
+        assert read_table(path)["label"].tolist() == [1, 2, 3]
+        write_table(path, {"label": np.array([4])}, overwrite=True)
+        assert read_table(path)["label"].tolist() == [4]
+        assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+    def test_columns_that_are_no_table(self, tmp_path: Path, suffix: str) -> None:
+        for columns in ({"a": np.zeros((2, 2))}, {"a": np.array(["x"])}, {"a": np.zeros(2), "b": np.zeros(3)}):
+            with pytest.raises(errors.InputError):
+                write_table(tmp_path / f"a{suffix}", columns)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("content", [b"", b"rubbish\x00\xff" * 50])
+    def test_rubbish_is_a_store_error(self, tmp_path: Path, suffix: str, content: bytes) -> None:
+        (tmp_path / f"a{suffix}").write_bytes(content)
+        with pytest.raises(errors.StoreError):
+            read_table(tmp_path / f"a{suffix}")
+
+    def test_a_missing_file_or_folder_is_not_found(self, tmp_path: Path, suffix: str) -> None:
+        with pytest.raises(errors.StoreNotFound):
+            read_table(tmp_path / f"a{suffix}")
+        with pytest.raises(errors.StoreNotFound):
+            write_table(tmp_path / "missing" / f"a{suffix}", COLUMNS)
+
+
+def test_lines_of_different_length_and_words_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n3\n")
+    with pytest.raises(errors.StoreError, match="fewer than 2"):
+        read_table(path)
+    path.write_text("a,b\n1,two\n")
+    with pytest.raises(errors.StoreError, match="no number"):
+        read_table(path)
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(errors.InputError, match=r"lepton-celery\[parquet\]"):
+        write_table(tmp_path / "a.parquet", COLUMNS)
+
+
+def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match=r"\.csv, \.parquet"):
+        write_table(tmp_path / "a.xlsx", COLUMNS)
