@@ -201,6 +201,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
 def make(name: str, **arguments: Any) -> Node:
     """A node of any entry of the catalogue, its shape and dtype inferred. Arguments are taken as they are."""
     entry = get_entry(name)
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if isinstance(entry, Composite):
         inner: Node = entry.expand(entry.complete(arguments), make)
         shape, dtype = entry.result(entry.complete(arguments)) if entry.gives == "value" else (inner.shape, inner.dtype)
@@ -256,11 +257,13 @@ def _sample(value: Any, shape: tuple[int, ...] | None) -> Any:
     if shape is None:
         sample: Array = np.ones(value.shape, value.dtype)
         return sample[()]
-    ramp = np.arange(int(np.prod(shape))).reshape(shape)
-    return (ramp % 2).astype(value.dtype) if value.dtype.kind == "b" else (ramp % 101).astype(value.dtype)
+    ramp = np.arange(int(np.prod(shape))).reshape(shape) % 101
+    if value.dtype.kind == "f":
+        return (ramp / 101).astype(value.dtype)  # some functions take floats from 0 to 1 only
+    return (ramp % 2 if value.dtype.kind == "b" else ramp).astype(value.dtype)
 
 
-def _normal_index(index: Any, shape: tuple[int, ...]) -> list[Any]:
+def _normal_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     items = list(index) if isinstance(index, tuple) else [index]
     if items.count(Ellipsis) > 1 or len([i for i in items if i is not Ellipsis]) > len(shape):
         raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
@@ -268,7 +271,7 @@ def _normal_index(index: Any, shape: tuple[int, ...]) -> list[Any]:
         at = items.index(Ellipsis)
         items[at : at + 1] = [slice(None)] * (len(shape) - len(items) + 1)
     items += [slice(None)] * (len(shape) - len(items))
-    return [_normal_item(item, n, index, shape) for item, n in zip(items, shape, strict=True)]
+    return tuple(_normal_item(item, n, index, shape) for item, n in zip(items, shape, strict=True))
 
 
 def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
@@ -281,7 +284,7 @@ def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
     start, stop, step = item.indices(n)
     if len(range(start, stop, step)) == 0:
         raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")
-    return [start, stop, step]
+    return (start, stop, step)
 
 
 # ------------------------------------------------------------------------------------------------ walking and JSON
@@ -323,7 +326,8 @@ def encode(value: Any, index_of: Mapping[int, int]) -> Any:
 def decode(value: Any, nodes: Sequence[Any]) -> Any:
     """The argument that `encode` wrote."""
     if isinstance(value, list):
-        return [decode(item, nodes) for item in value]
+        # sequences are tuples on both engines: some functions of scikit-image refuse lists
+        return tuple(decode(item, nodes) for item in value)
     if not isinstance(value, dict):
         return value
     if "node" in value:

@@ -113,21 +113,23 @@ def write_rows(part: Path, array: AnyArray, region: Region, block: AnyArray) -> 
     if run < _ROW_BYTES or not isinstance(array, np.memmap):
         array[region.slices] = block
         return
-    rows = np.ascontiguousarray(block, dtype=array.dtype).reshape(-1).view(np.uint8).reshape(-1, run)
-    base = array.offset + sum(a * s for a, s in zip(region.start, array.strides, strict=True))
+    data = np.ascontiguousarray(block, dtype=array.dtype).reshape(-1).view(np.uint8).data
+    # Where in the file each row of the block begins.
+    offsets = np.array(array.offset + sum(a * step for a, step in zip(region.start, array.strides, strict=True)))
+    for length, step in zip(region.shape[:axis], array.strides[:axis], strict=True):
+        offsets = np.add.outer(offsets, np.arange(length) * step)
     fd = os.open(part, os.O_WRONLY)
     try:
-        for row, index in zip(rows, np.ndindex(region.shape[:axis]), strict=True):
-            at = base + sum(i * s for i, s in zip(index, array.strides[:axis], strict=True))
-            _write_all(fd, row.data, at)
+        for row, offset in enumerate(offsets.reshape(-1).tolist()):
+            _write_all(fd, data[row * run : (row + 1) * run], offset)
     finally:
         os.close(fd)
 
 
 def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    while data:
-        done = os.pwrite(fd, data, offset)
-        data, offset = data[done:], offset + done
+    done = os.pwrite(fd, data, offset)
+    while done < len(data):
+        done += os.pwrite(fd, data[done:], offset + done)
 
 
 def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

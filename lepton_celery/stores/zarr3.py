@@ -67,25 +67,30 @@ class ZarrReader:
     def _read_plain(self, region: Region) -> AnyArray:
         out = np.empty(region.shape, self.dtype)
         grid = BlockGrid(self.shape, self._array.chunks)
+        # One buffer for all chunks: the page faults of a fresh one for each cost more than the decoding.
+        buffer = np.empty(self._array.chunks, self.dtype.newbyteorder("<"))
         for index in grid.overlapping(region):
             box = grid.region(index)
             shared = Region(tuple(map(max, box.start, region.start)), tuple(map(min, box.stop, region.stop)))
-            out[shared.within(region)] = self._chunk(grid.position(index))[shared.within(box)]
+            self._decode(grid.position(index), buffer)
+            out[shared.within(region)] = buffer[shared.within(box)]
         return out
 
-    def _chunk(self, position: tuple[int, ...]) -> AnyArray:
+    def _decode(self, position: tuple[int, ...], into: AnyArray) -> None:
         try:
             data = _chunk_file(self._path, position).read_bytes()
         except FileNotFoundError:
             # A chunk that was never written reads as the fill value: so Zarr means it.
-            return np.broadcast_to(np.asarray(self._array.fill_value, self.dtype), self._array.chunks)
-        if self._plain == "blosc":
-            # Blosc believes its header: of a truncated chunk it reads past the end, and gives pixels out of thin air.
-            _, size, _, compressed = struct.unpack_from("<4I", data)
-            if compressed != len(data) or size != math.prod(self._array.chunks) * self.dtype.itemsize:
-                raise ValueError(f"chunk {position} is truncated")
-            data = blosc.decompress(data)
-        return np.frombuffer(data, self.dtype.newbyteorder("<")).reshape(self._array.chunks)
+            into[...] = np.asarray(self._array.fill_value, self.dtype)
+            return
+        if self._plain == "raw":
+            into[...] = np.frombuffer(data, into.dtype).reshape(into.shape)
+            return
+        # Blosc believes its header: of a truncated chunk it reads past the end, and gives pixels out of thin air.
+        _, size, _, compressed = struct.unpack_from("<4I", data)
+        if compressed != len(data) or size != into.nbytes:
+            raise ValueError(f"chunk {position} is truncated")
+        blosc.decompress(data, into)
 
 
 class ZarrOutput:

@@ -67,6 +67,14 @@ class TestNpy:
         array_output(target).publish()
         assert np.array_equal(np.load(target.final), image)
 
+    def test_long_rows_of_an_array_with_one_axis(self, tmp_path: Path) -> None:
+        image = pixels((10_000,), "float64")
+        target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (3000,), "j")
+        array_output(target).create()
+        write_all(target, image)
+        array_output(target).publish()
+        assert np.array_equal(np.load(target.final), image)
+
     def test_pickled_objects_are_never_loaded(self, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", np.array([{"a": 1}], object), allow_pickle=True)
         with pytest.raises(errors.StoreError, match="Python objects"):
@@ -91,9 +99,10 @@ class TestZarr:
 
     def test_shards_and_raw_chunks_and_chunks_never_written_are_read(self, tmp_path: Path) -> None:
         shape = GREY.shape
-        for name, options in {"shards": {"shards": (32, 32)}, "raw": {"compressors": None}, "zstd": {}}.items():
-            options_: dict[str, Any] = {**options, "chunks": (16, 16), "fill_value": 7}
-            array = zarr.create_array(str(tmp_path / f"{name}.zarr"), shape=shape, dtype="uint8", **options_)
+        layouts: dict[str, dict[str, Any]] = {"shards": {"shards": (32, 32)}, "raw": {"compressors": None}, "zstd": {}}
+        for name, layout in layouts.items():
+            options: dict[str, Any] = {**layout, "chunks": (16, 16), "fill_value": 7}
+            array = zarr.create_array(str(tmp_path / f"{name}.zarr"), shape=shape, dtype="uint8", **options)
             expected = np.full(shape, 7, "uint8")
             array[:40, :20] = expected[:40, :20] = GREY[:40, :20]
             assert same_everywhere(tmp_path / f"{name}.zarr", expected)
@@ -152,13 +161,13 @@ class TestTiff:
     @pytest.mark.parametrize("name", ["grey", "rgb", "volume", "planar"])
     def test_windows_of_every_layout(self, tmp_path: Path, options: dict[str, Any], name: str) -> None:
         images = {"grey": GREY, "rgb": RGB, "volume": VOLUME, "planar": np.ascontiguousarray(np.moveaxis(RGB, 2, 0))}
-        more = {"rgb": {"photometric": "rgb"}, "planar": {"photometric": "rgb", "planarconfig": "separate"}}
-        if options.get("imagej") and name == "planar":
-            more["planar"] = {"photometric": "minisblack"}
-        elif "photometric" not in more.get(name, {}):
-            more[name] = {"photometric": "minisblack"}
+        more = dict(options, photometric="rgb" if name in ("rgb", "planar") else "minisblack")
+        if name == "planar" and options.get("imagej"):
+            more["photometric"] = "minisblack"
+        elif name == "planar":
+            more["planarconfig"] = "separate"
         path = tmp_path / "a.tif"
-        tifffile.imwrite(path, images[name], **options, **more[name])
+        tifffile.imwrite(path, images[name], **more)
         assert same_everywhere(path, tifffile.imread(path))
         assert np.array_equal(tifffile.imread(path).squeeze(), images[name])
 
@@ -209,7 +218,7 @@ class TestTiff:
         array_output(target).publish()
         assert same_everywhere(target.final, image)
         with tifffile.TiffFile(target.final) as tif:
-            page = tif.series[0].keyframe
+            page: Any = tif.series[0].keyframe
             assert (page.compression.name, page.tile) == ("ADOBE_DEFLATE", (48, 32))
             assert (page.photometric.name == "RGB") == (shape[2] < 5)
         assert np.array_equal(tifffile.imread(target.final).reshape(shape), image)

@@ -11,19 +11,22 @@ numbers, its size does not depend on the job's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from celery import Celery, chord
 from celery.canvas import Signature
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.defaults import queue_of
+from lepton_celery.engines.celery.messages import short_id
+from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.ledger.base import JobInfo, Ledger
 
 PROCESS = "lepton.process"
 CLOSE = "lepton.close"
 
-_RANGES_PER_MESSAGE = 16
-"""Stretches of blocks in one message, so that its size stays bounded however scattered they are."""
+_TEXT_CHARS = 60
+"""Longest text of scattered blocks in one message, so that its size stays bounded."""
 
 
 def format_blocks(blocks: Sequence[int]) -> str:
@@ -54,37 +57,45 @@ def _stretches(blocks: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def process_signature(app: Celery, info: JobInfo, blocks: Sequence[int]) -> Signature:
-    """One batch. Flower shows the text, not the arguments."""
+    """One batch."""
     text = format_blocks(blocks)
-    sign = app.signature(PROCESS, args=(info.job_id, info.stage, text), immutable=True, app=app)
-    shown = f"job {info.job_id} · stage {info.stage + 1}/{info.stages} · blocks {text}"
-    return sign.set(queue=queue_of(info.lane), argsrepr=shown, kwargsrepr="")
+    return _signature(app, PROCESS, info, (info.job_id, info.stage, text), f"blocks {_short(text)}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else text[:20] + " ..."
 
 
 def close_signature(app: Celery, info: JobInfo) -> Signature:
     """The end of a wave, or a look whether a stage can be merged."""
-    sign = app.signature(CLOSE, args=(info.job_id, info.stage), immutable=True, app=app)
-    shown = f"job {info.job_id} · stage {info.stage + 1}/{info.stages} · close wave"
-    return sign.set(queue=queue_of(info.lane), argsrepr=shown, kwargsrepr="")
+    return _signature(app, CLOSE, info, (info.job_id, info.stage), "close wave")
+
+
+def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], what: str) -> Signature:
+    """A task on the job's lane; Flower shows the text instead of the arguments."""
+    return app.signature(task, args=args, immutable=True, app=app).set(
+        queue=queue_of(info.lane),
+        task_id=short_id(),
+        ignore_result=True,
+        argsrepr=f"job {info.job_id} stage {info.stage + 1}/{info.stages} {what}",
+        kwargsrepr="",
+    )
 
 
 def send_wave(app: Celery, info: JobInfo, blocks: Sequence[int], batch_blocks: int) -> None:
     """Publish batches of these blocks as one chord."""
-    batches = list(_batches(blocks, batch_blocks))
-    header = [process_signature(app, info, batch) for batch in batches]
-    chord(header, app=app).apply_async(body=None) if not header else chord(
-        header, close_signature(app, info), app=app
-    )()
+    publisher = publisher_of(app)
+    header = [process_signature(publisher, info, batch) for batch in _batches(blocks, batch_blocks)]
+    # the id becomes that of the chord's group, which every message carries
+    chord(header, close_signature(publisher, info), app=publisher, task_id=short_id()).apply_async()
 
 
 def _batches(blocks: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     batch: list[int] = []
-    stretches = 0
     for block in blocks:
-        stretches += not batch or block != batch[-1] + 1
-        if batch and (len(batch) == size or stretches > _RANGES_PER_MESSAGE):
+        if batch and (len(batch) == size or (block != batch[-1] + 1 and len(format_blocks(batch)) > _TEXT_CHARS)):
             yield batch
-            batch, stretches = [], 1
+            batch = []
         batch.append(block)
     if batch:
         yield batch
@@ -92,7 +103,7 @@ def _batches(blocks: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 def send_merge(app: Celery, info: JobInfo) -> None:
     """Ask for a look whether the stage can be merged."""
-    close_signature(app, info).apply_async()
+    close_signature(publisher_of(app), info).apply_async()
 
 
 def fill_window(app: Celery, ledger: Ledger, settings: Settings, job_id: str, stage: int, batch_blocks: int) -> int:

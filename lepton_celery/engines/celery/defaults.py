@@ -7,6 +7,7 @@ from typing import Any
 from kombu import Queue
 
 from lepton_celery.config import LANES, Settings
+from lepton_celery.engines.celery.publisher import backend_url
 
 QUEUE_PREFIX = "lepton."
 
@@ -24,7 +25,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {
         **required_settings(settings),
         "broker_url": settings.broker_url,
-        "result_backend": settings.backend,
+        "result_backend": backend_url(settings.backend),
         "task_queues": [Queue(queue_of(lane)) for lane in LANES],
         "task_default_queue": queue_of("default"),
     }

@@ -178,7 +178,11 @@ def _merge(
 ) -> None:
     batch_blocks = found.plan.stages[stage].batch_blocks
     missing = steps.missing_blocks(context, stage)
+    if missing and fence > len(found.plan.stages) + settings.max_attempts:
+        _fail(ledger, settings, job_id, f"{len(missing)} blocks have receipts but left no partials", stage, missing[0])
+        return
     if missing:  # a receipt without its partial: trust what is there, not what was said
+        log.warning("job %s stage %d: %d blocks left no partial; done again", job_id, stage, len(missing))
         if ledger.reopen(job_id, stage, missing, fence=fence):
             canvas.send_wave(task.app, ledger.info(job_id), missing, batch_blocks)
         return

@@ -1,0 +1,60 @@
+"""The group of commands, and how errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from lepton_celery.errors import LeptonError
+
+_COMMANDS = {
+    "run": "run",
+    "explain": "run",
+    "operations": "run",
+    "jobs": "jobs",
+    "status": "jobs",
+    "cancel": "jobs",
+    "up": "up",
+    "demo": "demo",
+}
+"""Command to module of this package; loaded when used, so that `lepton --help` is quick."""
+
+
+class _Failure(click.ClickException):
+    """A refusal or failure in one clear message."""
+
+    def __init__(self, error: LeptonError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"lepton_celery.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LeptonError as error:
+            raise _Failure(error) from error
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="lepton-celery")
+def lepton() -> None:
+    """Split, process and merge large images on Celery workers."""
+
+
+def main() -> None:
+    """Entry point of the `lepton` command."""
+    sys.exit(lepton(prog_name="lepton"))

@@ -1,0 +1,79 @@
+"""`lepton jobs`, `lepton status` and `lepton cancel`."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from lepton_celery import client
+from lepton_celery.cli.where import need_settings
+from lepton_celery.errors import JobFailed
+from lepton_celery.ledger.base import JobInfo, JobState
+from lepton_celery.report import summarize
+
+
+@click.command(help="List the newest jobs.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+def jobs(limit: int) -> None:
+    found = client.list_jobs(limit=limit, settings=need_settings())
+    if not found:
+        click.echo("no jobs yet; submit one with lepton run")
+        return
+    table = RichTable(
+        "job", "state", "lane", "stage", "blocks", "started", "took", "title", box=None, header_style="bold"
+    )
+    for info in found:
+        table.add_row(
+            info.job_id,
+            _state(info),
+            info.lane,
+            f"{info.stage + 1}/{info.stages}",
+            f"{info.blocks_done}/{info.blocks_total}",
+            datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
+            f"{_seconds(info):.1f} s",
+            info.title,
+        )
+    Console().print(table)
+
+
+@click.command(help="Say how far JOB is; exit code 0 when it is done or running, 5 when it failed, 6 when cancelled.")
+@click.argument("job", metavar="JOB")
+def status(job: str) -> None:
+    found = client.get_job(job, settings=need_settings())
+    info = found.info()
+    click.echo(f"job      {info.job_id}  {info.title}")
+    click.echo(f"state    {info.state}, {found.progress():.0%}")
+    click.echo(f"stage    {info.stage + 1} of {info.stages}, {info.blocks_done} of {info.blocks_total} blocks")
+    click.echo(f"lane     {info.lane}")
+    manifest = found.manifest()
+    for path in manifest.output_paths():
+        click.echo(f"output   {path}")
+    if info.state is JobState.DONE:
+        click.echo(summarize(info, manifest.plan, os.cpu_count() or 1))
+    if info.state is JobState.FAILED:
+        raise JobFailed(f"job {info.job_id} failed: {info.error}", info.job_id)
+    if info.state is JobState.CANCELLED:
+        raise click.exceptions.Exit(6)
+
+
+@click.command(help="Stop JOB and remove what it has written so far.")
+@click.argument("job", metavar="JOB")
+def cancel(job: str) -> None:
+    found = client.get_job(job, settings=need_settings())
+    if found.cancel():
+        click.echo(f"job {job} is cancelled")
+    else:
+        click.echo(f"job {job} had ended already: {found.info().state}")
+
+
+def _seconds(info: JobInfo) -> float:
+    return (info.finished_at or info.updated_at) - info.created_at
+
+
+def _state(info: JobInfo) -> str:
+    colours = {JobState.DONE: "green", JobState.FAILED: "red", JobState.CANCELLED: "yellow", JobState.RUNNING: "cyan"}
+    return f"[{colours[info.state]}]{info.state}[/]"

@@ -1,0 +1,155 @@
+"""`lepton run`, `lepton explain` and `lepton operations`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from lepton_celery import client, graph
+from lepton_celery.cli.pipeline import build_steps, load_pipeline
+from lepton_celery.cli.where import find_settings
+from lepton_celery.client import Lane
+from lepton_celery.config import LANES
+from lepton_celery.engines.celery.app import create_app
+from lepton_celery.errors import InputError
+from lepton_celery.graph import Node
+from lepton_celery.operations import catalogue, public_names
+from lepton_celery.planner import Options, make_plan
+from lepton_celery.progress import show_progress
+from lepton_celery.report import explain_plan, summarize
+
+_STEPS_HELP = """
+    INPUT is an image (.npy, .zarr, .tif, .png, .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
+    one before; `lepton operations` lists the names. `threshold:otsu` and `threshold:0.5` give the pixels above a level.
+"""
+
+
+class _Lengths(click.ParamType):
+    name = "LENGTHS"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...] | None:
+        try:
+            return tuple(int(part) for part in str(value).replace("x", ",").split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a shape; give pixels per axis, such as 1024x1024", param, ctx)
+
+
+_block_option = click.option("--block-shape", type=_Lengths(), help="Pixels per axis, such as 1024x1024.")
+_pipeline_option = click.option(
+    "--pipeline", type=click.Path(path_type=Path), help="A graph in a JSON file, instead of steps."
+)
+
+
+def _outputs(source: str, output: str, steps: tuple[str, ...], pipeline: Path | None) -> dict[str, Node]:
+    if pipeline is not None and steps:
+        raise InputError(f"both --pipeline {pipeline} and steps {' '.join(steps)} were given; give one of them")
+    if pipeline is not None:
+        return load_pipeline(pipeline, source, output)
+    if not steps:
+        raise InputError("no steps were given; name at least one, such as gaussian:sigma=2, or give --pipeline FILE")
+    return {output: build_steps(graph.open(source), steps)}
+
+
+@click.command(help="Process INPUT into OUTPUT." + _STEPS_HELP)
+@click.argument("input", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT")
+@click.argument("steps", metavar="STEP", nargs=-1)
+@_pipeline_option
+@_block_option
+@click.option("--priority", type=click.Choice(LANES), default="default", show_default=True, help="The job's lane.")
+@click.option("--here", is_flag=True, help="In this process, on threads, even where a broker is configured.")
+@click.option("--threads", type=click.IntRange(1), help="Threads with --here; one per processor by default.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists, when the job is done.")
+@click.option("--no-wait", is_flag=True, help="Submit, print the job's id and return.")
+def run(
+    input: str,
+    output: str,
+    steps: tuple[str, ...],
+    pipeline: Path | None,
+    block_shape: tuple[int, ...] | None,
+    priority: Lane,
+    here: bool,
+    threads: int | None,
+    overwrite: bool,
+    no_wait: bool,
+) -> None:
+    outputs = _outputs(input, output, steps, pipeline)
+    settings = None if here else find_settings()
+    quiet = Console(stderr=True)
+    if settings is None:
+        threads = threads or os.cpu_count() or 1
+        if not here:
+            quiet.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
+        _run_here(outputs, threads, block_shape, overwrite, quiet)
+    else:
+        app = create_app(settings)
+        job = client.submit(outputs, priority=priority, app=app, block_shape=block_shape, overwrite=overwrite)
+        if no_wait:
+            click.echo(job.id)
+            return
+        _wait(job, quiet)
+    for path in outputs:
+        click.echo(f"wrote {path}")
+
+
+def _run_here(
+    outputs: dict[str, Node], threads: int, block_shape: tuple[int, ...] | None, overwrite: bool, quiet: Console
+) -> None:
+    plan = make_plan(outputs, Options(block_shape=block_shape, workers=threads))
+    with show_progress(plan, console=quiet) as draw:
+        job = client.run(
+            outputs,
+            threads=threads,
+            block_shape=block_shape,
+            overwrite=overwrite,
+            on_change=lambda info, _: draw(info),
+        )
+    quiet.print(summarize(job.info(), plan, threads), highlight=False)
+
+
+def _wait(job: client.Job, quiet: Console) -> None:
+    quiet.print(f"job {job.id}", highlight=False)
+    try:
+        info = job.wait(progress=True)
+    except KeyboardInterrupt:
+        quiet.print(f"job {job.id} goes on; stop it with: lepton cancel {job.id}", highlight=False)
+        raise
+    quiet.print(summarize(info, job.manifest().plan, os.cpu_count() or 1), highlight=False)
+
+
+@click.command(help="Say what processing INPUT would do: stages, blocks, memory, time. Nothing is run." + _STEPS_HELP)
+@click.argument("input", metavar="INPUT")
+@click.argument("steps", metavar="STEP", nargs=-1)
+@_pipeline_option
+@_block_option
+@click.option("--workers", type=click.IntRange(1), help="Worker processes; one per processor here by default.")
+def explain(
+    input: str,
+    steps: tuple[str, ...],
+    pipeline: Path | None,
+    block_shape: tuple[int, ...] | None,
+    workers: int | None,
+) -> None:
+    workers = workers or os.cpu_count() or 1
+    if pipeline is not None:
+        outputs = load_pipeline(pipeline, input, str(Path.cwd()))
+    else:
+        outputs = _outputs(input, "output", steps, None)
+    click.echo(explain_plan(make_plan(outputs, Options(block_shape=block_shape, workers=workers)), workers))
+
+
+@click.command(help="List the operations that steps and graphs may name.")
+def operations() -> None:
+    table = RichTable("operation", "parameters", "exactness", box=None, header_style="bold")
+    for name in public_names():
+        entry = catalogue()[name]
+        hidden = (*entry.images[:1], "args", "kwargs")
+        parameters = [str(p) for p in entry.signature.parameters.values() if p.name not in hidden]
+        table.add_row(name, ", ".join(p.replace("<no value>", "…") for p in parameters), str(entry.exactness))
+    Console().print(table)

@@ -1,0 +1,48 @@
+"""Publishing canvas without waiting for it.
+
+Celery subscribes the publisher to the result of every part of a chord and remembers it until the result comes. Ours never
+come: receipts are in the ledger. So jobs are published through a backend that counts chords and remembers nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from celery import Celery
+from celery.backends.redis import RedisBackend
+
+_PATH = f"{__name__}:PublishingBackend"
+
+_publishers: WeakKeyDictionary[Celery, Celery] = WeakKeyDictionary()
+
+
+class PublishingBackend(RedisBackend):
+    """Celery's Redis backend, less the subscriptions."""
+
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
+        return result
+
+    def add_pending_results(self, results: Any, weak: bool = False) -> None:
+        pass
+
+    def remove_pending_result(self, result: Any) -> Any:
+        return result
+
+
+def backend_url(url: str) -> str:
+    """A Redis URL as Celery's `result_backend`, with this backend behind it."""
+    return f"{_PATH}+{url}"
+
+
+def publisher_of(app: Celery) -> Celery:
+    """The application through which jobs of `app` are published: its broker and backend, nothing else of it."""
+    if isinstance(app.backend, PublishingBackend):
+        return app
+    if app not in _publishers:
+        publisher = Celery(f"{app.main or 'app'}-lepton", set_as_current=False)
+        names = ("broker_url", "broker_transport_options", "broker_use_ssl", "redis_backend_use_ssl", "task_queues")
+        publisher.conf.update({name: app.conf[name] for name in (*names, "task_serializer", "task_send_sent_event")})
+        publisher.conf.update(result_backend=backend_url(app.conf["lepton"].backend))
+        _publishers[app] = publisher
+    return _publishers[app]
