@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numcodecs import blosc  # type: ignore[import-untyped]
+from numcodecs import blosc
 from zarr.codecs import BloscCodec, BytesCodec
 
 from lepton_celery.errors import InputError, StoreError
