@@ -193,10 +193,10 @@ def prepare(
     targets: dict[int, tuple[Target, ...]] = {}
     files: dict[str, int] = {}
     for path, index in plan.outputs.items():
-        node = plan.nodes[index]
+        planned = plan.nodes[index]
         absolute = str(stores.local_path(path))
-        if node.gives == "image":
-            target = Target(absolute, node.shape, node.dtype, plan.block_of(index), job_id, overwrite)
+        if planned.gives == "image":
+            target = Target(absolute, planned.shape, planned.dtype, plan.block_of(index), job_id, overwrite)
             targets[index] = (*targets.get(index, ()), target)
         else:
             files[absolute] = index

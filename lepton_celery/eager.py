@@ -13,7 +13,7 @@ from lepton_celery.engines import inline
 from lepton_celery.graph import SOURCE, Image, Node, topological
 from lepton_celery.ledger.memory import MemoryLedger
 from lepton_celery.operations.spec import Array
-from lepton_celery.plan import Plan
+from lepton_celery.plan import Plan, expanded_parents
 from lepton_celery.planner import Limits, Options, make_plan
 from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
@@ -65,8 +65,7 @@ def arrays_of(plan: Plan, nodes: tuple[Node, ...]) -> dict[int, Array]:
     """The arrays in memory that a plan of these nodes reads, by the plan's node."""
     # lower() keeps the order of first use, and one node for each array
     given: list[Array] = []
-    parents = lambda node: iter([node.inner]) if node.inner is not None else node.parents()
-    for node in topological(list(nodes), parents):
+    for node in topological(list(nodes), expanded_parents):
         if isinstance(node, Image) and node.array is not None and not any(node.array is other for other in given):
             given.append(node.array)
     indices = [

@@ -375,8 +375,8 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     Raises:
         InputError: another version, an unknown operation, or arguments that do not fit.
     """
-    if not isinstance(document, Mapping) or document.get("version") != GRAPH_VERSION:
-        found = document.get("version") if isinstance(document, Mapping) else type(document).__name__
+    found = document.get("version") if hasattr(document, "get") else type(document).__name__
+    if found != GRAPH_VERSION:
         raise InputError(f"a graph of version {found!r} was given; this release reads version {GRAPH_VERSION}")
     nodes: list[Node] = []
     for entry in document.get("nodes", []):

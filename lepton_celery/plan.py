@@ -192,14 +192,10 @@ def lower(outputs: Mapping[str, Node]) -> tuple[list[PlanNode], dict[str, int]]:
     Returns:
         The nodes, each after the nodes it needs, and the node of each output.
     """
-
-    def parents(node: Node) -> Iterator[Node]:
-        return iter([node.inner]) if node.inner is not None else node.parents()
-
     nodes: list[PlanNode] = []
     at: dict[int, int] = {}
     known: dict[Any, int] = {}
-    for node in topological(list(outputs.values()), parents):
+    for node in topological(list(outputs.values()), expanded_parents):
         if node.inner is not None:
             at[id(node)] = at[id(node.inner)]
             continue
@@ -213,6 +209,11 @@ def lower(outputs: Mapping[str, Node]) -> tuple[list[PlanNode], dict[str, int]]:
             nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
         at[id(node)] = known[key]
     return nodes, {name: at[id(node)] for name, node in outputs.items()}
+
+
+def expanded_parents(node: Node) -> Iterator[Node]:
+    """What a node is computed from, where a composite stands for the node it expands to."""
+    return iter([node.inner]) if node.inner is not None else node.parents()
 
 
 def _frozen(value: Any) -> Any:

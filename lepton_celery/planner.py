@@ -70,10 +70,10 @@ def make_plan(outputs: Mapping[str, Node], options: Options | None = None) -> Pl
         if not isinstance(node, Node):
             raise InputError(f"output {name!r} is {type(node).__name__}, not a lazy image, value or table")
     nodes, wanted = lower(outputs)
-    for node in nodes:
-        if math.prod(node.shape) > options.limits.pixels:
+    for lowered in nodes:
+        if math.prod(lowered.shape) > options.limits.pixels:
             raise PlanTooLarge(
-                f"an image of shape {node.shape} has {math.prod(node.shape):,} pixels, over the limit of "
+                f"an image of shape {lowered.shape} has {math.prod(lowered.shape):,} pixels, over the limit of "
                 f"{options.limits.pixels:,}; raise Limits(pixels=…) if that is meant"
             )
     return _Planner(nodes, wanted, options).plan()
@@ -197,12 +197,23 @@ class _Planner:
             seen.add(at)
             pixels = math.prod(self.nodes[at].shape)
             if at in computed:
-                chain += self._entry(at).cost_ns * pixels
+                chain += self._ns_per_px(at) * pixels
                 stack += self.bare.images_of(self.nodes[at]).values()
             else:
                 chain += pixels * self.nodes[at].itemsize * cost.read_ns_per_byte
         stored = math.prod(self.nodes[index].shape) * self.nodes[index].itemsize
         return times * chain - stored * (cost.write_ns_per_byte + times * cost.read_ns_per_byte)
+
+    def _ns_per_px(self, index: int) -> float:
+        entry, node = self._entry(index), self.nodes[index]
+        if not entry.tap_ns:
+            return float(entry.cost_ns)
+        reach = entry.geometry.halo_px(len(node.shape), entry.complete(self._shown(node)))
+        return float(entry.cost_ns + entry.tap_ns * sum(2 * h + 1 for h in reach if h))
+
+    def _shown(self, node: PlanNode) -> dict[str, Any]:
+        """A node's arguments, with what is known of its images in their places."""
+        return node.arguments | {name: self.nodes[image] for name, image in self.bare.images_of(node).items()}
 
     # ---------------------------------------------------------------- stages and their sizes
 
@@ -257,7 +268,7 @@ class _Planner:
                 read_bytes += size
                 read_ns += size * (cost.decode_ns_per_byte if node.operation == SOURCE else cost.read_ns_per_byte)
             else:
-                compute_ns += region.size * self._entry(index).cost_ns
+                compute_ns += region.size * self._ns_per_px(index)
         middle = _middle(blocks)
         for index in stage.reduces:
             compute_ns += middle.size * self._entry(index).cost_ns
@@ -280,7 +291,7 @@ class _Planner:
 
 def block_candidates(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Block shapes to try for an image, from about `BLOCK_PX` pixels downwards, lengths powers of two."""
-    candidates = []
+    candidates: list[tuple[int, ...]] = []
     side = 1 << round(math.log2(BLOCK_PX) / max(1, len(shape)))
     while True:
         # axes shorter than a side leave their share of pixels to the others

@@ -59,11 +59,13 @@ def explain_plan(plan: Plan, workers: int) -> str:
         block = "×".join(map(str, stage.block_shape))
         halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
         lines.append(f"stage {at + 1}/{len(plan.stages)}  {', '.join(_work(plan, at))}")
+        batches = _count(-(-len(stage.grid) // stage.batch_blocks), "batch")
         lines.append(
-            f"   {_count(len(stage.grid), 'block')} of {block}, {halo}, {_count(-(-len(stage.grid) // stage.batch_blocks), 'batch')}"
+            f"   {_count(len(stage.grid), 'block')} of {block}, {halo}, {batches}"
             f" · reads {size(predicted.read_bytes)}, writes {size(predicted.write_bytes)}"
             f" · {size(predicted.memory_bytes)} in each worker"
-            f" · about {seconds:.1f} s (compute {predicted.compute_s:.1f} s, communication {predicted.communication_s:.1f} s)"
+            f" · about {seconds:.1f} s (compute {predicted.compute_s:.1f} s,"
+            f" communication {predicted.communication_s:.1f} s)"
         )
     lines.append(f"{_count(plan.blocks, 'block')} in all, about {total:.1f} s on {_count(workers, 'worker')}")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import numpy as np
 from lepton_celery import stores
 from lepton_celery.grid import Region
 from lepton_celery.operations import get_entry
+from lepton_celery.operations.labels import LABELS
 from lepton_celery.operations.spec import Array, Labelling, Local, Reduction, ValueFunction
 from lepton_celery.plan import Plan, PlanNode, Ref, needed_regions, on_grid, reads_of
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
@@ -55,7 +56,8 @@ class Context:
             if self.plan.kept.get(node) == stage:
                 image = self.plan.nodes[node]
                 block = self.plan.block_of(node)
-                found.append(self.workspace.image_output(node, image.shape, image.dtype, block))
+                packed = image.operation == LABELS
+                found.append(self.workspace.image_output(node, image.shape, image.dtype, block, compress=packed))
             for output in found:
                 output.create()
             self._outputs[key] = found

@@ -20,6 +20,7 @@ from lepton_celery.errors import StoreError
 from lepton_celery.operations.spec import Array, Partial
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.npy import NpyReader
+from lepton_celery.stores.zarr3 import ZarrReader
 
 _MAPPED_BYTES = 1 << 20
 """Value arrays of at least this size are memory-mapped rather than loaded."""
@@ -40,8 +41,10 @@ class Workspace(Protocol):
     def image(self, node: int) -> ArrayReader:
         """The image that an earlier stage left."""
 
-    def image_output(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> ArrayOutput:
-        """Where the blocks of an image are left for later stages."""
+    def image_output(
+        self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+    ) -> ArrayOutput:
+        """Where the blocks of an image are left for later stages; `compress` what is mostly one value, such as labels."""
 
     def put_partial(self, node: int, block: int, partial: Partial) -> None: ...
 
@@ -77,7 +80,9 @@ class MemoryWorkspace:
         self._images[node].publish()  # all blocks of the stage that wrote it are in
         return stores.MemoryReader(self._images[node].array)
 
-    def image_output(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> ArrayOutput:
+    def image_output(
+        self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+    ) -> ArrayOutput:
         target = Target("memory", shape, dtype, block_shape, "inline")
         return self._images.setdefault(node, stores.MemoryOutput(target))
 
@@ -129,22 +134,25 @@ class DiskWorkspace:
                 "write outputs to a directory that you may write to and that all workers see"
             ) from error
 
-    def _image_target(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> Target:
-        return Target(str(self.root / f"image{node}.npy"), shape, dtype, block_shape, self._job_id)
-
     def image(self, node: int) -> ArrayReader:
         # never published: later stages read the part where the blocks were written
-        return NpyReader(self._image_target(node, (1,), "u1", (1,)).part)
+        plain, packed = (self.root / f".image{node}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr"))
+        return ZarrReader(packed) if packed.exists() else NpyReader(plain)
 
-    def image_output(self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...]) -> ArrayOutput:
-        return stores.array_output(self._image_target(node, shape, dtype, block_shape))
+    def image_output(
+        self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+    ) -> ArrayOutput:
+        # floats from filters hardly compress, and a memory map reads a halo without decoding neighbours
+        path = self.root / f"image{node}{'.zarr' if compress else '.npy'}"
+        return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
 
-    def _partial_path(self, node: int, block: int) -> Path:
+    def partial_path(self, node: int, block: int) -> Path:
+        """The file of one block's partial."""
         # at most a thousand files in a directory
         return self.root / f"partials{node}" / f"{block // 1000}" / f"{block}.npz"
 
     def put_partial(self, node: int, block: int, partial: Partial) -> None:
-        path = self._partial_path(node, block)
+        path = self.partial_path(node, block)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
         with temporary.open("wb") as file:
@@ -155,7 +163,7 @@ class DiskWorkspace:
         return _DiskPartials(self, node, blocks)
 
     def missing_partials(self, node: int, blocks: int) -> list[int]:
-        return [block for block in range(blocks) if not self._partial_path(node, block).exists()]
+        return [block for block in range(blocks) if not self.partial_path(node, block).exists()]
 
     def put_value(self, node: int, value: Any) -> None:
         final = self.root / f"value{node}"
@@ -201,7 +209,7 @@ class _DiskPartials:
 
     def __iter__(self) -> Iterator[tuple[int, Partial]]:
         for block in range(self._blocks):
-            path = self._workspace._partial_path(self._node, block)
+            path = self._workspace.partial_path(self._node, block)
             with np.load(path, allow_pickle=False) as arrays:
                 yield block, dict(arrays)
 

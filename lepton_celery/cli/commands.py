@@ -28,7 +28,8 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: LeptonError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        # click's stub has one exit code for all of a class
+        self.exit_code = error.exit_code  # type: ignore[misc]
 
 
 class _Group(click.Group):

@@ -28,12 +28,10 @@ _STEPS_HELP = """
 """
 
 
-class _Lengths(click.ParamType):
+class _Lengths(click.ParamType[tuple[int, ...]]):
     name = "LENGTHS"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...] | None:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         try:
             return tuple(int(part) for part in str(value).replace("x", ",").split(","))
         except ValueError:

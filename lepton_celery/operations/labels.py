@@ -27,6 +27,9 @@ from lepton_celery.operations.spec import (
     ValueFunction,
 )
 
+LABELS = "lepton.label_blocks"
+"""The entry whose image holds the labels that blocks had alone."""
+
 Face = tuple[Array, Array | None]
 """Labels on a face of a block, and the pixel values there where components must have one value."""
 
@@ -139,7 +142,7 @@ def _joins(
             joined &= my_pixels[tuple(here)] == their_pixels[tuple(there)]
         found.append(np.stack([a[joined], b[joined]], axis=1).astype(np.int64))
     pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs + np.array([offset - 1, other_offset - 1])
+    return np.add(pairs, np.array([offset - 1, other_offset - 1]))
 
 
 def _touching(partial: Partial, toward: tuple[int, ...]) -> Face:
@@ -181,7 +184,7 @@ def label_dtype(image: Any) -> np.dtype[Any]:
 def _expand_label(arguments: Arguments, build: Build) -> Any:
     image = arguments["label_image"]
     blocks = build(
-        "lepton.label_blocks",
+        LABELS,
         image=image,
         background=arguments["background"],
         connectivity=arguments["connectivity"],
@@ -201,7 +204,7 @@ def _check_label(arguments: Arguments) -> None:
 def _expand_count(arguments: Arguments, build: Build) -> Any:
     image = arguments["label_image"]
     options = {name: arguments[name] for name in ("background", "connectivity")}
-    return build("lepton.label_count", table=build("lepton.label_blocks", image=image, **options))
+    return build("lepton.label_count", table=build(LABELS, image=image, **options))
 
 
 def label_count(table: dict[str, Array]) -> Any:
@@ -214,12 +217,12 @@ def entries() -> list[Entry]:
     here = "lepton_celery.operations.labels"
     return [
         Labelling(
-            name="lepton.label_blocks",
+            name=LABELS,
             source=f"{here}.label_block",
             kinds="bui",
             function=label_block,
             merge=merge_labels,
-            cost_ns=22.0,
+            cost_ns=8.0,
         ),
         Local(
             name="lepton.relabel",
@@ -229,7 +232,7 @@ def entries() -> list[Entry]:
             function=relabel,
             located=True,
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
-            cost_ns=4.0,
+            cost_ns=3.0,
         ),
         ValueFunction(
             name="lepton.label_count",

@@ -201,7 +201,7 @@ def entries() -> list[Entry]:
             images=("rgb",),
             geometry=geometry.DropChannel(),
             check=_last_channels,
-            cost_ns=22.0,
+            cost_ns=10.0,
         ),
         _local("util.img_as_float", cost_ns=2.0),
         _local("util.img_as_float32", cost_ns=2.0),
@@ -217,20 +217,22 @@ def entries() -> list[Entry]:
             values=("extent",),
             cost_ns=6.0,
         ),
-        _local("filters.gaussian", gaussian_halo, check=_with_sigma, cost_ns=36.0),
-        _local("filters.difference_of_gaussians", _difference_halo, check=_no_wrap, cost_ns=75.0),
+        _local("filters.gaussian", gaussian_halo, check=_with_sigma, cost_ns=4.0, tap_ns=0.33),
+        _local("filters.difference_of_gaussians", _difference_halo, check=_no_wrap, cost_ns=9.0, tap_ns=0.6),
         Local(
             name="lepton.unsharp",
             source="lepton_celery.operations.local._unsharp",
             geometry=Stencil(lambda a: gaussian_halo(a, "radius")),
-            cost_ns=40.0,
+            cost_ns=8.0,
+            tap_ns=0.33,
         ),
         Local(
             name="lepton.unsharp_clipped",
             source="lepton_celery.operations.local._unsharp_clipped",
             values=("negative",),
             geometry=Stencil(lambda a: gaussian_halo(a, "radius")),
-            cost_ns=42.0,
+            cost_ns=9.0,
+            tap_ns=0.33,
         ),
         _local("filters.median", _footprint(1), check=_ndimage_median, cost_ns=160.0),
         _local("filters.laplace", _laplace_halo, check=_no_mask, cost_ns=20.0),
@@ -239,13 +241,13 @@ def entries() -> list[Entry]:
             _local(f"morphology.{name}", _footprint(passes), check=_no_wrap, cost_ns=40.0 * passes)
             for name, passes in _MORPHOLOGY.items()
         ],
-        _local("transform.downscale_local_mean", geometry=geometry.Shrink(), cost_ns=8.0),
+        _local("transform.downscale_local_mean", geometry=geometry.Shrink(), cost_ns=110.0),
         _local(
             "segmentation.mark_boundaries",
             images=("image", "label_img"),
             # find_boundaries looks one pixel around, the outline's dilation one more
             geometry=geometry.ColourOverLabels(lambda a: 1 if a["outline_color"] is None else 2),
             check=_whole_pixels,
-            cost_ns=80.0,
+            cost_ns=60.0,
         ),
     ]

@@ -293,7 +293,7 @@ def entries() -> list[Entry]:
             partial=lambda separator, **arguments: table_partial(**arguments),
             merge=merge_tables,
             located=True,
-            cost_ns=45.0,
+            cost_ns=8.0,
         ),
         Composite(
             name="measure.regionprops_table",

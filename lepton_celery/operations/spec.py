@@ -113,6 +113,8 @@ class Entry:
     exactness: Exactness = Exactness.IDENTICAL
     cost_ns: float = 2.0
     """Time per pixel on one core, a shipped default; only ratios matter to the planner's choices."""
+    tap_ns: float = 0.0
+    """Time per pixel more for each pixel that a separable kernel reaches, its axes added up."""
 
     @property
     def signature(self) -> inspect.Signature:
@@ -143,7 +145,7 @@ class Entry:
     def validate(self, arguments: Arguments) -> None:
         """Refuse what the function cannot do, before anything runs."""
         for name in self.images:
-            image = arguments.get(name)
+            image: Any = arguments.get(name)
             if not hasattr(image, "dtype"):
                 continue  # left out, or a literal in a place that takes both
             if image.dtype.kind not in self.kinds or image.dtype in (np.float16, np.longdouble):

@@ -147,7 +147,7 @@ def ordered_keys(image: Array) -> Array:
     unsigned = np.dtype(f"u{image.dtype.itemsize}")
     sign = unsigned.type(1 << (bits - 1))
     if image.dtype.kind == "i":
-        return image.view(unsigned) ^ sign
+        return np.bitwise_xor(image.view(unsigned), sign)
     # + 0.0 makes -0.0 the same key as 0.0; NaNs of either sign go last
     raw = np.where(np.isnan(image), np.array(np.nan, image.dtype), image + image.dtype.type(0)).view(unsigned)
     keys: Array = np.where(raw & sign, ~raw, raw | sign)
@@ -383,7 +383,7 @@ def entries() -> list[Entry]:
             partial=histogram_partial,
             merge=merge_histogram,
             result=lambda arguments: ((-1,), np.dtype(np.int64)),
-            cost_ns=11.0,
+            cost_ns=7.0,
         ),
         ValueFunction(
             name="lepton.otsu",

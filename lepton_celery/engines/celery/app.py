@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 
 from lepton_celery.config import Settings, load_settings
-from lepton_celery.engines.celery import messages
+from lepton_celery.engines.celery import messages, warm
 from lepton_celery.engines.celery.defaults import celery_settings, required_settings
 from lepton_celery.engines.celery.sweeper import SweeperStep
 
@@ -51,6 +51,7 @@ def configure(app: Celery, settings: Settings | None = None) -> Celery:
 def _prepared(app: Celery, settings: Settings) -> Celery:
     app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
     messages.install()
+    warm.install()
     app.steps["worker"].add(SweeperStep)
     return app
 

@@ -73,13 +73,14 @@ def close_signature(app: Celery, info: JobInfo) -> Signature:
 
 def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], what: str) -> Signature:
     """A task on the job's lane; Flower shows the text instead of the arguments."""
-    return app.signature(task, args=args, immutable=True, app=app).set(
-        queue=queue_of(info.lane),
-        task_id=short_id(),
-        ignore_result=True,
-        argsrepr=f"job {info.job_id} stage {info.stage + 1}/{info.stages} {what}",
-        kwargsrepr="",
-    )
+    options = {
+        "queue": queue_of(info.lane),
+        "task_id": short_id(),
+        "ignore_result": True,
+        "argsrepr": f"job {info.job_id} stage {info.stage + 1}/{info.stages} {what}",
+        "kwargsrepr": "",
+    }
+    return app.signature(task, args=args, immutable=True, app=app, options=options)
 
 
 def send_wave(app: Celery, info: JobInfo, blocks: Sequence[int], batch_blocks: int) -> None:

@@ -224,6 +224,6 @@ def _words(error: Exception) -> str:
 
 
 def _retry(task: Task[..., None], settings: Settings, error: Exception) -> None:
-    """Try the message again later: 1, 2, 4 … up to 30 s, each with full jitter, so that workers do not come back together."""
+    """Try the message again later: 1, 2, 4 … up to 30 s, with jitter, so that workers do not come back together."""
     wait = min(30.0, 2.0 ** int(task.request.retries))
     raise task.retry(exc=error, countdown=random.uniform(wait / 2, wait), max_retries=settings.max_retries + 1)

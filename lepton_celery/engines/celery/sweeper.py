@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from celery import Celery, bootsteps
+from kombu import Queue
 
 from lepton_celery import manifest
 from lepton_celery.config import LANES, Settings
@@ -19,13 +20,13 @@ from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 log = logging.getLogger(__name__)
 
 
-class SweeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class SweeperStep(bootsteps.StartStopStep):
     """Sweeps every few seconds in the worker's event loop.
 
     Not a thread: the pool forks new children whenever it grows, and a fork must not meet a thread that holds a lock.
     """
 
-    requires = {"celery.worker.components:Timer"}
+    requires = ("celery.worker.components:Timer",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
@@ -73,8 +74,9 @@ class Sweeper:
     def _waiting(self, info: JobInfo) -> bool:
         """Whether the job's lane has messages that no worker has taken yet."""
         assert info.lane in LANES
-        with self._app.connection_for_read() as connection, connection.channel() as channel:
-            found = channel.queue_declare(queue_of(info.lane), passive=False, durable=True, auto_delete=False)
+        with self._app.connection_for_read() as connection:
+            lane = Queue(queue_of(info.lane), channel=connection.default_channel)
+            found: Any = lane.queue_declare(passive=False)  # a named tuple, whatever the stub says
             return bool(found.message_count)
 
     def _send_again(self, info: JobInfo) -> None:
