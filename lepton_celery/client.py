@@ -197,6 +197,7 @@ def prepare(
         absolute = str(stores.local_path(path))
         if planned.gives == "image":
             target = Target(absolute, planned.shape, planned.dtype, plan.block_of(index), job_id, overwrite)
+            stores.array_output(target)  # refuses blocks that the format cannot hold
             targets[index] = (*targets.get(index, ()), target)
         else:
             files[absolute] = index
@@ -260,7 +261,7 @@ def submit(
             manifest.job_id,
             manifest.to_json(),
             lane=priority,
-            title=title or ", ".join(Path(path).name for path in manifest.output_paths()),
+            title=title or manifest.title,
             stages=len(manifest.plan.stages),
             blocks=first_blocks(manifest.plan),
         )
@@ -303,7 +304,7 @@ def run(
     block_shape: tuple[int, ...] | None = None,
     overwrite: bool = False,
     limits: Limits | None = None,
-    on_change: Callable[[JobInfo, Plan], None] | None = None,
+    on_change: Callable[[JobInfo], None] | None = None,
 ) -> Job:
     """Compute lazy nodes into files in this process, on threads, without a broker; returns when it is done.
 
@@ -314,6 +315,11 @@ def run(
     """
     threads = threads or os.cpu_count() or 1
     prepared = prepare(outputs, block_shape=block_shape, workers=threads, overwrite=overwrite, limits=limits)
+    return run_prepared(prepared, threads=threads, on_change=on_change)
+
+
+def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
+    """Run in this process what `prepare` checked and planned; see `run`."""
     manifest = prepared.manifest
     context = replace(manifest.context(), arrays=prepared.arrays)
     context.workspace.create()
@@ -322,14 +328,14 @@ def run(
         manifest.job_id,
         manifest.to_json(),
         lane="interactive",
-        title="",
+        title=manifest.title,
         stages=len(manifest.plan.stages),
         blocks=first_blocks(manifest.plan),
     )
 
     def changed() -> None:
         if on_change is not None:
-            on_change(ledger.info(manifest.job_id), manifest.plan)
+            on_change(ledger.info(manifest.job_id))
 
     try:
         create_outputs(context)
@@ -342,7 +348,7 @@ def run(
         manifest.job_id,
         threads=threads,
         files=manifest.files,
-        overwrite=overwrite,
+        overwrite=manifest.overwrite,
         on_progress=changed,
     )
     changed()

@@ -169,14 +169,16 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         if isinstance(arguments.get(parameter), np.ndarray):
             arguments[parameter] = open(arguments[parameter])
     _check_nodes(entry, arguments)
-    entry.validate(arguments)
     try:
+        entry.validate(arguments)
         return make(entry.name, **arguments)
     except LeptonError:
         raise
-    except (TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise InputError(f"{entry.name}({given}): {error}") from error
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError, AttributeError, RuntimeError) as error:
+        given = [f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, Node)]
+        raise InputError(
+            f"{entry.name} refuses {', '.join(given) or 'this image'}: {error}; its parameters are {entry.signature}"
+        ) from error
 
 
 def _check_nodes(entry: Entry, arguments: Arguments) -> None:

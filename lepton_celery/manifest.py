@@ -80,6 +80,11 @@ class Manifest:
         """The final names of all outputs."""
         return [*(target.path for found in self.targets.values() for target in found), *self.files]
 
+    @property
+    def title(self) -> str:
+        """The outputs' names: what the job is called where nobody named it."""
+        return ", ".join(Path(path).name for path in self.output_paths())
+
     def result(self) -> dict[str, Any]:
         """What the ledger keeps of a finished job."""
         return {"outputs": self.output_paths()}

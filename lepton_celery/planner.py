@@ -28,6 +28,8 @@ from lepton_celery.plan import (
 
 BLOCK_PX = 1 << 20
 """Pixels a block has by default: large enough that fixed costs vanish, small enough to stay in the caches."""
+LEAST_PX = 1 << 16
+"""Pixels below which a block's fixed costs are no longer small."""
 READ_PX = 1 << 22
 """Most pixels of any one image that a block reads, halo included, before the planner takes smaller blocks."""
 
@@ -232,7 +234,7 @@ class _Planner:
         elif wanted is not None and all(len(wanted) != len(s.shape) for s in plan.stages):
             raise InputError(f"block shape {wanted} for a grid of shape {stage.shape}; give one length per axis")
         else:
-            candidates = block_candidates(stage.shape)
+            candidates = block_candidates(stage.shape, self.options.workers)
         for block_shape in candidates:
             trial = _replaced(plan, at, replace(stage, block_shape=block_shape))
             needed = needed_regions(trial, at, _middle(trial.stages[at].grid))
@@ -289,8 +291,18 @@ class _Planner:
         )
 
 
-def block_candidates(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Block shapes to try for an image, from about `BLOCK_PX` pixels downwards, lengths powers of two."""
+def block_candidates(shape: tuple[int, ...], workers: int) -> list[tuple[int, ...]]:
+    """Block shapes to try for an image, from about `BLOCK_PX` pixels downwards, lengths powers of two.
+
+    The first are left out for an image of less than four such blocks per worker, as long as blocks keep `LEAST_PX` pixels.
+    """
+    tried = _halving(shape)
+    while len(tried) > 1 and len(BlockGrid(shape, tried[0])) < 4 * workers and math.prod(tried[1]) >= LEAST_PX:
+        tried = tried[1:]
+    return tried
+
+
+def _halving(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     candidates: list[tuple[int, ...]] = []
     side = 1 << round(math.log2(BLOCK_PX) / max(1, len(shape)))
     while True:

@@ -64,10 +64,10 @@ def explain_plan(plan: Plan, workers: int) -> str:
             f"   {_count(len(stage.grid), 'block')} of {block}, {halo}, {batches}"
             f" · reads {size(predicted.read_bytes)}, writes {size(predicted.write_bytes)}"
             f" · {size(predicted.memory_bytes)} in each worker"
-            f" · about {seconds:.1f} s (compute {predicted.compute_s:.1f} s,"
-            f" communication {predicted.communication_s:.1f} s)"
+            f" · about {duration(seconds)} (compute {duration(predicted.compute_s)},"
+            f" communication {duration(predicted.communication_s)})"
         )
-    lines.append(f"{_count(plan.blocks, 'block')} in all, about {total:.1f} s on {_count(workers, 'worker')}")
+    lines.append(f"{_count(plan.blocks, 'block')} in all, about {duration(total)} on {_count(workers, 'worker')}")
     return "\n".join(lines)
 
 
@@ -108,6 +108,13 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words: `0.04 s`, `12.3 s`, `3 min 20 s`."""
+    if seconds >= 100:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+
+
 def size(number: float) -> str:
     """Bytes in words: `1.5 GB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
@@ -126,6 +133,6 @@ def summarize(info: JobInfo, plan: Plan, workers: int) -> str:
     communicate = stats.get("read_s", 0.0) + stats.get("write_s", 0.0)
     return (
         f"{_count(plan.blocks, 'block')} in {_count(len(plan.stages), 'stage')}, {size(moved)} moved\n"
-        f"{seconds:.1f} s (predicted {predicted_seconds(plan, workers):.1f} s on {_count(workers, 'worker')}); "
-        f"worker time: computing {compute:.1f} s, reading and writing {communicate:.1f} s"
+        f"{duration(seconds)} (predicted {duration(predicted_seconds(plan, workers))} on {_count(workers, 'worker')}); "
+        f"worker time: computing {duration(compute)}, reading and writing {duration(communicate)}"
     )

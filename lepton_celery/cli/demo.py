@@ -32,7 +32,7 @@ class NotIdentical(LeptonError):
 @click.option("--compare/--no-compare", default=True, show_default=True, help="Compare with the whole image.")
 @click.option("--broker-url", envvar="LEPTON_BROKER_URL", help="Use this broker; none is started.")
 def demo(directory: Path, side: int, workers: int, flower: bool, compare: bool, broker_url: str | None) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     directory = directory.absolute()
     photo = directory / f"hubble-{side}.tif"
     if not photo.exists():

@@ -82,9 +82,12 @@ def run(
     quiet = Console(stderr=True)
     if settings is None:
         threads = threads or os.cpu_count() or 1
+        prepared = client.prepare(outputs, block_shape=block_shape, workers=threads, overwrite=overwrite)
         if not here:
             quiet.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
-        _run_here(outputs, threads, block_shape, overwrite, quiet)
+        with show_progress(prepared.plan, console=quiet) as draw:
+            done = client.run_prepared(prepared, threads=threads, on_change=draw)
+        quiet.print(summarize(done.info(), prepared.plan, threads), highlight=False, soft_wrap=True)
     else:
         app = create_app(settings)
         job = client.submit(outputs, priority=priority, app=app, block_shape=block_shape, overwrite=overwrite)
@@ -96,21 +99,6 @@ def run(
         click.echo(f"wrote {path}")
 
 
-def _run_here(
-    outputs: dict[str, Node], threads: int, block_shape: tuple[int, ...] | None, overwrite: bool, quiet: Console
-) -> None:
-    plan = make_plan(outputs, Options(block_shape=block_shape, workers=threads))
-    with show_progress(plan, console=quiet) as draw:
-        job = client.run(
-            outputs,
-            threads=threads,
-            block_shape=block_shape,
-            overwrite=overwrite,
-            on_change=lambda info, _: draw(info),
-        )
-    quiet.print(summarize(job.info(), plan, threads), highlight=False)
-
-
 def _wait(job: client.Job, quiet: Console) -> None:
     quiet.print(f"job {job.id}", highlight=False)
     try:
@@ -118,7 +106,7 @@ def _wait(job: client.Job, quiet: Console) -> None:
     except KeyboardInterrupt:
         quiet.print(f"job {job.id} goes on; stop it with: lepton cancel {job.id}", highlight=False)
         raise
-    quiet.print(summarize(info, job.manifest().plan, os.cpu_count() or 1), highlight=False)
+    quiet.print(summarize(info, job.manifest().plan, os.cpu_count() or 1), highlight=False, soft_wrap=True)
 
 
 @click.command(help="Say what processing INPUT would do: stages, blocks, memory, time. Nothing is run." + _STEPS_HELP)

@@ -142,7 +142,8 @@ def _joins(
             joined &= my_pixels[tuple(here)] == their_pixels[tuple(there)]
         found.append(np.stack([a[joined], b[joined]], axis=1).astype(np.int64))
     pairs = np.unique(np.concatenate(found), axis=0)
-    return np.add(pairs, np.array([offset - 1, other_offset - 1]))
+    shifted: Array = pairs + np.array([offset - 1, other_offset - 1])
+    return shifted
 
 
 def _touching(partial: Partial, toward: tuple[int, ...]) -> Face:

@@ -147,7 +147,8 @@ def ordered_keys(image: Array) -> Array:
     unsigned = np.dtype(f"u{image.dtype.itemsize}")
     sign = unsigned.type(1 << (bits - 1))
     if image.dtype.kind == "i":
-        return np.bitwise_xor(image.view(unsigned), sign)
+        flipped: Array = image.view(unsigned) ^ sign
+        return flipped
     # + 0.0 makes -0.0 the same key as 0.0; NaNs of either sign go last
     raw = np.where(np.isnan(image), np.array(np.nan, image.dtype), image + image.dtype.type(0)).view(unsigned)
     keys: Array = np.where(raw & sign, ~raw, raw | sign)

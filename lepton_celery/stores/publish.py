@@ -125,7 +125,9 @@ def place_new(source: Path, final: Path) -> None:
 
 def exists(final: Path) -> OutputExists:
     """The error that says something stands under the final name."""
-    return OutputExists(f"{final} exists already; choose another name, remove it, or pass overwrite=True")
+    return OutputExists(
+        f"{final} exists already; choose another name, remove it, or allow it to be replaced (overwrite=True, --overwrite)"
+    )
 
 
 def discard_part(part: Path, final: Path) -> None:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from lepton_celery import manifest, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
-from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, LeptonError, StoreError
+from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, LeptonError, OutputExists, StoreError, StoreNotFound
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobState, Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
@@ -27,7 +27,10 @@ from lepton_celery.ledger.heartbeat import Heartbeat
 log = logging.getLogger(__name__)
 
 PASSING = (StoreError, BrokerUnreachable)
-"""Errors that may pass by themselves: these are tried again, all others end the job."""
+"""Errors that may pass by themselves: these are tried again, all others end the job …"""
+
+FINAL = (StoreNotFound, OutputExists)
+"""… and so do these of them: what is not there, or in the way, stays so."""
 
 _COMMIT_EVERY_S = 0.25
 """Receipts of small blocks are handed in together, at least this often."""
@@ -97,7 +100,7 @@ def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
             _do_blocks(ledger, context, job_id, stage, left, owner, heartbeat)
     except PASSING as error:
         ledger.release(job_id, stage, left, owner=owner, count_attempt=False)
-        if task.request.retries >= settings.max_retries:
+        if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
             _fail(ledger, settings, job_id, str(error), stage, left[0] if left else -1)
             return
         _retry(task, settings, error)
@@ -157,7 +160,7 @@ def close(task: Task[..., None], job_id: str, stage: int) -> None:
             _merge(task, ledger, settings, found, context, job_id, stage, fence)
     except PASSING as error:
         ledger.release_merge(job_id, stage, fence=fence)
-        if task.request.retries >= settings.max_retries:
+        if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
             _fail(ledger, settings, job_id, str(error), stage, -1)
             return
         _retry(task, settings, error)

@@ -1,0 +1,32 @@
+"""Real workers on a real broker, started once for the tests that only need some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from lepton_celery import create_app
+from lepton_celery.config import load_settings
+from lepton_celery.stack.local import LocalStack
+
+
+def app_of(stack: LocalStack) -> Celery:
+    """An application that submits to a stack."""
+    return create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": stack.broker_url}))
+
+
+@pytest.fixture(scope="session")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Two prefork workers that stay for all tests."""
+    directory: Path = tmp_path_factory.mktemp("stack")
+    with LocalStack(directory, workers=2, flower=False, settings="test") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def app(workers: LocalStack) -> Celery:
+    """An application that submits to `workers`."""
+    return app_of(workers)

@@ -1,0 +1,345 @@
+"""Jobs on real workers: the pixels, the messages, the memory, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import redis
+from celery import Celery
+from numpy.typing import NDArray
+from skimage import color as sk_color
+from skimage import data
+from skimage import exposure as sk_exposure
+from skimage import filters as sk_filters
+from skimage import measure as sk_measure
+from skimage import morphology as sk_morphology
+
+import lepton_celery as lepton
+from lepton_celery import client, stores
+from lepton_celery.config import load_settings
+from lepton_celery.engines.celery import canvas
+from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, JobNotFound
+from lepton_celery.grid import Region
+from lepton_celery.ledger.base import JobState
+from lepton_celery.skimage import color, exposure, filters, measure, morphology
+from lepton_celery.stack.local import LocalStack
+from lepton_celery.stack.server import RedisServer
+from tests.worker.conftest import app_of
+
+pytestmark = pytest.mark.worker
+
+Array = NDArray[np.generic]
+
+
+def read(path: Path) -> Array:
+    reader = stores.open_array(path)
+    pixels: Array = reader.read(Region.whole(reader.shape))
+    return pixels
+
+
+def left_behind(directory: Path) -> list[str]:
+    """Everything in a directory besides inputs, hidden files too."""
+    return sorted(path.name for path in directory.iterdir() if not path.name.startswith("input"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "input.npy"
+    np.save(path, np.tile(data.astronaut(), (2, 2, 1)))
+    return path
+
+
+def test_a_job_of_every_class_gives_scikit_images_pixels(app: Celery, tmp_path: Path, photo: Path) -> None:
+    rgb = np.load(photo)
+    gray = sk_color.rgb2gray(rgb)
+    smooth = sk_filters.gaussian(gray, sigma=2)
+    labels = sk_measure.label(smooth > sk_filters.threshold_otsu(smooth))
+    columns = ("label", "area", "bbox", "centroid", "intensity_mean")
+
+    lazy_gray = color.rgb2gray(lepton.open(photo))
+    lazy_smooth = filters.gaussian(lazy_gray, sigma=2)
+    lazy_labels = measure.label(lazy_smooth > filters.threshold_otsu(lazy_smooth))
+    outputs = {
+        str(tmp_path / "gamma.npy"): exposure.adjust_gamma(lazy_gray, 0.5) * 2 + 1,
+        str(tmp_path / "edges.zarr"): filters.sobel(filters.median(lazy_gray)),
+        str(tmp_path / "opened.tif"): morphology.opening(lepton.open(photo)[..., 0]),
+        str(tmp_path / "rescaled.npy"): exposure.rescale_intensity(lazy_gray),
+        str(tmp_path / "labels.zarr"): lazy_labels,
+        str(tmp_path / "objects.csv"): measure.regionprops_table(lazy_labels, lazy_gray, properties=columns),
+        str(tmp_path / "percentiles.csv"): np.percentile(lazy_gray, (2, 98)),
+    }
+    job = lepton.submit(outputs, app=app, block_shape=(240, 208))
+    result = job.result(timeout_s=60)
+
+    assert np.array_equal(read(tmp_path / "gamma.npy"), sk_exposure.adjust_gamma(gray, 0.5) * 2 + 1)
+    assert np.array_equal(read(tmp_path / "edges.zarr"), sk_filters.sobel(sk_filters.median(gray)))
+    assert np.array_equal(read(tmp_path / "opened.tif"), sk_morphology.opening(rgb[..., 0]))
+    assert np.array_equal(read(tmp_path / "rescaled.npy"), sk_exposure.rescale_intensity(gray))
+    assert read(tmp_path / "labels.zarr").dtype == labels.dtype
+    assert np.array_equal(read(tmp_path / "labels.zarr"), labels)
+    table = result[str(tmp_path / "objects.csv")]
+    for name, column in sk_measure.regionprops_table(labels, gray, properties=columns).items():
+        assert np.array_equal(table[name], column), name
+    assert np.array_equal(result[str(tmp_path / "percentiles.csv")]["value"], np.percentile(gray, (2, 98)))
+    assert left_behind(tmp_path) == sorted(Path(path).name for path in outputs)
+
+
+def test_arrays_and_pictures_are_copied_for_workers_and_removed(app: Celery, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(data.coffee()).save(tmp_path / "input.png")
+    outputs = {
+        str(tmp_path / "array.npy"): filters.gaussian(lepton.open(data.camera()), sigma=1),
+        str(tmp_path / "picture.npy"): color.rgb2gray(lepton.open(tmp_path / "input.png")),
+    }
+    lepton.submit(outputs, app=app, block_shape=(100, 100)).wait(60)
+    assert np.array_equal(read(tmp_path / "array.npy"), sk_filters.gaussian(data.camera(), sigma=1))
+    assert np.array_equal(read(tmp_path / "picture.npy"), sk_color.rgb2gray(data.coffee()))
+    assert left_behind(tmp_path) == ["array.npy", "picture.npy"]
+
+
+def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path: Path, photo: Path) -> None:
+    image = lepton.open(photo)[..., 1]
+    job = lepton.submit(
+        {str(tmp_path / "out.npy"): image > filters.threshold_otsu(image)}, app=app, block_shape=(64, 64)
+    )
+    seen: list[float] = []
+    plan = job.manifest().plan
+    info = job.wait(60, on_change=lambda info: seen.append(client.progress_of(info, plan)))
+    assert seen == sorted(seen)
+    assert job.progress() == 1.0
+    assert info.blocks_done == info.blocks_total == len(plan.stages[-1].grid)
+    assert info.stats["write_bytes"] >= 1024 * 1024
+
+
+# ------------------------------------------------------------------------------------------------ messages
+
+
+def test_messages_stay_under_a_kilobyte_and_the_chord_body_does_not_grow(tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.zeros((6400, 6400), np.uint8))
+    image = lepton.open(tmp_path / "input.npy")
+    with RedisServer(tmp_path / "server") as server:
+        app = lepton.create_app(load_settings({"LEPTON_BROKER_URL": server.url}))
+        broker = redis.Redis.from_url(server.url)
+        bodies = {}
+        for blocks, block_shape in ((10, (640, 6400)), (10_000, (64, 64))):
+            job = lepton.submit({str(tmp_path / f"{blocks}.npy"): ~image}, app=app, block_shape=block_shape)
+            info = job.info()
+            assert info.blocks_total == blocks
+            # the last blocks have the longest numbers, and scattered ones the longest texts
+            canvas.send_wave(app, info, range(blocks - 8, blocks), 2)
+            canvas.send_wave(app, info, range(0, blocks, 3), 64)
+            canvas.send_merge(app, info)
+            sent = broker.lrange("lepton.default", 0, -1)
+            broker.delete("lepton.default")
+            assert isinstance(sent, list)
+            assert len(sent) > 5
+            assert max(len(message) for message in sent) < 1000
+            bodies[blocks] = {_chord_body_size(message) for message in sent}
+            job.cancel()
+    assert bodies[10] == bodies[10_000]
+
+
+def _chord_body_size(message: bytes) -> int:
+    import json
+
+    embed = json.loads(json.loads(message)["body"])[2]
+    chord = embed.get("chord")
+    return 0 if chord is None else len(json.dumps(chord))
+
+
+def test_the_broker_holds_one_window_of_a_job(tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.zeros((6400, 6400), np.uint8))
+    with RedisServer(tmp_path / "server") as server:
+        settings = load_settings({"LEPTON_BROKER_URL": server.url})
+        app = lepton.create_app(settings)
+        image = lepton.open(tmp_path / "input.npy")
+        job = lepton.submit({str(tmp_path / "out.npy"): ~image}, app=app, block_shape=(64, 64))
+        batch_blocks = job.manifest().plan.stages[0].batch_blocks
+        assert redis.Redis.from_url(server.url).llen("lepton.default") <= settings.window_batches
+        assert job.info().dispatched <= settings.window_batches * batch_blocks
+        job.cancel()
+
+
+def test_publishing_keeps_no_results_in_the_submitter(app: Celery, tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.zeros((640, 640), np.uint8))
+    lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, block_shape=(64, 64)).wait(
+        30
+    )
+    pending = canvas.publisher_of(app).backend._pending_results
+    assert not any(pending)
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+def test_an_image_larger_than_the_workers_memory_limit_is_processed(tmp_path: Path) -> None:
+    side, limit = 28_000, 500 << 20
+    image = np.lib.format.open_memmap(tmp_path / "input.npy", "w+", np.uint8, (side, side))
+    image[12_345, 23_456] = 200
+    image[-1, -1] = 100
+    image.flush()
+    assert image.nbytes > limit
+    with pytest.raises(subprocess.CalledProcessError):  # the limit is real: the whole image does not fit
+        subprocess.run(
+            [sys.executable, "-c", f"import numpy; numpy.zeros({image.nbytes}, 'u1') + 1"],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+            check=True,
+            capture_output=True,
+        )
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test") as stack:
+        for process in psutil.Process(os.getpid()).children(recursive=True):
+            if "celery" in " ".join(process.cmdline()):
+                process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
+        lazy = lepton.open(tmp_path / "input.npy")
+        outputs = {str(tmp_path / "out.npy"): lazy > 150, str(tmp_path / "max.csv"): lazy.max()}
+        result = lepton.submit(outputs, app=app_of(stack)).result(timeout_s=60)
+    assert result[str(tmp_path / "max.csv")]["value"] == [200]
+    found = np.load(tmp_path / "out.npy", mmap_mode="r")
+    assert found[12_345, 23_456]
+    assert not found[-1, -1]
+    assert sum(int(found[row : row + 1000].sum()) for row in range(0, side, 1000)) == 1
+
+
+# ------------------------------------------------------------------------------------------------ lanes
+
+
+def test_an_interactive_job_overtakes_a_batch_job(app: Celery, tmp_path: Path, photo: Path) -> None:
+    image = color.rgb2gray(lepton.open(photo))
+    slow = {str(tmp_path / "slow.npy"): filters.median(image, footprint=np.ones((9, 9)))}
+    quick = {str(tmp_path / "quick.npy"): image * 2}
+    batch = lepton.submit(slow, app=app, priority="batch", block_shape=(64, 64))
+    interactive = lepton.submit(quick, app=app, priority="interactive", block_shape=(512, 512))
+    interactive.wait(60)
+    assert batch.info().state is JobState.RUNNING
+    batch.wait(90)
+    assert np.array_equal(
+        read(tmp_path / "slow.npy"), sk_filters.median(sk_color.rgb2gray(np.load(photo)), footprint=np.ones((9, 9)))
+    )
+
+
+def test_a_lane_that_does_not_exist_is_refused(app: Celery, tmp_path: Path, photo: Path) -> None:
+    with pytest.raises(InputError, match="interactive, default, batch"):
+        lepton.submit({str(tmp_path / "o.npy"): lepton.open(photo)}, app=app, priority="urgent")  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ when something goes wrong
+
+
+def test_a_cancelled_job_leaves_nothing(app: Celery, tmp_path: Path, photo: Path) -> None:
+    image = color.rgb2gray(lepton.open(photo))
+    job = lepton.submit(
+        {str(tmp_path / "o.zarr"): filters.median(image, footprint=np.ones((9, 9)))}, app=app, block_shape=(64, 64)
+    )
+    deadline = time.monotonic() + 30
+    while job.info().blocks_done < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert job.cancel()
+    assert not job.cancel()
+    with pytest.raises(JobCancelled):
+        job.wait(5)
+    while left_behind(tmp_path):  # a worker notices within its batch
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_job_that_fails_says_why_and_leaves_nothing(app: Celery, tmp_path: Path) -> None:
+    pixels = np.ones((200, 200))
+    pixels[150, 20] = np.nan
+    np.save(tmp_path / "input.npy", pixels)
+    image = lepton.open(tmp_path / "input.npy")
+    job = lepton.submit({str(tmp_path / "o.npy"): image > filters.threshold_otsu(image)}, app=app, block_shape=(64, 64))
+    with pytest.raises(JobFailed, match="a histogram needs finite") as caught:
+        job.wait(30)
+    assert caught.value.job_id == job.id
+    assert caught.value.stage == 1
+    assert left_behind(tmp_path) == []
+
+
+def test_an_input_that_vanishes_fails_the_job(app: Celery, tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.ones((200, 200)))
+    image = lepton.open(tmp_path / "input.npy")
+    (tmp_path / "input.npy").unlink()
+    with pytest.raises((JobFailed, FileNotFoundError), match=r"input\.npy"):
+        lepton.submit({str(tmp_path / "o.npy"): image + 1}, app=app).wait(30)
+    assert left_behind(tmp_path) == []
+
+
+def test_without_a_broker_nothing_is_left(tmp_path: Path, photo: Path) -> None:
+    app = lepton.create_app(load_settings({"LEPTON_BROKER_URL": "redis://:secret@127.0.0.1:1/0"}))
+    with pytest.raises(BrokerUnreachable) as caught:
+        lepton.submit({str(tmp_path / "o.npy"): lepton.open(photo)}, app=app)
+    assert "secret" not in str(caught.value)
+    assert left_behind(tmp_path) == []
+
+
+def test_an_unknown_job_is_not_found(app: Celery) -> None:
+    from lepton_celery.engines.celery.app import settings_of
+
+    with pytest.raises(JobNotFound, match="nosuchjob"):
+        lepton.get_job("nosuchjob", settings=settings_of(app))
+
+
+def test_paths_outside_the_allowed_roots_are_refused_by_workers(tmp_path: Path, photo: Path) -> None:
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    env = {"LEPTON_ALLOWED_ROOTS": str(allowed)}
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", env=env) as stack:
+        job = lepton.submit({str(allowed / "o.npy"): lepton.open(photo)}, app=app_of(stack))
+        with pytest.raises(JobFailed, match="allowed"):
+            job.wait(30)
+
+
+def _pool_children(worker: psutil.Process) -> list[psutil.Process]:
+    return [child for child in worker.children() if child.is_running()]
+
+
+def _worker_mains(stack: LocalStack) -> list[psutil.Process]:
+    return [psutil.Process(process.pid) for process in stack.processes if process.name.startswith("worker")]
+
+
+def test_killed_children_and_a_killed_worker_cost_no_block(tmp_path: Path, photo: Path) -> None:
+    rgb = np.load(photo)
+    image = color.rgb2gray(lepton.open(photo))
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+        outputs = {str(tmp_path / "o.npy"): filters.median(image, footprint=np.ones((9, 9)))}
+        job = lepton.submit(outputs, app=app_of(stack), block_shape=(64, 64))
+        first, second = _worker_mains(stack)
+        killed = 0
+        deadline = time.monotonic() + 60
+        while killed < 3:
+            assert time.monotonic() < deadline
+            if job.info().blocks_done >= 20 * (killed + 1):
+                for child in _pool_children(first):
+                    child.send_signal(signal.SIGKILL)
+                killed += 1
+            time.sleep(0.02)
+        second.kill()
+        info = job.wait(60)
+    expected = sk_filters.median(sk_color.rgb2gray(rgb), footprint=np.ones((9, 9)))
+    assert np.array_equal(read(tmp_path / "o.npy"), expected)
+    assert info.blocks_done == info.blocks_total == 256
+
+
+def test_messages_that_are_lost_are_sent_again(workers: LocalStack, app: Celery, tmp_path: Path, photo: Path) -> None:
+    broker = redis.Redis.from_url(workers.broker_url)
+    image = color.rgb2gray(lepton.open(photo))
+    outputs = {str(tmp_path / "o.npy"): filters.median(image, footprint=np.ones((7, 7)))}
+    job = lepton.submit(outputs, app=app, block_shape=(64, 64), priority="batch")
+    dropped = 0
+    while job.info().state is JobState.RUNNING and dropped < 10:
+        dropped += int(broker.lpop("lepton.batch") is not None)
+    assert dropped == 10
+    job.wait(60)
+    expected = sk_filters.median(sk_color.rgb2gray(np.load(photo)), footprint=np.ones((7, 7)))
+    assert np.array_equal(read(tmp_path / "o.npy"), expected)
