@@ -14,7 +14,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from lepton_celery import stores
-from lepton_celery.config import LANES, Settings, load_settings
+from lepton_celery.config import LANES, Settings
+from lepton_celery.discovery import need_settings
 from lepton_celery.eager import arrays_of, first_blocks
 from lepton_celery.engines import inline
 from lepton_celery.engines.celery import canvas
@@ -118,7 +119,7 @@ class Job:
         return info
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """The outputs by path, once the job is done: lazy images, and tables as columns by name.
+        """The outputs, once the job is done, by the paths they were submitted under: lazy images, and tables as columns.
 
         Raises:
             JobFailed, JobCancelled, WaitTimeout: as `wait`.
@@ -128,8 +129,8 @@ class Job:
         self.wait(timeout_s)
         manifest = self.manifest()
         results: dict[str, Any] = {}
-        for path in manifest.output_paths():
-            results[path] = stores.read_table(path) if path in manifest.files else open(path)
+        for name, path in manifest.names.items():
+            results[name] = stores.read_table(path) if path in manifest.files else open(path)
         return results
 
     def cancel(self) -> bool:
@@ -203,7 +204,8 @@ def prepare(
             files[absolute] = index
     first = stores.local_path(next(iter(outputs)))
     workspace = str(workspace_root(first.parent, job_id))
-    manifest = Manifest(job_id, plan, workspace, targets, files, overwrite)
+    names = {str(path): str(stores.local_path(path)) for path in outputs}
+    manifest = Manifest(job_id, plan, workspace, targets, files, overwrite, names)
     return Prepared(manifest, arrays_of(plan, tuple(outputs.values())))
 
 
@@ -234,7 +236,8 @@ def submit(
         outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables and
             values to .csv or .parquet. Workers must see the same paths.
         priority: the lane: `interactive` before `default` before `batch`.
-        app: None: the project's own application if it was `configure`d, else one made from the settings.
+        app: None: the project's own application if it was `configure`d, else one for the broker that LEPTON_BROKER_URL
+            names or `lepton up` started in this folder.
         title: what to call the job; None: the outputs' names.
         block_shape: pixels per axis; None: chosen.
         workers: worker processes to plan for; None: as many as this machine has processors.
@@ -360,12 +363,16 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
 
 
 def current_app() -> Celery:
-    """The project's own Celery application if it was configured for jobs, else one from the settings."""
+    """The project's own Celery application if it was configured for jobs, else one for the broker that was named.
+
+    Raises:
+        BrokerUnreachable: no broker was named and no local stack runs in this folder.
+    """
     from celery import current_app as current
 
     if current.conf.get("lepton") is not None:
         return current
-    return create_app(load_settings())
+    return create_app(need_settings())
 
 
 def get_job(job_id: str, *, settings: Settings | None = None) -> Job:

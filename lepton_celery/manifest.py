@@ -30,6 +30,8 @@ class Manifest:
     files: dict[str, int] = field(default_factory=dict)
     """Path of each table or value output, and its node."""
     overwrite: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    """Each output's path as the user gave it, and the absolute path."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -40,6 +42,7 @@ class Manifest:
             "targets": {str(node): [target.to_json() for target in found] for node, found in self.targets.items()},
             "files": self.files,
             "overwrite": self.overwrite,
+            "names": self.names,
         }
 
     @classmethod
@@ -64,6 +67,7 @@ class Manifest:
             },
             files=dict(document["files"]),
             overwrite=document["overwrite"],
+            names=dict(document["names"]),
         )
 
     def context(self, roots: tuple[Path, ...] = ()) -> Context:

@@ -1,41 +1,24 @@
-"""Which broker a command talks to: a URL that was given, or the local stack of this folder."""
+"""Which broker a command talks to."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from pathlib import Path
 
 import click
 from celery import Celery
 
-from lepton_celery.config import Settings, load_settings
-from lepton_celery.engines.celery.app import create_app, settings_of
-from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.stack.running import read_running
-
-
-def state_directory() -> Path:
-    """Where the local stack of this folder keeps its files: `LEPTON_STATE`, or `.lepton`."""
-    return Path(os.environ.get("LEPTON_STATE", ".lepton")).absolute()
+from lepton_celery import discovery
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.app import settings_of
 
 
 def find_settings() -> Settings | None:
-    """Settings whose broker was named, or is the local stack's; None when there is neither.
-
-    An explicit URL in the environment always wins; then the application `celery -A` was called with.
-    """
-    settings = load_settings()
-    if "LEPTON_BROKER_URL" in os.environ:
-        return settings
+    """A URL in the environment, else the application `celery -A` was called with, else the local stack of this folder."""
     context = click.get_current_context(silent=True)
     app = getattr(context.obj, "app", None) if context is not None else None
-    if isinstance(app, Celery) and app.conf.get("lepton") is not None:
+    if "LEPTON_BROKER_URL" not in os.environ and isinstance(app, Celery) and app.conf.get("lepton") is not None:
         return settings_of(app)
-    running = read_running(state_directory())
-    if running is not None:
-        return replace(settings, broker_url=running.broker_url, result_backend="", ledger_url="")
-    return settings if os.environ.get("LEPTON_SETTINGS") else None
+    return discovery.find_settings()
 
 
 def need_settings() -> Settings:
@@ -44,14 +27,4 @@ def need_settings() -> Settings:
     Raises:
         BrokerUnreachable: no broker was named and no local stack runs here.
     """
-    settings = find_settings()
-    if settings is None:
-        raise BrokerUnreachable(
-            "no broker is configured; set LEPTON_BROKER_URL, or start a local stack in this folder with `lepton up`"
-        )
-    return settings
-
-
-def need_app() -> Celery:
-    """A Celery application for `need_settings`."""
-    return create_app(need_settings())
+    return find_settings() or discovery.need_settings()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -27,6 +28,7 @@ import lepton_celery as lepton
 from lepton_celery import client, stores
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, JobNotFound
 from lepton_celery.grid import Region
 from lepton_celery.ledger.base import JobState
@@ -175,8 +177,9 @@ def test_publishing_keeps_no_results_in_the_submitter(app: Celery, tmp_path: Pat
     lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, block_shape=(64, 64)).wait(
         30
     )
-    pending = canvas.publisher_of(app).backend._pending_results
-    assert not any(pending)
+    backend: Any = publisher_of(app).backend
+    assert not any(backend._pending_results)
+    assert not backend.result_consumer.subscribed_to
 
 
 # ------------------------------------------------------------------------------------------------ memory

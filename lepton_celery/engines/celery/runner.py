@@ -19,7 +19,15 @@ from threadpoolctl import threadpool_limits
 from lepton_celery import manifest, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
-from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, LeptonError, OutputExists, StoreError, StoreNotFound
+from lepton_celery.errors import (
+    BrokerUnreachable,
+    JobError,
+    JobNotFound,
+    LeptonError,
+    OutputExists,
+    StoreError,
+    StoreNotFound,
+)
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobState, Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat

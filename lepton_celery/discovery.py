@@ -1,0 +1,44 @@
+"""Which broker this process talks to: a URL that was given, or the local stack of this folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from lepton_celery.config import Settings, load_settings
+from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.stack.running import read_running
+
+
+def state_directory() -> Path:
+    """Where the local stack of this folder keeps its files: `LEPTON_STATE`, or `.lepton`."""
+    return Path(os.environ.get("LEPTON_STATE", ".lepton")).absolute()
+
+
+def find_settings() -> Settings | None:
+    """Settings whose broker was named, or is the local stack's; None when there is neither.
+
+    A URL in the environment always wins.
+    """
+    settings = load_settings()
+    if "LEPTON_BROKER_URL" in os.environ:
+        return settings
+    running = read_running(state_directory())
+    if running is not None:
+        return replace(settings, broker_url=running.broker_url, result_backend="", ledger_url="")
+    return settings if os.environ.get("LEPTON_SETTINGS") else None
+
+
+def need_settings() -> Settings:
+    """As `find_settings`.
+
+    Raises:
+        BrokerUnreachable: no broker was named and no local stack runs here.
+    """
+    settings = find_settings()
+    if settings is None:
+        raise BrokerUnreachable(
+            "no broker is configured; set LEPTON_BROKER_URL, or start a local stack in this folder with `lepton up`"
+        )
+    return settings

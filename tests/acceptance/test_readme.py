@@ -1,0 +1,92 @@
+"""Every block of the README does what it says, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lepton_celery.stack.running import read_running
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def environment() -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
+    return own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which `lepton up` runs, as the README has it."""
+    folder = tmp_path_factory.mktemp("readme")
+    [up] = [block for block in blocks("sh") if block.startswith("lepton up")]
+    stack = subprocess.Popen(shlex.split(up), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while read_running(folder / ".lepton") is None:
+            assert stack.poll() is None, "lepton up ended"
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield folder
+    finally:
+        stack.send_signal(signal.SIGINT)
+        assert stack.wait(30) == 0
+
+
+def test_the_python_blocks_run_one_after_the_other(folder: Path) -> None:
+    program = "\n".join(blocks("python"))
+    assert len(blocks("python")) >= 4
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(303, 384)" in done.stdout
+    assert "stage 1/" in done.stdout
+    assert (folder / "cells.csv").exists()
+
+
+def test_the_shell_blocks_run(folder: Path) -> None:
+    [submit] = [block for block in blocks("sh") if "lepton run" in block]
+    done = subprocess.run(["sh", "-e", "-c", submit], cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "labels.zarr").is_dir()
+    assert (folder / "coins.csv").read_text().startswith("label,area\n")
+    assert "done" in done.stdout
+
+
+def test_all_blocks_are_known() -> None:
+    """A block that no test above runs must not slip in; `make run` and `make test` are what CI and `test_demo` run."""
+    for block in blocks("sh"):
+        assert block.startswith(("make run", "lepton up", "python -c")), block
+    languages = set(re.findall(r"^```(\w+)$", README, flags=re.MULTILINE))
+    assert languages == {"sh", "python"}
+
+
+def test_the_make_targets_it_names_exist() -> None:
+    for target in re.findall(r"`?make ([a-z-]+)", README):
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_its_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_the_first_program_comes_by_line_thirty() -> None:
+    assert README.split("\n").index("```python") < 30
