@@ -19,8 +19,6 @@ from lepton_celery import stores
 from lepton_celery.errors import StoreError
 from lepton_celery.operations.spec import Array, Partial
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
-from lepton_celery.stores.npy import NpyReader
-from lepton_celery.stores.zarr3 import ZarrReader
 
 _MAPPED_BYTES = 1 << 20
 """Value arrays of at least this size are memory-mapped rather than loaded."""
@@ -135,6 +133,9 @@ class DiskWorkspace:
             ) from error
 
     def image(self, node: int) -> ArrayReader:
+        from lepton_celery.stores.npy import NpyReader
+        from lepton_celery.stores.zarr3 import ZarrReader
+
         # never published: later stages read the part where the blocks were written
         plain, packed = (self.root / f".image{node}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr"))
         return ZarrReader(packed) if packed.exists() else NpyReader(plain)

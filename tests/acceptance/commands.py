@@ -1,0 +1,30 @@
+"""Runs the `lepton` command as a person would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without settings of ours or Celery's."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return own | {"PATH": path, "PYTHONPATH": str(ROOT)} | extra
+
+
+def lepton(*arguments: str, cwd: Path, timeout_s: float = 90, **extra: str) -> subprocess.CompletedProcess[str]:
+    """What the command printed, and its exit code."""
+    return subprocess.run(
+        ["lepton", *arguments],
+        cwd=cwd,
+        env=environment(**extra),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
