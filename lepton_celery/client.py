@@ -368,8 +368,9 @@ def current_app() -> Celery:
     Raises:
         BrokerUnreachable: no broker was named and no local stack runs in this folder.
     """
-    from celery import current_app as current
+    from celery.app import app_or_default
 
+    current = app_or_default()  # itself and not `celery.current_app`, a stand-in that cannot be referred to weakly
     if current.conf.get("lepton") is not None:
         return current
     return create_app(need_settings())

@@ -47,8 +47,6 @@ class Settings:
     """Batches of a job that may be in the broker at a time; at least two waves, so that no worker idles between waves."""
     visibility_timeout_s: int = 3600
     """Seconds after which Redis hands an unacknowledged message to another worker; a backstop, leases act first."""
-    retention_s: int = 7 * 24 * 3600
-    """Seconds for which a finished job stays in the ledger."""
     flower_auth: str = field(default="", repr=False)
     """`user:password` for Flower; empty: no password on this machine, one made up at start elsewhere."""
     worker_memory_bytes: int = 1 << 30

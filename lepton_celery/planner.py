@@ -257,6 +257,8 @@ class _Planner:
         predicted = self._predict(trial, at, needed, memory)
         per_block = (predicted.compute_s + predicted.communication_s) / len(grid)
         batch = self.options.cost.batch_blocks(per_block, len(grid), self.options.workers)
+        messages_s = -(-len(grid) // batch) * self.options.cost.batch_s
+        predicted = replace(predicted, communication_s=predicted.communication_s + messages_s)
         return _replaced(trial, at, replace(trial.stages[at], batch_blocks=batch, predicted=predicted))
 
     def _predict(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Prediction:

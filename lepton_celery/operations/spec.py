@@ -29,19 +29,9 @@ from lepton_celery.grid import BlockGrid, Region
 
 Array = NDArray[Any]
 Arguments = Mapping[str, Any]
-"""Arguments by parameter name: images and values as `Arrayish`, the rest as plain Python values."""
+"""Arguments by parameter name: images and values with their shape and dtype, the rest as plain Python values."""
 Partial = dict[str, Array]
 """What one block adds to a whole-image value: named arrays."""
-
-
-class Arrayish(Protocol):
-    """Anything with a shape and a dtype: a lazy node or a NumPy array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
 
 
 class Exactness(StrEnum):

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
@@ -39,6 +40,18 @@ _CELERY_OVERRIDES = frozenset(
 """Celery obeys these before any setting, so inherited ones would send the workers to another broker than ours."""
 
 
+OWN_APP = "workers.app"
+"""A project's own entry point, with its settings beside it."""
+
+STANDALONE_APP = "lepton_celery.engines.celery.standalone"
+"""For folders without one."""
+
+
+def _has_own_workers(cwd: Path) -> bool:
+    """Whether children started in `cwd` can import the project's entry point."""
+    return (cwd / "workers" / "app.py").exists() or find_spec("workers") is not None
+
+
 class LocalStack:
     """A server, worker processes and Flower that live as long as the `with` block.
 
@@ -62,7 +75,7 @@ class LocalStack:
         broker_url: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        app: str = "workers.app",
+        app: str | None = None,
         flower_config: Path | None = None,
         flower_port: int | None = None,
         start_timeout_s: float = 60.0,
@@ -75,7 +88,10 @@ class LocalStack:
         broker_url: use this broker and start no server.
         env: added to the children's environment, last.
         cwd: where the children run, and import `app` from; the current folder unless given.
+        flower_config: the project's `settings/flower.py` unless given.
         flower_port: a free one unless given.
+        app: module of the Celery application; the project's `workers.app` where there is one, else one that takes its
+            settings from the environment alone.
         start_timeout_s: for all of it together.
         warm_timeout_s: what running tasks get to finish in when the stack stops.
         """
@@ -92,10 +108,11 @@ class LocalStack:
         self._workers_wanted = workers
         self._concurrency = concurrency
         self._autoscale = autoscale
-        self._settings = settings
-        self._app = app
         self._env = dict(env or {})
         self._cwd = (cwd or Path.cwd()).absolute()
+        own = _has_own_workers(self._cwd)
+        self._app = app or (OWN_APP if own else STANDALONE_APP)
+        self._settings = settings if app or own else ""
         self._flower_wanted = flower
         self._flower_config = flower_config
         self._flower_port_wanted = flower_port
@@ -247,7 +264,7 @@ class LocalStack:
         inherited = {name: value for name, value in os.environ.items() if name not in _CELERY_OVERRIDES}
         return {
             **inherited,
-            "LEPTON_SETTINGS": self._settings,
+            **({"LEPTON_SETTINGS": self._settings} if self._settings else {}),
             "LEPTON_BROKER_URL": self.broker_url,
             # the pool processes are the parallelism; threads inside each would fight for the same cores
             "OMP_NUM_THREADS": "1",
@@ -285,8 +302,9 @@ class LocalStack:
     def _start_flower(self) -> None:
         self._flower_port = self._flower_port_wanted or free_port()
         arguments = ["flower", "--address=127.0.0.1", f"--port={self._flower_port}"]
-        if self._flower_config is not None:
-            arguments.append(f"--conf={self._flower_config.absolute()}")
+        config = self._flower_config or _default_flower_config()
+        if config is not None:
+            arguments.append(f"--conf={config.absolute()}")
         self._flower = self._celery("flower", *arguments)
         self._flower.start()
 
@@ -303,6 +321,14 @@ class LocalStack:
                     raise
                 self._flower.kill()
                 self._start_flower()
+
+
+def _default_flower_config() -> Path | None:
+    try:
+        found = find_spec("settings.flower")
+    except ModuleNotFoundError:  # a project that has no such package; Flower runs as it comes
+        return None
+    return Path(found.origin) if found is not None and found.origin else None
 
 
 def _remaining(deadline: float) -> float:

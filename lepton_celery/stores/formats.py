@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ ARRAY_SUFFIXES = {
 
 TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
 """Formats of tables; Parquet needs the extra `lepton-celery[parquet]`."""
+
+NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
 
 _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
 _HOLDS = {
@@ -79,6 +82,8 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
     if suffix not in ARRAY_SUFFIXES and suffix not in TABLE_SUFFIXES:
         known = ", ".join([*ARRAY_SUFFIXES, *TABLE_SUFFIXES])
         raise InputError(f"output {final} has no suffix of a known format; use one of {known}")
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise InputError(NO_PARQUET)
     with writing(final):
         if not final.parent.is_dir():
             raise StoreNotFound(f"output {final} lies in a folder that is not there; create {final.parent} first")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.formats import table_format
+from lepton_celery.stores.formats import NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import exists, put_in_place, sibling
 
@@ -118,9 +118,7 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(
-            "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
-        ) from error
+        raise InputError(NO_PARQUET) from error
     return pyarrow, pyarrow.parquet
 
 

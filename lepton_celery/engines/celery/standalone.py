@@ -1,0 +1,8 @@
+"""A Celery application for workers that no project has an entry point for: settings from the environment alone."""
+
+from __future__ import annotations
+
+from lepton_celery.config import load_settings
+from lepton_celery.engines.celery.app import create_app
+
+app = create_app(load_settings())
