@@ -166,8 +166,10 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     else:
         arguments = entry.bind(args, kwargs)
     for parameter in entry.images:
-        if isinstance(arguments.get(parameter), np.ndarray):
-            arguments[parameter] = open(arguments[parameter])
+        given = arguments.get(parameter)
+        if isinstance(given, np.ndarray):
+            is_number = given.ndim == 0 and parameter in entry.values
+            arguments[parameter] = given[()] if is_number else open(given)
     _check_nodes(entry, arguments)
     try:
         entry.validate(arguments)
@@ -267,21 +269,22 @@ def _sample(value: Any, shape: tuple[int, ...] | None) -> Any:
 
 def _normal_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     items = list(index) if isinstance(index, tuple) else [index]
-    if items.count(Ellipsis) > 1 or len([i for i in items if i is not Ellipsis]) > len(shape):
+    # by identity: arrays and nodes in an index answer == with more of their kind
+    ellipses = [at for at, item in enumerate(items) if item is Ellipsis]
+    if len(ellipses) > 1 or len(items) - len(ellipses) > len(shape):
         raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
-    if Ellipsis in items:
-        at = items.index(Ellipsis)
+    for at in ellipses:
         items[at : at + 1] = [slice(None)] * (len(shape) - len(items) + 1)
     items += [slice(None)] * (len(shape) - len(items))
     return tuple(_normal_item(item, n, index, shape) for item, n in zip(items, shape, strict=True))
 
 
 def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
-    if isinstance(item, int | np.integer):
+    if isinstance(item, int | np.integer) and not isinstance(item, bool):
         if not -n <= item < n:
             raise InputError(f"index {index!r} is outside an image of shape {shape}")
         return int(item) % n
-    if not isinstance(item, slice) or (item.step or 1) < 1:
+    if not isinstance(item, slice) or (item.step is not None and item.step < 1):
         raise InputError(f"index {index!r}: give whole numbers and slices with steps of at least 1")
     start, stop, step = item.indices(n)
     if len(range(start, stop, step)) == 0:

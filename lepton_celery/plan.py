@@ -164,9 +164,8 @@ class Plan:
 
     def block_of(self, index: int) -> tuple[int, ...]:
         """The blocks in which an image is written, with its channels if it has any."""
-        shape = self.nodes[index].shape
-        block = next(stage.block_shape for stage in self.stages if index in stage.stores)
-        return block if len(block) == len(shape) else (*block, shape[-1])
+        stage = next(stage for stage in self.stages if index in stage.stores)
+        return grid_over(stage, self.nodes[index].shape).block_shape
 
     def is_read(self, index: int, stage: int) -> bool:
         """Whether stage `stage` reads this image from a store rather than computing it."""
@@ -224,7 +223,7 @@ def _frozen(value: Any) -> Any:
         return tuple(_frozen(item) for item in value)
     if isinstance(value, np.ndarray):
         return (value.shape, str(value.dtype), value.tobytes())
-    return (type(value).__name__, value)
+    return (type(value).__name__, str(value))  # as text 0.0 and -0.0 differ, as their results may
 
 
 def levels_of(nodes: Sequence[PlanNode]) -> list[int]:
@@ -250,6 +249,13 @@ def on_grid(region: Region, shape: Sequence[int]) -> Region:
     if len(shape) == region.ndim:
         return region
     return Region((*region.start, 0), (*region.stop, shape[-1]))
+
+
+def grid_over(stage: Stage, shape: Sequence[int]) -> BlockGrid:
+    """A stage's blocks as blocks of an image of `shape`: the same numbers, and all channels if it has any."""
+    if len(shape) == len(stage.shape):
+        return stage.grid
+    return BlockGrid((*stage.shape, shape[-1]), (*stage.block_shape, shape[-1]))
 
 
 def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:

@@ -25,7 +25,8 @@ def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Cal
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
+    console = console or Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(_stage(0, len(plan.stages)), total=1.0, blocks="")
 
         def draw(info: JobInfo) -> None:

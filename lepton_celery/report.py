@@ -111,7 +111,8 @@ def _count(number: int, noun: str) -> str:
 def duration(seconds: float) -> str:
     """Seconds in words: `0.04 s`, `12.3 s`, `3 min 20 s`."""
     if seconds >= 100:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s"
     return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
 
 

@@ -15,7 +15,7 @@ from lepton_celery.grid import Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.labels import LABELS
 from lepton_celery.operations.spec import Array, Labelling, Local, Reduction, ValueFunction
-from lepton_celery.plan import Plan, PlanNode, Ref, needed_regions, on_grid, reads_of
+from lepton_celery.plan import Plan, PlanNode, Ref, grid_over, needed_regions, on_grid, reads_of
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.workspace import Workspace
 
@@ -114,7 +114,7 @@ def run_block(context: Context, stage_index: int, block: int) -> BlockReport:
         result, partial = _reduce(context, index, region, images, needed, clock)
         if result is not None:
             images[index] = result
-            needed[index] = region
+            needed[index] = on_grid(region, result.shape)
         with clock.writing():
             context.workspace.put_partial(index, block, partial)
             written += sum(array.nbytes for array in partial.values())
@@ -230,13 +230,16 @@ def _compute(
     arguments = _arguments(context, node)
     for name, image, read in zip(names, used, reads, strict=True):
         # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
-        arguments[name] = np.ascontiguousarray(images[image][read.within(needed[image])])
+        arguments[name] = np.asarray(images[image][read.within(needed[image])], order="C")
     if entry.located:
         labelled = names[entry.images[0]]
-        arguments |= {"region": reads[0], "grid": plan.stages[plan.kept[labelled]].grid}
+        arguments |= {
+            "region": reads[0],
+            "grid": grid_over(plan.stages[plan.kept[labelled]], plan.nodes[labelled].shape),
+        }
     with np.errstate(all="ignore"):
         result = entry.evaluate(arguments)
-    return np.ascontiguousarray(entry.geometry.trim(result, region, reads))
+    return np.asarray(entry.geometry.trim(result, region, reads), order="C")  # unlike ascontiguousarray, keeps 0 axes
 
 
 def _arguments(context: Context, node: PlanNode) -> dict[str, Any]:
@@ -295,9 +298,9 @@ def merge_stage(context: Context, stage_index: int) -> None:
         entry = get_entry(node.operation)
         assert isinstance(entry, Reduction | Labelling), node.operation
         partials = context.workspace.partials(index, len(stage.grid))
-        context.workspace.put_value(
-            index, entry.merge(partials, _arguments(context, node) | _images(plan, node), stage.grid)
-        )
+        images = _images(plan, node)
+        grid = grid_over(stage, next(iter(images.values())).shape)
+        context.workspace.put_value(index, entry.merge(partials, _arguments(context, node) | images, grid))
     for index in stage.values:
         node = plan.nodes[index]
         found = get_entry(node.operation)

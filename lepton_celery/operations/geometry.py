@@ -10,10 +10,19 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.operations.spec import Arguments, Array, no_halo
 
+ROW_PX = 64
+"""Pixels in a group; measured with OpenBLAS 0.3.30: 4 for float64, 8 for float32."""
+WIDE_PX = 16384
+"""Length of a row up to which one kernel of BLAS adds float32; longer rows go through another."""
+
 
 @dataclass(frozen=True)
 class DropChannel:
-    """The last axis holds channels; the result has one pixel for each set of channels."""
+    """The last axis holds channels; the result has one pixel for each set of channels.
+
+    Rows are read from and up to multiples of `ROW_PX` pixels: a matrix product (`rgb @ weights`) goes through a row in
+    groups of pixels, and BLAS adds the last ones in another order. From any other pixel on, groups would fall elsewhere.
+    """
 
     def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
         shape = images[0]
@@ -22,10 +31,14 @@ class DropChannel:
         return shape[:-1]
 
     def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        return [Region((*region.start, 0), (*region.stop, images[0][-1]))]
+        *shape, channels = images[0]
+        start, stop = list(region.start), list(region.stop)
+        start[-1] -= start[-1] % ROW_PX
+        stop[-1] = min(shape[-1], -(-stop[-1] // ROW_PX) * ROW_PX)
+        return [Region((*start, 0), (*stop, channels))]
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        return result
+        return result[region.within(Region(read[0].start[:-1], read[0].stop[:-1]))]
 
 
 @dataclass(frozen=True)

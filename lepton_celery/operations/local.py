@@ -106,6 +106,11 @@ def _last_channels(arguments: Arguments) -> None:
     axis, ndim = arguments["channel_axis"], len(arguments["rgb"].shape)
     if axis % ndim != ndim - 1:
         raise InputError(f"channel_axis={axis} is not supported here; move the channels to the last axis")
+    if arguments["rgb"].dtype == np.float32 and arguments["rgb"].shape[-2] > geometry.WIDE_PX:
+        raise NotExact(
+            f"float32 rows of more than {geometry.WIDE_PX} pixels are added up in another order than blocks of them; "
+            "convert the image first, with .astype('float64')"
+        )
 
 
 def _whole_pixels(arguments: Arguments) -> None:

@@ -13,21 +13,27 @@ LEAF = 1 << 16
 """Pixels added up in one call; at least 128, below which NumPy no longer splits."""
 
 
+BUFFER = 8192
+"""Elements that NumPy converts at a time where it adds up integers as float64, `numpy.getbufsize`."""
+
+
 class PairwiseSum:
-    """The sum of `count` values given in order, equal to `np.add.reduce` of them all at once.
+    """The sum of `count` values given in order, as `np.mean` takes it of them all at once.
 
     Memory: `LEAF` values and one partial sum per level of the tree, whatever the count.
 
     Source: `pairwise_sum` in NumPy's `loops_utils.h`: a stretch of more than 128 values is split at half its length rounded
-    down to a multiple of 8, and the sums of the two parts are added.
+    down to a multiple of 8, and the sums of the two parts are added. Integers are converted to float64 a buffer at a time,
+    and the sums of the buffers are added one after the other.
     """
 
     def __init__(self, count: int, dtype: np.dtype[Any]) -> None:
-        self._count = count
-        self._steps = _steps(count)
+        self._count = np.intp(count)  # as NumPy divides: by a Python int, float32 would be divided in less precision
+        integer = dtype.kind in "bui"
+        self._steps = _buffered(count) if integer else _steps(count)
         self._leaf = next(self._steps, 0)
         self._sums: list[Any] = []
-        self._buffer = np.empty(min(count, LEAF), dtype)
+        self._buffer = np.empty(min(count, LEAF), np.float64 if integer else dtype)
         self._filled = 0
 
     def add(self, values: Array) -> None:
@@ -67,3 +73,11 @@ def _steps(count: int) -> Iterator[int]:
     yield from _steps(half)
     yield from _steps(count - half)
     yield 0
+
+
+def _buffered(count: int) -> Iterator[int]:
+    """The same for integers: buffers added one after the other."""
+    for start in range(0, max(count, 1), BUFFER):
+        yield min(BUFFER, count - start)
+        if start:
+            yield 0

@@ -314,8 +314,9 @@ def _expand_extreme(index: int) -> Any:
 
 
 def _check_extreme(arguments: Arguments) -> None:
-    if arguments.get("axis") is not None:
-        raise InputError("min and max along an axis are not supported here; they are taken over the whole image")
+    for name in ("axis", "keepdims", "initial", "where"):
+        if arguments[name] is not None and arguments[name] is not np._NoValue:
+            raise InputError(f"min and max with {name} are not supported here; they are taken over the whole image")
 
 
 def item(values: Array, index: int) -> Any:

@@ -189,7 +189,9 @@ def _is_plain(array: zarr.Array[Any]) -> str:
     serializer, *compressors = metadata.codecs
     if metadata.to_dict().get("storage_transformers") or not isinstance(serializer, BytesCodec):
         return ""
-    if serializer.endian is not None and serializer.endian.value != "little":
+    # an enumeration in zarr 3.1, which Python 3.11 gets; plain text in later ones
+    endian = getattr(serializer.endian, "value", serializer.endian)
+    if endian not in (None, "little"):
         return ""
     if not compressors:
         return "raw"

@@ -151,7 +151,7 @@ def test_messages_stay_under_a_kilobyte_and_the_chord_body_does_not_grow(tmp_pat
     assert bodies[10] == bodies[10_000]
 
 
-def _chord_body_size(message: bytes) -> int:
+def _chord_body_size(message: bytes | str) -> int:
     import json
 
     embed = json.loads(json.loads(message)["body"])[2]

@@ -108,10 +108,11 @@ def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
             _do_blocks(ledger, context, job_id, stage, left, owner, heartbeat)
     except PASSING as error:
         ledger.release(job_id, stage, left, owner=owner, count_attempt=False)
-        if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
-            _fail(ledger, settings, job_id, str(error), stage, left[0] if left else -1)
-            return
-        _retry(task, settings, error)
+        if ledger.info(job_id).state is JobState.RUNNING:  # else its files were taken away under this batch
+            if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
+                _fail(ledger, settings, job_id, str(error), stage, left[0] if left else -1)
+                return
+            _retry(task, settings, error)
     except Exception as error:  # a user's function may raise anything; the job ends with its words
         log.exception("job %s failed in stage %d", job_id, stage)
         _fail(ledger, settings, job_id, _words(error), stage, left[0] if left else -1)
@@ -168,13 +169,16 @@ def close(task: Task[..., None], job_id: str, stage: int) -> None:
             _merge(task, ledger, settings, found, context, job_id, stage, fence)
     except PASSING as error:
         ledger.release_merge(job_id, stage, fence=fence)
-        if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
-            _fail(ledger, settings, job_id, str(error), stage, -1)
-            return
-        _retry(task, settings, error)
+        if ledger.info(job_id).state is JobState.RUNNING:
+            if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
+                _fail(ledger, settings, job_id, str(error), stage, -1)
+                return
+            _retry(task, settings, error)
     except Exception as error:
         log.exception("job %s failed while merging stage %d", job_id, stage)
         _fail(ledger, settings, job_id, _words(error), stage, -1)
+    if ledger.info(job_id).state in (JobState.FAILED, JobState.CANCELLED):
+        _discard(ledger, settings, job_id)
 
 
 def _merge(
