@@ -195,7 +195,8 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
             raise InputError(f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first")
     for parameter in entry.images:
         given = arguments.get(parameter)
-        if given is not None and not isinstance(given, Node) and parameter not in entry.values:
+        left_out = given is None and entry.signature.parameters[parameter].default is None
+        if not left_out and not isinstance(given, Node) and parameter not in entry.values:
             raise InputError(
                 f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
                 "give an image: lepton.open(…), a NumPy array or the result of another function"

@@ -340,6 +340,15 @@ def _range(value: Any) -> Any:
     return np.dtype(value).name if isinstance(value, type) else value
 
 
+def _check_unsharp(arguments: Arguments) -> None:
+    axis = arguments["channel_axis"]
+    if axis is not None and axis < 0:
+        raise InputError(
+            f"scikit-image leaves pixels unset for channel_axis={axis}; "
+            f"count from the first axis: channel_axis={axis + len(arguments['image'].shape)}"
+        )
+
+
 def _expand_unsharp(arguments: Arguments, build: Build) -> Any:
     image, preserve = arguments["image"], arguments["preserve_range"]
     options = {name: arguments[name] for name in ("radius", "amount", "channel_axis")}
@@ -466,6 +475,7 @@ def entries() -> list[Entry]:
         Composite(
             name="filters.unsharp_mask",
             source="skimage.filters.unsharp_mask",
+            check=_check_unsharp,
             expand=_expand_unsharp,
             gives="image",
         ),

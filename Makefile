@@ -1,0 +1,64 @@
+# The commands of this project. A fresh machine needs python3 (3.11 to 3.13) and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := uv==0.13.9
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV_PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--all-extras --group dev pyproject.toml -o requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up test lint format lock example-django example-flask clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
+		printf '  make %-16s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## make .venv from requirements.lock; again only when that or pyproject.toml changed
+
+# uv installs in seconds; where it cannot be had, pip does the same from the same hashes
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { \
+		echo "lepton_celery needs Python 3.11 to 3.13 and '$(PYTHON)' is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if $(PIP) $(UV) && $(UV_PIP) --require-hashes -r requirements.lock && $(UV_PIP) --no-deps -e .; then :; else \
+		echo "uv does not work here; pip installs the same, more slowly" >&2; \
+		$(PIP) --require-hashes -r requirements.lock && $(PIP) --no-deps -e .; \
+	fi
+	@touch $@
+
+run: $(READY) ## count the galaxies in an 8192 x 8192 photograph on local workers, and compare with scikit-image
+	@$(BIN)/lepton demo
+
+up: $(READY) ## a broker, workers and Flower on this machine, until Ctrl-C
+	@$(BIN)/lepton up
+
+test: lint ## check the style and the types, then run all tests
+	$(BIN)/pytest tests/unit --durations=5
+	$(BIN)/pytest tests --ignore=tests/unit --durations=10
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+example-django: $(READY) ## the Django example
+	@$(BIN)/python examples/django_app/run.py
+
+example-flask: $(READY) ## the Flask example
+	@$(BIN)/python examples/flask_app/run.py
+
+lock: $(READY) ## resolve requirements.lock anew, from pyproject.toml
+	$(BIN)/$(LOCK)
+
+clean: ## remove .venv, caches and what the demo wrote
+	rm -rf $(VENV) .lepton .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist examples/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

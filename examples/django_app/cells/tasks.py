@@ -1,0 +1,21 @@
+"""The project's own Celery tasks: they run as before, in the same application, on their own queue."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from cells import jobs
+
+
+@shared_task(bind=True, name="cells.notify", max_retries=None)
+def notify(self: Task[..., str], job_id: str) -> str:
+    """Say how a job ended, where another project would send a mail, and remove the upload."""
+    job, directory = jobs.find(job_id)
+    info = job.info()
+    if info.state == "running":
+        raise self.retry(countdown=0.5)
+    for upload in directory.glob("input.*"):
+        upload.unlink()
+    notice = f"{jobs.count(directory)} objects found" if info.state == "done" else f"the job was {info.state}"
+    (directory / "notice.txt").write_text(notice)
+    return notice

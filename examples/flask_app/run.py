@@ -1,0 +1,59 @@
+"""The whole site on this machine with one command: a broker, Celery workers and Flask's development server.
+
+python examples/flask_app/run.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from cells import create_app
+
+from lepton_celery.errors import LeptonError
+from lepton_celery.stack.local import LocalStack
+
+HERE = Path(__file__).resolve().parent
+QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
+"""The lanes of image jobs, the most urgent first, and the queue of the project's own tasks."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Start the Flask example; Ctrl-C stops all of it.")
+    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--workers", type=int, default=2, help="worker processes")
+    parser.add_argument("--state", type=Path, default=HERE / ".lepton", help="where logs, uploads and results go")
+    options = parser.parse_args()
+    try:
+        socket.create_server(("127.0.0.1", options.port)).close()
+    except OSError as error:
+        sys.exit(f"port {options.port} cannot be had: {error.strerror}; choose another with --port")
+
+    os.environ.setdefault("FLASK_MEDIA_ROOT", str(options.state.absolute() / "media"))
+    stack = LocalStack(
+        options.state,
+        workers=options.workers,
+        app="make_celery",
+        cwd=HERE,
+        settings="",  # the project's settings are Flask's
+        flower=False,
+        broker_url=os.environ.get("LEPTON_BROKER_URL"),
+        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name its command line reads
+    )
+    stack.stop_on_signals()
+    try:
+        with suppress(KeyboardInterrupt), stack:
+            os.environ["LEPTON_BROKER_URL"] = stack.broker_url
+            print(f"cells     http://127.0.0.1:{options.port}/  (Ctrl-C stops everything)", flush=True)
+            print(stack.describe(), flush=True)
+            create_app().run("127.0.0.1", options.port)
+    except LeptonError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

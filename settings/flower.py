@@ -1,0 +1,67 @@
+"""Flower's configuration: `celery -A workers.app flower --conf=settings/flower.py`.
+
+Flower executes this file; a name that is one of its options becomes that option. The file is read after FLOWER_* from the
+environment, so what it does not set stays open there (FLOWER_PORT, FLOWER_URL_PREFIX), and before the command line.
+
+Reference: https://flower.readthedocs.io/en/latest/config.html
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import Any
+
+from tornado.options import options
+
+from lepton_celery.config import load_settings
+from lepton_celery.errors import InputError
+
+_is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test")
+_given = load_settings().flower_auth
+
+# https://flower.readthedocs.io/en/latest/config.html#read-only
+# looking at the workers should not be enough to shut them down; `lepton cancel` stops a job. Without a password Flower
+# refuses every button, so it does not show them
+read_only = not (_is_local and _given)
+
+# https://flower.readthedocs.io/en/latest/config.html#max-tasks
+# a large job sends more tasks than this; the ledger counts them all, Flower shows the last ones
+max_tasks = 20_000
+
+# https://flower.readthedocs.io/en/latest/config.html#persistent
+persistent = False
+
+# https://flower.readthedocs.io/en/latest/config.html#tasks-columns
+# the arguments tell job, stage and blocks; ids of messages tell nothing
+tasks_columns = "name,args,state,received,runtime,worker,retries"
+
+# https://flower.readthedocs.io/en/latest/config.html#natural-time
+natural_time = True
+
+if _is_local:
+    # https://flower.readthedocs.io/en/latest/config.html#address
+    address = "127.0.0.1"
+
+# https://flower.readthedocs.io/en/latest/config.html#basic-auth
+if _given:
+    if ":" not in _given:
+        raise InputError("LEPTON_FLOWER_AUTH has no colon; give user:password")
+    basic_auth = [_given]
+elif not (_is_local or options.basic_auth or options.auth):
+    _password = secrets.token_urlsafe(18)
+    basic_auth = [f"lepton:{_password}"]
+    sys.stderr.write(
+        f"Flower's user is lepton, its password until it stops {_password}; set LEPTON_FLOWER_AUTH to choose them\n"
+    )
+
+
+# https://flower.readthedocs.io/en/latest/config.html#format-task
+def format_task(task: Any) -> Any:
+    """Celery writes `{}` and `None` where a task has no named arguments and no result; nothing says that better."""
+    if task.kwargs == "{}":
+        task.kwargs = ""
+    if task.result == "None":
+        task.result = ""
+    return task

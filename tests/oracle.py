@@ -1,0 +1,71 @@
+"""What tests compare with: scikit-image and NumPy on the whole array, to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.eager import compute
+from lepton_celery.graph import Node
+from lepton_celery.operations.spec import Array
+
+THREADS = 1
+"""Handing blocks to several threads takes longer than small blocks do; some tests ask for more."""
+
+
+def assert_identical(found: Any, expected: Any) -> None:
+    """Equal kind, dtype, shape and bits; any NaN equals any NaN."""
+    if isinstance(expected, Mapping):
+        assert list(found) == list(expected)
+        for name in expected:
+            try:
+                assert_identical(found[name], expected[name])
+            except AssertionError as error:
+                raise AssertionError(f"column {name}: {error}") from error
+        return
+    got, want = np.asarray(found), np.asarray(expected)
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    different = bits(got) != bits(want)
+    if want.dtype.kind == "f":
+        different &= ~(np.isnan(got) & np.isnan(want))
+    if different.any():
+        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(different)))
+        first = np.atleast_1d(got)[at], np.atleast_1d(want)[at]
+        raise AssertionError(f"{int(different.sum())} of {want.size} pixels differ, the first at {at}: {first}")
+
+
+def bits(array: Array) -> Array:
+    """The pixels as unsigned integers, which tell 0.0 from -0.0."""
+    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
+
+
+def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int], threads: int = THREADS) -> None:
+    """The lazy node computed in such blocks is what the function gave for the whole image, and what the node announced."""
+    if not isinstance(whole, Mapping):
+        assert lazy.dtype == np.asarray(whole).dtype
+        assert lazy.shape == np.asarray(whole).shape
+    assert_identical(compute(lazy, block_shape=tuple(block_shape), threads=threads), whole)
+
+
+def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
+    """Smooth blobs and noise, all over the range of the dtype (0 to 1 for floats), with ties."""
+    from scipy.ndimage import uniform_filter
+
+    random = np.random.default_rng(seed)
+    values = uniform_filter(random.random(shape), 3)
+    values = (values - values.min()) / max(values.max() - values.min(), 1e-9)
+    values = np.where(random.random(shape) < 0.15, random.integers(0, 5, shape) / 4, values)
+    return in_range(values, dtype)
+
+
+def in_range(values: Array, dtype: Any) -> Array:
+    """Numbers from 0 to 1 as pixels over the non-negative range of the dtype."""
+    dtype = np.dtype(dtype)
+    if dtype == bool:
+        return values > 0.5
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    return (values * float(np.iinfo(dtype).max) * 0.999).astype(dtype)

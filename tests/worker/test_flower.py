@@ -1,0 +1,254 @@
+"""Flower, with our configuration, on a real broker with real jobs: what a person sees, and what nobody may."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import runpy
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import flower.options
+import numpy as np
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from skimage import data
+
+import lepton_celery as lepton
+from lepton_celery.skimage import filters, measure
+from lepton_celery.stack import local
+from lepton_celery.stack.local import LocalStack
+from tests.worker.conftest import app_of
+
+pytestmark = pytest.mark.worker
+
+CONFIG = Path(__file__).parents[2] / "settings" / "flower.py"
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+PREFIX = "flower"
+AUTH = "someone:it's a; secret, really"
+TABLE = "draw=1&start=0&length=100&search[value]=&order[0][column]=0&columns[0][data]=name&order[0][dir]=asc"
+
+
+@dataclass
+class Flowers:
+    """One Flower as on a laptop and one as on a server, at the same broker, and a job they watched."""
+
+    local: str
+    server: str
+    secret: str
+    """The broker's password."""
+    job_id: str
+    logs: list[Path]
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
+    folder = tmp_path_factory.mktemp("flower")
+    with LocalStack(folder / "local", workers=2, settings="test") as stack:
+        secret = urlsplit(stack.broker_url).password
+        assert secret
+        assert stack.flower_url
+        with server(folder / "server", stack.broker_url) as other:
+            assert other.flower_url
+            time.sleep(0.5)  # Flower counts what happens once it listens
+            image = lepton.open(np.tile(data.camera(), (1, 2)))
+            smooth = filters.gaussian(image, sigma=2)
+            labels = measure.label(smooth > filters.threshold_otsu(smooth))
+            job = lepton.submit({str(folder / "labels.zarr"): labels}, app=app_of(stack), block_shape=(64, 64))
+            job.wait(60)
+            logs = [*stack.logs.iterdir(), *other.logs.iterdir()]
+            yield Flowers(stack.flower_url, f"{other.flower_url}/{PREFIX}", secret, job.id, logs)
+
+
+def server(folder: Path, broker_url: str) -> LocalStack:
+    """Only Flower, as it runs on a server."""
+    environment = {"LEPTON_FLOWER_AUTH": AUTH, "FLOWER_URL_PREFIX": PREFIX}
+    return LocalStack(folder, workers=0, settings="production", broker_url=broker_url, env=environment)
+
+
+def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, str]:
+    request = urllib.request.Request(url, method=method, data=b"" if method == "POST" else None)
+    if auth is not None:
+        request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def worker_names(flowers: Flowers) -> list[str]:
+    """As soon as Flower has heard of both."""
+    deadline = time.monotonic() + 20
+    while True:
+        names = [worker["hostname"] for worker in json.loads(get(f"{flowers.local}/workers?json=1")[1])["data"]]
+        if len(names) == 2:
+            return names
+        assert time.monotonic() < deadline, names
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    if not CHROMIUM.exists():
+        message = f"{CHROMIUM} is missing; apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser.new_page(viewport={"width": 1400, "height": 900})
+        browser.close()
+
+
+def shot(page: Page, name: str) -> None:
+    """For eyes: kept when TEST_SHOTS names a folder."""
+    if folder := os.environ.get("TEST_SHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_the_tasks_page_says_job_stage_and_blocks(flowers: Flowers, page: Page) -> None:
+    page.goto(f"{flowers.local}/tasks", wait_until="domcontentloaded")
+    page.get_by_text(re.compile(rf"job {flowers.job_id} stage \d/\d")).first.wait_for(timeout=20_000)
+    heads = [text.strip() for text in page.locator("#tasks-table thead th").all_inner_texts() if text.strip()]
+    shot(page, "tasks")
+    assert [head.lower() for head in heads] == ["name", "args", "state", "received", "runtime", "worker", "retries"]
+    rows = page.locator("#tasks-table tbody tr").all_inner_texts()
+    assert len(rows) >= 10
+    assert all("SUCCESS" in row and f"job {flowers.job_id} stage" in row for row in rows), rows
+
+
+def test_a_task_page_and_the_workers_page_show(flowers: Flowers, page: Page) -> None:
+    found = json.loads(get(f"{flowers.local}/tasks/datatable?{TABLE}")[1])["data"]
+    batch = next(task for task in found if task["name"] == "lepton.process")
+    page.goto(f"{flowers.local}/task/{quote(batch['uuid'])}", wait_until="domcontentloaded")
+    page.get_by_text(batch["args"]).first.wait_for(timeout=20_000)
+    shot(page, "task")
+    names = worker_names(flowers)
+    page.goto(f"{flowers.local}/workers", wait_until="domcontentloaded")
+    for name in names:
+        page.get_by_text(name).first.wait_for(timeout=20_000)
+    shot(page, "workers")
+    page.goto(f"{flowers.local}/worker/{quote(names[0])}", wait_until="domcontentloaded")
+    page.get_by_text("Max concurrency").first.wait_for(timeout=20_000)
+    shot(page, "worker")
+
+
+def test_messages_carry_texts_and_no_payload(flowers: Flowers) -> None:
+    found = json.loads(get(f"{flowers.local}/tasks/datatable?{TABLE}")[1])["data"]
+    assert {task["name"] for task in found} == {"lepton.process", "lepton.close"}
+    for task in found:
+        assert re.fullmatch(rf"job {flowers.job_id} stage \d/\d (blocks [\d,. -]+|close wave)", task["args"])
+        assert task["kwargs"] == "" and task["result"] == ""
+
+
+def test_no_password_is_shown_anywhere(flowers: Flowers) -> None:
+    [name, _] = worker_names(flowers)
+    pages = [
+        *("workers", "workers?json=1", f"worker/{quote(name)}", "broker", "tasks", f"tasks/datatable?{TABLE}"),
+        *("api/workers?refresh=1", "api/workers?refresh=1&status=1", "api/tasks", "api/task/types"),
+        *("api/queues/length", "metrics", "healthcheck", "nowhere", "task/none"),
+    ]
+    found = json.loads(get(f"{flowers.server}/api/tasks", AUTH)[1])
+    pages += [f"api/task/info/{next(iter(found))}", f"task/{next(iter(found))}"]
+    shown = {path: get(f"{flowers.server}/{path}", AUTH) for path in pages}
+    for path, (status, text) in shown.items():
+        assert status == (404 if path in ("nowhere", "task/none") else 200), (path, status)
+        assert flowers.secret not in text, path
+        assert AUTH.partition(":")[2] not in text, path
+    # the pages that could have shown it did show what it belongs to
+    assert "Settings(allowed_roots=" in shown[f"worker/{quote(name)}"][1]
+    assert "redis://" in shown[f"worker/{quote(name)}"][1]
+    assert "redis://" in shown["broker"][1]
+    assert "lepton.interactive" in shown["api/workers?refresh=1"][1]
+    for log in flowers.logs:
+        assert flowers.secret not in log.read_text(), log
+
+
+def test_on_a_server_a_password_is_asked_for_and_nothing_can_be_changed(flowers: Flowers) -> None:
+    [name, _] = worker_names(flowers)
+    for path in ("", "workers", "tasks", "broker", "api/workers", "api/tasks"):
+        assert get(f"{flowers.server}/{path}")[0] == 401, path
+        assert get(f"{flowers.server}/{path}", "someone:wrong")[0] == 401, path
+        assert get(f"{flowers.server}/{path}", AUTH)[0] == 200, path
+    assert get(f"{flowers.server.removesuffix(PREFIX)}tasks", AUTH)[0] == 404
+    for path in (f"worker/shutdown/{name}", f"worker/pool/grow/{name}?n=1", "task/send-task/lepton.close"):
+        assert get(f"{flowers.server}/api/{path}", None, "POST")[0] == 401, path
+        assert get(f"{flowers.server}/api/{path}", AUTH, "POST")[0] in (401, 403), path
+
+
+def test_on_a_laptop_it_is_open_to_look_at_and_nothing_can_be_changed(flowers: Flowers) -> None:
+    assert get(f"{flowers.local}/tasks")[0] == 200
+    assert get(f"{flowers.local}/api/worker/shutdown/{worker_names(flowers)[0]}", None, "POST")[0] == 401
+
+
+def configuration(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
+    """What the file says to Flower in this environment."""
+    for name in [name for name in os.environ if name.startswith("LEPTON_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(CONFIG))
+
+
+@pytest.mark.parametrize("settings", ["local", "test"])
+def test_on_a_laptop_only_this_machine_can_look(monkeypatch: pytest.MonkeyPatch, settings: str) -> None:
+    found = configuration(monkeypatch, LEPTON_SETTINGS=settings)
+    assert found["address"] == "127.0.0.1"
+    assert "basic_auth" not in found
+    assert found["read_only"]
+    chosen = configuration(monkeypatch, LEPTON_SETTINGS=settings, LEPTON_FLOWER_AUTH=AUTH)
+    assert chosen["basic_auth"] == [AUTH]
+    assert not chosen["read_only"]
+
+
+@pytest.mark.parametrize("environment", [{}, {"LEPTON_SETTINGS": "production"}], ids=["unset", "production"])
+def test_a_server_without_a_given_password_makes_one_up_and_says_it_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], environment: dict[str, str]
+) -> None:
+    found = configuration(monkeypatch, **environment)
+    [auth] = found["basic_auth"]
+    user, _, password = auth.partition(":")
+    assert user == "lepton"
+    assert len(password) == 24
+    shown = capfd.readouterr()
+    assert shown.err.count(password) == 1
+    assert shown.out == ""
+    assert found["read_only"]
+    assert configuration(monkeypatch, **environment)["basic_auth"] != [auth]
+
+
+def test_a_password_given_in_flowers_own_way_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower.options.options.mockable(), "basic_auth", ["a:b"])
+    assert "basic_auth" not in configuration(monkeypatch, LEPTON_SETTINGS="production")
+
+
+def test_a_password_without_a_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(lepton.LeptonError, match="LEPTON_FLOWER_AUTH has no colon; give user:password") as refusal:
+        configuration(monkeypatch, LEPTON_SETTINGS="production", LEPTON_FLOWER_AUTH="secretword")
+    assert "secretword" not in str(refusal.value)
+
+
+def test_each_name_is_an_option_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower passes over a name that is misspelt, and takes one that is an option by accident."""
+    set_here = set(re.findall(r"^ *([a-z]\w*) = ", CONFIG.read_text(), flags=re.MULTILINE))
+    known = {name for name in configuration(monkeypatch, LEPTON_SETTINGS="local") if name in flower.options.options}
+    assert known | {"basic_auth"} == set_here | {"format_task"}
+
+
+def test_the_local_stack_finds_it(flowers: Flowers) -> None:
+    assert "args" in get(f"{flowers.local}/tasks")[1].lower()
+    assert local._default_flower_config() == CONFIG

@@ -1,0 +1,399 @@
+"""The Django and the Flask example, each started by its one command and used over HTTP and in a browser."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import color, data, filters, measure
+
+import lepton_celery as lepton
+from lepton_celery.config import Settings
+from lepton_celery.stack.running import read_running
+from lepton_celery.stack.server import RedisServer, free_port
+
+pytestmark = pytest.mark.worker
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = ("django_app", "flask_app")
+PAGES = (EXAMPLES / "django_app/cells/templates/cells/index.html", EXAMPLES / "flask_app/templates/index.html")
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Site:
+    """A running example, as a client sees it."""
+
+    name: str
+    port: int
+    state: Path
+    process: subprocess.Popen[bytes]
+    children: list[psutil.Process] = field(default_factory=list)
+    """Everything it started."""
+    token: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+        started = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request(method, path, body or None, headers or {})
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read(), time.monotonic() - started)
+        connection.close()
+        return answer
+
+    def get(self, path: str) -> Answer:
+        return self.ask("GET", path)
+
+    def post(self, path: str, **fields: str | tuple[str, bytes]) -> Answer:
+        """Post a form; a pair is a file of that name."""
+        boundary = uuid4().hex
+        body = b""
+        for name, value in fields.items():
+            filename, content = value if isinstance(value, tuple) else ("", value.encode())
+            disposition = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
+            body += f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
+        body += f"--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return self.ask("POST", path, body, {**headers, **self.permission()})
+
+    def permission(self) -> dict[str, str]:
+        """What Django asks of who wants to change something; Flask's example asks browsers where they come from."""
+        return {"X-CSRFToken": self.token, "Cookie": f"csrftoken={self.token}"} if self.token else {}
+
+    def ended(self, job: Answer, timeout_s: float = 30) -> list[Any]:
+        """Each status of a job that was just posted, up to the one in which it has ended."""
+        assert job.status == 202, job.body
+        seen = [self.get(job.json["status"]).json]
+        deadline = time.monotonic() + timeout_s
+        while seen[-1]["state"] == "running":
+            assert time.monotonic() < deadline, seen[-1]
+            time.sleep(0.02)
+            seen.append(self.get(job.json["status"]).json)
+        return seen
+
+    def directories(self) -> list[Path]:
+        """What the server keeps of jobs."""
+        return sorted((self.state / "media" / "jobs").glob("*"))
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """A zombie counts as gone: in a container nobody may be there to reap it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def eventually(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(name: str, state: Path, *arguments: str, broker_url: str | None = None) -> Iterator[Site]:
+    """An example, until Ctrl-C; nothing of it is left then."""
+    others = ("LEPTON_", "CELERY_", "DJANGO_", "FLASK_", "PYTHONDONTWRITEBYTECODE")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    # modules are compiled once for all processes of these tests, and outside of the checkout
+    environ["PYTHONPYCACHEPREFIX"] = str(state.parents[1] / "pycache")
+    if broker_url:
+        environ["LEPTON_BROKER_URL"] = broker_url
+    port = free_port()
+    command = [sys.executable, str(EXAMPLES / name / "run.py"), f"--port={port}", f"--state={state}", *arguments]
+    log = state.with_name(f"{state.name}.log")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who ignores it passes that on
+    try:
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                command, cwd=state.parent, env=environ, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    site = Site(name, port, state, process)
+    try:
+        eventually(lambda: answers(site) or process.poll() is not None, 40)
+        assert process.poll() is None, log.read_text()
+        assert site.url in log.read_text()
+        site.children = psutil.Process(process.pid).children(recursive=True)
+        page = site.get("/")
+        assert page.status == 200
+        if cookie := page.headers.get("Set-Cookie"):
+            site.token = cookie.partition("csrftoken=")[2].partition(";")[0]
+        yield site
+        os.killpg(process.pid, signal.SIGINT)  # to the whole foreground group, as a terminal sends it
+        assert process.wait(20) == 0, log.read_text()
+        eventually(lambda: all(map(is_gone, site.children)), 5)
+        assert read_running(state) is None
+        with pytest.raises(ConnectionError):
+            site.get("/")
+    finally:
+        process.kill()  # should it still run: its watchman ends the rest
+        process.wait()
+
+
+def answers(site: Site) -> bool:
+    try:
+        return bool(site.get("/").status)
+    except ConnectionError:
+        return False
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Each example in turn, with a broker and two workers of its own."""
+    with running(request.param, tmp_path_factory.mktemp(request.param) / "state") as site:
+        assert len(site.children) >= 6  # watchman, server, two workers with a pool process each
+        yield site
+
+
+def encoded(pixels: Array, kind: str) -> bytes:
+    file = io.BytesIO()
+    if kind == "npy":
+        np.save(file, pixels)
+    elif kind == "tif":
+        tifffile.imwrite(file, pixels)
+    else:
+        Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def whole(pixels: Array) -> tuple[Array, dict[str, Array]]:
+    """Labels and table with scikit-image on the whole image."""
+    gray = color.rgb2gray(pixels[..., :3]) if pixels.ndim == 3 else pixels
+    smooth = filters.gaussian(gray, sigma=2)
+    labels: Array = measure.label(smooth > filters.threshold_otsu(smooth))
+    return labels, measure.regionprops_table(labels, gray, properties=("label", "area", "centroid", "intensity_mean"))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "npy"])
+def test_an_upload_gives_what_scikit_image_gives_on_the_whole_image(site: Site, kind: str) -> None:
+    photo = data.hubble_deep_field()
+    pixels = {"png": photo, "tif": np.tile(photo, (2, 3, 1)), "npy": data.coins()}[kind]
+    before = site.directories()
+
+    job = site.post("/jobs/", image=(f"../../cells.{kind}", encoded(pixels, kind)))
+    seen = site.ended(job)
+    status = seen[-1]
+    progress = [one["progress"] for one in seen]
+    assert progress == sorted(progress)
+    assert all(0 <= share <= 1 for share in progress)
+    assert (status["state"], status["progress"], status["error"]) == ("done", 1, "")
+    assert status["stage"] == status["stages"]
+
+    labels, table = whole(pixels)
+    assert status["results"]["objects"] == labels.max()
+    files = status["results"]["files"]
+    found = tifffile.imread(io.BytesIO(site.get(files["labels.tif"]).body))
+    assert found.dtype == labels.dtype
+    assert np.array_equal(found, labels)
+    header, *rows = csv.reader(site.get(files["cells.csv"]).body.decode().splitlines())
+    assert header == list(table)
+    assert np.array_equal(np.array(rows, float).T, np.array([column.astype(float) for column in table.values()]))
+    picture = site.get(files["overlay.png"])
+    assert picture.headers["Content-Type"] == "image/png"
+    shape = np.asarray(Image.open(io.BytesIO(picture.body))).shape
+    assert shape == (*(min(n, -(-n // -(-max(pixels.shape) // 2000))) for n in labels.shape), 3)
+
+    (directory,) = set(site.directories()) - set(before)
+    eventually(lambda: site.get(job.json["status"]).json["notice"] == f"{labels.max()} objects found")
+    kept = ["cells.csv", "labels.tif", "notice.txt", "overlay.png"]
+    assert sorted(path.name for path in directory.iterdir()) == kept, "the project's own task removes the upload"
+
+
+def test_a_job_is_accepted_at_once_and_done_later(site: Site) -> None:
+    jobs = [site.post("/jobs/", sample="hubble_deep_field") for _ in range(3)]
+    assert min(job.seconds for job in jobs) < 1, "of three, since other processes have the machine too"
+    for job in jobs:
+        assert job.headers["Location"] == job.json["status"] == f"/jobs/{job.json['job']}/"
+        assert site.ended(job)[-1]["state"] == "done"
+    assert len({job.json["job"] for job in jobs}) == 3
+
+
+def test_a_job_is_cancelled_and_leaves_no_files(site: Site) -> None:
+    before = site.directories()
+    job = site.post("/jobs/", image=("large.npy", encoded(np.tile(data.moon(), (14, 14)), "npy")))
+    assert job.status == 202
+    cancelled = site.post(f"{job.json['status']}cancel/")
+    assert (cancelled.status, cancelled.json["state"]) == (200, "cancelled")
+    assert cancelled.json["results"] is None
+
+    again = site.post(f"{job.json['status']}cancel/")
+    assert again.status == 409
+    assert "ended already: it is cancelled" in again.json["error"]
+    (directory,) = set(site.directories()) - set(before)
+    eventually(lambda: [path.name for path in directory.iterdir()] == ["notice.txt"])
+    assert (directory / "notice.txt").read_text() == "the job was cancelled"
+    missing = site.get(f"{job.json['status']}overlay.png")
+    assert (missing.status, "error" in missing.json) == (404, True)
+
+
+def test_an_unknown_job_is_404_and_so_is_one_of_another_application(site: Site, tmp_path: Path) -> None:
+    stack = read_running(site.state)
+    assert stack is not None
+    others = lepton.create_app(Settings(broker_url=stack.broker_url))
+    foreign = lepton.submit({str(tmp_path / "other.npy"): lepton.open(data.coins()) > 9}, app=others)
+    foreign.wait(20)
+    for job_id in ("0123456789ab", "x{y}", "..", foreign.id):
+        for answer in (
+            site.get(f"/jobs/{job_id}/"),
+            site.get(f"/jobs/{job_id}/overlay.png"),
+            site.post(f"/jobs/{job_id}/cancel/"),
+        ):
+            assert answer.status == 404, job_id
+            assert "no such job" in answer.json["error"]
+
+
+def bad_uploads() -> dict[str, tuple[dict[str, str | tuple[str, bytes]], str]]:
+    big = encoded(np.zeros((11_000, 11_000), bool), "png")
+    return {
+        "nothing": ({}, "there is no sample ''"),
+        "another sample": ({"sample": "../../../etc/passwd"}, "choose one of hubble_deep_field, coins, moon"),
+        "another type": (
+            {"image": ("cells.svg", b"<svg/>")},
+            r"\.svg was sent; send one of \.png, \.tif, \.jpg, \.npy",
+        ),
+        "no type": ({"image": ("cells", b"?")}, "a file of the type none was sent"),
+        "no picture": ({"image": ("cells.png", b"not a picture")}, "input.png"),
+        "empty": ({"image": ("cells.npy", b"")}, "input.npy"),
+        "a pickle": ({"image": ("cells.npy", encoded(np.array([{}], object), "npy"))}, "input.npy"),
+        "too many axes": ({"image": ("cells.npy", encoded(np.zeros((3, 4, 5, 6)), "npy"))}, r"\(3, 4, 5, 6\); send"),
+        "a bomb": ({"image": ("cells.png", big)}, "121,000,000 pixels, over the limit of 100,000,000"),
+    }
+
+
+def test_a_bad_upload_is_refused_with_its_reason_and_leaves_nothing(site: Site) -> None:
+    before = site.directories()
+    for name, (fields, reason) in bad_uploads().items():
+        answer = site.post("/jobs/", **fields)
+        assert answer.status == 400, name
+        assert re.search(reason, answer.json["error"]), (name, answer.json)
+        assert str(site.state) not in answer.json["error"], f"{name}: clients need not know where files are"
+    assert site.directories() == before
+
+
+def test_an_upload_that_is_too_long_is_refused_before_it_is_read(site: Site) -> None:
+    headers = {"Content-Length": str(1 << 30), "Content-Type": "multipart/form-data; boundary=x", **site.permission()}
+    answer = site.ask("POST", "/jobs/", b"--x", headers)
+    assert answer.status == 413
+    assert answer.json["error"] == "the upload is over 64 MB; send a smaller image"
+
+
+def test_other_sites_cannot_begin_jobs(site: Site) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "cross-site"}
+    answer = site.ask("POST", "/jobs/", b"sample=coins", headers)
+    assert answer.status == 403
+    assert answer.json["error"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_broker_that_was_named_is_used_and_503_when_it_is_gone(name: str, tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path / "own") as server,
+        running(name, tmp_path / "state", "--workers=0", broker_url=server.url) as site,
+    ):
+        assert not (tmp_path / "state" / "valkey").exists()
+        job = site.post("/jobs/", sample="coins")
+        assert job.status == 202
+        assert lepton.get_job(job.json["job"], settings=Settings(broker_url=server.url)).info().lane == "interactive"
+        before = site.directories()
+
+        server.stop()
+        answers = (
+            site.post("/jobs/", image=("cells.npy", encoded(data.coins(), "npy"))),
+            site.get(job.json["status"]),
+            site.post(f"{job.json['status']}cancel/"),
+        )
+        for answer in answers:
+            assert answer.status == 503
+            assert answer.json == {"error": "the job queue does not answer; try again in a minute"}
+        assert site.directories() == before
+
+
+def test_both_examples_show_the_same_page() -> None:
+    django, flask = (page.read_text() for page in PAGES)
+    assert django == flask
+
+
+def test_a_person_counts_galaxies_in_a_browser(site: Site, tmp_path: Path) -> None:
+    if not shutil.which(CHROMIUM):
+        message = f"there is no {CHROMIUM}; apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import expect, sync_playwright
+
+    expected = whole(data.hubble_deep_field())[0].max()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+        page = browser.new_page(viewport={"width": 1000, "height": 900})
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.goto(site.url)
+        page.get_by_text("hubble deep field").click()
+        page.get_by_role("button", name="Count").click()
+        expect(page.get_by_role("progressbar")).to_be_visible()
+        expect(page.locator("#objects")).to_have_text(f"{expected:,}", timeout=20_000)
+        expect(page.get_by_role("progressbar")).to_be_hidden()
+        page.wait_for_function("document.getElementById('overlay').naturalWidth == 1000")
+        page.set_viewport_size({"width": 400, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        expect(page.get_by_role("button", name="Count")).to_be_enabled()
+
+        page.set_input_files("#image", {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"})
+        expect(page.get_by_role("radio", checked=True)).to_have_count(0)
+        assert problems == []
+        page.get_by_role("button", name="Count").click()
+        expect(page.get_by_role("alert")).to_contain_text("input.png")
+        expect(page.locator("#results")).to_be_hidden()
+        browser.close()
