@@ -53,7 +53,7 @@ def celery_init_app(app: Flask) -> Celery:
             with app.app_context():
                 return self.run(*args, **kwargs)
 
-    celery_app = Celery(app.name, task_cls=FlaskTask)
+    celery_app: Celery[Any] = Celery(app.name, task_cls=FlaskTask)
     celery_app.config_from_object(app.config["CELERY"])
     lepton_celery.configure(celery_app)
     celery_app.set_default()
@@ -180,7 +180,7 @@ def submit(picture: Path, directory: Path) -> lepton_celery.Job:
     small, shrink = rescale_intensity(image, out_range=(0.0, 1.0)), math.ceil(max(image.shape) / OVERLAY_PX)
     if shrink > 1:
         small = downscale_local_mean(small, (shrink, shrink) if is_gray else (shrink, shrink, 1))
-    marked = mark_boundaries(small, labels[::shrink, ::shrink], color=(1.0, 0.35, 0.1), mode="outer")
+    marked = mark_boundaries(small, labels[::shrink, ::shrink], color=(0.2, 1.0, 0.5), mode="thick")
     nodes = {"overlay.png": img_as_ubyte(marked), "cells.csv": table, "labels.tif": labels}
     return lepton_celery.submit(
         {str(directory / name): node for name, node in nodes.items()},

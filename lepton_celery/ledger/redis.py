@@ -336,7 +336,7 @@ def _remedy(error: redis.exceptions.RedisError) -> str | None:
         case redis.exceptions.ReadOnlyError():
             return "give the URL of the primary, not of a replica"
         case redis.exceptions.OutOfMemoryError():
-            return "give the server more memory (maxmemory) or forget old jobs"
+            return "give the server more memory (maxmemory)"
         case redis.exceptions.NoPermissionError():
             return "let its user run Lua scripts and what they call (ACL: +@scripting +@read +@write +time)"
     if "can't run this command" in str(error) or "NOPERM" in str(error) or "ACL failure" in str(error):

@@ -84,7 +84,7 @@ def submit(picture: Path, directory: Path) -> lepton_celery.Job:
     small, shrink = rescale_intensity(image, out_range=(0.0, 1.0)), math.ceil(max(image.shape) / OVERLAY_PX)
     if shrink > 1:
         small = downscale_local_mean(small, (shrink, shrink) if is_gray else (shrink, shrink, 1))
-    marked = mark_boundaries(small, labels[::shrink, ::shrink], color=(1.0, 0.35, 0.1), mode="outer")
+    marked = mark_boundaries(small, labels[::shrink, ::shrink], color=(0.2, 1.0, 0.5), mode="thick")
     return lepton_celery.submit(
         {
             str(directory / "overlay.png"): img_as_ubyte(marked),

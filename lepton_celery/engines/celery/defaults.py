@@ -26,7 +26,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         **required_settings(settings),
         "broker_url": settings.broker_url,
         "result_backend": backend_url(settings.backend),
-        "task_queues": [Queue(queue_of(lane)) for lane in LANES],
+        "task_queues": [Queue(queue_of(lane), routing_key=queue_of(lane)) for lane in LANES],
         "task_default_queue": queue_of("default"),
     }
 
@@ -67,8 +67,9 @@ def required_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_transport_options": transport,
         "result_backend_transport_options": {"global_keyprefix": ""},
-        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: finish the batch in hand within this time, hand back the rest
-        "worker_soft_shutdown_timeout": 20.0,
+        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: wait so long for the batch in hand, then hand back the rest.
+        # A worker that is busy always waits this long; a batch is planned for half a second
+        "worker_soft_shutdown_timeout": 5.0,
         # Flower shows what is queued, started and done
         "worker_send_task_events": True,
         "task_send_sent_event": True,

@@ -1,0 +1,171 @@
+"""Connected components across blocks: scikit-image's labels and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from skimage.measure import label
+
+from lepton_celery import graph
+from lepton_celery.eager import compute
+from lepton_celery.errors import InputError
+from lepton_celery.operations.spec import Array
+from lepton_celery.skimage import measure
+from tests.oracle import assert_identical, assert_same_as_whole
+
+
+def spiral(side: int) -> Array:
+    """One line, a pixel wide, that winds from the edge to the middle."""
+    image = np.zeros((side, side), bool)
+    top, left, bottom, right = 0, 0, side - 1, side - 1
+    row, column = 0, 0
+    while top <= bottom and left <= right:
+        image[top, column : right + 1] = True
+        image[top : bottom + 1, right] = True
+        image[bottom, left : right + 1] = True
+        image[top + 2 : bottom + 1, left] = True
+        if top + 2 <= bottom:
+            image[top + 2, left : left + 2] = True
+        row, column = top + 2, left + 1
+        top, left, bottom, right = top + 2, left + 2, bottom - 2, right - 2
+        column = left - 1
+    return image
+
+
+def flat_images() -> dict[str, Array]:
+    random = np.random.default_rng(0)
+    i, j = np.indices((31, 29))
+    return {
+        "nothing": np.zeros((31, 29), bool),
+        "all": np.ones((31, 29), bool),
+        "diagonal": i == j,
+        "antidiagonal": i + j == 28,
+        "both diagonals": (i == j) | (i + j == 28),
+        "steps": (i // 2) == (j // 3),
+        "checkerboard": (i + j) % 2 == 0,
+        "rows": i % 2 == 0,
+        "columns": j % 2 == 1,
+        "combs": (i % 4 == 0) | ((j % 3 == 0) & (i < 17)),
+        "spiral": spiral(31),
+        "inverse spiral": ~spiral(31),
+        "sparse": random.random((31, 29)) > 0.8,
+        "percolating": random.random((31, 29)) > 0.42,
+        "dense": random.random((31, 29)) > 0.1,
+        "u shape": (j == 3) | (j == 25) | (i == 30),  # two arms that meet in the last row
+    }
+
+
+FLAT_IMAGES = flat_images()
+
+
+@pytest.mark.parametrize("connectivity", [None, 1, 2])
+@pytest.mark.parametrize("name", FLAT_IMAGES)
+def test_components_across_blocks_are_numbered_as_in_the_whole_image(name: str, connectivity: int | None) -> None:
+    image = FLAT_IMAGES[name]
+    expected = label(image, connectivity=connectivity)
+    lazy = measure.label(image, connectivity=connectivity)
+    for block_shape in ((4, 5), (3, 40), (40, 7), (50, 50)):
+        assert_same_as_whole(lazy, expected, block_shape)
+
+
+@pytest.mark.parametrize("block_shape", [(1, 1), (1, 3), (2, 1)])
+def test_blocks_of_one_pixel_are_joined_too(block_shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(1).random((9, 8)) > 0.4
+    for connectivity in (1, 2):
+        assert_same_as_whole(
+            measure.label(image, connectivity=connectivity), label(image, connectivity=connectivity), block_shape
+        )
+
+
+@pytest.mark.parametrize("connectivity", [None, 1, 2, 3])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+def test_components_of_a_volume_are_joined_over_faces_edges_and_corners(connectivity: int | None, share: float) -> None:
+    image = np.random.default_rng(3).random((9, 10, 11)) > share
+    expected = label(image, connectivity=connectivity)
+    for block_shape in ((3, 4, 5), (1, 2, 11), (9, 5, 2)):
+        assert_same_as_whole(measure.label(image, connectivity=connectivity), expected, block_shape)
+
+
+def test_a_corner_joins_only_under_the_widest_connectivity() -> None:
+    image = np.zeros((4, 4, 6), bool)
+    image[:2, :2, :2] = image[2:, 2:, 2:] = True
+    for connectivity, count in ((1, 2), (2, 2), (3, 1)):
+        labels = compute(measure.label(image, connectivity=connectivity), block_shape=(2, 2, 2), threads=1)
+        assert labels.max() == count
+        assert_identical(labels, label(image, connectivity=connectivity))
+
+
+@pytest.mark.parametrize("connectivity", [None, 1, 2, 3])
+def test_a_short_last_axis_is_an_axis_like_the_others(connectivity: int | None) -> None:
+    # it is never cut, as channels are not, but components and tables run over it
+    image = np.random.default_rng(4).random((12, 13, 3)) > 0.6
+    assert_same_as_whole(
+        measure.label(image, connectivity=connectivity), label(image, connectivity=connectivity), (5, 4)
+    )
+
+
+@pytest.mark.parametrize("background", [None, -1, 0, 1, 2, 200])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int32", "uint16", "int64"])
+def test_pixels_of_different_values_are_never_one_component(background: int | None, dtype: str) -> None:
+    image = np.random.default_rng(5).integers(0, 4, (23, 19)).astype(dtype)
+    for connectivity in (1, 2):
+        options: dict[str, Any] = {"background": background, "connectivity": connectivity}
+        assert_same_as_whole(measure.label(image, **options), label(image, **options), (5, 4))
+
+
+def test_negative_pixels_are_values_like_others() -> None:
+    image = np.random.default_rng(6).integers(-2, 2, (23, 19)).astype(np.int32)
+    for background in (None, -1, -2):
+        assert_same_as_whole(measure.label(image, background=background), label(image, background=background), (5, 4))
+
+
+def test_an_image_of_one_axis_is_labelled() -> None:
+    image = np.random.default_rng(7).random(60) > 0.4
+    assert_same_as_whole(measure.label(image), label(image), (7,))
+
+
+@given(
+    arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=3, max_side=8)),
+    st.integers(1, 3),
+    st.tuples(*[st.integers(1, 5)] * 3),
+)
+def test_any_mask_in_any_blocks_is_labelled_as_the_whole(image: Array, connectivity: int, block: tuple[int, ...]) -> None:
+    grid_axes = image.ndim - (image.ndim == 3 and image.shape[-1] <= 4)
+    connectivity = min(connectivity, image.ndim)
+    lazy = measure.label(image, connectivity=connectivity)
+    assert_identical(
+        compute(lazy, block_shape=block[:grid_axes], threads=1), label(image, connectivity=connectivity)
+    )
+
+
+def test_the_number_of_components_comes_with_the_labels() -> None:
+    image = FLAT_IMAGES["percolating"]
+    labels, count = measure.label(image, return_num=True)
+    found, number = compute(labels, count, block_shape=(4, 5), threads=2)
+    expected, expected_number = label(image, return_num=True)
+    assert_identical(found, expected)
+    assert int(number) == expected_number
+
+
+def test_labels_are_pixels_for_what_follows() -> None:
+    image = FLAT_IMAGES["sparse"]
+    lazy, whole = measure.label(image), label(image)
+    assert_same_as_whole(lazy[3:20:2, ::4], whole[3:20:2, ::4], (5, 3))
+    assert_same_as_whole(lazy > 5, whole > 5, (4, 5))
+    assert_same_as_whole(measure.label(lazy > 5), label(whole > 5), (4, 5))
+    assert_same_as_whole(lazy.max(), whole.max(), (4, 5))
+
+
+def test_many_threads_give_the_same_labels() -> None:
+    image = np.random.default_rng(8).random((60, 60)) > 0.45
+    assert_same_as_whole(measure.label(image), label(image), (7, 8), threads=4)
+
+
+def test_float_images_have_no_components() -> None:
+    with pytest.raises(InputError, match="float64"):
+        measure.label(graph.open(np.ones((4, 4))))
