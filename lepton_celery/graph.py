@@ -384,13 +384,25 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     found = document.get("version") if hasattr(document, "get") else type(document).__name__
     if found != GRAPH_VERSION:
         raise InputError(f"a graph of version {found!r} was given; this release reads version {GRAPH_VERSION}")
+    try:
+        return _decoded(document, inputs or {})
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        if isinstance(error, LeptonError):
+            raise
+        raise InputError(
+            f"the graph cannot be read: {error!r}; it wants "
+            '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'
+        ) from error
+
+
+def _decoded(document: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Node]:
     nodes: list[Node] = []
     for entry in document.get("nodes", []):
         name = entry.get("operation", "")
         arguments = {key: decode(value, nodes) for key, value in entry.get("arguments", {}).items()}
         if name.startswith("lepton.") and name not in PUBLIC_PARTS:
             raise InputError(f"operation {name!r} is internal; a graph names public operations only")
-        nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
+        nodes.append(_open_source(arguments, inputs) if name == SOURCE else apply(name, **arguments))
     outputs = document.get("outputs", {})
     if not outputs:
         raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')

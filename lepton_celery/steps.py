@@ -306,7 +306,8 @@ def merge_stage(context: Context, stage_index: int) -> None:
         found = get_entry(node.operation)
         assert isinstance(found, ValueFunction | Local), node.operation
         arguments = _arguments(context, node)
-        value = found.function(**arguments) if isinstance(found, ValueFunction) else found.evaluate(arguments)[()]
+        with np.errstate(all="ignore"):
+            value = found.function(**arguments) if isinstance(found, ValueFunction) else found.evaluate(arguments)[()]
         context.workspace.put_value(index, value)
 
 

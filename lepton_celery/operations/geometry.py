@@ -95,6 +95,19 @@ class Select:
         return result
 
 
+def check_index(arguments: Arguments) -> None:
+    """Refuse an index that is not inside the image."""
+    index, shape = arguments["index"], arguments["image"].shape
+    fits = len(index) == len(shape)
+    for item, n in zip(index, shape, strict=False):
+        start, stop, step = (item, item + 1, 1) if isinstance(item, int) else item
+        fits = fits and 0 <= start < stop <= n and step >= 1
+    if not fits:
+        raise InputError(
+            f"index {index} for an image of shape {shape}; give a whole number or [start, stop, step] inside it per axis"
+        )
+
+
 def select(image: Array, index: Sequence[Any]) -> Array:
     """The picked pixels of an image that begins at the first of them."""
     picked: Array = image[tuple(0 if isinstance(item, int) else slice(None, None, item[2]) for item in index)]

@@ -199,6 +199,7 @@ def entries() -> list[Entry]:
             name="lepton.select",
             source="lepton_celery.operations.geometry.select",
             geometry=geometry.Select(),
+            check=geometry.check_index,
             cost_ns=0.5,
         ),
         _local(

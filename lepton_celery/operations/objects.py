@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.errors import InputError
+from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations.pairwise import PairwiseSum
 from lepton_celery.operations.spec import Arguments, Array, Build, Composite, Entry, Partial, Reduction
@@ -251,6 +251,10 @@ def _columns(name: str, rows: Rows, ndim: int, separator: str) -> Iterable[tuple
 
 def _check(arguments: Arguments) -> None:
     labels, intensity = arguments["label_image"], arguments["intensity_image"]
+    if labels.dtype.kind not in "iu":
+        raise DtypeNotSupported(
+            f"regionprops_table cannot take label_image of dtype {labels.dtype}; label it first, with measure.label"
+        )
     for name in ("extra_properties", "spacing"):
         if arguments[name] is not None:
             raise InputError(f"regionprops_table with {name} is not supported here; leave it out")

@@ -227,8 +227,14 @@ def _signature(path: str) -> inspect.Signature:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         return inspect.Signature([inspect.Parameter(name, kind) for name in names])
     signature = inspect.signature(function)
-    # `out` makes no sense on an image that is never whole
-    return signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "out"])
+    # `out` makes no sense on an image that is never whole; a stored graph gives all arguments by name
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        p.replace(kind=either) if p.kind is inspect.Parameter.POSITIONAL_ONLY else p
+        for p in signature.parameters.values()
+        if p.name != "out"
+    ]
+    return signature.replace(parameters=parameters)
 
 
 def describe_kinds(kinds: str) -> str:

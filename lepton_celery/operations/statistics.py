@@ -28,6 +28,8 @@ Partials = Iterable[tuple[int, Partial]]
 
 DIGIT_BITS = 16
 """Bits of a pixel that one pass of the percentile search settles."""
+_IN_PIXELS_PRECISION = np.lib.NumpyVersion(np.__version__) < "2.4.0"
+"""Until NumPy 2.4, percents of float32 images were divided by 100 in float32."""
 
 
 # ------------------------------------------------------------------------------------------------ extent
@@ -229,7 +231,7 @@ def merge_digit(partials: Partials, arguments: Arguments, grid: BlockGrid) -> di
 
 def quantiles(q: Any, dtype: np.dtype[Any]) -> Any:
     """Percents as fractions, in the precision in which `np.percentile` has them."""
-    return np.true_divide(q, dtype.type(100) if dtype.kind == "f" else 100)
+    return np.true_divide(q, dtype.type(100) if _IN_PIXELS_PRECISION and dtype.kind == "f" else 100)
 
 
 def needed_ranks(n: int, q: Any, dtype: np.dtype[Any]) -> Array:
@@ -259,17 +261,19 @@ def percentile_from_ranks(found: dict[str, Array], q: Any, dtype: str) -> Any:
     n = int(found["n"][0])
     greatest = at_rank[n - 1]
     fractions = quantiles(q, kind)
-    weak = isinstance(q, int | float)
+    weak = type(q) in (int, float)  # NumPy's own scalars bring their dtype
     previous_rank, following_rank, gamma = _neighbours(n, np.asanyarray(fractions))
     pick = np.vectorize(lambda rank: at_rank[int(rank)], otypes=[kind])
     previous, following = pick(previous_rank), pick(following_rank)
-    if kind.kind == "f" and np.isnan(greatest):
-        return np.full(previous.shape, np.nan, kind)[()]
+    has_nan = kind.kind == "f" and np.isnan(greatest)
+    if has_nan and previous.ndim == 0:
+        return greatest
     weight = float(gamma) if weak else gamma
     step = following - previous
     result = np.asanyarray(np.add(previous, step * weight))
     upper = np.asanyarray(following - step * (1 - weight))
-    return np.where(np.asanyarray(gamma) >= 0.5, upper, result).astype(result.dtype)[()]
+    found_values = np.where(np.asanyarray(gamma) >= 0.5, upper, result).astype(result.dtype)
+    return (np.full_like(found_values, np.nan) if has_nan else found_values)[()]
 
 
 def _expand_percentile(arguments: Arguments, build: Build) -> Any:

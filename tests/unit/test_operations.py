@@ -231,7 +231,7 @@ def test_adversarial_images_come_out_the_same(name: str) -> None:
     stripes = np.zeros(FLAT)
     stripes[:, ::5] = 1
     plateaus = np.kron(picture((6, 8), float), np.ones((5, 5)))[: FLAT[0], : FLAT[1]]
-    bright = 65000 + (picture(FLAT, "uint8") % 7).astype(np.uint16)
+    bright = picture(FLAT, "uint8") % 7 + np.uint16(65000)
     for image in (np.full(FLAT, 0.25), corner, stripes, plateaus, bright, np.full(FLAT, 9, np.uint8)):
         expected = whole(image, **NEEDED.get(name, {}))
         found = compute(graph.apply(name, image, **NEEDED.get(name, {})), block_shape=(7, 10), threads=2)

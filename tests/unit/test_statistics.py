@@ -167,7 +167,7 @@ def test_a_nan_is_the_least_and_the_greatest() -> None:
 def otsu_images() -> list[Array]:
     corner = np.zeros((20, 21), np.uint8)
     corner[-1, -1] = 255
-    bright = (65000 + picture((20, 21), "uint8") % 9).astype(np.uint16)
+    bright = picture((20, 21), "uint8") % 9 + np.uint16(65000)
     return [
         *[picture((20, 21), dtype) for dtype in ("uint8", "int16", "uint16", "float32", "float64")],
         corner,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Celery
 
 from lepton_celery.config import Settings, load_settings
@@ -25,7 +27,20 @@ def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Cel
     return _prepared(app, settings)
 
 
-def configure(app: Celery, settings: Settings | None = None) -> Celery:
+_DECIDED_BY_THE_PROJECT = (
+    "accept_content",
+    "result_serializer",
+    "task_acks_late",
+    "task_default_priority",
+    "task_ignore_result",
+    "task_reject_on_worker_lost",
+    "task_serializer",
+    "worker_hijack_root_logger",
+)
+"""Settings that would change a project's own tasks; ours carry these as options of their own."""
+
+
+def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]:
     """Make a project's own Celery application able to submit and run jobs; its broker, backend and queues stay.
 
     The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are made when first used; name those a worker
@@ -35,9 +50,8 @@ def configure(app: Celery, settings: Settings | None = None) -> Celery:
     own = app.conf
     required = required_settings(settings)
     required["broker_transport_options"] = {**required["broker_transport_options"], **own.broker_transport_options}
-    # what a project decided for its own tasks stays; our tasks carry their own options
-    for kept in ("task_ignore_result", "worker_hijack_root_logger", "task_default_priority"):
-        required.pop(kept)
+    for name in _DECIDED_BY_THE_PROJECT:
+        required.pop(name)
     app.conf.update(required)
     backend = str(own.result_backend or own.broker_url)
     located = {
@@ -48,7 +62,7 @@ def configure(app: Celery, settings: Settings | None = None) -> Celery:
     return _prepared(app, Settings(**{**vars(settings), **located}))
 
 
-def _prepared(app: Celery, settings: Settings) -> Celery:
+def _prepared(app: Celery[Any], settings: Settings) -> Celery[Any]:
     app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
     messages.install()
     warm.install()
@@ -56,7 +70,7 @@ def _prepared(app: Celery, settings: Settings) -> Celery:
     return app
 
 
-def settings_of(app: Celery) -> Settings:
+def settings_of(app: Celery[Any]) -> Settings:
     """The settings an application was made or configured with.
 
     Raises:

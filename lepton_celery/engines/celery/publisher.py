@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from celery import Celery
 from celery.backends.redis import RedisBackend
+from celery.local import maybe_evaluate
 
 _PATH = f"{__name__}:PublishingBackend"
 
@@ -37,12 +38,13 @@ def backend_url(url: str) -> str:
 
 def publisher_of(app: Celery) -> Celery:
     """The application through which jobs of `app` are published: its broker and backend, nothing else of it."""
+    app = maybe_evaluate(app)  # `celery.current_app` is a stand-in that cannot be referred to weakly
     if isinstance(app.backend, PublishingBackend):
         return app
     if app not in _publishers:
         publisher = Celery(f"{app.main or 'app'}-lepton", set_as_current=False)
         names = ("broker_url", "broker_transport_options", "broker_use_ssl", "redis_backend_use_ssl", "task_queues")
-        publisher.conf.update({name: app.conf[name] for name in (*names, "task_serializer", "task_send_sent_event")})
-        publisher.conf.update(result_backend=backend_url(app.conf["lepton"].backend))
+        publisher.conf.update({name: app.conf[name] for name in (*names, "task_send_sent_event")})
+        publisher.conf.update(task_serializer="json", result_backend=backend_url(app.conf["lepton"].backend))
         _publishers[app] = publisher
     return _publishers[app]

@@ -1,0 +1,73 @@
+"""A job as plain data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lepton_celery import graph
+from lepton_celery.errors import InputError
+from lepton_celery.manifest import Manifest
+from lepton_celery.planner import Options, make_plan
+from lepton_celery.skimage import measure
+from lepton_celery.stores.base import Target
+from lepton_celery.workspace import DiskWorkspace
+
+
+def manifest(folder: Path) -> Manifest:
+    np.save(folder / "in.npy", np.ones((40, 50), np.uint8))
+    labels = measure.label(graph.open(folder / "in.npy") > 0)
+    outputs = {"labels": labels, "table": measure.regionprops_table(labels)}
+    plan = make_plan(outputs, Options(block_shape=(16, 16)))
+    node = plan.outputs["labels"]
+    path = str(folder / "labels.zarr")
+    target = Target(path, (40, 50), "int32", (16, 16), "job1", overwrite=True)
+    return Manifest(
+        job_id="job1",
+        plan=plan,
+        workspace=str(folder / ".lepton-job1"),
+        targets={node: (target,)},
+        files={str(folder / "table.csv"): plan.outputs["table"]},
+        overwrite=True,
+        names={"labels.zarr": path},
+    )
+
+
+def test_a_manifest_that_went_through_json_is_the_same(tmp_path: Path) -> None:
+    job = manifest(tmp_path)
+    assert Manifest.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_another_versions_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="same release"):
+        Manifest.from_json({**manifest(tmp_path).to_json(), "version": 99})
+
+
+def test_a_manifest_names_its_outputs(tmp_path: Path) -> None:
+    job = manifest(tmp_path)
+    assert job.output_paths() == [str(tmp_path / "labels.zarr"), str(tmp_path / "table.csv")]
+    assert job.title == "labels.zarr, table.csv"
+
+
+def test_a_worker_refuses_paths_outside_its_roots(tmp_path: Path) -> None:
+    job = manifest(tmp_path)
+    inside, outside = tmp_path, tmp_path / "elsewhere"
+    outside.mkdir()
+    context = job.context((inside,))
+    assert isinstance(context.workspace, DiskWorkspace)
+    assert context.roots == (inside,)
+    with pytest.raises(InputError, match="allowed"):
+        job.context((outside,))
+
+
+def test_a_worker_refuses_to_read_outside_its_roots(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    job = manifest(tmp_path)
+    moved = Manifest("job1", job.plan, str(data / "work"), {}, {})
+    context = moved.context((data,))
+    with pytest.raises(InputError, match="allowed"):
+        context.reader(0)

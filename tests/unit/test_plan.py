@@ -1,0 +1,316 @@
+"""Plans: where the graph is cut, what is kept, how large blocks are, what is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lepton_celery import graph, steps
+from lepton_celery.errors import InputError, PlanTooLarge
+from lepton_celery.graph import Node
+from lepton_celery.grid import Region
+from lepton_celery.operations.spec import Array
+from lepton_celery.plan import Plan, grid_over, grid_shape, needed_regions, on_grid
+from lepton_celery.planner import BLOCK_PX, LEAST_PX, Limits, Options, block_candidates, make_plan
+from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
+from lepton_celery.workspace import MemoryWorkspace
+from tests.oracle import picture
+
+
+def vast(shape: tuple[int, ...], dtype: str = "uint8") -> graph.Image:
+    """An image that takes no memory."""
+    return graph.open(np.broadcast_to(np.zeros((), dtype), shape))
+
+
+def plan_of(*nodes: Node, **options: Any) -> Plan:
+    return make_plan({str(at): node for at, node in enumerate(nodes)}, Options(**{"workers": 2, **options}))
+
+
+def operations(plan: Plan, stage: int) -> set[str]:
+    """What a stage computes or reduces."""
+    found = plan.stages[stage]
+    needed = needed_regions(plan, stage, found.grid.region(0))
+    indices = {index for index in needed if not plan.is_read(index, stage)} | {*found.reduces, *found.stores}
+    return {plan.nodes[index].operation for index in indices}
+
+
+def cells(image: graph.Image) -> tuple[Node, Node]:
+    smooth = filters.gaussian(image, sigma=2)
+    labels = measure.label(smooth > filters.threshold_otsu(smooth))
+    return labels, measure.regionprops_table(labels, image, properties=("label", "area", "intensity_mean"))
+
+
+def everything(image: graph.Image) -> dict[str, Node]:
+    labels, table = cells(image)
+    return {
+        "labels": labels,
+        "table": table,
+        "opened": morphology.opening(image, [(np.ones((3, 1), np.uint8), 2)]),
+        "stretched": exposure.rescale_intensity(image),
+        "spread": np.percentile(image, [1, np.float32(99)]),
+        "slice": filters.unsharp_mask(image)[::3, 5],
+        "marked": segmentation.mark_boundaries(image, labels),
+        "small": transform.downscale_local_mean(image, (2, 3)),
+    }
+
+
+# ------------------------------------------------------------------------------------------------ stages
+
+
+def test_a_chain_of_local_functions_is_one_stage_that_stores_only_its_end() -> None:
+    image = vast((500, 600), "float32")
+    end = filters.sobel(morphology.opening(filters.gaussian(image, 2) * 2 + 1, np.ones((5, 5), np.uint8)))[::2, 3:]
+    plan = plan_of(end)
+    assert len(plan.stages) == 1
+    assert [plan.nodes[i].operation for i in plan.stages[0].stores] == ["lepton.select"]
+    assert plan.kept == {}
+    assert {"filters.gaussian", "morphology.opening", "filters.sobel"} <= operations(plan, 0)
+
+
+def test_stages_are_cut_at_whole_image_values_only() -> None:
+    image = vast((500, 600))
+    count = lambda *nodes: len(plan_of(*nodes).stages)
+    assert count(filters.gaussian(image)) == 1
+    assert count(image.max()) == 1
+    assert count(image - image.max()) == 2
+    assert count(filters.threshold_otsu(image)) == 2  # extent, histogram
+    assert count(image > filters.threshold_otsu(image)) == 3
+    assert count(measure.label(image > 3)) == 2
+    assert count(np.percentile(image, 5)) == 1
+    assert count(np.percentile(image.astype("float64"), 5)) == 4  # sixteen bits a pass
+    assert count(image.max() - image.min(), image.max() * 2) == 1
+    assert count(*cells(image)) == 4
+
+
+def test_values_that_go_together_are_found_in_one_pass() -> None:
+    image = vast((500, 600))
+    spread = exposure.rescale_intensity(image) + (image > image.max() * 0.5)
+    plan = plan_of(spread)
+    assert len(plan.stages) == 2
+    assert [plan.nodes[i].operation for i in plan.stages[0].reduces] == ["lepton.extent"]
+
+
+def test_equal_nodes_are_computed_once() -> None:
+    image = vast((500, 600))
+    plan = plan_of(filters.gaussian(image, sigma=2) - filters.gaussian(image, sigma=2))
+    assert [node.operation for node in plan.nodes].count("filters.gaussian") == 1
+    plan = plan_of(image.astype(float) * 0.0, image.astype(float) * -0.0)
+    assert [node.operation for node in plan.nodes].count("numpy.multiply") == 2  # of different signs
+
+
+def test_what_is_cheap_is_computed_again_and_what_is_dear_is_kept() -> None:
+    image = vast((2000, 2000))
+    cheap, dear = image + 1.0, filters.median(image, np.ones((15, 15), np.uint8))
+    assert plan_of(cheap - cheap.max()).kept == {}
+    plan = plan_of(dear - dear.max())
+    assert [plan.nodes[i].operation for i in plan.kept] == ["filters.median"]
+    assert operations(plan, 0) == {"filters.median", "lepton.extent"}
+    assert "filters.median" not in operations(plan, 1)
+
+
+def test_labels_of_blocks_are_always_kept() -> None:
+    plan = plan_of(measure.label(vast((500, 600)) > 3))
+    assert [plan.nodes[i].operation for i in plan.kept] == ["lepton.label_blocks"]
+
+
+def test_outputs_of_different_grids_are_stages_of_their_own() -> None:
+    image = vast((500, 600, 3))
+    gray = color.rgb2gray(image)
+    plan = plan_of(gray, image / 2, gray[::2, ::2])
+    assert [stage.shape for stage in plan.stages] == [(500, 600), (250, 300)]
+
+
+def test_a_few_channels_are_never_cut() -> None:
+    assert grid_shape((50, 60, 3)) == (50, 60)
+    assert grid_shape((50, 60, 5)) == (50, 60, 5)
+    assert grid_shape((50, 3)) == (50, 3)
+    assert on_grid(Region((5, 6), (7, 8)), (50, 60, 3)) == Region((5, 6, 0), (7, 8, 3))
+    stage = plan_of(vast((50, 60, 3)) + 1, block_shape=(20, 20)).stages[0]
+    grid = grid_over(stage, (50, 60, 3))
+    assert (grid.shape, grid.block_shape) == ((50, 60, 3), (20, 20, 3))
+    assert [on_grid(region, (50, 60, 3)) for region in stage.grid] == list(grid)
+
+
+# ------------------------------------------------------------------------------------------------ JSON
+
+
+def test_a_plan_that_went_through_json_is_the_same_plan() -> None:
+    outputs = everything(graph.open(picture((60, 70), "uint16")))
+    document = make_plan(outputs, Options(block_shape=(20, 30))).to_json()
+    text = json.dumps(document)
+    again = Plan.from_json(json.loads(text))
+    assert json.dumps(again.to_json()) == text
+    labels, table = cells(graph.open(picture((60, 70), "uint16")))
+    plan = plan_of(labels, table, block_shape=(20, 30))
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_another_versions_plan_is_refused() -> None:
+    document = plan_of(vast((50, 60)) + 1).to_json()
+    with pytest.raises(InputError, match="version 7.*same release"):
+        Plan.from_json({**document, "version": 7})
+
+
+# ------------------------------------------------------------------------------------------------ blocks
+
+
+@pytest.mark.parametrize("block_shape", [(7, 11), (500, 600), (9999, 1)])
+def test_the_block_shape_asked_for_is_used(block_shape: tuple[int, int]) -> None:
+    labels, table = cells(vast((500, 600)))
+    expected = tuple(min(b, n) for b, n in zip(block_shape, (500, 600), strict=True))
+    assert {stage.block_shape for stage in plan_of(labels, table, block_shape=block_shape).stages} == {expected}
+
+
+def test_blocks_chosen_are_neither_vast_nor_tiny_nor_too_few() -> None:
+    for shape in [(40_000, 50_000), (3000, 3000), (300, 300), (5, 10**7), (10**7,), (400, 900, 900), (30, 40, 50, 60)]:
+        for workers in (1, 2, 64):
+            candidates = block_candidates(shape, workers)
+            size = [int(np.prod(block)) for block in candidates]
+            assert size == sorted(size, reverse=True)
+            assert size[0] <= 2 * BLOCK_PX
+            assert all(b <= n for block in candidates for b, n in zip(block, shape, strict=True))
+            blocks = len(plan_of(vast(shape), workers=workers).stages[0].grid)
+            assert blocks >= 4 * workers or size[0] <= 4 * LEAST_PX or len(candidates) == 1
+
+
+@pytest.mark.parametrize("block_shape", [(5,), (5, 5, 5), ()])
+def test_a_block_shape_of_other_axes_is_refused(block_shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="one length per axis"):
+        plan_of(vast((50, 60)) + 1, block_shape=block_shape)
+
+
+@pytest.mark.parametrize("block_shape", [(0, 5), (5, -1)])
+def test_a_block_without_pixels_is_refused(block_shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        plan_of(vast((50, 60)) + 1, block_shape=block_shape)
+
+
+def test_wide_halos_make_blocks_that_still_fit() -> None:
+    plan = plan_of(filters.gaussian(vast((20_000, 20_000), "float64"), sigma=200))
+    assert plan.stages[0].predicted.halo == (800, 800)
+    assert plan.stages[0].predicted.memory_bytes < 1 << 30
+
+
+# ------------------------------------------------------------------------------------------------ limits
+
+
+def test_a_plan_that_needs_too_much_memory_is_refused_with_the_figures_and_the_remedy() -> None:
+    heavy = filters.gaussian(vast((20_000, 20_000), "float64"), sigma=3)
+    with pytest.raises(PlanTooLarge, match=r"blocks of .* need \d+ MiB .* limit of 1024 MiB; use smaller blocks or raise"):
+        plan_of(heavy, block_shape=(20_000, 20_000))
+    with pytest.raises(PlanTooLarge, match="limit of 0 MiB"):
+        plan_of(heavy, limits=Limits(worker_memory_bytes=1000))
+    tight = plan_of(heavy, limits=Limits(worker_memory_bytes=4 << 20))
+    assert tight.stages[0].predicted.memory_bytes <= 4 << 20
+
+
+def test_too_many_pixels_or_blocks_are_refused() -> None:
+    with pytest.raises(PlanTooLarge, match=r"1,000,000 pixels, over the limit of 999,999; raise"):
+        plan_of(vast((1000, 1000)) + 1, limits=Limits(pixels=999_999))
+    with pytest.raises(PlanTooLarge, match=r"1,000,000 blocks .* over the limit of 100; use larger blocks"):
+        plan_of(vast((1000, 1000)) + 1, block_shape=(1, 1), limits=Limits(blocks=100))
+
+
+def test_nothing_and_no_node_are_refused() -> None:
+    with pytest.raises(InputError, match="no outputs"):
+        make_plan({})
+    with pytest.raises(InputError, match="'a' is ndarray"):
+        make_plan({"a": np.ones((3, 3))})  # type: ignore[dict-item]
+
+
+def test_a_million_blocks_are_planned_in_seconds_and_little_memory() -> None:
+    def planned(side: int) -> tuple[Plan, float, int]:
+        image = vast((side, side))
+        tracemalloc.start()
+        begun = time.perf_counter()
+        plan = plan_of(*cells(image), block_shape=(1000, 1000))
+        seconds = time.perf_counter() - begun
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return plan, seconds, peak
+
+    planned(3000)  # imports and caches
+    small, _, few = planned(10_000)
+    large, seconds, many = planned(1_000_000)
+    assert len(large.stages[0].grid) == 1_000_000
+    assert len(small.stages[0].grid) == 100
+    assert seconds < 3
+    assert many < few + 500_000
+    assert len(json.dumps(large.to_json())) < len(json.dumps(small.to_json())) + 1000
+
+
+# ------------------------------------------------------------------------------------------------ regions
+
+
+class CountingReader:
+    """Counts the pixels that are read from an array."""
+
+    url = "memory:"
+
+    def __init__(self, array: Array) -> None:
+        self.array, self.shape, self.dtype, self.chunks = array, array.shape, array.dtype, array.shape
+        self.regions: list[Region] = []
+
+    def read(self, region: Region) -> Array:
+        self.regions.append(region)
+        return np.array(self.array[region.slices])
+
+
+def reads_of_block(node: Node, block_shape: tuple[int, ...], block: int, image: Array) -> list[Region]:
+    plan = plan_of(node, block_shape=block_shape)
+    assert len(plan.stages) == 1
+    context = steps.Context(plan, MemoryWorkspace())
+    source = next(i for i, found in enumerate(plan.nodes) if found.operation == "lepton.source")
+    reader = CountingReader(image)
+    context._readers[source] = reader
+    steps.compute_block(context, 0, block, steps.read_block(context, 0, block), plan.outputs["0"])
+    return reader.regions
+
+
+def test_a_block_reads_its_halo_once_and_no_pixel_more() -> None:
+    array = picture((60, 60), "float64")
+    image = graph.open(array)
+    cases: list[tuple[Node, Region]] = [
+        (image + 1, Region((20, 20), (40, 40))),
+        (filters.sobel(image), Region((19, 19), (41, 41))),
+        (filters.sobel(filters.sobel(image)) + image, Region((18, 18), (42, 42))),
+        (filters.gaussian(image, sigma=(1, 2)), Region((16, 12), (44, 48))),
+        (morphology.opening(image, np.ones((5, 1), np.uint8)), Region((16, 20), (44, 40))),
+        (filters.sobel(image)[:, 10:], Region((19, 29), (41, 51))),
+        (filters.gaussian(image, sigma=20), Region((0, 0), (60, 60))),
+    ]
+    for node, expected in cases:
+        middle = 3 if node.shape == (60, 50) else 4
+        middle = 4
+        assert reads_of_block(node, (20, 20), middle, array) == [expected], node
+
+
+def test_a_slice_and_a_shrunk_image_read_only_what_they_pick() -> None:
+    array = picture((60, 60), "float64")
+    image = graph.open(array)
+    assert reads_of_block(image[::3, 7], (5,), 1, array) == [Region((15, 7), (28, 8))]
+    shrunk = transform.downscale_local_mean(image, (4, 6))
+    assert reads_of_block(shrunk, (5, 5), 1, array) == [Region((0, 30), (20, 60))]
+
+
+def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
+    plan = plan_of(filters.sobel(vast((1000, 1000), "float32")), block_shape=(100, 100))
+    predicted = plan.stages[0].predicted
+    assert predicted.halo == (1, 1)
+    assert predicted.read_bytes == 102 * 102 * 4 * 100
+    assert predicted.write_bytes == 1000 * 1000 * 4
+    assert predicted.compute_s > 0
+    assert predicted.communication_s > 100 * 0.001
+    assert 100 * 100 * 4 < predicted.memory_bytes < 100 * 100 * 4 * 12
+
+
+def test_batches_share_the_blocks_among_the_workers() -> None:
+    for workers in (1, 4, 100):
+        stage = plan_of(vast((10_000, 10_000)) + 1, block_shape=(100, 100), workers=workers).stages[0]
+        batches = -(-len(stage.grid) // stage.batch_blocks)
+        assert batches >= min(len(stage.grid), 8 * workers)

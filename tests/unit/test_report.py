@@ -1,0 +1,88 @@
+"""What is said of plans and jobs."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from lepton_celery import graph
+from lepton_celery.errors import PlanTooLarge
+from lepton_celery.ledger.memory import MemoryLedger
+from lepton_celery.planner import Limits, Options, make_plan
+from lepton_celery.report import duration, explain, explain_plan, predicted_seconds, size, summarize
+from lepton_celery.skimage import filters, measure
+
+
+def cells() -> tuple[graph.Node, graph.Node]:
+    image = graph.open(np.broadcast_to(np.uint8(0), (3000, 4000)))
+    smooth = filters.gaussian(image, sigma=2)
+    labels = measure.label(smooth > filters.threshold_otsu(smooth))
+    return labels, measure.regionprops_table(labels, image, properties=("label", "intensity_mean"))
+
+
+def test_a_plan_is_explained_stage_by_stage() -> None:
+    text = explain(*cells(), workers=2, block_shape=(1000, 1000))
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith("stage")] == [f"stage {n}/4  {_after(lines, n)}" for n in (1, 2, 3, 4)]
+    assert "gaussian" in _after(lines, 1)
+    assert "min and max" in _after(lines, 1)
+    assert "histogram" in _after(lines, 2)
+    assert "label blocks (kept)" in _after(lines, 3)
+    assert "region table" in _after(lines, 4)
+    assert text.count("12 blocks of 1000×1000") == 4
+    assert "halo 8 px" in text
+    assert text.count("no halo") >= 1
+    for words in ("reads", "writes", "in each worker", "about", "compute", "communication"):
+        assert text.count(words) >= 4
+    assert re.fullmatch(r"48 blocks in all, about [\d.]+ m?s on 2 workers", lines[-1].replace(" s ", " s "))
+    assert "lepton." not in text
+
+
+def _after(lines: list[str], stage: int) -> str:
+    line = next(line for line in lines if line.startswith(f"stage {stage}/"))
+    return line.partition("  ")[2]
+
+
+def test_one_of_a_thing_is_not_many() -> None:
+    text = explain(graph.open(np.ones((5, 5))) + 1, workers=1, block_shape=(5, 5))
+    assert "1 block of 5×5, no halo, 1 batch " in text
+    assert text.endswith("on 1 worker")
+
+
+def test_what_cannot_run_is_not_explained() -> None:
+    with pytest.raises(PlanTooLarge):
+        explain(*cells(), limits=Limits(pixels=10))
+
+
+def test_more_workers_are_predicted_to_take_less_time() -> None:
+    plan = make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=2))
+    assert predicted_seconds(plan, 2) == pytest.approx(predicted_seconds(plan, 1) / 2)
+    assert explain_plan(plan, 2) == explain(*cells(), workers=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0.00 s"), (0.042, "0.04 s"), (12.34, "12.3 s"), (100, "1 min 40 s"), (179.7, "3 min 0 s"), (3600, "60 min 0 s")],
+)
+def test_durations_read_well(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (15_000, "15 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB"), (7e15, "7000 TB")],
+)
+def test_sizes_read_well(number: float, words: str) -> None:
+    assert size(number) == words
+
+
+def test_a_finished_job_says_what_was_predicted_beside_what_it_took() -> None:
+    plan = make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=2))
+    ledger = MemoryLedger()
+    ledger.create("job1", {}, lane="default", title="", stages=len(plan.stages), blocks=len(plan.stages[0].grid))
+    text = summarize(ledger.info("job1"), plan, 2)
+    assert f"{plan.blocks} blocks in 4 stages" in text
+    assert "predicted" in text
+    assert "computing 0.00 s, reading and writing 0.00 s" in text

@@ -1,0 +1,238 @@
+"""The work itself, once and again: blocks and merges may run any number of times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import filters as whole_filters
+from skimage import measure as whole_measure
+
+from lepton_celery import graph, steps, stores
+from lepton_celery.eager import arrays_of, compute, first_blocks
+from lepton_celery.engines import inline
+from lepton_celery.errors import InputError
+from lepton_celery.ledger.base import JobState
+from lepton_celery.ledger.memory import MemoryLedger
+from lepton_celery.operations.spec import Array
+from lepton_celery.planner import Options, make_plan
+from lepton_celery.skimage import exposure, filters, measure
+from lepton_celery.steps import Context
+from lepton_celery.stores.base import Target
+from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace, Workspace
+from tests.oracle import assert_identical, picture
+
+IMAGE = picture((45, 52), "uint16")
+BLOCK = (16, 20)
+
+
+def cells() -> dict[str, graph.Node]:
+    image = graph.open(IMAGE)
+    smooth = filters.gaussian(image, sigma=1.5)
+    labels = measure.label(smooth > filters.threshold_otsu(smooth))
+    table = measure.regionprops_table(labels, smooth, properties=("label", "area", "intensity_mean"))
+    return {"labels.npy": labels, "smooth.npy": smooth, "table.csv": table, "q.csv": np.percentile(smooth, 90)}
+
+
+def whole() -> dict[str, Any]:
+    smooth = whole_filters.gaussian(IMAGE, sigma=1.5)
+    labels = whole_measure.label(smooth > whole_filters.threshold_otsu(smooth))
+    table = whole_measure.regionprops_table(labels, smooth, properties=("label", "area", "intensity_mean"))
+    return {"labels.npy": labels, "smooth.npy": smooth, "table.csv": table, "q.csv": np.percentile(smooth, 90)}
+
+
+def workspace(kind: str, folder: Path) -> Workspace:
+    return MemoryWorkspace() if kind == "memory" else DiskWorkspace(folder / "work", "job1")
+
+
+def context_of(outputs: dict[str, graph.Node], kind: str, folder: Path) -> Context:
+    plan = make_plan(outputs, Options(block_shape=BLOCK, workers=2))
+    targets: dict[int, tuple[Target, ...]] = {}
+    for name, index in plan.outputs.items():
+        node = plan.nodes[index]
+        if node.gives == "image":
+            target = Target(str(folder / name), node.shape, node.dtype, plan.block_of(index), "job1")
+            targets[index] = (*targets.get(index, ()), target)
+    found = Context(plan, workspace(kind, folder), targets, arrays=arrays_of(plan, tuple(outputs.values())))
+    found.workspace.create()
+    return found
+
+
+def files_of(context: Context, folder: Path) -> dict[str, int]:
+    return {str(folder / name): index for name, index in context.plan.outputs.items() if name.endswith(".csv")}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def check(context: Context, folder: Path) -> None:
+    expected = whole()
+    assert_identical(np.load(folder / "labels.npy"), expected["labels.npy"])
+    assert_identical(np.load(folder / "smooth.npy"), expected["smooth.npy"])
+    index = context.plan.outputs
+    assert_identical(context.value(index["table.csv"]), expected["table.csv"])
+    assert_identical(context.value(index["q.csv"]), expected["q.csv"])
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: str, tmp_path: Path) -> None:
+    context = context_of(cells(), kind, tmp_path)
+    random = np.random.default_rng(0)
+    for at, stage in enumerate(context.plan.stages):
+        blocks = [*range(len(stage.grid))] * 2
+        random.shuffle(blocks)
+        for block in blocks:
+            report = steps.run_block(context, at, block)
+            assert set(report.stats()) == {"compute_s", "read_s", "write_s", "read_bytes", "write_bytes"}
+        assert steps.missing_blocks(context, at) == []
+        steps.merge_stage(context, at)
+        if kind == "disk":  # a second worker merges, knowing nothing of the first
+            steps.merge_stage(Context(context.plan, context.workspace, context.targets, arrays=context.arrays), at)
+    steps.publish(context, files_of(context, tmp_path))
+    if kind == "disk":
+        steps.publish(context, files_of(context, tmp_path))
+    check(context, tmp_path)
+
+
+def test_a_block_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
+    context = context_of(cells(), "disk", tmp_path)
+    for at, stage in enumerate(context.plan.stages):
+        for block in range(len(stage.grid)):
+            steps.run_block(context, at, block)
+        before = contents(tmp_path)
+        for block in reversed(range(len(stage.grid))):
+            steps.run_block(context, at, block)
+        assert contents(tmp_path) == before
+        steps.merge_stage(context, at)
+
+
+def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path) -> None:
+    context = context_of(cells(), "disk", tmp_path)
+    steps.create_outputs(context)
+    for at, stage in enumerate(context.plan.stages):
+        for block in range(len(stage.grid)):
+            steps.run_block(context, at, block)
+        steps.merge_stage(context, at)
+        assert not [p for p in tmp_path.iterdir() if p.suffix in (".npy", ".csv") and not p.name.startswith(".")]
+    steps.publish(context, files_of(context, tmp_path))
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {*cells(), "work"}
+
+
+def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
+    context = context_of(cells(), "disk", tmp_path)
+    for block in range(len(context.plan.stages[0].grid)):
+        steps.run_block(context, 0, block)
+    steps.discard(context)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lost_partials_are_missed(tmp_path: Path) -> None:
+    context = context_of(cells(), "disk", tmp_path)
+    blocks = len(context.plan.stages[0].grid)
+    assert steps.missing_blocks(context, 0) == list(range(blocks))
+    for block in range(blocks):
+        steps.run_block(context, 0, block)
+    assert steps.missing_blocks(context, 0) == []
+    assert isinstance(context.workspace, DiskWorkspace)
+    context.workspace.partial_path(context.plan.stages[0].reduces[0], 3).unlink()
+    assert steps.missing_blocks(context, 0) == [3]
+
+
+def test_a_stages_block_is_what_was_read_of_it() -> None:
+    lazy = filters.sobel(graph.open(IMAGE))
+    plan = make_plan({"out": lazy}, Options(block_shape=BLOCK))
+    context = Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)))
+    read = steps.read_block(context, 0, 4)
+    assert [array.shape for array in read.values()] == [(18, 22)]
+    pixels = steps.compute_block(context, 0, 4, read, plan.outputs["out"])
+    assert_identical(pixels, whole_filters.sobel(IMAGE)[plan.stages[0].grid.region(4).slices])
+
+
+# ------------------------------------------------------------------------------------------------ inline engine
+
+
+def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, MemoryLedger]:
+    context = context_of(outputs, "disk", folder)
+    ledger = MemoryLedger()
+    ledger.create("job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan))
+    inline.run(context, ledger, "job1", threads=threads, files=files_of(context, folder))
+    return context, ledger
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_inline_engine_takes_a_job_to_its_end(threads: int, tmp_path: Path) -> None:
+    context, ledger = run_inline(cells(), tmp_path, threads)
+    check(context, tmp_path)
+    info = ledger.info("job1")
+    assert info.state is JobState.DONE
+    assert info.stats["write_bytes"] > 0
+
+
+def test_a_job_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    array = picture((45, 52), float)
+    array[40, 50] = np.nan
+    outputs = {"mask.npy": graph.open(array) > filters.threshold_otsu(array)}
+    context = context_of(outputs, "disk", tmp_path)
+    ledger = MemoryLedger()
+    ledger.create("job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan))
+    with pytest.raises(InputError, match="finite"):
+        inline.run(context, ledger, "job1", threads=2)
+    info = ledger.info("job1")
+    assert info.state is JobState.FAILED
+    assert "finite" in str(info)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------ compute
+
+
+def test_several_nodes_are_computed_together() -> None:
+    outputs = cells()
+    results = compute(*outputs.values(), block_shape=BLOCK, threads=3)
+    for found, expected in zip(results, whole().values(), strict=True):
+        assert_identical(found, expected)
+
+
+def test_one_node_asked_for_twice_comes_twice() -> None:
+    image = graph.open(IMAGE)
+    a, b, c = compute(image, filters.sobel(image), image, block_shape=BLOCK)
+    assert_identical(a, IMAGE)
+    assert_identical(c, IMAGE)
+    assert_identical(b, whole_filters.sobel(IMAGE))
+
+
+def test_arrays_are_told_apart_by_what_they_are_not_by_what_they_hold() -> None:
+    a, b = np.ones((9, 9)), np.ones((9, 9))
+    b[3, 3] = 5
+    total = (graph.open(a) + b) - graph.open(a)
+    assert_identical(compute(total, block_shape=(4, 4)), a + b - a)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda x: x.T, lambda x: x[::-1, ::-2], lambda x: np.asfortranarray(x), lambda x: x.astype(">u2"), lambda x: x[5:20]],
+)
+def test_arrays_of_any_layout_and_byte_order_are_read_right(view: Any) -> None:
+    array: Array = view(IMAGE)
+    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
+    found = compute(exposure.rescale_intensity(graph.open(array)), block_shape=BLOCK, threads=1)
+    from skimage.exposure import rescale_intensity
+
+    assert_identical(found, rescale_intensity(native))
+
+
+def test_the_image_handed_in_is_not_changed() -> None:
+    array = IMAGE.copy()
+    compute(filters.unsharp_mask(array), measure.label(array), block_shape=BLOCK)
+    assert_identical(array, IMAGE)
+
+
+def test_values_make_one_row_tables(tmp_path: Path) -> None:
+    assert {k: v.tolist() for k, v in steps.as_columns(np.float64(3)).items()} == {"value": [3.0]}
+    assert {k: v.tolist() for k, v in steps.as_columns(np.array([1, 2])).items()} == {"value": [1, 2]}
+    assert {k: v.tolist() for k, v in steps.as_columns({"a": [1]}).items()} == {"a": [1]}
+    run_inline({"max.csv": graph.open(IMAGE).max()}, tmp_path, 1)
+    assert stores.read_table(tmp_path / "max.csv")["value"].tolist() == [IMAGE.max()]

@@ -1,0 +1,143 @@
+"""What passes between stages, kept in memory and on disk: one conformance class for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lepton_celery.errors import StoreError
+from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
+from tests.oracle import assert_identical, picture
+
+Make = Callable[[], Workspace]
+
+
+@pytest.fixture(params=["memory", "disk"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Opens the workspace; on disk each time anew, as another process would."""
+    if request.param == "memory":
+        memory = MemoryWorkspace()
+        return lambda: memory
+    return lambda: DiskWorkspace(tmp_path / "work", "job1")
+
+
+class TestEveryWorkspace:
+    def test_it_can_be_created_again(self, make: Make) -> None:
+        make().create()
+        make().create()
+
+    @pytest.mark.parametrize("compress", [False, True])
+    def test_an_image_left_in_blocks_is_read_back_in_any_region(self, make: Make, compress: bool) -> None:
+        make().create()
+        image = picture((23, 31), "int32")
+        for block in BlockGrid((23, 31), (7, 9)):
+            output = make().image_output(3, (23, 31), "int32", (7, 9), compress=compress)
+            output.create()
+            output.write(block, image[block.slices])
+        reader = make().image(3)
+        for region in (Region((0, 0), (23, 31)), Region((5, 8), (16, 20))):
+            assert_identical(reader.read(region), image[region.slices])
+
+    def test_partials_come_back_in_block_order_and_more_than_once(self, make: Make) -> None:
+        make().create()
+        kept: dict[int, dict[str, Any]] = {
+            block: {"counts": np.arange(block), "labels0": np.full((2, block), block, np.int32)} for block in range(5)
+        }
+        for block in (3, 0, 4, 2, 1, 3):
+            make().put_partial(7, block, kept[block])
+        partials = make().partials(7, 5)
+        for _ in range(2):
+            found = list(partials)
+            assert [block for block, _ in found] == list(range(5))
+            for block, partial in found:
+                assert_identical(partial, kept[block])
+
+    def test_missing_partials_are_named(self, make: Make) -> None:
+        make().create()
+        for block in (0, 2):
+            make().put_partial(1, block, {"a": np.zeros(1)})
+        assert make().missing_partials(1, 4) == [1, 3]
+        assert make().missing_partials(2, 2) == [0, 1]
+        assert make().missing_partials(1, 1) == []
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            np.float32(2.5),
+            np.float64(np.nan),
+            np.int64(-3),
+            np.bool_(True),
+            np.arange(6, dtype=np.uint16).reshape(2, 3),
+            np.zeros(0),
+            {"numbers": np.arange(4), "offsets": np.zeros(0, np.int64), "count": np.array(4)},
+            {"bbox-0": np.arange(3), "a/b": np.ones(2)},
+            np.arange(300_000, dtype=np.int64),  # large enough to be mapped
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_a_value_comes_back_with_its_kind_and_dtype(self, make: Make, value: Any) -> None:
+        make().create()
+        make().put_value(4, value)
+        found = make().value(4)
+        assert_identical(found, value)
+        assert np.ndim(found) == np.ndim(value) or isinstance(value, dict)
+        assert isinstance(found, np.generic) == isinstance(value, np.generic)
+
+    def test_a_value_may_be_put_again(self, make: Make) -> None:
+        make().create()
+        for _ in range(3):
+            make().put_value(4, np.int64(5))
+        assert make().value(4) == 5
+
+    def test_what_is_discarded_is_gone(self, make: Make) -> None:
+        make().create()
+        make().put_partial(1, 0, {"a": np.zeros(1)})
+        make().put_value(2, np.int64(5))
+        make().discard()
+        make().discard()
+        assert make().missing_partials(1, 1) == [0]
+        with pytest.raises((KeyError, StoreError)):
+            make().value(2)
+
+
+def test_a_mark_is_left_once(tmp_path: Path) -> None:
+    workspace = DiskWorkspace(tmp_path / "work", "job1")
+    workspace.create()
+    assert [workspace.mark("publishing") for _ in range(3)] == [False, True, True]
+
+
+def test_a_lost_value_is_a_store_error_that_names_the_folder(tmp_path: Path) -> None:
+    workspace = DiskWorkspace(tmp_path / "work", "job1")
+    workspace.create()
+    with pytest.raises(StoreError, match="work/value3"):
+        workspace.value(3)
+
+
+def test_a_workspace_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="write outputs to a directory"):
+        DiskWorkspace(tmp_path / "file" / "work", "job1").create()
+
+
+def test_a_half_written_partial_is_not_there(tmp_path: Path) -> None:
+    workspace = DiskWorkspace(tmp_path / "work", "job1")
+    workspace.create()
+    workspace.put_partial(1, 0, {"a": np.zeros(1)})
+    left_by_a_killed_worker = workspace.partial_path(1, 1).with_name(".1.npz.0123")
+    left_by_a_killed_worker.write_bytes(b"PK")
+    assert workspace.missing_partials(1, 2) == [1]
+
+
+def test_no_folder_holds_more_than_a_thousand_partials(tmp_path: Path) -> None:
+    workspace = DiskWorkspace(tmp_path, "job1")
+    folders = [workspace.partial_path(1, block).parent for block in range(0, 5000)]
+    assert max(folders.count(folder) for folder in set(folders)) == 1000
+
+
+def test_a_jobs_workspace_is_hidden_beside_its_output() -> None:
+    assert workspace_root("/data/out", "abc") == Path("/data/out/.lepton-abc")
