@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.eager import compute
+from lepton_celery import steps
+from lepton_celery.eager import arrays_of
 from lepton_celery.graph import Node
 from lepton_celery.operations.spec import Array
-
-THREADS = 1
-"""Handing blocks to several threads takes longer than small blocks do; some tests ask for more."""
+from lepton_celery.planner import Options, make_plan
+from lepton_celery.stores import MemoryOutput, Target
+from lepton_celery.workspace import MemoryWorkspace
 
 
 def assert_identical(found: Any, expected: Any) -> None:
@@ -42,12 +43,32 @@ def bits(array: Array) -> Array:
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
 
 
-def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int], threads: int = THREADS) -> None:
+def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
+    """What the steps make of a node, block after block in this thread; `compute` takes longer to start than these run."""
+    plan = make_plan({"out": lazy}, Options(block_shape=None if block_shape is None else tuple(block_shape), workers=1))
+    context = steps.Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)))
+    index = plan.outputs["out"]
+    node = plan.nodes[index]
+    output = None
+    if node.gives == "image":
+        output = MemoryOutput(Target("memory", node.shape, node.dtype, plan.block_of(index), "test"))
+        context.attach(index, output)
+    for at, stage in enumerate(plan.stages):
+        for block in range(len(stage.grid)):
+            steps.run_block(context, at, block)
+        steps.merge_stage(context, at)
+    if output is None:
+        return context.value(index)
+    output.publish()
+    return output.array
+
+
+def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int]) -> None:
     """The lazy node computed in such blocks is what the function gave for the whole image, and what the node announced."""
     if not isinstance(whole, Mapping):
         assert lazy.dtype == np.asarray(whole).dtype
         assert lazy.shape == np.asarray(whole).shape
-    assert_identical(compute(lazy, block_shape=tuple(block_shape), threads=threads), whole)
+    assert_identical(evaluate(lazy, block_shape), whole)
 
 
 def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
@@ -64,7 +85,7 @@ def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
 def in_range(values: Array, dtype: Any) -> Array:
     """Numbers from 0 to 1 as pixels over the non-negative range of the dtype."""
     dtype = np.dtype(dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return values > 0.5
     if dtype.kind == "f":
         return values.astype(dtype)

@@ -30,6 +30,8 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
         positional, keyword = parse_arguments(text, step)
         if current.gives != "image":
             raise InputError(f"step {step!r} comes after one that gives a {current.gives}; put it before")
+        if name.startswith("lepton."):
+            raise InputError(f"step {step!r}: {name} is internal; `lepton operations` lists the names there are")
         if name == "threshold":
             current = _threshold(current, positional, step)
         elif name.rpartition(".")[2] == "regionprops_table":

@@ -6,6 +6,7 @@ statistics are found by counting digits, not by sorting.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -318,8 +319,9 @@ def _expand_extreme(index: int) -> Any:
 
 
 def _check_extreme(arguments: Arguments) -> None:
+    defaults = inspect.signature(np.min).parameters
     for name in ("axis", "keepdims", "initial", "where"):
-        if arguments[name] is not None and arguments[name] is not np._NoValue:
+        if arguments[name] is not defaults[name].default:
             raise InputError(f"min and max with {name} are not supported here; they are taken over the whole image")
 
 

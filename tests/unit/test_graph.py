@@ -17,8 +17,9 @@ from lepton_celery.eager import compute
 from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
 from lepton_celery.graph import Image, Table, Value, from_json, to_json
 from lepton_celery.operations.spec import Array
+from lepton_celery.plan import grid_shape
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
-from tests.oracle import assert_identical, assert_same_as_whole, picture
+from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
 IMAGE = picture((23, 31), "float64")
 
@@ -73,7 +74,8 @@ def test_results_have_numpys_dtype_whatever_the_operands(dtype: str) -> None:
     lazy = graph.open(image)
     for other in (1, 2.5, np.uint8(3), np.int64(3), np.float32(1.5), np.float64(1.5), True):
         for function in (np.add, np.multiply, np.greater):
-            assert_same_as_whole(function(lazy, other), function(image, other), (3, 3))
+            result: Any = function(lazy, other)
+            assert_same_as_whole(result, function(image, other), (3, 3))
 
 
 def test_a_number_that_the_dtype_cannot_hold_is_refused_as_numpy_refuses_it() -> None:
@@ -162,7 +164,7 @@ def test_any_basic_index_with_positive_steps_picks_what_numpy_picks(data: st.Dat
         with pytest.raises(InputError, match="picks no pixel"):
             graph.open(volume)[index]
         return
-    assert_identical(compute(graph.open(volume)[index], threads=1), expected)
+    assert_identical(evaluate(graph.open(volume)[index], (3, 4, 5)[: len(grid_shape(expected.shape))]), expected)
 
 
 def test_slices_of_results_read_no_more_than_they_need() -> None:
@@ -221,7 +223,7 @@ def test_a_file_is_opened_by_its_header_alone(file: Path) -> None:
     ("array", "message"),
     [
         (np.zeros((0, 5)), "no pixels"),
-        (np.float64(3)[...], "no pixels"),
+        (np.array(3.0), "no pixels"),
         (np.zeros((3, 3), complex), "complex128"),
         (np.zeros((3, 3), "M8[s]"), "datetime64"),
         (np.array([["a"]]), "<U1"),
@@ -268,9 +270,7 @@ def test_a_graph_that_went_through_json_gives_the_same_results(file: Path) -> No
     for name, node in outputs.items():
         assert type(again[name]) is type(node)
         assert (again[name].shape, again[name].dtype) == (node.shape, node.dtype)
-        assert_identical(
-            compute(again[name], threads=1), compute(node, threads=1)
-        )
+        assert_identical(evaluate(again[name], (7, 9) if node.shape == (23, 31) else None), compute(node, threads=1))
     assert to_json(again) == to_json(outputs)
 
 
@@ -354,8 +354,12 @@ BROKEN: list[Any] = [
     document("gaussian"),  # type: ignore[arg-type]
     document(SOURCE, {"operation": 3, "arguments": {}}),
     document(SOURCE, {"operation": "gaussian", "arguments": [1]}),
-    document(SOURCE, {"operation": "gaussian", "arguments": {"image": {"node": 0}, "sigma": {"array": [1], "dtype": "q9"}}}),
-    document(SOURCE, {"operation": "gaussian", "arguments": {"image": {"node": 0}, "sigma": {"scalar": "x", "dtype": "f4"}}}),
+    document(
+        SOURCE, {"operation": "gaussian", "arguments": {"image": {"node": 0}, "sigma": {"array": [1], "dtype": "q9"}}}
+    ),
+    document(
+        SOURCE, {"operation": "gaussian", "arguments": {"image": {"node": 0}, "sigma": {"scalar": "x", "dtype": "f4"}}}
+    ),
     document(SOURCE, {"operation": "gaussian", "arguments": {"image": {"node": 0}, "sigma": {"array": [1]}}}),
     document(SOURCE, {"operation": "lepton.select", "arguments": {"image": {"node": 0}}}),
     document(SOURCE, {"operation": "lepton.select", "arguments": {"image": {"node": 0}, "index": 5}}),
@@ -390,7 +394,7 @@ def test_lazy_functions_have_scikit_images_signatures_and_say_what_they_are() ->
     assert inspect.signature(filters.gaussian).replace() == inspect.Signature(
         [p for p in inspect.signature(skimage.filters.gaussian).parameters.values() if p.name != "out"]
     )
-    assert "identical" in filters.gaussian.__doc__
+    assert "identical" in (filters.gaussian.__doc__ or "")
     assert "gaussian" in dir(filters)
     assert filters.gaussian.__name__ == "gaussian"
 
@@ -404,13 +408,14 @@ def test_a_function_that_is_not_in_the_catalogue_is_an_attribute_error_with_a_hi
 
 def test_values_and_images_go_where_they_belong() -> None:
     image = graph.open(IMAGE)
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: filters.gaussian(image, sigma=image.max()),
         lambda: filters.gaussian(image.max()),
         lambda: filters.gaussian(image, sigma=image),
         lambda: morphology.erosion(image, image),
         lambda: filters.gaussian(measure.regionprops_table(measure.label(image > 0.5))),
         lambda: image + measure.regionprops_table(measure.label(image > 0.5)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(InputError, match=r"cannot be|give an image"):
             call()

@@ -16,14 +16,14 @@ from lepton_celery.eager import compute
 from lepton_celery.errors import InputError
 from lepton_celery.operations.spec import Array
 from lepton_celery.skimage import measure
-from tests.oracle import assert_identical, assert_same_as_whole
+from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 
 
 def spiral(side: int) -> Array:
     """One line, a pixel wide, that winds from the edge to the middle."""
     image = np.zeros((side, side), bool)
     top, left, bottom, right = 0, 0, side - 1, side - 1
-    row, column = 0, 0
+    column = 0
     while top <= bottom and left <= right:
         image[top, column : right + 1] = True
         image[top : bottom + 1, right] = True
@@ -31,7 +31,6 @@ def spiral(side: int) -> Array:
         image[top + 2 : bottom + 1, left] = True
         if top + 2 <= bottom:
             image[top + 2, left : left + 2] = True
-        row, column = top + 2, left + 1
         top, left, bottom, right = top + 2, left + 2, bottom - 2, right - 2
         column = left - 1
     return image
@@ -95,7 +94,7 @@ def test_a_corner_joins_only_under_the_widest_connectivity() -> None:
     image = np.zeros((4, 4, 6), bool)
     image[:2, :2, :2] = image[2:, 2:, 2:] = True
     for connectivity, count in ((1, 2), (2, 2), (3, 1)):
-        labels = compute(measure.label(image, connectivity=connectivity), block_shape=(2, 2, 2), threads=1)
+        labels = evaluate(measure.label(image, connectivity=connectivity), (2, 2, 2))
         assert labels.max() == count
         assert_identical(labels, label(image, connectivity=connectivity))
 
@@ -134,13 +133,13 @@ def test_an_image_of_one_axis_is_labelled() -> None:
     st.integers(1, 3),
     st.tuples(*[st.integers(1, 5)] * 3),
 )
-def test_any_mask_in_any_blocks_is_labelled_as_the_whole(image: Array, connectivity: int, block: tuple[int, ...]) -> None:
+def test_any_mask_in_any_blocks_is_labelled_as_the_whole(
+    image: Array, connectivity: int, block: tuple[int, ...]
+) -> None:
     grid_axes = image.ndim - (image.ndim == 3 and image.shape[-1] <= 4)
     connectivity = min(connectivity, image.ndim)
     lazy = measure.label(image, connectivity=connectivity)
-    assert_identical(
-        compute(lazy, block_shape=block[:grid_axes], threads=1), label(image, connectivity=connectivity)
-    )
+    assert_identical(evaluate(lazy, block[:grid_axes]), label(image, connectivity=connectivity))
 
 
 def test_the_number_of_components_comes_with_the_labels() -> None:
@@ -163,7 +162,7 @@ def test_labels_are_pixels_for_what_follows() -> None:
 
 def test_many_threads_give_the_same_labels() -> None:
     image = np.random.default_rng(8).random((60, 60)) > 0.45
-    assert_same_as_whole(measure.label(image), label(image), (7, 8), threads=4)
+    assert_identical(compute(measure.label(image), block_shape=(7, 8), threads=4), label(image))
 
 
 def test_float_images_have_no_components() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.operations.objects import PROPERTIES
 from lepton_celery.operations.spec import Array
 from lepton_celery.skimage import measure
-from tests.oracle import assert_identical, assert_same_as_whole, picture
+from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
 SHAPES = tuple(name for name in PROPERTIES if not name.startswith("intensity"))
 INTENSITIES = ("bool", "uint8", "uint16", "int16", "int32", "uint32", "int64", "uint64", "float32", "float64")
@@ -84,7 +84,9 @@ def test_huge_labels_are_names_like_others() -> None:
     image = picture((37, 41), "float64")
     expected = regionprops_table(labels, image, properties=PROPERTIES)
     expected["label"] = names[1:]
-    found = compute(measure.regionprops_table(names[labels], image, properties=PROPERTIES), block_shape=(7, 9), threads=1)
+    found = compute(
+        measure.regionprops_table(names[labels], image, properties=PROPERTIES), block_shape=(7, 9), threads=1
+    )
     assert_identical(found, expected)
 
 
@@ -123,7 +125,7 @@ def test_a_short_last_axis_has_its_columns_too() -> None:
 def test_an_image_of_one_axis_has_a_table() -> None:
     labels = label(np.arange(50) % 7 > 2)
     expected = {"label": np.arange(1, labels.max() + 1), "area": np.bincount(labels)[1:].astype(float)}
-    found = compute(measure.regionprops_table(labels, properties=("label", "area")), block_shape=(9,), threads=1)
+    found = evaluate(measure.regionprops_table(labels, properties=("label", "area")), (9,))
     assert_identical(found, expected)
 
 
@@ -143,7 +145,8 @@ def test_the_table_of_labels_that_were_changed_is_measured_anew() -> None:
     # cut in two, an object need not touch a face of the block to go on in another
     mask, image = blobs(), picture((37, 41), "float64")
     lazy, whole = measure.label(mask), label(mask)
-    for change in (lambda x: x[:, ::2], lambda x: x % 5, lambda x: x * (x > 4)):
+    changes: list[Callable[[Any], Any]] = [lambda x: x[:, ::2], lambda x: x % 5, lambda x: x * (x > 4)]
+    for change in changes:
         shown = image[:, ::2] if change(whole).shape != whole.shape else image
         assert_same_as_whole(
             measure.regionprops_table(change(lazy), shown, properties=PROPERTIES),

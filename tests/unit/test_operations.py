@@ -12,11 +12,10 @@ import pytest
 from skimage.morphology import disk, footprint_rectangle
 
 from lepton_celery import graph
-from lepton_celery.eager import compute
 from lepton_celery.errors import DtypeNotSupported, InputError, LeptonError, NotExact, UnknownOperation
 from lepton_celery.operations import catalogue, get_entry, public_names
 from lepton_celery.operations.spec import Array, Exactness, resolve
-from tests.oracle import assert_same_as_whole, picture
+from tests.oracle import assert_same_as_whole, evaluate, picture
 
 FLAT = (23, 31)
 SOLID = (11, 13, 12)
@@ -74,7 +73,9 @@ def number(value: Any) -> Callable[[Array], Any]:
     return lambda image: value
 
 
-CROSS3 = np.array([[[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
+CROSS3 = np.array(
+    [[[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
+)
 EVEN = np.ones((2, 4), np.uint8)
 FOOTPRINTS: Sequence[Any] = [disk(3), np.ones((3, 5), np.uint8), EVEN, np.array([[0, 1, 1], [0, 1, 0]], np.uint8)]
 SEQUENCE = footprint_rectangle((5, 7), decomposition="sequence")
@@ -104,7 +105,17 @@ CASES: list[Case] = [
     *[Case(f"numpy.{name}", dtypes=("uint8", "float32"), more=(shifted,), make=positive) for name in BINARY.split()],
     *[
         Case(f"numpy.{name}", dtypes=("int16", "float64"), more=(number(3),))
-        for name in ("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power", "greater", "minimum")
+        for name in (
+            "add",
+            "subtract",
+            "multiply",
+            "divide",
+            "floor_divide",
+            "remainder",
+            "power",
+            "greater",
+            "minimum",
+        )
     ],
     *[Case(f"numpy.{name}", dtypes=("bool", "uint8", "int32"), more=(shifted,)) for name in BITWISE],
     Case("numpy.invert", dtypes=("bool", "uint8", "int32")),
@@ -234,7 +245,7 @@ def test_adversarial_images_come_out_the_same(name: str) -> None:
     bright = picture(FLAT, "uint8") % 7 + np.uint16(65000)
     for image in (np.full(FLAT, 0.25), corner, stripes, plateaus, bright, np.full(FLAT, 9, np.uint8)):
         expected = whole(image, **NEEDED.get(name, {}))
-        found = compute(graph.apply(name, image, **NEEDED.get(name, {})), block_shape=(7, 10), threads=2)
+        found = evaluate(graph.apply(name, image, **NEEDED.get(name, {})), (7, 10))
         assert np.asarray(found).dtype == np.asarray(expected).dtype
         np.testing.assert_array_equal(found, expected)
 
@@ -297,7 +308,8 @@ def test_nan_in_rescale_intensity_warns_and_spreads_as_in_the_whole_image() -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["filters.gaussian", "filters.median", "filters.sobel", "filters.difference_of_gaussians", "morphology.opening"]
+    "name",
+    ["filters.gaussian", "filters.median", "filters.sobel", "filters.difference_of_gaussians", "morphology.opening"],
 )
 def test_wrap_is_refused_as_not_exact(name: str) -> None:
     with pytest.raises(NotExact, match="opposite side"):
@@ -372,7 +384,11 @@ def test_images_that_do_not_match_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("gausian", "filters.gaussian"), ("filters.sobell", "filters.sobel"), ("threshold_ostu", "filters.threshold_otsu")],
+    [
+        ("gausian", "filters.gaussian"),
+        ("filters.sobell", "filters.sobel"),
+        ("threshold_ostu", "filters.threshold_otsu"),
+    ],
 )
 def test_an_unknown_name_names_the_nearest(given: str, meant: str) -> None:
     with pytest.raises(UnknownOperation, match=f"did you mean .*{meant}"):
@@ -404,7 +420,7 @@ def test_every_source_can_be_found_and_has_the_parameters_that_the_entry_names(n
 def test_pixels_that_scikit_image_refuses_are_refused_in_blocks_too(name: str) -> None:
     image = picture(FLAT, float)
     image[20, 30] = -3.0
-    with pytest.raises(ValueError):  # noqa: PT011 - scikit-image's own
+    with pytest.raises(ValueError):
         resolve(get_entry(name).source)(image)
     with pytest.raises((ValueError, LeptonError)):
-        compute(graph.apply(name, image), block_shape=(7, 10), threads=1)
+        evaluate(graph.apply(name, image), (7, 10))

@@ -74,7 +74,10 @@ def test_a_chain_of_local_functions_is_one_stage_that_stores_only_its_end() -> N
 
 def test_stages_are_cut_at_whole_image_values_only() -> None:
     image = vast((500, 600))
-    count = lambda *nodes: len(plan_of(*nodes).stages)
+
+    def count(*nodes: Node) -> int:
+        return len(plan_of(*nodes).stages)
+
     assert count(filters.gaussian(image)) == 1
     assert count(image.max()) == 1
     assert count(image - image.max()) == 2
@@ -152,7 +155,7 @@ def test_a_plan_that_went_through_json_is_the_same_plan() -> None:
 
 def test_another_versions_plan_is_refused() -> None:
     document = plan_of(vast((50, 60)) + 1).to_json()
-    with pytest.raises(InputError, match="version 7.*same release"):
+    with pytest.raises(InputError, match=r"version 7.*same release"):
         Plan.from_json({**document, "version": 7})
 
 
@@ -175,7 +178,8 @@ def test_blocks_chosen_are_neither_vast_nor_tiny_nor_too_few() -> None:
             assert size[0] <= 2 * BLOCK_PX
             assert all(b <= n for block in candidates for b, n in zip(block, shape, strict=True))
             blocks = len(plan_of(vast(shape), workers=workers).stages[0].grid)
-            assert blocks >= 4 * workers or size[0] <= 4 * LEAST_PX or len(candidates) == 1
+            is_thin = min(shape) < 64  # the next smaller block would be tiny
+            assert is_thin or blocks >= 4 * workers or size[0] <= 4 * LEAST_PX
 
 
 @pytest.mark.parametrize("block_shape", [(5,), (5, 5, 5), ()])
@@ -201,7 +205,9 @@ def test_wide_halos_make_blocks_that_still_fit() -> None:
 
 def test_a_plan_that_needs_too_much_memory_is_refused_with_the_figures_and_the_remedy() -> None:
     heavy = filters.gaussian(vast((20_000, 20_000), "float64"), sigma=3)
-    with pytest.raises(PlanTooLarge, match=r"blocks of .* need \d+ MiB .* limit of 1024 MiB; use smaller blocks or raise"):
+    with pytest.raises(
+        PlanTooLarge, match=r"blocks of .* need \d+ MiB .* limit of 1024 MiB; use smaller blocks or raise"
+    ):
         plan_of(heavy, block_shape=(20_000, 20_000))
     with pytest.raises(PlanTooLarge, match="limit of 0 MiB"):
         plan_of(heavy, limits=Limits(worker_memory_bytes=1000))
@@ -285,9 +291,7 @@ def test_a_block_reads_its_halo_once_and_no_pixel_more() -> None:
         (filters.gaussian(image, sigma=20), Region((0, 0), (60, 60))),
     ]
     for node, expected in cases:
-        middle = 3 if node.shape == (60, 50) else 4
-        middle = 4
-        assert reads_of_block(node, (20, 20), middle, array) == [expected], node
+        assert reads_of_block(node, (20, 20), 4, array) == [expected], node
 
 
 def test_a_slice_and_a_shrunk_image_read_only_what_they_pick() -> None:

@@ -25,7 +25,9 @@ def cells() -> tuple[graph.Node, graph.Node]:
 def test_a_plan_is_explained_stage_by_stage() -> None:
     text = explain(*cells(), workers=2, block_shape=(1000, 1000))
     lines = text.splitlines()
-    assert [line for line in lines if line.startswith("stage")] == [f"stage {n}/4  {_after(lines, n)}" for n in (1, 2, 3, 4)]
+    assert [line for line in lines if line.startswith("stage")] == [
+        f"stage {n}/4  {_after(lines, n)}" for n in (1, 2, 3, 4)
+    ]
     assert "gaussian" in _after(lines, 1)
     assert "min and max" in _after(lines, 1)
     assert "histogram" in _after(lines, 2)
@@ -36,7 +38,7 @@ def test_a_plan_is_explained_stage_by_stage() -> None:
     assert text.count("no halo") >= 1
     for words in ("reads", "writes", "in each worker", "about", "compute", "communication"):
         assert text.count(words) >= 4
-    assert re.fullmatch(r"48 blocks in all, about [\d.]+ m?s on 2 workers", lines[-1].replace(" s ", " s "))
+    assert re.fullmatch(r"48 blocks in all, about [\d.]+ s on 2 workers", lines[-1])
     assert "lepton." not in text
 
 
@@ -64,7 +66,14 @@ def test_more_workers_are_predicted_to_take_less_time() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.00 s"), (0.042, "0.04 s"), (12.34, "12.3 s"), (100, "1 min 40 s"), (179.7, "3 min 0 s"), (3600, "60 min 0 s")],
+    [
+        (0, "0.00 s"),
+        (0.042, "0.04 s"),
+        (12.34, "12.3 s"),
+        (100, "1 min 40 s"),
+        (179.7, "3 min 0 s"),
+        (3600, "60 min 0 s"),
+    ],
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
     assert duration(seconds) == words
@@ -72,7 +81,15 @@ def test_durations_read_well(seconds: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (15_000, "15 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB"), (7e15, "7000 TB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (15_000, "15 kB"),
+        (2.5e6, "2.5 MB"),
+        (3e9, "3.0 GB"),
+        (7e15, "7000 TB"),
+    ],
 )
 def test_sizes_read_well(number: float, words: str) -> None:
     assert size(number) == words

@@ -12,20 +12,18 @@ from hypothesis.extra import numpy as arrays
 from skimage.filters import threshold_otsu
 
 from lepton_celery import graph
-from lepton_celery.eager import compute
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.operations.spec import Array
 from lepton_celery.operations.statistics import ordered_keys, value_of_key
 from lepton_celery.skimage import exposure, filters
-from tests.oracle import assert_identical, assert_same_as_whole, picture
+from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
 def percentile(image: Array, q: Any, block_shape: tuple[int, ...] = (7,)) -> Any:
     lazy = np.percentile(graph.open(image), q)
-    found = compute(lazy, block_shape=block_shape[: image.ndim] * (image.ndim // len(block_shape)), threads=1)
-    return found
+    return evaluate(lazy, block_shape[: image.ndim] * (image.ndim // len(block_shape)))
 
 
 QS: list[Any] = [
@@ -131,7 +129,7 @@ def test_a_percentile_is_a_value_that_other_functions_take() -> None:
 
     image = picture((30, 31), "uint16")
     lazy = graph.open(image)
-    spread = np.percentile(lazy, 98) - np.percentile(lazy, 2)
+    spread: Any = np.percentile(lazy, 98) - np.percentile(lazy, 2)
     expected = np.percentile(image, 98) - np.percentile(image, 2)
     assert_same_as_whole(spread, expected, (8, 9))
     assert_same_as_whole((lazy - np.percentile(lazy, 2)) / spread, (image - np.percentile(image, 2)) / expected, (8, 9))
@@ -157,8 +155,8 @@ def test_min_and_max_are_numpys_however_they_are_called(dtype: str) -> None:
 def test_a_nan_is_the_least_and_the_greatest() -> None:
     image = picture((19, 17), float)
     image[18, 16] = np.nan
-    assert np.isnan(compute(graph.open(image).min(), block_shape=(4, 5), threads=1))
-    assert np.isnan(compute(graph.open(image).max(), block_shape=(4, 5), threads=1))
+    assert np.isnan(evaluate(graph.open(image).min(), (4, 5)))
+    assert np.isnan(evaluate(graph.open(image).max(), (4, 5)))
 
 
 # ------------------------------------------------------------------------------------------------ Otsu
@@ -191,7 +189,7 @@ def test_otsus_threshold_is_scikit_images(image: Array) -> None:
 def test_a_constant_image_is_its_own_threshold(dtype: str) -> None:
     image = np.full((9, 8), 7, dtype)
     lazy = graph.open(image)
-    assert_identical(compute(filters.threshold_otsu(lazy), block_shape=(4, 4), threads=1), threshold_otsu(image))
+    assert_identical(evaluate(filters.threshold_otsu(lazy), (4, 4)), threshold_otsu(image))
     assert_same_as_whole(lazy > filters.threshold_otsu(lazy), image > threshold_otsu(image), (4, 4))
 
 
@@ -200,7 +198,7 @@ def test_a_histogram_of_values_that_are_not_finite_is_refused_clearly(bad: float
     image = picture((20, 21), float)
     image[11, 11] = bad
     with pytest.raises(InputError, match="finite values"):
-        compute(filters.threshold_otsu(image), block_shape=(6, 5), threads=1)
+        evaluate(filters.threshold_otsu(image), (6, 5))
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint64"])

@@ -157,7 +157,9 @@ def test_a_stages_block_is_what_was_read_of_it() -> None:
 def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, MemoryLedger]:
     context = context_of(outputs, "disk", folder)
     ledger = MemoryLedger()
-    ledger.create("job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan))
+    ledger.create(
+        "job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan)
+    )
     inline.run(context, ledger, "job1", threads=threads, files=files_of(context, folder))
     return context, ledger
 
@@ -177,7 +179,9 @@ def test_a_job_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     outputs = {"mask.npy": graph.open(array) > filters.threshold_otsu(array)}
     context = context_of(outputs, "disk", tmp_path)
     ledger = MemoryLedger()
-    ledger.create("job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan))
+    ledger.create(
+        "job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan)
+    )
     with pytest.raises(InputError, match="finite"):
         inline.run(context, ledger, "job1", threads=2)
     info = ledger.info("job1")
@@ -213,7 +217,13 @@ def test_arrays_are_told_apart_by_what_they_are_not_by_what_they_hold() -> None:
 
 @pytest.mark.parametrize(
     "view",
-    [lambda x: x.T, lambda x: x[::-1, ::-2], lambda x: np.asfortranarray(x), lambda x: x.astype(">u2"), lambda x: x[5:20]],
+    [
+        lambda x: x.T,
+        lambda x: x[::-1, ::-2],
+        lambda x: np.asfortranarray(x),
+        lambda x: x.astype(">u2"),
+        lambda x: x[5:20],
+    ],
 )
 def test_arrays_of_any_layout_and_byte_order_are_read_right(view: Any) -> None:
     array: Array = view(IMAGE)

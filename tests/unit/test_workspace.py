@@ -135,7 +135,7 @@ def test_a_half_written_partial_is_not_there(tmp_path: Path) -> None:
 
 def test_no_folder_holds_more_than_a_thousand_partials(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path, "job1")
-    folders = [workspace.partial_path(1, block).parent for block in range(0, 5000)]
+    folders = [workspace.partial_path(1, block).parent for block in range(5000)]
     assert max(folders.count(folder) for folder in set(folders)) == 1000
 
 

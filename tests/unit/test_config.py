@@ -1,0 +1,93 @@
+"""Settings: from modules, from the environment, refused when wrong."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lepton_celery.config import LANES, Settings, load_settings, settings_from
+from lepton_celery.errors import InputError
+
+MODULES = sorted(p.stem for p in Path("settings").glob("*.py") if p.stem not in ("__init__", "flower"))
+
+
+def test_there_are_settings_modules() -> None:
+    assert {"base", "local", "production", "test"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_settings_module_loads(name: str) -> None:
+    settings = load_settings({"LEPTON_SETTINGS": name})
+    assert settings.broker_url.startswith("redis://")
+    assert settings.lease_s > settings.sweep_s > 0
+    assert settings.window_batches >= 2 * settings.wave_batches
+    assert settings.visibility_timeout_s > settings.lease_s
+
+
+def test_without_a_module_the_defaults_hold() -> None:
+    assert load_settings({}) == Settings()
+    assert load_settings({"PATH": "/bin", "HOME": "/"}) == Settings()
+
+
+def test_the_environment_wins_over_the_module() -> None:
+    settings = load_settings({"LEPTON_SETTINGS": "local", "LEPTON_LEASE_S": "99", "LEPTON_BROKER_URL": "redis://x/1"})
+    assert settings.lease_s == 99.0
+    assert settings.broker_url == "redis://x/1"
+    assert settings.sweep_s == 2.0
+
+
+def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None:
+    for item in fields(Settings):
+        text = {int: "7", float: "7.5", str: "seven", tuple: "/a:/b"}[type(item.default)]
+        value = getattr(settings_from({}, {f"LEPTON_{item.name.upper()}": text}), item.name)
+        assert type(value) is type(item.default)
+        assert value in (7, 7.5, "seven", ("/a", "/b"))
+
+
+def test_empty_means_no_roots() -> None:
+    assert settings_from({}, {"LEPTON_ALLOWED_ROOTS": ""}).allowed_roots == ()
+
+
+def test_backend_and_ledger_fall_back_to_the_broker() -> None:
+    plain = Settings(broker_url="redis://a/0")
+    assert (plain.backend, plain.ledger) == ("redis://a/0", "redis://a/0")
+    split = Settings(broker_url="amqp://a", result_backend="redis://b/0")
+    assert (split.backend, split.ledger) == ("redis://b/0", "redis://b/0")
+    assert Settings(result_backend="redis://b/0", ledger_url="redis://c/0").ledger == "redis://c/0"
+
+
+def test_unknown_names_are_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'leese_s' is not a setting; there are .*lease_s"):
+        settings_from({"leese_s": 3}, {})
+    with pytest.raises(InputError, match=r"LEPTON_LEESE_S names no setting; there are .*LEPTON_LEASE_S"):
+        settings_from({}, {"LEPTON_LEESE_S": "3"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "kind"),
+    [("LEPTON_MAX_ATTEMPTS", "3.5", "a whole number"), ("LEPTON_LEASE_S", "soon", "a number")],
+)
+def test_values_of_another_type_are_refused(variable: str, text: str, kind: str) -> None:
+    with pytest.raises(InputError, match=f"{variable}='{text}' is not {kind}; correct or unset it"):
+        settings_from({}, {variable: text})
+
+
+def test_variables_of_the_launcher_are_no_settings() -> None:
+    assert settings_from({}, {"LEPTON_SETTINGS": "local", "LEPTON_STATE": "x", "LEPTON_MIN": "1"}) == Settings()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "os.path", "../local", "local production"])
+def test_a_module_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="LEPTON_SETTINGS"):
+        load_settings({"LEPTON_SETTINGS": name})
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(Settings(broker_url="redis://:hunter2@x", flower_auth="me:hunter3", ledger_url="redis://:hunter4@x"))
+    assert "hunter" not in shown
+
+
+def test_lanes_are_in_order_of_urgency() -> None:
+    assert LANES == ("interactive", "default", "batch")

@@ -1,0 +1,80 @@
+"""The tree of errors."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import json
+import re
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from lepton_celery import errors
+from lepton_celery.errors import JobError, JobFailed, LeptonError
+
+CLASSES: list[type[LeptonError]] = [
+    found for found in vars(errors).values() if inspect.isclass(found) and issubclass(found, LeptonError)
+]
+
+
+def example(cls: type[LeptonError]) -> LeptonError:
+    if cls is JobFailed:
+        return JobFailed("it broke", "job1", 2, 30)
+    return cls("it broke", "job1") if issubclass(cls, JobError) else cls("it broke")
+
+
+def fields_of(error: LeptonError) -> dict[str, Any]:
+    return {name: getattr(error, name, None) for name in ("job_id", "stage", "block")}
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_error_comes_back_whole_from_its_args(cls: type[LeptonError]) -> None:
+    error = example(cls)
+    again = cls(*json.loads(json.dumps(error.args)))
+    assert (type(again), again.args, str(again), fields_of(again)) == (cls, error.args, "it broke", fields_of(error))
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_error_comes_back_whole_from_celerys_json_result_backend(cls: type[LeptonError]) -> None:
+    app = Celery("test", set_as_current=False, broker="memory://", backend="cache+memory://")
+    error = example(cls)
+    stored = json.loads(json.dumps(app.backend.prepare_exception(error, serializer="json")))
+    again: Any = app.backend.exception_to_python(stored)
+    assert type(again) is cls
+    assert (str(again), fields_of(again)) == ("it broke", fields_of(error))
+
+
+def test_a_failed_jobs_error_carries_what_failed() -> None:
+    error = JobFailed("block 30 failed", "job1", 2, 30)
+    assert (error.job_id, error.stage, error.block) == ("job1", 2, 30)
+    assert (JobFailed("x").stage, JobFailed("x").block, JobFailed("x").job_id) == (-1, -1, "")
+
+
+def depth(cls: type[LeptonError]) -> int:
+    return 0 if cls is LeptonError else 1 + depth(next(b for b in cls.__bases__ if issubclass(b, LeptonError)))
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
+    lines = re.findall(r"^( *)- `(\w+)`(.*)$", errors.__doc__ or "", re.MULTILINE)
+    assert [name for _, name, _ in lines] == [cls.__name__ for cls in CLASSES]
+    for (indent, _, more), cls in zip(lines, CLASSES, strict=True):
+        assert len(indent) // 4 == depth(cls)
+        named = set(re.findall(r"\b[A-Z]\w*Error\b", more.partition(":")[0]))
+        own = {base.__name__ for base in cls.__bases__ if hasattr(builtins, base.__name__)} - {"Exception"}
+        assert named == own, cls
+
+
+def test_every_class_says_what_it_means_and_is_the_built_in_it_is() -> None:
+    for cls in CLASSES:
+        assert cls.__doc__
+        if cls is not LeptonError:
+            assert any(issubclass(cls, builtin) for builtin in (ValueError, OSError, RuntimeError)), cls
+
+
+def test_exit_codes_tell_kinds_of_failure_apart() -> None:
+    codes = {cls.__name__: cls.exit_code for cls in CLASSES}
+    assert set(codes.values()) == set(range(1, 8))
+    kinds = ("LeptonError", "InputError", "StoreError", "BrokerUnreachable", "JobError", "JobCancelled", "WaitTimeout")
+    assert [codes[name] for name in kinds] == [1, 2, 3, 4, 5, 6, 7]

@@ -1,0 +1,249 @@
+"""Imports point downward only, never in a circle, and importing does nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "lepton_celery"
+
+LAYERS: list[tuple[str, ...]] = [
+    # ground
+    ("errors",),
+    ("grid", "cost", "config"),
+    ("operations",),
+    # state, and the processes of a local stack
+    ("ledger", "stores", "stack"),
+    ("workspace",),
+    # planning
+    ("graph",),
+    ("plan", "planner"),
+    ("steps",),
+    ("manifest", "report"),
+    # engines
+    ("engines.inline", "engines.celery"),
+    ("eager",),
+    # client
+    ("discovery",),
+    ("client", "progress"),
+    # faces
+    ("skimage",),
+    ("processor", "demo", "contrib"),
+    ("cli",),
+]
+"""From the ground up; a module imports its own family, its own layer and those below."""
+
+KNOTS = {("client", "progress")}
+"""Imports inside a function that close a circle: a bar is drawn only where someone asks for it."""
+
+CELERY_USERS = ("engines.celery", "client", "cli", "contrib")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:  # the package's own door is lazy, and tested in test_public
+            found[name] = path
+    return found
+
+
+def typing_only(tree: ast.AST) -> set[ast.AST]:
+    """Everything under `if TYPE_CHECKING`."""
+    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")]
+    return {node for block in blocks for statement in block.body for node in ast.walk(statement)}
+
+
+@cache
+def imports(name: str) -> dict[str, bool]:
+    """Full names a module imports, and whether at its top."""
+    tree = ast.parse(modules()[name].read_text())
+    hidden = typing_only(tree)
+    inner = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        if node in hidden:
+            continue
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import"
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                is_module = inside.removeprefix("lepton_celery.") in modules()
+                names.append(inside if is_module else str(node.module))
+        for imported in names:
+            found[imported] = found.get(imported, False) or node not in inner
+    return found
+
+
+def own_imports(name: str) -> dict[str, bool]:
+    found = {
+        k.removeprefix("lepton_celery."): top for k, top in imports(name).items() if k.startswith("lepton_celery.")
+    }
+    assert set(found) <= set(modules()), name
+    return found
+
+
+def layer_of(name: str) -> int:
+    for at, members in enumerate(LAYERS):
+        if any(name == member or name.startswith(f"{member}.") for member in members):
+            return at
+    raise AssertionError(f"{name} belongs to no layer; give it one in tests/unit/test_layers.py and docs/design.md")
+
+
+def family(name: str) -> str:
+    return next(m for m in LAYERS[layer_of(name)] if name == m or name.startswith(f"{m}."))
+
+
+PACKAGES = ("engines",)
+
+
+def test_every_module_has_a_layer() -> None:
+    for name in modules():
+        if name not in PACKAGES:
+            layer_of(name)
+
+
+def test_imports_point_downward() -> None:
+    upward = [
+        f"{name} -> {imported}"
+        for name in modules()
+        if name not in PACKAGES
+        for imported in own_imports(name)
+        if imported not in PACKAGES and layer_of(imported) > layer_of(name)
+    ]
+    assert upward == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph = {name: {imported for imported in own_imports(name) if (name, imported) not in KNOTS} for name in modules()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
+
+
+def test_what_closes_a_circle_is_imported_when_it_is_needed() -> None:
+    for name, imported in KNOTS:
+        assert own_imports(name)[imported] is False
+
+
+def test_only_the_celery_engine_the_client_and_the_command_line_import_celery() -> None:
+    for name in modules():
+        third = {imported.partition(".")[0] for imported in imports(name)}
+        assert name.startswith(CELERY_USERS) or not third & {"celery", "kombu", "billiard"}, name
+
+
+def test_operations_know_arrays_only() -> None:
+    for name in modules():
+        if name.startswith("operations"):
+            allowed = ("operations", "grid", "errors")
+            assert all(imported.startswith(allowed) for imported in own_imports(name)), name
+
+
+SPY = """
+import importlib, json, logging, os, pkgutil, sys, threading
+
+import lepton_celery
+
+names = [m.name for m in pkgutil.walk_packages(lepton_celery.__path__, "lepton_celery.")]
+skipped = []
+for name in names:  # once, so that other people's packages have done what they do
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        if str(getattr(error, "name", "")).startswith("lepton_celery"):
+            raise
+        skipped.append(name)
+for name in [name for name in sys.modules if name.startswith("lepton_celery")]:
+    del sys.modules[name]
+
+threads = set(threading.enumerate())
+handlers = {name: list(getattr(log, "handlers", [])) for name, log in logging.root.manager.loggerDict.items()}
+root = list(logging.root.handlers)
+seen = []
+
+
+def caller():
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name not in ("os", "_collections_abc", "__main__") and not name.startswith("importlib"):
+            return name
+        frame = frame.f_back
+    return ""
+
+
+class Spy(type(os.environ)):
+    def __getitem__(self, key):
+        if caller().startswith("lepton_celery"):
+            seen.append(f"{caller()} reads the environment: {key}")
+        return super().__getitem__(key)
+
+
+environ = os.environ
+os.environ = Spy(environ._data, environ.encodekey, environ.decodekey, environ.encodevalue, environ.decodevalue)
+
+
+def audit(event, args):
+    wanted = event.startswith(("socket.", "subprocess.", "os.fork", "os.exec", "os.mkdir", "os.remove", "os.rename"))
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+") and ".pyc" not in str(args[0]):
+        wanted = True
+    if wanted:
+        seen.append(f"{event} {args!r}")
+
+
+sys.addaudithook(audit)
+for name in names:
+    if name not in skipped:
+        importlib.import_module(name)
+sys.dont_write_bytecode = True
+seen += [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads]
+seen += [f"handler {handler}" for handler in logging.root.handlers if handler not in root]
+for name, log in logging.root.manager.loggerDict.items():
+    seen += [f"handler of {name}" for handler in getattr(log, "handlers", []) if handler not in handlers.get(name, [])]
+print(json.dumps({"seen": seen, "skipped": skipped}))
+"""
+
+
+def run(code: str) -> str:
+    command = [sys.executable, "-B", "-W", "ignore", "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT.parent).stdout
+
+
+def test_importing_reads_no_environment_opens_nothing_and_starts_nothing() -> None:
+    found = json.loads(run(SPY))
+    assert found["seen"] == []
+    # what needs an extra that is not installed
+    assert all(name.startswith("lepton_celery.contrib") for name in found["skipped"])
+
+
+def test_the_package_alone_imports_no_library() -> None:
+    code = "import sys, lepton_celery; print(*sys.modules)"
+    loaded = {name.partition(".")[0] for name in run(code).split()}
+    assert not loaded & {"celery", "kombu", "skimage", "scipy", "numpy", "zarr", "tifffile", "PIL", "redis", "rich"}
+
+
+def test_a_graph_is_built_without_celery_and_without_formats() -> None:
+    code = """
+import sys, numpy as np, lepton_celery as lepton
+from lepton_celery.skimage import filters
+filters.gaussian(lepton.open(np.ones((9, 9))), sigma=2)
+print(*sys.modules)
+"""
+    loaded = {name.partition(".")[0] for name in run(code).split()}
+    assert not loaded & {"celery", "kombu", "zarr", "tifffile", "redis", "rich", "click"}
