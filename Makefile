@@ -38,7 +38,7 @@ up: $(READY) ## a broker, workers and Flower on this machine, until Ctrl-C
 	@$(BIN)/lepton up
 
 test: lint ## check the style and the types, then run all tests
-	$(BIN)/pytest tests/unit --durations=5
+	$(BIN)/pytest tests/unit -n 2
 	$(BIN)/pytest tests --ignore=tests/unit --durations=10
 
 lint: $(READY) ## ruff and mypy

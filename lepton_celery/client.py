@@ -29,6 +29,7 @@ from lepton_celery.manifest import Manifest
 from lepton_celery.operations.spec import Array
 from lepton_celery.plan import Plan, sources_of
 from lepton_celery.planner import Limits, Options, make_plan
+from lepton_celery.report import progress_of
 from lepton_celery.steps import create_outputs, discard
 from lepton_celery.stores.base import Target
 from lepton_celery.workspace import workspace_root
@@ -142,17 +143,6 @@ class Job:
         if cancelled:
             discard(self.manifest().context())
         return cancelled
-
-
-def progress_of(info: JobInfo, plan: Plan) -> float:
-    """The share of a job that is done, 0 to 1, its stages weighed by their predicted time."""
-    if info.state is JobState.DONE:
-        return 1.0
-    weights = [stage.predicted.compute_s + stage.predicted.communication_s for stage in plan.stages]
-    done = sum(weights[: info.stage])
-    if info.blocks_total:
-        done += weights[info.stage] * info.blocks_done / info.blocks_total
-    return done / sum(weights)
 
 
 # ------------------------------------------------------------------------------------------------ submitting

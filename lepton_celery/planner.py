@@ -228,6 +228,8 @@ class _Planner:
         """The plan with stage `at`'s blocks, batches and prediction settled."""
         stage = plan.stages[at]
         wanted = self.options.block_shape
+        if wanted is not None and len(wanted) == len(stage.shape) + 1 and wanted[-1] <= 4:
+            wanted = wanted[:-1]  # given with the channels, which are never cut
         limits = self.options.limits
         if wanted is not None and len(wanted) == len(stage.shape):
             candidates = [tuple(min(b, n) for b, n in zip(wanted, stage.shape, strict=True))]

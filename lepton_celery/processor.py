@@ -80,7 +80,9 @@ class ImageProcessor:
         self._operation = operation
         self._parameters = parameters
         self._block_shape = block_shape
-        self._threads = num_threads or os.cpu_count() or 1
+        self._threads = os.cpu_count() or 1
+        if num_threads is not None:
+            self.set_num_threads(num_threads)
         self._context: steps.Context | None = None
         self._node = -1
         self._picture: Array | None = None

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lepton_celery.client import progress_of
 from lepton_celery.ledger.base import JobInfo, JobState
 from lepton_celery.plan import Plan
+from lepton_celery.report import progress_of
 
 
 @contextmanager

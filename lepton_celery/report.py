@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from lepton_celery.graph import SOURCE, Node
-from lepton_celery.ledger.base import JobInfo
+from lepton_celery.ledger.base import JobInfo, JobState
 from lepton_celery.plan import Plan
 from lepton_celery.planner import Limits, Options, make_plan
 
@@ -119,10 +119,21 @@ def duration(seconds: float) -> str:
 def size(number: float) -> str:
     """Bytes in words: `1.5 GB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
+        if round(number) < 1000 or unit == "TB":
             return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     raise AssertionError("unreachable")
+
+
+def progress_of(info: JobInfo, plan: Plan) -> float:
+    """The share of a job that is done, 0 to 1, its stages weighed by their predicted time."""
+    if info.state is JobState.DONE:
+        return 1.0
+    weights = [stage.predicted.compute_s + stage.predicted.communication_s for stage in plan.stages]
+    done = sum(weights[: info.stage])
+    if info.blocks_total:
+        done += weights[info.stage] * info.blocks_done / info.blocks_total
+    return done / sum(weights)
 
 
 def summarize(info: JobInfo, plan: Plan, workers: int) -> str:

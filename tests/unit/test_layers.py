@@ -38,9 +38,6 @@ LAYERS: list[tuple[str, ...]] = [
 ]
 """From the ground up; a module imports its own family, its own layer and those below."""
 
-KNOTS = {("client", "progress")}
-"""Imports inside a function that close a circle: a bar is drawn only where someone asks for it."""
-
 CELERY_USERS = ("engines.celery", "client", "cli", "contrib")
 
 
@@ -130,16 +127,11 @@ def test_imports_point_downward() -> None:
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
-    graph = {name: {imported for imported in own_imports(name) if (name, imported) not in KNOTS} for name in modules()}
+    graph = {name: set(own_imports(name)) for name in modules()}
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
-
-
-def test_what_closes_a_circle_is_imported_when_it_is_needed() -> None:
-    for name, imported in KNOTS:
-        assert own_imports(name)[imported] is False
 
 
 def test_only_the_celery_engine_the_client_and_the_command_line_import_celery() -> None:

@@ -285,6 +285,7 @@ def test_a_block_reads_its_halo_once_and_no_pixel_more() -> None:
         (image + 1, Region((20, 20), (40, 40))),
         (filters.sobel(image), Region((19, 19), (41, 41))),
         (filters.sobel(filters.sobel(image)) + image, Region((18, 18), (42, 42))),
+        ((image + 1) * filters.sobel(image), Region((19, 19), (41, 41))),  # the wider need comes first
         (filters.gaussian(image, sigma=(1, 2)), Region((16, 12), (44, 48))),
         (morphology.opening(image, np.ones((5, 1), np.uint8)), Region((16, 20), (44, 40))),
         (filters.sobel(image)[:, 10:], Region((19, 29), (41, 51))),

@@ -83,6 +83,12 @@ def test_any_percentile_of_any_image_is_numpys(image: Array, q: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_middle_of_two_pixels_is_found_from_the_side_that_numpy_takes(dtype: str) -> None:
+    for pixels in np.random.default_rng(0).random((60, 2)).astype(dtype):
+        assert_identical(percentile(pixels, 50), np.percentile(pixels, 50))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_nan_makes_percentiles_nan(dtype: str) -> None:
     for nan in (np.nan, -np.nan):
         image = picture((19, 17), dtype)

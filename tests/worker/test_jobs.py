@@ -25,13 +25,14 @@ from skimage import measure as sk_measure
 from skimage import morphology as sk_morphology
 
 import lepton_celery as lepton
-from lepton_celery import client, stores
+from lepton_celery import stores
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, JobNotFound
 from lepton_celery.grid import Region
 from lepton_celery.ledger.base import JobState
+from lepton_celery.report import progress_of
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
 from lepton_celery.stack.local import LocalStack
 from lepton_celery.stack.server import RedisServer
@@ -116,7 +117,7 @@ def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path:
     )
     seen: list[float] = []
     plan = job.manifest().plan
-    info = job.wait(60, on_change=lambda info: seen.append(client.progress_of(info, plan)))
+    info = job.wait(60, on_change=lambda info: seen.append(progress_of(info, plan)))
     assert seen == sorted(seen)
     assert job.progress() == 1.0
     assert info.blocks_done == info.blocks_total == len(plan.stages[-1].grid)

@@ -91,11 +91,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(project: Path) -> Iterator[LocalStack]:
     """Two workers and Flower; when they have stopped, nothing is left of them."""
     started: list[psutil.Process] = []
+    others = descendants_of_this_process()  # other tests' stacks
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")  # must not reach the workers
         with LocalStack(project / "shared", app="tiny", cwd=project, env={"GREETING": "hello"}) as stack:
             patch.undo()
-            started = descendants_of_this_process()
+            started = [process for process in descendants_of_this_process() if process not in others]
             assert len(started) >= 7  # watchman, server, two workers with a pool process each, Flower
             yield stack
     assert all(map(is_gone, started))
