@@ -347,3 +347,23 @@ def test_messages_that_are_lost_are_sent_again(workers: LocalStack, app: Celery,
     job.wait(60)
     expected = sk_filters.median(sk_color.rgb2gray(np.load(photo)), footprint=np.ones((7, 7)))
     assert np.array_equal(read(tmp_path / "o.npy"), expected)
+
+
+def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", data.camera())
+    whole = (tmp_path / "input.npy").read_bytes()
+    with RedisServer(tmp_path / "server") as server:
+        app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": server.url}))
+        image = lepton.open(tmp_path / "input.npy")
+        job = lepton.submit({str(tmp_path / "o.npy"): filters.gaussian(image, sigma=1)}, app=app)
+        (tmp_path / "input.npy").write_bytes(b"a server that has lost its disk for a moment")
+        with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", broker_url=server.url) as stack:
+            log = stack.logs / "worker-1.log"
+            deadline = time.monotonic() + 30
+            while "Retry in" not in log.read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert job.info().state is JobState.RUNNING
+            (tmp_path / "input.npy").write_bytes(whole)
+            job.wait(30)
+    assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
