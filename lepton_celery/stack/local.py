@@ -79,7 +79,7 @@ class LocalStack:
         flower_config: Path | None = None,
         flower_port: int | None = None,
         start_timeout_s: float = 60.0,
-        warm_timeout_s: float = 60.0,
+        warm_timeout_s: float = 12.0,
     ) -> None:
         """`directory` holds the stack's state: `logs/`, the server's data in `valkey/`, `stack.json` while it runs.
 
@@ -93,7 +93,8 @@ class LocalStack:
         app: module of the Celery application; the project's `workers.app` where there is one, else one that takes its
             settings from the environment alone.
         start_timeout_s: for all of it together.
-        warm_timeout_s: what running tasks get to finish in when the stack stops.
+        warm_timeout_s: what running tasks get to finish in when the stack stops; then workers are killed, and what they
+            worked on is done again by others. Celery takes up to 30 s now and then when messages come in as it stops.
         """
         if workers < 0 or concurrency < 1:
             raise InputError(
