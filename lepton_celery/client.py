@@ -250,14 +250,7 @@ def submit(
     manifest = prepared.manifest
     try:
         create_outputs(manifest.context())
-        ledger.create(
-            manifest.job_id,
-            manifest.to_json(),
-            lane=priority,
-            title=title or manifest.title,
-            stages=len(manifest.plan.stages),
-            blocks=first_blocks(manifest.plan),
-        )
+        _record(ledger, manifest, priority, title or manifest.title)
         batch_blocks = manifest.plan.stages[0].batch_blocks
         canvas.fill_window(app, ledger, settings, manifest.job_id, 0, batch_blocks)
     except OperationalError as error:
@@ -270,6 +263,19 @@ def submit(
         discard(manifest.context())
         raise
     return Job(manifest.job_id, ledger)
+
+
+def _record(ledger: Ledger, manifest: Manifest, lane: Lane, title: str) -> None:
+    """Put a job in the ledger, its first stage open."""
+    plan = manifest.plan
+    ledger.create(
+        manifest.job_id,
+        manifest.to_json(),
+        lane=lane,
+        title=title,
+        stages=len(plan.stages),
+        blocks=first_blocks(plan),
+    )
 
 
 def _stage_inputs(prepared: Prepared) -> Prepared:
@@ -317,14 +323,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
     context = replace(manifest.context(), arrays=prepared.arrays)
     context.workspace.create()
     ledger = MemoryLedger()
-    ledger.create(
-        manifest.job_id,
-        manifest.to_json(),
-        lane="interactive",
-        title=manifest.title,
-        stages=len(manifest.plan.stages),
-        blocks=first_blocks(manifest.plan),
-    )
+    _record(ledger, manifest, "interactive", manifest.title)
 
     def changed() -> None:
         if on_change is not None:
