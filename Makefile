@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test lint format lock example-django example-flask clean
+.PHONY: help setup run up test lint format lock example-django example-flask clean docs
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -38,8 +38,8 @@ up: $(READY) ## a broker, workers and Flower on this machine, until Ctrl-C
 	@$(BIN)/lepton up
 
 test: lint ## check the style and the types, then run all tests
-	$(BIN)/pytest tests/unit -n 2
-	$(BIN)/pytest tests --ignore=tests/unit --durations=10
+	$(BIN)/pytest tests/unit tests/exactness -n 2
+	$(BIN)/pytest tests/worker tests/acceptance --durations=10
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -55,6 +55,9 @@ example-django: $(READY) ## the Django example
 
 example-flask: $(READY) ## the Flask example
 	@$(BIN)/python examples/flask_app/run.py
+
+docs: $(READY) ## write docs/catalogue.md anew
+	@$(BIN)/lepton operations --markdown > docs/catalogue.md
 
 lock: $(READY) ## resolve requirements.lock anew, from pyproject.toml
 	$(BIN)/$(LOCK)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from lepton_celery.engines.celery.app import configure, create_app
     from lepton_celery.errors import LeptonError
     from lepton_celery.graph import from_json, open, to_json
+    from lepton_celery.mapping import map_blocks, map_overlap
     from lepton_celery.planner import Limits
     from lepton_celery.processor import ImageProcessor
+    from lepton_celery.prover import prove
     from lepton_celery.report import explain
 
 __version__ = "0.1.0"
@@ -32,7 +34,10 @@ __all__ = [  # noqa: RUF022 - by what a user does, not by letter
     "open",
     "compute",
     "explain",
+    "map_blocks",
+    "map_overlap",
     "ImageProcessor",
+    "prove",
     # Jobs
     "submit",
     "run",
@@ -57,8 +62,11 @@ _HOMES = {
     "to_json": "graph",
     "from_json": "graph",
     "compute": "eager",
+    "map_blocks": "mapping",
+    "map_overlap": "mapping",
     "explain": "report",
     "ImageProcessor": "processor",
+    "prove": "prover",
     "submit": "client",
     "run": "client",
     "Job": "client",

@@ -27,7 +27,8 @@ from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 from lepton_celery.ledger.memory import MemoryLedger
 from lepton_celery.manifest import Manifest
 from lepton_celery.operations.spec import Array
-from lepton_celery.plan import Plan, sources_of
+from lepton_celery.operations.user import check_allowed
+from lepton_celery.plan import Plan, functions_of, sources_of
 from lepton_celery.planner import Limits, Options, make_plan
 from lepton_celery.report import progress_of
 from lepton_celery.steps import create_outputs, discard
@@ -119,6 +120,13 @@ class Job:
             raise JobCancelled(f"job {self.id} was cancelled", self.id)
         return info
 
+    def seams(self) -> dict[str, float]:
+        """How visible block borders are in the outputs of functions that are not exact, by path: about 1 is not at all.
+
+        Empty for outputs that are identical to the whole-image result, and while the job runs.
+        """
+        return dict((self._ledger.result(self.id) or {}).get("seams", {}))
+
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
         """The outputs, once the job is done, by the paths they were submitted under: lazy images, and tables as columns.
 
@@ -207,6 +215,11 @@ def _check_format(path: str, node: Node) -> None:
         raise InputError(f"{path} is an image format and {node!r} is a {node.gives}; write it to .csv or .parquet")
     if node.gives == "image":
         stores.check_dtype(path, node.shape, node.dtype)
+    if node.gives == "table" and node.dtype == object:
+        raise InputError(
+            f"{path} takes numbers, and {node!r} has columns of arrays or slices (coords, image, slice …); "
+            "leave those properties out, or take the table with lepton.compute"
+        )
 
 
 def submit(
@@ -246,6 +259,8 @@ def submit(
     prepared = prepare(outputs, block_shape=block_shape, workers=workers, overwrite=overwrite, limits=limits)
     ledger = open_ledger(settings.ledger)
     ledger.ping()
+    for path in functions_of(prepared.manifest.plan):
+        check_allowed(path, settings.allowed_functions)
     prepared = _stage_inputs(prepared)
     manifest = prepared.manifest
     try:
@@ -323,7 +338,6 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
     context = replace(manifest.context(), arrays=prepared.arrays)
     context.workspace.create()
     ledger = MemoryLedger()
-    _record(ledger, manifest, "interactive", manifest.title)
 
     def changed() -> None:
         if on_change is not None:
@@ -331,6 +345,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
 
     try:
         create_outputs(context)
+        _record(ledger, manifest, "interactive", manifest.title)
     except BaseException:
         discard(context)
         raise

@@ -33,6 +33,9 @@ class Settings:
     """Where jobs are recorded, a Redis URL; empty: the result backend."""
     allowed_roots: tuple[str, ...] = ()
     """Directories workers may read from and write to; empty: all. Several are separated by `:` in the environment."""
+    allowed_functions: tuple[str, ...] = ()
+    """Functions of your own that workers may call, `package.module:function` or a pattern such as `package.module:*`; empty:
+    none. Several are separated by commas in the environment."""
     lease_s: float = 30.0
     """Seconds without a sign of life after which a worker's blocks are given to others."""
     sweep_s: float = 5.0
@@ -81,13 +84,13 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
             raise InputError(
                 f"{variable} names no setting; there are {', '.join('LEPTON_' + n.upper() for n in known)}"
             )
-        found[name] = _parsed(variable, text, known[name].default)
+        found[name] = _parsed(variable, text, known[name].default, "," if name == "allowed_functions" else os.pathsep)
     return Settings(**found)
 
 
-def _parsed(variable: str, text: str, like: Any) -> Any:
+def _parsed(variable: str, text: str, like: Any, separator: str) -> Any:
     if isinstance(like, tuple):
-        return tuple(part for part in text.split(os.pathsep) if part)
+        return tuple(part for part in text.split(separator) if part)
     try:
         return type(like)(text)
     except ValueError:

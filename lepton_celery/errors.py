@@ -16,6 +16,8 @@
         - `JobCancelled`
         - `WaitTimeout` (also TimeoutError)
 
+`NotExactWarning` (UserWarning) is given, not raised, where a result may differ and says so.
+
 A message says what was given, what is wrong and what to do. Every class keeps its fields in `args`, so that it comes
 back whole from Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
 """
@@ -46,6 +48,10 @@ class DtypeNotSupported(InputError, TypeError):
 
 class NotExact(InputError):
     """Splitting would change the pixels in this configuration, so it is refused."""
+
+
+class NotExactWarning(UserWarning):
+    """The result may differ from scikit-image's on the whole image; the message says how far and why."""
 
 
 class PlanTooLarge(InputError):

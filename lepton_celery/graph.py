@@ -15,10 +15,23 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lepton_celery import stores
-from lepton_celery.errors import InputError, LeptonError
+from lepton_celery.errors import InputError, LeptonError, NotExactWarning
 from lepton_celery.grid import Region
 from lepton_celery.operations import catalogue, get_entry
-from lepton_celery.operations.spec import Arguments, Array, Composite, Entry, Labelling, Local, Reduction, ValueFunction
+from lepton_celery.operations.spec import (
+    Arguments,
+    Array,
+    Composite,
+    Entry,
+    Exactness,
+    Labelling,
+    Local,
+    Reduction,
+    Refused,
+    Stencil,
+    Sweep,
+    ValueFunction,
+)
 
 GRAPH_VERSION = 1
 SOURCE = "lepton.source"
@@ -71,7 +84,8 @@ class Node(NDArrayOperatorsMixin):
         return apply(f"numpy.{name}", *inputs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        name = f"numpy.{ {'amin': 'min', 'amax': 'max'}.get(function.__name__, function.__name__) }"
+        aliases = {"amin": "min", "amax": "max", "around": "round"}
+        name = f"numpy.{aliases.get(function.__name__, function.__name__)}"
         if name not in catalogue():
             raise TypeError(
                 f"{name} is not in the catalogue, so it cannot be computed blockwise; compute the image first"
@@ -90,9 +104,29 @@ class Image(Node):
     array: Array | None = None
     """The pixels, where the image was handed in as an array."""
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Image]:
+        """The images along the first axis."""
+        return (self[at] for at in range(len(self)))
+
     def __getitem__(self, index: Any) -> Image:
-        """NumPy's basic indexing, with steps of at least 1."""
-        return _image(apply("lepton.select", self, index=_normal_index(index, self.shape)))
+        """NumPy's basic indexing."""
+        picked, backwards, added = _normal_index(index, self.shape)
+        image = apply("lepton.select", self, index=picked)
+        image = apply("numpy.expand_dims", image, added) if added else image
+        return _image(apply("numpy.flip", image, backwards) if backwards else image)
+
+    @property
+    def T(self) -> Image:  # noqa: N802 - as ndarray has it
+        """The image with its axes in the opposite order."""
+        return self.transpose()
+
+    def transpose(self, *axes: Any) -> Image:
+        """The image with its axes in another order, as `ndarray.transpose` has it."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return _image(apply("numpy.transpose", self, order))
 
     def astype(self, dtype: Any) -> Image:
         """The image converted, as `ndarray.astype` does."""
@@ -105,6 +139,34 @@ class Image(Node):
     def max(self) -> Value:
         """The greatest pixel of the whole image."""
         return _value(apply("numpy.max", self))
+
+    def clip(self, min: Any = None, max: Any = None) -> Image:
+        """The image with its pixels limited, as `ndarray.clip` does."""
+        return _image(apply("numpy.clip", self, min, max))
+
+    def round(self, decimals: int = 0) -> Image:
+        """The image rounded, as `ndarray.round` does."""
+        return _image(apply("numpy.round", self, decimals))
+
+    def sum(self, **options: Any) -> Value:
+        """The sum of the pixels, as `numpy.sum` has it."""
+        return _value(apply("numpy.sum", self, **options))
+
+    def mean(self, **options: Any) -> Value:
+        """The mean of the pixels, as `numpy.mean` has it."""
+        return _value(apply("numpy.mean", self, **options))
+
+    def std(self, **options: Any) -> Value:
+        """The standard deviation of the pixels, as `numpy.std` has it."""
+        return _value(apply("numpy.std", self, **options))
+
+    def any(self) -> Value:
+        """Whether any pixel is not 0."""
+        return _value(apply("numpy.any", self))
+
+    def all(self) -> Value:
+        """Whether no pixel is 0."""
+        return _value(apply("numpy.all", self))
 
 
 class Value(Node):
@@ -155,17 +217,22 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
 
 
 def apply(name: str, *args: Any, **kwargs: Any) -> Any:
-    """The lazy result of an operation of the catalogue.
+    """The lazy result of an operation of the catalogue; a tuple of them where the function returns several images.
+
+    Warns:
+        NotExactWarning: the result may differ from scikit-image's; the message says how far.
 
     Raises:
         InputError: unknown operation, wrong argument, or dtype that it cannot take.
     """
     entry = get_entry(name)
+    if isinstance(entry, Refused):
+        entry.validate({})  # whatever it is given
     if entry.name == "lepton.select":
         arguments: dict[str, Any] = {"image": args[0] if args else kwargs["image"], "index": kwargs["index"]}
     else:
-        arguments = entry.bind(args, kwargs)
-    for parameter in entry.images:
+        arguments = entry.spread(entry.bind(args, entry.gathered(kwargs)))
+    for parameter in entry.image_names(arguments):
         given = arguments.get(parameter)
         if isinstance(given, np.ndarray):
             is_number = given.ndim == 0 and parameter in entry.values
@@ -173,6 +240,11 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     _check_nodes(entry, arguments)
     try:
         entry.validate(arguments)
+        _warn(entry, arguments)
+        if entry.parts and "part" not in arguments:
+            count = entry.parts if isinstance(entry.parts, int) else entry.parts(entry.complete(arguments))
+            if count:
+                return tuple(make(entry.name, **arguments, part=part) for part in range(count))
         return make(entry.name, **arguments)
     except LeptonError:
         raise
@@ -183,19 +255,31 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         ) from error
 
 
+def _warn(entry: Entry, arguments: Arguments) -> None:
+    """Say so where the result may not be scikit-image's own."""
+    promise = entry.promised(arguments)
+    if promise.exactness is not Exactness.IDENTICAL:
+        warnings.warn(
+            f"{entry.name} is {promise} and not identical to the whole-image result: {promise.reason}",
+            NotExactWarning,
+            stacklevel=3,
+        )
+
+
 def _check_nodes(entry: Entry, arguments: Arguments) -> None:
     """Images only where images belong, values only where values do."""
     for parameter, value in arguments.items():
         fits = (
             not isinstance(value, Node)
-            or (isinstance(value, Image) and parameter in entry.images)
+            or (isinstance(value, Image) and parameter in entry.image_names(arguments))
             or (isinstance(value, Value) and parameter in entry.values)
         )
         if not fits:
             raise InputError(f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first")
     for parameter in entry.images:
         given = arguments.get(parameter)
-        left_out = given is None and entry.signature.parameters[parameter].default is None
+        known = entry.signature.parameters.get(parameter)
+        left_out = given is None and known is not None and known.default is None
         if not left_out and not isinstance(given, Node) and parameter not in entry.values:
             raise InputError(
                 f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
@@ -210,21 +294,49 @@ def make(name: str, **arguments: Any) -> Node:
     if isinstance(entry, Composite):
         inner: Node = entry.expand(entry.complete(arguments), make)
         shape, dtype = entry.result(entry.complete(arguments)) if entry.gives == "value" else (inner.shape, inner.dtype)
-        return _KINDS[entry.gives](name, arguments, shape, dtype, inner)
+        return _KINDS[entry.gives or inner.gives](name, arguments, shape, dtype, inner)
     if isinstance(entry, Labelling):
         return Image(name, arguments, arguments["image"].shape, np.dtype(np.int32))
     if isinstance(entry, Reduction | ValueFunction):
         shape, dtype = entry.result(arguments)
-        return (Table if name == "lepton.table" else Value)(name, arguments, shape, dtype)
+        gives = entry.gives if isinstance(entry, Reduction) else "value"
+        return _KINDS[gives](name, arguments, shape, dtype)
+    if isinstance(entry, Sweep):
+        complete = entry.complete(arguments)
+        return Image(name, arguments, next(iter(images_of(entry, arguments).values())).shape, entry.dtype(complete))
     assert isinstance(entry, Local)
+    if arguments.get("mode") == "wrap" and isinstance(entry.geometry, Stencil):
+        return _wrapped(entry, arguments)
+    return _local(entry, arguments)
+
+
+def _local(entry: Local, arguments: Arguments, inner: Node | None = None) -> Node:
     shape, dtype = infer(entry, arguments)
     has_image = any(isinstance(value, Image) for value in arguments.values())
-    return (Image if has_image else Value)(name, arguments, shape, dtype)
+    return (Image if has_image else Value)(entry.name, arguments, shape, dtype, inner)
+
+
+def _wrapped(entry: Local, arguments: Arguments) -> Node:
+    """A function whose halo goes on at the opposite side: of the image with that much of itself put around it, then cut."""
+    images = images_of(entry, arguments)
+    shape = next(iter(images.values())).shape
+    assert isinstance(entry.geometry, Stencil)
+    halo = entry.geometry.halo_px(len(shape), entry.complete(arguments))
+    if any(h > n for h, n in zip(halo, shape, strict=True)):
+        raise InputError(
+            f"{entry.name} with mode='wrap' reaches {halo} pixels, more than the image of shape {shape} has; "
+            "use a smaller kernel or another mode"
+        )
+    padded = {name: make("lepton.wrap_pad", image=image, halo=halo) for name, image in images.items()}
+    wide = _local(entry, {**arguments, **padded})
+    index = tuple((h, h + n, 1) for h, n in zip(halo, shape, strict=True))
+    return _local(entry, arguments, make("lepton.select", image=wide, index=index))
 
 
 def images_of(entry: Entry, arguments: Arguments) -> dict[str, Any]:
     """The arguments that are images (a ufunc takes values and literals in the same places)."""
-    return {name: arguments[name] for name in entry.images if isinstance(arguments.get(name), Image)}
+    names = entry.image_names(arguments)
+    return {name: arguments[name] for name in names if isinstance(arguments.get(name), Image)}
 
 
 def infer(entry: Local, arguments: Arguments) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -268,29 +380,44 @@ def _sample(value: Any, shape: tuple[int, ...] | None) -> Any:
     return (ramp % 2 if value.dtype.kind == "b" else ramp).astype(value.dtype)
 
 
-def _normal_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+def _normal_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[int, ...]]:
+    """An index as `lepton.select` takes it; of the result, the axes that are to run backwards and those that are new."""
     items = list(index) if isinstance(index, tuple) else [index]
     # by identity: arrays and nodes in an index answer == with more of their kind
     ellipses = [at for at, item in enumerate(items) if item is Ellipsis]
-    if len(ellipses) > 1 or len(items) - len(ellipses) > len(shape):
+    missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
+    if len(ellipses) > 1 or missing < 0:
         raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
-    for at in ellipses:
-        items[at : at + 1] = [slice(None)] * (len(shape) - len(items) + 1)
-    items += [slice(None)] * (len(shape) - len(items))
-    return tuple(_normal_item(item, n, index, shape) for item, n in zip(items, shape, strict=True))
+    at = ellipses[0] if ellipses else len(items)
+    items[at : at + 1] = [slice(None)] * missing
+    picked: list[Any] = []
+    backwards, added, axis = [], [], 0
+    for item in items:
+        if item is None:
+            added.append(axis)
+        else:
+            picked.append(_normal_item(item, shape[len(picked)], index, shape))
+            if isinstance(picked[-1], int):
+                continue
+            if item.step is not None and item.step < 0:
+                backwards.append(axis)
+        axis += 1
+    return tuple(picked), tuple(backwards), tuple(added)
 
 
 def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
+    """A pixel's number, or (start, stop, step) with a step of at least 1."""
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
         if not -n <= item < n:
             raise InputError(f"index {index!r} is outside an image of shape {shape}")
         return int(item) % n
-    if not isinstance(item, slice) or (item.step is not None and item.step < 1):
-        raise InputError(f"index {index!r}: give whole numbers and slices with steps of at least 1")
-    start, stop, step = item.indices(n)
-    if len(range(start, stop, step)) == 0:
+    if not isinstance(item, slice) or item.step == 0:
+        raise InputError(f"index {index!r}: give whole numbers and slices with steps other than 0, None or ...")
+    places = range(*item.indices(n))
+    if len(places) == 0:
         raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")
-    return (start, stop, step)
+    places = places if places.step > 0 else places[::-1]
+    return (places[0], places[-1] + 1, places.step)
 
 
 # ------------------------------------------------------------------------------------------------ walking and JSON
@@ -322,10 +449,15 @@ def encode(value: Any, index_of: Mapping[int, int]) -> Any:
         return {"scalar": value.item(), "dtype": str(value.dtype)}
     if isinstance(value, type | np.dtype):
         return np.dtype(value).name
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | range):
         return [encode(item, index_of) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if callable(value):
+        raise InputError(
+            f"{value!r} cannot be sent to a worker; functions are sent by name: define it in a module that workers can "
+            "import, or use lepton.compute"
+        )
     raise InputError(f"argument {value!r} of type {type(value).__name__} cannot be sent to a worker; give plain values")
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from lepton_celery import stores
 from lepton_celery.errors import InputError
-from lepton_celery.plan import Plan
+from lepton_celery.operations.user import check_allowed
+from lepton_celery.plan import Plan, functions_of
 from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
 from lepton_celery.workspace import DiskWorkspace
@@ -70,14 +71,17 @@ class Manifest:
             names=dict(document["names"]),
         )
 
-    def context(self, roots: tuple[Path, ...] = ()) -> Context:
-        """What the steps work with; paths outside `roots` are refused.
+    def context(self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None) -> Context:
+        """What the steps work with; paths outside `roots` are refused, and functions that `functions` does not allow.
 
         Raises:
-            InputError: the workspace or an output lies outside the roots.
+            InputError: the workspace or an output lies outside the roots, or a function is not allowed.
         """
         for path in (self.workspace, *self.output_paths()):
             stores.check_allowed(stores.local_path(path), roots)
+        if functions is not None:
+            for path in functions_of(self.plan):
+                check_allowed(path, functions)
         return Context(self.plan, DiskWorkspace(Path(self.workspace), self.job_id), self.targets, roots)
 
     def output_paths(self) -> list[str]:
@@ -89,6 +93,6 @@ class Manifest:
         """The outputs' names: what the job is called where nobody named it."""
         return ", ".join(Path(path).name for path in self.output_paths())
 
-    def result(self) -> dict[str, Any]:
+    def result(self, seams: Mapping[str, float]) -> dict[str, Any]:
         """What the ledger keeps of a finished job."""
-        return {"outputs": self.output_paths()}
+        return {"outputs": self.output_paths(), "seams": dict(seams)}

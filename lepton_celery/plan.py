@@ -17,7 +17,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.graph import SOURCE, Node, decode, encode, topological
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Labelling, Local, Reduction, ValueFunction
+from lepton_celery.operations.spec import Entry, Labelling, Local, Reduction, Sweep, ValueFunction
 
 PLAN_VERSION = 1
 
@@ -78,6 +78,8 @@ class Stage:
     values: tuple[int, ...]
     """Whole-image values that the merge finds from others."""
     predicted: Prediction
+    combines: tuple[int, ...] = ()
+    """Nodes whose partials each block combines into one: those of the blocks of the stage before that lie in it."""
 
     @property
     def grid(self) -> BlockGrid:
@@ -95,10 +97,38 @@ class Plan:
     kept: dict[int, int] = field(default_factory=dict)
     """Image nodes that a stage leaves in the workspace for later stages, and that stage."""
 
+    def place(self, slot: int) -> tuple[int, int]:
+        """The stage, and how often it was done before, of a number under which the ledger keeps it.
+
+        Stages that repeat are done under a new number each time, so that late messages of a round before do no harm.
+        """
+        rounds, stage = divmod(slot, len(self.stages))
+        return stage, rounds
+
+    def following(self, slot: int, again: bool) -> int | None:
+        """The number under which work goes on: the same stage once more, the next one, or None at the end."""
+        stage, _ = self.place(slot)
+        if again:
+            return slot + len(self.stages)
+        return stage + 1 if stage + 1 < len(self.stages) else None
+
     @property
     def blocks(self) -> int:
         """Blocks over all stages."""
         return sum(len(stage.grid) for stage in self.stages)
+
+    def partials_of(self, stage: int) -> dict[int, int]:
+        """The nodes of which a stage's blocks leave partials, and how often these have been combined."""
+        combined = dict.fromkeys(self.stages[stage].reduces, 0)
+        if self.stages[stage].combines:
+            before = self.partials_of(stage - 1)
+            combined |= {index: before[index] + 1 for index in self.stages[stage].combines}
+        return combined
+
+    def to_merge(self, stage: int) -> dict[int, int]:
+        """Those of `partials_of` that end with this stage: the next one does not combine them."""
+        goes_on = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
+        return {index: level for index, level in self.partials_of(stage).items() if index not in goes_on}
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -145,6 +175,7 @@ class Plan:
                     reduces=tuple(stage["reduces"]),
                     values=tuple(stage["values"]),
                     predicted=Prediction(**{**stage["predicted"], "halo": tuple(stage["predicted"]["halo"])}),
+                    combines=tuple(stage["combines"]),
                 )
                 for stage in document["stages"]
             ),
@@ -154,13 +185,17 @@ class Plan:
 
     def images_of(self, node: PlanNode) -> dict[str, int]:
         """The arguments of a node that are images, and their nodes."""
-        names = get_entry(node.operation).images
+        names = get_entry(node.operation).image_names(node.arguments)
         found = {}
         for name in names:
             value = node.arguments.get(name)
             if isinstance(value, Ref) and self.nodes[value.node].gives == "image":
                 found[name] = value.node
         return found
+
+    def pixels_of(self, node: PlanNode) -> dict[str, int]:
+        """Those images of a node that it gets as arrays; a function that reads for itself gets none."""
+        return {} if reads_itself(get_entry(node.operation)) else self.images_of(node)
 
     def block_of(self, index: int) -> tuple[int, ...]:
         """The blocks in which an image is written, with its channels if it has any."""
@@ -230,10 +265,35 @@ def levels_of(nodes: Sequence[PlanNode]) -> list[int]:
     """How many barriers lie before each node is known."""
     levels: list[int] = []
     for node in nodes:
+        entry = entry_of(node)
         before = max((levels[ref] for ref in node.refs()), default=0)
-        barrier = node.operation != SOURCE and isinstance(get_entry(node.operation), Reduction | Labelling)
-        levels.append(before + barrier)
+        if entry is not None and reads_itself(entry):
+            # what it reads must have been stored by an earlier stage
+            stored = [levels[ref] + is_fused(nodes[ref]) for ref in node.refs() if nodes[ref].gives == "image"]
+            before = max(before, *stored)
+        levels.append(before + (entry is not None and is_barrier(entry)))
     return levels
+
+
+def is_barrier(entry: Entry) -> bool:
+    """Whether what uses the entry's result has to wait until all its blocks are done."""
+    return isinstance(entry, Reduction | Labelling) or has_own_stage(entry)
+
+
+def has_own_stage(entry: Entry | None) -> bool:
+    """Whether the entry's image is stored by a stage that makes nothing else."""
+    return isinstance(entry, Sweep) or (isinstance(entry, Local) and entry.stage is not None)
+
+
+def reads_itself(entry: Entry) -> bool:
+    """Whether the entry reads its images for itself, from where they are stored."""
+    return isinstance(entry, Sweep) or (isinstance(entry, Local | Reduction) and entry.readers)
+
+
+def is_fused(node: PlanNode) -> bool:
+    """Whether an image is, by itself, only passed on within a stage and not stored."""
+    entry = entry_of(node)
+    return isinstance(entry, Local) and entry.stage is None
 
 
 # ------------------------------------------------------------------------------------------------ regions
@@ -245,17 +305,15 @@ def grid_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def on_grid(region: Region, shape: Sequence[int]) -> Region:
-    """The part of an image of `shape` that belongs to a block's region of its stage's grid."""
-    if len(shape) == region.ndim:
-        return region
-    return Region((*region.start, 0), (*region.stop, shape[-1]))
+    """The part of an image of `shape` that belongs to a block's region of its stage's grid; axes it has more are whole."""
+    more = shape[region.ndim :]
+    return Region((*region.start, *(0 for _ in more)), (*region.stop, *more))
 
 
 def grid_over(stage: Stage, shape: Sequence[int]) -> BlockGrid:
     """A stage's blocks as blocks of an image of `shape`: the same numbers, and all channels if it has any."""
-    if len(shape) == len(stage.shape):
-        return stage.grid
-    return BlockGrid((*stage.shape, shape[-1]), (*stage.block_shape, shape[-1]))
+    more = shape[len(stage.shape) :]
+    return BlockGrid((*stage.shape, *more), (*stage.block_shape, *more))
 
 
 def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
@@ -264,16 +322,19 @@ def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Reg
     needed: dict[int, Region] = {}
 
     def need(index: int, region: Region) -> None:
-        needed[index] = needed[index].union(region) if index in needed else region
+        if region.size:  # of images side by side, a block may need some only
+            needed[index] = needed[index].union(region) if index in needed else region
 
     for index in stage.stores:
-        if not isinstance(_entry(plan.nodes[index]), Labelling):
+        if not isinstance(entry_of(plan.nodes[index]), Labelling | Sweep):
             need(index, on_grid(block, plan.nodes[index].shape))
     for index in stage.reduces:
-        for image in plan.images_of(plan.nodes[index]).values():
+        for image in plan.pixels_of(plan.nodes[index]).values():
             need(image, on_grid(block, plan.nodes[image].shape))
     for index in range(len(plan.nodes) - 1, -1, -1):
-        if index in needed and not plan.is_read(index, stage_index):
+        if index not in needed or plan.is_read(index, stage_index):
+            continue
+        if plan.pixels_of(plan.nodes[index]):
             for image, region in zip(*reads_of(plan, index, needed[index]), strict=True):
                 need(image, region)
     return needed
@@ -282,7 +343,7 @@ def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Reg
 def reads_of(plan: Plan, index: int, region: Region) -> tuple[list[int], list[Region]]:
     """The images a local node is computed from, and the region of each that `region` of it needs."""
     node = plan.nodes[index]
-    entry = _entry(node)
+    entry = entry_of(node)
     assert isinstance(entry, Local), node.operation
     images = list(plan.images_of(node).values())
     shapes = [plan.nodes[image].shape for image in images]
@@ -292,7 +353,8 @@ def reads_of(plan: Plan, index: int, region: Region) -> tuple[list[int], list[Re
     return images, entry.geometry.reads(region, shapes, arguments)
 
 
-def _entry(node: PlanNode) -> Any:
+def entry_of(node: PlanNode) -> Entry | None:
+    """The catalogue's entry; None for a source."""
     return None if node.operation == SOURCE else get_entry(node.operation)
 
 
@@ -301,6 +363,17 @@ def is_value(node: PlanNode) -> bool:
     if node.operation == SOURCE or node.gives == "image":
         return False
     return isinstance(get_entry(node.operation), ValueFunction | Local)
+
+
+def functions_of(plan: Plan) -> list[str]:
+    """The functions of the user's own that a plan calls, `package.module:function`."""
+    called: list[Any] = []
+    for node in plan.nodes:
+        if node.operation in ("lepton.map_blocks", "lepton.map_overlap"):
+            called.append(node.arguments["function"])
+        elif node.operation == "lepton.measured_table":
+            called += node.arguments["extra_properties"]
+    return [str(function) for function in called]
 
 
 def sources_of(plan: Plan) -> Iterable[tuple[int, str]]:

@@ -13,17 +13,22 @@ from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph import SOURCE, Node
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Labelling, Local, Reduction
+from lepton_celery.operations.spec import Labelling, Local, Reduction, Sweep
 from lepton_celery.plan import (
     Plan,
     PlanNode,
     Prediction,
     Stage,
+    entry_of,
     grid_shape,
+    has_own_stage,
+    is_fused,
     is_value,
     levels_of,
     lower,
     needed_regions,
+    reads_itself,
+    reads_of,
 )
 
 BLOCK_PX = 1 << 20
@@ -32,6 +37,14 @@ LEAST_PX = 1 << 16
 """Pixels below which a block's fixed costs are no longer small."""
 READ_PX = 1 << 22
 """Most pixels of any one image that a block reads, halo included, before the planner takes smaller blocks."""
+
+
+MERGE_BLOCKS = 256
+"""Most partials that one merge goes over, where those of a group of blocks can be combined first."""
+FAN_IN = 64
+"""Blocks of a group, about."""
+ROUNDS = 4
+"""Rounds that a stage is expected to take where it is repeated until nothing changes."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ class Options:
     """Worker processes the time is predicted for."""
     limits: Limits = field(default_factory=Limits)
     cost: CostModel = field(default_factory=CostModel)
+    merge_blocks: int = MERGE_BLOCKS
+    fan_in: int = FAN_IN
 
 
 def make_plan(outputs: Mapping[str, Node], options: Options | None = None) -> Plan:
@@ -93,15 +108,16 @@ class _Planner:
 
     def plan(self) -> Plan:
         targets = self._targets()
-        keep = self._worth_keeping(targets)
+        keep = self._worth_keeping(targets, self._stored_anyway())
         stages: list[Stage] = []
         kept: dict[int, int] = {}
         for level, found in enumerate(targets):
             stored = [*found, *(index for index, at in keep.items() if at == level)]
-            groups: dict[tuple[int, ...], list[int]] = {}
+            groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
             for index in dict.fromkeys(stored):
-                groups.setdefault(self._grid_of(index), []).append(index)
-            for shape, members in groups.items():
+                alone = index if has_own_stage(self._entry(index)) else -1
+                groups.setdefault((self._grid_of(index), alone), []).append(index)
+            for (shape, _), members in groups.items():
                 for index in members:
                     if index in keep or isinstance(self._entry(index), Labelling):
                         kept[index] = len(stages)
@@ -111,8 +127,12 @@ class _Planner:
                 values = tuple(i for i, node in enumerate(self.nodes) if is_value(node) and self.levels[i] == level + 1)
                 stages[-1] = replace(stages[-1], values=values)
         plan = Plan(self.nodes, tuple(stages), self.outputs, kept)
-        for at in range(len(stages)):
+        at = 0
+        while at < len(plan.stages):
             plan = self._sized(plan, at)
+            combining = self._combining(plan.stages[at])
+            plan = _inserted(plan, at, combining)
+            at += 1 + len(combining)
         return plan
 
     def _entry(self, index: int) -> Any:
@@ -130,8 +150,19 @@ class _Planner:
             if self._is_reduction(index):
                 targets[self.levels[index] - 1].append(index)
             if node.gives == "image" and index in wanted and not isinstance(self._entry(index), Labelling):
-                targets[self.levels[index]].append(index)
+                targets[self.levels[index] - has_own_stage(self._entry(index))].append(index)
         return targets
+
+    def _stored_anyway(self) -> dict[int, int]:
+        """Images that later stages can only read from a store, and the level that stores them."""
+        keep: dict[int, int] = {}
+        for node in self.nodes:
+            entry = entry_of(node)
+            for image in self.bare.images_of(node).values() if entry is not None else ():
+                stored_by_itself = has_own_stage(self._entry(image))
+                if stored_by_itself or (entry is not None and reads_itself(entry) and is_fused(self.nodes[image])):
+                    keep[image] = self.levels[image] - stored_by_itself
+        return keep
 
     def _grid_of(self, index: int) -> tuple[int, ...]:
         node = self.nodes[index]
@@ -145,19 +176,19 @@ class _Planner:
         """Local nodes that a level computes for its targets, given what is kept from earlier levels."""
         stack = []
         for index in targets:
-            stack += list(self.bare.images_of(self.nodes[index]).values()) if self._is_reduction(index) else [index]
+            stack += list(self.bare.pixels_of(self.nodes[index]).values()) if self._is_reduction(index) else [index]
         found: set[int] = set()
         while stack:
             index = stack.pop()
             if index in found or not isinstance(self._entry(index), Local) or keep.get(index, level) < level:
                 continue
             found.add(index)
-            stack += self.bare.images_of(self.nodes[index]).values()
+            stack += self.bare.pixels_of(self.nodes[index]).values()
         return found
 
-    def _worth_keeping(self, targets: list[list[int]]) -> dict[int, int]:
-        """Images that are cheaper to store once than to compute again in later levels, and the level that stores them."""
-        keep: dict[int, int] = {}
+    def _worth_keeping(self, targets: list[list[int]], keep: dict[int, int]) -> dict[int, int]:
+        """`keep`, and the images that are cheaper to store once than to compute again in later levels."""
+        targets = [[*found, *(i for i, at in keep.items() if at == level)] for level, found in enumerate(targets)]
         while True:
             computed = [self._computed(found, level, keep) for level, found in enumerate(targets)]
             first: dict[int, int] = {}
@@ -200,7 +231,7 @@ class _Planner:
             pixels = math.prod(self.nodes[at].shape)
             if at in computed:
                 chain += self._ns_per_px(at) * pixels
-                stack += self.bare.images_of(self.nodes[at]).values()
+                stack += self.bare.pixels_of(self.nodes[at]).values()
             else:
                 chain += pixels * self.nodes[at].itemsize * cost.read_ns_per_byte
         stored = math.prod(self.nodes[index].shape) * self.nodes[index].itemsize
@@ -233,10 +264,13 @@ class _Planner:
         limits = self.options.limits
         if wanted is not None and len(wanted) == len(stage.shape):
             candidates = [tuple(min(b, n) for b, n in zip(wanted, stage.shape, strict=True))]
-        elif wanted is not None and all(len(wanted) != len(s.shape) for s in plan.stages):
+        elif wanted is not None and all(
+            len(wanted) - len(s.shape) not in (0, wanted[-1:] <= (4,)) for s in plan.stages
+        ):
             raise InputError(f"block shape {wanted} for a grid of shape {stage.shape}; give one length per axis")
         else:
             candidates = block_candidates(stage.shape, self.options.workers)
+        candidates = self._allowed(stage, candidates)
         for block_shape in candidates:
             trial = _replaced(plan, at, replace(stage, block_shape=block_shape))
             needed = needed_regions(trial, at, _middle(trial.stages[at].grid))
@@ -263,6 +297,36 @@ class _Planner:
         predicted = replace(predicted, communication_s=predicted.communication_s + messages_s)
         return _replaced(trial, at, replace(trial.stages[at], batch_blocks=batch, predicted=predicted))
 
+    def _combining(self, stage: Stage) -> list[Stage]:
+        """The stages that combine the partials of a stage of very many blocks, group by group, before they are merged."""
+        cost, found = self.options.cost, []
+        nodes = tuple(index for index in stage.reduces if self._entry(index).combine is not None)
+        while nodes and len(stage.grid) > max(1, self.options.merge_blocks):
+            group = group_shape(stage.grid.counts, self.options.fan_in)
+            block_shape = tuple(min(b * g, n) for b, g, n in zip(stage.block_shape, group, stage.shape, strict=True))
+            blocks = len(BlockGrid(stage.shape, block_shape))
+            per_block = cost.block_s * (1 + math.prod(group) * len(nodes))
+            batch = cost.batch_blocks(per_block, blocks, self.options.workers)
+            seconds = blocks * per_block + -(-blocks // batch) * cost.batch_s + cost.stage_s
+            predicted = Prediction(0, seconds, 0, 0, 0, (0,) * len(stage.shape))
+            stage = Stage(stage.shape, block_shape, batch, (), (), (), predicted, nodes)
+            found.append(stage)
+        return found
+
+    def _allowed(self, stage: Stage, candidates: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Block shapes as a function with a stage of its own wants them."""
+        entry = self._entry(stage.stores[0]) if stage.stores else None
+        if not isinstance(entry, Local) or entry.stage is None:
+            return candidates
+        node = self.nodes[stage.stores[0]]
+        arguments = entry.complete(self._shown(node))
+        ndim = len(stage.shape)  # without channels, which are never cut
+        allowed = []
+        for wanted in candidates:
+            full = (*wanted, *node.shape[ndim:])
+            allowed.append(entry.stage(node.shape, full, arguments)[:ndim])
+        return list(dict.fromkeys(allowed))
+
     def _predict(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Prediction:
         stage, cost = plan.stages[at], self.options.cost
         blocks = stage.grid
@@ -275,9 +339,16 @@ class _Planner:
                 read_ns += size * (cost.decode_ns_per_byte if node.operation == SOURCE else cost.read_ns_per_byte)
             else:
                 compute_ns += region.size * self._ns_per_px(index)
+        for image, size in _read_by_themselves(plan, at, needed).items():
+            read_bytes += size
+            source = plan.nodes[image].operation == SOURCE
+            read_ns += size * (cost.decode_ns_per_byte if source else cost.read_ns_per_byte)
         middle = _middle(blocks)
         for index in stage.reduces:
             compute_ns += middle.size * self._entry(index).cost_ns
+        for index in stage.stores:
+            if isinstance(self._entry(index), Sweep):
+                compute_ns += middle.size * self._entry(index).cost_ns * ROUNDS
         for index in stage.stores:
             node = plan.nodes[index]
             size = middle.size * node.itemsize * (node.shape[-1] if len(node.shape) > len(stage.shape) else 1)
@@ -323,6 +394,26 @@ def _halving(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         side //= 2
 
 
+def group_shape(counts: Sequence[int], fan_in: int) -> tuple[int, ...]:
+    """About `fan_in` blocks, as compact as the grid lets them be; at least 2, or there would be no end."""
+    group = [1] * len(counts)
+    while math.prod(group) < max(2, fan_in) and any(n > size for n, size in zip(counts, group, strict=True)):
+        axis = min((size, axis) for axis, size in enumerate(group) if counts[axis] > size)[1]
+        group[axis] *= 2
+    return tuple(group)
+
+
+def _inserted(plan: Plan, at: int, following: Sequence[Stage]) -> Plan:
+    """The plan with stages behind stage `at`, the last of which finds the values that it found."""
+    if not following:
+        return plan
+    ends = replace(following[-1], values=plan.stages[at].values)
+    begins = replace(plan.stages[at], values=())
+    stages = (*plan.stages[:at], begins, *following[:-1], ends, *plan.stages[at + 1 :])
+    kept = {index: stage + len(following) * (stage > at) for index, stage in plan.kept.items()}
+    return replace(plan, stages=stages, kept=kept)
+
+
 def _middle(grid: BlockGrid) -> Region:
     """A block that others surround on all sides, where the grid has one."""
     return grid.region(grid.index([(count - 1) // 2 for count in grid.counts]))
@@ -344,26 +435,37 @@ def _halo(plan: Plan, stage: Stage, block: Region, needed: Mapping[int, Region])
     return tuple(halo)
 
 
+def _read_by_themselves(plan: Plan, at: int, needed: Mapping[int, Region]) -> dict[int, int]:
+    """Bytes of each image that a block's functions read for themselves, as far as their geometry can tell beforehand."""
+    found: dict[int, int] = {}
+    for index in needed:
+        entry = entry_of(plan.nodes[index])
+        if isinstance(entry, Local) and entry.readers and not plan.is_read(index, at):
+            for image, region in zip(*reads_of(plan, index, needed[index]), strict=True):
+                found[image] = max(found.get(image, 0), region.size * plan.nodes[image].itemsize)
+    return found
+
+
 def _peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
     """The most that one block's arrays take at a time, counting a function's own temporaries as two more results."""
     uses: dict[int, int] = {}
     for index in needed:
         if not plan.is_read(index, at):
-            for image in plan.images_of(plan.nodes[index]).values():
+            for image in plan.pixels_of(plan.nodes[index]).values():
                 uses[image] = uses.get(image, 0) + 1
     for index in (*plan.stages[at].reduces, *plan.stages[at].stores):
         entry = None if plan.nodes[index].operation == SOURCE else get_entry(plan.nodes[index].operation)
-        images = plan.images_of(plan.nodes[index]).values() if isinstance(entry, Reduction | Labelling) else [index]
+        images = plan.pixels_of(plan.nodes[index]).values() if isinstance(entry, Reduction | Labelling) else [index]
         for image in images:
             uses[image] = uses.get(image, 0) + 1
-    live = peak = 0
+    live = peak = sum(_read_by_themselves(plan, at, needed).values())
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
     for index in sorted(needed):
         live += sizes[index]
         peak = max(peak, live + (0 if plan.is_read(index, at) else 2 * sizes[index]))
         if not plan.is_read(index, at):
-            for image in plan.images_of(plan.nodes[index]).values():
+            for image in plan.pixels_of(plan.nodes[index]).values():
                 uses[image] -= 1
-                live -= sizes[image] if uses[image] == 0 else 0
+                live -= sizes.get(image, 0) if uses[image] == 0 else 0
     partial = max((sizes.get(i, 0) for r in plan.stages[at].reduces for i in plan.nodes[r].refs()), default=0)
     return max(peak, live + 3 * partial)

@@ -146,15 +146,17 @@ class ImageProcessor:
         return self._context
 
     def _run(self, stage: int) -> None:
-        """A stage before the last: whole-image values and what is kept."""
+        """A stage before the last, in as many rounds as it takes: whole-image values and what is kept."""
         context = self._context_now()
-        for index in context.plan.stages[stage].stores:
-            context.outputs(index, stage)
-        work = partial(steps.run_block, context, stage)
-        with threadpool_limits(1), ThreadPoolExecutor(self._threads) as pool:
-            for _ in pool.map(work, range(len(context.plan.stages[stage].grid))):
-                pass
-        steps.merge_stage(context, stage)
+        again, slot = True, stage
+        while again:
+            steps.open_outputs(context, slot)
+            work = partial(steps.run_block, context, slot)
+            with threadpool_limits(1), ThreadPoolExecutor(self._threads) as pool:
+                for _ in pool.map(work, range(len(context.plan.stages[stage].grid))):
+                    pass
+            again = steps.merge_stage(context, slot)
+            slot += len(context.plan.stages)
 
     def _region(self, index: int) -> Region:
         context = self._context_now()

@@ -27,16 +27,12 @@ def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Cal
     )
     console = console or Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(_stage(0, len(plan.stages)), total=1.0, blocks="")
+        task = bar.add_task(f"stage 1/{len(plan.stages)}", total=1.0, blocks="")
 
         def draw(info: JobInfo) -> None:
             blocks = f"{info.blocks_done}/{info.blocks_total} blocks"
             at = "merging" if info.merging and info.state is JobState.RUNNING else blocks
-            description = _stage(info.stage, info.stages)
+            description = f"stage {info.place}"
             bar.update(task, completed=progress_of(info, plan), description=description, blocks=at)
 
         yield draw
-
-
-def _stage(stage: int, stages: int) -> str:
-    return f"stage {stage + 1}/{stages}"

@@ -18,7 +18,11 @@ _HIDDEN = {
     "lepton.digit": "rank search",
     "lepton.label_blocks": "label blocks",
     "lepton.relabel": "number labels",
+    "lepton.settle_blocks": "label blocks",
+    "lepton.holds": "keep components",
     "lepton.table": "region table",
+    "lepton.objects": "bounding boxes",
+    "lepton.measured_table": "region table",
     "lepton.select": "slice",
     "lepton.rescale": "rescale_intensity",
     "lepton.unsharp": "unsharp_mask",
@@ -81,6 +85,7 @@ def _work(plan: Plan, at: int) -> Sequence[str]:
     stage = plan.stages[at]
     seen: set[int] = set()
     stack = [*stage.stores, *stage.reduces]
+    combined = [f"{_word(plan.nodes[index].operation)} (groups of blocks)" for index in stage.combines]
     while stack:
         index = stack.pop()
         if index in seen:
@@ -96,7 +101,7 @@ def _work(plan: Plan, at: int) -> Sequence[str]:
             words.append("read input" if operation == SOURCE else f"read {_word(operation)}")
         else:
             words.append(_word(operation) + (" (kept)" if plan.kept.get(index) == at else ""))
-    return words
+    return words + combined
 
 
 def _word(operation: str) -> str:
@@ -130,9 +135,9 @@ def progress_of(info: JobInfo, plan: Plan) -> float:
     if info.state is JobState.DONE:
         return 1.0
     weights = [stage.predicted.compute_s + stage.predicted.communication_s for stage in plan.stages]
-    done = sum(weights[: info.stage])
+    done = sum(weights[: info.stage_index])
     if info.blocks_total:
-        done += weights[info.stage] * info.blocks_done / info.blocks_total
+        done += weights[info.stage_index] * info.blocks_done / info.blocks_total
     return done / sum(weights)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,22 @@ import numpy as np
 from lepton_celery import stores
 from lepton_celery.grid import Region
 from lepton_celery.operations import get_entry
-from lepton_celery.operations.labels import LABELS
-from lepton_celery.operations.spec import Array, Labelling, Local, Reduction, ValueFunction
-from lepton_celery.plan import Plan, PlanNode, Ref, grid_over, needed_regions, on_grid, reads_of
+from lepton_celery.operations.labels import LABELS, SETTLED
+from lepton_celery.operations.spec import Array, Labelling, Local, Merged, Reduction, Sweep, ValueFunction, Where
+from lepton_celery.plan import (
+    Plan,
+    PlanNode,
+    Ref,
+    Stage,
+    entry_of,
+    grid_over,
+    needed_regions,
+    on_grid,
+    reads_itself,
+    reads_of,
+)
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
-from lepton_celery.workspace import Workspace
+from lepton_celery.workspace import Key, Workspace
 
 
 @dataclass
@@ -32,14 +44,18 @@ class Context:
     """Directories that files may be read from and written to; none: all."""
     arrays: Mapping[int, Array] = field(default_factory=dict)
     """Sources that are arrays in this process, by node."""
-    _readers: dict[int, ArrayReader] = field(default_factory=dict)
+    _readers: dict[Key, ArrayReader] = field(default_factory=dict)
+    _rounds: dict[Key, ArrayOutput] = field(default_factory=dict)
     _outputs: dict[tuple[int, int], list[ArrayOutput]] = field(default_factory=dict)
     _values: dict[int, Any] = field(default_factory=dict)
+    _changed: dict[Key, Array] = field(default_factory=dict)
 
     def reader(self, node: int) -> ArrayReader:
         """The open store of a source, or of an image that an earlier stage left."""
         if node not in self._readers:
-            if node in self.plan.kept:
+            if isinstance(entry_of(self.plan.nodes[node]), Sweep):
+                self._readers[node] = self.settled(node, int(self.value(node)))
+            elif node in self.plan.kept:
                 self._readers[node] = self.workspace.image(node)
             elif node in self.arrays:
                 self._readers[node] = stores.MemoryReader(self.arrays[node])
@@ -47,6 +63,22 @@ class Context:
                 url = self.plan.nodes[node].arguments["url"]
                 self._readers[node] = stores.open_array(url, roots=self.roots)
         return self._readers[node]
+
+    def settled(self, node: int, round: int) -> ArrayReader:
+        """An image that is made in rounds, as it was after one of them."""
+        key = (node, round)
+        if key not in self._readers:
+            self._readers[key] = self.workspace.image(key)
+        return self._readers[key]
+
+    def settling(self, node: int, round: int) -> ArrayOutput:
+        """Where a round writes such an image."""
+        key = (node, round)
+        if key not in self._rounds:
+            image, block = self.plan.nodes[node], self.plan.block_of(node)
+            self._rounds[key] = self.workspace.image_output(key, image.shape, image.dtype, block, compress=False)
+            self._rounds[key].create()
+        return self._rounds[key]
 
     def outputs(self, node: int, stage: int) -> list[ArrayOutput]:
         """Where this stage writes the image: the user's files, and the workspace if later stages need it."""
@@ -56,12 +88,19 @@ class Context:
             if self.plan.kept.get(node) == stage:
                 image = self.plan.nodes[node]
                 block = self.plan.block_of(node)
-                packed = image.operation == LABELS
+                packed = image.operation in (LABELS, SETTLED)
                 found.append(self.workspace.image_output(node, image.shape, image.dtype, block, compress=packed))
             for output in found:
                 output.create()
             self._outputs[key] = found
         return self._outputs[key]
+
+    def round_changed(self, node: int, round: int) -> Array:
+        """Which blocks of an image that settles a round changed."""
+        key = (node, round)
+        if key not in self._changed:
+            self._changed[key] = self.workspace.value(key)
+        return self._changed[key]
 
     def attach(self, node: int, output: ArrayOutput) -> None:
         """Have an image written to `output` too, by every stage that makes it."""
@@ -73,8 +112,17 @@ class Context:
     def value(self, node: int) -> Any:
         """A whole-image value, kept after it was first asked for."""
         if node not in self._values:
-            self._values[node] = self.workspace.value(node)
+            found = self.workspace.value(node)
+            labelled = isinstance(entry_of(self.plan.nodes[node]), Labelling)
+            self._values[node] = self._merged(node, found) if labelled else found
         return self._values[node]
+
+    def _merged(self, node: int, value: Any) -> Merged:
+        stages = [stage for stage in self.plan.stages if node in (*stage.reduces, *stage.combines)]
+        grids = tuple(grid_over(stage, self.plan.nodes[node].shape) for stage in stages)
+        # a block's labels are looked up by way of a few partials, each of them more than once
+        read = lru_cache(maxsize=16)(lambda level, block: self.workspace.partial(_partials_key(node, level), block))
+        return Merged(value, grids, read)
 
 
 @dataclass(frozen=True)
@@ -98,13 +146,17 @@ class BlockReport:
         }
 
 
-def run_block(context: Context, stage_index: int, block: int) -> BlockReport:
+def run_block(context: Context, slot: int, block: int) -> BlockReport:
     """Do one block: read its regions, evaluate the stage's functions on them, write what the stage stores.
 
-    May run any number of times, at the same time too: it writes the same bytes to the same places.
+    May run any number of times, at the same time too: it writes the same bytes to the same places. `slot` is the number
+    under which the ledger keeps the stage, `Plan.place`.
     """
     plan = context.plan
+    stage_index, round = plan.place(slot)
     stage = plan.stages[stage_index]
+    if stage.combines:
+        return _combine(context, stage_index, block)
     region = stage.grid.region(block)
     needed = needed_regions(plan, stage_index, region)
     clock = _Clock()
@@ -120,12 +172,78 @@ def run_block(context: Context, stage_index: int, block: int) -> BlockReport:
             written += sum(array.nbytes for array in partial.values())
     for index in stage.stores:
         part = on_grid(region, plan.nodes[index].shape)
+        if isinstance(entry_of(plan.nodes[index]), Sweep):
+            written += _sweep(context, index, round, block, part, clock)
+            continue
         pixels = images[index][part.within(needed[index])]
         with clock.writing():
             for output in context.outputs(index, stage_index):
                 output.write(part, pixels)
                 written += pixels.nbytes
     return BlockReport(clock.compute_s, clock.read_s, clock.write_s, clock.read_bytes, written)
+
+
+def _combine(context: Context, stage_index: int, block: int) -> BlockReport:
+    """Leave one partial in the place of those of a group of blocks."""
+    plan = context.plan
+    stage, before = plan.stages[stage_index], plan.stages[stage_index - 1]
+    members = list(before.grid.overlapping(stage.grid.region(block)))
+    clock, written = _Clock(), 0
+    for index, level in plan.partials_of(stage_index).items():
+        node = plan.nodes[index]
+        entry = get_entry(node.operation)
+        assert isinstance(entry, Reduction | Labelling) and entry.combine is not None, node.operation
+        images = _images(plan, node)
+        shape = next(iter(images.values())).shape
+        key = _partials_key(index, level - 1)
+        partials = ((member, context.workspace.partial(key, member)) for member in members)
+        arguments = _arguments(context, node) | images
+        with clock.computing():
+            partial = entry.combine(
+                partials, arguments, grid_over(before, shape), grid_over(stage, shape).region(block)
+            )
+        with clock.writing():
+            context.workspace.put_partial(_partials_key(index, level), block, partial)
+            written += sum(array.nbytes for array in partial.values())
+    return BlockReport(clock.compute_s, clock.read_s, clock.write_s, clock.read_bytes, written)
+
+
+def _partials_key(index: int, level: int) -> Key:
+    """Where the partials of a node are, combined so often."""
+    return (index, level) if level else index
+
+
+def _sweep(context: Context, index: int, round: int, block: int, region: Region, clock: _Clock) -> int:
+    """One block in one round of an image that settles; how many bytes were written."""
+    plan = context.plan
+    node, entry = plan.nodes[index], entry_of(plan.nodes[index])
+    assert isinstance(entry, Sweep)
+    stage = next(stage for stage in plan.stages if index in stage.stores)
+    where = Where(region, node.shape, grid_over(stage, node.shape))
+    state = context.settled(index, round - 1) if round else None
+    if state is not None and not _may_change(context, index, round, entry, where):
+        with clock.reading():
+            pixels, changed = state.read(region), False
+    else:
+        arguments = _arguments(context, node)
+        arguments |= {name: context.reader(image) for name, image in plan.images_of(node).items()}
+        with clock.computing(), np.errstate(all="ignore"):
+            pixels, changed = entry.function(**entry.gathered(arguments), state=state, where=where)
+    with clock.writing():
+        context.settling(index, round).write(region, pixels)
+        context.workspace.put_partial((index, round), block, {"changed": np.array([changed])})
+    return pixels.nbytes
+
+
+def _may_change(context: Context, index: int, round: int, entry: Sweep, where: Where) -> bool:
+    """Whether the round before changed a block that this one looks at."""
+    halo = entry.halo(
+        {**entry.complete(context.plan.nodes[index].arguments), **_images(context.plan, context.plan.nodes[index])}
+    )
+    reach = (halo,) * where.region.ndim if isinstance(halo, int) else halo
+    changed = context.round_changed(index, round - 1)
+    assert where.grid is not None
+    return any(changed[block] for block in where.grid.overlapping(where.region.expand(reach, where.shape)))
 
 
 class _Clock:
@@ -154,6 +272,16 @@ class _Span:
 
     def __exit__(self, *exc: object) -> None:
         setattr(self._clock, self._name, getattr(self._clock, self._name) + time.perf_counter() - self._start)
+
+
+def open_outputs(context: Context, slot: int) -> None:
+    """Open all that a stage's blocks write to; threads that share a context must not do it at the same time."""
+    stage, round = context.plan.place(slot)
+    for index in context.plan.stages[stage].stores:
+        if isinstance(entry_of(context.plan.nodes[index]), Sweep):
+            context.settling(index, round)
+        else:
+            context.outputs(index, stage)
 
 
 def read_block(context: Context, stage_index: int, block: int) -> dict[int, Array]:
@@ -194,10 +322,11 @@ def _evaluate(
             continue
         with clock.computing():
             images[index] = _compute(context, index, region, images, needed)
-        for image in plan.images_of(plan.nodes[index]).values():
-            uses[image] -= 1
-            if uses[image] == 0:
-                del images[image]
+        for image in plan.pixels_of(plan.nodes[index]).values():
+            if image in uses:
+                uses[image] -= 1
+                if uses[image] == 0:
+                    del images[image]
     return images
 
 
@@ -205,11 +334,12 @@ def _uses(plan: Plan, stage_index: int, needed: Mapping[int, Region]) -> dict[in
     uses = dict.fromkeys(needed, 0)
     for index in needed:
         if not plan.is_read(index, stage_index):
-            for image in plan.images_of(plan.nodes[index]).values():
-                uses[image] += 1
+            for image in plan.pixels_of(plan.nodes[index]).values():
+                if image in uses:
+                    uses[image] += 1
     stage = plan.stages[stage_index]
     for index in stage.reduces:
-        for image in plan.images_of(plan.nodes[index]).values():
+        for image in plan.pixels_of(plan.nodes[index]).values():
             uses[image] += 1
     for index in stage.stores:
         if index in uses:
@@ -225,21 +355,32 @@ def _compute(
     node = plan.nodes[index]
     entry = get_entry(node.operation)
     assert isinstance(entry, Local), node.operation
+    arguments = _arguments(context, node)
+    if entry.readers:
+        names = plan.images_of(node)
+        arguments |= {name: context.reader(image) for name, image in names.items()}
+        arguments["where"] = _where(plan, next(iter(names.values())), region)
+        with np.errstate(all="ignore"):
+            return np.asarray(entry.evaluate(arguments), order="C")
     names = plan.images_of(node)
     used, reads = reads_of(plan, index, region)
-    arguments = _arguments(context, node)
     for name, image, read in zip(names, used, reads, strict=True):
+        if not read.size:
+            arguments[name] = np.empty(read.shape, plan.nodes[image].dtype)
+            continue
         # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
         arguments[name] = np.asarray(images[image][read.within(needed[image])], order="C")
     if entry.located:
-        labelled = names[entry.images[0]]
-        arguments |= {
-            "region": reads[0],
-            "grid": grid_over(plan.stages[plan.kept[labelled]], plan.nodes[labelled].shape),
-        }
+        arguments["where"] = replace(_where(plan, used[0], reads[0]), result=region)
     with np.errstate(all="ignore"):
         result = entry.evaluate(arguments)
     return np.asarray(entry.geometry.trim(result, region, reads), order="C")  # unlike ascontiguousarray, keeps 0 axes
+
+
+def _where(plan: Plan, image: int, region: Region) -> Where:
+    shape = plan.nodes[image].shape
+    grid = grid_over(plan.stages[plan.kept[image]], shape) if image in plan.kept else None
+    return Where(region, shape, grid)
 
 
 def _arguments(context: Context, node: PlanNode) -> dict[str, Any]:
@@ -264,43 +405,65 @@ def _reduce(
     node = plan.nodes[index]
     entry = get_entry(node.operation)
     arguments = _arguments(context, node)
-    shape: tuple[int, ...] = ()
-    for name, image in plan.images_of(node).items():
-        shape = plan.nodes[image].shape
-        part = on_grid(block, shape)
-        arguments[name] = np.ascontiguousarray(images[image][part.within(needed[image])])
+    names = plan.images_of(node)
+    for name, image in names.items():
+        if reads_itself(entry):
+            arguments[name] = context.reader(image)
+        else:
+            part = on_grid(block, plan.nodes[image].shape)
+            arguments[name] = np.ascontiguousarray(images[image][part.within(needed[image])])
+    first = next(iter(names.values()))
+    where = _where(plan, first, on_grid(block, plan.nodes[first].shape))
     with clock.computing(), np.errstate(all="ignore"):
         if isinstance(entry, Labelling):
-            return entry.function(**arguments, region=on_grid(block, shape), shape=shape)
+            return entry.function(**arguments, where=where)
         assert isinstance(entry, Reduction), node.operation
-        where = {"region": on_grid(block, shape), "shape": shape} if entry.located else {}
-        return None, entry.partial(**arguments, **where)
+        if entry.located or entry.readers:
+            arguments["where"] = where
+        return None, entry.partial(**entry.gathered(arguments))
 
 
 # ------------------------------------------------------------------------------------------------ merging
 
 
-def missing_blocks(context: Context, stage_index: int) -> list[int]:
+def missing_blocks(context: Context, slot: int) -> list[int]:
     """Blocks that have a receipt but left no partial; the merge reopens them."""
-    blocks = len(context.plan.stages[stage_index].grid)
+    stage_index, round = context.plan.place(slot)
+    stage = context.plan.stages[stage_index]
+    keys = [_partials_key(index, level) for index, level in context.plan.partials_of(stage_index).items()]
+    keys += [(index, round) for index in _sweeps(context.plan, stage)]
     missing: set[int] = set()
-    for index in context.plan.stages[stage_index].reduces:
-        missing.update(context.workspace.missing_partials(index, blocks))
+    for key in keys:
+        missing.update(context.workspace.missing_partials(key, len(stage.grid)))
     return sorted(missing)
 
 
-def merge_stage(context: Context, stage_index: int) -> None:
-    """Find the whole-image values that a stage's partials add up to. May run any number of times."""
+def _sweeps(plan: Plan, stage: Stage) -> list[int]:
+    """The images of a stage that settle in rounds."""
+    return [index for index in stage.stores if isinstance(entry_of(plan.nodes[index]), Sweep)]
+
+
+def merge_stage(context: Context, slot: int) -> bool:
+    """Find the whole-image values that a stage's partials add up to. May run any number of times.
+
+    Returns:
+        Whether the stage must be done again, because its image has not settled yet.
+    """
     plan = context.plan
+    stage_index, round = plan.place(slot)
     stage = plan.stages[stage_index]
-    for index in stage.reduces:
+    again = [_merge_round(context, index, round, len(stage.grid)) for index in _sweeps(plan, stage)]
+    if any(again):
+        return True
+    for index, level in plan.to_merge(stage_index).items():
         node = plan.nodes[index]
         entry = get_entry(node.operation)
         assert isinstance(entry, Reduction | Labelling), node.operation
-        partials = context.workspace.partials(index, len(stage.grid))
+        partials = context.workspace.partials(_partials_key(index, level), len(stage.grid))
         images = _images(plan, node)
         grid = grid_over(stage, next(iter(images.values())).shape)
-        context.workspace.put_value(index, entry.merge(partials, _arguments(context, node) | images, grid))
+        value = entry.merge(partials, _arguments(context, node) | images, grid)
+        context.workspace.put_value(index, value, keep_partials=isinstance(entry, Labelling))
     for index in stage.values:
         node = plan.nodes[index]
         found = get_entry(node.operation)
@@ -309,6 +472,20 @@ def merge_stage(context: Context, stage_index: int) -> None:
         with np.errstate(all="ignore"):
             value = found.function(**arguments) if isinstance(found, ValueFunction) else found.evaluate(arguments)[()]
         context.workspace.put_value(index, value)
+    return False
+
+
+def _merge_round(context: Context, index: int, round: int, blocks: int) -> bool:
+    """Whether another round is needed; if not, the value of the image's node is the last round."""
+    workspace = context.workspace
+    changed = np.array([bool(partial["changed"][0]) for _, partial in workspace.partials((index, round), blocks)])
+    if round >= 2:
+        workspace.drop((index, round - 2))  # a block of this round reads the one before
+    if changed.any():
+        workspace.put_value((index, round), changed)
+        return True
+    workspace.put_value(index, np.int64(round))
+    return False
 
 
 def _images(plan: Plan, node: PlanNode) -> dict[str, PlanNode]:

@@ -24,6 +24,10 @@ _MAPPED_BYTES = 1 << 20
 """Value arrays of at least this size are memory-mapped rather than loaded."""
 
 
+Key = int | tuple[int, int]
+"""A node, or a node and the round of a stage that repeats."""
+
+
 class Partials(Protocol):
     """A stage's partials of one node, in block order; may be gone through more than once."""
 
@@ -36,25 +40,32 @@ class Workspace(Protocol):
     def create(self) -> None:
         """Make room; may be called again."""
 
-    def image(self, node: int) -> ArrayReader:
+    def image(self, node: Key) -> ArrayReader:
         """The image that an earlier stage left."""
 
     def image_output(
-        self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+        self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
         """Where the blocks of an image are left for later stages; `compress` what is mostly one value, such as labels."""
 
-    def put_partial(self, node: int, block: int, partial: Partial) -> None: ...
+    def put_partial(self, node: Key, block: int, partial: Partial) -> None: ...
 
-    def partials(self, node: int, blocks: int) -> Partials: ...
+    def partials(self, node: Key, blocks: int) -> Partials: ...
 
-    def missing_partials(self, node: int, blocks: int) -> list[int]:
+    def partial(self, node: Key, block: int) -> Partial:
+        """One block's."""
+
+    def missing_partials(self, node: Key, blocks: int) -> list[int]:
         """Blocks whose partial is not there."""
 
-    def put_value(self, node: int, value: Any) -> None: ...
+    def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
+        """Keep what a merge found; the partials it was found from may go, unless they will be read again."""
 
-    def value(self, node: int) -> Any:
+    def value(self, node: Key) -> Any:
         """A whole-image value: an array, a scalar of its dtype, or arrays by name."""
+
+    def drop(self, node: Key) -> None:
+        """Remove an image and its partials that nothing will read again."""
 
     def mark(self, name: str) -> bool:
         """Leave a mark; whether it stood there already."""
@@ -67,40 +78,48 @@ class MemoryWorkspace:
     """Keeps everything in this process."""
 
     def __init__(self) -> None:
-        self._images: dict[int, stores.MemoryOutput] = {}
-        self._partials: dict[int, dict[int, Partial]] = {}
-        self._values: dict[int, Any] = {}
+        self._images: dict[Key, stores.MemoryOutput] = {}
+        self._partials: dict[Key, dict[int, Partial]] = {}
+        self._values: dict[Key, Any] = {}
 
     def create(self) -> None:
         pass
 
-    def image(self, node: int) -> ArrayReader:
+    def image(self, node: Key) -> ArrayReader:
         self._images[node].publish()  # all blocks of the stage that wrote it are in
         return stores.MemoryReader(self._images[node].array)
 
     def image_output(
-        self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+        self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
         target = Target("memory", shape, dtype, block_shape, "inline")
         return self._images.setdefault(node, stores.MemoryOutput(target))
 
-    def put_partial(self, node: int, block: int, partial: Partial) -> None:
+    def put_partial(self, node: Key, block: int, partial: Partial) -> None:
         self._partials.setdefault(node, {})[block] = partial
 
-    def partials(self, node: int, blocks: int) -> Partials:
+    def partials(self, node: Key, blocks: int) -> Partials:
         found = self._partials.get(node, {})
         return [(block, found[block]) for block in range(blocks)]
 
-    def missing_partials(self, node: int, blocks: int) -> list[int]:
+    def partial(self, node: Key, block: int) -> Partial:
+        return self._partials[node][block]
+
+    def missing_partials(self, node: Key, blocks: int) -> list[int]:
         found = self._partials.get(node, {})
         return [block for block in range(blocks) if block not in found]
 
-    def put_value(self, node: int, value: Any) -> None:
+    def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
         self._values[node] = value
-        self._partials.pop(node, None)
+        if not keep_partials:
+            self._partials.pop(node, None)
 
-    def value(self, node: int) -> Any:
+    def value(self, node: Key) -> Any:
         return self._values[node]
+
+    def drop(self, node: Key) -> None:
+        self._images.pop(node, None)
+        self._partials.pop(node, None)
 
     def mark(self, name: str) -> bool:
         return False  # one process, one merge
@@ -132,27 +151,30 @@ class DiskWorkspace:
                 "write outputs to a directory that you may write to and that all workers see"
             ) from error
 
-    def image(self, node: int) -> ArrayReader:
+    def image(self, node: Key) -> ArrayReader:
         from lepton_celery.stores.npy import NpyReader
         from lepton_celery.stores.zarr3 import ZarrReader
 
-        # never published: later stages read the part where the blocks were written
-        plain, packed = (self.root / f".image{node}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr"))
+        plain, packed = self._image_paths(node)
         return ZarrReader(packed) if packed.exists() else NpyReader(plain)
 
+    def _image_paths(self, node: Key) -> list[Path]:
+        """Where an image may be: never published, later stages read the part that the blocks were written to."""
+        return [self.root / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
+
     def image_output(
-        self, node: int, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+        self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
         # floats from filters hardly compress, and a memory map reads a halo without decoding neighbours
-        path = self.root / f"image{node}{'.zarr' if compress else '.npy'}"
+        path = self.root / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
         return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
 
-    def partial_path(self, node: int, block: int) -> Path:
+    def partial_path(self, node: Key, block: int) -> Path:
         """The file of one block's partial."""
         # at most a thousand files in a directory
-        return self.root / f"partials{node}" / f"{block // 1000}" / f"{block}.npz"
+        return self.root / f"partials{_text(node)}" / f"{block // 1000}" / f"{block}.npz"
 
-    def put_partial(self, node: int, block: int, partial: Partial) -> None:
+    def put_partial(self, node: Key, block: int, partial: Partial) -> None:
         path = self.partial_path(node, block)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -160,15 +182,19 @@ class DiskWorkspace:
             np.savez(file, **partial)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
         temporary.replace(path)
 
-    def partials(self, node: int, blocks: int) -> Partials:
+    def partials(self, node: Key, blocks: int) -> Partials:
         return _DiskPartials(self, node, blocks)
 
-    def missing_partials(self, node: int, blocks: int) -> list[int]:
+    def partial(self, node: Key, block: int) -> Partial:
+        with np.load(self.partial_path(node, block), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def missing_partials(self, node: Key, blocks: int) -> list[int]:
         return [block for block in range(blocks) if not self.partial_path(node, block).exists()]
 
-    def put_value(self, node: int, value: Any) -> None:
-        final = self.root / f"value{node}"
-        temporary = self.root / f".value{node}.{uuid4().hex}"
+    def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
+        final = self.root / f"value{_text(node)}"
+        temporary = self.root / f".value{_text(node)}.{uuid4().hex}"
         temporary.mkdir()
         arrays: Mapping[str, Array] = value if isinstance(value, dict) else {"": np.asarray(value)}
         for at, (name, array) in enumerate(arrays.items()):
@@ -181,8 +207,8 @@ class DiskWorkspace:
                 raise
             shutil.rmtree(temporary)  # another merge was first; its bytes are the same
 
-    def value(self, node: int) -> Any:
-        folder = self.root / f"value{node}"
+    def value(self, node: Key) -> Any:
+        folder = self.root / f"value{_text(node)}"
         found: dict[str, Any] = {}
         for at in range(len(list(folder.glob("*.npy")))):
             path = folder / f"{at}.npy"
@@ -192,6 +218,10 @@ class DiskWorkspace:
         if not found:
             raise StoreError(f"the whole-image value {node} is not in {folder}; the job's workspace is damaged")
         return found[""][()] if list(found) == [""] else found
+
+    def drop(self, node: Key) -> None:
+        for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def mark(self, name: str) -> bool:
         try:
@@ -205,14 +235,17 @@ class DiskWorkspace:
 
 
 class _DiskPartials:
-    def __init__(self, workspace: DiskWorkspace, node: int, blocks: int) -> None:
+    def __init__(self, workspace: DiskWorkspace, node: Key, blocks: int) -> None:
         self._workspace, self._node, self._blocks = workspace, node, blocks
 
     def __iter__(self) -> Iterator[tuple[int, Partial]]:
         for block in range(self._blocks):
-            path = self._workspace.partial_path(self._node, block)
-            with np.load(path, allow_pickle=False) as arrays:
-                yield block, dict(arrays)
+            yield block, self._workspace.partial(self._node, block)
+
+
+def _text(node: Key) -> str:
+    """A part of a file's name."""
+    return str(node) if isinstance(node, int) else f"{node[0]}-{node[1]}"
 
 
 def workspace_root(directory: str | os.PathLike[str], job_id: str) -> Path:

@@ -10,7 +10,8 @@ import numpy as np
 from lepton_celery import steps
 from lepton_celery.eager import arrays_of
 from lepton_celery.graph import Node
-from lepton_celery.operations.spec import Array
+from lepton_celery.operations import get_entry
+from lepton_celery.operations.spec import Array, Exactness
 from lepton_celery.planner import Options, make_plan
 from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.workspace import MemoryWorkspace
@@ -53,10 +54,11 @@ def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
     if node.gives == "image":
         output = MemoryOutput(Target("memory", node.shape, node.dtype, plan.block_of(index), "test"))
         context.attach(index, output)
-    for at, stage in enumerate(plan.stages):
-        for block in range(len(stage.grid)):
-            steps.run_block(context, at, block)
-        steps.merge_stage(context, at)
+    slot: int | None = 0
+    while slot is not None:
+        for block in range(len(plan.stages[plan.place(slot)[0]].grid)):
+            steps.run_block(context, slot, block)
+        slot = plan.following(slot, again=steps.merge_stage(context, slot))
     if output is None:
         return context.value(index)
     output.publish()
@@ -67,8 +69,26 @@ def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int]) -> 
     """The lazy node computed in such blocks is what the function gave for the whole image, and what the node announced."""
     if not isinstance(whole, Mapping):
         assert lazy.dtype == np.asarray(whole).dtype
-        assert lazy.shape == np.asarray(whole).shape
+        found = np.shape(whole)
+        assert lazy.shape == tuple(
+            -1 if a < 0 else n for a, n in zip(lazy.shape, found, strict=True)
+        )  # -1: as it comes
     assert_identical(evaluate(lazy, block_shape), whole)
+
+
+def assert_as_promised(lazy: Node, whole: Any, block_shape: Sequence[int]) -> None:
+    """As `assert_same_as_whole`, but only as near as the function's entry promises for these arguments."""
+    promise = get_entry(lazy.operation).promised(lazy.arguments)
+    if promise.exactness is Exactness.IDENTICAL:
+        assert_same_as_whole(lazy, whole, block_shape)
+        return
+    found, expected = np.asarray(evaluate(lazy, block_shape)), np.asarray(whole)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    if promise.exactness is Exactness.ULP:
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+        scale = np.spacing(np.nanmax(np.abs(expected), initial=0).astype(expected.dtype))
+        assert np.nanmax(np.abs(found - expected), initial=0) <= promise.ulp * scale
 
 
 def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:

@@ -14,6 +14,7 @@ _COMMANDS = {
     "run": "run",
     "explain": "run",
     "operations": "run",
+    "prove": "prove",
     "jobs": "jobs",
     "status": "jobs",
     "cancel": "jobs",

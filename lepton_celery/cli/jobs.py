@@ -31,7 +31,7 @@ def jobs(limit: int) -> None:
             info.job_id,
             _state(info),
             info.lane,
-            f"{info.stage + 1}/{info.stages}",
+            info.place,
             f"{info.blocks_done}/{info.blocks_total}",
             datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
             f"{_seconds(info):.1f} s",
@@ -47,7 +47,7 @@ def status(job: str) -> None:
     info = found.info()
     click.echo(f"job      {info.job_id}  {info.title}")
     click.echo(f"state    {info.state}, {found.progress():.0%}")
-    click.echo(f"stage    {info.stage + 1} of {info.stages}, {info.blocks_done} of {info.blocks_total} blocks")
+    click.echo(f"stage    {info.place}, {info.blocks_done} of {info.blocks_total} blocks")
     click.echo(f"lane     {info.lane}")
     manifest = found.manifest()
     for path in manifest.output_paths():

@@ -45,7 +45,7 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
 def _intensity(image: Image, labels: Node, positional: list[Any], keyword: dict[str, Any]) -> Image | None:
     """The input itself, where a property asks for intensities and it has the labels' shape."""
     wanted = keyword.get("properties", positional[1] if len(positional) > 1 else ())
-    asked = any(str(name).startswith("intensity") for name in wanted)
+    asked = any("intensity" in str(name) or "weighted" in str(name) for name in wanted)
     return image if asked and image.shape == labels.shape else None
 
 

@@ -18,9 +18,12 @@ from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import InputError
 from lepton_celery.graph import Node
 from lepton_celery.operations import catalogue, public_names
+from lepton_celery.operations.spec import Refused
+from lepton_celery.plan import Plan
 from lepton_celery.planner import Options, make_plan
 from lepton_celery.progress import show_progress
 from lepton_celery.report import explain_plan, summarize
+from lepton_celery.seams import words
 
 _STEPS_HELP = """
     INPUT is an image (.npy, .zarr, .tif, .png, .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
@@ -87,7 +90,7 @@ def run(
             quiet.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
         with show_progress(prepared.plan, console=quiet) as draw:
             done = client.run_prepared(prepared, threads=threads, on_change=draw)
-        quiet.print(summarize(done.info(), prepared.plan, threads), highlight=False, soft_wrap=True)
+        _report(done, prepared.plan, threads, quiet)
     else:
         app = create_app(settings)
         job = client.submit(outputs, priority=priority, app=app, block_shape=block_shape, overwrite=overwrite)
@@ -102,11 +105,18 @@ def run(
 def _wait(job: client.Job, quiet: Console) -> None:
     quiet.print(f"job {job.id}", highlight=False)
     try:
-        info = job.wait(progress=True)
+        job.wait(progress=True)
     except KeyboardInterrupt:
         quiet.print(f"job {job.id} goes on; stop it with: lepton cancel {job.id}", highlight=False)
         raise
-    quiet.print(summarize(info, job.manifest().plan, os.cpu_count() or 1), highlight=False, soft_wrap=True)
+    _report(job, job.manifest().plan, os.cpu_count() or 1, quiet)
+
+
+def _report(job: client.Job, plan: Plan, workers: int, quiet: Console) -> None:
+    """What a finished job took, and how visible its block borders are where that is a question."""
+    quiet.print(summarize(job.info(), plan, workers), highlight=False, soft_wrap=True)
+    if seams := job.seams():
+        quiet.print(words(seams), highlight=False, soft_wrap=True)
 
 
 @click.command(help="Say what processing INPUT would do: stages, blocks, memory, time. Nothing is run." + _STEPS_HELP)
@@ -131,11 +141,20 @@ def explain(
 
 
 @click.command(help="List the operations that steps and graphs may name.")
-def operations() -> None:
+@click.option("--markdown", is_flag=True, help="All that is known of each, as docs/catalogue.md has it.")
+def operations(markdown: bool) -> None:
+    if markdown:
+        from lepton_celery.reference import markdown as written
+
+        click.echo(written(), nl=False)
+        return
     table = RichTable("operation", "parameters", "exactness", box=None, header_style="bold")
     for name in public_names():
         entry = catalogue()[name]
+        if isinstance(entry, Refused):
+            continue
+        promise = "depends" if callable(entry.promise) else str(entry.promise)
         hidden = (*entry.images[:1], "args", "kwargs")
         parameters = [str(p) for p in entry.signature.parameters.values() if p.name not in hidden]
-        table.add_row(name, ", ".join(p.replace("<no value>", "…") for p in parameters), str(entry.exactness))
+        table.add_row(name, ", ".join(p.replace("<no value>", "…") for p in parameters), promise)
     Console().print(table)

@@ -8,7 +8,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from lepton_celery import steps
+from lepton_celery import seams, steps
 from lepton_celery.errors import LeptonError
 from lepton_celery.ledger.base import Ledger
 
@@ -33,9 +33,10 @@ def run(
     """
     try:
         with threadpool_limits(1), ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="lepton") as pool:
-            for stage in range(len(context.plan.stages)):
-                _run_stage(context, ledger, job_id, stage, pool, on_progress)
-                _merge(context, ledger, job_id, stage, files or {}, overwrite)
+            slot: int | None = 0
+            while slot is not None:
+                _run_stage(context, ledger, job_id, slot, pool, on_progress)
+                slot = _merge(context, ledger, job_id, slot, files or {}, overwrite)
     except BaseException as error:
         reason = str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
         ledger.fail(job_id, reason)
@@ -47,15 +48,15 @@ def _run_stage(
     context: steps.Context,
     ledger: Ledger,
     job_id: str,
-    stage: int,
+    slot: int,
     pool: ThreadPoolExecutor,
     on_progress: Callable[[], None] | None,
 ) -> None:
+    stage, _ = context.plan.place(slot)
     blocks = len(context.plan.stages[stage].grid)
-    for index in context.plan.stages[stage].stores:
-        context.outputs(index, stage)  # opened once, before threads ask for them
-    ledger.take(job_id, stage, count=blocks, window=blocks)
-    work = partial(_do_block, context, ledger, job_id, stage, on_progress)
+    steps.open_outputs(context, slot)  # once, before threads ask for them
+    ledger.take(job_id, slot, count=blocks, window=blocks)
+    work = partial(_do_block, context, ledger, job_id, slot, on_progress)
     futures = [pool.submit(work, block) for block in range(blocks)]
     try:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -67,27 +68,30 @@ def _run_stage(
 
 
 def _do_block(
-    context: steps.Context, ledger: Ledger, job_id: str, stage: int, on_progress: Callable[[], None] | None, block: int
+    context: steps.Context, ledger: Ledger, job_id: str, slot: int, on_progress: Callable[[], None] | None, block: int
 ) -> None:
-    claim = ledger.claim(job_id, stage, [block], owner=OWNER, lease_s=_LEASE_S, max_attempts=1)
+    claim = ledger.claim(job_id, slot, [block], owner=OWNER, lease_s=_LEASE_S, max_attempts=1)
     if not claim.granted:
         return  # cancelled
-    report = steps.run_block(context, stage, block)
-    ledger.commit(job_id, stage, [block], owner=OWNER, stats=report.stats())
+    report = steps.run_block(context, slot, block)
+    ledger.commit(job_id, slot, [block], owner=OWNER, stats=report.stats())
     if on_progress is not None:
         on_progress()
 
 
 def _merge(
-    context: steps.Context, ledger: Ledger, job_id: str, stage: int, files: Mapping[str, int], overwrite: bool
-) -> None:
-    fence = ledger.begin_merge(job_id, stage, owner=OWNER, lease_s=_LEASE_S)
+    context: steps.Context, ledger: Ledger, job_id: str, slot: int, files: Mapping[str, int], overwrite: bool
+) -> int | None:
+    """End a stage; the number under which work goes on, None at the end."""
+    fence = ledger.begin_merge(job_id, slot, owner=OWNER, lease_s=_LEASE_S)
     if fence is None:
-        return  # cancelled
-    steps.merge_stage(context, stage)
-    following = stage + 1
-    if following < len(context.plan.stages):
-        ledger.commit_merge(job_id, stage, fence=fence, next_blocks=len(context.plan.stages[following].grid))
-        return
-    steps.publish(context, files, overwrite=overwrite)
-    ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result={"outputs": sorted(files)})
+        return None  # cancelled
+    following = context.plan.following(slot, again=steps.merge_stage(context, slot))
+    if following is None:
+        steps.publish(context, files, overwrite=overwrite)
+        result = {"outputs": sorted(files), "seams": seams.measure(context)}
+        ledger.commit_merge(job_id, slot, fence=fence, next_blocks=None, result=result)
+        return None
+    blocks = len(context.plan.stages[context.plan.place(following)[0]].grid)
+    ledger.commit_merge(job_id, slot, fence=fence, next_blocks=blocks, next_stage=following)
+    return following

@@ -12,6 +12,10 @@ A job:
     running      commit_merge with next_blocks, under the fence        running: the next stage open, no receipts in it
     running      commit_merge without, under the fence                 done
     running      fail                                                  failed: the first reason stays
+    running      pause                                                 paused: nothing starts, what is at work may end
+    paused       resume                                                running
+    failed       resume                                                running: attempts forgiven, this stage's holes open
+    paused       fail, cancel, commit_merge                            as of a running job
     running      cancel                                                cancelled
     any          forget                                                (none)
 
@@ -27,6 +31,7 @@ A block of the current stage of a running job:
     leased       renew by its owner (also when over, if not taken)     leased until later
     leased       release by its owner                                  dispatched; one attempt lost if so asked
     any          commit, by anyone: the bytes are the same             received: the stage's one receipt for it
+    any          give_up                                               received: a hole, with its reason
     received     reopen, under the fence                               dispatched
 
 `claim` grants a block whether or not the cursor has passed it: the cursor only bounds what is in the broker.
@@ -55,11 +60,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+VERSION = 2
+"""Of a job's entry; another release's is refused, not guessed at."""
+
 
 class JobState(StrEnum):
-    """How far a job is. All but `RUNNING` are final."""
+    """How far a job is. All but `RUNNING` and `PAUSED` are final, and `FAILED` can be resumed."""
 
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -76,7 +85,8 @@ class JobInfo:
     title: str
     """What the user called it."""
     stage: int
-    """Index of the current stage; of the last one that was open when the job has ended."""
+    """Number of the current stage; of the last one that was open when the job has ended. A stage that is done again has
+    numbers of its own, `stages` greater each time."""
     stages: int
     """Number of stages."""
     blocks_done: int
@@ -99,10 +109,35 @@ class JobInfo:
     """Stage that failed; -1 when it was none."""
     error_block: int
     """Block that failed; -1 when it was none."""
+    holes: int
+    """Blocks that were given up; the output has fill values there."""
     stats: dict[str, float]
     """The caller's sums over all stages; each block's first receipt counts, repeats do not."""
     stage_stats: dict[int, dict[str, float]]
-    """The same by stage; a stage without any is missing."""
+    """The same by number of the stage; a stage without any is missing."""
+
+    @property
+    def stage_index(self) -> int:
+        """Which of the plan's stages is at work."""
+        return self.stage % self.stages
+
+    @property
+    def place(self) -> str:
+        """The stage in words: `2/5`, and its round where it is done again."""
+        again = self.stage // self.stages
+        return f"{self.stage_index + 1}/{self.stages}" + (f" round {again + 1}" if again else "")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hole:
+    """A block that was given up."""
+
+    stage: int
+    """Number of its stage."""
+    block: int
+    attempts: int
+    """How often it was tried and lost."""
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +168,18 @@ class Ledger(Protocol):
     """
 
     def create(
-        self, job_id: str, manifest: Mapping[str, Any], *, lane: str, title: str, stages: int, blocks: int
+        self,
+        job_id: str,
+        manifest: Mapping[str, Any],
+        *,
+        lane: str,
+        title: str,
+        stages: int,
+        blocks: int,
+        stage: int = 0,
     ) -> None:
-        """A running job whose stage 0 has `blocks` blocks; `manifest` must be JSON. An id that exists: `JobError`."""
+        """A running job whose stage (the first, or where a job resumed from its files stands) has `blocks` blocks;
+        `manifest` must be JSON. An id that exists: `JobError`."""
         ...
 
     def manifest(self, job_id: str) -> dict[str, Any]:
@@ -183,8 +227,24 @@ class Ledger(Protocol):
         """
         ...
 
-    def release(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool) -> None:
-        """Gives those of the leases back that the owner holds; with `count_attempt`, each is an attempt lost."""
+    def release(
+        self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool, reason: str = ""
+    ) -> None:
+        """Gives those of the leases back that the owner holds; with `count_attempt`, each is an attempt lost, for a
+        reason that is kept."""
+        ...
+
+    def reason(self, job_id: str, block: int) -> str:
+        """Why a block of the current stage was last released with `count_attempt`; empty when it was not."""
+        ...
+
+    def give_up(self, job_id: str, stage: int, block: int, *, reason: str) -> bool:
+        """Counts a block as received that cannot be done, and keeps why; False when it has its receipt already, or the
+        job is not in that stage."""
+        ...
+
+    def holes(self, job_id: str) -> list[Hole]:
+        """The blocks that were given up, by stage and block."""
         ...
 
     def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
@@ -207,11 +267,13 @@ class Ledger(Protocol):
         *,
         fence: int,
         next_blocks: int | None,
+        next_stage: int | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> bool:
         """Opens the next stage with `next_blocks` blocks, or ends the job as done with `result` (JSON) when that is
-        None. False for a stale fence, and nothing changed. Raises `InputError` when there is no next stage to open, or
-        a result is given with one."""
+        None. `next_stage` is the stage's number where it is not the one after this: a stage that is done again has a
+        number of its own, `stages` greater each time, so that no number comes twice. False for a stale fence, and
+        nothing changed. Raises `InputError` when there is no next stage to open, or a result is given with one."""
         ...
 
     def release_merge(self, job_id: str, stage: int, *, fence: int) -> None:
@@ -230,6 +292,20 @@ class Ledger(Protocol):
 
     def fail(self, job_id: str, reason: str, *, stage: int = -1, block: int = -1) -> bool:
         """Ends a running job as failed; False when it was not running, and its first reason stays."""
+        ...
+
+    def pause(self, job_id: str) -> bool:
+        """Stops a running job: nothing new is claimed, taken or merged, what is at work may end. False when it is neither
+        running nor paused."""
+        ...
+
+    def resume(self, job_id: str) -> bool:
+        """Lets a paused or failed job go on in its stage, receipts kept, lost attempts forgiven, blocks of this stage that
+        were given up to be done after all. False when it is neither paused nor failed."""
+        ...
+
+    def ended(self, *, before_s: float) -> list[str]:
+        """Jobs that ended more than so many seconds ago, the longest ago first."""
         ...
 
     def cancel(self, job_id: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lepton_celery.errors import JobError, JobNotFound
-from lepton_celery.ledger.base import INACTIVE, Claim, JobInfo, JobState
+from lepton_celery.ledger.base import INACTIVE, Claim, Hole, JobInfo, JobState
 from lepton_celery.ledger.checks import (
     block_beyond,
     check_at_least,
@@ -45,6 +45,7 @@ class _Stage:
     leases: dict[int, _Lease] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     """Attempts lost, by block."""
+    reasons: dict[int, str] = field(default_factory=dict)
     reopened: set[int] = field(default_factory=set)
     """Blocks that had a receipt before; their next one adds no statistics."""
     merge: _Lease | None = None
@@ -75,6 +76,7 @@ class _Job:
     error: str = ""
     error_stage: int = -1
     error_block: int = -1
+    holes: dict[tuple[int, int], Hole] = field(default_factory=dict)
     stage_stats: defaultdict[int, defaultdict[str, float]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(float))
     )
@@ -92,7 +94,15 @@ class MemoryLedger:
         self._jobs: dict[str, _Job] = {}
 
     def create(
-        self, job_id: str, manifest: Mapping[str, Any], *, lane: str, title: str, stages: int, blocks: int
+        self,
+        job_id: str,
+        manifest: Mapping[str, Any],
+        *,
+        lane: str,
+        title: str,
+        stages: int,
+        blocks: int,
+        stage: int = 0,
     ) -> None:
         check_new_job(job_id, stages, blocks)
         text = to_json(job_id, "manifest", manifest)
@@ -100,7 +110,7 @@ class MemoryLedger:
             if job_id in self._jobs:
                 raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
             now = self._clock()
-            self._jobs[job_id] = _Job(text, lane, title, stages, _Stage.open(0, blocks), now, now)
+            self._jobs[job_id] = _Job(text, lane, title, stages, _Stage.open(stage, blocks), now, now)
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         with self._lock:
@@ -156,7 +166,7 @@ class MemoryLedger:
     def renew(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> bool:
         check_lease(lease_s)
         with self._lock:
-            job = self._current(job_id, stage)
+            job = self._open(job_id, stage)
             if job is None:
                 return False
             until = self._clock() + lease_s
@@ -169,7 +179,7 @@ class MemoryLedger:
         received = distinct(blocks)
         sums = finite(stats)
         with self._lock:
-            job = self._current(job_id, stage)
+            job = self._open(job_id, stage)
             if job is None:
                 return 0
             current = job.stage
@@ -187,10 +197,12 @@ class MemoryLedger:
             job.updated_at = self._clock()
             return len(fresh)
 
-    def release(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool) -> None:
+    def release(
+        self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool, reason: str = ""
+    ) -> None:
         given_back = distinct(blocks)
         with self._lock:
-            job = self._current(job_id, stage)
+            job = self._open(job_id, stage)
             if job is None:
                 return
             for block in given_back:
@@ -200,6 +212,64 @@ class MemoryLedger:
                 del job.stage.leases[block]
                 if count_attempt:
                     job.stage.attempts[block] = job.stage.attempts.get(block, 0) + 1
+                    if reason:
+                        job.stage.reasons[block] = reason
+
+    def reason(self, job_id: str, block: int) -> str:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            return "" if job is None else job.stage.reasons.get(block, "")
+
+    def give_up(self, job_id: str, stage: int, block: int, *, reason: str) -> bool:
+        (wanted,) = distinct([block])
+        with self._lock:
+            job = self._open(job_id, stage)
+            if job is None:
+                return False
+            _check_blocks(job_id, job.stage, [wanted])
+            if job.stage.received[wanted]:
+                return False
+            job.stage.received[wanted] = 1
+            job.stage.done += 1
+            job.stage.leases.pop(wanted, None)
+            attempts = job.stage.attempts.pop(wanted, 0)
+            job.holes[stage, wanted] = Hole(stage, wanted, attempts, reason)
+            job.updated_at = self._clock()
+            return True
+
+    def holes(self, job_id: str) -> list[Hole]:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            return [] if job is None else sorted(job.holes.values())
+
+    def pause(self, job_id: str) -> bool:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is not None and job.state is JobState.RUNNING:
+                job.state, job.updated_at = JobState.PAUSED, self._clock()
+            return job is not None and job.state is JobState.PAUSED
+
+    def resume(self, job_id: str) -> bool:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.state not in (JobState.PAUSED, JobState.FAILED):
+                return False
+            stage = job.stage
+            for number, block in [at for at in job.holes if at[0] == stage.index]:
+                del job.holes[number, block]
+                stage.done -= stage.received[block]
+                stage.received[block] = 0
+            stage.attempts.clear()
+            stage.reasons.clear()
+            job.state, job.error, job.error_stage, job.error_block = JobState.RUNNING, "", -1, -1
+            job.finished_at, job.updated_at = None, self._clock()
+            return True
+
+    def ended(self, *, before_s: float) -> list[str]:
+        with self._lock:
+            latest = self._clock() - before_s
+            found = [(job.finished_at, job_id) for job_id, job in self._jobs.items() if job.finished_at is not None]
+        return [job_id for at, job_id in sorted(found) if at <= latest]
 
     def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
         check_at_least("limit", limit, 0)
@@ -250,6 +320,7 @@ class MemoryLedger:
         *,
         fence: int,
         next_blocks: int | None,
+        next_stage: int | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> bool:
         check_next_stage(job_id, next_blocks, has_result=result is not None)
@@ -262,8 +333,8 @@ class MemoryLedger:
             if next_blocks is None:
                 job.state, job.finished_at, job.result = JobState.DONE, now, text
                 _drop_stage(job)
-            elif stage + 1 < job.stages:
-                job.stage = _Stage.open(stage + 1, next_blocks)
+            elif next_stage is not None or stage + 1 < job.stages:
+                job.stage = _Stage.open(stage + 1 if next_stage is None else next_stage, next_blocks)
             else:
                 raise no_next_stage(job_id, stage, job.stages)
             job.updated_at = now
@@ -325,9 +396,15 @@ class MemoryLedger:
             return None
         return job
 
+    def _open(self, job_id: str, stage: int) -> _Job | None:
+        """The job, when it is running or paused in that stage: what was at work may end."""
+        job = self._jobs.get(job_id)
+        at_work = job is not None and job.state in (JobState.RUNNING, JobState.PAUSED)
+        return job if at_work and job is not None and job.stage.index == stage else None
+
     def _merging(self, job_id: str, stage: int, fence: int) -> _Job | None:
         """The job, when that fence is the one that holds the stage's merge."""
-        job = self._current(job_id, stage)
+        job = self._open(job_id, stage)
         if job is None or fence == 0 or job.stage.merge_fence != fence:
             return None
         return job
@@ -335,7 +412,7 @@ class MemoryLedger:
     def _finish(self, job_id: str, state: JobState, reason: str, stage: int, block: int) -> bool:
         with self._lock:
             job = self._jobs.get(job_id)
-            if job is None or job.state is not JobState.RUNNING:
+            if job is None or job.state not in (JobState.RUNNING, JobState.PAUSED):
                 return False
             job.state, job.error, job.error_stage, job.error_block = state, reason, stage, block
             job.finished_at = job.updated_at = self._clock()
@@ -370,7 +447,8 @@ def _check_blocks(job_id: str, stage: _Stage, blocks: Sequence[int]) -> None:
 def _drop_stage(job: _Job) -> None:
     """Lets go of what only a running job needs; its counters stay."""
     stage = job.stage
-    job.stage = _Stage(stage.index, stage.total, bytearray(), stage.done, stage.dispatched)
+    received = stage.received if job.state is JobState.FAILED else bytearray()  # a failed job can be resumed
+    job.stage = _Stage(stage.index, stage.total, received, stage.done, stage.dispatched)
 
 
 def _info(job_id: str, job: _Job) -> JobInfo:
@@ -395,6 +473,7 @@ def _info(job_id: str, job: _Job) -> JobInfo:
         error=job.error,
         error_stage=job.error_stage,
         error_block=job.error_block,
+        holes=len(job.holes),
         stats=dict(totals),
         stage_stats={stage: dict(sums) for stage, sums in sorted(job.stage_stats.items())},
     )

@@ -40,7 +40,7 @@ from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound
 from lepton_celery.ledger.address import masked, redis_py_url
-from lepton_celery.ledger.base import INACTIVE, Claim, JobInfo, JobState
+from lepton_celery.ledger.base import INACTIVE, VERSION, Claim, Hole, JobInfo, JobState
 from lepton_celery.ledger.checks import (
     block_beyond,
     check_at_least,
@@ -60,7 +60,19 @@ RETRIES = 3
 INDEX_GRACE_S = 3600.0
 """How long an index entry without a job is left alone: its creator may be between the two."""
 
-_JOB_KEYS = ("job", "receipts", "leases", "holdings", "attempts", "reopened", "stats", "manifest", "result")
+_JOB_KEYS = (
+    "job",
+    "receipts",
+    "leases",
+    "holdings",
+    "attempts",
+    "reopened",
+    "stats",
+    "manifest",
+    "result",
+    "holes",
+    "reasons",
+)
 _SCRIPTS = (
     "create",
     "take",
@@ -75,6 +87,9 @@ _SCRIPTS = (
     "release_merge",
     "reopen",
     "finish",
+    "pause",
+    "resume",
+    "give_up",
 )
 
 
@@ -97,12 +112,20 @@ class RedisLedger:
         self._scripts = _load_scripts(self._redis)
 
     def create(
-        self, job_id: str, manifest: Mapping[str, Any], *, lane: str, title: str, stages: int, blocks: int
+        self,
+        job_id: str,
+        manifest: Mapping[str, Any],
+        *,
+        lane: str,
+        title: str,
+        stages: int,
+        blocks: int,
+        stage: int = 0,
     ) -> None:
         check_new_job(job_id, stages, blocks)
         text = to_json(job_id, "manifest", manifest)
         self._index(job_id, anew=False)
-        if not self._run("create", job_id, _call_id(), lane, title, stages, blocks, text):
+        if not self._run("create", job_id, _call_id(), lane, title, stages, blocks, text, stage, VERSION):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # Once more, in case the first entry was an old one, left by a create that died, and was pruned in between.
         self._index(job_id, anew=True)
@@ -138,9 +161,11 @@ class RedisLedger:
             for job_id, _ in entries:
                 pipeline.hget(self._key(job_id, "job"), "state")
             states = {job_id: state for (job_id, _), state in zip(entries, pipeline.execute(), strict=True)}
-            ended = [job_id for job_id, state in states.items() if state not in (None, JobState.RUNNING)]
-            if ended:
-                server.zrem(self._prefix + "active", *ended)
+            ended = [
+                job_id for job_id, state in states.items() if state not in (None, JobState.RUNNING, JobState.PAUSED)
+            ]
+        for job_id in ended:
+            self._leave_active(job_id)
         self._prune(dict(entries), keep={job_id for job_id, state in states.items() if state is not None})
         return [job_id for job_id, state in states.items() if state == JobState.RUNNING]
 
@@ -176,8 +201,43 @@ class RedisLedger:
             raise block_beyond(job_id, stage, *map(int, beyond))
         return int(fresh)
 
-    def release(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool) -> None:
-        self._run("release", job_id, stage, _joined(distinct(blocks)), owner, int(count_attempt))
+    def release(
+        self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool, reason: str = ""
+    ) -> None:
+        self._run("release", job_id, stage, _joined(distinct(blocks)), owner, int(count_attempt), reason)
+
+    def reason(self, job_id: str, block: int) -> str:
+        with self._server() as server:
+            return str(server.hget(self._key(job_id, "reasons"), str(block)) or "")
+
+    def give_up(self, job_id: str, stage: int, block: int, *, reason: str) -> bool:
+        (wanted,) = distinct([block])
+        done, *beyond = self._run("give_up", job_id, stage, wanted, reason)
+        if done == -1:
+            raise block_beyond(job_id, stage, *map(int, beyond))
+        return bool(done)
+
+    def holes(self, job_id: str) -> list[Hole]:
+        with self._server() as server:
+            found: dict[str, str] = server.hgetall(self._key(job_id, "holes"))
+        return sorted(_hole(key, text) for key, text in found.items())
+
+    def pause(self, job_id: str) -> bool:
+        return bool(self._run("pause", job_id))
+
+    def resume(self, job_id: str) -> bool:
+        resumed = bool(self._run("resume", job_id, _call_id()))
+        if resumed:
+            with self._server() as server:
+                server.zadd(self._prefix + "active", {job_id: _seconds(server.time())}, nx=True)
+                server.zrem(self._prefix + "ended", job_id)
+        return resumed
+
+    def ended(self, *, before_s: float) -> list[str]:
+        with self._server() as server:
+            latest = _seconds(server.time()) - before_s
+            found: list[str] = server.zrangebyscore(self._prefix + "ended", "-inf", latest)
+        return found
 
     def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
         check_at_least("limit", limit, 0)
@@ -199,12 +259,15 @@ class RedisLedger:
         *,
         fence: int,
         next_blocks: int | None,
+        next_stage: int | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> bool:
         check_next_stage(job_id, next_blocks, has_result=result is not None)
         text = "" if result is None else to_json(job_id, "result", result)
         blocks = "" if next_blocks is None else next_blocks
-        answer = self._run("commit_merge", job_id, stage, fence, _call_id(), blocks, text)
+        answer = self._run(
+            "commit_merge", job_id, stage, fence, _call_id(), blocks, text, "" if next_stage is None else next_stage
+        )
         if answer == -1:
             raise no_next_stage(job_id, stage, self.info(job_id).stages)
         if answer and next_blocks is None:
@@ -235,6 +298,7 @@ class RedisLedger:
             server.unlink(*self._keys(job_id))
             server.zrem(self._prefix + "active", job_id)
             server.zrem(self._prefix + "jobs", job_id)
+            server.zrem(self._prefix + "ended", job_id)
 
     def ping(self) -> None:
         with self._server() as server:
@@ -288,6 +352,7 @@ class RedisLedger:
 
     def _leave_active(self, job_id: str) -> None:
         with self._server() as server:
+            server.zadd(self._prefix + "ended", {job_id: _seconds(server.time())}, nx=True)
             server.zrem(self._prefix + "active", job_id)
 
     def _prune(self, entries: Mapping[str, float], *, keep: Collection[str]) -> None:
@@ -364,7 +429,30 @@ def _not_found(job_id: str) -> JobNotFound:
     return JobNotFound(f"the ledger knows no job {job_id!r}; it was never created or is forgotten", job_id)
 
 
+def _hole(key: str, text: str) -> Hole:
+    stage, _, block = key.partition(" ")
+    attempts, _, reason = text.partition(" ")
+    return Hole(int(stage), int(block), int(attempts), reason)
+
+
 def _info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:
+    """The job of a hash. Raises `JobError` for one that this release cannot read."""
+    if fields.get("version") != str(VERSION):
+        raise JobError(
+            f"the ledger's entry of job {job_id!r} has version {fields.get('version', 'none')}, this release reads "
+            f"{VERSION}; run one release on all machines, or forget the job and submit it again",
+            job_id,
+        )
+    try:
+        return _read_info(job_id, fields, stats)
+    except (KeyError, ValueError) as error:
+        raise JobError(
+            f"the ledger's entry of job {job_id!r} is damaged ({error!r}); resume the job from its manifest, or forget it",
+            job_id,
+        ) from error
+
+
+def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:
     totals: dict[str, float] = {}
     by_stage: dict[int, dict[str, float]] = {}
     for key, text in stats.items():
@@ -390,6 +478,7 @@ def _info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> J
         error=fields.get("error", ""),
         error_stage=int(fields.get("error_stage", -1)),
         error_block=int(fields.get("error_block", -1)),
+        holes=int(fields["holes"]),
         stats=totals,
         stage_stats=dict(sorted(by_stage.items())),
     )

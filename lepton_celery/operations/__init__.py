@@ -6,15 +6,96 @@ from difflib import get_close_matches
 from functools import cache
 
 from lepton_celery.errors import UnknownOperation
-from lepton_celery.operations import labels, local, objects, statistics
-from lepton_celery.operations.spec import Entry
+from lepton_celery.operations import (
+    arithmetic,
+    axes,
+    canny,
+    clahe,
+    color,
+    components,
+    corners,
+    distance,
+    exposure,
+    extrema,
+    filters,
+    hull,
+    interpolate,
+    labels,
+    measures,
+    metrics,
+    morphology,
+    ndimage,
+    objects,
+    pairwise,
+    points,
+    rank,
+    rearrange,
+    reconstruction,
+    reductions,
+    resize,
+    restoration,
+    ridges,
+    segmentation,
+    skeleton,
+    texture,
+    thresholds,
+    transform,
+    user,
+    util,
+    values,
+    warp,
+    watershed,
+    wrap,
+)
+from lepton_celery.operations.spec import Entry, resolve
+
+_MODULES = (
+    values,
+    warp,
+    pairwise,
+    arithmetic,
+    corners,
+    texture,
+    points,
+    axes,
+    rearrange,
+    reductions,
+    resize,
+    color,
+    exposure,
+    clahe,
+    filters,
+    metrics,
+    ridges,
+    rank,
+    interpolate,
+    thresholds,
+    morphology,
+    labels,
+    measures,
+    components,
+    canny,
+    objects,
+    segmentation,
+    restoration,
+    transform,
+    util,
+    ndimage,
+    wrap,
+    reconstruction,
+    distance,
+    extrema,
+    skeleton,
+    hull,
+    watershed,
+    user,
+)
 
 
 @cache
 def catalogue() -> dict[str, Entry]:
     """All entries by name."""
-    entries = [*local.entries(), *statistics.entries(), *labels.entries(), *objects.entries()]
-    return {entry.name: entry for entry in entries}
+    return {entry.name: entry for module in _MODULES for entry in module.entries()}
 
 
 def public_names() -> list[str]:
@@ -23,7 +104,9 @@ def public_names() -> list[str]:
 
 
 def get_entry(name: str) -> Entry:
-    """The entry called `name`: in full (`filters.gaussian`) or, where only one module has it, in short (`gaussian`).
+    """The entry called `name`: in full (`filters.gaussian`) or, where that names one function, in short (`gaussian`).
+
+    A short name is scikit-image's, where SciPy has it too.
 
     Raises:
         UnknownOperation: there is none; the message names the nearest.
@@ -32,7 +115,9 @@ def get_entry(name: str) -> Entry:
     if name in entries:
         return entries[name]
     short = [full for full in public_names() if full.rpartition(".")[2] == name]
-    if len(short) == 1:
+    for last in ("filters.rank.", "ndimage."):
+        short = [full for full in short if not full.startswith(last)] or short
+    if short and len({resolve(entries[full].source) for full in short}) == 1:
         return entries[short[0]]
     if short:
         raise UnknownOperation(f"operation {name!r} could be {' or '.join(short)}; give the full name")

@@ -1,13 +1,17 @@
 """Connected components: blocks labelled alone, joined across their faces, numbered as scikit-image numbers them.
 
-scikit-image gives the component whose first pixel comes first in raster order the number 1, and so on. A block keeps for
-each of its labels the raster index of its first pixel in the whole image; a component's number follows from the least of
-these. Joining looks only at the pixels on block faces.
+scikit-image gives the component whose first pixel comes first in raster order the number 1, and so on. So a component's
+number is how many components' first pixels come before its own, and one more. Only labels that touch another block can be
+part of a component that began elsewhere: they are *open*, and joining knows no others. The rest are counted: a row of
+pixels of one block adds one number, and sums of these say where the numbers of each block's rows begin.
+
+An open label is called by the raster index of its first pixel in the whole image, a component by the least of its labels'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -23,114 +27,298 @@ from lepton_celery.operations.spec import (
     Entry,
     Labelling,
     Local,
+    Merged,
     Partial,
     ValueFunction,
+    Where,
 )
 
 LABELS = "lepton.label_blocks"
 """The entry whose image holds the labels that blocks had alone."""
+SETTLED = "lepton.settle_blocks"
+"""The entry whose image holds what is known of each component where it was seen alone."""
+
+FACTS = ("marked", "size")
+"""What is added up over the labels of a component."""
+TRUE, FALSE, OPEN = 1, 2, 3
+"""Settled labels: the fact holds, it does not; from here on open labels in order."""
 
 Face = tuple[Array, Array | None]
 """Labels on a face of a block, and the pixel values there where components must have one value."""
 
 
-def label_block(
-    image: Array, background: int | None, connectivity: int | None, region: Region, shape: tuple[int, ...]
+def neighbourhood(connectivity: Any, ndim: int) -> Array:
+    """Which of the 3**ndim pixels around one belong to its component: a number of axes, or the structure itself."""
+    from scipy.ndimage import generate_binary_structure
+
+    if isinstance(connectivity, np.ndarray):
+        return connectivity.astype(bool)
+    structure: Array = generate_binary_structure(ndim, ndim if connectivity is None else connectivity)
+    return structure
+
+
+def label_alone(image: Array, background: int | None, connectivity: Any) -> Array:
+    """Labels of one block, int32 from 1 in the order of their first pixels."""
+    if isinstance(connectivity, np.ndarray):
+        from scipy.ndimage import label as label_structure
+
+        labels: Array = label_structure(image, connectivity)[0]
+    elif image.ndim == 3 and image.shape[-1] == 1:
+        # scikit-image would number such a slab of integers column by column
+        labels = label_alone(image[..., 0], background, min(connectivity or 3, 2))[..., np.newaxis]
+    else:
+        from skimage.measure import label
+
+        labels = label(image, background=background, connectivity=connectivity)
+    return labels.astype(np.int32, copy=False)
+
+
+def label_block(image: Array, background: int | None, connectivity: Any, where: Where) -> tuple[Array, Partial]:
+    """Labels of one block, and what joining needs: open labels, faces, how many labels begin in each row."""
+    labels = label_alone(image, background, connectivity)
+    first = _first_pixels(labels)
+    ids, partial = _open_labels(labels, image, first, where)
+    rows = np.bincount(first // labels.shape[-1], minlength=labels.size // labels.shape[-1])
+    counts = rows.astype(np.int32).reshape(*labels.shape[:-1], 1)
+    return labels, partial | {"ids": ids.astype(np.int32), "counts": counts}
+
+
+def settle_block(
+    image: Array,
+    background: int | None,
+    connectivity: Any,
+    where: Where,
+    marker: Array | None = None,
+    at_most: float = 0,
 ) -> tuple[Array, Partial]:
-    """Labels of one block, int32 from 1, and what joining needs: first pixels and faces."""
-    from skimage.measure import label
+    """Where a component of this block has a pixel of `marker`, or else has `at_most` so many pixels: 0 on the background,
+    `TRUE` and `FALSE` where that is known, from `OPEN` on where it depends on other blocks."""
+    labels = label_alone(image, background, connectivity)
+    ids, partial = _open_labels(labels, image, _first_pixels(labels), where)
+    fact = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    if marker is not None:
+        fact[labels[marker]] = True
+        partial["marked"] = fact[ids]
+    else:
+        sizes = np.bincount(labels.ravel())
+        fact = sizes <= at_most
+        fact[0] = False
+        partial["size"] = sizes[ids]
+    state = np.where(fact, TRUE, FALSE).astype(np.int32)
+    state[0] = 0
+    state[ids] = OPEN + np.arange(ids.size)
+    return state[labels], partial | {"background": fact[:1]}
 
-    labels: Array = label(image, background=background, connectivity=connectivity)
-    partial: Partial = {"first": _first_pixels(labels, region, shape)}
-    for axis in range(image.ndim):
-        for side in (0, 1):
-            if (region.start[axis] == 0) if side == 0 else (region.stop[axis] == shape[axis]):
-                continue  # the image's true edge: nothing to join
-            at = [slice(None)] * image.ndim
-            at[axis] = slice(0, 1) if side == 0 else slice(-1, None)
-            partial[f"labels{axis}{side}"] = labels[tuple(at)].astype(np.int32)
-            if image.dtype != bool:
-                partial[f"pixels{axis}{side}"] = np.ascontiguousarray(image[tuple(at)])
-    return labels.astype(np.int32, copy=False), partial
 
-
-def _first_pixels(labels: Array, region: Region, shape: tuple[int, ...]) -> Array:
-    """Raster index in the whole image of each label's first pixel, in label order."""
+def _first_pixels(labels: Array) -> Array:
+    """Raster index in the block of each label's first pixel, in label order."""
     # labels are numbered by their first pixel, so each one makes the running maximum rise for the first time
     highest = np.maximum.accumulate(labels.ravel())
-    local = np.flatnonzero(np.diff(highest, prepend=0))
-    position = np.unravel_index(local, labels.shape)
-    shifted = tuple(p + start for p, start in zip(position, region.start, strict=True))
-    return np.ravel_multi_index(shifted, shape).astype(np.int64) if local.size else np.zeros(0, np.int64)
+    return np.flatnonzero(np.diff(highest, prepend=0))
 
 
-def merge_labels(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
-    """The global number of each block's labels.
+def _open_labels(labels: Array, image: Array, first: Array, where: Where) -> tuple[Array, Partial]:
+    """The labels that touch another block; their names, and the faces, on which they are 1, 2 …"""
+    region, shape = where.region, where.shape
+    cuts: dict[str, tuple[slice, ...]] = {}
+    for axis, side in product(range(labels.ndim), (0, 1)):
+        if not _is_edge(region, axis, side, shape):
+            at = [slice(None)] * labels.ndim
+            at[axis] = slice(0, 1) if side == 0 else slice(-1, None)
+            cuts[f"{axis}{side}"] = tuple(at)
+    touching = np.zeros(first.size + 1, bool)
+    for cut in cuts.values():
+        touching[labels[cut]] = True
+    touching[0] = False
+    ids = np.flatnonzero(touching)
+    local = np.unravel_index(first[ids - 1], labels.shape)
+    position = tuple(p + start for p, start in zip(local, region.start, strict=True))
+    partial: Partial = {"names": np.asarray(np.ravel_multi_index(position, shape), np.int64)}
+    order = np.zeros(first.size + 1, np.int32)
+    order[ids] = np.arange(1, ids.size + 1)
+    for key, cut in cuts.items():
+        partial[f"labels{key}"] = order[labels[cut]]
+        if image.dtype != bool:
+            partial[f"pixels{key}"] = np.ascontiguousarray(image[cut])
+    return ids, partial
 
-    Returns:
-        `numbers`: global number of every block label, blocks one after the other; `offsets` `(blocks + 1,)`: where each
-        block's begin; `count`: how many components the image has.
 
-    Source: component numbering of `skimage.measure.label`. Holds the numbers, and the faces of one slab of blocks.
+def _is_edge(region: Region, axis: int, side: int, shape: tuple[int, ...]) -> bool:
+    """Whether a side of a region is the image's true edge."""
+    return region.start[axis] == 0 if side == 0 else region.stop[axis] == shape[axis]
+
+
+# ------------------------------------------------------------------------------------------------ joining
+
+
+def combine_labels(
+    partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid, region: Region
+) -> Partial:
+    """The partial of the group of blocks that `region` is, from theirs; blocks may be groups themselves.
+
+    `renamed` and `names_after` say what open labels of the blocks are called from here on: by the component's name, or
+    -`TRUE` and -`FALSE` where it is settled. Holds the group's open labels, and the faces of one slab of blocks.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ndim = len(grid.shape)
-    connectivity = arguments["connectivity"] or ndim
-    firsts: list[Array] = []
+    near = neighbourhood(arguments["connectivity"], len(grid.shape))
+    found: dict[str, list[Array]] = {name: [] for name in ("names", *FACTS)}
     edges: list[Array] = []
-    offsets = np.zeros(len(grid) + 1, dtype=np.int64)
+    outer: Partial = {}
     faces: dict[tuple[int, ...], tuple[int, Partial]] = {}
-    slab = -1
+    counts = _Counts(grid, region)
+    background = np.zeros(1, bool)
+    slab, total = -1, 0
     for index, partial in partials:
         position = grid.position(index)
-        offset = int(offsets[index])
-        offsets[index + 1] = offset + partial["first"].size
-        firsts.append(partial["first"])
-        for neighbour, toward in _earlier_neighbours(position, grid, connectivity):
-            other_offset, other = faces[neighbour]
-            edges.append(_joins(partial, offset, other, other_offset, toward, connectivity))
+        for neighbour, toward in _earlier_neighbours(position, near):
+            if neighbour in faces:
+                offset, other = faces[neighbour]
+                edges.append(_joins(partial, total, other, offset, toward, near))
         if position[0] != slab:
             slab = position[0]
             faces = {at: kept for at, kept in faces.items() if at[0] >= slab - 1}
-        faces[position] = (offset, partial)
-    first = np.concatenate(firsts) if firsts else np.zeros(0, np.int64)
-    total = first.size
-    pairs = np.concatenate(edges) if edges else np.zeros((0, 2), np.int64)
+        faces[position] = (total, {name: array for name, array in partial.items() if name[:6] in ("labels", "pixels")})
+        _put_faces(outer, partial, total, grid.region(index), region, grid.shape)
+        for name in found.keys() & partial.keys():
+            found[name].append(partial[name])
+        if "counts" in partial:
+            counts.put(index, partial)
+        background |= partial.get("background", False)
+        total += partial["names"].size
+    names = np.concatenate([np.zeros(0, np.int64), *found["names"]])
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *edges])
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
     count, component = connected_components(graph, directed=False) if total else (0, np.zeros(0, np.int32))
     least = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(least, component, first)
-    number = np.empty(count, dtype=np.int64)
-    number[np.argsort(least)] = np.arange(1, count + 1)
-    return {"numbers": number[component], "offsets": offsets, "count": np.array(count, np.int64)}
+    np.minimum.at(least, component, names)
+    is_open = np.zeros(count, bool)
+    for key, face in outer.items():
+        if key.startswith("labels"):
+            is_open[component[face[face > 0] - 1]] = True
+    after = least[component]
+    result: Partial = {"background": background}
+    members = np.flatnonzero(is_open)
+    members = members[np.argsort(least[members])]
+    result["names"] = least[members]
+    for name in FACTS:
+        if found[name]:
+            fact = np.zeros(count, np.int64)
+            np.add.at(fact, component, np.concatenate(found[name]))
+            holds = fact > 0 if name == "marked" else fact <= arguments["at_most"]
+            after = np.where(is_open[component], after, np.where(holds, -TRUE, -FALSE)[component])
+            result[name] = fact[members]
+    changed = np.flatnonzero(after != names)
+    changed = changed[np.argsort(names[changed])]
+    result |= {"renamed": names[changed], "names_after": after[changed]}
+    order = np.zeros(count, np.int32)
+    order[members] = np.arange(1, members.size + 1)
+    for key, face in outer.items():
+        if key.startswith("labels"):
+            on_face = np.zeros(face.shape, np.int32)
+            on_face[face > 0] = order[component[face[face > 0] - 1]]
+            result[key] = on_face
+        else:
+            result[key] = face
+    return result | counts.without(names[changed])
 
 
-def _earlier_neighbours(
-    position: tuple[int, ...], grid: BlockGrid, connectivity: int
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Neighbours that precede a block in C order and may share a component with it, and the way to them."""
+def merge_labels(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
+    """What open labels are called in the end; for numbering also how many components begin before each row of each block,
+    and how many there are.
+
+    Source: component numbering of `skimage.measure.label`.
+    """
+    whole = combine_labels(partials, arguments, grid, Region.whole(grid.shape))
+    result = {name: whole[name] for name in ("renamed", "names_after", "background")}
+    if "counts" in whole:
+        counts = whole["counts"].ravel().astype(np.int64)
+        before = np.cumsum(counts) - counts
+        result |= {"before": before.reshape(whole["counts"].shape), "count": counts.sum()}
+    return result
+
+
+class _Counts:
+    """How many components begin in each row of each column of blocks, for a group of blocks."""
+
+    def __init__(self, grid: BlockGrid, region: Region) -> None:
+        self._grid, self._region = grid, region
+        self._counts: Array | None = None
+        self._width = 0
+        """Pixels that a column is wide."""
+
+    def put(self, index: int, partial: Partial) -> None:
+        """Add a block, or a group with several columns."""
+        block = self._grid.region(index)
+        counts = partial["counts"]
+        if self._counts is None:
+            self._width = int(partial.get("width", self._grid.block_shape[-1]))
+            columns = -(-self._region.shape[-1] // self._width)
+            self._counts = np.zeros((*self._region.shape[:-1], columns), np.int32)
+        first = (block.start[-1] - self._region.start[-1]) // self._width
+        rows = tuple(
+            slice(a - o, b - o)
+            for a, b, o in zip(block.start[:-1], block.stop[:-1], self._region.start[:-1], strict=True)
+        )
+        self._counts[(*rows, slice(first, first + counts.shape[-1]))] = counts
+
+    def without(self, names: Array) -> Partial:
+        """The counts, labels that are part of an earlier one left out."""
+        if self._counts is None:
+            return {}
+        at = [axis - start for axis, start in zip(_unravel(names, self._grid), self._region.start, strict=True)]
+        at[-1] //= self._width
+        np.subtract.at(self._counts, tuple(at), 1)
+        return {"counts": self._counts, "width": np.array(self._width)}
+
+
+def _unravel(names: Array, grid: BlockGrid) -> list[Array]:
+    """Positions in the image, axis by axis."""
+    return list(np.unravel_index(names, grid.shape)) if names.size else [np.zeros(0, np.int64)] * len(grid.shape)
+
+
+def _put_faces(
+    outer: Partial, partial: Partial, offset: int, block: Region, region: Region, shape: tuple[int, ...]
+) -> None:
+    """Copy those faces of a block that lie on its group's, labels counted from `offset`."""
+    for axis, side in product(range(block.ndim), (0, 1)):
+        same = block.start[axis] == region.start[axis] if side == 0 else block.stop[axis] == region.stop[axis]
+        if not same or _is_edge(region, axis, side, shape):
+            continue
+        size = [1 if at == axis else n for at, n in enumerate(region.shape)]
+        within = list(block.within(region))
+        within[axis] = slice(0, 1)
+        labels = partial[f"labels{axis}{side}"].astype(np.int64)
+        face = outer.setdefault(f"labels{axis}{side}", np.zeros(size, np.int64))
+        face[tuple(within)] = np.where(labels > 0, labels + offset, 0)
+        pixels = partial.get(f"pixels{axis}{side}")
+        if pixels is not None:
+            outer.setdefault(f"pixels{axis}{side}", np.zeros(size, pixels.dtype))[tuple(within)] = pixels
+
+
+def _earlier_neighbours(position: tuple[int, ...], near: Array) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Where neighbours stand that precede a block in C order and may share a component with it, and the way to them."""
     zero = (0,) * len(position)
     for toward in product((-1, 0, 1), repeat=len(position)):
-        if toward >= zero or sum(map(abs, toward)) > connectivity:
-            continue
-        neighbour = tuple(p + t for p, t in zip(position, toward, strict=True))
-        if all(0 <= n < count for n, count in zip(neighbour, grid.counts, strict=True)):
-            yield neighbour, toward
+        across = tuple(slice(None) if t == 0 else t + 1 for t in toward)
+        if toward < zero and near[across].any():
+            yield tuple(p + t for p, t in zip(position, toward, strict=True)), toward
 
 
 def _joins(
-    partial: Partial, offset: int, other: Partial, other_offset: int, toward: tuple[int, ...], connectivity: int
+    partial: Partial, offset: int, other: Partial, other_offset: int, toward: tuple[int, ...], near: Array
 ) -> Array:
-    """Pairs of provisional labels, `(pairs, 2)` from 0, that are one component across two blocks."""
+    """Pairs of open labels, `(pairs, 2)` from 0, that are one component across two blocks."""
     mine, my_pixels = _touching(partial, toward)
     theirs, their_pixels = _touching(other, tuple(-t for t in toward))
-    across = sum(map(abs, toward))
     free = [axis for axis, t in enumerate(toward) if t == 0]
-    found = []
+    found = [np.zeros((0, 2), np.int64)]
     for shift in product((-1, 0, 1), repeat=len(free)):
-        if across + sum(map(abs, shift)) > connectivity:
+        step = list(toward)
+        for axis, s in zip(free, shift, strict=True):
+            step[axis] = s
+        if not near[tuple(s + 1 for s in step)]:
             continue
         here, there = [slice(None)] * len(toward), [slice(None)] * len(toward)
         for axis, s in zip(free, shift, strict=True):
@@ -159,71 +347,168 @@ def _touching(partial: Partial, toward: tuple[int, ...]) -> Face:
     return labels, None if pixels is None else pixels[tuple(cut)]
 
 
-def relabel(ids: Array, table: dict[str, Array], dtype: str, region: Region, grid: BlockGrid) -> Array:
+# ------------------------------------------------------------------------------------------------ looking up
+
+
+def relabel(ids: Array, table: Merged, dtype: str, where: Where) -> Array:
     """Global labels of a region, from the labels its blocks had alone."""
+    numbers = _Numbers(table)
+    return _looked_up(ids, lambda block: np.concatenate([[0], numbers.of_block(block)]).astype(dtype), dtype, where)
+
+
+def holds(ids: Array, table: Merged, where: Where) -> Array:
+    """Where the fact that blocks were settled for holds of a pixel's component; of the background, where it is marked."""
+
+    def known(block: int) -> Array:
+        last = _last_names(table, block)[1]
+        return np.concatenate([table.value["background"], [True, False], last == -TRUE])
+
+    return _looked_up(ids, known, "bool", where)
+
+
+def _looked_up(ids: Array, table_of: Any, dtype: str, where: Where) -> Array:
+    """`table_of(block)[ids]` for each block that has a part of the region."""
+    region, grid = where.region, where.grid
+    assert grid is not None  # labels of blocks are always stored
     result = np.empty(ids.shape, dtype=dtype)
-    offsets, numbers = table["offsets"], table["numbers"]
     for index in grid.overlapping(region):
         block = grid.region(index)
         shared = Region(
             tuple(map(max, block.start, region.start)),
             tuple(map(min, block.stop, region.stop)),
         )
-        lookup = np.zeros(int(offsets[index + 1] - offsets[index]) + 1, dtype=dtype)
-        lookup[1:] = numbers[offsets[index] : offsets[index + 1]]
         inside = shared.within(region)
-        result[inside] = lookup[ids[inside]]
+        result[inside] = table_of(index)[ids[inside]]
     return result
+
+
+def _last_names(table: Merged, block: int) -> tuple[Array, Array]:
+    """The names of a block's open labels, and what they are called in the end."""
+    names = last = table.partial(0, block)["names"]
+    start = table.grids[0].region(block).start
+    for level, grid in enumerate(table.grids[1:], start=1):
+        group = grid.index([p // b for p, b in zip(start, grid.block_shape, strict=True)])
+        last = _renamed(last, table.partial(level, group))
+    return names, _renamed(last, table.value)
+
+
+def _renamed(names: Array, found: Mapping[str, Array]) -> Array:
+    old, new = found["renamed"], found["names_after"]
+    if not old.size:
+        return names
+    at = np.minimum(np.searchsorted(old, names), old.size - 1)
+    renamed: Array = np.where(old[at] == names, new[at], names)
+    return renamed
+
+
+class _Numbers:
+    """Global numbers of blocks' labels."""
+
+    def __init__(self, table: Merged) -> None:
+        self._table = table
+        self._own: dict[int, tuple[Array, Array, Array]] = {}
+
+    def of_block(self, block: int) -> Array:
+        """The numbers of a block's labels, in their order."""
+        numbers, ids, last = self._own_numbers(block)
+        numbers = numbers.copy()
+        grid = self._table.grids[0]
+        names = self._table.partial(0, block)["names"]
+        elsewhere = np.flatnonzero(last != names)
+        position = _unravel(last[elsewhere], grid)
+        begins_in = np.ravel_multi_index(
+            tuple(p // b for p, b in zip(position, grid.block_shape, strict=True)), grid.counts
+        )
+        for other in np.unique(begins_in):
+            labels = elsewhere[begins_in == other]
+            their_numbers, their_ids, _ = self._own_numbers(int(other))
+            their_names = self._table.partial(0, int(other))["names"]
+            numbers[ids[labels] - 1] = their_numbers[their_ids[np.searchsorted(their_names, last[labels])] - 1]
+        return numbers
+
+    def _own_numbers(self, block: int) -> tuple[Array, Array, Array]:
+        """Numbers of a block's labels, right for components that begin there; its open labels; their names in the end."""
+        if block not in self._own:
+            partial, grid = self._table.partial(0, block), self._table.grids[0]
+            names, last = _last_names(self._table, block)
+            counts = partial["counts"].ravel()
+            begins = np.ones(int(counts.sum()), np.int64)
+            begins[partial["ids"][last != names] - 1] = 0
+            so_far = np.cumsum(begins)
+            before_row = np.concatenate([[0], so_far])[np.cumsum(counts) - counts]
+            region = grid.region(block)
+            column = region.start[-1] // grid.block_shape[-1]
+            before = self._table.value["before"][region.slices[:-1]][..., column].ravel()
+            self._own[block] = np.repeat(before - before_row, counts) + so_far, partial["ids"], last
+        return self._own[block]
+
+
+def label_count(table: Merged) -> Any:
+    """How many components there are."""
+    return np.int64(table.value["count"])
+
+
+# ------------------------------------------------------------------------------------------------ entries
 
 
 def label_dtype(image: Any) -> np.dtype[Any]:
     """What `skimage.measure.label` returns: int32 for bool images of up to 2**31 pixels, int64 otherwise."""
-    size = int(np.prod([int(n) for n in image.shape], dtype=object))
+    size = math.prod(image.shape)
     return np.dtype(np.int32) if image.dtype == bool and size < 2**31 - 2 else np.dtype(np.int64)
+
+
+def numbered(build: Build, blocks: Any, dtype: np.dtype[Any], part: int) -> Any:
+    """The labels of labelled blocks, or (part 1) how many there are."""
+    if part:
+        return build("lepton.label_count", table=blocks)
+    return build("lepton.relabel", ids=blocks, table=blocks, dtype=str(dtype))
 
 
 def _expand_label(arguments: Arguments, build: Build) -> Any:
     image = arguments["label_image"]
-    blocks = build(
-        LABELS,
-        image=image,
-        background=arguments["background"],
-        connectivity=arguments["connectivity"],
-    )
-    return build("lepton.relabel", ids=blocks, table=blocks, dtype=str(label_dtype(image)))
+    options = {name: arguments[name] for name in ("background", "connectivity")}
+    return numbered(build, build(LABELS, image=image, **options), label_dtype(image), arguments.get("part", 0))
 
 
 def _check_label(arguments: Arguments) -> None:
     image, connectivity = arguments["label_image"], arguments["connectivity"]
-    if connectivity is not None and not 1 <= connectivity <= len(image.shape):
+    ndim = len(image.shape)
+    if image.dtype != bool and ndim > 3:
+        raise InputError(f"images of integers have 1 to 3 axes here, as in scikit-image; this one has {ndim}")
+    if image.dtype != bool and ndim == 3 and image.shape[-1] == 1 and min(image.shape[:2]) > 1:
         raise InputError(
-            f"connectivity={connectivity} for an image of {len(image.shape)} axes; "
-            f"give a number from 1 to {len(image.shape)}"
+            f"scikit-image numbers an image of integers of shape {tuple(image.shape)} column by column, not row by row; "
+            "leave its last axis out: image[..., 0]"
         )
+    if connectivity is not None and not 1 <= connectivity <= ndim:
+        raise InputError(f"connectivity={connectivity} for an image of {ndim} axes; give a number from 1 to {ndim}")
 
 
-def _expand_count(arguments: Arguments, build: Build) -> Any:
-    image = arguments["label_image"]
-    options = {name: arguments[name] for name in ("background", "connectivity")}
-    return build("lepton.label_count", table=build(LABELS, image=image, **options))
-
-
-def label_count(table: dict[str, Array]) -> Any:
-    """How many components there are."""
-    return table["count"][()]
+def _labels_of(source: str, **options: Any) -> Composite:
+    return Composite(
+        name=source.removeprefix("skimage."),
+        source=source,
+        images=("label_image",),
+        kinds="bui",
+        check=_check_label,
+        expand=_expand_label,
+        **options,
+    )
 
 
 def entries() -> list[Entry]:
     """Connected components and their count."""
     here = "lepton_celery.operations.labels"
+    joining: dict[str, Any] = {"kinds": "bui", "merge": merge_labels, "combine": combine_labels}
     return [
+        Labelling(name=LABELS, source=f"{here}.label_block", function=label_block, cost_ns=12.0, **joining),
         Labelling(
-            name=LABELS,
-            source=f"{here}.label_block",
-            kinds="bui",
-            function=label_block,
-            merge=merge_labels,
-            cost_ns=8.0,
+            name=SETTLED,
+            source=f"{here}.settle_block",
+            images=("image", "marker"),
+            function=settle_block,
+            cost_ns=16.0,
+            **joining,
         ),
         Local(
             name="lepton.relabel",
@@ -235,6 +520,16 @@ def entries() -> list[Entry]:
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
             cost_ns=3.0,
         ),
+        Local(
+            name="lepton.holds",
+            source=f"{here}.holds",
+            images=("ids",),
+            values=("table",),
+            function=holds,
+            located=True,
+            dtype=lambda arguments: np.dtype(bool),
+            cost_ns=2.0,
+        ),
         ValueFunction(
             name="lepton.label_count",
             source=f"{here}.label_count",
@@ -243,22 +538,15 @@ def entries() -> list[Entry]:
             function=label_count,
             result=lambda arguments: ((), np.dtype(np.int64)),
         ),
-        Composite(
-            name="measure.label",
-            source="skimage.measure.label",
-            images=("label_image",),
-            kinds="bui",
-            check=_check_label,
-            expand=_expand_label,
-            gives="image",
-        ),
+        _labels_of("skimage.measure.label", parts=lambda a: 2 if a["return_num"] else 0, gives=""),
+        _labels_of("skimage.morphology.label", parts=lambda a: 2 if a["return_num"] else 0, gives=""),
         Composite(
             name="lepton.count_labels",
             source="skimage.measure.label",
             images=("label_image",),
             kinds="bui",
             check=_check_label,
-            expand=_expand_count,
+            expand=lambda arguments, build: _expand_label({**arguments, "part": 1}, build),
             result=lambda arguments: ((), np.dtype(np.int64)),
         ),
     ]

@@ -3,34 +3,45 @@
 Areas, boxes and coordinate sums are integers, so they add up the same in any order. The mean of float pixels does not:
 NumPy adds pairwise, in raster order. An object that lies in one block is averaged there; of an object that blocks cut, the
 pixels are kept and added in NumPy's own order (`pairwise.PairwiseSum`).
+
+These are the properties of `SUMMED`. The others need an object's pixels all at once: a second pass over the blocks, which
+then know the bounding boxes, has scikit-image measure them (`crops`).
+
+The signs of zeros: where an object has both 0.0 and -0.0 as its least or greatest intensity, NumPy leaves open which of
+them `intensity_min` and `intensity_max` are, and so does this table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.operations.crops import as_slices, empty_columns, measured_columns, measured_partial, why_not
 from lepton_celery.operations.pairwise import PairwiseSum
-from lepton_celery.operations.spec import Arguments, Array, Build, Composite, Entry, Partial, Reduction
+from lepton_celery.operations.spec import Arguments, Array, Build, Composite, Entry, Partial, Reduction, Refused, Where
+from lepton_celery.operations.user import path_of
 
 SCALARS = {
     "label": int,
     "num_pixels": int,
     "area": float,
     "area_bbox": float,
+    "equivalent_diameter_area": float,
     "extent": float,
     "intensity_mean": float,
     "intensity_min": float,
     "intensity_max": float,
+    "slice": object,
 }
 """Properties of one column, with the dtype scikit-image gives it."""
 VECTORS = {"bbox": int, "centroid": float}
 """Properties of one column per axis (two for the box)."""
-PROPERTIES = (*SCALARS, *VECTORS)
+SUMMED = frozenset({*SCALARS, *VECTORS})
+"""Properties that blocks add up, where there are neither channels nor a spacing."""
 
 Rows = dict[str, Array]
 
@@ -40,10 +51,10 @@ def table_partial(
     intensity_image: Array | None,
     properties: Iterable[str],
     connected: bool,
-    region: Region,
-    shape: tuple[int, ...],
+    where: Where,
 ) -> Partial:
     """What one block knows of each object in it; see `_measure` for the columns."""
+    region, shape = where.region, where.shape
     rows, dense, foreground = _measure(label_image, region)
     if intensity_image is None:
         return rows
@@ -102,6 +113,8 @@ def _compact(labels: Array) -> tuple[Array, Array]:
     if labels.size == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.intp)
     low, high = int(labels.min()), int(labels.max())
+    if high > np.iinfo(np.int64).max:
+        raise InputError(f"label {high} is over {np.iinfo(np.int64).max}, the most a table can name; relabel first")
     if high - low > 16 * labels.size + 65536:  # too sparse for a lookup table
         names, dense = np.unique(labels, return_inverse=True)
         return names, dense
@@ -136,18 +149,35 @@ def _means(pixels: Array, dense: Array, counts: Array, wanted: Array) -> Array:
     return means
 
 
-def merge_tables(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
-    """The columns of `skimage.measure.regionprops_table`, one row per label, ascending."""
-    ndim = len(grid.shape)
-    rows = _gather(partials, ndim)
+def merge_objects(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> Rows:
+    """What blocks add up to of each object, one row per label, ascending."""
+    rows = _gather(partials, len(grid.shape))
     if "sum" in rows:
         rows["mean"] = rows["sum"] / rows["num_pixels"]
     else:
         _finish_cut_means(partials, rows, grid)
+    return rows
+
+
+def merge_summed(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
+    """The columns of `skimage.measure.regionprops_table`, where all of them add up."""
+    rows = merge_objects(partials, arguments, grid)
     columns: dict[str, Array] = {}
     for name in arguments["properties"]:
-        for column, values in _columns(name, rows, ndim, arguments["separator"]):
-            columns[column] = values
+        columns |= _columns(name, rows, len(grid.shape), arguments["separator"])
+    return columns
+
+
+def merge_measured(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
+    """The columns of `skimage.measure.regionprops_table`, measured ones among them."""
+    rows = arguments["objects"]
+    measured = measured_columns(partials) if rows["label"].size else empty_columns(arguments)
+    columns: dict[str, Array] = {}
+    for name in arguments["properties"]:
+        if name in arguments["measured"]:
+            columns |= measured.get(name, {})
+        else:
+            columns |= _columns(name, rows, len(grid.shape), arguments["separator"])
     return columns
 
 
@@ -226,85 +256,181 @@ def _add_slab(slab: Iterable[Partial], sums: dict[int, PairwiseSum], rows: Rows)
         sums[row].add(pixels[start:stop])
 
 
-def _columns(name: str, rows: Rows, ndim: int, separator: str) -> Iterable[tuple[str, Array]]:
-    area = rows["num_pixels"]
+def _columns(given: str, rows: Rows, ndim: int, separator: str) -> dict[str, Array]:
+    """The columns of one property that blocks add up."""
+    name, area = current_name(given), rows["num_pixels"]
+    starts, stops = (np.stack([rows[f"{edge}{axis}"] for axis in range(ndim)]) for edge in ("start", "stop"))
     if name == "bbox":
-        edges = [f"start{axis}" for axis in range(ndim)] + [f"stop{axis}" for axis in range(ndim)]
-        return [(f"bbox{separator}{i}", rows[edge]) for i, edge in enumerate(edges)]
+        return {f"{given}{separator}{at}": edge for at, edge in enumerate((*starts, *stops))}
     if name == "centroid":
-        return [(f"centroid{separator}{axis}", rows[f"sum{axis}"] / area) for axis in range(ndim)]
-    box = np.ones(area.size, np.int64)
-    for axis in range(ndim):
-        box = box * (rows[f"stop{axis}"] - rows[f"start{axis}"])
-    found: Mapping[str, Any] = {
-        "label": rows["label"],
-        "num_pixels": area,
-        "area": area,
-        "area_bbox": box,
-        "extent": area / box,
-        "intensity_mean": rows["mean"],
-        "intensity_min": rows["low"],
-        "intensity_max": rows["high"],
+        return {f"{given}{separator}{axis}": rows[f"sum{axis}"] / area for axis in range(ndim)}
+    box = np.prod(stops - starts, axis=0)
+    found: Mapping[str, Callable[[], Array]] = {
+        "label": lambda: rows["label"],
+        "num_pixels": lambda: area,
+        "area": lambda: area,
+        "area_bbox": lambda: box,
+        # scalar by scalar: the power of an array may differ in the last place
+        "equivalent_diameter_area": lambda: np.array(
+            [(2 * ndim * size / np.pi) ** (1 / ndim) for size in area.astype(float)]
+        ),
+        "extent": lambda: area / box,
+        "intensity_mean": lambda: rows["mean"],
+        "intensity_min": lambda: rows["low"],
+        "intensity_max": lambda: rows["high"],
+        "slice": lambda: as_slices(starts, stops),
     }
-    return [(name, found[name].astype(SCALARS[name]))]
+    return {given: found[name]().astype(SCALARS[name])}
+
+
+def current_name(name: str) -> str:
+    """What a property is called now: scikit-image still takes names of earlier releases, such as `MajorAxisLength`."""
+    from skimage.measure._regionprops import PROPS
+
+    current: str = PROPS.get(name, name)
+    return current
+
+
+def _wants_intensity(name: str) -> bool:
+    return "intensity" in current_name(name) or "weighted" in current_name(name)
+
+
+def _is_summed(name: str, arguments: Arguments) -> bool:
+    labels, intensity = arguments["label_image"], arguments["intensity_image"]
+    with_channels = intensity is not None and len(intensity.shape) > len(labels.shape)
+    return (
+        current_name(name) in SUMMED and arguments["spacing"] is None and not (with_channels and _wants_intensity(name))
+    )
+
+
+def _holds_objects(properties: Iterable[str]) -> bool:
+    from skimage.measure._regionprops import OBJECT_COLUMNS
+
+    return any(current_name(name) in OBJECT_COLUMNS for name in properties)
+
+
+def _table_type(arguments: Arguments) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Tables of numbers count as float; those with columns of arrays or slices, which no file takes, as object."""
+    return (), np.dtype(object if _holds_objects(arguments["properties"]) else float)
 
 
 def _check(arguments: Arguments) -> None:
-    labels, intensity = arguments["label_image"], arguments["intensity_image"]
+    from skimage.measure._regionprops import COL_DTYPES
+
+    labels, intensity, spacing = arguments["label_image"], arguments["intensity_image"], arguments["spacing"]
     if labels.dtype.kind not in "iu":
         raise DtypeNotSupported(
             f"regionprops_table cannot take label_image of dtype {labels.dtype}; label it first, with measure.label"
         )
-    for name in ("extra_properties", "spacing"):
-        if arguments[name] is not None:
-            raise InputError(f"regionprops_table with {name} is not supported here; leave it out")
+    if intensity is not None:
+        ndim = len(labels.shape)
+        if tuple(intensity.shape[:ndim]) != tuple(labels.shape) or len(intensity.shape) > ndim + 1:
+            raise InputError(
+                f"intensity_image of shape {intensity.shape} and labels of shape {labels.shape} do not match; "
+                "give one intensity for each labelled pixel, or one per channel on a last axis"
+            )
+    extra = arguments["extra_properties"]
+    if extra is not None and not all(callable(function) for function in extra):
+        raise InputError(f"extra_properties={extra!r} are not all functions; give functions of an object's mask")
     properties = arguments["properties"]
     if isinstance(properties, str):
         raise InputError(f"properties={properties!r} is one string; give a sequence of names such as ({properties!r},)")
-    for name in properties:
-        if name not in PROPERTIES:
-            raise InputError(f"property {name!r} is not in the table; there are {', '.join(PROPERTIES)}")
-        if name.startswith("intensity") and intensity is None:
-            raise InputError(f"property {name!r} needs an intensity_image; give one")
-    if intensity is not None and tuple(intensity.shape) != tuple(labels.shape):
-        raise InputError(
-            f"intensity_image of shape {intensity.shape} and labels of shape {labels.shape} do not match; "
-            "give one intensity for each labelled pixel"
-        )
+    if not isinstance(properties, Collection):
+        raise InputError(f"properties={properties!r} can be gone through only once; give a sequence of names")
+    own = [function.__name__ for function in extra or ()]
+    for name in dict.fromkeys(properties):
+        if current_name(name) in COL_DTYPES:
+            if _wants_intensity(name) and intensity is None:
+                raise InputError(f"property {name!r} needs an intensity_image; give one")
+            why = "" if _is_summed(name, arguments) else why_not(name, labels, intensity, spacing)
+            if why:
+                raise InputError(
+                    f"regionprops_table cannot give {name!r} of labels of shape {tuple(labels.shape)} with "
+                    f"spacing={spacing!r}: {why}; leave it out"
+                )
+        elif name not in own:
+            raise InputError(f"property {name!r} is not in the table; there are {', '.join(COL_DTYPES)}")
 
 
 def _expand(arguments: Arguments, build: Build) -> Any:
-    labels = arguments["label_image"]
-    return build(
-        "lepton.table",
-        label_image=labels,
-        intensity_image=arguments["intensity_image"],
-        properties=list(arguments["properties"]),
-        separator=arguments["separator"],
+    labels, intensity = arguments["label_image"], arguments["intensity_image"]
+    extra = tuple(arguments["extra_properties"] or ())
+    properties = tuple(dict.fromkeys([*arguments["properties"], *(function.__name__ for function in extra)]))
+    measured = tuple(name for name in properties if not _is_summed(name, arguments))
+    summed = tuple(name for name in properties if name not in measured)
+    adding = {
+        "label_image": labels,
+        "intensity_image": intensity if any(map(_wants_intensity, summed)) else None,
+        "properties": tuple(map(current_name, summed)),
         # only labels that were found here are known to hang together
-        connected=getattr(labels, "operation", None) in ("measure.label", "lepton.relabel"),
+        "connected": getattr(labels, "operation", None) in ("measure.label", "lepton.relabel"),
+    }
+    if not measured:
+        return build("lepton.table", **adding | {"properties": properties}, separator=arguments["separator"])
+    return build(
+        "lepton.measured_table",
+        label_image=labels,
+        intensity_image=intensity if extra or any(map(_wants_intensity, measured)) else None,
+        objects=build("lepton.objects", **adding),
+        properties=properties,
+        measured=measured,
+        separator=arguments["separator"],
+        spacing=arguments["spacing"],
+        extra_properties=tuple(map(path_of, extra)),
     )
 
 
 def entries() -> list[Entry]:
     """The region table."""
-    here = "lepton_celery.operations.objects"
+    here = "lepton_celery.operations"
+    images = ("label_image", "intensity_image")
     return [
         Reduction(
-            name="lepton.table",
-            source=f"{here}.table_partial",
-            images=("label_image", "intensity_image"),
-            partial=lambda separator, **arguments: table_partial(**arguments),
-            merge=merge_tables,
+            name="lepton.objects",
+            source=f"{here}.objects.table_partial",
+            images=images,
+            partial=table_partial,
+            merge=merge_objects,
             located=True,
             cost_ns=8.0,
+        ),
+        Reduction(
+            name="lepton.table",
+            source=f"{here}.objects.table_partial",
+            images=images,
+            partial=lambda separator, **arguments: table_partial(**arguments),
+            merge=merge_summed,
+            result=_table_type,
+            located=True,
+            gives="table",
+            cost_ns=8.0,
+        ),
+        Reduction(
+            name="lepton.measured_table",
+            source=f"{here}.crops.measured_partial",
+            images=images,
+            values=("objects",),
+            partial=lambda properties, **arguments: measured_partial(**arguments),
+            merge=merge_measured,
+            result=_table_type,
+            readers=True,
+            gives="table",
+            cost_ns=200.0,
         ),
         Composite(
             name="measure.regionprops_table",
             source="skimage.measure.regionprops_table",
-            images=("label_image", "intensity_image"),
+            images=images,
             check=_check,
             expand=_expand,
             gives="table",
+            samples={"label_image": "labels"},
+        ),
+        Refused(
+            name="measure.regionprops",
+            source="skimage.measure.regionprops",
+            images=images,
+            reason="it gives objects that hold on to the whole image",
+            instead="measure.regionprops_table, which has all their properties as columns",
         ),
     ]

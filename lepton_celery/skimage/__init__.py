@@ -5,6 +5,30 @@ from lepton_celery.skimage import filters, measure
 
 from __future__ import annotations
 
-from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform, util
+from lepton_celery.skimage import (
+    color,
+    exposure,
+    feature,
+    filters,
+    measure,
+    metrics,
+    morphology,
+    restoration,
+    segmentation,
+    transform,
+    util,
+)
 
-__all__ = ["color", "exposure", "filters", "measure", "morphology", "segmentation", "transform", "util"]
+__all__ = [
+    "color",
+    "exposure",
+    "feature",
+    "filters",
+    "measure",
+    "metrics",
+    "morphology",
+    "restoration",
+    "segmentation",
+    "transform",
+    "util",
+]

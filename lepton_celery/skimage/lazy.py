@@ -19,7 +19,7 @@ def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Calla
         return lazy(full)
 
     def names() -> list[str]:
-        return [full.partition(".")[2] for full in public_names() if full.startswith(f"{module}.")]
+        return [full.rpartition(".")[2] for full in public_names() if full.rpartition(".")[0] == module]
 
     return find, names
 
@@ -31,7 +31,8 @@ def lazy(full: str) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         return apply(full, *args, **kwargs)
 
-    function.__name__ = function.__qualname__ = full.partition(".")[2]
-    function.__doc__ = f"Lazy `{entry.source}`: same parameters, {entry.exactness} to the whole-image result."
+    function.__name__ = function.__qualname__ = full.rpartition(".")[2]
+    exactness = "depends on the arguments" if callable(entry.promise) else str(entry.promise)
+    function.__doc__ = f"Lazy `{entry.source}`: same parameters, compared with the whole-image result: {exactness}."
     function.__signature__ = entry.signature  # type: ignore[attr-defined]
     return function

@@ -88,13 +88,13 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused_as_numpy_refuses_it() ->
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: np.sum(x),
-        lambda x: np.mean(x),
-        lambda x: np.concatenate([x, x]),
+        lambda x: np.sort(x),
+        lambda x: np.cumsum(x),
+        lambda x: np.resize(x, (3, 3)),
         lambda x: np.add.reduce(x),
         lambda x: np.add(x, 1, dtype="float32"),
         lambda x: x @ x,
-        lambda x: x << 1,
+        lambda x: divmod(x, 2),
     ],
 )
 def test_what_the_catalogue_does_not_have_is_a_type_error(call: Callable[[Any], Any]) -> None:
@@ -142,6 +142,8 @@ INDICES: list[Any] = [
     (slice(1, 22, 5), slice(None, -3, 2)),
     (),
     (slice(4, 5), slice(6, 7)),
+    slice(None, None, -1),
+    (slice(9, 2, -3), slice(None, None, -2), None),
 ]
 
 
@@ -154,10 +156,11 @@ def test_an_index_picks_what_numpy_picks(index: Any) -> None:
 
 
 @given(st.data())
-def test_any_basic_index_with_positive_steps_picks_what_numpy_picks(data: st.DataObject) -> None:
+def test_any_basic_index_picks_what_numpy_picks(data: st.DataObject) -> None:
     volume = np.arange(5 * 6 * 7).reshape(5, 6, 7)
     bound = st.none() | st.integers(-9, 9)
-    item = st.integers(-5, 4) | st.builds(slice, bound, bound, st.none() | st.integers(1, 4))
+    step = st.none() | st.integers(-4, 4).filter(bool)
+    item = st.integers(-5, 4) | st.builds(slice, bound, bound, step)
     index = tuple(data.draw(st.lists(item, max_size=3)))
     expected = volume[index]
     if expected.size == 0:
@@ -190,10 +193,8 @@ def _sobel(image: Array) -> Array:
         (-24, "outside"),
         ((0, 0, 0), "too many"),
         ((..., ...), "too many"),
-        (slice(None, None, -1), "at least 1"),
-        (slice(None, None, 0), "at least 1"),
+        (slice(None, None, 0), "other than 0"),
         (slice(5, 5), "no pixel"),
-        (None, "whole numbers and slices"),
         (True, "whole numbers and slices"),
         ("a", "whole numbers and slices"),
         (1.5, "whole numbers and slices"),
@@ -403,7 +404,7 @@ def test_a_function_that_is_not_in_the_catalogue_is_an_attribute_error_with_a_hi
     with pytest.raises(AttributeError, match=r"did you mean filters\.gaussian"):
         _ = filters.gausian
     with pytest.raises(AttributeError):
-        _ = color.label2rgb
+        _ = color.adapt_rgb
 
 
 def test_values_and_images_go_where_they_belong() -> None:

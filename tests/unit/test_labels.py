@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage.measure import label
 
-from lepton_celery import graph
+from lepton_celery import eager, graph, steps
 from lepton_celery.eager import compute
 from lepton_celery.errors import InputError
 from lepton_celery.operations.spec import Array
+from lepton_celery.plan import Plan
+from lepton_celery.planner import Options, group_shape, make_plan
 from lepton_celery.skimage import measure
+from lepton_celery.stores import MemoryOutput, Target
+from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace
+from tests import oracle
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 
 
@@ -168,3 +176,119 @@ def test_many_threads_give_the_same_labels() -> None:
 def test_float_images_have_no_components() -> None:
     with pytest.raises(InputError, match="float64"):
         measure.label(graph.open(np.ones((4, 4))))
+
+
+# ------------------------------------------------------------------------------------------------ merging in a tree
+
+
+TREES = [(1, 2), (1, 4), (2, 3), (5, 64)]
+"""Most partials of one merge, and blocks of a group."""
+
+
+@pytest.fixture(params=TREES, ids=str)
+def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> partial[Options]:
+    """Plans combine partials in groups before they are merged, however few there are."""
+    options = partial(Options, merge_blocks=request.param[0], fan_in=request.param[1])
+    monkeypatch.setattr(oracle, "Options", options)
+    monkeypatch.setattr(eager, "Options", options)
+    return options
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("name", FLAT_IMAGES)
+def test_a_tree_of_merges_numbers_components_as_one_merge_does(name: str) -> None:
+    image = FLAT_IMAGES[name]
+    for connectivity in (1, 2):
+        expected = label(image, connectivity=connectivity)
+        for block_shape in ((4, 5), (3, 40), (1, 7)):
+            assert_same_as_whole(measure.label(image, connectivity=connectivity), expected, block_shape)
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_tree_of_merges_numbers_components_of_volumes_and_values() -> None:
+    random = np.random.default_rng(9)
+    for shape, block_shape in (((9, 10, 11), (3, 4, 5)), ((12, 13, 3), (5, 4)), ((1, 60), (1, 7)), ((60,), (7,))):
+        image = random.integers(0, 3, shape).astype(np.uint8)
+        for connectivity in range(1, image.ndim + 1):
+            expected = label(image, connectivity=connectivity)
+            assert_same_as_whole(measure.label(image, connectivity=connectivity), expected, block_shape)
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_job_with_a_tree_of_merges_gives_the_labels_and_their_number() -> None:
+    image = FLAT_IMAGES["percolating"]
+    labels, count = compute(*measure.label(image, return_num=True), block_shape=(4, 5), threads=3)
+    expected, number = label(image, return_num=True)
+    assert_identical(labels, expected)
+    assert int(count) == number
+
+
+def test_what_passes_through_files_gives_the_same(tree: partial[Options], tmp_path: Path) -> None:
+    image = FLAT_IMAGES["combs"]
+    lazy = measure.label(image)
+    plan = make_plan({"labels": lazy, "greatest": lazy.max()}, tree(block_shape=(4, 5)))
+    plan = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    workspace = DiskWorkspace(tmp_path / "work", "j")
+    workspace.create()
+    context = steps.Context(plan, workspace, arrays=eager.arrays_of(plan, (lazy,)))
+    output = MemoryOutput(Target("memory", image.shape, "int32", (4, 5), "j"))
+    context.attach(plan.outputs["labels"], output)
+    for at, stage in enumerate(plan.stages):
+        assert steps.missing_blocks(context, at) == (
+            list(range(len(stage.grid))) if stage.reduces or stage.combines else []
+        )
+        for block in range(len(stage.grid)):
+            steps.run_block(context, at, block)
+            steps.run_block(context, at, block)  # a block may be done twice
+        assert steps.missing_blocks(context, at) == []
+        steps.merge_stage(context, at)
+        steps.merge_stage(context, at)
+    output.publish()
+    expected = label(image)
+    assert_identical(output.array, expected)
+    assert context.value(plan.outputs["greatest"]) == expected.max()
+
+
+def test_only_grids_of_very_many_blocks_get_a_tree() -> None:
+    lazy = measure.label(graph.open(np.zeros((320, 330), np.uint8)))
+    few = make_plan({"labels": lazy}, Options(block_shape=(32, 33)))
+    assert [bool(stage.combines) for stage in few.stages] == [False, False]
+    many = make_plan({"labels": lazy}, Options(block_shape=(5, 5)))
+    blocks = [len(stage.grid) for stage in many.stages if stage.reduces or stage.combines]
+    assert [bool(stage.combines) for stage in many.stages] == [False, True, False]
+    assert blocks == [64 * 66, 8 * 9]
+    deep = make_plan({"labels": lazy}, Options(block_shape=(1, 1)))
+    assert [len(stage.grid) for stage in deep.stages] == [320 * 330, 40 * 42, 5 * 6, 320 * 330]
+    # what later stages read is still known by the stage that stores it
+    assert [deep.stages[stage].stores for stage in deep.kept.values()] == [(index,) for index in deep.kept]
+
+
+def test_a_merge_holds_open_labels_only() -> None:
+    # one component in each block, none of which touches another block
+    image = np.zeros((60, 60), bool)
+    image[2::6, 2::6] = True
+    plan = make_plan({"labels": measure.label(image)}, Options(block_shape=(6, 6)))
+    context = steps.Context(plan, MemoryWorkspace(), arrays={0: image})
+    for block in range(len(plan.stages[0].grid)):
+        steps.run_block(context, 0, block)
+    steps.merge_stage(context, 0)
+    value = context.workspace.value(plan.stages[0].reduces[0])
+    assert int(value["count"]) == 100
+    assert value["renamed"].size == 0
+    assert value["before"].shape == (60, 10)
+
+
+def test_a_group_has_as_many_blocks_along_each_axis_as_there_are() -> None:
+    assert group_shape((1000, 1000), 64) == (8, 8)
+    assert group_shape((1, 1000), 64) == (1, 64)
+    assert group_shape((3, 1000), 64) == (4, 16)
+    assert group_shape((30, 30, 30), 64) == (4, 4, 4)
+    assert group_shape((5,), 64) == (8,)
+    assert group_shape((5, 5), 1) == (2, 1)
+
+
+def test_slabs_of_integers_are_numbered_row_by_row_in_every_block() -> None:
+    # scikit-image numbers the block [:, :, 9:] of such an image column by column, but not the image
+    image = np.random.default_rng(10).integers(0, 5, (7, 6, 10)).astype(np.uint16)
+    for block_shape in ((4, 5, 3), (7, 6, 9)):
+        assert_same_as_whole(measure.label(image), label(image), block_shape)

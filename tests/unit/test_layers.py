@@ -22,17 +22,21 @@ LAYERS: list[tuple[str, ...]] = [
     ("workspace",),
     # planning
     ("graph",),
+    ("mapping",),
     ("plan", "planner"),
     ("steps",),
-    ("manifest", "report"),
+    ("manifest", "report", "seams"),
     # engines
     ("engines.inline", "engines.celery"),
     ("eager",),
+    ("samples",),
+    ("prover",),
+    ("reference",),
     # client
     ("discovery",),
     ("client", "progress"),
     # faces
-    ("skimage",),
+    ("skimage", "ndimage"),
     ("processor", "demo", "contrib"),
     ("cli",),
 ]

@@ -48,6 +48,11 @@ class Model:
     fence_held: int | None = None
     batches: dict[int, float] = field(default_factory=dict)
     merges: list[int] = field(default_factory=list)
+    holes: set[tuple[int, int]] = field(default_factory=set)
+
+    def is_open(self, stage: int) -> bool:
+        """What was at work when the job was paused may end."""
+        return self.state in (JobState.RUNNING, JobState.PAUSED) and stage == self.stage
 
     def at_work(self, stage: int) -> bool:
         return self.state is JobState.RUNNING and stage == self.stage
@@ -71,7 +76,7 @@ class Model:
         return "granted"
 
     def holds(self, stage: int, fence: int) -> bool:
-        return self.at_work(stage) and self.fence_held == fence
+        return self.is_open(stage) and self.fence_held == fence
 
     def open(self, stage: int, total: int) -> None:
         self.stage, self.total, self.cursor = stage, total, 0
@@ -147,7 +152,7 @@ class Ledgers(RuleBasedStateMachine):
         stage = self.model.stage + off
         model, blocks = self.model, self.blocks(data)
         fresh: set[int] = set()
-        if model.at_work(stage):
+        if model.is_open(stage):
             fresh = set(blocks) - model.received
             model.batches[stage] = model.batches.get(stage, 0) + bool(fresh - model.once_received)
             model.received |= fresh
@@ -162,7 +167,7 @@ class Ledgers(RuleBasedStateMachine):
     @rule(owner=OWNERS)
     def commit_all(self, owner: str) -> None:
         model, stage = self.model, self.model.stage
-        if not model.at_work(stage):
+        if not model.is_open(stage):
             return
         missing = sorted(set(range(model.total)) - model.received)
         model.batches[stage] = model.batches.get(stage, 0) + bool(set(missing) - model.once_received)
@@ -179,21 +184,56 @@ class Ledgers(RuleBasedStateMachine):
         stage = self.model.stage + off
         model, blocks = self.model, self.blocks(data)
         self.answer(lambda ledger: ledger.release(self.job, stage, blocks, owner=owner, count_attempt=count))
-        for block in blocks if model.at_work(stage) else ():
+        for block in blocks if model.is_open(stage) else ():
             if block in model.leases and model.leases[block].owner == owner:
                 del model.leases[block]
                 model.lost[block] = model.lost.get(block, 0) + count
+
+    @rule(data=st.data(), off=STALENESS)
+    def give_up(self, data: st.DataObject, off: int) -> None:
+        stage = self.model.stage + off
+        model = self.model
+        if model.total == 0:
+            return
+        block = data.draw(st.integers(0, model.total - 1), label="block")
+        given_up = self.answer(lambda ledger: ledger.give_up(self.job, stage, block, reason="bad pixel"))
+        assert given_up == (model.is_open(stage) and block not in model.received)
+        if given_up:
+            model.received.add(block)
+            model.holes.add((stage, block))
+            model.leases.pop(block, None)
+            model.lost.pop(block, None)
+
+    @rule()
+    def pause(self) -> None:
+        model = self.model
+        paused = self.answer(lambda ledger: ledger.pause(self.job))
+        assert paused == (model.state in (JobState.RUNNING, JobState.PAUSED))
+        if paused:
+            model.state = JobState.PAUSED
+
+    @rule()
+    def resume(self) -> None:
+        model = self.model
+        resumed = self.answer(lambda ledger: ledger.resume(self.job))
+        assert resumed == (model.state in (JobState.PAUSED, JobState.FAILED))
+        if resumed:
+            model.state = JobState.RUNNING
+            again = {hole for hole in model.holes if hole[0] == model.stage}
+            model.holes -= again
+            model.received -= {block for _, block in again}
+            model.lost.clear()
 
     @rule(off=STALENESS, owner=OWNERS)
     def renew(self, off: int, owner: str) -> None:
         stage = self.model.stage + off
         renewed = self.answer(lambda ledger: ledger.renew(self.job, stage, owner=owner, lease_s=LEASE_S))
-        assert renewed == self.model.at_work(stage)
+        assert renewed == self.model.is_open(stage)
         for lease in self.model.leases.values() if renewed else ():
             lease.live = lease.live or lease.owner == owner
 
-    @rule(owner=OWNERS, blocks=st.integers(1, MOST_BLOCKS), reopens=st.booleans())
-    def get_on(self, owner: str, blocks: int, reopens: bool) -> None:
+    @rule(owner=OWNERS, blocks=st.integers(1, MOST_BLOCKS), reopens=st.booleans(), again=st.booleans())
+    def get_on(self, owner: str, blocks: int, reopens: bool, again: bool) -> None:
         """The straight path, which single moves seldom find: all receipts, then a merge that ends the stage or not."""
         model = self.model
         if model.state is not JobState.RUNNING:
@@ -203,8 +243,8 @@ class Ledgers(RuleBasedStateMachine):
         self.begin_merge(0, owner)
         if reopens:
             self.reopen_blocks(stage, model.fence, list(range(0, model.total, 2)))
-        elif stage + 1 < STAGES:
-            self.end_stage(stage, model.fence, blocks)
+        elif again or stage % STAGES + 1 < STAGES:
+            self.end_stage(stage, model.fence, blocks, again=again)
 
     @rule()
     def every_lease_runs_out(self) -> None:
@@ -242,16 +282,20 @@ class Ledgers(RuleBasedStateMachine):
         if renewed and self.model.merge:
             self.model.merge.live = True
 
-    @rule(data=st.data(), off=STALENESS, blocks=st.integers(0, MOST_BLOCKS))
-    def commit_merge(self, data: st.DataObject, off: int, blocks: int) -> None:
+    @rule(data=st.data(), off=STALENESS, blocks=st.integers(0, MOST_BLOCKS), again=st.booleans())
+    def commit_merge(self, data: st.DataObject, off: int, blocks: int, again: bool) -> None:
         stage = self.model.stage + off
-        self.end_stage(stage, self.a_fence(data), blocks)
+        self.end_stage(stage, self.a_fence(data), blocks, again=again)
 
-    def end_stage(self, stage: int, fence: int, blocks: int) -> None:
+    def end_stage(self, stage: int, fence: int, blocks: int, *, again: bool) -> None:
         model = self.model
-        next_blocks = blocks if stage + 1 < STAGES else None
+        following = stage + STAGES if again else (stage % STAGES) + 1
+        next_blocks = blocks if again or following < STAGES else None
+        next_stage = None if next_blocks is None or following == stage + 1 else following
         committed = self.answer(
-            lambda ledger: ledger.commit_merge(self.job, stage, fence=fence, next_blocks=next_blocks)
+            lambda ledger: ledger.commit_merge(
+                self.job, stage, fence=fence, next_blocks=next_blocks, next_stage=next_stage
+            )
         )
         assert committed == model.holds(stage, fence)
         if not committed:
@@ -260,7 +304,7 @@ class Ledgers(RuleBasedStateMachine):
         if next_blocks is None:
             model.state = JobState.DONE
         else:
-            model.open(stage + 1, next_blocks)
+            model.open(following, next_blocks)
 
     @rule(data=st.data(), off=STALENESS)
     def release_merge(self, data: st.DataObject, off: int) -> None:
@@ -293,9 +337,12 @@ class Ledgers(RuleBasedStateMachine):
             if ending is JobState.CANCELLED
             else (lambda ledger: ledger.fail(self.job, "why", stage=1, block=2))
         )
-        assert self.answer(move) == (self.model.state is JobState.RUNNING)
-        if self.model.state is JobState.RUNNING:
-            self.model.state = ending
+        model = self.model
+        assert self.answer(move) == model.is_open(model.stage)
+        if model.is_open(model.stage):
+            model.state = ending
+            model.leases, model.lost, model.once_received = {}, {}, set()
+            model.merge = model.fence_held = None
 
     @invariant()
     def all_tell_the_same(self) -> None:
@@ -304,6 +351,8 @@ class Ledgers(RuleBasedStateMachine):
             info = ledger.info(self.job)
             assert (info.state, info.stage, info.blocks_total) == (model.state, model.stage, model.total)
             assert (info.blocks_done, info.dispatched) == (len(model.received), model.cursor)
+            assert info.holes == len(model.holes)
+            assert {(hole.stage, hole.block) for hole in ledger.holes(self.job)} == model.holes
             assert info.merging == (model.state is JobState.RUNNING and model.merging)
             assert {stage: sums["batches"] for stage, sums in info.stage_stats.items()} == {
                 stage: batches for stage, batches in model.batches.items() if batches
@@ -318,15 +367,17 @@ class Ledgers(RuleBasedStateMachine):
 
     @invariant()
     def each_stage_is_merged_at_most_once(self) -> None:
-        assert self.model.merges == list(range(len(self.model.merges)))
+        merges = self.model.merges
+        assert len(set(merges)) == len(merges)
+        assert [stage % STAGES for stage in merges] == sorted(stage % STAGES for stage in merges)
 
 
 def assert_counters_are_possible(info: JobInfo) -> None:
     assert 0 <= info.blocks_done <= info.blocks_total
     assert 0 <= info.dispatched <= info.blocks_total
-    assert 0 <= info.stage < info.stages
+    assert 0 <= info.stage_index < info.stages
     assert info.created_at <= info.updated_at
-    assert (info.finished_at is None) == (info.state is JobState.RUNNING)
+    assert (info.finished_at is None) == (info.state in (JobState.RUNNING, JobState.PAUSED))
 
 
 def test_all_ledgers_do_what_the_model_does(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from skimage.measure import label, regionprops_table
+from skimage.measure import blur_effect, label, regionprops, regionprops_table
+from skimage.measure._regionprops import COL_DTYPES
 
-from lepton_celery import graph
+from lepton_celery import graph, stores
+from lepton_celery.client import run
 from lepton_celery.eager import compute
-from lepton_celery.errors import InputError
-from lepton_celery.operations.objects import PROPERTIES
-from lepton_celery.operations.spec import Array
-from lepton_celery.skimage import measure
+from lepton_celery.errors import InputError, NotExact
+from lepton_celery.graph import Node
+from lepton_celery.grid import Region
+from lepton_celery.operations import crops
+from lepton_celery.operations.objects import SUMMED
+from lepton_celery.operations.spec import Array, Where
+from lepton_celery.plan import Plan, functions_of
+from lepton_celery.planner import make_plan
+from lepton_celery.skimage import filters, measure
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
+PROPERTIES = tuple(sorted(SUMMED - {"slice"}))
+"""Properties that blocks add up."""
 SHAPES = tuple(name for name in PROPERTIES if not name.startswith("intensity"))
 INTENSITIES = ("bool", "uint8", "uint16", "int16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 BLOCKS = ((7, 9), (40, 5), (64, 64))
@@ -157,10 +168,16 @@ def test_the_table_of_labels_that_were_changed_is_measured_anew() -> None:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"properties": "area"}, "is one string"),
-    ({"properties": ("label", "eccentricity")}, "'eccentricity' is not in the table"),
+    ({"properties": iter(["area"])}, "only once"),
+    ({"properties": ("label", "roundness")}, "'roundness' is not in the table"),
+    ({"properties": ("moments_weighted_hu",)}, "needs an intensity_image"),
+    ({"properties": ("WeightedMoments",)}, "needs an intensity_image"),
+    ({"properties": ("perimeter",), "spacing": (1, 2)}, "'perimeter'.*isotropic spacings only; leave it out"),
+    ({"properties": ("label",), "spacing": (1, 2, 3)}, "spacing isn't a scalar"),
+    ({"properties": ("label",), "intensity_image": np.ones((4, 5))}, "do not match"),
+    ({"properties": ("label",), "intensity_image": np.ones((4, 4, 2, 2))}, "do not match"),
     ({"properties": ("intensity_mean",)}, "needs an intensity_image"),
-    ({"spacing": (1, 2)}, "spacing"),
-    ({"extra_properties": (len,)}, "extra_properties"),
+    ({"extra_properties": ("os:getpid",)}, "not all functions"),
 ]
 
 
@@ -174,3 +191,119 @@ def test_labels_that_scikit_image_would_refuse_are_refused() -> None:
     for dtype in ("bool", "float64"):
         with pytest.raises(InputError, match="dtype"):
             measure.regionprops_table(graph.open(np.ones((4, 4), dtype)))
+
+
+@pytest.mark.parametrize("name", ["eccentricity", "moments_hu", "orientation", "perimeter", "perimeter_crofton"])
+def test_properties_of_flat_images_are_refused_for_volumes(name: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}' of labels of shape .* 3D"):
+        measure.regionprops_table(np.ones((4, 4, 4), int), properties=(name,))
+
+
+def test_measured_properties_need_two_or_three_axes() -> None:
+    with pytest.raises(InputError, match="Only 2-D and 3-D images supported"):
+        measure.regionprops_table(np.ones(9, int), properties=("solidity",))
+
+
+def test_regions_as_objects_are_refused_for_the_table() -> None:
+    with pytest.raises(NotExact, match="regionprops_table"):
+        measure.regionprops(np.ones((4, 4), int))
+
+
+def test_a_label_that_a_table_cannot_name_is_refused() -> None:
+    with pytest.raises(InputError, match="relabel first"):
+        evaluate(measure.regionprops_table(np.full((3, 3), 1 << 63, np.uint64)), (3, 3))
+
+
+def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crops, "MOST_PX", 100)
+    labels = np.zeros((20, 20), int)
+    labels[5:15, 5:16] = 77
+    lazy = measure.regionprops_table(labels, properties=("label", "perimeter"))
+    with pytest.raises(InputError, match="object 77 has a bounding box of 110 pixels, over the limit of 100"):
+        evaluate(lazy, (8, 8))
+    evaluate(lazy, (20, 20))  # a block that has it anyway may measure it
+    evaluate(measure.regionprops_table(labels), (8, 8))
+
+
+def test_objects_are_measured_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crops, "TOGETHER_PX", 60)
+    check(label(blobs()), picture((37, 41), "uint8"), ("label", "perimeter", "moments_weighted", "orientation"))
+
+
+def test_objects_near_a_block_are_read_with_it_and_far_ones_by_themselves() -> None:
+    reads: list[Region] = []
+
+    class Spy:
+        shape, dtype = (40, 40), np.dtype(int)
+
+        def read(self, region: Region) -> Array:
+            reads.append(region)
+            return labels[region.slices]
+
+    labels = np.zeros((40, 40), int)
+    labels[2:4, 2:4], labels[8:12, 5], labels[9, 9:40] = 1, 2, 3
+    boxes = {"label": [1, 2, 3], "start0": [2, 8, 9], "stop0": [4, 12, 10], "start1": [2, 5, 9], "stop1": [4, 6, 40]}
+    objects = {name: np.array(column) for name, column in boxes.items()}
+    where = Where(Region((0, 0), (10, 10)), (40, 40))
+    found = crops.measured_partial(Spy(), None, ("perimeter",), "-", None, None, objects, where)
+    assert found["row"].tolist() == [0, 1, 2]
+    assert reads == [Region((2, 2), (12, 6)), Region((9, 9), (10, 40))]
+
+
+def test_only_what_is_needed_is_read_and_stored() -> None:
+    lazy = graph.open(picture((37, 41), float))
+    labels, smooth = measure.label(lazy > 0.4), filters.gaussian(lazy, 1)
+
+    def stages(*properties: str) -> list[int]:
+        plan = make_plan({"table": measure.regionprops_table(labels, smooth, properties=properties)})
+        return [len(stage.stores) for stage in plan.stages]
+
+    assert stages("label", "area", "intensity_mean", "slice") == [1, 0]
+    assert stages("label", "intensity_mean", "perimeter") == [1, 1, 0]  # the numbered labels
+    assert sum(stages("label", "intensity_std")) == 3  # the smooth image too
+
+
+NUMBERS = tuple(sorted(name for name, dtype in COL_DTYPES.items() if dtype is not object))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_every_column_of_numbers_comes_back_from_a_file(tmp_path: Path, suffix: str) -> None:
+    mask, image = blobs(), picture((37, 41, 2), "float32")
+    path = str(tmp_path / f"objects.{suffix}")
+    run({path: measure.regionprops_table(measure.label(mask), image, properties=NUMBERS)}, block_shape=(7, 9))
+    expected = regionprops_table(label(mask), image, properties=NUMBERS)
+    found = stores.read_table(path)
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        assert_identical(found[name].astype(float), column.astype(float))
+
+
+@pytest.mark.parametrize("name", ["coords", "Image", "image_intensity", "slice"])
+def test_columns_of_arrays_go_into_no_file(tmp_path: Path, name: str) -> None:
+    table = measure.regionprops_table(label(blobs()), picture((37, 41), float), properties=("label", name))
+    with pytest.raises(InputError, match="columns of arrays or slices"):
+        run({str(tmp_path / "objects.csv"): table})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_functions_of_ones_own_are_sent_by_name_and_lambdas_not_at_all(tmp_path: Path) -> None:
+    labels = label(blobs())
+
+    def table(function: Callable[..., Any]) -> Node:
+        lazy: Node = measure.regionprops_table(labels, properties=("label",), extra_properties=(function,))
+        return lazy
+
+    plan = make_plan({"table": table(blur_effect)})
+    assert functions_of(plan) == ["skimage.measure._blur_effect:blur_effect"]
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    with pytest.raises(InputError, match="functions are sent by name"):
+        run({str(tmp_path / "objects.csv"): table(lambda mask: mask.size)})
+    assert list(tmp_path.iterdir()) == []
+    found = compute(table(lambda mask: mask.size), block_shape=(7, 9), threads=1)
+    assert_identical(found["<lambda>"], np.array([region.image.size for region in regionprops(labels)]))
+
+
+def test_the_plan_of_a_measured_table_comes_back_from_json() -> None:
+    lazy = measure.regionprops_table(label(blobs()), properties=("solidity", "label"), spacing=(np.float32(0.5), 2))
+    plan = make_plan({"table": lazy})
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan

@@ -77,7 +77,7 @@ def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], wha
         "queue": queue_of(info.lane),
         "task_id": short_id(),
         "ignore_result": True,
-        "argsrepr": f"job {info.job_id} stage {info.stage + 1}/{info.stages} {what}",
+        "argsrepr": f"job {info.job_id} stage {info.place} {what}",
         "kwargsrepr": "",
     }
     return app.signature(task, args=args, immutable=True, app=app, options=options)

@@ -16,7 +16,7 @@ from pathlib import Path
 from celery import Task
 from threadpoolctl import threadpool_limits
 
-from lepton_celery import manifest, steps
+from lepton_celery import manifest, seams, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.errors import (
@@ -65,7 +65,9 @@ class Process:
         if job_id not in self._jobs:
             found = manifest.Manifest.from_json(ledger.manifest(job_id))
             self._jobs[job_id] = found
-            self._contexts[job_id] = found.context(tuple(Path(root) for root in settings.allowed_roots))
+            self._contexts[job_id] = found.context(
+                tuple(Path(root) for root in settings.allowed_roots), settings.allowed_functions
+            )
             while len(self._jobs) > _OPEN_JOBS:
                 old, _ = self._jobs.popitem(last=False)
                 del self._contexts[old]
@@ -154,7 +156,7 @@ def close(task: Task[..., None], job_id: str, stage: int) -> None:
         if info.state is not JobState.RUNNING or info.stage != stage:
             return
         found, context = _process.job(ledger, settings, job_id)
-        batch_blocks = found.plan.stages[stage].batch_blocks
+        batch_blocks = found.plan.stages[found.plan.place(stage)[0]].batch_blocks
         canvas.fill_window(task.app, ledger, settings, job_id, stage, batch_blocks)
         fence = ledger.begin_merge(job_id, stage, owner=str(task.request.id), lease_s=settings.lease_s)
     except JobNotFound:
@@ -191,9 +193,10 @@ def _merge(
     stage: int,
     fence: int,
 ) -> None:
-    batch_blocks = found.plan.stages[stage].batch_blocks
+    plan = found.plan
+    batch_blocks = plan.stages[plan.place(stage)[0]].batch_blocks
     missing = steps.missing_blocks(context, stage)
-    if missing and fence > len(found.plan.stages) + settings.max_attempts:
+    if missing and fence > stage + 1 + len(plan.stages) + settings.max_attempts:
         _fail(ledger, settings, job_id, f"{len(missing)} blocks have receipts but left no partials", stage, missing[0])
         return
     if missing:  # a receipt without its partial: trust what is there, not what was said
@@ -201,24 +204,29 @@ def _merge(
         if ledger.reopen(job_id, stage, missing, fence=fence):
             canvas.send_wave(task.app, ledger.info(job_id), missing, batch_blocks)
         return
-    steps.merge_stage(context, stage)
-    following = stage + 1
-    if following < len(found.plan.stages):
-        blocks = len(found.plan.stages[following].grid)
-        if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=blocks):
-            batch_blocks = found.plan.stages[following].batch_blocks
-            canvas.fill_window(task.app, ledger, settings, job_id, following, batch_blocks)
+    following = plan.following(stage, again=steps.merge_stage(context, stage))
+    if following is not None:
+        opened = plan.stages[plan.place(following)[0]]
+        if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=len(opened.grid), next_stage=following):
+            canvas.fill_window(task.app, ledger, settings, job_id, following, opened.batch_blocks)
         return
     if not ledger.renew_merge(job_id, stage, fence=fence, lease_s=settings.lease_s):
         return  # cancelled, or another merge took over: it publishes
     steps.publish(context, found.files, overwrite=found.overwrite)
-    if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=found.result()):
+    result = found.result(seams.measure(context))
+    if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
         context.workspace.discard()
         _process.drop(job_id)
 
 
 def _fail(ledger: Ledger, settings: Settings, job_id: str, reason: str, stage: int, block: int) -> None:
-    where = f"block {block} of stage {stage + 1}: " if block >= 0 else f"stage {stage + 1}: "
+    try:
+        info = ledger.info(job_id)
+        if info.stage != stage:
+            return  # late: others have done this block, and the stage is over
+    except JobNotFound:
+        return
+    where = f"block {block} of stage {info.place}: " if block >= 0 else f"stage {info.place}: "
     if ledger.fail(job_id, where + reason, stage=stage, block=block):
         _discard(ledger, settings, job_id)
 

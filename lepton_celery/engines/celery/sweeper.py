@@ -81,7 +81,7 @@ class Sweeper:
 
     def _send_again(self, info: JobInfo) -> None:
         found = manifest.Manifest.from_json(self._ledger.manifest(info.job_id))
-        batch_blocks = found.plan.stages[info.stage].batch_blocks
+        batch_blocks = found.plan.stages[found.plan.place(info.stage)[0]].batch_blocks
         limit = self._settings.wave_batches * batch_blocks
         lost = self._ledger.unreceipted(info.job_id, info.stage, limit=limit)
         if lost:

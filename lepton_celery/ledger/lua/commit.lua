@@ -1,7 +1,7 @@
 -- Receipts for the blocks: {how many were new}, or {-1, block, total} for a block that the stage does not have.
 -- ARGV: stage, blocks, owner, then a name and a number for each statistic
 local stage, blocks, owner = ARGV[1], numbers(ARGV[2]), ARGV[3]
-if not is_current(stage) then
+if not is_open(stage) then
     return {0}
 end
 local refusal = beyond(blocks)

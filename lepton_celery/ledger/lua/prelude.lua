@@ -1,6 +1,6 @@
 -- Put before every other script. KEYS are the keys of one job, always all of them and in this order, so that they are
 -- declared (Redis Cluster) and a script never builds a key's name.
-local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT = unpack(KEYS)
+local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS = unpack(KEYS)
 
 -- The server's clock, in seconds. Workers' clocks differ by more than a lease may be wrong.
 local function now()
@@ -25,12 +25,18 @@ local function is_current(stage)
     return job[1] == 'running' and job[2] == stage
 end
 
+-- A paused job starts nothing, but what was at work when it was paused may end.
+local function is_open(stage)
+    local job = redis.call('HMGET', JOB, 'state', 'stage')
+    return (job[1] == 'running' or job[1] == 'paused') and job[2] == stage
+end
+
 local function has_all_receipts()
     return number('done') == number('total')
 end
 
 local function holds_merge(stage, fence)
-    return is_current(stage) and fence ~= '0' and redis.call('HGET', JOB, 'merge_fence') == fence
+    return is_open(stage) and fence ~= '0' and redis.call('HGET', JOB, 'merge_fence') == fence
 end
 
 -- Blocks travel as one string of decimals: a thousand arguments would cost the client more than the whole script.

@@ -1,7 +1,7 @@
 -- Extends every lease that the owner holds: 1, or 0 when the job is no longer running in that stage.
 -- ARGV: stage, owner, lease_s
 local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if not is_current(stage) then
+if not is_open(stage) then
     return 0
 end
 local expiry_new = now() + lease_s

@@ -1,0 +1,8 @@
+"""Lazy `skimage.filters`."""
+
+from __future__ import annotations
+
+from lepton_celery.skimage.filters import rank as rank
+from lepton_celery.skimage.lazy import lazy_module
+
+__getattr__, __dir__ = lazy_module("filters")

@@ -1,0 +1,73 @@
+"""Cases of the region table; adversarial ones are in tests/exactness/test_objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from skimage.measure import label
+
+from lepton_celery.operations.spec import Array
+from tests.exactness.cases.case import FLAT, SOLID, Case
+from tests.oracle import picture
+
+SHAPES = (
+    "label bbox area area_bbox area_convex area_filled axis_major_length axis_minor_length centroid centroid_local "
+    "equivalent_diameter_area euler_number extent inertia_tensor inertia_tensor_eigvals moments moments_central "
+    "moments_normalized num_pixels solidity"
+).split()
+"""Properties of an object's mask in 2-D and 3-D."""
+FLAT_SHAPES = "eccentricity feret_diameter_max moments_hu orientation perimeter perimeter_crofton".split()
+"""Properties of the mask that scikit-image has in 2-D only; the diameter is in 3-D too, but not of single pixels."""
+INTENSITIES = (
+    "centroid_weighted centroid_weighted_local intensity_max intensity_mean intensity_median intensity_min intensity_std "
+    "moments_weighted moments_weighted_central moments_weighted_normalized"
+).split()
+"""Properties of an object's pixels in 2-D and 3-D."""
+NUMBERS = (*SHAPES, *FLAT_SHAPES, *INTENSITIES, "moments_weighted_hu")
+"""All columns of numbers that scikit-image has of a 2-D image."""
+
+
+def blobs(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Objects of many sizes, some with holes, in the way of every block."""
+    return np.asarray(label(picture(shape, float, seed=1) > 0.4)).astype(dtype)
+
+
+def intensities(dtype: str, *channels: int) -> Any:
+    return lambda labels: picture((*labels.shape, *channels), dtype, seed=2)
+
+
+LABELS = ("int32", "uint16", "int64")
+
+CASES: list[Case] = [
+    Case("measure.regionprops_table", {}, LABELS, make=blobs),
+    Case("measure.regionprops_table", {"properties": (*SHAPES, *FLAT_SHAPES)}, LABELS, make=blobs),
+    Case("measure.regionprops_table", {"properties": SHAPES, "separator": "_"}, LABELS, SOLID, make=blobs),
+    Case("measure.regionprops_table", {"properties": SHAPES, "spacing": (0.3, 2.5)}, LABELS, make=blobs),
+    Case(
+        "measure.regionprops_table",
+        {"properties": NUMBERS, "spacing": 1},
+        LABELS[:1],
+        make=blobs,
+        given={"intensity_image": intensities("uint8")},
+    ),
+    *[
+        Case(
+            "measure.regionprops_table",
+            {"properties": ("label", *properties)},
+            LABELS[:1],
+            shape,
+            given={"intensity_image": intensities(dtype, *channels)},
+            make=blobs,
+        )
+        for shape, properties in ((FLAT, NUMBERS), (SOLID, INTENSITIES))
+        for dtype, channels in (
+            ("bool", ()),
+            ("uint8", (3,)),
+            ("uint16", ()),
+            ("int16", (1,)),
+            ("float32", (5,)),
+            ("float64", ()),
+        )
+    ],
+]

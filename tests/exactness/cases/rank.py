@@ -1,0 +1,54 @@
+"""Rank filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from skimage.morphology import disk
+
+from lepton_celery.operations.rank import FLAT, SOLID
+from lepton_celery.operations.spec import Array
+from tests.exactness.cases.case import SOLID as VOLUME
+from tests.exactness.cases.case import Case
+from tests.oracle import picture
+
+DTYPES = ("uint8", "uint16")
+BALL = np.ones((3, 3, 3), np.uint8)
+
+
+def few(shape: tuple[int, ...], dtype: Any) -> Array:
+    """uint16 pixels up to some hundreds: a histogram of 65536 bins for each pixel takes long."""
+    return (picture(shape, "uint8").astype(dtype) * (3 if dtype == "uint16" else 1)).astype(dtype)
+
+
+def mask(image: Array) -> Array:
+    return picture(image.shape, "bool", seed=7)
+
+
+def options(name: str) -> Mapping[str, Any]:
+    if name.endswith("bilateral"):
+        return {"s0": 30, "s1": 60}
+    if name in ("percentile", "threshold_percentile"):
+        return {"p0": 0.3}
+    return {"p0": 0.1, "p1": 0.8} if name.endswith("percentile") else {}
+
+
+CASES: list[Case] = [
+    *[
+        Case(f"filters.rank.{name}", {"footprint": disk(2), **options(name)}, DTYPES, make=few)
+        for name in (*FLAT, *SOLID)
+    ],
+    *[
+        Case(f"filters.rank.{name}", {"footprint": disk(3), **options(name)}, DTYPES, make=few, given={"mask": mask})
+        for name in (*FLAT, *SOLID)
+    ],
+    *[Case(f"filters.rank.{name}", {"footprint": BALL}, DTYPES, VOLUME, make=few) for name in SOLID],
+    *[
+        Case(f"filters.rank.{name}", {"footprint": np.ones((3, 4)), "shift_x": 1, "shift_y": -1}, DTYPES, make=few)
+        for name in ("mean", "autolevel", "mean_percentile")
+    ],
+    Case("filters.rank.median", {}, DTYPES, make=few),
+    Case("filters.rank.windowed_histogram", {"footprint": disk(2), "n_bins": 8}, ("uint8",), blocks=[(5, 7, 3)]),
+]

@@ -1,0 +1,60 @@
+"""Distances to a background that may be anywhere."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt
+
+from lepton_celery import graph
+from lepton_celery.errors import InputError, NotExactWarning
+from lepton_celery.operations.spec import Array
+from tests.oracle import assert_as_promised, assert_same_as_whole
+
+NAME = "ndimage.distance_transform_edt"
+
+
+def sparse(shape: tuple[int, ...], seed: int, share: float) -> Array:
+    return np.random.default_rng(seed).random(shape) > share
+
+
+@pytest.mark.parametrize("share", [0.0002, 0.002, 0.05])
+@pytest.mark.parametrize("sampling", [None, (1, 7), (11, 2)])
+def test_background_far_beyond_the_first_halo(share: float, sampling: Any) -> None:
+    for seed in range(3):
+        image = sparse((211, 187), seed, share)
+        lazy = graph.apply(NAME, image, sampling=sampling)
+        assert_same_as_whole(lazy, distance_transform_edt(image, sampling), (40, 23))
+
+
+@pytest.mark.parametrize("shape", [(150,), (150, 1), (1, 150), (3, 97, 41)])
+def test_one_pixel_of_background(shape: tuple[int, ...]) -> None:
+    for place in ((0,) * len(shape), tuple(n - 1 for n in shape)):
+        image = np.ones(shape, np.float32)
+        image[place] = 0
+        assert_same_as_whole(graph.apply(NAME, image), distance_transform_edt(image), tuple(min(n, 20) for n in shape))
+
+
+def test_without_background_distances_are_those_of_scipy_to_a_pixel_that_is_not_there() -> None:
+    image = np.ones((70, 90), bool)
+    assert_same_as_whole(graph.apply(NAME, image, sampling=[3, 2]), distance_transform_edt(image, [3, 2]), (16, 50))
+
+
+def test_a_fractional_sampling_is_near_and_says_so() -> None:
+    image = sparse((120, 130), 1, 0.001)
+    with pytest.warns(NotExactWarning, match="within 4 ulp"):
+        lazy = graph.apply(NAME, image, sampling=(0.3, 0.7))
+    assert_as_promised(lazy, distance_transform_edt(image, (0.3, 0.7)), (31, 40))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"return_indices": True}, {"return_distances": False}, {"sampling": 0}, {"sampling": (1, 2, 3)}],
+)
+def test_what_cannot_be_done_is_refused(options: dict[str, Any]) -> None:
+    with warnings.catch_warnings(), pytest.raises(InputError):
+        warnings.simplefilter("error")
+        graph.apply(NAME, np.ones((9, 9)), **options)

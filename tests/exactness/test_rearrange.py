@@ -1,0 +1,147 @@
+"""Pixels in other places: sequences, chains of functions, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.filters import gaussian, sobel
+
+from lepton_celery import graph
+from lepton_celery.errors import InputError
+from lepton_celery.graph import Image
+from lepton_celery.operations.spec import Array
+from lepton_celery.planner import Options, make_plan
+from lepton_celery.skimage import filters
+from tests.exactness.cases.case import FLAT, SOLID
+from tests.oracle import assert_same_as_whole, picture
+
+IMAGE = picture(FLAT, "float64")
+
+
+def test_images_of_other_lengths_and_dtypes_are_joined_as_numpy_joins_them() -> None:
+    random = np.random.default_rng(0)
+    for axis in (0, 1, -1):
+        for dtypes in (("uint8", "float32", "int16"), ("bool", "bool", "uint8")):
+            images = []
+            for dtype in dtypes:
+                shape = list(SOLID)
+                shape[axis] = int(random.integers(1, 9))
+                images.append(picture(tuple(shape), dtype))
+            lazy = graph.apply("numpy.concatenate", images, axis=axis)
+            assert_same_as_whole(lazy, np.concatenate(images, axis=axis), (3, 4, 5))
+
+
+@pytest.mark.parametrize("function", [np.vstack, np.hstack, np.dstack, np.column_stack])
+@pytest.mark.parametrize("shape", [(7,), (7, 9), (5, 6, 4)])
+def test_stacks_take_images_of_one_axis_or_more(function: Callable[[Any], Any], shape: tuple[int, ...]) -> None:
+    images = [picture(shape, "uint8", seed=1), picture(shape, "float32", seed=2)]
+    expected = function(images)
+    blocks = (3, 4, 2)[: expected.ndim - (expected.ndim == 3 and expected.shape[-1] <= 4)]
+    assert_same_as_whole(function([graph.open(image) for image in images]), expected, blocks)
+
+
+CHAINS: list[Callable[[Any, Callable[..., Any], Callable[..., Any]], Any]] = [
+    lambda x, smooth, edges: smooth(x[3:20, ::-2].T, sigma=1.3),
+    lambda x, smooth, edges: np.flip(edges(np.rot90(smooth(x, sigma=2), 3))),
+    lambda x, smooth, edges: edges(np.pad(smooth(x, sigma=1), ((3, 0), (5, 9)), mode="symmetric")),
+    lambda x, smooth, edges: edges(np.pad(smooth(x, sigma=1), 12, mode="wrap")),
+    lambda x, smooth, edges: smooth(np.roll(x, (5, -7), axis=(0, 1)), sigma=1) + np.roll(edges(x), 3, axis=0),
+    lambda x, smooth, edges: smooth(np.concatenate([edges(x), x[::-1], smooth(x, sigma=3)], axis=1), sigma=1),
+    lambda x, smooth, edges: edges(np.repeat(np.tile(smooth(x, sigma=1), (1, 2)), 2, axis=0)),
+    lambda x, smooth, edges: (
+        smooth(np.moveaxis(np.expand_dims(x, 0), 0, -1).squeeze(), sigma=1)
+        if isinstance(x, np.ndarray)
+        else smooth(np.squeeze(np.moveaxis(np.expand_dims(x, 0), 0, -1)), sigma=1)
+    ),
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("block_shape", [(5, 7), (2, 40), (64, 64)])
+def test_rearranged_images_go_through_filters_as_whole_images_do(chain: Any, block_shape: tuple[int, int]) -> None:
+    lazy = chain(graph.open(IMAGE), filters.gaussian, filters.sobel)
+    assert isinstance(lazy, Image)
+    assert_same_as_whole(lazy, chain(IMAGE, gaussian, sobel), block_shape)
+
+
+def _plan_of(lazy: Any, block_shape: tuple[int, ...]) -> Any:
+    return make_plan({"out": lazy}, Options(block_shape=block_shape, workers=1))
+
+
+@pytest.mark.parametrize(
+    "turn", [lambda x: x.T, lambda x: x[::-1, ::-1], lambda x: np.rot90(x), lambda x: np.pad(x, 5, mode="reflect")]
+)
+def test_a_turned_image_takes_one_stage_and_reads_little_more_than_its_block(turn: Callable[[Any], Any]) -> None:
+    image = graph.open(np.broadcast_to(np.float64(0), (1000, 1200)))
+    plan = _plan_of(turn(filters.gaussian(image)), (100, 100))
+    assert len(plan.stages) == 1
+    assert plan.stages[0].predicted.read_bytes < 1.5 * 8 * 1000 * 1200
+
+
+def test_joined_parts_of_one_image_are_not_read_as_a_whole() -> None:
+    image = filters.gaussian(graph.open(np.broadcast_to(np.float64(0), (1000, 1200))))
+    for halves in ((image[:500], image[500:]), (image, image + 1)):
+        plan = _plan_of(np.concatenate(halves), (100, 100))
+        out = plan.nodes[plan.outputs["out"]].shape
+        assert plan.stages[0].predicted.read_bytes < 1.5 * 8 * np.prod(out)
+
+
+def test_numbers_put_around_an_image_are_converted_as_numpy_converts_them() -> None:
+    image = picture(FLAT, "uint8")
+    for values in (300, -1, 2.7, ((1, 2.5), (3, 4))):
+        try:
+            expected = np.pad(image, 2, constant_values=values)
+        except OverflowError:
+            with pytest.raises(InputError, match=r"numpy\.pad"):
+                graph.apply("numpy.pad", image, 2, constant_values=values)
+        else:
+            assert_same_as_whole(graph.apply("numpy.pad", image, 2, constant_values=values), expected, (5, 7))
+
+
+def test_graphs_of_rearranged_images_have_a_json_form(tmp_path: Any) -> None:
+    path = tmp_path / "image.npy"
+    np.save(path, IMAGE)
+    lazy: Any = np.pad(np.concatenate([graph.open(str(path))[::-2], graph.open(str(path))]).T, 3, constant_values=0.5)
+    again = graph.from_json(graph.to_json({"out": lazy}))["out"]
+    assert_same_as_whole(again, np.pad(np.concatenate([IMAGE[::-2], IMAGE]).T, 3, constant_values=0.5), (9, 9))
+
+
+REFUSED: list[tuple[str, tuple[Any, ...], Mapping[str, Any], str]] = [
+    ("numpy.pad", (2, "maximum"), {}, "give mode constant"),
+    ("numpy.pad", (2, "reflect"), {"reflect_type": "odd"}, "give mode constant"),
+    ("numpy.pad", (2, "edge"), {"constant_values": 1}, "constant_values"),
+    ("numpy.pad", (-1,), {}, "at least 0"),
+    ("numpy.pad", ((1, 2, 3),), {}, "a pair per axis"),
+    ("numpy.roll", (2,), {}, "give axis"),
+    ("numpy.roll", (2, 5), {}, "axis 5"),
+    ("numpy.repeat", (2,), {}, "give axis"),
+    ("numpy.repeat", ((1, 2), 0), {}, "repeat"),
+    ("numpy.tile", (0,), {}, "at least 1"),
+    ("numpy.transpose", ((0, 0),), {}, "transpose"),
+    ("numpy.squeeze", (0,), {}, "squeeze"),
+    ("numpy.flip", (7,), {}, "flip"),
+    ("numpy.concatenate", (), {"axis": 3}, "axis 3|wants a sequence"),
+    ("util.crop", (12,), {}, "leave pixels"),
+    ("util.crop", (1.5,), {}, "whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options", "message"), REFUSED)
+def test_what_is_not_supported_is_one_clear_input_error(
+    name: str, args: tuple[Any, ...], options: Mapping[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        graph.apply(name, IMAGE, *args, **options)
+
+
+def test_images_that_do_not_fit_together_are_refused() -> None:
+    small: Array = IMAGE[:5, :5]
+    with pytest.raises(InputError, match="do not fit together"):
+        graph.apply("numpy.concatenate", [IMAGE, small])
+    with pytest.raises(InputError, match="wants a sequence"):
+        graph.apply("numpy.vstack", [1, 2])
+    with pytest.raises(InputError, match="lose all its axes"):
+        graph.apply("numpy.squeeze", np.ones((1, 1)))

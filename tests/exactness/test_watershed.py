@@ -1,0 +1,168 @@
+"""Basins found with a halo and checked, and floods in rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.segmentation import watershed as source
+
+import lepton_celery as lepton
+from lepton_celery import graph
+from lepton_celery.errors import InputError
+from lepton_celery.grid import Region
+from lepton_celery.operations import watershed
+from lepton_celery.operations.spec import Array
+from lepton_celery.stores import MemoryReader
+from tests.oracle import assert_same_as_whole
+from tests.unit.test_rounds import spiral
+
+NAME = "segmentation.watershed"
+KINDS = ("noise", "ties", "smooth", "levels", "distances", "constant")
+TIED = ("ties", "levels", "distances", "constant")
+WIDE = np.ones((5, 3), bool)
+
+
+def relief(kind: str, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    noise = random.random(shape)
+    smooth = ndimage.gaussian_filter(noise, 2)
+    kinds: dict[str, Array] = {
+        "noise": noise,
+        "ties": np.floor(noise * 4),
+        "smooth": smooth,
+        "levels": np.round(smooth * 200).astype(np.uint8),
+        "distances": -ndimage.distance_transform_edt(noise > 0.1),
+        "constant": np.zeros(shape),
+    }
+    return kinds[kind]
+
+
+def seeds(shape: tuple[int, ...], random: np.random.Generator, share: float = 0.02) -> Array:
+    return np.where(random.random(shape) < share, random.integers(-3, 9, shape), 0).astype(np.int32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("connectivity", [1, 2, WIDE])
+def test_what_is_certain_of_a_part_is_so_in_the_whole(kind: str, connectivity: Any) -> None:
+    contested_wrong = certain = 0
+    for seed in range(25):
+        random = np.random.default_rng(seed)
+        shape = tuple(int(n) for n in random.integers(8, 45, 2))
+        image, markers = relief(kind, shape, random), seeds(shape, random, 0.05)
+        mask = random.random(shape) < 0.9 if seed % 2 else np.ones(shape, bool)
+        whole = source(image, markers, connectivity, mask=mask)
+        start = tuple(int(n) // 5 for n in shape)
+        part = Region(start, tuple(n - n // 6 for n in shape))
+        footprint = watershed._footprint(connectivity, 2)
+        faces = watershed._faces(part, shape, tuple(n // 2 for n in footprint.shape))
+        images = (MemoryReader(image), MemoryReader(markers), MemoryReader(mask))
+        flood = watershed._flooded(watershed._Part.read(*images, part), faces, footprint)
+        sure = ~flood.from_faces & ~flood.contested
+        np.testing.assert_array_equal(flood.labels[sure], whole[part.slices][sure])
+        certain += int(sure.sum())
+        wrong = flood.labels != whole[part.slices]
+        contested_wrong += int((wrong & flood.contested & ~flood.from_faces).sum())
+    assert certain > 0
+    assert contested_wrong == 0 or kind in TIED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.0005, 0.02])
+def test_blocks_with_small_halos(kind: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watershed, "FIRST_PX", 2)
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        shape = (83, 67)
+        image, markers = relief(kind, shape, random), seeds(shape, random, share)
+        mask = None if seed % 2 else random.random(shape) < 0.85
+        lazy = graph.apply(NAME, image, markers, connectivity=1 + seed % 2, mask=mask)
+        assert_same_as_whole(lazy, source(image, markers, 1 + seed % 2, mask=mask), (16, 19))
+
+
+def test_a_smooth_image_is_never_flooded_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    image = ndimage.gaussian_filter(random.random((300, 280)), 4)
+    markers = ndimage.label(image == ndimage.minimum_filter(image, 9))[0]
+    monkeypatch.setattr(watershed, "WHOLE_PX", 270 * 270)
+    assert_same_as_whole(graph.apply(NAME, image, markers), source(image, markers), (64, 70))
+    monkeypatch.setattr(watershed, "WHOLE_PX", 100 * 100)
+    with pytest.raises(InputError, match="at once"):
+        lepton.compute(graph.apply(NAME, image, markers), block_shape=(64, 70), threads=1)
+
+
+def test_a_basin_that_winds_through_all_blocks() -> None:
+    path = spiral(131) > 0
+    image = np.where(path, np.linspace(0, 1, path.size).reshape(path.shape), 9.0)
+    markers = np.zeros(path.shape, np.uint8)
+    markers[0, 0], markers[65, 65] = 3, 4
+    assert_same_as_whole(graph.apply(NAME, image, markers, mask=path), source(image, markers, mask=path), (30, 40))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int64", "uint64"])
+def test_labels_keep_the_dtype_of_the_markers(dtype: str) -> None:
+    random = np.random.default_rng(1)
+    image, markers = relief("noise", (150, 140), random), np.abs(seeds((150, 140), random)).astype(dtype)
+    assert_same_as_whole(graph.apply(NAME, image, markers), source(image, markers), (31, 30))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"markers": 7},
+        {"markers": None},
+        {"compactness": 0.1},
+        {"watershed_line": True},
+        {"connectivity": np.array([[0, 1, 0], [0, 1, 1], [0, 0, 0]])},
+        {"connectivity": np.ones((2, 2)), "offset": (0, 0)},
+    ],
+)
+def test_other_floods_see_the_whole_image(options: dict[str, Any]) -> None:
+    random = np.random.default_rng(2)
+    options = {"markers": seeds((40, 45), random), **options}
+    image = relief("smooth", (40, 45), random)
+    assert_same_as_whole(graph.apply(NAME, image, **options), source(image, **options), (11, 12))
+
+
+def test_what_cannot_be_flooded_is_refused() -> None:
+    image, markers = np.zeros((200, 9)), np.ones((200, 9), np.int32)
+    for options in ({"markers": image}, {"markers": markers[:5]}, {"markers": markers, "connectivity": WIDE[0]}):
+        with pytest.raises(InputError):
+            graph.apply(NAME, image, **options)
+    image[4, 4] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        lepton.compute(graph.apply(NAME, image, markers), block_shape=(20, 9), threads=1)
+
+
+@pytest.mark.parametrize("structure", [None, np.ones((3, 3)), np.array([[0, 1, 1, 0, 0]]), np.eye(7)])
+def test_binary_propagation(structure: Any) -> None:
+    random = np.random.default_rng(4)
+    start, mask = random.random((61, 53)) < 0.01, random.random((61, 53)) < 0.7
+    for limit in (mask, None):
+        given = {"structure": structure, "mask": limit}
+        whole = ndimage.binary_propagation(start, **given)
+        assert_same_as_whole(graph.apply("ndimage.binary_propagation", start, **given), whole, (9, 13))
+        assert_same_as_whole(graph.apply("ndimage.binary_propagation", start, **given), whole, (1, 2))
+
+
+def test_binary_propagation_along_a_path_through_all_blocks() -> None:
+    path = spiral(33)
+    whole = ndimage.binary_propagation(path == 2, mask=path > 0)
+    assert_same_as_whole(graph.apply("ndimage.binary_propagation", path == 2, mask=path > 0), whole, (7, 6))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"border_value": 1},
+        {"origin": (0, 1)},
+        {"structure": np.ones((2, 3))},
+        {"structure": np.array([[1, 0, 1]])},
+        {"structure": np.ones((11, 3))},
+        {"mask": np.ones((8, 9))},
+    ],
+)
+def test_propagation_that_does_not_settle_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        graph.apply("ndimage.binary_propagation", np.ones((9, 9)), **options)

@@ -1,0 +1,120 @@
+"""The prover finds what is wrong, and says where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import filters
+
+import lepton_celery as lepton
+from lepton_celery import prover
+from lepton_celery.errors import InputError, UnknownOperation
+from lepton_celery.operations import catalogue
+from lepton_celery.operations.spec import Array, Local, Stencil, within
+
+
+def blur(image: Array, size: int = 5) -> Array:
+    result: Array = ndimage.median_filter(image, size)
+    return result
+
+
+def stretch(image: Array) -> Array:
+    result: Array = image / image.max()
+    return result
+
+
+@pytest.fixture
+def too_short() -> Iterator[str]:
+    """A catalogue whose gaussian declares a pixel too few."""
+    found = catalogue()
+    entry = found["filters.gaussian"]
+    assert isinstance(entry, Local)
+    assert isinstance(entry.geometry, Stencil)
+    right = entry.geometry
+    wrong = Stencil(lambda arguments: tuple(h - 1 for h in right.halo_px(len(arguments["image"].shape), arguments)))
+    found["filters.gaussian"] = replace(entry, geometry=wrong)
+    yield "filters.gaussian"
+    found["filters.gaussian"] = entry
+
+
+def test_a_halo_that_is_too_short_is_found_and_the_right_one_named(too_short: str) -> None:
+    proof = lepton.prove(too_short, sigma=1.5, dtypes=["float64"], thorough=False)
+    assert not proof.holds
+    assert proof.declared_halo == (5, 5)
+    assert proof.smallest_halo == (6, 6)
+    text = str(proof)
+    assert "NOT identical" in text
+    assert "halo: declared 5, smallest exact 6" in text
+    assert "values differ, the first at" in text
+
+
+def test_a_function_of_scikit_image_is_found_in_the_catalogue() -> None:
+    proof = prover.prove(filters.sobel, dtypes=["uint8"], ndims=[2], thorough=False)
+    assert proof.name == "filters.sobel"
+    assert proof.holds
+    assert (proof.declared_halo, proof.smallest_halo) == ((1, 1), (1, 1))
+
+
+def test_the_halo_of_a_function_of_ones_own_is_found() -> None:
+    proof = prover.prove(blur, dtypes=["uint8"], ndims=[2], thorough=False, size=7)
+    assert proof.smallest_halo == (3, 3)
+    assert prover.prove(blur, halo=3, dtypes=["uint8"], ndims=[2], thorough=False, size=7).holds
+    assert not prover.prove(blur, halo=2, dtypes=["uint8"], ndims=[2], thorough=False, size=7).holds
+
+
+def test_a_function_that_looks_at_the_whole_image_has_no_halo() -> None:
+    proof = prover.prove(stretch, halo=4, dtypes=["float64"], ndims=[2], thorough=False)
+    assert not proof.holds
+    assert proof.smallest_halo is None or proof.smallest_halo > (4, 4)
+
+
+def test_a_promise_of_some_ulp_allows_no_more() -> None:
+    whole = np.array([1.0, 1000.0])
+    near = np.array([1.0, np.nextafter(1000.0, 2000)])
+    assert prover.difference(near, whole)
+    assert not prover.difference(near, whole, within(1, "sums"))
+    assert prover.difference(whole + 1e-9, whole, within(1, "sums"))
+    assert prover.difference(np.array([np.nan, 1000.0]), whole, within(1, "sums"))
+
+
+@pytest.mark.parametrize(
+    ("found", "whole", "what"),
+    [
+        (np.zeros(3, "f4"), np.zeros(3), "float32"),
+        (np.zeros(3), np.zeros(4), "(4,)"),
+        (np.zeros(2), -np.zeros(2), "-0.0"),
+        ({"a": np.ones(1)}, {"b": np.ones(1)}, "columns"),
+        ({"a": np.ones(1)}, {"a": np.zeros(1)}, "column a"),
+        ((np.ones(2),), (np.ones(2), np.ones(2)), "1 results instead of 2"),
+        ((np.ones(2), np.ones(2)), (np.ones(2), np.zeros(2)), "result 1"),
+    ],
+)
+def test_every_kind_of_difference_has_words(found: Any, whole: Any, what: str) -> None:
+    assert what in prover.difference(found, whole)
+    assert prover.difference(whole, whole) == ""
+
+
+def test_nan_equals_nan_whatever_its_bits() -> None:
+    assert prover.difference(np.array([-np.nan]), np.array([np.nan])) == ""
+
+
+def test_unknown_functions_and_wrong_shapes_are_input_errors() -> None:
+    with pytest.raises(UnknownOperation, match="did you mean"):
+        prover.prove("filters.gausian")
+
+
+def test_a_function_that_changes_the_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="only functions that keep the shape"):
+        prover.prove(lambda image: image[::2], dtypes=["uint8"], ndims=[2])
+
+
+def test_a_function_that_is_refused_says_why() -> None:
+    refused = [name for name, entry in catalogue().items() if type(entry).__name__ == "Refused"]
+    for name in refused[:1]:
+        with pytest.raises(InputError, match="is refused"):
+            prover.prove(name)

@@ -1,0 +1,125 @@
+"""Stages that are done again until nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lepton_celery as lepton
+from lepton_celery import graph, steps
+from lepton_celery.operations import catalogue
+from lepton_celery.operations.spec import Array, Composite, Local, Sweep, View, Where
+from lepton_celery.plan import Plan
+from lepton_celery.planner import Options, make_plan
+from lepton_celery.workspace import DiskWorkspace
+from tests.oracle import evaluate
+
+
+def spread(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
+    """Within a block, marks (2) run along foreground (1)."""
+    from scipy.ndimage import binary_propagation
+
+    wide = where.region.expand((1, 1), where.shape)
+    before = (image if state is None else state).read(wide)
+    after = np.where(binary_propagation(before == 2, mask=before > 0), 2, before)[where.region.within(wide)]
+    return after.astype(before.dtype), bool((after != before[where.region.within(wide)]).any())
+
+
+def same(settled: Array) -> Array:
+    return settled
+
+
+@pytest.fixture
+def spreading() -> Iterator[None]:
+    here = f"{__name__}.spread"
+    found = catalogue()
+    found["lepton.test_spread"] = Sweep(
+        name="lepton.test_spread", source=here, function=spread, halo=lambda arguments: 1
+    )
+    found["lepton.test_same"] = Local(
+        name="lepton.test_same", source=f"{__name__}.same", images=("settled",), function=same
+    )
+    found["test.spread"] = Composite(
+        name="test.spread",
+        source=f"{__name__}.whole",
+        expand=lambda arguments, build: build(
+            "lepton.test_same", settled=build("lepton.test_spread", image=arguments["image"])
+        ),
+        gives="image",
+    )
+    yield
+    for name in ("lepton.test_spread", "lepton.test_same", "test.spread"):
+        del found[name]
+
+
+def spiral(n: int) -> Array:
+    """A path of foreground from a mark in the corner to the middle, through most blocks many times."""
+    image = np.zeros((n, n), np.uint8)
+    top, bottom, left, right = 0, n - 1, 0, n - 1
+    while left <= right and top <= bottom:
+        image[top, left : right + 1] = 1
+        image[top : bottom + 1, right] = 1
+        image[bottom, left : right + 1] = 1
+        if top + 2 <= bottom:
+            image[top + 2 : bottom + 1, left] = 1
+            image[top + 2, left : left + 2] = 1
+        top, bottom, left, right = top + 2, bottom - 2, left + 2, right - 2
+    image[0, 0] = 2
+    return image
+
+
+def whole(image: Array) -> Array:
+    from scipy.ndimage import binary_propagation
+
+    return np.where(binary_propagation(image == 2, mask=image > 0), 2, image).astype(image.dtype)
+
+
+@pytest.mark.usefixtures("spreading")
+@pytest.mark.parametrize("block_shape", [(5, 5), (3, 21), (40, 40), (1, 1)])
+def test_an_image_settles_block_by_block(block_shape: tuple[int, int]) -> None:
+    image = spiral(21)
+    np.testing.assert_array_equal(evaluate(graph.apply("test.spread", image), block_shape), whole(image))
+
+
+@pytest.mark.usefixtures("spreading")
+def test_the_inline_engine_goes_round_until_nothing_changes() -> None:
+    image = spiral(33)
+    lazy = graph.apply("numpy.add", graph.apply("test.spread", image), 1)
+    np.testing.assert_array_equal(lepton.compute(lazy, block_shape=(7, 6), threads=2), whole(image) + 1)
+
+
+@pytest.mark.usefixtures("spreading")
+def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) -> None:
+    image = spiral(21)
+    plan = make_plan({"out": graph.apply("test.spread", image)}, Options(block_shape=(5, 5), workers=1))
+    plan = Plan.from_json(plan.to_json())
+    workspace = DiskWorkspace(tmp_path / "work", "job")
+    workspace.create()
+    slot: int | None = 0
+    most, rounds = 0, 0
+    while slot is not None and plan.place(slot)[0] == 0:
+        context: Any = steps.Context(plan, workspace, arrays={0: image})  # as of a worker that has just come
+        for block in range(len(plan.stages[0].grid)):
+            steps.run_block(context, slot, block)
+        assert steps.missing_blocks(context, slot) == []
+        again = steps.merge_stage(context, slot)
+        assert steps.merge_stage(context, slot) is again  # a merge may run twice
+        slot = plan.following(slot, again)
+        rounds += 1
+        most = max(most, len(list((tmp_path / "work").glob(".image*"))))
+    assert rounds > 3
+    assert most == 2
+    np.testing.assert_array_equal(context.reader(1).read(plan.stages[0].grid.region(0)), whole(image)[:5, :5])
+
+
+def test_numbers_of_rounds_are_never_used_twice() -> None:
+    plan = make_plan({"out": graph.open(np.ones((4, 4))) + graph.open(np.ones((4, 4))).max()}, Options(workers=1))
+    assert len(plan.stages) == 2
+    assert plan.following(0, again=True) == 2
+    assert plan.place(2) == (0, 1)
+    assert plan.following(2, again=False) == 1
+    assert plan.following(1, again=False) is None
