@@ -15,7 +15,7 @@ from lepton_celery.grid import Region
 from lepton_celery.operations import rank
 from lepton_celery.operations.axes import integral
 from lepton_celery.operations.corners import check_mode
-from lepton_celery.operations.halos import gaussian_halo, local
+from lepton_celery.operations.halos import gaussian_halo, local, mirrored
 from lepton_celery.operations.spec import (
     IDENTICAL,
     Arguments,
@@ -136,6 +136,7 @@ def _gabor_halo(arguments: Arguments) -> tuple[int, int]:
 
     names = ("frequency", "theta", "bandwidth", "sigma_x", "sigma_y", "n_stds", "offset")
     rows, columns = gabor_kernel(**{name: arguments[name] for name in names}).shape
+    mirrored((rows // 2, columns // 2), arguments["image"].shape, arguments["mode"])
     return rows // 2, columns // 2
 
 

@@ -5,7 +5,7 @@ The formulas were measured against scikit-image 0.26; each is proven again by th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +51,23 @@ def footprint_halo(footprint: Any, ndim: int) -> tuple[int, ...]:
     return tuple(halo)
 
 
+def mirrored(reach: Sequence[int], shape: tuple[int, ...], mode: Any) -> None:
+    """Refuse a window that SciPy's n-dimensional filters would look for outside an image that they mirror.
+
+    With mode='reflect' and a reach of four lengths of an axis, they read memory before the image (SciPy 1.17).
+    """
+    if mode == "reflect" and any(n > 1 and h >= 4 * n for h, n in zip(reach, shape, strict=True)):
+        raise InputError(
+            f"the window reaches {tuple(reach)} pixels, four times an image of shape {shape} or more, and SciPy reads "
+            "outside the image then; use a smaller window, or another mode than 'reflect'"
+        )
+
+
 def footprint_radius(passes: int) -> Callable[[Arguments], tuple[int, ...]]:
     def halo(arguments: Arguments) -> tuple[int, ...]:
-        once = footprint_halo(arguments["footprint"], len(arguments["image"].shape))
+        shape = arguments["image"].shape
+        once = footprint_halo(arguments["footprint"], len(shape))
+        mirrored(once, shape, arguments.get("mode"))
         return tuple(passes * h for h in once)
 
     return halo

@@ -10,7 +10,7 @@ import numpy as np
 
 from lepton_celery.errors import InputError
 from lepton_celery.operations.axes import Lines, strips
-from lepton_celery.operations.halos import gaussian_radius
+from lepton_celery.operations.halos import gaussian_radius, mirrored
 from lepton_celery.operations.spec import (
     IDENTICAL,
     Arguments,
@@ -82,7 +82,10 @@ def _window_shape(arguments: Arguments) -> Any:
 def _reach(shape: Any, arguments: Arguments, origin: str = "origin") -> tuple[int, ...]:
     """How far a window of `shape` reaches from the pixel that it is for."""
     sizes, origins = _widths(shape, arguments, "size", 1), _widths(arguments[origin], arguments, origin)
-    return tuple(int(size) // 2 + abs(int(shift)) for size, shift in zip(sizes, origins, strict=True))
+    reach = tuple(int(size) // 2 + abs(int(shift)) for size, shift in zip(sizes, origins, strict=True))
+    if "axis" not in arguments:  # along one axis only, SciPy mirrors as often as needed
+        mirrored(reach, arguments["input"].shape, arguments.get("mode"))
+    return reach
 
 
 def _window(passes: int = 1) -> Halo:

@@ -68,7 +68,13 @@ def halo(arguments: Arguments) -> tuple[int, ...]:
 
 
 def _check(arguments: Arguments) -> None:
-    mask = arguments["mask"]
+    lengths, mask = np.shape(arguments["footprint"]), arguments["mask"]
+    for length, name in zip(lengths, _SHIFTS.get(len(lengths), ()), strict=False):
+        shift = arguments.get(name, 0)
+        if not 0 <= length // 2 + shift < length:
+            raise InputError(
+                f"{name}={shift} moves the centre out of a footprint of shape {lengths}; give a smaller one"
+            )
     if mask is not None and mask.dtype.kind in "iu" and mask.dtype.itemsize > 1:
         raise InputError(f"mask is {mask.dtype}, which scikit-image scales by its maximum; give mask > 0")
 

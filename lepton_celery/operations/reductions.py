@@ -409,6 +409,19 @@ def _no_weights(arguments: Arguments) -> None:
         raise InputError("weights are not supported here: sums of floats depend on their order; leave weights out")
 
 
+_MOST_BINS = 2**25
+"""256 MiB of counts: each block's are of this size, whatever the block's."""
+
+
+def _bins(x: Array, minlength: int = 0) -> Partial:
+    most = max(int(x.max(initial=0)), minlength)
+    if most >= _MOST_BINS:
+        raise InputError(
+            f"bincount of values up to {most} makes a table of as many numbers; use numpy.unique with return_counts=True"
+        )
+    return {"counts": np.bincount(x, minlength=minlength)}
+
+
 def unique_partial(ar: Array) -> Partial:
     values, counts = np.unique(ar, return_counts=True)
     return {"values": values, "counts": counts}
@@ -587,8 +600,9 @@ def entries() -> list[Entry]:
             images=("x",),
             dtypes=("bool", "uint8", "uint16", "int8", "int16", "int32"),
             ndims=(1,),
+            samples={"x": "counts"},
             check=_no_weights,
-            partial=lambda x, minlength=0: {"counts": np.bincount(x, minlength=minlength)},
+            partial=_bins,
             merge=merge_counts,
             result=_value(np.intp, 1),
             cost_ns=2.0,

@@ -76,9 +76,9 @@ def approximate(reason: str) -> Promise:
     return Promise(Exactness.APPROXIMATE, 0, reason)
 
 
-Sample = Literal["image", "rgb", "rgba", "labels", "mask", "markers", "upper"]
-"""What an image parameter wants to be tried with: any image, one with channels, int labels, bool, sparse int markers, or
-one that is nowhere below the image before it."""
+Sample = Literal["image", "rgb", "rgba", "labels", "mask", "markers", "upper", "counts"]
+"""What an image parameter wants to be tried with: any image, one with channels, int labels, bool, sparse int markers,
+one that is nowhere below the image before it, or small numbers of things."""
 
 
 @dataclass(frozen=True)

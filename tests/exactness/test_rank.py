@@ -76,7 +76,7 @@ REFUSED: list[tuple[str, Any, Mapping[str, Any], type[Exception], str]] = [
     ("mean", "int16", {"footprint": disk(1)}, DtypeNotSupported, "int16"),
     ("mean", "bool", {"footprint": disk(1)}, InputError, "bool"),
     ("mean", "uint8", {"footprint": disk(1), "mask": np.ones(SHAPE, np.uint16)}, InputError, "give mask > 0"),
-    ("mean", "uint8", {"footprint": disk(1), "shift_x": 4}, InputError, "rank.mean"),
+    ("mean", "uint8", {"footprint": disk(1), "shift_x": 4}, InputError, "shift_x=4"),
     ("mean", "uint8", {"footprint": np.ones((3, 3, 3))}, InputError, "footprint of 2 axes"),
     ("windowed_histogram", "uint8", {"footprint": disk(1)}, InputError, "n_bins"),
     ("windowed_histogram", "uint8", {"footprint": disk(1), "n_bins": 257}, InputError, "1 to 256"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_celery import graph
+from lepton_celery import eager, graph
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import pairwise
@@ -231,3 +231,9 @@ def test_what_depends_on_an_order_is_refused() -> None:
     for name in ("prod", "unique"):
         with pytest.raises(DtypeNotSupported):
             graph.apply(f"numpy.{name}", picture(FLAT, float))
+
+
+def test_a_table_of_counts_larger_than_memory_is_refused() -> None:
+    image = np.array([1, 2**30], np.int32)
+    with pytest.raises(InputError, match=r"numpy\.unique"):
+        eager.compute(graph.apply("numpy.bincount", image), block_shape=(2,))

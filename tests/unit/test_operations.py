@@ -98,7 +98,6 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
     ("filters.difference_of_gaussians", {"low_sigma": 3, "high_sigma": 1}, "high_sigma"),
     ("filters.difference_of_gaussians", {}, "low_sigma"),
     ("filters.unsharp_mask", {"channel_axis": -1}, "channel_axis=1"),  # scikit-image would leave pixels unset
-    ("filters.median", {"behavior": "rank"}, "ndimage"),
     ("filters.sobel", {"mask": np.ones((3, 3), bool)}, "do not match"),
     ("filters.sobel", {"axis": 5}, "filters.sobel"),
     ("morphology.erosion", {"footprint": np.ones((3, 3, 3))}, "footprint of 2 axes"),
