@@ -131,7 +131,8 @@ def sample_for(wanted: Sample, kind: str, shape: Shape, dtype: np.dtype[np.gener
     if wanted == "markers":
         return np.where(random.random(shape) < 0.05, random.integers(1, 9, shape), 0).astype(np.int32)
     if wanted == "counts":
-        return np.floor(values * 40).astype(dtype)
+        counts: Array = np.floor(values * 40).astype(dtype)
+        return counts
     # objects with gaps in their numbers, and the same number in several places
     labels: Array = (np.ceil(values * 5).astype(np.int32) - 1).clip(0) * 3
     return labels
