@@ -8,7 +8,7 @@ ledger does not know are refused like those on one that is not running; only `ma
 A job:
 
     state        move                                                  to
-    (none)       create                                                running: stage 0 open
+    (none)       create                                                running, or paused if so asked: stage 0 open
     running      commit_merge with next_blocks, under the fence        running: the next stage open, no receipts in it
     running      commit_merge without, under the fence                 done
     running      fail                                                  failed: the first reason stays
@@ -16,6 +16,7 @@ A job:
     paused       resume                                                running
     failed       resume                                                running: attempts forgiven, this stage's holes open
     paused       fail, cancel, commit_merge                            as of a running job
+    running      begin_publish, under the fence                        running: neither paused nor cancelled any more
     running      cancel                                                cancelled
     any          forget                                                (none)
 
@@ -28,6 +29,7 @@ A block of the current stage of a running job:
     leased       claim by another owner, lease over                    leased to that owner; one attempt lost
     leased       claim by the same owner                               leased to it anew; one attempt lost
     leased       claim of either kind, max_attempts lost               exhausted: given to no one
+    leased       reclaim, lease over                                   dispatched; one attempt lost
     leased       renew by its owner (also when over, if not taken)     leased until later
     leased       release by its owner                                  dispatched; one attempt lost if so asked
     any          commit, by anyone: the bytes are the same             received: the stage's one receipt for it
@@ -43,7 +45,7 @@ The merge of the current stage, once each block has its receipt (`merging`; noth
     held         begin_merge by another owner, lease live              held as before: refused
     held         begin_merge by another owner, lease over              held by that owner: a new fence
     held         begin_merge by the same owner                         held: a new fence
-    held         renew_merge, under the fence                          held until later
+    held         renew_merge, under the fence; renew by its owner      held until later
     held         release_merge or reopen, under the fence              free
     held         commit_merge, under the fence                         the stage is over
 
@@ -56,7 +58,7 @@ Times are seconds since the epoch by the ledger's own clock, never a worker's; l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -154,6 +156,8 @@ class Claim:
     """Lost too many attempts; whoever sees this fails the job."""
     active: bool
     """False when the stage takes no work: the job ended, is in another stage, or merges. All lists are empty then."""
+    lost: dict[int, int] = field(default_factory=dict)
+    """Of the granted, those that were lost before, and how often."""
 
 
 INACTIVE = Claim([], [], [], [], active=False)
@@ -177,9 +181,10 @@ class Ledger(Protocol):
         stages: int,
         blocks: int,
         stage: int = 0,
+        paused: bool = False,
     ) -> None:
-        """A running job whose stage (the first, or where a job resumed from its files stands) has `blocks` blocks;
-        `manifest` must be JSON. An id that exists: `JobError`."""
+        """A job whose stage (the first, or where a job resumed from its files stands) has `blocks` blocks, running or
+        `paused` until `resume`; `manifest` must be JSON. An id that exists: `JobError`."""
         ...
 
     def manifest(self, job_id: str) -> dict[str, Any]:
@@ -215,8 +220,8 @@ class Ledger(Protocol):
         ...
 
     def renew(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> bool:
-        """Extends all leases of the owner to `lease_s` seconds from now, also those that are over and that no one else
-        took. False when the job is no longer running in that stage: stop working on it."""
+        """Extends all leases of the owner, on blocks and on the merge, to `lease_s` seconds from now, also those that are
+        over and that no one else took. False when the job is no longer running in that stage: stop working on it."""
         ...
 
     def commit(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, stats: Mapping[str, float]) -> int:
@@ -251,6 +256,11 @@ class Ledger(Protocol):
         """Dispatched blocks with neither receipt nor live lease, the first `limit` in index order."""
         ...
 
+    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+        """Takes blocks whose lease is over from their owners, each an attempt lost: at most `limit`, in index order. Each
+        is in the answer of one call only, so whoever has the answer hands it to the broker again."""
+        ...
+
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
         """A fence, greater than any before in this job, when every block has its receipt and no other owner holds a
         live lease on the merge; else None. The same owner gets a new fence and its old one is void."""
@@ -276,6 +286,11 @@ class Ledger(Protocol):
         nothing changed. Raises `InputError` when there is no next stage to open, or a result is given with one."""
         ...
 
+    def begin_publish(self, job_id: str, stage: int, *, fence: int) -> bool:
+        """Before outputs get their names: from here on the job can be neither paused nor cancelled, so that it never ends
+        with some of its outputs there. False for a stale fence, or when the job is not running: do not publish."""
+        ...
+
     def release_merge(self, job_id: str, stage: int, *, fence: int) -> None:
         """Gives the merge's lease back, so that it can be tried again at once. Nothing happens for a stale fence."""
         ...
@@ -296,7 +311,7 @@ class Ledger(Protocol):
 
     def pause(self, job_id: str) -> bool:
         """Stops a running job: nothing new is claimed, taken or merged, what is at work may end. False when it is neither
-        running nor paused."""
+        running nor paused, or is being published."""
         ...
 
     def resume(self, job_id: str) -> bool:
@@ -309,11 +324,15 @@ class Ledger(Protocol):
         ...
 
     def cancel(self, job_id: str) -> bool:
-        """Ends a running job as cancelled; False when it was not running."""
+        """Ends a running or paused job as cancelled; False when it was neither, or is being published."""
         ...
 
     def forget(self, job_id: str) -> None:
         """Removes all that is known of the job, whatever its state."""
+        ...
+
+    def clock(self) -> float:
+        """Seconds since the epoch by the ledger's own clock."""
         ...
 
     def ping(self) -> None:

@@ -70,6 +70,7 @@ class _Job:
     created_at: float
     updated_at: float
     state: JobState = JobState.RUNNING
+    publishing: bool = False
     fence: int = 0
     finished_at: float | None = None
     result: str | None = None
@@ -103,6 +104,7 @@ class MemoryLedger:
         stages: int,
         blocks: int,
         stage: int = 0,
+        paused: bool = False,
     ) -> None:
         check_new_job(job_id, stages, blocks)
         text = to_json(job_id, "manifest", manifest)
@@ -110,7 +112,8 @@ class MemoryLedger:
             if job_id in self._jobs:
                 raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
             now = self._clock()
-            self._jobs[job_id] = _Job(text, lane, title, stages, _Stage.open(stage, blocks), now, now)
+            state = JobState.PAUSED if paused else JobState.RUNNING
+            self._jobs[job_id] = _Job(text, lane, title, stages, _Stage.open(stage, blocks), now, now, state)
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         with self._lock:
@@ -173,6 +176,8 @@ class MemoryLedger:
             for lease in job.stage.leases.values():
                 if lease.owner == owner:
                     lease.until = until
+            if job.stage.merge is not None and job.stage.merge.owner == owner:
+                job.stage.merge.until = until
             return True
 
     def commit(self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, stats: Mapping[str, float]) -> int:
@@ -245,9 +250,11 @@ class MemoryLedger:
     def pause(self, job_id: str) -> bool:
         with self._lock:
             job = self._jobs.get(job_id)
-            if job is not None and job.state is JobState.RUNNING:
+            if job is None or job.publishing:
+                return False
+            if job.state is JobState.RUNNING:
                 job.state, job.updated_at = JobState.PAUSED, self._clock()
-            return job is not None and job.state is JobState.PAUSED
+            return job.state is JobState.PAUSED
 
     def resume(self, job_id: str) -> bool:
         with self._lock:
@@ -288,6 +295,21 @@ class MemoryLedger:
                 if lease is None or lease.until <= now:
                     found.append(block)
             return found
+
+    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+        check_at_least("limit", limit, 0)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None:
+                return []
+            current, now = job.stage, self._clock()
+            over = sorted(block for block, lease in current.leases.items() if lease.until <= now)[:limit]
+            for block in over:
+                del current.leases[block]
+                current.attempts[block] = current.attempts.get(block, 0) + 1
+            if over:
+                job.updated_at = now
+            return over
 
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
         check_lease(lease_s)
@@ -340,6 +362,14 @@ class MemoryLedger:
             job.updated_at = now
             return True
 
+    def begin_publish(self, job_id: str, stage: int, *, fence: int) -> bool:
+        with self._lock:
+            job = self._merging(job_id, stage, fence)
+            if job is None or job.state is not JobState.RUNNING:
+                return False
+            job.publishing = True
+            return True
+
     def release_merge(self, job_id: str, stage: int, *, fence: int) -> None:
         with self._lock:
             job = self._merging(job_id, stage, fence)
@@ -378,6 +408,9 @@ class MemoryLedger:
         with self._lock:
             self._jobs.pop(job_id, None)
 
+    def clock(self) -> float:
+        return self._clock()
+
     def ping(self) -> None:
         return
 
@@ -414,6 +447,8 @@ class MemoryLedger:
             job = self._jobs.get(job_id)
             if job is None or job.state not in (JobState.RUNNING, JobState.PAUSED):
                 return False
+            if state is JobState.CANCELLED and job.publishing:
+                return False
             job.state, job.error, job.error_stage, job.error_block = state, reason, stage, block
             job.finished_at = job.updated_at = self._clock()
             _drop_stage(job)
@@ -436,6 +471,8 @@ def _claim_block(stage: _Stage, block: int, claim: Claim, wanted: _Lease, max_at
         return
     stage.leases[block] = _Lease(wanted.owner, wanted.until)
     claim.granted.append(block)
+    if lost := stage.attempts.get(block, 0):
+        claim.lost[block] = lost
 
 
 def _check_blocks(job_id: str, stage: _Stage, blocks: Sequence[int]) -> None:

@@ -12,9 +12,12 @@ the hash tag `{job}` and stay on one node of a cluster:
     lepton:{job}:stats      hash     "stage name" -> sum
     lepton:{job}:manifest   text     JSON
     lepton:{job}:result     text     JSON
+    lepton:{job}:holes      hash     "stage block" -> attempts and reason of a block that was given up
+    lepton:{job}:reasons    hash     block -> why it was last released with an attempt lost
 
-    lepton:jobs             zset     job -> when created; both are indexes, for finding jobs only
+    lepton:jobs             zset     job -> when created; these three are indexes, for finding jobs only
     lepton:active           zset     the same for jobs that may be running
+    lepton:ended            zset     job -> when it was seen to have ended
 
 The indexes lie outside the tag, so no script can change them together with a job. They are written before a job is
 created and cleaned after it ends, and whoever reads them believes the job's own key. A process that dies in between
@@ -81,8 +84,10 @@ _SCRIPTS = (
     "commit",
     "release",
     "unreceipted",
+    "reclaim",
     "begin_merge",
     "renew_merge",
+    "begin_publish",
     "commit_merge",
     "release_merge",
     "reopen",
@@ -121,11 +126,14 @@ class RedisLedger:
         stages: int,
         blocks: int,
         stage: int = 0,
+        paused: bool = False,
     ) -> None:
         check_new_job(job_id, stages, blocks)
         text = to_json(job_id, "manifest", manifest)
         self._index(job_id, anew=False)
-        if not self._run("create", job_id, _call_id(), lane, title, stages, blocks, text, stage, VERSION):
+        state = JobState.PAUSED if paused else JobState.RUNNING
+        call = _call_id()
+        if not self._run("create", job_id, call, lane, title, stages, blocks, text, stage, VERSION, state.value):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # Once more, in case the first entry was an old one, left by a create that died, and was pruned in between.
         self._index(job_id, anew=True)
@@ -186,8 +194,8 @@ class RedisLedger:
             raise block_beyond(job_id, stage, *map(int, lists))
         if not active:
             return INACTIVE
-        granted, leased, done, exhausted = map(_split, lists)
-        return Claim(granted, leased, done, exhausted, active=True)
+        granted, leased, done, exhausted, lost = map(_split, lists)
+        return Claim(granted, leased, done, exhausted, active=True, lost=dict(zip(lost[::2], lost[1::2], strict=True)))
 
     def renew(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> bool:
         check_lease(lease_s)
@@ -243,6 +251,10 @@ class RedisLedger:
         check_at_least("limit", limit, 0)
         return _split(self._run("unreceipted", job_id, stage, limit))
 
+    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+        check_at_least("limit", limit, 0)
+        return _split(self._run("reclaim", job_id, stage, limit))
+
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
         check_lease(lease_s)
         fence: int | None = self._run("begin_merge", job_id, stage, owner, lease_s)
@@ -274,6 +286,9 @@ class RedisLedger:
             self._leave_active(job_id)
         return bool(answer)
 
+    def begin_publish(self, job_id: str, stage: int, *, fence: int) -> bool:
+        return bool(self._run("begin_publish", job_id, stage, fence))
+
     def release_merge(self, job_id: str, stage: int, *, fence: int) -> None:
         self._run("release_merge", job_id, stage, fence)
 
@@ -299,6 +314,10 @@ class RedisLedger:
             server.zrem(self._prefix + "active", job_id)
             server.zrem(self._prefix + "jobs", job_id)
             server.zrem(self._prefix + "ended", job_id)
+
+    def clock(self) -> float:
+        with self._server() as server:
+            return _seconds(server.time())
 
     def ping(self) -> None:
         with self._server() as server:

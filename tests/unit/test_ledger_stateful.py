@@ -49,6 +49,7 @@ class Model:
     batches: dict[int, float] = field(default_factory=dict)
     merges: list[int] = field(default_factory=list)
     holes: set[tuple[int, int]] = field(default_factory=set)
+    publishing: bool = False
 
     def is_open(self, stage: int) -> bool:
         """What was at work when the job was paused may end."""
@@ -97,11 +98,14 @@ class Ledgers(RuleBasedStateMachine):
         self.ledgers: list[Ledger] = [self.memory, self.redis]
         self.job = f"job {next(self.numbers)}"
 
-    @initialize(blocks=st.integers(0, MOST_BLOCKS))
-    def create(self, blocks: int) -> None:
+    @initialize(blocks=st.integers(0, MOST_BLOCKS), paused=st.booleans())
+    def create(self, blocks: int, paused: bool) -> None:
         self.model = Model(blocks)
         for ledger in self.ledgers:
-            ledger.create(self.job, {}, lane="l", title="t", stages=STAGES, blocks=blocks)
+            ledger.create(self.job, {}, lane="l", title="t", stages=STAGES, blocks=blocks, paused=paused)
+        if paused:
+            self.model.state = JobState.PAUSED
+            self.resume()
 
     def teardown(self) -> None:
         self.redis.forget(self.job)
@@ -145,7 +149,8 @@ class Ledgers(RuleBasedStateMachine):
         fates: dict[str, list[int]] = {"granted": [], "leased": [], "done": [], "exhausted": []}
         for block in blocks:
             fates[model.claim(block, owner)].append(block)
-        assert claim == Claim(**fates, active=True)
+        lost = {block: model.lost[block] for block in fates["granted"] if model.lost.get(block)}
+        assert claim == Claim(**fates, active=True, lost=lost)
 
     @rule(data=st.data(), off=STALENESS, owner=OWNERS)
     def commit(self, data: st.DataObject, off: int, owner: str) -> None:
@@ -208,7 +213,7 @@ class Ledgers(RuleBasedStateMachine):
     def pause(self) -> None:
         model = self.model
         paused = self.answer(lambda ledger: ledger.pause(self.job))
-        assert paused == (model.state in (JobState.RUNNING, JobState.PAUSED))
+        assert paused == (model.state in (JobState.RUNNING, JobState.PAUSED) and not model.publishing)
         if paused:
             model.state = JobState.PAUSED
 
@@ -229,8 +234,29 @@ class Ledgers(RuleBasedStateMachine):
         stage = self.model.stage + off
         renewed = self.answer(lambda ledger: ledger.renew(self.job, stage, owner=owner, lease_s=LEASE_S))
         assert renewed == self.model.is_open(stage)
-        for lease in self.model.leases.values() if renewed else ():
+        merge = [self.model.merge] if self.model.merge and self.model.fence_held else []
+        for lease in (*self.model.leases.values(), *merge) if renewed else ():
             lease.live = lease.live or lease.owner == owner
+
+    @rule(off=STALENESS, limit=st.integers(0, MOST_BLOCKS))
+    def reclaim(self, off: int, limit: int) -> None:
+        stage = self.model.stage + off
+        model = self.model
+        over = sorted(block for block, lease in model.leases.items() if not lease.live)
+        expected = over[:limit] if model.at_work(stage) else []
+        assert self.answer(lambda ledger: ledger.reclaim(self.job, stage, limit=limit)) == expected
+        for block in expected:
+            del model.leases[block]
+            model.lost[block] = model.lost.get(block, 0) + 1
+
+    @rule(data=st.data(), off=STALENESS, chance=st.integers(0, 2))
+    def begin_publish(self, data: st.DataObject, off: int, chance: int) -> None:
+        if chance:  # most runs are to be paused and cancelled
+            return
+        stage, fence, model = self.model.stage + off, self.a_fence(data), self.model
+        publishing = self.answer(lambda ledger: ledger.begin_publish(self.job, stage, fence=fence))
+        assert publishing == (model.holds(stage, fence) and model.state is JobState.RUNNING)
+        model.publishing = model.publishing or publishing
 
     @rule(owner=OWNERS, blocks=st.integers(1, MOST_BLOCKS), reopens=st.booleans(), again=st.booleans())
     def get_on(self, owner: str, blocks: int, reopens: bool, again: bool) -> None:
@@ -338,8 +364,9 @@ class Ledgers(RuleBasedStateMachine):
             else (lambda ledger: ledger.fail(self.job, "why", stage=1, block=2))
         )
         model = self.model
-        assert self.answer(move) == model.is_open(model.stage)
-        if model.is_open(model.stage):
+        ends = model.is_open(model.stage) and not (model.publishing and ending is JobState.CANCELLED)
+        assert self.answer(move) == ends
+        if ends:
             model.state = ending
             model.leases, model.lost, model.once_received = {}, {}, set()
             model.merge = model.fence_held = None

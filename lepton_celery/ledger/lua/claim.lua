@@ -1,5 +1,5 @@
--- Leases for as many of the blocks as may be worked on: {1, granted, leased, done, exhausted}, or {0} when the stage
--- is not at work, or {-1, block, total} for a block that the stage does not have.
+-- Leases for as many of the blocks as may be worked on: {1, granted, leased, done, exhausted, lost}, or {0} when the
+-- stage is not at work, or {-1, block, total} for a block that the stage does not have.
 -- ARGV: stage, blocks, owner, lease_s, max_attempts, call
 local stage, blocks, owner, lease_s, max_attempts, call =
     ARGV[1], numbers(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -13,7 +13,7 @@ end
 
 local at = now()
 local granted, leased, done, exhausted = {}, {}, {}, {}
-local held = {}
+local held, lost_before = {}, {}
 for _, block in ipairs(blocks) do
     if redis.call('GETBIT', RECEIPTS, block) == 1 then
         done[#done + 1] = block
@@ -35,6 +35,9 @@ for _, block in ipairs(blocks) do
             else
                 set_lease(block, at + lease_s, call, owner)
                 granted[#granted + 1] = block
+                if lost > 0 then
+                    lost_before[#lost_before + 1] = block .. ' ' .. lost
+                end
                 if holder ~= owner then
                     held[#held + 1] = block
                 end
@@ -48,4 +51,5 @@ if #held > 0 then
     redis.call('HSET', HOLDINGS, owner, before and before .. ' ' .. added or added)
 end
 touch(at)
-return {1, table.concat(granted, ' '), table.concat(leased, ' '), table.concat(done, ' '), table.concat(exhausted, ' ')}
+return {1, table.concat(granted, ' '), table.concat(leased, ' '), table.concat(done, ' '), table.concat(exhausted, ' '),
+    table.concat(lost_before, ' ')}

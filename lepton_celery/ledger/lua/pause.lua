@@ -1,5 +1,9 @@
--- Stops a running job from starting anything: 1, or 0 when it is not running (1 again for one that is paused already).
+-- Stops a running job from starting anything: 1 (again for one that is paused), or 0 when it is neither or is
+-- being published.
 local state = redis.call('HGET', JOB, 'state')
+if number('publishing') == 1 then
+    return 0
+end
 if state == 'running' then
     redis.call('HSET', JOB, 'state', 'paused')
     touch(now())

@@ -15,4 +15,7 @@ for _, block in ipairs(numbers(redis.call('HGET', HOLDINGS, owner) or '')) do
     end
 end
 set_holding(owner, kept)
+if number('merge_fence') ~= 0 and redis.call('HGET', JOB, 'merge_owner') == owner then
+    redis.call('HSET', JOB, 'merge_until', stamp(expiry_new))
+end
 return 1
