@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lepton_celery.client import Job, get_job, list_jobs, run, submit
+    from lepton_celery.client import Job, get_job, list_jobs, resume, run, submit
     from lepton_celery.config import Settings
     from lepton_celery.eager import compute
     from lepton_celery.engines.celery.app import configure, create_app
@@ -41,6 +41,7 @@ __all__ = [  # noqa: RUF022 - by what a user does, not by letter
     # Jobs
     "submit",
     "run",
+    "resume",
     "Job",
     "get_job",
     "list_jobs",
@@ -69,6 +70,7 @@ _HOMES = {
     "prove": "prover",
     "submit": "client",
     "run": "client",
+    "resume": "client",
     "Job": "client",
     "get_job": "client",
     "list_jobs": "client",

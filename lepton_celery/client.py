@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,26 +14,26 @@ from typing import Any, Literal
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from lepton_celery import stores
+from lepton_celery import resumption, stores
 from lepton_celery.config import LANES, Settings
 from lepton_celery.discovery import need_settings
 from lepton_celery.eager import arrays_of, first_blocks
 from lepton_celery.engines import inline
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.app import create_app, settings_of
-from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, WaitTimeout
+from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobError, JobFailed, WaitTimeout
 from lepton_celery.graph import Node
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import JobInfo, JobState, Ledger
+from lepton_celery.ledger.base import Hole, JobInfo, JobState, Ledger
 from lepton_celery.ledger.memory import MemoryLedger
-from lepton_celery.manifest import Manifest
+from lepton_celery.manifest import Manifest, OnError, digest_of, versions_of
 from lepton_celery.operations.spec import Array
 from lepton_celery.operations.user import check_allowed
 from lepton_celery.plan import Plan, functions_of, sources_of
 from lepton_celery.planner import Limits, Options, make_plan
 from lepton_celery.report import progress_of
 from lepton_celery.steps import create_outputs, discard
-from lepton_celery.stores.base import Target
+from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.workspace import workspace_root
 
 Lane = Literal["interactive", "default", "batch"]
@@ -97,7 +98,7 @@ class Job:
         for info in self._watch(deadline):
             if on_change is not None:
                 on_change(info)
-            if info.state is not JobState.RUNNING:
+            if info.state not in (JobState.RUNNING, JobState.PAUSED):
                 return self._ended(info)
         raise WaitTimeout(
             f"job {self.id} is not done after {timeout_s} s; it goes on, wait again or cancel it", self.id
@@ -142,8 +143,12 @@ class Job:
             results[name] = stores.read_table(path) if path in manifest.files else open(path)
         return results
 
+    def holes(self) -> list[Hole]:
+        """The blocks that could not be done and were filled, with the reason of each; see `on_error` of `submit`."""
+        return self._ledger.holes(self.id)
+
     def cancel(self) -> bool:
-        """Stop the job and remove what it has written; False if it had ended already.
+        """Stop the job and remove what it has written; False if it had ended already, or is being published.
 
         Workers notice within one batch; they remove what they wrote in the meantime.
         """
@@ -151,6 +156,26 @@ class Job:
         if cancelled:
             discard(self.manifest().context())
         return cancelled
+
+    def pause(self) -> bool:
+        """Start none of the job's blocks until `lepton_celery.resume(job.id)`; False if it has ended, or is being published.
+
+        Blocks that are at work are finished first.
+        """
+        return self._ledger.pause(self.id)
+
+    def forget(self) -> None:
+        """Remove an ended job from the ledger, and the files of one that failed: it cannot be resumed any more.
+
+        Raises:
+            JobError: the job has not ended; cancel it first.
+        """
+        info = self.info()
+        if info.state in (JobState.RUNNING, JobState.PAUSED):
+            raise JobError(f"job {self.id} is {info.state}; cancel it first", self.id)
+        if info.state is not JobState.DONE:
+            discard(self.manifest().context())
+        self._ledger.forget(self.id)
 
 
 # ------------------------------------------------------------------------------------------------ submitting
@@ -176,12 +201,18 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
     limits: Limits | None = None,
+    lane: Lane = "default",
+    title: str = "",
+    on_error: OnError = "fail",
+    fill_value: float = 0.0,
 ) -> Prepared:
     """Check and plan a job: every refusal there is comes here, before anything is written.
 
     Raises:
         InputError, StoreError: what is wrong with an output, an input or the plan.
     """
+    if on_error not in ("fail", "fill"):
+        raise InputError(f"on_error {on_error!r} is not a way to go on; give 'fail' or 'fill'")
     for path, node in outputs.items():
         stores.check_output(path, overwrite=overwrite)
         if isinstance(node, Node):
@@ -203,8 +234,30 @@ def prepare(
     first = stores.local_path(next(iter(outputs)))
     workspace = str(workspace_root(first.parent, job_id))
     names = {str(path): str(stores.local_path(path)) for path in outputs}
-    manifest = Manifest(job_id, plan, workspace, targets, files, overwrite, names)
-    return Prepared(manifest, arrays_of(plan, tuple(outputs.values())))
+    arrays = arrays_of(plan, tuple(outputs.values()))
+    inputs = {
+        url if url != "memory:" else f"array {node}": stores.identity(url)
+        if url != "memory:"
+        else stores.content_identity(arrays[node])
+        for node, url in sources_of(plan)
+    }
+    manifest = Manifest(
+        job_id,
+        plan,
+        workspace,
+        targets,
+        files,
+        overwrite,
+        names,
+        lane=lane,
+        called=title,
+        on_error=on_error,
+        fill_value=float(fill_value),
+        inputs=inputs,
+        versions=versions_of(plan),
+        plan_digest=digest_of(plan),
+    )
+    return Prepared(manifest, arrays)
 
 
 def _check_format(path: str, node: Node) -> None:
@@ -232,6 +285,9 @@ def submit(
     workers: int | None = None,
     overwrite: bool = False,
     limits: Limits | None = None,
+    on_error: OnError = "fail",
+    fill_value: float = 0.0,
+    resume: bool = False,
 ) -> Job:
     """Have Celery workers compute lazy nodes into files; returns at once.
 
@@ -246,26 +302,49 @@ def submit(
         workers: worker processes to plan for; None: as many as this machine has processors.
         overwrite: replace what stands under an output's name, when the job is done.
         limits: what the plan may ask for.
+        on_error: what becomes of a job one of whose blocks fails, or takes its worker down, as often as the setting
+            `max_attempts` says: `fail`, or `fill` the block and go on; `Job.holes` lists such blocks.
+        fill_value: pixels of filled blocks; 0 where the dtype cannot hold it.
+        resume: go on with a job that was to write the same outputs from the same inputs and did not get done, instead
+            of starting anew.
 
     Raises:
-        InputError, StoreError: refused before anything ran.
+        InputError, StoreError: refused before anything ran; also when such a job would have made other pixels.
         BrokerUnreachable: no broker answers; nothing was submitted.
     """
     app = app or current_app()
     settings = settings_of(app)
     if priority not in LANES:
         raise InputError(f"priority {priority!r} is not a lane; give one of {', '.join(LANES)}")
-    limits = limits or Limits(worker_memory_bytes=settings.worker_memory_bytes)
-    prepared = prepare(outputs, block_shape=block_shape, workers=workers, overwrite=overwrite, limits=limits)
+    prepared = prepare(
+        outputs,
+        block_shape=block_shape,
+        workers=workers,
+        overwrite=overwrite,
+        limits=limits or Limits(worker_memory_bytes=settings.worker_memory_bytes),
+        lane=priority,
+        title=title,
+        on_error=on_error,
+        fill_value=fill_value,
+    )
     ledger = open_ledger(settings.ledger)
     ledger.ping()
     for path in functions_of(prepared.manifest.plan):
         check_allowed(path, settings.allowed_functions)
-    prepared = _stage_inputs(prepared)
-    manifest = prepared.manifest
+    if resume and (begun := resumption.same_work(prepared.manifest)) is not None:
+        return Job(resumption.go_on(begun, app, ledger, settings), ledger)
+    manifest, copies = _for_workers(prepared)
     try:
+        manifest.context().workspace.create()
+        manifest.journal.begin(manifest.to_json())
+        # paused: should this process die before all is in place, no worker begins, and the sweepers clear it up
+        record(ledger, manifest, paused=True)
+        for reader, copy in copies:
+            stores.ingest(reader, copy)
+        manifest.check_inputs()
         create_outputs(manifest.context())
-        _record(ledger, manifest, priority, title or manifest.title)
+        manifest.journal.opened(0)
+        ledger.resume(manifest.job_id)
         batch_blocks = manifest.plan.stages[0].batch_blocks
         canvas.fill_window(app, ledger, settings, manifest.job_id, 0, batch_blocks)
     except OperationalError as error:
@@ -275,40 +354,61 @@ def submit(
             f"the broker does not answer: {error}; start it, or correct LEPTON_BROKER_URL (`lepton up` starts one here)"
         ) from error
     except BaseException:
+        with suppress(BrokerUnreachable):
+            ledger.forget(manifest.job_id)
         discard(manifest.context())
         raise
     return Job(manifest.job_id, ledger)
 
 
-def _record(ledger: Ledger, manifest: Manifest, lane: Lane, title: str) -> None:
+def record(ledger: Ledger, manifest: Manifest, *, paused: bool = False) -> None:
     """Put a job in the ledger, its first stage open."""
     plan = manifest.plan
     ledger.create(
         manifest.job_id,
         manifest.to_json(),
-        lane=lane,
-        title=title,
+        lane=manifest.lane,
+        title=manifest.title,
         stages=len(plan.stages),
         blocks=first_blocks(plan),
+        paused=paused,
     )
 
 
-def _stage_inputs(prepared: Prepared) -> Prepared:
-    """Copy inputs that workers cannot read by region (arrays in memory, PNG, JPEG) into the workspace."""
+def _for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:
+    """The manifest as workers get it, and what has to be copied into the workspace first: inputs that they cannot read by
+    region (arrays in memory, PNG, JPEG)."""
     manifest = prepared.manifest
     nodes = list(manifest.plan.nodes)
-    manifest.context().workspace.create()
-    try:
-        for index, url in sources_of(manifest.plan):
-            reader: Any = stores.MemoryReader(prepared.arrays[index]) if url == "memory:" else stores.open_array(url)
-            if url == "memory:" or stores.needs_ingest(reader):
-                copy = Path(manifest.workspace) / f"input{index}.npy"
-                stores.ingest(reader, copy)
-                nodes[index] = replace(nodes[index], arguments={"url": str(copy)})
-    except BaseException:
-        discard(manifest.context())
-        raise
-    return replace(prepared, manifest=replace(manifest, plan=replace(manifest.plan, nodes=tuple(nodes))), arrays={})
+    copies: list[tuple[ArrayReader, Path]] = []
+    for index, url in sources_of(manifest.plan):
+        reader: Any = stores.MemoryReader(prepared.arrays[index]) if url == "memory:" else stores.open_array(url)
+        if url == "memory:" or stores.needs_ingest(reader):
+            copy = Path(manifest.workspace) / f"input{index}.npy"
+            copies.append((reader, copy))
+            nodes[index] = replace(nodes[index], arguments={"url": str(copy)})
+    return replace(manifest, plan=replace(manifest.plan, nodes=tuple(nodes))), copies
+
+
+def resume(job: str | Path, *, app: Celery | None = None) -> Job:
+    """Let a job go on that failed, was paused, or whose ledger was lost: only blocks that are missing are done.
+
+    Args:
+        job: its id; or, for a job that the ledger does not know, the path of one of its outputs or of the folder
+            `.lepton-<job>` beside them, where its manifest is.
+        app: as of `submit`.
+
+    Raises:
+        JobNotFound: neither the ledger nor a manifest here knows it.
+        JobError: it was cancelled.
+        InputError: its inputs, or the versions of what computes it, have changed since; nothing was touched.
+        BrokerUnreachable: no broker answers.
+    """
+    app = app or current_app()
+    settings = settings_of(app)
+    ledger = open_ledger(settings.ledger)
+    ledger.ping()
+    return Job(resumption.resume(job, app, ledger, settings), ledger)
 
 
 def run(
@@ -345,7 +445,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
 
     try:
         create_outputs(context)
-        _record(ledger, manifest, "interactive", manifest.title)
+        record(ledger, manifest)
     except BaseException:
         discard(context)
         raise

@@ -36,12 +36,18 @@ class Settings:
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call, `package.module:function` or a pattern such as `package.module:*`; empty:
     none. Several are separated by commas in the environment."""
-    lease_s: float = 30.0
+    lease_s: float = 9.0
     """Seconds without a sign of life after which a worker's blocks are given to others."""
-    sweep_s: float = 5.0
+    sweep_s: float = 2.0
     """Seconds between a worker's looks for lost work."""
     max_attempts: int = 4
-    """Times a block may take its worker down before its job fails."""
+    """Times a block may fail, or take its worker down, before it is given up."""
+    most_holes: int = 16
+    """Blocks of a stage that may be given up and filled while they are more than half of those done; then the job fails."""
+    block_limit_s: float = 3600.0
+    """Seconds that one block may take; then its worker process is ended, and the block counted as lost. 0: no limit."""
+    retention_s: float = 7 * 24 * 3600.0
+    """Seconds that an ended job stays in the ledger; until then a failed one keeps its files and can be resumed."""
     max_retries: int = 5
     """Times a batch is tried again after a passing error of a store or the ledger."""
     wave_batches: int = 16
@@ -54,6 +60,9 @@ class Settings:
     """`user:password` for Flower; empty: no password on this machine, one made up at start elsewhere."""
     worker_memory_bytes: int = 1 << 30
     """Arrays that one worker process may hold; larger plans are refused."""
+    memory_limit_bytes: int = 3 << 30
+    """What a worker process may take in all while it works on a batch, besides what it has when idle; a block that needs
+    more is done in smaller pieces. 0: no limit. Linux only."""
 
     @property
     def backend(self) -> str:

@@ -86,8 +86,25 @@ class Region:
             tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True)),
         )
 
+    def pieces(self, count: int) -> list[Region]:
+        """This region cut across its longest axes into at least `count` parts, or into single pixels."""
+        pieces = [self]
+        while len(pieces) < count and max(self.shape, default=0) and any(piece.size > 1 for piece in pieces):
+            pieces = [half for piece in pieces for half in _halves(piece)]
+        return pieces
+
     def __str__(self) -> str:
         return "[" + ", ".join(f"{a}:{b}" for a, b in zip(self.start, self.stop, strict=True)) + "]"
+
+
+def _halves(region: Region) -> list[Region]:
+    if region.size <= 1:
+        return [region]
+    axis = max(range(region.ndim), key=region.shape.__getitem__)
+    middle = (region.start[axis] + region.stop[axis]) // 2
+    first, second = list(region.stop), list(region.start)
+    first[axis] = second[axis] = middle
+    return [Region(region.start, tuple(first)), Region(tuple(second), region.stop)]
 
 
 @dataclass(frozen=True, slots=True)

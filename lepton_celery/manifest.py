@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lepton_celery import stores
 from lepton_celery.errors import InputError
+from lepton_celery.journal import Journal
 from lepton_celery.operations.user import check_allowed
-from lepton_celery.plan import Plan, functions_of
+from lepton_celery.plan import Plan, functions_of, sources_of
 from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
 from lepton_celery.workspace import DiskWorkspace
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+
+OnError = Literal["fail", "fill"]
+
+_PACKAGES = ("lepton-celery", "numpy", "scikit-image", "scipy")
+"""What decides the pixels."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,19 @@ class Manifest:
     overwrite: bool = False
     names: dict[str, str] = field(default_factory=dict)
     """Each output's path as the user gave it, and the absolute path."""
+    lane: str = "default"
+    called: str = ""
+    """What the user calls the job."""
+    on_error: OnError = "fail"
+    """What becomes of the job when one of its blocks cannot be done."""
+    fill_value: float = 0.0
+    """Pixels of blocks that were given up, with `on_error="fill"`."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Identity of each input when the job was submitted, by URL."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the packages and the user's own functions that decide the pixels."""
+    plan_digest: str = ""
+    """Stands for the plan as it was made, before inputs were copied for workers."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,6 +67,13 @@ class Manifest:
             "files": self.files,
             "overwrite": self.overwrite,
             "names": self.names,
+            "lane": self.lane,
+            "called": self.called,
+            "on_error": self.on_error,
+            "fill_value": self.fill_value,
+            "inputs": self.inputs,
+            "versions": self.versions,
+            "plan_digest": self.plan_digest,
         }
 
     @classmethod
@@ -69,6 +99,13 @@ class Manifest:
             files=dict(document["files"]),
             overwrite=document["overwrite"],
             names=dict(document["names"]),
+            lane=document["lane"],
+            called=document["called"],
+            on_error=document["on_error"],
+            fill_value=document["fill_value"],
+            inputs=dict(document["inputs"]),
+            versions=dict(document["versions"]),
+            plan_digest=document["plan_digest"],
         )
 
     def context(self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None) -> Context:
@@ -90,9 +127,70 @@ class Manifest:
 
     @property
     def title(self) -> str:
-        """The outputs' names: what the job is called where nobody named it."""
-        return ", ".join(Path(path).name for path in self.output_paths())
+        """What the job is called: by its outputs where nobody named it."""
+        return self.called or ", ".join(Path(path).name for path in self.output_paths())
+
+    @property
+    def journal(self) -> Journal:
+        """Where the job's receipts are written down beside its outputs."""
+        return Journal(Path(self.workspace))
+
+    def check_inputs(self) -> None:
+        """Notice an input that is not what it was when the job was submitted.
+
+        Raises:
+            InputError: which, what it was and what it is.
+        """
+        for _, url in sources_of(self.plan):
+            before = self.inputs.get(url)
+            if before is not None and (now := stores.identity(url)) != before:
+                raise InputError(
+                    f"the input {url} has changed since the job was submitted ({before}, now {now}); parts of two images "
+                    "would be mixed: submit the job again, and write new images under new names"
+                )
+
+    def differences(self, other: Manifest) -> list[str]:
+        """What another job would do differently, in words; none: the same pixels into the same files."""
+        found = [
+            f"the input {url} ({self.inputs.get(url, 'none')}, now {other.inputs.get(url, 'none')})"
+            for url in sorted(self.inputs.keys() | other.inputs.keys())
+            if self.inputs.get(url) != other.inputs.get(url)
+        ]
+        found += [
+            f"the version of {name} ({self.versions.get(name, 'none')}, now {other.versions.get(name, 'none')})"
+            for name in sorted(self.versions.keys() | other.versions.keys())
+            if self.versions.get(name) != other.versions.get(name)
+        ]
+        if self.plan_digest != other.plan_digest:
+            found.append("the functions, their parameters or the blocks")
+        if sorted(self.names.values()) != sorted(other.names.values()):
+            found.append("the outputs")
+        if (self.on_error, self.fill_value) != (other.on_error, other.fill_value):
+            found.append("what becomes of blocks that cannot be done")
+        return found
 
     def result(self, seams: Mapping[str, float]) -> dict[str, Any]:
         """What the ledger keeps of a finished job."""
         return {"outputs": self.output_paths(), "seams": dict(seams)}
+
+
+def digest_of(plan: Plan) -> str:
+    """A short text that changes with what a plan computes and in which blocks."""
+    document = plan.to_json()
+    for stage in document["stages"]:
+        del stage["predicted"], stage["batch_blocks"]
+    return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def versions_of(plan: Plan) -> dict[str, str]:
+    """The versions of what decides the pixels: packages, and the files of the user's own functions."""
+    found = {name: version(name) for name in _PACKAGES}
+    for function in functions_of(plan):
+        module = function.partition(":")[0]
+        try:
+            spec = find_spec(module)
+        except ModuleNotFoundError:  # only the workers have it
+            continue
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+            found[module] = blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()
+    return found

@@ -23,6 +23,7 @@ from lepton_celery.plan import (
     Stage,
     entry_of,
     grid_over,
+    has_own_stage,
     needed_regions,
     on_grid,
     reads_itself,
@@ -146,11 +147,12 @@ class BlockReport:
         }
 
 
-def run_block(context: Context, slot: int, block: int) -> BlockReport:
+def run_block(context: Context, slot: int, block: int, *, pieces: int = 1) -> BlockReport:
     """Do one block: read its regions, evaluate the stage's functions on them, write what the stage stores.
 
     May run any number of times, at the same time too: it writes the same bytes to the same places. `slot` is the number
-    under which the ledger keeps the stage, `Plan.place`.
+    under which the ledger keeps the stage, `Plan.place`. With `pieces`, the pixels are computed in so many parts, one
+    after the other: slower, for a block that does not fit into memory at once.
     """
     plan = context.plan
     stage_index, round = plan.place(slot)
@@ -158,9 +160,80 @@ def run_block(context: Context, slot: int, block: int) -> BlockReport:
     if stage.combines:
         return _combine(context, stage_index, block)
     region = stage.grid.region(block)
-    needed = needed_regions(plan, stage_index, region)
     clock = _Clock()
-    images = _evaluate(context, stage_index, needed, clock)
+    if pieces > 1 and can_be_cut(plan, stage_index):
+        needed = _results(plan, stage_index, region)
+        images = _evaluate_in_pieces(context, stage_index, region.pieces(pieces), needed, clock)
+    else:
+        needed = needed_regions(plan, stage_index, region)
+        images = _evaluate(context, stage_index, needed, clock)
+    return _leave(context, stage_index, round, block, images, needed, clock)
+
+
+def fill_block(context: Context, slot: int, block: int, value: float) -> None:
+    """Leave `value` in the place of a block's pixels (0 where the dtype cannot hold it), and what follows from them."""
+    plan = context.plan
+    stage_index, round = plan.place(slot)
+    stage = plan.stages[stage_index]
+    needed = _results(plan, stage_index, stage.grid.region(block))
+    images = {index: _filled(plan.nodes[index], region, value) for index, region in needed.items()}
+    for index in _sweeps(plan, stage):
+        region = on_grid(stage.grid.region(block), plan.nodes[index].shape)
+        context.settling(index, round).write(region, _filled(plan.nodes[index], region, value))
+        context.workspace.put_partial((index, round), block, {"changed": np.array([False])})
+    if not _sweeps(plan, stage):
+        _leave(context, stage_index, round, block, images, needed, _Clock())
+
+
+def _filled(node: PlanNode, region: Region, value: float) -> Array:
+    dtype = np.dtype(node.dtype)
+    held = value if dtype.kind in "fc" or (np.isfinite(value) and dtype.type(int(value)) == value) else 0
+    return np.full(region.shape, held, dtype)
+
+
+def can_be_cut(plan: Plan, stage_index: int) -> bool:
+    """Whether a stage's blocks can be computed in smaller parts: all its functions see the blocks and not the image."""
+    stage = plan.stages[stage_index]
+    found = [entry_of(plan.nodes[index]) for index in (*stage.stores, *stage.reduces)]
+    return not any(entry is not None and (has_own_stage(entry) or reads_itself(entry)) for entry in found)
+
+
+def _results(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
+    """The images that a stage stores or reduces, on a block."""
+    stage = plan.stages[stage_index]
+    images = [index for index in stage.stores if not isinstance(entry_of(plan.nodes[index]), Labelling | Sweep)]
+    images += [image for index in stage.reduces for image in plan.pixels_of(plan.nodes[index]).values()]
+    return {index: on_grid(block, plan.nodes[index].shape) for index in images}
+
+
+def _evaluate_in_pieces(
+    context: Context, stage_index: int, pieces: list[Region], results: Mapping[int, Region], clock: _Clock
+) -> dict[int, Array]:
+    """The images that a stage stores or reduces, computed piece by piece and put together."""
+    nodes = context.plan.nodes
+    whole = {index: np.empty(region.shape, nodes[index].dtype) for index, region in results.items()}
+    for piece in pieces:
+        needed = needed_regions(context.plan, stage_index, piece)
+        images = _evaluate(context, stage_index, needed, clock)
+        for index, image in whole.items():
+            part = on_grid(piece, nodes[index].shape)
+            image[part.within(results[index])] = images[index][part.within(needed[index])]
+    return whole
+
+
+def _leave(
+    context: Context,
+    stage_index: int,
+    round: int,
+    block: int,
+    images: dict[int, Array],
+    needed: dict[int, Region],
+    clock: _Clock,
+) -> BlockReport:
+    """Write what a stage keeps of a block: partials and pixels."""
+    plan = context.plan
+    stage = plan.stages[stage_index]
+    region = stage.grid.region(block)
     written = 0
     for index in stage.reduces:
         result, partial = _reduce(context, index, region, images, needed, clock)

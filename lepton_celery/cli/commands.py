@@ -17,7 +17,11 @@ _COMMANDS = {
     "prove": "prove",
     "jobs": "jobs",
     "status": "jobs",
+    "pause": "jobs",
+    "resume": "jobs",
     "cancel": "jobs",
+    "forget": "jobs",
+    "doctor": "doctor",
     "up": "up",
     "demo": "demo",
 }

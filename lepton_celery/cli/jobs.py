@@ -1,4 +1,4 @@
-"""`lepton jobs`, `lepton status` and `lepton cancel`."""
+"""`lepton jobs`, `lepton status`, and what stops jobs and lets them go on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 
 from lepton_celery import client
 from lepton_celery.cli.where import need_settings
+from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
 from lepton_celery.ledger.base import JobInfo, JobState
 from lepton_celery.report import summarize
@@ -52,10 +53,16 @@ def status(job: str) -> None:
     manifest = found.manifest()
     for path in manifest.output_paths():
         click.echo(f"output   {path}")
+    for hole in found.holes():
+        click.echo(f"filled   block {hole.block} of stage {hole.stage + 1}: {hole.reason}")
     if info.state is JobState.DONE:
         click.echo(summarize(info, manifest.plan, os.cpu_count() or 1))
     if info.state is JobState.FAILED:
-        raise JobFailed(f"job {info.job_id} failed: {info.error}", info.job_id)
+        raise JobFailed(
+            f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
+            f"cause is gone, or `lepton forget {info.job_id}` to remove them",
+            info.job_id,
+        )
     if info.state is JobState.CANCELLED:
         raise click.exceptions.Exit(6)
 
@@ -70,10 +77,52 @@ def cancel(job: str) -> None:
         click.echo(f"job {job} had ended already: {found.info().state}")
 
 
+@click.command(help="Start no more blocks of JOB until `lepton resume JOB`.")
+@click.argument("job", metavar="JOB")
+def pause(job: str) -> None:
+    found = client.get_job(job, settings=need_settings())
+    if found.pause():
+        click.echo(f"job {job} is paused; `lepton resume {job}` lets it go on")
+    else:
+        click.echo(f"job {job} had ended already, or is just being published: {found.info().state}")
+
+
+@click.command()
+@click.argument("job", metavar="JOB")
+def resume(job: str) -> None:
+    """Let JOB go on that was paused, failed, or whose ledger was lost; only missing blocks are done.
+
+    JOB is its id or, where the ledger does not know it any more, the path of one of its outputs or of the folder
+    .lepton-<job> beside them.
+    """
+    resumed = client.resume(job, app=create_app(need_settings()))
+    info = resumed.info()
+    if info.state is JobState.DONE:
+        click.echo(f"job {resumed.id} is done already")
+    else:
+        click.echo(
+            f"job {resumed.id} goes on at stage {info.place}, {info.blocks_done} of {info.blocks_total} blocks done"
+        )
+
+
+@click.command(help="Remove JOB, which has ended, from the list, and what is left of its files if it failed.")
+@click.argument("job", metavar="JOB")
+def forget(job: str) -> None:
+    client.get_job(job, settings=need_settings()).forget()
+    click.echo(f"job {job} is forgotten")
+
+
 def _seconds(info: JobInfo) -> float:
     return (info.finished_at or info.updated_at) - info.created_at
 
 
 def _state(info: JobInfo) -> str:
-    colours = {JobState.DONE: "green", JobState.FAILED: "red", JobState.CANCELLED: "yellow", JobState.RUNNING: "cyan"}
-    return f"[{colours[info.state]}]{info.state}[/]"
+    colours = {
+        JobState.DONE: "green",
+        JobState.FAILED: "red",
+        JobState.CANCELLED: "yellow",
+        JobState.PAUSED: "yellow",
+        JobState.RUNNING: "cyan",
+    }
+    holes = f" with {info.holes} filled blocks" if info.holes else ""
+    return f"[{colours[info.state]}]{info.state}[/]{holes}"

@@ -17,6 +17,7 @@ from lepton_celery.config import LANES
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import InputError
 from lepton_celery.graph import Node
+from lepton_celery.manifest import OnError
 from lepton_celery.operations import catalogue, public_names
 from lepton_celery.operations.spec import Refused
 from lepton_celery.plan import Plan
@@ -67,6 +68,14 @@ def _outputs(source: str, output: str, steps: tuple[str, ...], pipeline: Path | 
 @click.option("--here", is_flag=True, help="In this process, on threads, even where a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Threads with --here; one per processor by default.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists, when the job is done.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "fill"]),
+    default="fail",
+    show_default=True,
+    help="When a block cannot be done: end the job, or fill the block and go on.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a job that was to write the same OUTPUT and did not get done.")
 @click.option("--no-wait", is_flag=True, help="Submit, print the job's id and return.")
 def run(
     input: str,
@@ -78,12 +87,16 @@ def run(
     here: bool,
     threads: int | None,
     overwrite: bool,
+    on_error: OnError,
+    resume: bool,
     no_wait: bool,
 ) -> None:
     outputs = _outputs(input, output, steps, pipeline)
     settings = None if here else find_settings()
     quiet = Console(stderr=True)
     if settings is None:
+        if resume or on_error != "fail":
+            raise InputError("--resume and --on-error are for jobs on workers; start some with `lepton up`")
         threads = threads or os.cpu_count() or 1
         prepared = client.prepare(outputs, block_shape=block_shape, workers=threads, overwrite=overwrite)
         if not here:
@@ -93,7 +106,15 @@ def run(
         _report(done, prepared.plan, threads, quiet)
     else:
         app = create_app(settings)
-        job = client.submit(outputs, priority=priority, app=app, block_shape=block_shape, overwrite=overwrite)
+        job = client.submit(
+            outputs,
+            priority=priority,
+            app=app,
+            block_shape=block_shape,
+            overwrite=overwrite,
+            on_error=on_error,
+            resume=resume,
+        )
         if no_wait:
             click.echo(job.id)
             return
@@ -115,6 +136,8 @@ def _wait(job: client.Job, quiet: Console) -> None:
 def _report(job: client.Job, plan: Plan, workers: int, quiet: Console) -> None:
     """What a finished job took, and how visible its block borders are where that is a question."""
     quiet.print(summarize(job.info(), plan, workers), highlight=False, soft_wrap=True)
+    for hole in job.holes():
+        quiet.print(f"block {hole.block} of stage {hole.stage + 1} is filled: {hole.reason}", highlight=False)
     if seams := job.seams():
         quiet.print(words(seams), highlight=False, soft_wrap=True)
 

@@ -8,6 +8,8 @@ from lepton_celery.errors import InputError
 
 ACCEPTED = "redis://host:6379/0, rediss://host:6379/0, redis+socket:///path/to/socket?virtual_host=0 or memory://"
 
+_REQUIREMENTS = ("required", "optional", "none")
+
 
 def masked(url: str) -> str:
     """The URL with its passwords replaced by `***`, for messages and logs."""
@@ -53,11 +55,28 @@ def redis_py_url(url: str) -> str:
         raise InputError(f"ledger URL {masked(url)!r} is not understood; use {ACCEPTED}")
     if not options.get("db", "0").isdigit():
         raise InputError(f"ledger URL {masked(url)!r} has no database number; use {ACCEPTED}")
-    requirement = options.get("ssl_cert_reqs", "")
-    if requirement.startswith("CERT_"):  # Celery takes the names of the ssl module, redis-py their ends in lower case
+    if scheme != "rediss" and any(name.startswith("ssl_") for name in options):
+        raise InputError(f"ledger URL {masked(url)!r} has options of TLS but does not ask for it; write rediss://")
+    requirement = options.get("ssl_cert_reqs")
+    if requirement is not None:  # Celery takes the names of the ssl module, redis-py their ends in lower case
         options["ssl_cert_reqs"] = requirement.removeprefix("CERT_").lower()
+        if options["ssl_cert_reqs"] not in _REQUIREMENTS:
+            raise InputError(
+                f"ledger URL {masked(url)!r} has ssl_cert_reqs={requirement}; give one of {', '.join(_REQUIREMENTS)}"
+            )
     path = parts.path if scheme == "unix" else ""
     return _together(scheme, parts.netloc, path, urlencode(options, quote_via=quote))
+
+
+def with_certificate_check(url: str) -> str:
+    """A URL that Celery's Redis backend takes: for TLS it wants to be told whether to check the server's certificate.
+
+    Checked, unless the URL says otherwise; the broker and the ledger do so anyway.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss" or "ssl_cert_reqs" in dict(parse_qsl(parts.query)):
+        return url
+    return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
 
 
 def _together(scheme: str, netloc: str, path: str, query: str) -> str:

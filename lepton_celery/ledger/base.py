@@ -111,6 +111,8 @@ class JobInfo:
     """Stage that failed; -1 when it was none."""
     error_block: int
     """Block that failed; -1 when it was none."""
+    merge_attempts: int
+    """How often the current stage's merge was begun."""
     holes: int
     """Blocks that were given up; the output has fill values there."""
     stats: dict[str, float]

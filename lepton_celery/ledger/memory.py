@@ -50,6 +50,7 @@ class _Stage:
     """Blocks that had a receipt before; their next one adds no statistics."""
     merge: _Lease | None = None
     merge_fence: int = 0
+    merge_attempts: int = 0
 
     @classmethod
     def open(cls, index: int, total: int) -> _Stage:
@@ -268,6 +269,7 @@ class MemoryLedger:
                 stage.received[block] = 0
             stage.attempts.clear()
             stage.reasons.clear()
+            stage.merge_attempts = 0
             job.state, job.error, job.error_stage, job.error_block = JobState.RUNNING, "", -1, -1
             job.finished_at, job.updated_at = None, self._clock()
             return True
@@ -324,6 +326,7 @@ class MemoryLedger:
             job.fence += 1
             job.stage.merge = _Lease(owner, now + lease_s)
             job.stage.merge_fence = job.fence
+            job.stage.merge_attempts += 1
             return job.fence
 
     def renew_merge(self, job_id: str, stage: int, *, fence: int, lease_s: float) -> bool:
@@ -510,6 +513,7 @@ def _info(job_id: str, job: _Job) -> JobInfo:
         error=job.error,
         error_stage=job.error_stage,
         error_block=job.error_block,
+        merge_attempts=job.stage.merge_attempts,
         holes=len(job.holes),
         stats=dict(totals),
         stage_stats={stage: dict(sums) for stage, sums in sorted(job.stage_stats.items())},

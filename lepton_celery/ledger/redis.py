@@ -55,6 +55,7 @@ from lepton_celery.ledger.checks import (
     no_next_stage,
 )
 from lepton_celery.ledger.documents import from_json, to_json
+from lepton_celery.ledger.remedies import remedy
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 10.0
@@ -392,10 +393,10 @@ class RedisLedger:
         try:
             yield self._redis
         except redis.exceptions.RedisError as error:
-            remedy = _remedy(error)
-            if remedy is None:
+            what = remedy(error)
+            if what is None:
                 raise
-            raise BrokerUnreachable(f"the ledger at {self._shown_url} does not answer: {error}; {remedy}") from error
+            raise BrokerUnreachable(f"the ledger at {self._shown_url} does not answer: {error}; {what}") from error
 
 
 def _load_scripts(client: redis.Redis) -> dict[str, Script]:
@@ -406,26 +407,6 @@ def _load_scripts(client: redis.Redis) -> dict[str, Script]:
         name: client.register_script(prelude + (folder / f"{name}.lua").read_text(encoding="utf-8"))
         for name in _SCRIPTS
     }
-
-
-def _remedy(error: redis.exceptions.RedisError) -> str | None:
-    """What to do about a server that does not serve; None for an error that is this program's own."""
-    match error:
-        case redis.exceptions.AuthenticationError():
-            return "check the user name and the password in the URL"
-        case redis.exceptions.BusyLoadingError():
-            return "wait until the server has loaded its data"
-        case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError():
-            return "check that a Redis or Valkey server runs there and that this machine may reach it"
-        case redis.exceptions.ReadOnlyError():
-            return "give the URL of the primary, not of a replica"
-        case redis.exceptions.OutOfMemoryError():
-            return "give the server more memory (maxmemory)"
-        case redis.exceptions.NoPermissionError():
-            return "let its user run Lua scripts and what they call (ACL: +@scripting +@read +@write +time)"
-    if "can't run this command" in str(error) or "NOPERM" in str(error) or "ACL failure" in str(error):
-        return "let its user run all that the scripts call (ACL: +@scripting +@read +@write +time)"
-    return None
 
 
 def _call_id() -> str:
@@ -497,6 +478,7 @@ def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str])
         error=fields.get("error", ""),
         error_stage=int(fields.get("error_stage", -1)),
         error_block=int(fields.get("error_block", -1)),
+        merge_attempts=int(fields.get("merge_attempts", 0)),
         holes=int(fields["holes"]),
         stats=totals,
         stage_stats=dict(sorted(by_stage.items())),

@@ -106,7 +106,7 @@ def public_names() -> list[str]:
 def get_entry(name: str) -> Entry:
     """The entry called `name`: in full (`filters.gaussian`) or, where that names one function, in short (`gaussian`).
 
-    A short name is scikit-image's, where SciPy has it too.
+    A short name is scikit-image's, where SciPy or NumPy has it too.
 
     Raises:
         UnknownOperation: there is none; the message names the nearest.
@@ -115,7 +115,7 @@ def get_entry(name: str) -> Entry:
     if name in entries:
         return entries[name]
     short = [full for full in public_names() if full.rpartition(".")[2] == name]
-    for last in ("filters.rank.", "ndimage."):
+    for last in ("filters.rank.", "ndimage.", "numpy."):
         short = [full for full in short if not full.startswith(last)] or short
     if short and len({resolve(entries[full].source) for full in short}) == 1:
         return entries[short[0]]

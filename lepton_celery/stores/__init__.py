@@ -22,6 +22,7 @@ from pathlib import Path
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, array_format, check_dtype, check_output
+from lepton_celery.stores.identity import content_identity, identity
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
 from lepton_celery.stores.paths import check_allowed, local_path
@@ -39,6 +40,8 @@ __all__ = [
     "check_allowed",
     "check_dtype",
     "check_output",
+    "content_identity",
+    "identity",
     "ingest",
     "local_path",
     "needs_ingest",

@@ -141,7 +141,7 @@ REFUSALS = {
     "an unknown parameter": (("camera.npy", "o.npy", "gaussian:sigmaa=2"), 2, ("sigmaa", "sigma=1.0")),
     "a parameter that is out of range": (("camera.npy", "o.npy", "gaussian:sigma=-1"), 2, ("sigma=-1", "less than")),
     "a parameter of the wrong type": (("camera.npy", "o.npy", "gaussian:sigma=abc"), 2, ("sigma='abc'",)),
-    "a mode that would not be exact": (("camera.npy", "o.npy", "gaussian:mode=wrap"), 2, ("wrap", "'reflect'")),
+    "a mode that would not be exact": (("camera.npy", "o.npy", "gaussian:mode=grid-wrap"), 2, ("grid-wrap", "'wrap'")),
     "a dtype it cannot take": (("float.npy", "o.npy", "label"), 2, ("float64", "integers", "astype")),
     "complex pixels": (("complex.npy", "o.npy", "gaussian"), 2, ("complex128",)),
     "an empty image": (("empty.npy", "o.npy", "gaussian"), 2, ("no pixels",)),

@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("operations",),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),
-    ("workspace",),
+    ("workspace", "journal"),
     # planning
     ("graph",),
     ("mapping",),
@@ -34,6 +34,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("reference",),
     # client
     ("discovery",),
+    ("resumption",),
     ("client", "progress"),
     # faces
     ("skimage", "ndimage"),
@@ -42,7 +43,7 @@ LAYERS: list[tuple[str, ...]] = [
 ]
 """From the ground up; a module imports its own family, its own layer and those below."""
 
-CELERY_USERS = ("engines.celery", "client", "cli", "contrib")
+CELERY_USERS = ("engines.celery", "resumption", "client", "cli", "contrib")
 
 
 @cache

@@ -8,7 +8,9 @@ from celery import Celery
 
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery import messages, warm
+from lepton_celery.engines.celery.brokers import LaneOrderStep, QueuesWithLanes, check_backend, is_rabbitmq
 from lepton_celery.engines.celery.defaults import celery_settings, required_settings
+from lepton_celery.engines.celery.keeper import KeeperStep
 from lepton_celery.engines.celery.sweeper import SweeperStep
 
 TASKS = "lepton_celery.engines.celery.tasks"
@@ -48,25 +50,26 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     """
     settings = settings or load_settings()
     own = app.conf
+    broker = str(own.broker_url or "amqp://")  # what Celery takes when none is named
+    backend = str(own.result_backend or broker)
+    located = {"broker_url": broker, "result_backend": backend, "ledger_url": settings.ledger_url or backend}
+    settings = Settings(**{**vars(settings), **located})
     required = required_settings(settings)
     required["broker_transport_options"] = {**required["broker_transport_options"], **own.broker_transport_options}
     for name in _DECIDED_BY_THE_PROJECT:
         required.pop(name)
     app.conf.update(required)
-    backend = str(own.result_backend or own.broker_url)
-    located = {
-        "broker_url": str(own.broker_url),
-        "result_backend": backend,
-        "ledger_url": settings.ledger_url or backend,
-    }
-    return _prepared(app, Settings(**{**vars(settings), **located}))
+    if is_rabbitmq(broker):
+        app.amqp.queues_cls = QueuesWithLanes
+    return _prepared(app, settings)
 
 
 def _prepared(app: Celery[Any], settings: Settings) -> Celery[Any]:
+    check_backend(settings)
     app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
     messages.install()
     warm.install()
-    app.steps["worker"].add(SweeperStep)
+    app.steps["worker"].update((LaneOrderStep, SweeperStep, KeeperStep))
     return app
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from celery import Celery, chord
 from celery.canvas import Signature
 
-from lepton_celery.config import Settings
+from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.defaults import queue_of
 from lepton_celery.engines.celery.messages import short_id
 from lepton_celery.engines.celery.publisher import publisher_of
@@ -24,6 +24,7 @@ from lepton_celery.ledger.base import JobInfo, Ledger
 
 PROCESS = "lepton.process"
 CLOSE = "lepton.close"
+TIDY = "lepton.tidy"
 
 _TEXT_CHARS = 60
 """Longest text of scattered blocks in one message, so that its size stays bounded."""
@@ -105,6 +106,13 @@ def _batches(blocks: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 def send_merge(app: Celery, info: JobInfo) -> None:
     """Ask for a look whether the stage can be merged."""
     close_signature(publisher_of(app), info).apply_async()
+
+
+def send_tidy(app: Celery, job_id: str) -> None:
+    """Have what a job has left removed, by a worker that has nothing more urgent to do."""
+    options = {"queue": queue_of(LANES[-1]), "ignore_result": True, "argsrepr": f"job {job_id}", "kwargsrepr": ""}
+    publisher = publisher_of(app)
+    publisher.signature(TIDY, args=(job_id,), immutable=True, app=publisher, options=options).apply_async()
 
 
 def fill_window(app: Celery, ledger: Ledger, settings: Settings, job_id: str, stage: int, batch_blocks: int) -> int:

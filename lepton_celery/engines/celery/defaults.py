@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kombu import Queue
-
-from lepton_celery.config import LANES, Settings
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.brokers import broker_settings, lanes
+from lepton_celery.engines.celery.brokers import queue_of as queue_of
 from lepton_celery.engines.celery.publisher import backend_url
-
-QUEUE_PREFIX = "lepton."
-
-
-def queue_of(lane: str) -> str:
-    """The queue of a lane; prefixed, so that it is not one of the application's own."""
-    return QUEUE_PREFIX + lane
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -26,24 +19,15 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         **required_settings(settings),
         "broker_url": settings.broker_url,
         "result_backend": backend_url(settings.backend),
-        "task_queues": [Queue(queue_of(lane), routing_key=queue_of(lane)) for lane in LANES],
+        "task_queues": lanes(settings.broker_url),
         "task_default_queue": queue_of("default"),
     }
 
 
 def required_settings(settings: Settings) -> dict[str, Any]:
     """What an application of one's own needs besides its broker and backend."""
-    transport = {
-        # restores messages of workers that died unnoticed; must exceed any batch, or running batches are handed out twice
-        "visibility_timeout": settings.visibility_timeout_s,
-        # queues are served in the order given: an interactive job never waits for a batch job
-        "queue_order_strategy": "priority",
-        # a body is JSON text already; base64 would make every message a third longer
-        "body_encoding": "utf-8",
-        # a half-open connection is noticed rather than waited on for ever
-        "health_check_interval": 25,
-    }
     return {
+        **broker_settings(settings),
         # JSON on the wire, never pickle: a message can name a task but carry no code
         "task_serializer": "json",
         "result_serializer": "json",
@@ -52,8 +36,6 @@ def required_settings(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         # … also when only the pool's child died; the ledger counts attempts, so nothing runs for ever
         "task_reject_on_worker_lost": True,
-        # a worker holds one message beside the one it works on: waiting work stays in the queue, where others see it
-        "worker_prefetch_multiplier": 1,
         # receipts are in the ledger; a stored SUCCESS would make Celery drop redelivered parts of a chord
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
@@ -65,7 +47,6 @@ def required_settings(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_transport_options": transport,
         "result_backend_transport_options": {"global_keyprefix": ""},
         # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: wait so long for the batch in hand, then hand back the rest.
         # A worker that is busy always waits this long; a batch is planned for half a second

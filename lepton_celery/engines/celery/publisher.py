@@ -13,6 +13,9 @@ from celery import Celery
 from celery.backends.redis import RedisBackend
 from celery.local import maybe_evaluate
 
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.brokers import is_rabbitmq, lanes
+
 _PATH = f"{__name__}:PublishingBackend"
 
 _publishers: WeakKeyDictionary[Celery, Celery] = WeakKeyDictionary()
@@ -45,6 +48,9 @@ def publisher_of(app: Celery) -> Celery:
         publisher = Celery(f"{app.main or 'app'}-lepton", set_as_current=False)
         names = ("broker_url", "broker_transport_options", "broker_use_ssl", "redis_backend_use_ssl", "task_queues")
         publisher.conf.update({name: app.conf[name] for name in (*names, "task_send_sent_event")})
-        publisher.conf.update(task_serializer="json", result_backend=backend_url(app.conf["lepton"].backend))
+        settings: Settings = app.conf["lepton"]
+        publisher.conf.update(task_serializer="json", result_backend=backend_url(settings.backend))
+        if is_rabbitmq(settings.broker_url):
+            publisher.conf.update(task_queues=lanes(settings.broker_url))
         _publishers[app] = publisher
     return _publishers[app]

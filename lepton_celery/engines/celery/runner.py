@@ -10,8 +10,10 @@ import logging
 import random
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from celery import Task
 from threadpoolctl import threadpool_limits
@@ -19,6 +21,8 @@ from threadpoolctl import threadpool_limits
 from lepton_celery import manifest, seams, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.failures import MOST_PIECES, Failures, is_certain, words
+from lepton_celery.engines.celery.limits import TimeLimit, memory_limit
 from lepton_celery.errors import (
     BrokerUnreachable,
     JobError,
@@ -35,10 +39,10 @@ from lepton_celery.ledger.heartbeat import Heartbeat
 log = logging.getLogger(__name__)
 
 PASSING = (StoreError, BrokerUnreachable)
-"""Errors that may pass by themselves: these are tried again, all others end the job …"""
+"""Errors that may pass by themselves: these are tried again, the whole batch …"""
 
 FINAL = (StoreNotFound, OutputExists)
-"""… and so do these of them: what is not there, or in the way, stays so."""
+"""… but not these of them: what is not there, or in the way, stays so, and the job ends."""
 
 _COMMIT_EVERY_S = 0.25
 """Receipts of small blocks are handed in together, at least this often."""
@@ -60,10 +64,14 @@ class Process:
             self._ledgers[settings.ledger] = open_ledger(settings.ledger)
         return self._ledgers[settings.ledger]
 
-    def job(self, ledger: Ledger, settings: Settings, job_id: str) -> tuple[manifest.Manifest, steps.Context]:
-        """The manifest and the open files of a job."""
+    def job(
+        self, ledger: Ledger, settings: Settings, job_id: str, *, inputs: bool = True
+    ) -> tuple[manifest.Manifest, steps.Context]:
+        """The manifest and the open files of a job; `inputs` tells whether these will be read."""
         if job_id not in self._jobs:
             found = manifest.Manifest.from_json(ledger.manifest(job_id))
+            if inputs:
+                found.check_inputs()
             self._jobs[job_id] = found
             self._contexts[job_id] = found.context(
                 tuple(Path(root) for root in settings.allowed_roots), settings.allowed_functions
@@ -88,99 +96,191 @@ def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
     settings: Settings = task.app.conf["lepton"]
     ledger = _process.ledger(settings)
     owner = str(task.request.id)
-    blocks = canvas.parse_blocks(text)
     try:
         claim = ledger.claim(
-            job_id, stage, blocks, owner=owner, lease_s=settings.lease_s, max_attempts=settings.max_attempts
+            job_id,
+            stage,
+            canvas.parse_blocks(text),
+            owner=owner,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
         )
     except JobNotFound:
         return  # forgotten meanwhile
     except BrokerUnreachable as error:
         _retry(task, settings, error)
-    if claim.exhausted:
-        block = claim.exhausted[0]
-        _fail(ledger, settings, job_id, f"it took its worker down {settings.max_attempts} times", stage, block)
-    if not claim.granted:
-        return
+    failures = Failures(task.app, ledger, settings, job_id, stage)
     left = list(claim.granted)
-    renew = partial(ledger.renew, job_id, stage, owner=owner, lease_s=settings.lease_s)
     try:
-        with Heartbeat(renew, settings.lease_s / 3) as heartbeat, threadpool_limits(1):
-            _, context = _process.job(ledger, settings, job_id)
-            _do_blocks(ledger, context, job_id, stage, left, owner, heartbeat)
+        if left or claim.exhausted:
+            found, context = _process.job(ledger, settings, job_id)
+            failures.exhausted(claim.exhausted, found, context)
+        if left:
+            batch = _Batch(ledger, settings, found, context, stage, left, owner, claim.lost, failures)
+            batch.run()
     except PASSING as error:
         ledger.release(job_id, stage, left, owner=owner, count_attempt=False)
-        if ledger.info(job_id).state is JobState.RUNNING:  # else its files were taken away under this batch
+        if _is_at_work(ledger, job_id):  # else its files were taken away under this batch
             if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
-                _fail(ledger, settings, job_id, str(error), stage, left[0] if left else -1)
+                failures.fail(str(error), left[0] if left else -1)
                 return
             _retry(task, settings, error)
-    except Exception as error:  # a user's function may raise anything; the job ends with its words
+    except Exception as error:  # the job cannot even be opened here
         log.exception("job %s failed in stage %d", job_id, stage)
-        _fail(ledger, settings, job_id, _words(error), stage, left[0] if left else -1)
-    if ledger.info(job_id).state is not JobState.RUNNING:
-        _discard(ledger, settings, job_id)  # what was written while the job ended
+        failures.fail(words(error))
+    _clear_up(ledger, settings, job_id)
 
 
-def _do_blocks(
-    ledger: Ledger,
-    context: steps.Context,
-    job_id: str,
-    stage: int,
-    left: list[int],
-    owner: str,
-    heartbeat: Heartbeat,
-) -> None:
-    """Do blocks from the front of `left`, which always holds those without a receipt."""
-    done: list[int] = []
-    stats: dict[str, float] = {}
-    handed_in = time.monotonic()
-    for block in list(left):
-        if heartbeat.lost.is_set():
-            break  # cancelled, or given to another worker
-        for name, figure in steps.run_block(context, stage, block).stats().items():
-            stats[name] = stats.get(name, 0.0) + figure
-        done.append(block)
-        if time.monotonic() - handed_in >= _COMMIT_EVERY_S or block == left[-1]:
-            ledger.commit(job_id, stage, done, owner=owner, stats=stats)
-            del left[: len(done)]
-            done, stats, handed_in = [], {}, time.monotonic()
+@dataclass
+class _Batch:
+    """The blocks of one message, done one after the other."""
+
+    ledger: Ledger
+    settings: Settings
+    found: manifest.Manifest
+    context: steps.Context
+    stage: int
+    left: list[int]
+    """Blocks without a receipt, in order."""
+    owner: str
+    lost: dict[int, int]
+    """How often blocks were lost before."""
+    failures: Failures
+
+    def run(self) -> None:
+        """Do them; blocks that fail are sent again or given up, passing errors are raised."""
+        settings, job_id = self.settings, self.found.job_id
+        suspects = [block for block in self.left if block in self.lost] if len(self.left) > 1 else []
+        if suspects:  # one of them may take its worker down again: each goes alone
+            self.ledger.release(job_id, self.stage, suspects, owner=self.owner, count_attempt=False)
+            self.left[:] = [block for block in self.left if block not in self.lost]
+            self.failures.again(suspects)
+        renew = partial(self.ledger.renew, job_id, self.stage, owner=self.owner, lease_s=settings.lease_s)
+        failed: list[int] = []
+        with (
+            Heartbeat(renew, settings.lease_s / 3) as heartbeat,
+            threadpool_limits(1),
+            memory_limit(settings.memory_limit_bytes),
+            TimeLimit(settings.block_limit_s) as limit,
+        ):
+            self._do(heartbeat, limit, failed)
+        self.failures.again(failed)
+
+    def _do(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[int]) -> None:
+        receipts = _Receipts(self)
+        for block in list(self.left):
+            if heartbeat.lost.is_set():
+                break  # cancelled, or given to another worker
+            limit.begin()
+            try:
+                report = self._run_block(block)
+            except PASSING:
+                receipts.hand_in()
+                raise
+            except Exception as error:  # a user's function may raise anything
+                self._failed(block, error, failed)
+                continue
+            receipts.add(block, report)
+        receipts.hand_in()
+
+    def _run_block(self, block: int) -> steps.BlockReport:
+        """One block, in pieces if that is what it takes."""
+        pieces, lost = 1, self.lost.get(block, 0)
+        if lost > 1 and not self.ledger.reason(self.found.job_id, block):
+            pieces = 4 ** (lost - 1)  # its worker died twice without a word: for want of memory, perhaps
+        while True:
+            try:
+                return steps.run_block(self.context, self.stage, block, pieces=pieces)
+            except MemoryError:
+                stage_index, _ = self.found.plan.place(self.stage)
+                if pieces >= MOST_PIECES or not steps.can_be_cut(self.found.plan, stage_index):
+                    raise
+                pieces *= 4
+                log.warning("job %s: block %d needs too much memory; in %d pieces", self.found.job_id, block, pieces)
+
+    def _failed(self, block: int, error: Exception, failed: list[int]) -> None:
+        log.warning("job %s: block %d of stage %d failed", self.found.job_id, block, self.stage, exc_info=error)
+        self.left.remove(block)
+        if is_certain(error):
+            self.failures.give_up(block, words(error), self.found, self.context)
+            return
+        self.ledger.release(
+            self.found.job_id, self.stage, [block], owner=self.owner, count_attempt=True, reason=words(error)
+        )
+        failed.append(block)
+
+
+class _Receipts:
+    """Receipts of a batch's blocks, handed in several at a time."""
+
+    def __init__(self, batch: _Batch) -> None:
+        self._batch = batch
+        self._done: list[int] = []
+        self._stats: dict[str, float] = {}
+        self._handed_in = time.monotonic()
+
+    def add(self, block: int, report: steps.BlockReport) -> None:
+        """A block is done; its receipt goes now or soon."""
+        for name, figure in report.stats().items():
+            self._stats[name] = self._stats.get(name, 0.0) + figure
+        self._done.append(block)
+        if time.monotonic() - self._handed_in >= _COMMIT_EVERY_S:
+            self.hand_in()
+
+    def hand_in(self) -> None:
+        """Write the receipts down beside the outputs, then in the ledger."""
+        batch = self._batch
+        if self._done:
+            batch.found.journal.received(batch.stage, self._done)
+            batch.ledger.commit(batch.found.job_id, batch.stage, self._done, owner=batch.owner, stats=self._stats)
+            batch.left[:] = [block for block in batch.left if block not in self._done]
+        self._done, self._stats, self._handed_in = [], {}, time.monotonic()
 
 
 def close(task: Task[..., None], job_id: str, stage: int) -> None:
     """Send the job's next wave; merge the stage if every block has its receipt."""
     settings: Settings = task.app.conf["lepton"]
     ledger = _process.ledger(settings)
+    owner = str(task.request.id)
+    failures = Failures(task.app, ledger, settings, job_id, stage)
+    fence: int | None = None
     try:
         info = ledger.info(job_id)
         if info.state is not JobState.RUNNING or info.stage != stage:
             return
         found, context = _process.job(ledger, settings, job_id)
-        batch_blocks = found.plan.stages[found.plan.place(stage)[0]].batch_blocks
+        batch_blocks = found.plan.stages[info.stage_index].batch_blocks
         canvas.fill_window(task.app, ledger, settings, job_id, stage, batch_blocks)
-        fence = ledger.begin_merge(job_id, stage, owner=str(task.request.id), lease_s=settings.lease_s)
+        fence = ledger.begin_merge(job_id, stage, owner=owner, lease_s=settings.lease_s)
+        if fence is None:
+            return
+        if info.merge_attempts >= settings.max_attempts + settings.max_retries:
+            failures.fail(
+                f"its merge was begun {info.merge_attempts} times and never ended; the workers' logs tell more"
+            )
+            return
+        renew = partial(ledger.renew_merge, job_id, stage, fence=fence, lease_s=settings.lease_s)
+        with (
+            Heartbeat(renew, settings.lease_s / 3),
+            threadpool_limits(1),
+            memory_limit(settings.memory_limit_bytes),
+            TimeLimit(settings.block_limit_s) as limit,
+        ):
+            limit.begin()
+            _merge(task, ledger, settings, found, context, stage, fence)
     except JobNotFound:
         return
-    except BrokerUnreachable as error:
-        _retry(task, settings, error)
-    if fence is None:
-        return
-    renew = partial(ledger.renew_merge, job_id, stage, fence=fence, lease_s=settings.lease_s)
-    try:
-        with Heartbeat(renew, settings.lease_s / 3), threadpool_limits(1):
-            _merge(task, ledger, settings, found, context, job_id, stage, fence)
     except PASSING as error:
-        ledger.release_merge(job_id, stage, fence=fence)
-        if ledger.info(job_id).state is JobState.RUNNING:
-            if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
-                _fail(ledger, settings, job_id, str(error), stage, -1)
-                return
-            _retry(task, settings, error)
+        if fence is not None:
+            ledger.release_merge(job_id, stage, fence=fence)
+        if isinstance(error, FINAL) or task.request.retries >= settings.max_retries:
+            failures.fail(str(error))
+            return
+        _retry(task, settings, error)
     except Exception as error:
         log.exception("job %s failed while merging stage %d", job_id, stage)
-        _fail(ledger, settings, job_id, _words(error), stage, -1)
-    if ledger.info(job_id).state in (JobState.FAILED, JobState.CANCELLED):
-        _discard(ledger, settings, job_id)
+        failures.fail(words(error))
+    _clear_up(ledger, settings, job_id)
 
 
 def _merge(
@@ -189,29 +289,26 @@ def _merge(
     settings: Settings,
     found: manifest.Manifest,
     context: steps.Context,
-    job_id: str,
     stage: int,
     fence: int,
 ) -> None:
-    plan = found.plan
-    batch_blocks = plan.stages[plan.place(stage)[0]].batch_blocks
+    plan, job_id = found.plan, found.job_id
+    found.check_inputs()
     missing = steps.missing_blocks(context, stage)
-    if missing and fence > stage + 1 + len(plan.stages) + settings.max_attempts:
-        _fail(ledger, settings, job_id, f"{len(missing)} blocks have receipts but left no partials", stage, missing[0])
-        return
     if missing:  # a receipt without its partial: trust what is there, not what was said
         log.warning("job %s stage %d: %d blocks left no partial; done again", job_id, stage, len(missing))
         if ledger.reopen(job_id, stage, missing, fence=fence):
-            canvas.send_wave(task.app, ledger.info(job_id), missing, batch_blocks)
+            canvas.send_wave(task.app, ledger.info(job_id), missing, plan.stages[plan.place(stage)[0]].batch_blocks)
         return
     following = plan.following(stage, again=steps.merge_stage(context, stage))
     if following is not None:
         opened = plan.stages[plan.place(following)[0]]
+        found.journal.opened(following)
         if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=len(opened.grid), next_stage=following):
             canvas.fill_window(task.app, ledger, settings, job_id, following, opened.batch_blocks)
         return
-    if not ledger.renew_merge(job_id, stage, fence=fence, lease_s=settings.lease_s):
-        return  # cancelled, or another merge took over: it publishes
+    if not ledger.begin_publish(job_id, stage, fence=fence):
+        return  # cancelled or paused, or another merge took over: it publishes
     steps.publish(context, found.files, overwrite=found.overwrite)
     result = found.result(seams.measure(context))
     if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
@@ -219,34 +316,51 @@ def _merge(
         _process.drop(job_id)
 
 
-def _fail(ledger: Ledger, settings: Settings, job_id: str, reason: str, stage: int, block: int) -> None:
+def tidy(task: Task[..., None], job_id: str) -> None:
+    """Remove what a job that ended long ago has left: files, and its entry in the ledger."""
+    settings: Settings = task.app.conf["lepton"]
+    ledger = _process.ledger(settings)
     try:
         info = ledger.info(job_id)
-        if info.stage != stage:
-            return  # late: others have done this block, and the stage is over
+        if info.state in (JobState.FAILED, JobState.CANCELLED):
+            _discard(ledger, settings, job_id)
     except JobNotFound:
         return
-    where = f"block {block} of stage {info.place}: " if block >= 0 else f"stage {info.place}: "
-    if ledger.fail(job_id, where + reason, stage=stage, block=block):
+    except LeptonError as error:  # of another release, or outside the allowed folders: nothing here can remove them
+        log.warning("what job %s may have left on disk stays: %s", job_id, error)
+    ledger.forget(job_id)
+
+
+def _is_at_work(ledger: Ledger, job_id: str) -> bool:
+    try:
+        return ledger.info(job_id).state in (JobState.RUNNING, JobState.PAUSED)
+    except JobNotFound:
+        return False
+
+
+def _clear_up(ledger: Ledger, settings: Settings, job_id: str) -> None:
+    """Remove what was written while the job was cancelled; a failed one keeps its files, so that it can be resumed."""
+    try:
+        state = ledger.info(job_id).state
+    except JobNotFound:
+        return
+    if state in (JobState.DONE, JobState.CANCELLED):
         _discard(ledger, settings, job_id)
+    elif state is JobState.FAILED:
+        _process.drop(job_id)
 
 
 def _discard(ledger: Ledger, settings: Settings, job_id: str) -> None:
-    """Remove what a job that did not end well has written."""
+    """Remove the parts of a job's outputs and its workspace."""
     try:
-        _, context = _process.job(ledger, settings, job_id)
+        _, context = _process.job(ledger, settings, job_id, inputs=False)
     except JobError:
         return
     steps.discard(context)
     _process.drop(job_id)
 
 
-def _words(error: Exception) -> str:
-    """The reason a person reads."""
-    return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
-
-
-def _retry(task: Task[..., None], settings: Settings, error: Exception) -> None:
+def _retry(task: Task[..., None], settings: Settings, error: Exception) -> NoReturn:
     """Try the message again later: 1, 2, 4 … up to 30 s, with jitter, so that workers do not come back together."""
     wait = min(30.0, 2.0 ** int(task.request.retries))
     raise task.retry(exc=error, countdown=random.uniform(wait / 2, wait), max_retries=settings.max_retries + 1)

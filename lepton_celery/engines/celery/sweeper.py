@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 
 from celery import Celery, bootsteps
 from kombu import Queue
+from kombu.exceptions import OperationalError
 
 from lepton_celery import manifest
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.defaults import queue_of
-from lepton_celery.errors import JobError, LeptonError
+from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 
 log = logging.getLogger(__name__)
+
+_MOST_LOST = 256
+"""Lost blocks of a job sent again in one sweep."""
+
+_TIDY_EVERY_S = 60.0
+_MOST_TIDIED = 16
+"""Ended jobs removed at a time."""
+
+_NEWEST = 1000
+"""Jobs looked at for submitters that died."""
+
+_SUBMITTING_S = 6 * 3600.0
+"""Longest that copying a job's inputs may take."""
 
 
 class SweeperStep(bootsteps.StartStopStep):
@@ -44,44 +57,75 @@ class SweeperStep(bootsteps.StartStopStep):
 
 
 class Sweeper:
-    """Looks at all running jobs and sends again what nobody is working on."""
+    """Looks at all running jobs and sends again what nobody is working on; now and then, removes what ended long ago."""
 
     def __init__(self, app: Celery, ledger: Ledger, settings: Settings) -> None:
         self._app, self._ledger, self._settings = app, ledger, settings
+        self._next_tidy = 0.0
 
     def sweep(self) -> None:
         """One look at every running job."""
         try:
+            now = self._ledger.clock()
             for job_id in self._ledger.active():
-                self._look(job_id)
-        except LeptonError as error:
+                self._look(job_id, now)
+            if now >= self._next_tidy:
+                self._next_tidy = now + min(_TIDY_EVERY_S, self._settings.retention_s)
+                self._tidy(now)
+        except (LeptonError, OperationalError) as error:
             log.warning("sweep put off: %s", error)
 
-    def _look(self, job_id: str) -> None:
+    def _look(self, job_id: str, now: float) -> None:
         try:
             info = self._ledger.info(job_id)
         except JobError:
             return
-        if info.state is not JobState.RUNNING or time.time() - info.updated_at < self._settings.sweep_s:
+        if info.state is not JobState.RUNNING:
+            return
+        self._send_lost(info)
+        if now - info.updated_at < self._settings.sweep_s:
             return  # something happened to it just now
         if info.blocks_done == info.blocks_total:
             canvas.send_merge(self._app, info)
             return
-        if self._waiting(info):
-            return  # its messages are in the queue: it waits for its turn
-        self._send_again(info)
+        if not self._waiting(info):  # else its messages are in the queue: it waits for its turn
+            self._send_again(info)
+
+    def _send_lost(self, info: JobInfo) -> None:
+        """Blocks whose worker is gone: the answer names each once, so that only one worker sends it again."""
+        lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MOST_LOST)
+        if lost:
+            log.warning("job %s: %d blocks had leases that are over; sent again", info.job_id, len(lost))
+            canvas.send_wave(self._app, info, lost, 1)
+
+    def _tidy(self, now: float) -> None:
+        """Have ended jobs removed, and those whose submitter died before it had all in place."""
+        for job_id in self._ledger.ended(before_s=self._settings.retention_s)[:_MOST_TIDIED]:
+            canvas.send_tidy(self._app, job_id)
+        for info in self._ledger.jobs(limit=_NEWEST):
+            begun = info.stage or info.blocks_done or info.dispatched
+            if info.state is JobState.PAUSED and not begun and now - info.updated_at > _SUBMITTING_S:
+                log.warning("job %s was never submitted as a whole; removed", info.job_id)
+                if self._ledger.cancel(info.job_id):
+                    canvas.send_tidy(self._app, info.job_id)
 
     def _waiting(self, info: JobInfo) -> bool:
         """Whether the job's lane has messages that no worker has taken yet."""
         assert info.lane in LANES
         with self._app.connection_for_read() as connection:
-            lane = Queue(queue_of(info.lane), channel=connection.default_channel)
-            found: Any = lane.queue_declare(passive=False)  # a named tuple, whatever the stub says
+            try:
+                lane = Queue(queue_of(info.lane), channel=connection.channel())
+                # only asked for: declaring it with other arguments than it has is an error on RabbitMQ
+                found: Any = lane.queue_declare(passive=True)  # a named tuple, whatever the stub says
+            except connection.channel_errors:
+                return False  # there is no such queue yet; Redis has none that is empty
+            except connection.connection_errors as error:
+                raise BrokerUnreachable(f"the broker does not answer: {error}") from error
             return bool(found.message_count)
 
     def _send_again(self, info: JobInfo) -> None:
         found = manifest.Manifest.from_json(self._ledger.manifest(info.job_id))
-        batch_blocks = found.plan.stages[found.plan.place(info.stage)[0]].batch_blocks
+        batch_blocks = found.plan.stages[info.stage_index].batch_blocks
         limit = self._settings.wave_batches * batch_blocks
         lost = self._ledger.unreceipted(info.job_id, info.stage, limit=limit)
         if lost:

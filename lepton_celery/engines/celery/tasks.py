@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
+from lepton_celery.engines.celery import inspection as inspection  # workers answer `lepton doctor`
 from lepton_celery.engines.celery import runner
-from lepton_celery.engines.celery.canvas import CLOSE, PROCESS
+from lepton_celery.engines.celery.canvas import CLOSE, PROCESS, TIDY
 
 
 @shared_task(
@@ -32,3 +33,9 @@ def process_batch(self: Task[..., None], job_id: str, stage: int, blocks: str) -
 def close_wave(self: Task[..., None], job_id: str, stage: int) -> None:
     """Send the job's next wave; merge the stage if every block has its receipt."""
     runner.close(self, job_id, stage)
+
+
+@shared_task(bind=True, name=TIDY, acks_late=True, ignore_result=True)
+def tidy_job(self: Task[..., None], job_id: str) -> None:
+    """Remove what a job that ended long ago has left."""
+    runner.tidy(self, job_id)

@@ -10,6 +10,7 @@ if held and redis.call('HGET', JOB, 'merge_owner') ~= owner then
     return false
 end
 local fence = redis.call('HINCRBY', JOB, 'fence', 1)
+redis.call('HINCRBY', JOB, 'merge_attempts', 1)
 redis.call('HSET', JOB, 'merge_fence', fence, 'merge_owner', owner, 'merge_until', stamp(at + lease_s))
 touch(at)
 return fence

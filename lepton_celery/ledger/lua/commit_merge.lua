@@ -16,7 +16,7 @@ if next_blocks ~= '' then
             return -1
         end
     end
-    redis.call('HSET', JOB, 'stage', next_stage, 'total', next_blocks, 'done', 0, 'dispatched', 0)
+    redis.call('HSET', JOB, 'stage', next_stage, 'total', next_blocks, 'done', 0, 'dispatched', 0, 'merge_attempts', 0)
 else
     redis.call('HSET', JOB, 'state', 'done', 'finished', stamp(at))
     if result ~= '' then

@@ -21,7 +21,7 @@ for _, field in ipairs(redis.call('HKEYS', HOLES)) do
     end
 end
 redis.call('DEL', ATTEMPTS, REASONS)
-redis.call('HDEL', JOB, 'finished', 'error', 'error_stage', 'error_block', 'finished_by')
+redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_block', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)
 touch(now())
 return 1

@@ -1,0 +1,177 @@
+"""Whether every worker reads and writes the same files, shown by doing it.
+
+    doctor   writes .lepton-probe-TOKEN with random words in it
+    worker   reads it, writes their digest to .lepton-probe-TOKEN.WORKER
+    doctor   reads that, and removes both
+
+A worker reads nothing but a file of that name, and tells nothing but whether it could.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lepton_celery.doctor.finding import Finding, ok, problem, warning
+from lepton_celery.errors import InputError, StoreError
+from lepton_celery.stores.paths import check_allowed, local_path
+
+GROUP = "files"
+
+_PREFIX = ".lepton-probe-"
+_TOKEN = re.compile(r"[0-9a-f]{32}")
+_WORDS = 256
+"""Longest probe that a worker reads, in bytes."""
+_SEEN_S = 5.0
+"""A network file system may show a new file that much later."""
+_LITTLE_FREE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A file of the doctor's for the workers to find."""
+
+    folder: Path
+    token: str
+    words: bytes
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.words).hexdigest()
+
+
+@contextmanager
+def probe(folder: Path) -> Iterator[Probe]:
+    """Lay a probe into a folder; it and all answers are removed at the end.
+
+    Raises:
+        StoreError: this process cannot write there.
+    """
+    made = Probe(folder, secrets.token_hex(16), secrets.token_hex(32).encode())
+    try:
+        _write_new(folder / f"{_PREFIX}{made.token}", made.words)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written to from here ({error.strerror}); "
+            "create it, mount it, or let this user write to it"
+        ) from error
+    try:
+        yield made
+    finally:
+        for file in folder.glob(f"{_PREFIX}{made.token}*"):
+            with suppress(OSError):
+                file.unlink()
+
+
+def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, Any]:
+    """What a worker does with a probe, and what it says of it: `error` is empty when it could read and write."""
+    if not _TOKEN.fullmatch(token):
+        return {"error": "this is no probe of the doctor's", "kind": "refused"}
+    try:
+        path = local_path(folder)
+        check_allowed(path, [Path(root) for root in roots])
+    except InputError:
+        return {"error": "it is outside this worker's allowed_roots", "kind": "refused"}
+    try:
+        with (path / f"{_PREFIX}{token}").open("rb") as file:
+            words = file.read(_WORDS)
+    except OSError as error:
+        return {"error": f"it does not see the file that was written here ({error.strerror})", "kind": "unseen"}
+    try:
+        _write_new(_answer_file(path, token, worker), hashlib.sha256(words).hexdigest().encode())
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        return {"error": f"it can read but not write there ({error.strerror})", "kind": "unwritable"}
+    return {"error": "", "kind": "", "free_bytes": free}
+
+
+def _answer_file(folder: Path, token: str, worker: str) -> Path:
+    # a worker's name may hold anything
+    return folder / f"{_PREFIX}{token}.{hashlib.sha256(worker.encode()).hexdigest()[:16]}"
+
+
+def _write_new(file: Path, content: bytes) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(content)
+
+
+_ADVICE = {
+    "refused": "add it to LEPTON_ALLOWED_ROOTS of that worker, or keep images where it may go",
+    "unseen": "mount the same file system under the same path on every worker",
+    "unwritable": "let the worker's user write there: outputs are written by workers",
+    "other": "mount one file system there: what this worker writes does not appear here",
+}
+
+
+def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: Sequence[str]) -> list[Finding]:
+    """The findings about one folder.
+
+    Args:
+        made: the probe that lies there.
+        answers: what each worker said of it, by the worker's name.
+        roots: `allowed_roots` of this machine.
+    """
+    findings = [*_local(made.folder, roots)]
+    by_kind: dict[str, list[str]] = {}
+    words: dict[str, str] = {}
+    for worker, answer in sorted(answers.items()):
+        kind = str(answer.get("kind", "unseen"))
+        if not kind and not _arrived(made, worker):
+            kind = "other"
+        if kind:
+            by_kind.setdefault(kind, []).append(worker)
+            words[kind] = str(answer.get("error")) or "it reads and writes there, and the file is not here"
+    findings += [
+        problem(GROUP, "shared", f"{made.folder}: {', '.join(workers)}: {words[kind]}", _ADVICE[kind])
+        for kind, workers in by_kind.items()
+    ]
+    good = len(answers) - sum(map(len, by_kind.values()))
+    if good:
+        findings.append(ok(GROUP, "shared", f"{made.folder}: {good} of {len(answers)} workers read and write it"))
+    return findings
+
+
+def _local(folder: Path, roots: Sequence[str]) -> list[Finding]:
+    findings = []
+    try:
+        check_allowed(folder, [Path(root) for root in roots])
+    except InputError:
+        findings.append(
+            problem(
+                GROUP,
+                "allowed",
+                f"{folder} is outside allowed_roots here ({', '.join(roots)})",
+                "add it to LEPTON_ALLOWED_ROOTS, here and on every worker",
+            )
+        )
+    usage = shutil.disk_usage(folder)
+    free = f"{folder}: {usage.free / 1e9:,.1f} GB free"
+    if usage.free < _LITTLE_FREE * usage.total:
+        findings.append(
+            warning(GROUP, "space", free, "make room: results and what passes between stages are kept there")
+        )
+    else:
+        findings.append(ok(GROUP, "space", free))
+    return findings
+
+
+def _arrived(made: Probe, worker: str) -> bool:
+    """Whether what the worker wrote is seen here, after a moment if need be."""
+    file = _answer_file(made.folder, made.token, worker)
+    deadline = time.monotonic() + _SEEN_S
+    while True:
+        with suppress(OSError):
+            return file.read_text(encoding="ascii") == made.digest
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)

@@ -1,0 +1,125 @@
+"""What a worker says of itself when `lepton doctor` asks, and of its server when it starts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+from celery.worker.control import inspect_command
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from lepton_celery.config import Settings
+from lepton_celery.doctor.about import About, Pool, about_this_process, count_threads
+from lepton_celery.doctor.folders import answer_probe
+from lepton_celery.doctor.server import server_warnings
+from lepton_celery.doctor.workers import Answer
+from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.ledger.address import masked
+
+log = logging.getLogger(__name__)
+
+COMMAND = "lepton_about"
+
+_CONNECT_TIMEOUT_S = 3
+
+
+@inspect_command(name=COMMAND)
+def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict[str, Any]:
+    """Versions, settings, pool and memory of this worker, for `lepton doctor`."""
+    # runs in the event loop of the worker's main process, which knows the pool; children are not asked
+    app: Celery = state.app
+    settings: Settings = app.conf["lepton"]
+    folders = {
+        folder: answer_probe(folder, token, state.hostname, settings.allowed_roots)
+        for folder, token in (probes or {}).items()
+    }
+    effective = app.conf.broker_transport_options.get("visibility_timeout", settings.visibility_timeout_s)
+    found = replace(
+        about_this_process(replace(settings, visibility_timeout_s=int(effective))),
+        pool=_pool(state.consumer.controller),
+        queues=[queue.name for queue in state.consumer.task_consumer.queues],
+        soft_shutdown_s=float(app.conf.worker_soft_shutdown_timeout or 0),
+        folders=folders,
+    )
+    return found.to_json()
+
+
+def _pool(worker: Any) -> Pool:
+    module = type(worker.pool).__module__.rpartition(".")[2]
+    kind = "threads" if module == "thread" else module  # as --pool calls it
+    forks = "" if kind != "prefork" else "fork" if worker.pool.forking_enable else "spawn"
+    processes = worker.max_concurrency if worker.autoscaler else worker.pool.num_processes
+    return Pool(kind=kind, processes=int(processes), start_method=forks, parent_threads=count_threads())
+
+
+@worker_ready.connect(weak=False, dispatch_uid="lepton.server_warnings")
+def _warn(sender: Any, **_: Any) -> None:
+    """Say at the start what of the server's configuration loses jobs; a local stack's has nothing of that."""
+    settings: Settings | None = sender.app.conf.get("lepton")
+    if settings is None:
+        return
+    for text in server_warnings(settings.ledger):
+        log.warning("the ledger's server: %s", text)
+
+
+def broker_latency(app: Celery) -> float:
+    """Seconds until the broker has taken a connection.
+
+    Raises:
+        BrokerUnreachable: it does not answer; the message says why.
+    """
+    started = time.perf_counter()
+    try:
+        with app.connection_for_write(connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT_S)
+    except (OperationalError, OSError) as error:
+        url = masked(str(app.conf.broker_url))
+        raise BrokerUnreachable(
+            f"{url} does not answer: {error}; check that a broker runs there and that this machine may reach it"
+        ) from error
+    return time.perf_counter() - started
+
+
+def ask_workers(
+    app: Celery, *, probes: Mapping[str, str], timeout_s: float, expected: int | None = None
+) -> list[Answer]:
+    """What all workers say of themselves.
+
+    Args:
+        probes: token of the probe in each folder they shall look at.
+        timeout_s: how long to wait after the last answer.
+        expected: how many answers there will be; then nothing is waited for.
+
+    Raises:
+        BrokerUnreachable: the broker does not pass the question on.
+    """
+    asked_at = time.time()
+    answers: list[Answer] = []
+
+    def note(reply: Mapping[str, Mapping[str, Any]]) -> None:
+        received_at = time.time()
+        answers.extend(Answer(worker, _parsed(said), asked_at, received_at) for worker, said in reply.items())
+
+    try:
+        app.control.broadcast(
+            COMMAND, arguments={"probes": dict(probes)}, reply=True, timeout=timeout_s, limit=expected, callback=note
+        )
+    except (OperationalError, RedisError) as error:
+        raise BrokerUnreachable(
+            f"workers cannot be asked: {error}; the broker's user needs the keys and channels that "
+            "docs/operations.md lists"
+        ) from error
+    return answers
+
+
+def _parsed(said: Mapping[str, Any]) -> About | None:
+    try:
+        return About.from_json(said)
+    except TypeError:  # of a worker that does not know the question, or of another release
+        return None

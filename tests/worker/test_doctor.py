@@ -1,0 +1,134 @@
+"""`lepton doctor` with real workers, well and unwell."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from click.testing import CliRunner
+
+from lepton_celery.cli import lepton
+from lepton_celery.engines.celery.inspection import COMMAND, ask_workers
+from lepton_celery.stack.local import LocalStack
+from tests.unit.test_ledger_server import ledger_server
+from tests.worker.conftest import app_of
+
+pytestmark = pytest.mark.worker
+
+
+def doctor(stack: LocalStack, *arguments: str, workers: int = 1, **environment: str) -> tuple[int, dict[str, Any]]:
+    """Its exit code, and what it found."""
+    inherited = {name: None for name in os.environ if name.startswith("LEPTON_")}
+    given = {**inherited, "LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url, **environment}
+    done = CliRunner().invoke(
+        lepton, ["doctor", "--json", "--workers", str(workers), "--timeout", "30", *arguments], env=given
+    )
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return done.exit_code, json.loads(done.stdout)
+
+
+def told(found: dict[str, Any], verdict: str) -> dict[str, str]:
+    """The names of the checks with this verdict, and what they found."""
+    return {finding["name"]: finding["found"] for finding in found["findings"] if finding["verdict"] == verdict}
+
+
+def test_a_local_stack_is_well(tmp_path: Path) -> None:
+    with LocalStack(tmp_path / "state", workers=2, flower=False, settings="local") as stack:
+        code, found = doctor(stack, "--path", str(tmp_path), workers=2)
+        logs = "".join((stack.logs / f"worker-{number}.log").read_text() for number in (1, 2))
+    assert (code, told(found, "problem"), told(found, "warning")) == (0, {}, {})
+    good = told(found, "ok")
+    assert good["answers"].startswith("2: lepton1@")
+    assert "2 of 2 workers read and write it" in good["shared"]
+    assert not list(tmp_path.glob(".lepton-probe*"))
+    assert "WARNING" not in logs  # a server that we started keeps everything, so nothing is said about it
+
+
+def test_an_answer_is_small_and_holds_no_password(workers: LocalStack, app: Celery) -> None:
+    replies = app.control.broadcast(COMMAND, reply=True, timeout=30.0, limit=2)
+    assert replies is not None
+    assert len(replies) == 2
+    password = workers.broker_url.partition(":")[2].partition("@")[0].lstrip("/:")
+    for reply in replies:
+        text = json.dumps(reply)
+        assert len(text) < 2000
+        assert password not in text
+    abouts = [answer.about for answer in ask_workers(app, probes={}, timeout_s=30.0, expected=2)]
+    assert len(abouts) == 2
+    for about in abouts:
+        assert about is not None
+        assert about.pool is not None
+        assert (about.pool.kind, about.pool.processes, about.pool.start_method) == ("prefork", 1, "fork")
+        assert about.pool.parent_threads == 1
+        assert sorted(about.queues) == ["lepton.batch", "lepton.default", "lepton.interactive"]
+        assert about.soft_shutdown_s == 5.0
+
+
+def test_what_is_wrong_is_found(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    other = {
+        "LEPTON_ALLOWED_ROOTS": str(tmp_path / "data"),
+        "LEPTON_LEASE_S": "20",
+        "LEPTON_WORKER_MEMORY_BYTES": str(1 << 40),
+    }
+    with ledger_server(tmp_path) as forgetful:
+        stack = LocalStack(
+            tmp_path / "state", workers=1, flower=False, settings="local", broker_url=forgetful.url, env=other
+        )
+        with stack:
+            app = app_of(stack)
+            app.control.cancel_consumer("lepton.batch", reply=True, timeout=30.0, limit=1)
+            code, found = doctor(stack, "--path", str(tmp_path), "--path", str(tmp_path / "data"))
+            log = (stack.logs / "worker-1.log").read_text()
+    assert code == 1
+    problems, warnings = told(found, "problem"), told(found, "warning")
+    assert set(problems) == {"lanes", "memory", "shared"}
+    assert "lepton.batch" in problems["lanes"]
+    assert "outside this worker's allowed_roots" in problems["shared"]
+    assert str(tmp_path / "data") in told(found, "ok")["shared"]
+    assert set(warnings) == {"persistence", "settings"}
+    assert "the ledger's server: persistence: appendonly no" in log
+
+
+def test_a_pool_of_threads_is_named(tmp_path: Path) -> None:
+    # the pool is Celery's own setting, so it comes from the environment of a small application
+    (tmp_path / "threaded.py").write_text(
+        "from lepton_celery import create_app\n"
+        "from lepton_celery.config import load_settings\n"
+        "app = create_app(load_settings())\n"
+        "app.conf.worker_pool = 'threads'\n"
+    )
+    stack = LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="threaded", cwd=tmp_path)
+    with stack:
+        code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
+    assert code == 0
+    assert "(threads)" in told(found, "warning")["pool"]
+
+
+def test_threads_where_a_worker_forks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "busy.py").write_text(
+        "import threading\n"
+        "from lepton_celery import create_app\n"
+        "from lepton_celery.config import load_settings\n"
+        "app = create_app(load_settings())\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    with LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="busy", cwd=tmp_path) as stack:
+        code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
+    assert code == 0
+    assert "(2)" in told(found, "warning")["fork"]
+
+
+def test_workers_of_another_application_are_named(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(
+        "import os\nfrom celery import Celery\napp = Celery(broker=os.environ['LEPTON_BROKER_URL'])\n"
+    )
+    stack = LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="plain", cwd=tmp_path)
+    with stack:
+        code, found = doctor(stack, "--path", str(tmp_path))
+    assert code == 1
+    assert "cannot run our jobs" in told(found, "problem")["prepared"]

@@ -1,0 +1,371 @@
+"""Jobs through RabbitMQ, with the ledger on Redis: the same pixels and the same guarantees as through Redis alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import amqp.exceptions
+import numpy as np
+import psutil
+import pytest
+from celery import Celery
+from kombu import Connection, Exchange, Producer, Queue
+from numpy.typing import NDArray
+from skimage import data
+from skimage import filters as sk_filters
+from skimage import measure as sk_measure
+
+import lepton_celery as lepton
+from lepton_celery import stores
+from lepton_celery.config import LANES, load_settings
+from lepton_celery.engines.celery.brokers import DEAD_QUEUE, DELIVERY_LIMIT, LaneQueue, lane_of, queue_of
+from lepton_celery.engines.celery.sweeper import Sweeper
+from lepton_celery.errors import BrokerUnreachable, InputError
+from lepton_celery.grid import Region
+from lepton_celery.ledger import open_ledger
+from lepton_celery.ledger.base import JobState
+from lepton_celery.skimage import filters, measure
+from lepton_celery.stack.local import LocalStack
+from lepton_celery.stack.server import RedisServer
+from tests.worker.rabbit import RabbitServer, find_rabbit
+
+pytestmark = pytest.mark.worker
+
+Array = NDArray[np.generic]
+
+FOOTPRINT = np.ones((9, 9))
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    if find_rabbit() is None and "CI" not in os.environ:
+        pytest.skip("rabbitmq-server is not installed; apt install rabbitmq-server / brew install rabbitmq")
+    with RabbitServer(tmp_path_factory.mktemp("rabbit")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Place:
+    """A broker and a ledger that jobs of no other test use: workers repair every job of their ledger."""
+
+    broker_url: str
+    ledger_url: str
+
+    def app(self) -> Celery:
+        named = {"LEPTON_BROKER_URL": self.broker_url, "LEPTON_RESULT_BACKEND": self.ledger_url}
+        return lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", **named}))
+
+    def stack(self, directory: Path, **options: Any) -> LocalStack:
+        env = {"LEPTON_RESULT_BACKEND": self.ledger_url}
+        return LocalStack(directory, flower=False, settings="test", broker_url=self.broker_url, env=env, **options)
+
+    def count(self, queue: str) -> int:
+        """Messages that wait in a queue."""
+        with Connection(self.broker_url) as connection:
+            found: Any = Queue(queue, channel=connection.channel()).queue_declare(passive=True)
+            return int(found.message_count)
+
+
+@pytest.fixture(scope="module")
+def places(rabbit: RabbitServer, redis_server: RedisServer) -> Iterator[Place]:
+    """One new place after the other: virtual hosts `place1` … and databases of one Redis."""
+    return (
+        Place(rabbit.virtual_host(f"place{number}"), f"{redis_server.url.removesuffix('0')}{number}")
+        for number in range(1, 16)
+    )
+
+
+@pytest.fixture
+def place(places: Iterator[Place]) -> Place:
+    return next(places)
+
+
+@pytest.fixture(scope="module")
+def served(rabbit: RabbitServer, redis_server: RedisServer) -> Place:
+    """The place that `workers` serve."""
+    return Place(rabbit.url, redis_server.url)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers(served: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Two workers for all tests, of which one is left after the test that kills the other."""
+    with served.stack(tmp_path_factory.mktemp("stack"), workers=2) as stack:
+        yield stack
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "input.npy"
+    np.save(path, np.tile(data.camera(), (2, 2)))
+    return path
+
+
+def read(path: Path) -> Array:
+    reader = stores.open_array(path)
+    pixels: Array = reader.read(Region.whole(reader.shape))
+    return pixels
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def slow_job(app: Celery, tmp_path: Path, photo: Path, name: str = "slow", **options: Any) -> lepton.Job:
+    """256 blocks, some seconds of work."""
+    image = filters.median(lepton.open(photo), footprint=FOOTPRINT)
+    return lepton.submit({str(tmp_path / f"{name}.npy"): image}, app=app, block_shape=(64, 64), **options)
+
+
+def assert_slow_job_is_right(tmp_path: Path, photo: Path, name: str = "slow") -> None:
+    expected = sk_filters.median(np.load(photo), footprint=FOOTPRINT)
+    assert np.array_equal(read(tmp_path / f"{name}.npy"), expected)
+
+
+# ------------------------------------------------------------------------------------------------ what is sent where
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_job_gives_scikit_images_pixels_in_every_lane(served: Place, tmp_path: Path, photo: Path, lane: Any) -> None:
+    lazy = filters.gaussian(lepton.open(photo), sigma=2)
+    lazy_labels = measure.label(lazy > filters.threshold_otsu(lazy))
+    outputs = {
+        str(tmp_path / "labels.zarr"): lazy_labels,
+        str(tmp_path / "objects.csv"): measure.regionprops_table(lazy_labels, properties=("label", "area")),
+    }
+    result = lepton.submit(outputs, app=served.app(), priority=lane, block_shape=(240, 208)).result(timeout_s=60)
+
+    smooth = sk_filters.gaussian(np.load(photo), sigma=2)
+    labels = sk_measure.label(smooth > sk_filters.threshold_otsu(smooth))
+    assert np.array_equal(read(tmp_path / "labels.zarr"), labels)
+    expected = sk_measure.regionprops_table(labels, properties=("label", "area"))
+    assert np.array_equal(result[str(tmp_path / "objects.csv")]["area"], expected["area"])
+
+
+def test_lanes_are_quorum_queues_that_lose_nothing_silently(rabbit: RabbitServer, served: Place) -> None:
+    found = rabbit.queues()
+    for lane in LANES:
+        queue = found[queue_of(lane)]
+        assert queue["durable"]
+        assert queue["arguments"] == {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": DEAD_QUEUE,
+            "x-consumer-timeout": 24 * 3600 * 1000,
+        }
+    assert found[DEAD_QUEUE]["arguments"] == {"x-queue-type": "quorum", "x-max-length": 10_000}
+    delayed = {name: queue["arguments"] for name, queue in found.items() if name.startswith("celery_delayed_")}
+    assert len(delayed) == 28
+    assert {arguments["x-queue-type"] for arguments in delayed.values()} == {"quorum"}
+
+
+def test_what_the_broker_does_not_take_is_an_error(place: Place) -> None:
+    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    with place.app().connection_for_write() as connection:
+        assert connection.transport_options == {"confirm_publish": True}
+        Queue("full", queue_arguments=full, channel=connection.channel()).queue_declare()
+        producer = Producer(connection)
+        producer.publish({}, routing_key="full")
+        with pytest.raises(amqp.exceptions.MessageNacked):
+            producer.publish({}, routing_key="full")
+
+
+def test_messages_stay_under_a_kilobyte(place: Place, tmp_path: Path) -> None:
+    app = place.app()
+    np.save(tmp_path / "input.npy", np.zeros((6400, 6400), np.uint8))
+    job = lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, block_shape=(64, 64))
+    sizes = []
+    with Connection(place.broker_url) as connection:
+        lane = Queue(queue_of("default"), channel=connection.channel())
+        while (message := lane.get(no_ack=True)) is not None:
+            parts: Any = (message.body, json.dumps(message.properties), json.dumps(message.headers))
+            sizes.append(sum(map(len, parts)))
+    job.cancel()
+    assert len(sizes) == app.conf["lepton"].window_batches
+    assert max(sizes) < 1000
+
+
+# ------------------------------------------------------------------------------------------------ who is served first
+
+
+def test_an_interactive_job_does_not_wait_for_a_batch_job(served: Place, tmp_path: Path, photo: Path) -> None:
+    app = served.app()
+    np.save(tmp_path / "large.npy", np.tile(data.camera(), (6, 6)))
+    batch = slow_job(app, tmp_path, tmp_path / "large.npy", "batch", priority="batch")
+    wait_until(lambda: batch.info().blocks_done > 0)
+    interactive = slow_job(app, tmp_path, photo, "interactive", priority="interactive")
+    wait_until(lambda: interactive.info().blocks_done > 0)
+    before = batch.info()
+    info = interactive.wait(60)
+    after = batch.info()
+    batch.cancel()
+    assert after.state is JobState.RUNNING
+    assert info.blocks_total == 16 * interactive.manifest().plan.stages[0].batch_blocks
+    # of those 16 messages none waited for a batch, but for the one in hand of each worker, and one that none was there for
+    assert after.blocks_done - before.blocks_done <= 3 * batch.manifest().plan.stages[0].batch_blocks
+    assert_slow_job_is_right(tmp_path, photo, "interactive")
+
+
+def test_the_lane_of_a_message_is_known_also_after_a_delay() -> None:
+    assert lane_of({"exchange": "lepton", "routing_key": "lepton.batch"}) == "batch"
+    assert lane_of({"exchange": "celery_delayed_delivery", "routing_key": "0.0.1.1.lepton.batch"}) == "batch"
+    assert lane_of({"exchange": "", "routing_key": "mail.batch"}) == "default"
+    assert lane_of(None) == "default"
+
+
+# ------------------------------------------------------------------------------------------------ when something goes wrong
+
+
+def test_a_killed_worker_costs_no_block(served: Place, workers: LocalStack, tmp_path: Path, photo: Path) -> None:
+    job = slow_job(served.app(), tmp_path, photo)
+    first, second = (psutil.Process(process.pid) for process in workers.processes)
+    for done, process in ((16, first.children()[0]), (48, second)):
+        wait_until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
+        process.send_signal(signal.SIGKILL)
+    info = job.wait(60)
+    assert info.blocks_done == info.blocks_total == 256
+    assert_slow_job_is_right(tmp_path, photo)
+    assert served.count(DEAD_QUEUE) == 0
+
+
+def test_a_broker_that_dies_and_comes_back_costs_no_block(
+    rabbit: RabbitServer, served: Place, tmp_path: Path, photo: Path
+) -> None:
+    job = slow_job(served.app(), tmp_path, photo)
+    wait_until(lambda: job.info().blocks_done >= 16)
+    rabbit.kill()
+    assert job.info().state is JobState.RUNNING
+    rabbit.start()
+    info = job.wait(60)
+    assert info.blocks_done == info.blocks_total == 256
+    assert_slow_job_is_right(tmp_path, photo)
+
+
+def test_messages_delivered_too_often_are_kept_and_their_job_ends(place: Place, tmp_path: Path, photo: Path) -> None:
+    app = place.app()
+    job = slow_job(app, tmp_path, photo)
+    sent = place.count(queue_of("default"))
+    with Connection(place.broker_url) as connection:
+        lane = Queue(queue_of("default"), channel=connection.channel())
+        for _ in range(sent * (DELIVERY_LIMIT + 1)):
+            message = lane.get()
+            assert message is not None
+            message.requeue()
+        wait_until(lambda: place.count(DEAD_QUEUE) == sent)
+        assert lane.get() is None
+    with place.stack(tmp_path / "stack", workers=1) as stack:
+        job.wait(60)
+        assert "had no receipt and no lease; sent again" in (stack.logs / "worker-1.log").read_text()
+    assert_slow_job_is_right(tmp_path, photo)
+    assert place.count(DEAD_QUEUE) == sent
+
+
+def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(place: Place, tmp_path: Path) -> None:
+    app = place.app()
+    np.save(tmp_path / "input.npy", data.camera())
+    whole = (tmp_path / "input.npy").read_bytes()
+    image = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
+    job = lepton.submit({str(tmp_path / "o.npy"): image}, app=app, priority="interactive")
+    (tmp_path / "input.npy").write_bytes(b"a server that has lost its disk for a moment")
+    with place.stack(tmp_path / "stack", workers=1) as stack, Connection(place.broker_url) as connection:
+        delayed = Exchange("celery_delayed_delivery", type="topic")
+        probe = Queue("probe", delayed, routing_key="#.lepton.interactive", channel=connection.channel())
+        probe.declare()
+        retries: list[int] = []
+
+        def came_back_twice() -> bool:
+            message: Any = probe.get(no_ack=True)
+            if message is not None:
+                retries.append(message.headers["retries"])
+            return 2 in retries
+
+        wait_until(came_back_twice)
+        assert job.info().state is JobState.RUNNING
+        (tmp_path / "input.npy").write_bytes(whole)
+        job.wait(60)
+        assert "Reject" not in (stack.logs / "worker-1.log").read_text()
+    assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
+    assert place.count(queue_of("default")) == place.count(DEAD_QUEUE) == 0
+
+
+def test_the_sweeper_only_asks_whether_messages_wait(place: Place, tmp_path: Path) -> None:
+    app = place.app()
+    np.save(tmp_path / "input.npy", np.zeros((64, 64), np.uint8))
+    job = lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, priority="batch")
+    settings = app.conf["lepton"]
+    sweeper = Sweeper(app, open_ledger(settings.ledger), settings)
+    assert sweeper._waiting(job.info())
+    with Connection(place.broker_url) as connection:
+        Queue(queue_of("batch"), channel=connection.channel()).delete()
+    assert not sweeper._waiting(job.info())
+    job.cancel()
+
+
+# ------------------------------------------------------------------------------------------------ how it is named
+
+PROJECT = """
+import os
+from celery import Celery
+from kombu import Queue
+from lepton_celery import configure
+
+app = Celery("project", broker=os.environ["LEPTON_BROKER_URL"], backend=os.environ["LEPTON_RESULT_BACKEND"])
+app.conf.task_queues = [Queue("project"), Queue("lepton.batch")]
+app.conf.task_default_queue = "project"
+configure(app)
+
+@app.task(name="project.add")
+def add(a, b):
+    return a + b
+"""
+
+
+def test_a_projects_own_application_serves_the_same_lanes(
+    place: Place, rabbit: RabbitServer, tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project.py").write_text(PROJECT)
+    monkeypatch.setenv("LEPTON_BROKER_URL", place.broker_url)
+    monkeypatch.setenv("LEPTON_RESULT_BACKEND", place.ledger_url)
+    names: dict[str, Any] = {}
+    exec(PROJECT, names)
+    with place.stack(tmp_path / "stack", workers=1, cwd=tmp_path, app="project"):
+        assert names["add"].apply_async((1, 2)).get(timeout=30) == 3
+        for name, app in (("project", names["app"]), ("ours", place.app())):
+            output = tmp_path / f"{name}.npy"
+            lepton.submit({str(output): ~lepton.open(photo)}, app=app, priority="batch").wait(60)
+            assert np.array_equal(read(output), ~np.load(photo))
+    assert isinstance(names["app"].amqp.queues[queue_of("interactive")], LaneQueue)
+    found = rabbit.queues(place.broker_url.rpartition("/")[2])
+    assert found[queue_of("batch")]["arguments"]["x-delivery-limit"] == DELIVERY_LIMIT
+    assert found["project"]["arguments"] == {}
+
+
+def test_rabbitmq_without_a_redis_for_the_ledger_is_refused() -> None:
+    with pytest.raises(InputError, match="LEPTON_RESULT_BACKEND"):
+        lepton.create_app(load_settings({"LEPTON_BROKER_URL": "amqp://lepton:secret@127.0.0.1//"}))
+    with pytest.raises(InputError, match="result_backend of an application"):
+        lepton.configure(Celery(broker="amqp://127.0.0.1//", backend="rpc://", set_as_current=False))
+
+
+def test_without_a_broker_nothing_is_submitted(redis_server: RedisServer, tmp_path: Path, photo: Path) -> None:
+    app = Place("amqp://lepton:secret@127.0.0.1:1//", redis_server.url).app()
+    with pytest.raises(BrokerUnreachable) as caught:
+        slow_job(app, tmp_path, photo)
+    assert "secret" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["input.npy"]

@@ -1,0 +1,314 @@
+"""Blocks that cannot be done, jobs that stop and go on, ledgers that are lost: what becomes of a job on real workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from celery import Celery
+from numpy.typing import NDArray
+from scipy import ndimage
+
+import lepton_celery as lepton
+from lepton_celery.config import load_settings
+from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound
+from lepton_celery.ledger.base import JobState
+from lepton_celery.stack.local import LocalStack
+from lepton_celery.stack.server import RedisServer
+from tests.worker.conftest import app_of
+
+pytestmark = pytest.mark.worker
+
+SIDE, BLOCK = 256, 64
+BRIGHT = (70, 200)
+"""The pixel of 255: in block 7."""
+
+
+@pytest.fixture
+def dark(tmp_path: Path) -> NDArray[np.uint8]:
+    """An image whose blocks of 64 x 64 have different first pixels, and one bright pixel."""
+    image = np.full((SIDE, SIDE), 40, np.uint8)
+    image[::BLOCK, ::BLOCK] = np.arange(16).reshape(4, 4)
+    image[BRIGHT] = 255
+    np.save(tmp_path / "input.npy", image)
+    return image
+
+
+def mapped(tmp_path: Path, function: str, **parameters: Any) -> Any:
+    return lepton.map_blocks(f"tests.faults.blocks:{function}", lepton.open(tmp_path / "input.npy"), **parameters)
+
+
+def submit(tmp_path: Path, app: Celery, image: Any, **options: Any) -> lepton.Job:
+    return lepton.submit({str(tmp_path / "o.npy"): image}, app=app, block_shape=(BLOCK, BLOCK), **options)
+
+
+def left_behind(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.name.startswith("."))
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# ------------------------------------------------------------------------------------------------ poison
+
+
+@pytest.mark.usefixtures("dark")
+def test_a_block_that_fails_every_time_ends_the_job_with_its_words(app: Celery, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    job = submit(tmp_path, app, mapped(tmp_path, "raises", log=str(runs)))
+    with pytest.raises(JobFailed, match="block 7 of stage 1/1: ValueError: a bright pixel") as caught:
+        job.wait(30)
+    assert caught.value.block == 7
+    assert Counter(runs.read_text().split())["7"] == load_settings({"LEPTON_SETTINGS": "test"}).max_attempts
+    job.forget()
+    assert left_behind(tmp_path) == []
+
+
+def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    image = mapped(tmp_path, "raises")
+    outputs = {str(tmp_path / "o.npy"): image, str(tmp_path / "sum.csv"): image.sum()}
+    job = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK), on_error="fill", fill_value=9)
+    result = job.result(30)
+    expected = 255 - dark
+    expected[64:128, 192:256] = 9
+    assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
+    assert result[str(tmp_path / "sum.csv")]["value"] == [expected.sum()]  # of the image as it was written
+    (hole,) = job.holes()
+    assert (hole.stage, hole.block, hole.reason) == (0, 7, "ValueError: a bright pixel")
+    assert job.info().holes == 1
+
+
+def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    with LocalStack(tmp_path / "stack", workers=1, concurrency=2, flower=False, settings="test") as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
+        job.wait(60)
+        (hole,) = job.holes()
+    assert (hole.block, hole.attempts) == (7, 4)
+    assert "took its worker down 4 times" in hole.reason
+    expected = 255 - dark
+    expected[64:128, 192:256] = 0
+    assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
+
+
+def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.full((1024, 1024), 255, np.uint8))
+    job = submit(tmp_path, app, mapped(tmp_path, "raises"), on_error="fill")
+    with pytest.raises(JobFailed, match="blocks done so far were given up, the last one: ValueError: a bright pixel"):
+        job.wait(60)
+    assert len(job.holes()) < 64
+    job.forget()
+
+
+def test_a_block_that_needs_too_much_memory_is_done_in_pieces(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    env = {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", env=env) as stack:
+        # 400 MB for the block, 100 MB for each of its quarters
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "hungry", bytes_per_pixel=100_000))
+        info = job.wait(60)
+        assert "in 4 pieces" in (stack.logs / "worker-1.log").read_text()
+    assert info.holes == 0
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+
+
+def test_a_block_that_lets_no_thread_run_keeps_its_lease(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    runs = tmp_path / "runs"
+    lease_s = load_settings({"LEPTON_SETTINGS": "test"}).lease_s
+    submit(tmp_path, app, mapped(tmp_path, "stubborn", seconds=2.5 * lease_s, log=str(runs))).wait(60)
+    assert runs.read_text().split() == ["7"]
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+
+
+@pytest.mark.usefixtures("dark")
+def test_a_block_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    env = {"LEPTON_BLOCK_LIMIT_S": "1", "LEPTON_MAX_ATTEMPTS": "2"}
+    runs = tmp_path / "runs"
+    with LocalStack(tmp_path / "stack", workers=1, concurrency=2, flower=False, settings="test", env=env) as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "stubborn", seconds=60, log=str(runs)))
+        with pytest.raises(JobFailed, match=r"block 7 .* ran longer than 1 s"):
+            job.wait(40)
+        assert "Timeout (0:00:01" in (stack.logs / "worker-1.log").read_text()
+    assert runs.read_text().split() == ["7", "7"]
+
+
+# ------------------------------------------------------------------------------------------------ pause, cancel, go on
+
+
+def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    runs = tmp_path / "runs"
+    job = submit(tmp_path, app, mapped(tmp_path, "counted", log=str(runs)))
+    assert job.pause()
+    assert job.info().state is JobState.PAUSED
+    time.sleep(1.5)  # what was at work ends, sweepers come by
+    done = job.info().blocks_done
+    time.sleep(1)
+    assert job.info().blocks_done == done < 16
+    assert lepton.resume(job.id, app=app).id == job.id
+    job.wait(30)
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+    assert len(runs.read_text().split()) == 16
+
+
+@pytest.mark.usefixtures("dark")
+def test_a_paused_job_can_be_cancelled(app: Celery, tmp_path: Path) -> None:
+    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.2))
+    assert job.pause()
+    assert job.cancel()
+    with pytest.raises(JobCancelled):
+        job.wait(5)
+    with pytest.raises(JobError, match="was cancelled"):
+        lepton.resume(job.id, app=app)
+    until(lambda: left_behind(tmp_path) == [])
+
+
+def test_a_failed_job_goes_on_with_its_missing_blocks(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    runs, cured = tmp_path / "runs", tmp_path / "cured"
+    job = submit(tmp_path, app, mapped(tmp_path, "raises", log=str(runs), cured=str(cured)))
+    with pytest.raises(JobFailed):
+        job.wait(30)
+    cured.touch()
+    lepton.resume(job.id, app=app)
+    job.wait(30)
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+    count = Counter(runs.read_text().split())
+    assert {block: runs for block, runs in count.items() if runs > 1} == {"7": 5}
+    assert left_behind(tmp_path) == []
+    assert lepton.resume(job.id, app=app).info().state is JobState.DONE
+
+
+@pytest.mark.usefixtures("dark")
+def test_a_failed_job_is_not_resumed_on_another_input(app: Celery, tmp_path: Path) -> None:
+    job = submit(tmp_path, app, mapped(tmp_path, "raises"))
+    with pytest.raises(JobFailed):
+        job.wait(30)
+    np.save(tmp_path / "input.npy", np.zeros((SIDE, SIDE), np.uint8))
+    with pytest.raises(InputError, match=r"input\.npy has changed since the job was submitted"):
+        lepton.resume(job.id, app=app)
+    assert job.info().state is JobState.FAILED
+    job.forget()
+    with pytest.raises(JobNotFound):
+        lepton.resume(job.id, app=app)
+
+
+@pytest.mark.usefixtures("dark")
+def test_an_input_that_changes_under_a_job_is_noticed(app: Celery, tmp_path: Path) -> None:
+    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.1))
+    np.save(tmp_path / "input.npy", np.zeros((SIDE, SIDE), np.uint8))
+    with pytest.raises(JobFailed, match=r"input\.npy has changed since the job was submitted"):
+        job.wait(30)
+    assert not (tmp_path / "o.npy").exists()
+    job.forget()
+
+
+# ------------------------------------------------------------------------------------------------ a ledger that is lost
+
+
+@pytest.mark.parametrize("by", ["output", "folder"])
+def test_a_job_goes_on_after_its_ledger_was_lost(tmp_path: Path, dark: NDArray[np.uint8], by: str) -> None:
+    runs, cured = tmp_path / "runs", tmp_path / "cured"
+    image = mapped(tmp_path, "raises", log=str(runs), cured=str(cured))
+    smooth = lepton.map_blocks("scipy.ndimage:gaussian_filter", image - image.min(), halo=9, sigma=2)
+    with LocalStack(tmp_path / "a", workers=1, flower=False, settings="test") as stack:
+        job = submit(tmp_path, app_of(stack), smooth)
+        with pytest.raises(JobFailed):
+            job.wait(30)
+    before = len(runs.read_text().split())
+    cured.touch()
+    with LocalStack(tmp_path / "b", workers=1, flower=False, settings="test") as stack:  # knows of no job
+        name = tmp_path / "o.npy" if by == "output" else tmp_path / f".lepton-{job.id}"
+        resumed = lepton.resume(name, app=app_of(stack))
+        assert resumed.id == job.id
+        assert resumed.info().blocks_done >= 8
+        resumed.wait(30)
+    assert len(runs.read_text().split()) < before + 16 + 16  # the first stage's missing blocks, then the second stage
+    inverted = 255 - dark
+    expected = ndimage.gaussian_filter(inverted - inverted.min(), sigma=2)
+    assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
+
+
+def test_the_same_work_submitted_again_goes_on_where_it_stopped(
+    app: Celery, tmp_path: Path, dark: NDArray[np.uint8]
+) -> None:
+    runs, cured = tmp_path / "runs", tmp_path / "cured"
+    image = mapped(tmp_path, "raises", log=str(runs), cured=str(cured))
+    first = submit(tmp_path, app, image)
+    with pytest.raises(JobFailed):
+        first.wait(30)
+    with pytest.raises(InputError, match="functions, their parameters or the blocks"):
+        submit(tmp_path, app, mapped(tmp_path, "counted", log=str(runs)), resume=True)
+    cured.touch()
+    again = submit(tmp_path, app, image, resume=True)
+    assert again.id == first.id
+    again.wait(30)
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+    assert len([run for run in runs.read_text().split() if run != "7"]) == 15
+
+
+@pytest.mark.usefixtures("dark")
+def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "server") as server:
+        app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": server.url}))
+        job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0))
+        job.cancel()
+        # as a kill in the middle of `submit` leaves it: in the ledger, paused, its inputs not in place
+        job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0))
+        shutil.rmtree(tmp_path / f".lepton-{job.id}" / "stages")
+        job._ledger.forget(job.id)
+        with pytest.raises(JobError, match="never submitted as a whole"):
+            lepton.resume(tmp_path / "o.npy", app=app)
+        assert job.id not in [
+            info.job_id for info in lepton.list_jobs(settings=load_settings({"LEPTON_BROKER_URL": server.url}))
+        ]
+
+
+# ------------------------------------------------------------------------------------------------ what stays
+
+
+@pytest.mark.usefixtures("dark")
+def test_what_ended_long_ago_is_removed(tmp_path: Path) -> None:
+    with LocalStack(
+        tmp_path / "stack", workers=1, flower=False, settings="test", env={"LEPTON_RETENTION_S": "1.5"}
+    ) as stack:
+        app = app_of(stack)
+        done = lepton.submit({str(tmp_path / "done.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app)
+        failed = submit(tmp_path, app, mapped(tmp_path, "raises"))
+        done.wait(30)
+        with pytest.raises(JobFailed):
+            failed.wait(30)
+        assert left_behind(tmp_path)
+
+        def is_forgotten(job: lepton.Job) -> bool:
+            try:
+                job.info()
+            except JobNotFound:
+                return True
+            return False
+
+        until(lambda: is_forgotten(done) and is_forgotten(failed))
+    assert left_behind(tmp_path) == []
+    assert (tmp_path / "done.npy").exists()
+
+
+def test_a_worker_that_is_told_to_stop_loses_nothing(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    """As in a deployment: SIGTERM to one worker in the middle of its batch, while another goes on."""
+    runs = tmp_path / "runs"
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "counted", log=str(runs)))
+        first = next(process.pid for process in stack.processes if process.name.startswith("worker"))
+        assert first is not None
+        os.kill(first, signal.SIGTERM)
+        job.wait(60)
+        batch_blocks = job.manifest().plan.stages[0].batch_blocks
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+    assert len(runs.read_text().split()) <= 16 + batch_blocks
