@@ -187,8 +187,10 @@ def fill_block(context: Context, slot: int, block: int, value: float) -> None:
 
 def _filled(node: PlanNode, region: Region, value: float) -> Array:
     dtype = np.dtype(node.dtype)
-    held = value if dtype.kind in "fc" or (np.isfinite(value) and dtype.type(int(value)) == value) else 0
-    return np.full(region.shape, held, dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(str(dtype))
+        value = value if value == np.floor(value) and limits.min <= value <= limits.max else 0
+    return np.full(region.shape, value, dtype)
 
 
 def can_be_cut(plan: Plan, stage_index: int) -> bool:

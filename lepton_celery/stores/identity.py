@@ -37,8 +37,10 @@ def identity(url: str | os.PathLike[str]) -> str:
 def content_identity(pixels: NDArray[np.generic]) -> str:
     """The same of an array in memory, from its pixels."""
     found = blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
-    for first in range(0, len(pixels), max(1, len(pixels) // 64)) if pixels.ndim else ():
-        found.update(np.ascontiguousarray(pixels[first : first + max(1, len(pixels) // 64)]).data.cast("B"))
+    rows = np.atleast_1d(pixels)
+    step = max(1, len(rows) // 64)  # a part at a time: the array may be a memory map larger than memory
+    for first in range(0, len(rows), step):
+        found.update(np.ascontiguousarray(rows[first : first + step]).tobytes())
     return f"pixels {found.hexdigest()}"
 
 

@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("operations",),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),
-    ("workspace", "journal"),
+    ("workspace", "journal", "doctor"),
     # planning
     ("graph",),
     ("mapping",),

@@ -246,3 +246,54 @@ def test_values_make_one_row_tables(tmp_path: Path) -> None:
     assert {k: v.tolist() for k, v in steps.as_columns({"a": [1]}).items()} == {"a": [1]}
     run_inline({"max.csv": graph.open(IMAGE).max()}, tmp_path, 1)
     assert stores.read_table(tmp_path / "max.csv")["value"].tolist() == [IMAGE.max()]
+
+
+def finish(context: Context, folder: Path, run_block: Any) -> None:
+    """Take a job to its end with blocks done by `run_block`."""
+    slot: int | None = 0
+    while slot is not None:
+        for block in range(len(context.plan.stages[context.plan.place(slot)[0]].grid)):
+            run_block(context, slot, block)
+        slot = context.plan.following(slot, again=steps.merge_stage(context, slot))
+    steps.publish(context, files_of(context, folder))
+
+
+@pytest.mark.parametrize("pieces", [2, 7, 400])
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_path: Path) -> None:
+    context = context_of(cells(), kind, tmp_path)
+
+    def in_pieces(context: Context, slot: int, block: int) -> None:
+        steps.run_block(context, slot, block, pieces=pieces)
+
+    finish(context, tmp_path, in_pieces)
+    check(context, tmp_path)
+
+
+def test_functions_that_see_the_whole_image_are_not_cut() -> None:
+    image = graph.open(IMAGE > 100)
+    plan = make_plan({"o.npy": graph.apply("morphology.medial_axis", image, rng=0)}, Options(block_shape=BLOCK))
+    assert not all(steps.can_be_cut(plan, stage) for stage in range(len(plan.stages)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "expected"), [("uint8", 7, 7), ("uint8", 300, 0), ("float32", np.nan, np.nan)]
+)
+def test_a_filled_block_has_the_value_if_its_dtype_can(
+    dtype: str, value: float, expected: float, tmp_path: Path
+) -> None:
+    image = picture((45, 52), dtype)
+    lazy = graph.open(image)
+    context = context_of({"o.npy": lazy + lazy.dtype.type(0), "max.csv": lazy.max()}, "disk", tmp_path)
+
+    def second_filled(context: Context, slot: int, block: int) -> None:
+        if block == 1:
+            steps.fill_block(context, slot, block, value)
+        else:
+            steps.run_block(context, slot, block)
+
+    finish(context, tmp_path, second_filled)
+    filled = image.copy()
+    filled[:16, 20:40] = expected
+    assert_identical(np.load(tmp_path / "o.npy"), filled)
+    np.testing.assert_equal(stores.read_table(tmp_path / "max.csv")["value"][0], filled.max())

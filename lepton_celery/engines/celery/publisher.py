@@ -15,6 +15,7 @@ from celery.local import maybe_evaluate
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.brokers import is_rabbitmq, lanes
+from lepton_celery.ledger.address import with_certificate_check
 
 _PATH = f"{__name__}:PublishingBackend"
 
@@ -36,7 +37,7 @@ class PublishingBackend(RedisBackend):
 
 def backend_url(url: str) -> str:
     """A Redis URL as Celery's `result_backend`, with this backend behind it."""
-    return f"{_PATH}+{url}"
+    return f"{_PATH}+{with_certificate_check(url)}"
 
 
 def publisher_of(app: Celery) -> Celery:
