@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from lepton_celery.config import Settings, load_settings
+from lepton_celery.engines.celery.brokers import with_broker
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.stack.running import read_running
 
@@ -26,7 +26,7 @@ def find_settings() -> Settings | None:
         return settings
     running = read_running(state_directory())
     if running is not None:
-        return replace(settings, broker_url=running.broker_url, result_backend="", ledger_url="")
+        return with_broker(settings, running.broker_url)
     return settings if os.environ.get("LEPTON_SETTINGS") else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from lepton_celery import client, stores
 from lepton_celery import demo as galaxies
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.app import create_app
+from lepton_celery.engines.celery.brokers import with_broker
 from lepton_celery.errors import LeptonError
 from lepton_celery.grid import Region
 from lepton_celery.report import summarize
@@ -51,7 +51,7 @@ def demo(directory: Path, side: int, workers: int, flower: bool, compare: bool, 
         )
         labels, table, overlay = (str(directory / name) for name in ("galaxies.zarr", "galaxies.csv", "galaxies.png"))
         lazy = galaxies.galaxies(photo)
-        app = create_app(replace(load_settings(), broker_url=stack.broker_url, result_backend="", ledger_url=""))
+        app = create_app(with_broker(load_settings(), stack.broker_url))
         outputs = {labels: lazy.labels, table: lazy.table, overlay: lazy.overlay}
         job = client.submit(outputs, app=app, priority="interactive", title="galaxies", workers=workers, overwrite=True)
         console.print(f"[bold]job[/]      {job.id}")

@@ -36,6 +36,7 @@ from lepton_celery.report import progress_of
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
 from lepton_celery.stack.local import LocalStack
 from lepton_celery.stack.server import RedisServer
+from tests.faults.disk import damaged
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -359,25 +360,19 @@ def test_messages_that_are_lost_are_sent_again(workers: LocalStack, app: Celery,
 
 def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
     np.save(tmp_path / "input.npy", data.camera())
-    whole, status = (tmp_path / "input.npy").read_bytes(), (tmp_path / "input.npy").stat()
-
-    def write(content: bytes) -> None:
-        """As if the disk were gone for a moment: the file is, by its size and time, the one it was."""
-        (tmp_path / "input.npy").write_bytes(content)
-        os.utime(tmp_path / "input.npy", ns=(status.st_atime_ns, status.st_mtime_ns))
-
+    image = lepton.open(tmp_path / "input.npy")
     with RedisServer(tmp_path / "server") as server:
         app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": server.url}))
-        image = lepton.open(tmp_path / "input.npy")
         job = lepton.submit({str(tmp_path / "o.npy"): filters.gaussian(image, sigma=1)}, app=app)
-        write(bytes(len(whole)))
-        with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", broker_url=server.url) as stack:
-            log = stack.logs / "worker-1.log"
+        workers = LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", broker_url=server.url)
+        with damaged(tmp_path / "input.npy"):
+            workers.start()
+            log = workers.logs / "worker-1.log"
             deadline = time.monotonic() + 30
             while "Retry in" not in log.read_text():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             assert job.info().state is JobState.RUNNING
-            write(whole)
-            job.wait(30)
+        job.wait(30)
+        workers.stop()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))

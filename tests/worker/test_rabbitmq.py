@@ -34,6 +34,7 @@ from lepton_celery.ledger.base import JobState
 from lepton_celery.skimage import filters, measure
 from lepton_celery.stack.local import LocalStack
 from lepton_celery.stack.server import RedisServer
+from tests.faults.disk import damaged
 from tests.worker.rabbit import RabbitServer, find_rabbit
 
 pytestmark = pytest.mark.worker
@@ -279,11 +280,11 @@ def test_messages_delivered_too_often_are_kept_and_their_job_ends(place: Place, 
 def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(place: Place, tmp_path: Path) -> None:
     app = place.app()
     np.save(tmp_path / "input.npy", data.camera())
-    whole = (tmp_path / "input.npy").read_bytes()
     image = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
     job = lepton.submit({str(tmp_path / "o.npy"): image}, app=app, priority="interactive")
-    (tmp_path / "input.npy").write_bytes(b"a server that has lost its disk for a moment")
-    with place.stack(tmp_path / "stack", workers=1) as stack, Connection(place.broker_url) as connection:
+    workers = place.stack(tmp_path / "stack", workers=1)
+    with damaged(tmp_path / "input.npy"), Connection(place.broker_url) as connection:
+        workers.start()
         delayed = Exchange("celery_delayed_delivery", type="topic")
         probe = Queue("probe", delayed, routing_key="#.lepton.interactive", channel=connection.channel())
         probe.declare()
@@ -297,9 +298,9 @@ def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(place:
 
         wait_until(came_back_twice)
         assert job.info().state is JobState.RUNNING
-        (tmp_path / "input.npy").write_bytes(whole)
-        job.wait(60)
-        assert "Reject" not in (stack.logs / "worker-1.log").read_text()
+    job.wait(60)
+    workers.stop()
+    assert "Reject" not in (workers.logs / "worker-1.log").read_text()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
     assert place.count(queue_of("default")) == place.count(DEAD_QUEUE) == 0
 

@@ -9,6 +9,7 @@ Jobs are recorded and chords counted on Redis with either.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -55,6 +56,13 @@ def lane_of(delivery_info: Mapping[str, Any] | None) -> str:
 def is_rabbitmq(broker_url: str) -> bool:
     """Whether a broker is spoken to in AMQP."""
     return broker_url.startswith(_RABBIT_SCHEMES)
+
+
+def with_broker(settings: Settings, broker_url: str) -> Settings:
+    """The settings with another broker; a Redis counts the chords and keeps the ledger too, RabbitMQ cannot."""
+    if is_rabbitmq(broker_url):
+        return replace(settings, broker_url=broker_url)
+    return replace(settings, broker_url=broker_url, result_backend="", ledger_url="")
 
 
 def check_backend(settings: Settings) -> None:

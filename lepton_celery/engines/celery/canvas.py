@@ -17,7 +17,7 @@ from celery import Celery, chord
 from celery.canvas import Signature
 
 from lepton_celery.config import LANES, Settings
-from lepton_celery.engines.celery.defaults import queue_of
+from lepton_celery.engines.celery.brokers import queue_of
 from lepton_celery.engines.celery.messages import short_id
 from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.ledger.base import JobInfo, Ledger

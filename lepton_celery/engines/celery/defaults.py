@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.brokers import broker_settings, lanes
-from lepton_celery.engines.celery.brokers import queue_of as queue_of
+from lepton_celery.engines.celery.brokers import broker_settings, lanes, queue_of
 from lepton_celery.engines.celery.publisher import backend_url
 
 

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from lepton_celery import manifest, seams, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.brokers import lane_of, queue_of
 from lepton_celery.engines.celery.failures import MOST_PIECES, Failures, is_certain, words
 from lepton_celery.engines.celery.limits import TimeLimit, memory_limit
 from lepton_celery.errors import (
@@ -361,6 +362,11 @@ def _discard(ledger: Ledger, settings: Settings, job_id: str) -> None:
 
 
 def _retry(task: Task[..., None], settings: Settings, error: Exception) -> NoReturn:
-    """Try the message again later: 1, 2, 4 … up to 30 s, with jitter, so that workers do not come back together."""
-    wait = min(30.0, 2.0 ** int(task.request.retries))
-    raise task.retry(exc=error, countdown=random.uniform(wait / 2, wait), max_retries=settings.max_retries + 1)
+    """Try the message again later: 2, 4, 8 … up to 30 s, with jitter, so that workers do not come back together."""
+    wait = min(30.0, 2.0 ** (1 + int(task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
+    raise task.retry(
+        exc=error,
+        countdown=random.uniform(wait / 2, wait),
+        max_retries=settings.max_retries + 1,
+        queue=queue_of(lane_of(task.request.delivery_info)),  # a message that was delayed does not tell by itself
+    )

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from lepton_celery import manifest
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery import canvas
-from lepton_celery.engines.celery.defaults import queue_of
+from lepton_celery.engines.celery.brokers import queue_of
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
