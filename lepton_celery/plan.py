@@ -7,7 +7,7 @@ inputs once, with the halo that all its functions need together, and stores only
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -111,6 +111,11 @@ class Plan:
         if again:
             return slot + len(self.stages)
         return stage + 1 if stage + 1 < len(self.stages) else None
+
+    @property
+    def predicted_s(self) -> float:
+        """Seconds of work of one worker process, over all stages."""
+        return sum(stage.predicted.compute_s + stage.predicted.communication_s for stage in self.stages)
 
     @property
     def blocks(self) -> int:
@@ -261,8 +266,8 @@ def _frozen(value: Any) -> Any:
     return (type(value).__name__, str(value))  # as text 0.0 and -0.0 differ, as their results may
 
 
-def levels_of(nodes: Sequence[PlanNode]) -> list[int]:
-    """How many barriers lie before each node is known."""
+def levels_of(nodes: Sequence[PlanNode], cut: Collection[int] = ()) -> list[int]:
+    """How many barriers lie before each node is known; `cut`: images that are to be stored before they are used."""
     levels: list[int] = []
     for node in nodes:
         entry = entry_of(node)
@@ -271,7 +276,7 @@ def levels_of(nodes: Sequence[PlanNode]) -> list[int]:
             # what it reads must have been stored by an earlier stage
             stored = [levels[ref] + is_fused(nodes[ref]) for ref in node.refs() if nodes[ref].gives == "image"]
             before = max(before, *stored)
-        levels.append(before + (entry is not None and is_barrier(entry)))
+        levels.append(before + (len(levels) in cut or (entry is not None and is_barrier(entry))))
     return levels
 
 

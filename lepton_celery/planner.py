@@ -43,6 +43,12 @@ MERGE_BLOCKS = 256
 """Most partials that one merge goes over, where those of a group of blocks can be combined first."""
 FAN_IN = 64
 """Blocks of a group, about."""
+_AMPLIFIED = 1.25
+"""Times over that an image is computed before storing it is considered, …"""
+_TRIALS = 6
+"""… the most images that are considered at a time, …"""
+_CLEARLY = 0.95
+"""… and the share of the predicted time that storing one must save: predictions are no better than that."""
 ROUNDS = 4
 """Rounds that a stage is expected to take where it is repeated until nothing changes."""
 
@@ -93,17 +99,57 @@ def make_plan(outputs: Mapping[str, Node], options: Options | None = None) -> Pl
                 f"an image of shape {lowered.shape} has {math.prod(lowered.shape):,} pixels, over the limit of "
                 f"{options.limits.pixels:,}; raise Limits(pixels=…) if that is meant"
             )
-    return _Planner(nodes, wanted, options).plan()
+    return _cut_where_cheaper(nodes, wanted, options)
+
+
+def _cut_where_cheaper(nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options) -> Plan:
+    """The fused plan, or one that stores images rather than computing them again in the halos of many blocks.
+
+    With a block of B pixels and a halo of r, an image is computed ((B + 2 r) / B) ^ d times over.
+    """
+    cut: frozenset[int] = frozenset()
+    plan = _Planner(nodes, outputs, options, cut).plan()
+    while True:
+        trials = {}
+        for index in _amplified(plan)[:_TRIALS]:
+            try:
+                trials[index] = _Planner(nodes, outputs, options, cut | {index}).plan()
+            except PlanTooLarge:
+                continue
+        best = min(trials, key=lambda index: trials[index].predicted_s, default=-1)
+        if best < 0 or trials[best].predicted_s > _CLEARLY * plan.predicted_s:
+            return plan
+        cut, plan = cut | {best}, trials[best]
+
+
+def _amplified(plan: Plan) -> list[int]:
+    """Images computed on many more pixels than the blocks have, for the halos of what uses them; the most so first."""
+    found: dict[int, float] = {}
+    for at, stage in enumerate(plan.stages):
+        if stage.combines:
+            continue
+        middle = _middle(stage.grid)
+        for index, region in needed_regions(plan, at, middle).items():
+            node = plan.nodes[index]
+            if plan.is_read(index, at) or index in plan.kept or not is_fused(node):
+                continue
+            share = math.prod(node.shape) * middle.size / math.prod(stage.shape)
+            if region.size > _AMPLIFIED * share:
+                found[index] = max(found.get(index, 0.0), region.size / share)
+    return sorted(found, key=found.__getitem__, reverse=True)
 
 
 class _Planner:
-    """The steps of `make_plan`, on one lowered graph."""
+    """The steps of `make_plan`, on one lowered graph; `cut`: images that are stored before they are used."""
 
-    def __init__(self, nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options) -> None:
+    def __init__(
+        self, nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options, cut: frozenset[int]
+    ) -> None:
         self.nodes = tuple(nodes)
         self.outputs = outputs
         self.options = options
-        self.levels = levels_of(nodes)
+        self.cut = cut
+        self.levels = levels_of(nodes, cut)
         self.bare = Plan(self.nodes, (), outputs)
 
     def plan(self) -> Plan:
@@ -150,8 +196,11 @@ class _Planner:
             if self._is_reduction(index):
                 targets[self.levels[index] - 1].append(index)
             if node.gives == "image" and index in wanted and not isinstance(self._entry(index), Labelling):
-                targets[self.levels[index] - has_own_stage(self._entry(index))].append(index)
+                targets[self.levels[index] - self._ends_a_level(index)].append(index)
         return targets
+
+    def _ends_a_level(self, index: int) -> bool:
+        return index in self.cut or has_own_stage(self._entry(index))
 
     def _stored_anyway(self) -> dict[int, int]:
         """Images that later stages can only read from a store, and the level that stores them."""
@@ -159,7 +208,7 @@ class _Planner:
         for node in self.nodes:
             entry = entry_of(node)
             for image in self.bare.images_of(node).values() if entry is not None else ():
-                stored_by_itself = has_own_stage(self._entry(image))
+                stored_by_itself = self._ends_a_level(image)
                 if stored_by_itself or (entry is not None and reads_itself(entry) and is_fused(self.nodes[image])):
                     keep[image] = self.levels[image] - stored_by_itself
         return keep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_a_file_is_told_by_its_size_and_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_zarr_array_is_told_by_its_folders(version: int, tmp_path: Path) -> None:
+def test_a_zarr_array_is_told_by_its_folders(version: Literal[2, 3], tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=(40, 40), chunks=(10, 10), dtype="u1", zarr_format=version)
     array[:] = 1
     before = stores.identity(tmp_path / "a.zarr")

@@ -320,3 +320,13 @@ def test_batches_share_the_blocks_among_the_workers() -> None:
         stage = plan_of(vast((10_000, 10_000)) + 1, block_shape=(100, 100), workers=workers).stages[0]
         batches = -(-len(stage.grid) // stage.batch_blocks)
         assert batches >= min(len(stage.grid), 8 * workers)
+
+
+def test_what_large_halos_would_compute_over_and_over_is_stored() -> None:
+    image = vast((2048, 2048))
+    dear = filters.median(image, np.ones((15, 15), np.uint8))
+    plan = plan_of(filters.gaussian(dear, sigma=60))
+    assert [plan.nodes[index].operation for index in plan.kept] == ["ndimage.median_filter"]
+    assert [stage.predicted.halo for stage in plan.stages] == [(7, 7), (240, 240)]
+    assert len(plan_of(filters.gaussian(dear, sigma=1)).stages) == 1
+    assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap: computed again
