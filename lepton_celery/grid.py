@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import le, lt, sub
 
 from lepton_celery.errors import InputError
 
@@ -35,7 +36,7 @@ class Region:
             raise InputError(
                 f"region start {self.start} and stop {self.stop} differ in dimensions; give one of each per axis"
             )
-        if any(a < 0 or b < a for a, b in zip(self.start, self.stop, strict=True)):
+        if any(map(lt, self.stop, self.start)) or (self.start and min(self.start) < 0):
             raise InputError(f"region {self.start}..{self.stop} is not ordered; each axis wants 0 <= start <= stop")
 
     @classmethod
@@ -49,7 +50,7 @@ class Region:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+        return tuple(map(sub, self.stop, self.start))
 
     @property
     def size(self) -> int:
@@ -63,6 +64,8 @@ class Region:
 
     def expand(self, halo: Sequence[int], shape: Sequence[int]) -> Region:
         """This region and `halo` pixels around it on both sides of each axis, clipped to an image of `shape`."""
+        if not any(halo) and len(halo) == self.ndim and not any(map(lt, shape, self.stop)):
+            return self
         return Region(
             tuple(max(0, a - h) for a, h in zip(self.start, halo, strict=True)),
             tuple(min(n, b + h) for b, h, n in zip(self.stop, halo, shape, strict=True)),
@@ -75,9 +78,7 @@ class Region:
         return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
 
     def contains(self, other: Region) -> bool:
-        return all(
-            oa <= a and b <= ob for a, b, oa, ob in zip(other.start, other.stop, self.start, self.stop, strict=True)
-        )
+        return all(map(le, self.start, other.start)) and all(map(le, other.stop, self.stop))
 
     def union(self, other: Region) -> Region:
         """The smallest region that contains both."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,17 +189,35 @@ class Plan:
             kept={int(node): stage for node, stage in document["kept"].items()},
         )
 
-    def images_of(self, node: PlanNode) -> dict[str, int]:
+    def images_of(self, node: PlanNode) -> Mapping[str, int]:
         """The arguments of a node that are images, and their nodes."""
-        names = get_entry(node.operation).image_names(node.arguments)
-        found = {}
-        for name in names:
-            value = node.arguments.get(name)
-            if isinstance(value, Ref) and self.nodes[value.node].gives == "image":
-                found[name] = value.node
+        known, found = self._images.get(id(node), (None, {}))
+        if known is not node:
+            for name in get_entry(node.operation).image_names(node.arguments):
+                value = node.arguments.get(name)
+                if isinstance(value, Ref) and self.nodes[value.node].gives == "image":
+                    found[name] = value.node
+            self._images[id(node)] = node, found
         return found
 
-    def pixels_of(self, node: PlanNode) -> dict[str, int]:
+    @cached_property
+    def _images(self) -> dict[int, tuple[PlanNode, dict[str, int]]]:
+        """What `images_of` has found: it is asked several times for each block."""
+        return {}
+
+    def shown(self, index: int) -> Mapping[str, Any]:
+        """A node's arguments, its source's defaults among them, with the nodes of its images in their places."""
+        if index not in self._shown:
+            node = self.nodes[index]
+            images = {name: self.nodes[image] for name, image in self.images_of(node).items()}
+            self._shown[index] = get_entry(node.operation).complete(node.arguments) | images
+        return self._shown[index]
+
+    @cached_property
+    def _shown(self) -> dict[int, dict[str, Any]]:
+        return {}
+
+    def pixels_of(self, node: PlanNode) -> Mapping[str, int]:
         """Those images of a node that it gets as arrays; a function that reads for itself gets none."""
         return {} if reads_itself(get_entry(node.operation)) else self.images_of(node)
 
@@ -352,10 +371,7 @@ def reads_of(plan: Plan, index: int, region: Region) -> tuple[list[int], list[Re
     assert isinstance(entry, Local), node.operation
     images = list(plan.images_of(node).values())
     shapes = [plan.nodes[image].shape for image in images]
-    arguments = {**entry.complete(node.arguments)}
-    for name, image in plan.images_of(node).items():
-        arguments[name] = plan.nodes[image]
-    return images, entry.geometry.reads(region, shapes, arguments)
+    return images, entry.geometry.reads(region, shapes, plan.shown(index))
 
 
 def entry_of(node: PlanNode) -> Entry | None:

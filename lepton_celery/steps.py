@@ -443,8 +443,9 @@ def _compute(
         if not read.size:
             arguments[name] = np.empty(read.shape, plan.nodes[image].dtype)
             continue
+        part = images[image] if read == needed[image] else images[image][read.within(needed[image])]
         # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
-        arguments[name] = np.asarray(images[image][read.within(needed[image])], order="C")
+        arguments[name] = np.asarray(part, order="C")
     if entry.located:
         arguments["where"] = replace(_where(plan, used[0], reads[0]), result=region)
     with np.errstate(all="ignore"):

@@ -19,6 +19,7 @@ from lepton_celery import stores
 from lepton_celery.errors import StoreError
 from lepton_celery.operations.spec import Array, Partial
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.npy import one_header_at_a_time
 
 _MAPPED_BYTES = 1 << 20
 """Value arrays of at least this size are memory-mapped rather than loaded."""
@@ -186,7 +187,7 @@ class DiskWorkspace:
         return _DiskPartials(self, node, blocks)
 
     def partial(self, node: Key, block: int) -> Partial:
-        with np.load(self.partial_path(node, block), allow_pickle=False) as arrays:
+        with one_header_at_a_time, np.load(self.partial_path(node, block), allow_pickle=False) as arrays:
             return dict(arrays)
 
     def missing_partials(self, node: Key, blocks: int) -> list[int]:
@@ -213,7 +214,8 @@ class DiskWorkspace:
         for at in range(len(list(folder.glob("*.npy")))):
             path = folder / f"{at}.npy"
             mapped = "r" if path.stat().st_size >= _MAPPED_BYTES else None
-            array = np.load(path, mmap_mode=mapped, allow_pickle=False)  # type: ignore[arg-type]
+            with one_header_at_a_time:
+                array = np.load(path, mmap_mode=mapped, allow_pickle=False)  # type: ignore[arg-type]
             found[(folder / f"{at}.name").read_text()] = array
         if not found:
             raise StoreError(f"the whole-image value {node} is not in {folder}; the job's workspace is damaged")

@@ -40,6 +40,8 @@ SCALARS = {
 """Properties of one column, with the dtype scikit-image gives it."""
 VECTORS = {"bbox": int, "centroid": float}
 """Properties of one column per axis (two for the box)."""
+BOXED = frozenset({"bbox", "area_bbox", "extent", "slice"})
+"""Properties that follow from the bounding box."""
 SUMMED = frozenset({*SCALARS, *VECTORS})
 """Properties that blocks add up, where there are neither channels nor a spacing."""
 
@@ -55,7 +57,7 @@ def table_partial(
 ) -> Partial:
     """What one block knows of each object in it; see `_measure` for the columns."""
     region, shape = where.region, where.shape
-    rows, dense, foreground = _measure(label_image, region)
+    rows, dense, foreground = _measure(label_image, region, frozenset(properties))
     if intensity_image is None:
         return rows
     pixels = intensity_image.ravel()[foreground]
@@ -87,25 +89,32 @@ def sums_are_exact(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "bui" and dtype.itemsize <= 2
 
 
-def _measure(labels: Array, region: Region) -> tuple[Rows, Array, Array]:
-    """Label, area, box and coordinate sums of each object; each foreground pixel's row; the foreground's flat indices."""
-    from scipy.ndimage import find_objects
-
+def _measure(labels: Array, region: Region, properties: frozenset[str]) -> tuple[Rows, Array, Array]:
+    """Label and area of each object, box and coordinate sums if they are asked for; each foreground pixel's row; the
+    foreground's flat indices."""
     flat = labels.ravel()
     foreground = np.flatnonzero(flat > 0)
     names, dense = _compact(flat[foreground])
     count = names.size
     rows: Rows = {"label": names.astype(np.int64), "num_pixels": np.bincount(dense, minlength=count).astype(np.int64)}
+    if properties & BOXED:
+        _add_boxes(rows, labels, dense, foreground, region)
+    if "centroid" in properties:
+        for axis, coordinate in enumerate(np.unravel_index(foreground, labels.shape)):
+            within = np.bincount(dense, weights=coordinate, minlength=count).astype(np.int64)
+            rows[f"sum{axis}"] = within + rows["num_pixels"] * region.start[axis]
+    return rows, dense, foreground
+
+
+def _add_boxes(rows: Rows, labels: Array, dense: Array, foreground: Array, region: Region) -> None:
+    from scipy.ndimage import find_objects
+
     ranked = np.zeros(labels.size, dtype=np.int32)
     ranked[foreground] = dense + 1
-    boxes = find_objects(ranked.reshape(labels.shape), max_label=count)
-    for axis, coordinate in enumerate(np.unravel_index(foreground, labels.shape)):
-        start = region.start[axis]
+    boxes = find_objects(ranked.reshape(labels.shape), max_label=rows["label"].size)
+    for axis, start in enumerate(region.start):
         rows[f"start{axis}"] = np.array([box[axis].start + start for box in boxes], dtype=np.int64)
         rows[f"stop{axis}"] = np.array([box[axis].stop + start for box in boxes], dtype=np.int64)
-        within = np.bincount(dense, weights=coordinate, minlength=count).astype(np.int64)
-        rows[f"sum{axis}"] = within + rows["num_pixels"] * start
-    return rows, dense, foreground
 
 
 def _compact(labels: Array) -> tuple[Array, Array]:
@@ -371,7 +380,7 @@ def _expand(arguments: Arguments, build: Build) -> Any:
         "lepton.measured_table",
         label_image=labels,
         intensity_image=intensity if extra or any(map(_wants_intensity, measured)) else None,
-        objects=build("lepton.objects", **adding),
+        objects=build("lepton.objects", **adding | {"properties": (*adding["properties"], "bbox")}),
         properties=properties,
         measured=measured,
         separator=arguments["separator"],

@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, Literal, Protocol
 
@@ -146,10 +146,11 @@ class Stencil:
         return (halo,) * ndim if isinstance(halo, int) else halo
 
     def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        return [region.expand(self.halo_px(region.ndim, arguments), shape) for shape in images]
+        halo = self.halo_px(region.ndim, arguments)
+        return [region.expand(halo, shape) for shape in images]
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        return result[region.within(read[0])]
+        return result if read[0] == region else result[region.within(read[0])]
 
 
 @dataclass(frozen=True)
@@ -283,12 +284,15 @@ class Entry:
 
     def complete(self, arguments: Arguments) -> dict[str, Any]:
         """The arguments, with the source's defaults for those not given."""
-        defaults = {
+        return {**self._defaults, **arguments}
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {
             name: parameter.default
             for name, parameter in self.signature.parameters.items()
             if parameter.default is not inspect.Parameter.empty
         }
-        return {**defaults, **arguments}
 
     def validate(self, arguments: Arguments) -> None:
         """Refuse what the function cannot do, before anything runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,12 +84,12 @@ class Target:
         if not self.final.name:
             raise InputError(f"output {self.path!r} names no file; give a path that ends in one")
 
-    @property
+    @cached_property
     def final(self) -> Path:
         """Absolute path under which the complete array appears."""
         return local_path(self.path)
 
-    @property
+    @cached_property
     def part(self) -> Path:
         """The hidden sibling that collects the blocks until then."""
         return self.final.with_name(f".{self.final.name}.{self.job_id}.part")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ from lepton_celery.stores.publish import discard_part, place_new, publish_part, 
 _ROW_BYTES = 4096
 
 
+one_header_at_a_time = threading.Lock()
+"""NumPy has Python parse a file's header, and Python 3.11 now and then fails to parse in two threads at once (python/cpython
+#106905: "AST constructor recursion depth mismatch")."""
+
+
 class NpyReader:
     """A .npy file, C or Fortran order, any byte order; nothing is read before it is asked for."""
 
@@ -29,7 +35,8 @@ class NpyReader:
         self.url = str(path)
         with reading(path):
             # Never unpickles: open_memmap refuses object arrays before it looks at their data.
-            self._array: AnyArray = npy_format.open_memmap(path, mode="r")
+            with one_header_at_a_time:
+                self._array: AnyArray = npy_format.open_memmap(path, mode="r")
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype.newbyteorder("=")
         if self.dtype.kind not in "biufc":
@@ -93,7 +100,7 @@ def open_part(target: Target) -> AnyArray:
 
 def open_part_of(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
     """The .npy at `path` as a writable memory map; StoreError when it is not of this shape and dtype."""
-    with reading(path):
+    with reading(path), one_header_at_a_time:
         found: AnyArray = npy_format.open_memmap(path, mode="r+")
     if found.shape != shape or found.dtype != dtype:
         raise StoreError(

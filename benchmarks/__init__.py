@@ -1,0 +1,1 @@
+"""What lepton_celery costs and gains beside its peers, measured: `python -m benchmarks`."""

@@ -1,0 +1,182 @@
+"""Objects of a picture in blocks, by hand: histogram, labels of blocks, union at their faces, numbers of the whole."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.sparse.csgraph import connected_components
+from skimage import filters, measure
+
+from benchmarks import arrays
+from benchmarks.cases import Task
+
+Array = NDArray[Any]
+
+
+def whole(image: Array, properties: tuple[str, ...]) -> tuple[Array, dict[str, Array]]:
+    """With scikit-image; areas alone by counting, which takes a fraction of what a region table takes."""
+    labels: Array = measure.label(image > filters.threshold_otsu(image), connectivity=1)
+    if len(properties) > 2:
+        return labels, measure.regionprops_table(labels, image, properties=properties)
+    area = np.bincount(labels.ravel())[1:]
+    return labels, {"label": np.arange(1, len(area) + 1), "area": area}
+
+
+def _put(task: Task, name: str, value: Any) -> None:
+    (task.scratch / name).write_bytes(pickle.dumps(value))
+
+
+def _get(task: Task, name: str) -> Any:
+    return pickle.loads((task.scratch / name).read_bytes())
+
+
+@lru_cache(maxsize=4)
+def _shared(path: Path) -> Any:
+    """What a merge left for all blocks, read once by a process."""
+    return pickle.loads(path.read_bytes())
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of the gray levels; merged to Otsu's threshold."""
+
+    def begin(self, task: Task) -> None:
+        task.scratch.mkdir()
+
+    def block(self, task: Task, index: int) -> None:
+        pixels = arrays.opened(task.source)[task.case.core(index)]
+        _put(task, f"histogram-{index}", np.bincount(pixels.ravel(), minlength=256))
+
+    def merge(self, task: Task) -> None:
+        counts = sum(_get(task, f"histogram-{index}") for index in range(task.case.blocks))
+        (levels,) = np.nonzero(counts)
+        seen = np.arange(levels[0], levels[-1] + 1)
+        _put(task, "threshold", filters.threshold_otsu(hist=(counts[seen], seen)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the merge needs of a block."""
+
+    count: int
+    first: Array
+    """Where in the picture, in raster order, each label comes first."""
+    faces: tuple[Array, Array, Array, Array]
+    """The first and last row, the first and last column."""
+    sums: dict[str, Array]
+    """By label: pixels, and for a region table the sums and bounds."""
+
+
+@dataclass(frozen=True)
+class LabelBlocks:
+    """Labels of each block alone; merged to the numbers they have in the whole picture, and to the table."""
+
+    properties: tuple[str, ...]
+
+    def begin(self, task: Task) -> None:
+        arrays.create(task.output("labels"), task.case.shape, np.int32, task.case.block)
+
+    def block(self, task: Task, index: int) -> None:
+        core = task.case.core(index)
+        pixels = np.ascontiguousarray(arrays.opened(task.source)[core])
+        labels = measure.label(pixels > _shared(task.scratch / "threshold"), connectivity=1)
+        arrays.opened(task.output("labels"), writable=True)[core] = labels
+        # numbers rise in raster order, so a label comes first where the maximum so far reaches it
+        flat = labels.ravel()
+        count = int(flat.max())
+        rows, columns = np.divmod(
+            np.searchsorted(np.maximum.accumulate(flat), np.arange(1, count + 1)), labels.shape[1]
+        )
+        first = (rows + core[0].start) * task.case.shape[1] + columns + core[1].start
+        faces = (labels[0].copy(), labels[-1].copy(), labels[:, 0].copy(), labels[:, -1].copy())
+        sums = {"area": np.bincount(flat, minlength=count + 1)[1:]}
+        if len(self.properties) > 2:
+            sums |= _moments(labels, pixels, core)
+        _put(task, f"part-{index}", Part(count, first, faces, sums))
+
+    def merge(self, task: Task) -> None:
+        parts: list[Part] = [_get(task, f"part-{index}") for index in range(task.case.blocks)]
+        starts = np.concatenate(([0], np.cumsum([part.count for part in parts])))
+        pairs = _touching(task, parts, starts)
+        total = int(starts[-1])
+        graph = sparse.coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
+        objects, member = connected_components(graph, directed=False)
+        first = np.full(objects, np.iinfo(np.int64).max)
+        np.minimum.at(first, member, np.concatenate([part.first for part in parts]))
+        number = np.empty(objects, np.int32)
+        number[np.argsort(first)] = np.arange(1, objects + 1)
+        numbers = number[member]
+        tables = [np.concatenate(([0], numbers[a:z])).astype(np.int32) for a, z in pairwise(starts)]
+        _put(task, "numbers", tables)
+        arrays.write_table(task.out / "table", _columns(parts, numbers, objects))
+
+
+def _moments(labels: Array, pixels: Array, core: tuple[slice, ...]) -> dict[str, Array]:
+    """Sums of coordinates and pixels, whole numbers all, and bounding boxes."""
+    boxes = ndimage.find_objects(labels)
+    bounds = np.array([(r.start, c.start, r.stop, c.stop) for r, c in boxes], np.int64).reshape(-1, 4)
+    top, left = core[0].start, core[1].start
+    rows = np.broadcast_to(np.arange(labels.shape[0])[:, None] + top, labels.shape)
+    columns = np.broadcast_to(np.arange(labels.shape[1]) + left, labels.shape)
+    flat, count = labels.ravel(), len(boxes) + 1
+    return {
+        "bounds": bounds + np.array([top, left, top, left]),
+        "rows": np.bincount(flat, rows.ravel(), count)[1:],
+        "columns": np.bincount(flat, columns.ravel(), count)[1:],
+        "pixels": np.bincount(flat, pixels.ravel(), count)[1:],
+    }
+
+
+def _touching(task: Task, parts: list[Part], starts: Array) -> Array:
+    """Pairs of labels, counted through all blocks, that are one object."""
+    down, right = task.case.counts
+    found = [np.empty((0, 2), np.int64)]
+    for index in range(task.case.blocks):
+        row, column = divmod(index, right)
+        for other, near, far in ((index + right, 1, 0), (index + 1, 3, 2)):
+            if (other == index + 1 and column + 1 == right) or (other == index + right and row + 1 == down):
+                continue
+            a, b = parts[index].faces[near], parts[other].faces[far]
+            both = (a > 0) & (b > 0)
+            found.append(np.stack((a[both] - 1 + starts[index], b[both] - 1 + starts[other]), 1))
+    return np.concatenate(found)
+
+
+def _columns(parts: list[Part], numbers: Array, objects: int) -> dict[str, Array]:
+    sums = {name: np.concatenate([part.sums[name] for part in parts]) for name in parts[0].sums}
+    area = np.bincount(numbers, sums["area"], objects + 1)[1:]
+    columns: dict[str, Array] = {"label": np.arange(1, objects + 1), "area": area}
+    if "bounds" not in sums:
+        return columns
+    bounds = np.empty((4, objects + 1), np.int64)
+    bounds[:2], bounds[2:] = np.iinfo(np.int64).max, -1
+    for axis in range(4):
+        (np.minimum if axis < 2 else np.maximum).at(bounds[axis], numbers, sums["bounds"][:, axis])
+    columns |= {f"bbox-{axis}": bounds[axis, 1:] for axis in range(4)}
+    for name, source in (("centroid-0", "rows"), ("centroid-1", "columns"), ("intensity_mean", "pixels")):
+        columns[name] = np.bincount(numbers, sums[source], objects + 1)[1:] / area
+    return columns
+
+
+@dataclass(frozen=True)
+class Renumber:
+    """Labels of blocks replaced by those of the whole picture, in place."""
+
+    def begin(self, task: Task) -> None:
+        pass
+
+    def block(self, task: Task, index: int) -> None:
+        labels = arrays.opened(task.output("labels"), writable=True)
+        core = task.case.core(index)
+        labels[core] = _shared(task.scratch / "numbers")[index][labels[core]]
+
+    def merge(self, task: Task) -> None:
+        pass

@@ -1,0 +1,214 @@
+"""What the ledger's guarantee costs, and where the rest of a job's time goes: `python -m benchmarks.guarantee`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import uuid4
+
+import click
+from celery import Celery
+
+import lepton_celery as lepton
+from benchmarks import arrays, document, stopwatch
+from benchmarks.cases import Case, Task, cases
+from benchmarks.folder import work_folder
+from benchmarks.stopwatch import LOG, UNGUARDED, Span
+from benchmarks.systems.base import WORKERS
+from benchmarks.workloads import workload_of
+from lepton_celery.config import load_settings
+from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.stack.local import LocalStack
+
+_WORKLOADS = ("W1", "W3", "W4", "W5")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A job's moments, in seconds since it was submitted."""
+
+    submitted: float
+    """`submit` returned."""
+    first_block: float
+    """A worker began the first block."""
+    last_block: float
+    """The last block was done."""
+    ended: float
+    """The last merge was committed."""
+    seen: float
+    """`wait` returned."""
+    ledger_s: float
+    """Seconds of the workers in calls of the ledger."""
+    blocks_s: float
+    """Seconds of the workers in blocks."""
+    outside_s: float
+    """Seconds of the workers in batches, but neither in blocks nor in the ledger."""
+    merges_s: float
+    """Seconds of a worker in closing waves and merging, without the ledger."""
+    idle_s: float
+    """Seconds of the workers, between the first block and the end, without a message in hand."""
+
+
+@dataclass
+class Compared:
+    """One case with and without the guarantee."""
+
+    guarded: list[float] = field(default_factory=list)
+    unguarded: list[float] = field(default_factory=list)
+    flows: list[Flow] = field(default_factory=list)
+
+
+def flow(begin: float, submitted: float, seen: float, found: Sequence[Span]) -> Flow:
+    """A job's moments from what its workers wrote down."""
+    blocks = [span for span in found if span.name == "run_block"]
+    messages = [span for span in found if span.name in ("process", "close")]
+    ledger = [span for span in found if span.name.startswith("ledger.")]
+    in_batches = sum(span.seconds for span in found if span.name == "process")
+    in_closes = sum(span.seconds for span in found if span.name == "close")
+    batches = [span for span in found if span.name == "process"]
+    ledger_in_batches = sum(s.seconds for s in ledger if _inside(s, batches))
+    blocks_s = sum(span.seconds for span in blocks)
+    ended = max(span.end for span in found if span.name == "ledger.commit_merge")
+    busy = sum(min(span.end, ended) - span.begin for span in messages if span.begin < ended)
+    first = min(span.begin for span in messages)
+    return Flow(
+        submitted - begin,
+        min(span.begin for span in blocks) - begin,
+        max(span.end for span in blocks) - begin,
+        ended - begin,
+        seen - begin,
+        sum(span.seconds for span in ledger),
+        blocks_s,
+        in_batches - blocks_s - ledger_in_batches,
+        in_closes - (sum(span.seconds for span in ledger) - ledger_in_batches),
+        WORKERS * (ended - first) - busy,
+    )
+
+
+def _inside(span: Span, batches: Sequence[Span]) -> bool:
+    return any(b.process == span.process and b.begin <= span.begin and span.end <= b.end for b in batches)
+
+
+@contextmanager
+def _stack(folder: Path, name: str, **env: str) -> Iterator[Celery]:
+    """Workers that are watched as the environment says, and an application that submits to them."""
+    root = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with LocalStack(
+        folder / name,
+        workers=WORKERS,
+        flower=False,
+        app="benchmarks.stopwatch_app",
+        settings="local",
+        env={**root, **env},
+    ) as stack:
+        values = {"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}
+        app = lepton.create_app(load_settings(values))
+        publisher_of(app)
+        yield app
+
+
+def _run(app: Celery, case: Case, work: Path) -> tuple[float, float, float]:
+    """When the job was submitted, when `submit` returned, when `wait` did."""
+    out = work / f"out-{uuid4().hex[:8]}"
+    out.mkdir()
+    outputs = workload_of(task := Task(case, work, out)).graph(task)
+    begin = time.monotonic()
+    job = lepton.submit(outputs, app=app, block_shape=case.block, workers=WORKERS)
+    submitted = time.monotonic()
+    job.wait(300)
+    seen = time.monotonic()
+    time.sleep(0.2)  # the workers write down what they were at when the job ended
+    shutil.rmtree(out)
+    return begin, submitted, seen
+
+
+def measure(chosen: Sequence[Case], work: Path, repeat: int) -> dict[str, Compared]:
+    """Jobs in turn on guarded, unguarded and timed workers."""
+    found = {case.name: Compared() for case in chosen}
+    log = work / "times"
+    with (
+        _stack(work, "guarded") as guarded,
+        _stack(work, "unguarded", **{UNGUARDED: "1"}) as unguarded,
+        _stack(work, "timed", **{LOG: str(log)}) as timed,
+    ):
+        for case in chosen:
+            for made in (case, case.tiny()):
+                task = Task(made, work, work)
+                image = workload_of(task).input(made.shape)
+                arrays.write_whole(task.source, image, (*made.block, *image.shape[len(made.block) :]))
+            for app in (guarded, unguarded, timed):
+                for _ in range(2):
+                    _run(app, case.tiny(), work)
+            for _ in range(repeat):
+                for app, seconds in ((guarded, found[case.name].guarded), (unguarded, found[case.name].unguarded)):
+                    begin, _, seen = _run(app, case, work)
+                    seconds.append(seen - begin)
+                log.unlink(missing_ok=True)
+                begin, submitted, seen = _run(timed, case, work)
+                found[case.name].flows.append(flow(begin, submitted, seen, stopwatch.spans(log)))
+            Task(case, work, work).source.unlink()
+    return found
+
+
+def section(chosen: Sequence[Case], found: dict[str, Compared], repeat: int) -> str:
+    """The section of the document."""
+    lines = [
+        "## What the guarantee costs",
+        "",
+        "The same jobs on the same kind of workers, in turn: with the ledger as it is, and without its guards, where blocks",
+        "are done without a claim, without leases and without heartbeats (a lost worker's blocks would stay lost, a message",
+        "that comes twice would be done twice). Receipts and the merge's fence stay: they tell when a stage is over.",
+        f"Medians of {repeat} runs, submit to result.",
+        "",
+    ]
+    rows = []
+    for case in chosen:
+        guarded, unguarded = found[case.name].guarded, found[case.name].unguarded
+        more = statistics.median(guarded) / statistics.median(unguarded) - 1
+        rows.append((case.name, *map(_spread, (guarded, unguarded)), f"{100 * more:+.1f} %"))
+    lines += [*document.table(("workload", "guarded s", "unguarded s", "cost"), rows), ""]
+    lines += [
+        "Where the time goes, on workers that write down what they do; medians, in milliseconds. First the moments of a",
+        "job since its submission, then seconds of the two workers together.",
+        "",
+    ]
+    names = ("submit returns", "first block", "last block", "job ends", "wait returns")
+    sums = ("in blocks", "in the ledger", "else in batches", "closing, merging", "idle")
+    rows = []
+    for case in chosen:
+        flows = found[case.name].flows
+        moments = [[f.submitted for f in flows], [f.first_block for f in flows], [f.last_block for f in flows]]
+        moments += [[f.ended for f in flows], [f.seen for f in flows]]
+        shares = [[f.blocks_s for f in flows], [f.ledger_s for f in flows], [f.outside_s for f in flows]]
+        shares += [[f.merges_s for f in flows], [f.idle_s for f in flows]]
+        rows.append((case.name, *(f"{1000 * statistics.median(values):.0f}" for values in (*moments, *shares))))
+    return "\n".join([*lines, *document.table(("workload", *names, *sums), rows)])
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.3f} ({min(seconds):.2f} .. {max(seconds):.2f})"
+
+
+@click.command(help="Measure what the ledger's guarantee costs.")
+@click.option("--quick", is_flag=True, help="Small pictures: to see that everything runs.")
+@click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Runs of each.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
+def main(quick: bool, repeat: int, out: Path) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    chosen = [replace(case, systems=()) for case in cases(is_quick=quick) if case.name in _WORKLOADS]
+    with work_folder() as work:
+        found = measure(chosen, work, repeat)
+    text = section(chosen, found, repeat)
+    document.replace_section(out / "benchmarks.md", "guarantee", text)
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Pictures to work on: scikit-image's own, tiled, with noise; the same ones each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage import data
+
+Array = NDArray[Any]
+
+_BAND = 1024
+"""Rows that are made at a time, so that noise takes little memory."""
+
+
+def _tiled(picture: Array, shape: tuple[int, ...]) -> Array:
+    """A picture beside itself, as often as it takes; only the first two axes."""
+    rows = np.arange(shape[0]) % picture.shape[0]
+    columns = np.arange(shape[1]) % picture.shape[1]
+    # C order: what indexing gives is laid out column by column, and would be saved like that
+    return np.ascontiguousarray(picture[rows][:, columns])
+
+
+def photograph(shape: tuple[int, ...], seed: int) -> Array:
+    """A gray photograph, float32 in 0..1."""
+    image = _tiled((data.camera() / 255).astype(np.float32), shape)
+    rng = np.random.default_rng(seed)
+    for at in range(0, shape[0], _BAND):
+        band = image[at : at + _BAND]
+        band += rng.standard_normal(band.shape, np.float32) * np.float32(0.03)
+    return np.clip(image, 0, 1, out=image)
+
+
+def coins(shape: tuple[int, ...], seed: int) -> Array:
+    """Coins, uint8, with so much noise that there are hundreds of thousands of objects."""
+    image = _tiled(data.coins(), shape)
+    rng = np.random.default_rng(seed)
+    for at in range(0, shape[0], _BAND):
+        band = image[at : at + _BAND]
+        noisy = band + rng.standard_normal(band.shape, np.float32) * np.float32(9)
+        band[...] = np.clip(noisy, 0, 255).astype(np.uint8)
+    return image
+
+
+def colours(shape: tuple[int, ...], seed: int) -> Array:
+    """A colour photograph, uint8."""
+    image = _tiled(np.minimum(data.astronaut(), 239), shape)
+    rng = np.random.default_rng(seed)
+    for at in range(0, shape[0], _BAND):
+        band = image[at : at + _BAND]
+        band += rng.integers(0, 16, band.shape, np.uint8)
+    return image
+
+
+def volume(shape: tuple[int, ...], seed: int) -> Array:
+    """A volume, float32: a photograph that moves from plane to plane."""
+    planes = photograph(shape[1:], seed)
+    rng = np.random.default_rng(seed)
+    image = np.empty(shape, np.float32)
+    for at in range(shape[0]):
+        image[at] = np.roll(planes, 3 * at, axis=1)
+        image[at] += rng.standard_normal(shape[1:], np.float32) * np.float32(0.05)
+    return image

@@ -1,0 +1,45 @@
+"""The systems that are compared, one module and one small class each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from benchmarks.systems.base import System
+
+_HOMES = {
+    "a": "whole:Whole",
+    "f": "pool:Pool",
+    "c": "dask_threads:DaskThreads",
+    "dz": "dask_processes:DaskProcesses",
+    "er": "ray_reference:Ray",
+    "g": "celery_naive:NaiveCelery",
+    "h": "celery_reference:CeleryReference",
+    "lepton": "lepton:LeptonCelery",
+    "inline": "lepton:LeptonInline",
+}
+
+TITLES = {
+    "a": "scikit-image on the whole image, one process",
+    "f": "written by hand: multiprocessing.Pool(2), memory maps, halo read, core written",
+    "fb": "f, many blocks a task",
+    "c": "dask.array, threads",
+    "dz": "dask.distributed, LocalCluster of 2 processes",
+    "er": "Ray tasks by reference",
+    "eb": "er, many blocks a task",
+    "g": "naive Celery chord: pixels pickled through Redis",
+    "h": "Celery chord by reference, written by hand",
+    "hb": "h, many blocks a task",
+    "lepton": "lepton_celery on Celery, 2 workers, ledger and all",
+    "inline": "lepton_celery on 2 threads of one process",
+}
+
+
+BATCHED = {"fb": "f", "eb": "er", "hb": "h"}
+"""Systems that are another one with many blocks a task."""
+
+
+def make_system(name: str) -> System:
+    """The system of that letter; imports what it needs, and nothing of the others."""
+    module, _, kind = _HOMES[name].partition(":")
+    system: System = getattr(import_module(f"benchmarks.systems.{module}"), kind)()
+    return system

@@ -1,0 +1,40 @@
+"""A Celery chord by reference, as somebody would write it who has read where chords are slow."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from celery import chord
+from celery.result import AsyncResult
+
+from benchmarks.cases import Task
+from benchmarks.systems.base import WORKERS, batches, by_reference
+from lepton_celery.stack.local import LocalStack
+
+
+class CeleryReference:
+    """One worker of two processes, Celery's own settings."""
+
+    def start(self, work: Path) -> None:
+        app = "benchmarks.systems.celery_reference_app"
+        self._stack = LocalStack(work / "reference", workers=1, concurrency=WORKERS, flower=False, app=app)
+        self._stack.start()
+        os.environ["LEPTON_BROKER_URL"] = self._stack.broker_url
+        from benchmarks.systems import celery_reference_app
+
+        self._tasks: Any = celery_reference_app
+
+    def run(self, task: Task) -> None:
+        by_reference(task, partial(self._run_stage, task))
+
+    def _run_stage(self, task: Task, text: str, stage: int) -> None:
+        header = [self._tasks.blocks.s(text, stage, *ends) for ends in batches(task)]
+        sent = chord(header)(self._tasks.done.si())
+        # a fresh result: the chord's own asks for every part of the header at each look
+        AsyncResult(sent.id, app=self._tasks.app).get(timeout=300)
+
+    def stop(self) -> None:
+        self._stack.stop()

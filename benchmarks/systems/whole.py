@@ -1,0 +1,21 @@
+"""scikit-image on the whole image: what everybody starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.cases import Task
+from benchmarks.workloads import workload_of
+
+
+class Whole:
+    """One process, one call."""
+
+    def start(self, work: Path) -> None:
+        pass
+
+    def run(self, task: Task) -> None:
+        workload_of(task).whole(task)
+
+    def stop(self) -> None:
+        pass

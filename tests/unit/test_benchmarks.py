@@ -1,0 +1,131 @@
+"""The benchmarks measure the same work in every system, and write what they measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import arrays, document, verdict
+from benchmarks.cases import FULL, Case, Task, quick
+from benchmarks.guarantee import flow
+from benchmarks.runner import Measured
+from benchmarks.stopwatch import Span
+from benchmarks.systems import BATCHED, TITLES
+from benchmarks.systems.base import batches, by_reference, run_blocks
+from benchmarks.systems.lepton import LeptonInline
+from benchmarks.systems.whole import Whole
+from benchmarks.workloads import WORKLOADS, workload_of
+
+
+def task_in(folder: Path, case: Case, name: str) -> Task:
+    """A task with its input made and a folder of its own for the outputs."""
+    out = folder / name
+    out.mkdir()
+    task = Task(case, folder, out)
+    if not task.source.exists():
+        image = workload_of(task).input(case.shape)
+        arrays.write_whole(task.source, image, (*case.block, *image.shape[len(case.block) :]))
+    return task
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_by_hand_and_by_lepton_the_outputs_are_those_of_the_whole_image(tmp_path: Path, workload: str) -> None:
+    case = next(case for case in FULL if case.workload == workload).tiny()
+    case = replace(case, shape=tuple(n - 3 for n in case.shape))  # ragged at the end
+    oracle, by_hand, by_lepton = (task_in(tmp_path, case, name) for name in ("a", "f", "lepton"))
+    Whole().run(oracle)
+
+    def run_stage(text: str, stage: int) -> None:
+        for ends in batches(by_hand):
+            run_blocks(text, stage, *ends)
+
+    by_reference(by_hand, run_stage)
+    LeptonInline().run(by_lepton)
+    assert verdict.compare(oracle, by_hand) == verdict.IDENTICAL
+    assert verdict.compare(oracle, by_lepton) == verdict.IDENTICAL
+
+
+def test_blocks_cover_the_picture_once() -> None:
+    case = Case("any", "W1", (70, 50), (32, 16))
+    covered = np.zeros(case.shape, int)
+    for index in range(case.blocks):
+        core, (wide, within) = case.core(index), case.read(index, 5)
+        covered[core] += 1
+        ours = np.zeros(case.shape, bool)
+        ours[core] = True
+        assert ours[wide][within].all() and ours[wide][within].sum() == ours.sum()
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_inputs_are_the_same_each_time_and_laid_out_row_by_row(workload: str) -> None:
+    case = next(case for case in FULL if case.workload == workload).tiny()
+    first, second = (WORKLOADS[workload].input(case.shape) for _ in range(2))
+    assert first.flags.c_contiguous and np.array_equal(first, second)
+
+
+def test_tasks_travel_as_json() -> None:
+    task = Task(quick(FULL[0]), Path("/work"), Path("/work/out"))
+    assert Task.from_json(task.to_json()) == task
+
+
+def test_cases_name_systems_and_workloads_that_there_are() -> None:
+    assert all(set(case.systems) <= set(TITLES) and case.workload in WORKLOADS for case in FULL)
+    assert len({case.name for case in FULL}) == len(FULL)
+    assert all(case.batch > 1 for case in FULL if set(case.systems) & set(BATCHED))
+
+
+def test_wrong_pixels_labels_and_tables_are_seen() -> None:
+    image = np.arange(12.0).reshape(3, 4)
+    other = image.copy()
+    other[1, 2] += 0.5
+    assert verdict.compare_pixels(image, image.copy()) == verdict.IDENTICAL
+    assert verdict.compare_pixels(image, other) == "1 pixels differ, by 0.5 at most"
+    assert "float32" in verdict.compare_pixels(image, image.astype(np.float32))
+    labels = np.array([[0, 1], [2, 2]])
+    assert verdict.compare_labels(labels, np.array([[0, 2], [1, 1]])) == "same objects, other numbers"
+    assert verdict.compare_labels(labels, np.array([[0, 1], [1, 1]])) == "1 objects instead of 2"
+    assert verdict.compare_labels(labels, np.array([[0, 1], [3, 2]])) == "3 objects instead of 2"
+    areas = {"label": np.array([1, 2]), "area": np.array([5, 6])}
+    assert verdict.compare_tables(areas, areas | {"area": np.array([5, 7])}) == "columns that differ: area"
+
+
+def test_sections_are_written_anew_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "docs" / "benchmarks.md"
+    document.replace_section(path, "growth", "## Growth\n\nold")
+    document.replace_section(path, "peers", "## Peers\n\nfirst")
+    document.replace_section(path, "growth", "## Growth\n\nnew")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(document.HEAD)
+    assert "old" not in text and text.index("first") < text.index("new")
+
+
+def test_a_table_shows_medians_ratios_and_failures() -> None:
+    case = Case("W1", "W1", (64, 64), (32, 32), ("a", "f", "g", "h"), note="once")
+    found = {
+        "a": Measured([4.0], [2**20], [7.0], [0.1], ["-"]),
+        "f": Measured([1.0, 2.0, 9.0], [2**21, 2**20], [3.0], [0.0], ["identical"] * 3),
+        "g": Measured(failure="not done after 60 s"),
+    }
+    text = document.peers([case], {"W1": found}, rounds=3, plot="benchmarks.svg")
+    assert "| f | 3 | 2.000 | 1.00 .. 9.00 | 0.50 | 1.00 | 3.00 | 0.0 | 2 | identical |" in text
+    assert "| g | 0 | - | - | - | - | - | - | - | not done after 60 s |" in text
+    assert "Note: once. Left out: h." in text
+
+
+def test_a_jobs_time_is_divided_among_what_its_workers_did() -> None:
+    found = [
+        Span("ledger.claim", 1.0, 1.1, 7),
+        Span("run_block", 1.1, 2.0, 7),
+        Span("ledger.commit", 2.0, 2.1, 7),
+        Span("process", 1.0, 2.2, 7),
+        Span("ledger.commit_merge", 2.5, 2.6, 8),
+        Span("close", 2.4, 2.7, 8),
+    ]
+    seen = flow(0.5, 0.8, 3.0, found)
+    assert (seen.first_block, seen.last_block, seen.ended, seen.seen) == pytest.approx((0.6, 1.5, 2.1, 2.5))
+    assert (seen.blocks_s, seen.ledger_s, seen.outside_s, seen.merges_s) == pytest.approx((0.9, 0.3, 0.1, 0.2))
+    assert seen.idle_s == pytest.approx(2 * 1.6 - 1.2 - 0.2)
