@@ -25,7 +25,7 @@ from lepton_celery.operations.spec import (
     one_block,
 )
 from lepton_celery.operations.thresholds import narrow
-from lepton_celery.operations.values import HISTOGRAM_DTYPES, Partials, bin_centers, value_function
+from lepton_celery.operations.values import HISTOGRAM_DTYPES, Partials, bin_centers, extent_and_counts, value_function
 
 # ------------------------------------------------------------------------------------------------ intensities
 
@@ -126,8 +126,11 @@ def _bins(arguments: Arguments, build: Build) -> tuple[Any, Any]:
     """The counts and the centres of an image's histogram."""
     image, nbins, limits = arguments["image"], arguments["nbins"], _limits(arguments)
     masked = {"image": image, "mask": arguments.get("mask")}
-    extent = build("lepton.extent", **masked)
-    counts = build("lepton.histogram", **masked, extent=extent if limits is None else limits, nbins=nbins)
+    if limits is None:
+        extent, counts = extent_and_counts(build, image, nbins, arguments.get("mask"))
+    else:
+        extent = build("lepton.extent", **masked)
+        counts = build("lepton.histogram", **masked, extent=limits, nbins=nbins)
     return counts, build("lepton.centers", extent=extent, limits=limits, nbins=nbins, dtype=str(image.dtype))
 
 

@@ -114,7 +114,7 @@ def _first_pixels(labels: Array) -> Array:
     """Raster index in the block of each label's first pixel, in label order."""
     # labels are numbered by their first pixel, so each one makes the running maximum rise for the first time
     highest = np.maximum.accumulate(labels.ravel())
-    return np.flatnonzero(np.diff(highest, prepend=0))
+    return np.searchsorted(highest, np.arange(1, highest[-1] + 1, dtype=highest.dtype)) if highest.size else highest
 
 
 def _open_labels(labels: Array, image: Array, first: Array, where: Where) -> tuple[Array, Partial]:

@@ -25,7 +25,7 @@ from lepton_celery.operations.spec import (
     Where,
     resolve,
 )
-from lepton_celery.operations.values import HISTOGRAM_DTYPES, Partials, bin_centers, value_function
+from lepton_celery.operations.values import HISTOGRAM_DTYPES, Partials, bin_centers, extent_and_counts, value_function
 
 WHOLE_PX = 1 << 24
 """Pixels of an image that one worker may look at as a whole to find a value: a few copies stay below a GiB."""
@@ -164,8 +164,8 @@ METHODS = (
 
 
 def _histogram(image: Any, nbins: int, build: Build) -> dict[str, Any]:
-    extent = build("lepton.extent", image=image)
-    return {"extent": extent, "counts": build("lepton.histogram", image=image, extent=extent, nbins=nbins)}
+    extent, counts = extent_and_counts(build, image, nbins)
+    return {"extent": extent, "counts": counts}
 
 
 def narrow(arguments: Arguments) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
-from lepton_celery.operations.spec import Arguments, Array, Entry, Partial, Reduction, ValueFunction
+from lepton_celery.operations.spec import Arguments, Array, Build, Entry, Partial, Reduction, ValueFunction
 
 HISTOGRAM_DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 """Wider integers would need one bin for each of their values."""
+
+NO_PIXELS = "no pixel counts here, so there is no least or greatest; give a mask that is not all False"
 
 Partials = Iterable[tuple[int, Partial]]
 
@@ -39,7 +41,7 @@ def merge_extent(partials: Partials, arguments: Arguments, grid: BlockGrid) -> A
         if found.size:
             total = found if total is None else np.array([min_nan(total[0], found[0]), max_nan(total[1], found[1])])
     if total is None:
-        raise InputError("no pixel counts here, so there is no least or greatest; give a mask that is not all False")
+        raise InputError(NO_PIXELS)
     return total
 
 
@@ -73,6 +75,41 @@ def histogram_partial(image: Array, extent: Any, nbins: int, mask: Array | None 
         return binned_partial(pixels, extent, nbins)
     low, high = int(extent[0]), int(extent[1])
     return {"counts": np.bincount(pixels.astype(np.int64) - low, minlength=high - low + 1)}
+
+
+def extent_and_counts(build: Build, image: Any, nbins: int, mask: Any = None) -> tuple[Any, Any]:
+    """Nodes of an image's extent and of `skimage.exposure.histogram`'s counts over it.
+
+    Pixels of 8 bits are counted value by value in one pass over the image, which shows the extent too.
+    """
+    if image.dtype.kind in "iu" and image.dtype.itemsize == 1:
+        every = build("lepton.full_histogram", image=image, mask=mask)
+        extent = build("lepton.extent_of_counts", counts=every, dtype=str(image.dtype))
+        return extent, build("lepton.counts_within", counts=every, extent=extent)
+    extent = build("lepton.extent", image=image, mask=mask)
+    return extent, build("lepton.histogram", image=image, mask=mask, extent=extent, nbins=nbins)
+
+
+def full_histogram_partial(image: Array, mask: Array | None = None) -> Partial:
+    """How many pixels have each of the 256 values, from the least that the dtype has."""
+    pixels = pixels_of(image, mask)
+    if image.dtype.kind == "i":  # from -128, as from 0
+        pixels = pixels.view(np.uint8) ^ np.uint8(0x80)
+    return {"counts": np.bincount(pixels, minlength=256)}
+
+
+def extent_of_counts(counts: Array, dtype: str) -> Array:
+    """Least and greatest value that has a count."""
+    present = np.flatnonzero(counts)
+    if not present.size:
+        raise InputError(NO_PIXELS)
+    return (present[[0, -1]] + np.iinfo(dtype).min).astype(dtype)
+
+
+def counts_within(counts: Array, extent: Array) -> Array:
+    """Those counts of all values that lie between the least and the greatest that occur."""
+    least = int(np.iinfo(str(extent.dtype)).min)
+    return counts[int(extent[0]) - least : int(extent[1]) - least + 1]
 
 
 def binned_partial(image: Array, extent: Any, bins: Any) -> Partial:
@@ -172,5 +209,16 @@ def entries() -> list[Entry]:
                 ("binned", binned_partial, ("image",)),
             )
         ],
+        Reduction(
+            name="lepton.full_histogram",
+            source=f"{here}.full_histogram_partial",
+            images=("image", "mask"),
+            partial=full_histogram_partial,
+            merge=merge_counts,
+            result=lambda arguments: ((256,), np.dtype(np.int64)),
+            cost_ns=1.5,
+        ),
+        value_function(extent_of_counts, ("counts",), lambda arguments: ((2,), np.dtype(arguments["dtype"]))),
+        value_function(counts_within, ("counts", "extent"), lambda arguments: ((-1,), np.dtype(np.int64))),
         value_function(item, ("values",), lambda arguments: ((), arguments["values"].dtype)),
     ]

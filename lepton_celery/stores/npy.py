@@ -33,10 +33,9 @@ class NpyReader:
 
     def __init__(self, path: Path) -> None:
         self.url = str(path)
-        with reading(path):
+        with reading(path), one_header_at_a_time:
             # Never unpickles: open_memmap refuses object arrays before it looks at their data.
-            with one_header_at_a_time:
-                self._array: AnyArray = npy_format.open_memmap(path, mode="r")
+            self._array: AnyArray = npy_format.open_memmap(path, mode="r")
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype.newbyteorder("=")
         if self.dtype.kind not in "biufc":
