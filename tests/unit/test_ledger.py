@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
 from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound
-from lepton_celery.ledger import Claim, JobState, Ledger, MemoryLedger, open_ledger
+from lepton_celery.ledger import Claim, JobState, Ledger, MemoryLedger, base, open_ledger
 from lepton_celery.ledger.redis import RedisLedger
 from tests.unit.test_ledger_server import LedgerServer, ledger_server
 
@@ -761,3 +762,9 @@ class TestAServerThatDoesNotServe:
 def _literal(pattern: str) -> str:
     """The text as a pattern of Redis that matches nothing else; parametrized test names hold brackets."""
     return pattern.replace("[", "\\[").replace("]", "\\]")
+
+
+def test_the_document_has_the_states_and_moves_of_the_contract() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert base.__doc__ is not None
+    assert base.__doc__.strip() in document
