@@ -61,8 +61,8 @@ bench: ## measure against peers, each in its own processes; writes docs/benchmar
 	@.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python --group bench
 	@.venv-bench/bin/python -m benchmarks
 
-chaos: $(READY) ## kill, freeze and lose all there is while jobs run, then compare pixels (5 min)
-	@$(BIN)/python -m tests.chaos
+chaos: $(READY) ## kill, freeze and lose all there is while jobs run, then compare pixels (5 min; SEED=1)
+	@$(BIN)/python -m tests.chaos --seconds 300 --seed $(or $(SEED),1)
 
 docs: $(READY) ## write docs/catalogue.md anew
 	@$(BIN)/lepton operations --markdown > docs/catalogue.md

@@ -173,8 +173,7 @@ class Job:
         info = self.info()
         if info.state in (JobState.RUNNING, JobState.PAUSED):
             raise JobError(f"job {self.id} is {info.state}; cancel it first", self.id)
-        if info.state is not JobState.DONE:
-            discard(self.manifest().context())
+        discard(self.manifest().context())
         self._ledger.forget(self.id)
 
 

@@ -36,7 +36,7 @@ class Settings:
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call, `package.module:function` or a pattern such as `package.module:*`; empty:
     none. Several are separated by commas in the environment."""
-    lease_s: float = 9.0
+    lease_s: float = 7.5
     """Seconds without a sign of life after which a worker's blocks are given to others."""
     sweep_s: float = 2.0
     """Seconds between a worker's looks for lost work."""

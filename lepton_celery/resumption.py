@@ -59,6 +59,8 @@ def same_work(wanted: Manifest) -> Manifest | None:
     for found in reversed(_manifests(Path(wanted.workspace).parent)):
         if sorted(found.output_paths()) != outputs:
             continue
+        if found.journal.stage(len(found.plan.stages)) is None:
+            continue  # its submitter died before its inputs were in place: there is nothing to go on with
         if differences := found.differences(wanted):
             raise InputError(
                 f"job {found.job_id} left parts of these outputs, and cannot be gone on with: {'; '.join(differences)} "
@@ -107,6 +109,12 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
                 "install those again, or submit the job anew"
             )
     manifest.check_inputs()
+    if manifest.journal.stage(len(manifest.plan.stages)) is None:
+        raise JobError(
+            f"job {job_id} was never submitted as a whole: its submitter stopped before its inputs were in place; "
+            f"submit it again, and `lepton cancel {job_id}`, or remove {manifest.workspace}",
+            job_id,
+        )
     if state is None:
         rebuild(manifest, ledger)
     if state is not JobState.RUNNING:
@@ -119,12 +127,7 @@ def rebuild(manifest: Manifest, ledger: Ledger) -> int:
     """Put a job back into a ledger, paused, as its journal has it; the number of its stage."""
     plan, journal = manifest.plan, manifest.journal
     stage = journal.stage(len(plan.stages))
-    if stage is None:
-        raise JobError(
-            f"job {manifest.job_id} was never submitted as a whole: its submitter stopped before its inputs were in "
-            "place; submit it again",
-            manifest.job_id,
-        )
+    assert stage is not None, "checked by go_on"
     ledger.create(
         manifest.job_id,
         manifest.to_json(),

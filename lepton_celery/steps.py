@@ -77,8 +77,9 @@ class Context:
         key = (node, round)
         if key not in self._rounds:
             image, block = self.plan.nodes[node], self.plan.block_of(node)
-            self._rounds[key] = self.workspace.image_output(key, image.shape, image.dtype, block, compress=False)
-            self._rounds[key].create()
+            output = self.workspace.image_output(key, image.shape, image.dtype, block, compress=False)
+            output.create()
+            self._rounds[key] = output
         return self._rounds[key]
 
     def outputs(self, node: int, stage: int) -> list[ArrayOutput]:

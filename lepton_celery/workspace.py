@@ -19,6 +19,7 @@ from lepton_celery import stores
 from lepton_celery.errors import StoreError
 from lepton_celery.operations.spec import Array, Partial
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.failures import writing
 from lepton_celery.stores.npy import one_header_at_a_time
 
 _MAPPED_BYTES = 1 << 20
@@ -177,11 +178,12 @@ class DiskWorkspace:
 
     def put_partial(self, node: Key, block: int, partial: Partial) -> None:
         path = self.partial_path(node, block)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-        with temporary.open("wb") as file:
-            np.savez(file, **partial)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                np.savez(file, **partial)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
+            temporary.replace(path)
 
     def partials(self, node: Key, blocks: int) -> Partials:
         return _DiskPartials(self, node, blocks)
@@ -196,17 +198,18 @@ class DiskWorkspace:
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
         final = self.root / f"value{_text(node)}"
         temporary = self.root / f".value{_text(node)}.{uuid4().hex}"
-        temporary.mkdir()
         arrays: Mapping[str, Array] = value if isinstance(value, dict) else {"": np.asarray(value)}
-        for at, (name, array) in enumerate(arrays.items()):
-            np.save(temporary / f"{at}.npy", np.asarray(array), allow_pickle=False)
-            (temporary / f"{at}.name").write_text(name)
-        try:
-            temporary.rename(final)
-        except OSError:
-            if not final.is_dir():
-                raise
-            shutil.rmtree(temporary)  # another merge was first; its bytes are the same
+        with writing(final):
+            temporary.mkdir()
+            for at, (name, array) in enumerate(arrays.items()):
+                np.save(temporary / f"{at}.npy", np.asarray(array), allow_pickle=False)
+                (temporary / f"{at}.name").write_text(name)
+            try:
+                temporary.rename(final)
+            except OSError:
+                if not final.is_dir():
+                    raise
+                shutil.rmtree(temporary)  # another merge was first; its bytes are the same
 
     def value(self, node: Key) -> Any:
         folder = self.root / f"value{_text(node)}"
@@ -226,10 +229,11 @@ class DiskWorkspace:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def mark(self, name: str) -> bool:
-        try:
-            (self.root / f"{name}.mark").touch(exist_ok=False)
-        except FileExistsError:
-            return True
+        with writing(self.root):
+            try:
+                (self.root / f"{name}.mark").touch(exist_ok=False)
+            except FileExistsError:
+                return True
         return False
 
     def discard(self) -> None:

@@ -8,9 +8,6 @@ VALUES: dict[str, Any] = {
     # https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout
     # a backstop: lost blocks come back when their lease ends
     "visibility_timeout_s": 3600,
-    # how long a silent worker keeps its blocks
-    "lease_s": 30.0,
-    "sweep_s": 5.0,
     # a block that took four workers down will take the fifth
     "max_attempts": 4,
 }

@@ -9,7 +9,4 @@ from settings.base import VALUES as BASE
 VALUES: dict[str, Any] = {
     **BASE,
     "broker_url": "redis://127.0.0.1:6379/0",
-    # a person is watching: repair sooner
-    "lease_s": 15.0,
-    "sweep_s": 2.0,
 }

@@ -7,6 +7,8 @@ given to another worker while this one is still at it.
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,12 @@ from lepton_celery.ledger.base import Ledger
 log = logging.getLogger(__name__)
 
 
+_OVER_S = 0.001
+"""The lease of what nobody is at work on any more."""
+
+
 class KeeperStep(bootsteps.StartStopStep):
-    """Renews leases every third of their time, in the worker's event loop."""
+    """Looks after leases every second, or more often where they are short, in the worker's event loop."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -33,8 +39,8 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         settings: Settings = parent.app.conf["lepton"]
-        ledger = open_ledger(settings.ledger)
-        self._timer = parent.timer.call_repeatedly(settings.lease_s / 3, keep, (ledger, settings.lease_s))
+        keeper = Keeper(open_ledger(settings.ledger), settings.lease_s)
+        self._timer = parent.timer.call_repeatedly(min(1.0, settings.lease_s / 3), keeper.keep)
 
     def stop(self, parent: Any) -> None:
         if self._timer is not None:
@@ -42,16 +48,42 @@ class KeeperStep(bootsteps.StartStopStep):
             self._timer = None
 
 
-def keep(ledger: Ledger, lease_s: float) -> None:
-    """Renew the leases of what this worker's children are at work on."""
-    for request in list(state.active_requests):
-        if request.name in (PROCESS, CLOSE) and is_at_work(request.worker_pid):
-            job_id, stage = request.args[:2]
-            try:
-                ledger.renew(job_id, stage, owner=request.id, lease_s=lease_s)
-            except LeptonError as error:
-                log.warning("leases of job %s not renewed: %s", job_id, error)
-                return
+class Keeper:
+    """Renews the leases of children that live, and ends those of children that died."""
+
+    def __init__(self, ledger: Ledger, lease_s: float) -> None:
+        self._ledger, self._lease_s = ledger, lease_s
+        self._held: dict[str, tuple[int, str, int]] = {}
+        """The child, job and stage of each owner that was at work at the last look."""
+        self._next_renewal = 0.0
+
+    def keep(self) -> None:
+        """One look at the worker's children."""
+        held: dict[str, tuple[int, str, int]] = {}
+        for request in list(state.active_requests):
+            if request.name in (PROCESS, CLOSE) and request.worker_pid:
+                job_id, stage = request.args[:2]
+                held[owner_of(request.id, request.worker_pid)] = request.worker_pid, job_id, stage
+        now = time.monotonic()
+        try:
+            for owner, (pid, job_id, stage) in (self._held | held).items():
+                if not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+                    self._ledger.renew(
+                        job_id, stage, owner=owner, lease_s=_OVER_S
+                    )  # the next sweep sends its blocks again
+                elif owner in held and now >= self._next_renewal and is_at_work(pid):
+                    self._ledger.renew(job_id, stage, owner=owner, lease_s=self._lease_s)
+        except LeptonError as error:
+            log.warning("leases not renewed: %s", error)
+            return
+        self._held = held
+        if now >= self._next_renewal:
+            self._next_renewal = now + self._lease_s / 3
+
+
+def owner_of(task_id: str, pid: int) -> str:
+    """Who holds a batch's leases: the message and the process, for a message may come again while its batch is at work."""
+    return f"{task_id} {socket.gethostname()} {pid}"
 
 
 def is_at_work(pid: int | None) -> bool:

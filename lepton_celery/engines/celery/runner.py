@@ -7,6 +7,7 @@ lost, late or twice.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.brokers import lane_of, queue_of
 from lepton_celery.engines.celery.failures import MOST_PIECES, Failures, is_certain, words
+from lepton_celery.engines.celery.keeper import owner_of
 from lepton_celery.engines.celery.limits import TimeLimit, memory_limit
 from lepton_celery.errors import (
     BrokerUnreachable,
@@ -96,7 +98,7 @@ def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
     """Do the blocks of one batch that have no receipt yet, and hand in their receipts."""
     settings: Settings = task.app.conf["lepton"]
     ledger = _process.ledger(settings)
-    owner = str(task.request.id)
+    owner = owner_of(str(task.request.id), os.getpid())
     try:
         claim = ledger.claim(
             job_id,
@@ -188,7 +190,9 @@ class _Batch:
         """One block, in pieces if that is what it takes."""
         pieces, lost = 1, self.lost.get(block, 0)
         if lost > 1 and not self.ledger.reason(self.found.job_id, block):
-            pieces = 4 ** (lost - 1)  # its worker died twice without a word: for want of memory, perhaps
+            pieces = min(
+                MOST_PIECES, 4 ** (lost - 1)
+            )  # its worker died twice without a word: for want of memory, perhaps
         while True:
             try:
                 return steps.run_block(self.context, self.stage, block, pieces=pieces)
@@ -242,12 +246,13 @@ def close(task: Task[..., None], job_id: str, stage: int) -> None:
     """Send the job's next wave; merge the stage if every block has its receipt."""
     settings: Settings = task.app.conf["lepton"]
     ledger = _process.ledger(settings)
-    owner = str(task.request.id)
+    owner = owner_of(str(task.request.id), os.getpid())
     failures = Failures(task.app, ledger, settings, job_id, stage)
     fence: int | None = None
     try:
         info = ledger.info(job_id)
         if info.state is not JobState.RUNNING or info.stage != stage:
+            _clear_up(ledger, settings, job_id)  # should the worker that ended it have died before it did
             return
         found, context = _process.job(ledger, settings, job_id)
         batch_blocks = found.plan.stages[info.stage_index].batch_blocks
@@ -323,7 +328,7 @@ def tidy(task: Task[..., None], job_id: str) -> None:
     ledger = _process.ledger(settings)
     try:
         info = ledger.info(job_id)
-        if info.state in (JobState.FAILED, JobState.CANCELLED):
+        if info.state not in (JobState.RUNNING, JobState.PAUSED):
             _discard(ledger, settings, job_id)
     except JobNotFound:
         return

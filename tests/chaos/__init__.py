@@ -1,0 +1,4 @@
+"""Chaos: jobs run while processes, messages, connections, disks and clocks fail at random; each must come out right.
+
+python -m tests.chaos --seconds 300 --seed 1
+"""

@@ -1,0 +1,76 @@
+"""`python -m tests.chaos --seconds 300 --seed 1`: exit code 1 when anything was not as it must be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.storm import Options, Storm
+
+_NAMES = [fault.name for fault in FAULTS]
+
+
+@click.command(help="Run jobs on real workers while everything fails, and see whether they come out right.")
+@click.option("--seconds", type=float, default=300.0, show_default=True, help="How long.")
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Of the faults that are drawn; when they strike depends on the machine.",
+)
+@click.option("--faults", type=int, default=0, help="End after so many; 0: when the time is up.")
+@click.option("--every", type=float, default=0.4, show_default=True, help="Seconds between faults, on average.")
+@click.option("--kinds", default="", help=f"Which, separated by commas; all unless given: {', '.join(_NAMES)}.")
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Jobs at the same time.")
+@click.option("--workers", type=click.IntRange(1), default=3, show_default=True, help="Workers.")
+@click.option("--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Processes of each.")
+@click.option("--settings", default="test", show_default=True, help="Module in settings/; empty: the defaults.")
+@click.option("--rlimit", is_flag=True, help="Full disks by a limit on files, as for users that may not mount.")
+@click.option(
+    "--directory", type=click.Path(path_type=Path), help="Where it happens; kept. A temporary one unless given."
+)
+@click.option("--quiet", is_flag=True, help="Only the table at the end.")
+def main(
+    seconds: float,
+    seed: int,
+    faults: int,
+    every: float,
+    kinds: str,
+    jobs: int,
+    workers: int,
+    concurrency: int,
+    settings: str,
+    rlimit: bool,
+    directory: Path | None,
+    quiet: bool,
+) -> None:
+    chosen = tuple(kind.strip() for kind in kinds.split(",") if kind.strip())
+    if unknown := [kind for kind in chosen if kind not in _NAMES]:
+        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(_NAMES)}", param_hint="--kinds")
+    can_mount = os.geteuid() == 0 and not rlimit
+    options = Options(
+        seed=seed,
+        seconds=seconds,
+        faults=faults,
+        every_s=every,
+        kinds=chosen,
+        jobs=jobs,
+        workers=workers,
+        concurrency=concurrency,
+        settings=settings,
+        can_mount=can_mount,
+    )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # workers end, disks are unmounted
+    report = Storm(options, directory=directory, say=(lambda line: None) if quiet else click.echo).run()
+    click.echo(report)
+    sys.exit(1 if report.violations else 0)
+
+
+if __name__ == "__main__":
+    main()

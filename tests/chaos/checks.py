@@ -1,0 +1,98 @@
+"""What must hold, while a job runs, when it has ended, and when all is over: each check gives what is wrong, in words."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lepton_celery.ledger.base import JobInfo
+from tests.chaos.cluster import QUEUES, Cluster
+from tests.chaos.faults import restore
+from tests.chaos.jobs import assert_right
+
+_KEPT = frozenset({"job", "manifest", "result", "stats"})
+"""Keys of a job that is done."""
+
+_QUIET_S = 30.0
+
+
+def counters(info: JobInfo) -> Iterator[str]:
+    """Of a job at any moment."""
+    if not 0 <= info.blocks_done <= info.blocks_total:
+        yield f"{info.blocks_done} of {info.blocks_total} blocks are done"
+    if not 0 <= info.dispatched <= info.blocks_total:
+        yield f"{info.dispatched} of {info.blocks_total} blocks are dispatched"
+    if info.holes:
+        yield f"{info.holes} blocks were given up"
+
+
+def order(before: JobInfo, now: JobInfo) -> Iterator[str]:
+    """Of two looks at a job: its stages follow each other, and a stage that is over never comes again."""
+    if (now.stage // now.stages, now.stage_index) < (before.stage // before.stages, before.stage_index) and (
+        now.stage_index <= before.stage_index
+    ):
+        yield f"stage {now.place} came after stage {before.place}"
+
+
+def pixels(kind: str, source: Path, folder: Path) -> Iterator[str]:
+    """Of outputs: those of the whole image."""
+    try:
+        assert_right(kind, source, folder)
+    except Exception as error:  # also an output that cannot be read
+        yield f"wrong output: {type(error).__name__}: {error}"
+
+
+def fingerprint(folder: Path) -> dict[str, tuple[int, int]]:
+    """Of the outputs, which are put in their places once: what they are, and what is in them.
+
+    Not when they were written: a process that was frozen in a block may write the same bytes once more.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            found[str(path.relative_to(folder))] = (path.stat().st_ino, zlib.crc32(path.read_bytes()))
+    return found
+
+
+def hidden(folder: Path) -> list[str]:
+    """What a job has left beside its outputs."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def keys(cluster: Cluster, job_id: str, kept: frozenset[str] = _KEPT) -> Iterator[str]:
+    """Of a job in the ledger: nothing of its work is left."""
+    found = {key.rpartition(":")[2] for key in cluster.broker.scan_iter(match=f"*{job_id}*", count=10_000)}
+    if found - kept:
+        yield f"keys that stay: {', '.join(sorted(found - kept))}"
+
+
+def until(condition: Callable[[], bool], timeout_s: float = _QUIET_S) -> bool:
+    """Wait; whether it came true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def quiet(cluster: Cluster) -> Iterator[str]:
+    """Of the broker, once nothing is to be done: no message is left, also none of those of workers that were killed."""
+
+    def drained() -> bool:
+        cluster.revive()
+        lengths = [cluster.broker.llen(queue) for queue in QUEUES]
+        tags = cluster.broker.hkeys("unacked")
+        if tags and not any(lengths):
+            restore(cluster, tags)  # as after the visibility timeout
+            time.sleep(0.5)
+        return not any(lengths) and not tags
+
+    if not until(drained):
+        lengths = {queue: cluster.broker.llen(queue) for queue in QUEUES}
+        yield f"messages stay: {lengths}, {cluster.broker.hlen('unacked')} not acknowledged"
+    for key in cluster.broker.scan_iter(match="celery-taskset-meta-*", count=10_000):
+        if cluster.broker.ttl(key) == -1:
+            yield f"{key} stays for ever"

@@ -1,0 +1,280 @@
+"""What is made to fail: a server that comes back on its data, and prefork workers that are started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import redis
+from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from lepton_celery import create_app
+from lepton_celery.config import LANES, Settings, load_settings
+from lepton_celery.engines.celery.brokers import queue_of
+from lepton_celery.ledger import open_ledger
+from lepton_celery.stack.guard import Guard
+from lepton_celery.stack.process import ManagedProcess
+from lepton_celery.stack.server import RedisServer, find_binary
+
+QUEUES = tuple(queue_of(lane) for lane in LANES)
+
+_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+"""Where Debian's package `faketime` puts it."""
+
+CLOCK_IS_FAKED = _FAKETIME.exists()
+"""Whether the server's clock can be stepped here."""
+
+_START_S = 60.0
+_DISK_BYTES = 4 << 30
+
+
+class Disk:
+    """A small file system of its own in memory, for outputs; it can be full."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def mount(cls, path: Path) -> Disk | None:
+        """One at this folder; None where that is not allowed."""
+        path.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(path)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return cls(path)
+
+    def fill(self) -> None:
+        """From now on nothing can be added to it."""
+        while True:
+            found = os.statvfs(self.path)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            try:
+                self._resize(used)
+            except subprocess.CalledProcessError:
+                continue  # more was written in the meantime, and it cannot be smaller than what is in it
+            return
+
+    def make_room(self) -> None:
+        """It is as large as before."""
+        self._resize(_DISK_BYTES)
+
+    def unmount(self) -> None:
+        """Its files are gone."""
+        subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+
+    def _resize(self, size: int) -> None:
+        subprocess.run(
+            ["mount", "-o", f"remount,size={max(size, 4096)}", str(self.path)], check=True, capture_output=True
+        )
+
+
+class Worker:
+    """A prefork worker; its place is taken by a new one when it has ended."""
+
+    def __init__(self, process: ManagedProcess, number: int) -> None:
+        self.process = process
+        self.number = number
+        self.frozen = False
+
+    @property
+    def name(self) -> str:
+        return f"chaos{self.number}@{os.uname().nodename}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said so in its log, and lives."""
+        return self.process.is_running and " ready." in self.process.log.read_text(errors="replace")
+
+    def children(self) -> list[int]:
+        """Its pool's processes."""
+        try:
+            return sorted(child.pid for child in psutil.Process(self.pid).children())
+        except psutil.NoSuchProcess:
+            return []
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the worker and its children."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+class Cluster:
+    """A server and workers that live as long as the `with` block."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        workers: int,
+        concurrency: int,
+        settings: str,
+        fake_clock: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings` names a module of `settings/`; empty: the package's defaults."""
+        self.directory = directory
+        self._wanted = workers
+        self._concurrency = concurrency
+        self._settings_name = settings
+        self._environment = dict(environment or {})
+        self._guard = Guard()
+        self._server = RedisServer(directory / "server", guard=self._guard)
+        self._process: ManagedProcess | None = None
+        self._starts = 0
+        self.workers: list[Worker] = []
+        self.clock_offset = directory / "clock" if fake_clock and CLOCK_IS_FAKED else None
+        """A file with the seconds by which the server's clock is off; None: it is not to be changed, or cannot be."""
+
+    def __enter__(self) -> Self:
+        try:
+            # the first start writes the configuration, password and port; from then on the suite starts the server
+            self._server.start()
+            self.url = self._server.url
+            self.broker: Any = redis.Redis.from_url(
+                self.url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_timeout=5
+            )
+            assert self._server.process is not None
+            self._server.process.kill()
+            self._start_server()
+            self.settings: Settings = load_settings(self._variables())
+            self.app: Celery = create_app(self.settings)
+            self.ledger = open_ledger(self.settings.ledger)
+            self.start_workers(self._wanted)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all of it at once."""
+        for worker in self.workers:
+            worker.process.kill()
+        if self._process is not None:
+            self._process.kill()
+        self._server.stop()
+        self._guard.close()
+
+    def start_workers(self, count: int) -> None:
+        """So many more; returns when they take work."""
+        for _ in range(count):
+            self.workers.append(self._start_worker(len(self.workers) + 1))
+        self.until_ready()
+
+    def until_ready(self) -> None:
+        """Return when all workers take work."""
+        deadline = time.monotonic() + _START_S
+        while not all(worker.is_ready for worker in self.workers):
+            self.revive()
+            if time.monotonic() > deadline:
+                raise TimeoutError("\n".join(worker.process.log_tail() for worker in self.workers))
+            time.sleep(0.05)
+
+    def revive(self) -> None:
+        """Start a worker in the place of each that has ended."""
+        for at, worker in enumerate(self.workers):
+            if not worker.process.is_running:
+                worker.process.kill()  # its children, should one have outlived it
+                self.workers[at] = self._start_worker(worker.number)
+
+    def kill_server(self, down_s: float) -> None:
+        """End the server as a crash does, and start it again on what it has written down."""
+        assert self._process is not None
+        self._process.kill()
+        time.sleep(down_s)
+        self._start_server()
+
+    def log_files(self) -> list[Path]:
+        return sorted(self.directory.glob("logs/*.log"))
+
+    def submitter(self, arguments: list[str]) -> subprocess.Popen[str]:
+        """A process of its own that submits a job when it reads a line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.jobs", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **self._variables()},
+        )
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            **({"LEPTON_SETTINGS": self._settings_name} if self._settings_name else {}),
+            "LEPTON_BROKER_URL": self.url,
+            **self._environment,
+        }
+
+    def _start_server(self) -> None:
+        self._starts += 1
+        environment = dict(os.environ)
+        if self.clock_offset is not None:
+            if not self.clock_offset.exists():
+                self.clock_offset.write_text("+0\n")
+            environment |= {
+                "LD_PRELOAD": str(_FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock_offset),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        self._process = ManagedProcess(
+            "server",
+            [str(find_binary()), "server.conf"],
+            log=self.directory / "logs" / f"server.{self._starts}.log",
+            guard=self._guard,
+            env=environment,
+            cwd=self._server.directory,
+        )
+        self._process.start()
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                self.broker.ping()
+                return
+            except redis.RedisError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def _start_worker(self, number: int) -> Worker:
+        self._starts += 1
+        process = ManagedProcess(
+            f"worker-{number}",
+            [
+                *(sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", f"chaos{number}@%h"),
+                *("-c", str(self._concurrency), "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+            ],
+            log=self.directory / "logs" / f"worker-{number}.{self._starts}.log",
+            guard=self._guard,
+            env={
+                **os.environ,
+                **self._variables(),
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "PYTHONUNBUFFERED": "1",
+            },
+        )
+        process.start()
+        return Worker(process, number)

@@ -1,0 +1,461 @@
+"""What goes wrong: each fault does one thing to the cluster, and undoes it later where it is one that passes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import psutil
+import redis
+from kombu.exceptions import OperationalError
+
+import lepton_celery as lepton
+from lepton_celery.ledger.base import JobState
+from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
+
+_SIDE = "chaos:delayed"
+"""A list of messages that are late."""
+
+_WATCH_S = 6.0
+"""How long a moment such as a merge is waited for."""
+
+
+@dataclass
+class Loss:
+    """Work that a worker held when it was killed."""
+
+    job_id: str
+    stage: int
+    block: int
+    """-1 for the merge."""
+    owner: str
+    at: float
+
+
+@dataclass
+class Scene:
+    """What faults can be done to, and where they leave what has to happen later."""
+
+    cluster: Cluster
+    random: random.Random
+    disk: Disk | None
+    running: list[lepton.Job] = field(default_factory=list)
+    due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    kill_submitter: Callable[[float], str] = lambda after_s: ""
+    """Has a job submitted and its submitter killed after some seconds; what became of it."""
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something in the suite's own loop, once the time has come."""
+        self.due.append((time.monotonic() + seconds, action))
+
+    def worker(self) -> Worker | None:
+        """One that takes work."""
+        ready = [worker for worker in self.cluster.workers if worker.is_ready and not worker.frozen]
+        return self.random.choice(ready) if ready else None
+
+    def child(self) -> int | None:
+        """A process of a pool."""
+        worker = self.worker()
+        children = worker.children() if worker else []
+        return self.random.choice(children) if children else None
+
+
+class Fault(Protocol):
+    """One kind."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> int:
+        """How often it comes, beside the others."""
+        ...
+
+    def strike(self, scene: Scene) -> str:
+        """Do it, and say what was done; empty when there was nothing to do it to."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------ processes
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+class KillChild:
+    name, weight = "kill child", 6
+
+    def strike(self, scene: Scene) -> str:
+        child = scene.child()
+        if child is None:
+            return ""
+        _send(child, signal.SIGKILL)
+        return f"child {child}"
+
+
+class KillWorker:
+    name, weight = "kill worker", 2
+
+    def strike(self, scene: Scene) -> str:
+        worker = scene.worker()
+        if worker is None:
+            return ""
+        with _still(set(worker.children())):  # so that what they are at work on is what is lost
+            owners = set(_active(scene, [worker]))
+            worker.signal(signal.SIGKILL)
+        lost = list(_held_by(scene, owners))
+        scene.losses += lost
+        return f"{worker.name} with {len(lost)} leases"
+
+
+class StopChild:
+    """A process that does nothing for longer than its lease, and then goes on as if nothing had been."""
+
+    name, weight = "stop child", 3
+
+    def strike(self, scene: Scene) -> str:
+        child = scene.child()
+        if child is None:
+            return ""
+        seconds = scene.random.uniform(1.1, 2) * scene.cluster.settings.lease_s
+        _send(child, signal.SIGSTOP)
+        scene.later(seconds, partial(_send, child, signal.SIGCONT))
+        return f"child {child} for {seconds:.1f} s"
+
+
+class StopWorker:
+    """The same with a worker and its pool."""
+
+    name, weight = "stop worker", 2
+
+    def strike(self, scene: Scene) -> str:
+        worker = scene.worker()
+        if worker is None:
+            return ""
+        seconds = scene.random.uniform(1.1, 2) * scene.cluster.settings.lease_s
+        worker.frozen = True
+        worker.signal(signal.SIGSTOP)
+
+        def thaw() -> None:
+            worker.signal(signal.SIGCONT)
+            worker.frozen = False
+
+        scene.later(seconds, thaw)
+        return f"{worker.name} for {seconds:.1f} s"
+
+
+class EndWorker:
+    """As a deployment does it; children that are at work end first."""
+
+    name, weight = "end worker", 1
+
+    def strike(self, scene: Scene) -> str:
+        worker = scene.worker()
+        if worker is None:
+            return ""
+        worker.process.terminate()
+        return worker.name
+
+
+# ------------------------------------------------------------------------------------------------ the server
+
+
+class KillServer:
+    name, weight = "kill server", 1
+
+    def strike(self, scene: Scene) -> str:
+        down_s = scene.random.uniform(0, 1.5)
+        scene.cluster.kill_server(down_s)
+        return f"down for {down_s:.1f} s"
+
+
+class CutConnection:
+    name, weight = "cut connection", 4
+
+    def strike(self, scene: Scene) -> str:
+        broker = scene.cluster.broker
+        clients = [client["id"] for client in broker.client_list() if client["id"] != str(broker.client_id())]
+        if not clients:
+            return ""
+        chosen = scene.random.choice(sorted(clients, key=int))
+        with suppress(redis.ResponseError):  # it has gone by itself
+            broker.execute_command("CLIENT", "KILL", "ID", chosen)
+        return f"client {chosen}"
+
+
+class CutAllConnections:
+    name, weight = "cut all connections", 1
+
+    def strike(self, scene: Scene) -> str:
+        count = scene.cluster.broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return f"{count} clients"
+
+
+class StepClock:
+    """The server's clock jumps, forward or back."""
+
+    name, weight = "step clock", 1
+
+    def strike(self, scene: Scene) -> str:
+        if scene.cluster.clock_offset is None:
+            return ""
+        offset = scene.random.randint(-8, 8)
+        scene.cluster.clock_offset.write_text(f"{offset:+d}\n")
+        scene.losses.clear()  # how long it took to repair these cannot be said
+        return f"{offset:+d} s"
+
+
+# ------------------------------------------------------------------------------------------------ messages
+
+
+def _pop(scene: Scene) -> tuple[str, str] | None:
+    """A message out of a lane, from either end."""
+    for queue in QUEUES:
+        message = scene.cluster.broker.execute_command(scene.random.choice(["LPOP", "RPOP"]), queue)
+        if message is not None:
+            return queue, str(message)
+    return None
+
+
+def _named(message: str) -> str:
+    return str(json.loads(message)["headers"]["id"])
+
+
+class DropMessage:
+    name, weight = "drop message", 6
+
+    def strike(self, scene: Scene) -> str:
+        popped = _pop(scene)
+        return _named(popped[1]) if popped else ""
+
+
+class RepeatMessage:
+    name, weight = "repeat message", 6
+
+    def strike(self, scene: Scene) -> str:
+        for queue in QUEUES:
+            message = scene.cluster.broker.lindex(queue, scene.random.choice([0, -1]))
+            if message is not None:
+                scene.cluster.broker.execute_command(scene.random.choice(["LPUSH", "RPUSH"]), queue, message)
+                return _named(message)
+        return ""
+
+
+class DelayMessage:
+    name, weight = "delay message", 4
+
+    def strike(self, scene: Scene) -> str:
+        popped = _pop(scene)
+        if popped is None:
+            return ""
+        queue, message = popped
+        broker = scene.cluster.broker
+        broker.rpush(_SIDE, message)
+
+        def give_back() -> None:
+            with broker.pipeline() as both:
+                both.lrem(_SIDE, 1, message)
+                both.rpush(queue, message)
+                both.execute()
+
+        seconds = scene.random.uniform(0.5, 2 * scene.cluster.settings.lease_s)
+        scene.later(seconds, give_back)
+        return f"{_named(message)} for {seconds:.1f} s"
+
+
+class RestoreMessage:
+    """A message that a worker has in hand is handed out again, as after the visibility timeout."""
+
+    name, weight = "restore message", 4
+
+    def strike(self, scene: Scene) -> str:
+        tags = sorted(scene.cluster.broker.hkeys("unacked"))
+        if not tags:
+            return ""
+        tag = scene.random.choice(tags)
+        restore(scene.cluster, [tag])
+        return str(tag)
+
+
+def restore(cluster: Cluster, tags: Iterable[str]) -> None:
+    """What kombu does with messages that were not acknowledged in time."""
+    with cluster.app.connection_for_write() as connection:
+        channel: Any = connection.channel()
+        for tag in tags:
+            channel.qos.restore_by_tag(tag)
+
+
+# ------------------------------------------------------------------------------------------------ moments
+
+
+def _active(scene: Scene, workers: list[Worker]) -> dict[str, int]:
+    """The messages that workers are at work on, and the process that is."""
+    names = [worker.name for worker in workers]
+    inspect = scene.cluster.app.control.inspect(names, timeout=1.0, limit=len(names))
+    try:
+        answers = inspect.active() or {}
+    except (OperationalError, redis.RedisError):
+        return {}
+    return {task["id"]: task["worker_pid"] for tasks in answers.values() for task in tasks}
+
+
+def _held_by(scene: Scene, owners: set[str]) -> Iterable[Loss]:
+    at = time.monotonic()
+    for job in scene.running:
+        stage, merge, fence = scene.cluster.broker.hmget(_key(job.id, "job"), "stage", "merge_owner", "merge_fence")
+        if stage is None:
+            continue
+        for block, lease in scene.cluster.broker.hgetall(_key(job.id, "leases")).items():
+            if owner_of(lease) in owners:
+                yield Loss(job.id, int(stage), int(block), owner_of(lease), at)
+        if merge in owners and fence not in (None, "0"):
+            yield Loss(job.id, int(stage), -1, merge, at)
+
+
+def _key(job_id: str, name: str) -> str:
+    return f"lepton:{{{job_id}}}:{name}"
+
+
+def owner_of(lease: str) -> str:
+    """Whose a lease is: it is kept as `until call owner`."""
+    return lease.split(" ", 2)[2]
+
+
+def is_repaired(cluster: Cluster, loss: Loss) -> bool:
+    """Whether somebody else has taken what was lost, or it is done."""
+    key = _key(loss.job_id, "job")
+    state, stage, fence, merge = cluster.broker.hmget(key, "state", "stage", "merge_fence", "merge_owner")
+    if state != JobState.RUNNING or int(stage) != loss.stage:
+        return True
+    if loss.block < 0:
+        return bool(fence != "0" and merge != loss.owner)
+    if cluster.broker.getbit(_key(loss.job_id, "receipts"), loss.block):
+        return True
+    lease = cluster.broker.hget(_key(loss.job_id, "leases"), str(loss.block))
+    return lease is not None and owner_of(lease) != loss.owner
+
+
+@contextmanager
+def _still(children: set[int]) -> Iterator[None]:
+    """No child moves meanwhile; those that are taken out of the set stay still."""
+    for child in children:
+        _send(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for child in children:
+            _send(child, signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class MergeFault:
+    """Kills the child that merges or publishes just now, or stops it for longer than its lease.
+
+    All children are stopped while it is asked which one that is, so that the moment is not over when the answer comes.
+    """
+
+    name: str
+    is_publishing: bool
+    is_stopped: bool
+    weight: int = 2
+
+    def strike(self, scene: Scene) -> str:
+        workers = [worker for worker in scene.cluster.workers if worker.is_ready and not worker.frozen]
+        children = {child for worker in workers for child in worker.children()}
+        deadline = time.monotonic() + _WATCH_S
+        while workers and time.monotonic() < deadline:
+            for job in scene.running:
+                if not self._is_there(scene, job):
+                    continue
+                with _still(children):
+                    owner = self._is_there(scene, job)
+                    child = _active(scene, workers).get(owner) if owner else None
+                    if child in children:
+                        children.remove(child)  # it is not to go on with the others
+                if owner and child is not None:
+                    return self._hit(scene, child) + f", {owner} of job {job.id}"
+            time.sleep(0.0002)
+        return ""
+
+    def _is_there(self, scene: Scene, job: lepton.Job) -> str | None:
+        """Whose merge it is, while it is at that point."""
+        state, fence, owner, publishing = scene.cluster.broker.hmget(
+            _key(job.id, "job"), "state", "merge_fence", "merge_owner", "publishing"
+        )
+        is_there = state == JobState.RUNNING and fence not in (None, "0") and (publishing == "1") == self.is_publishing
+        return str(owner) if is_there else None
+
+    def _hit(self, scene: Scene, child: int) -> str:
+        if not self.is_stopped:
+            _send(child, signal.SIGKILL)
+            return f"child {child}"
+        seconds = scene.random.uniform(1.1, 2) * scene.cluster.settings.lease_s
+        scene.later(seconds, partial(_send, child, signal.SIGCONT))
+        return f"child {child} for {seconds:.1f} s"
+
+
+class KillSubmitter:
+    name, weight = "kill submitter", 2
+
+    def strike(self, scene: Scene) -> str:
+        return scene.kill_submitter(scene.random.uniform(0, 0.5))
+
+
+# ------------------------------------------------------------------------------------------------ the disk
+
+
+class FullDisk:
+    """Nothing can be written for a while: by a full file system, or where that cannot be made, by a limit on files."""
+
+    name, weight = "full disk", 1
+
+    def strike(self, scene: Scene) -> str:
+        seconds = scene.random.uniform(0.5, 3)
+        if scene.disk is not None:
+            scene.disk.fill()
+            scene.later(seconds, scene.disk.make_room)
+            return f"for {seconds:.1f} s"
+        limited = [child for worker in scene.cluster.workers if worker.is_ready for child in worker.children()]
+        for child in limited:
+            _limit_files(child, 0)
+            scene.later(seconds, partial(_limit_files, child, -1))
+        return f"files of {len(limited)} children limited for {seconds:.1f} s" if limited else ""
+
+
+def _limit_files(pid: int, size: int) -> None:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, (size, -1))
+
+
+FAULTS: tuple[Fault, ...] = (
+    KillChild(),
+    KillWorker(),
+    StopChild(),
+    StopWorker(),
+    EndWorker(),
+    KillServer(),
+    CutConnection(),
+    CutAllConnections(),
+    StepClock(),
+    DropMessage(),
+    RepeatMessage(),
+    DelayMessage(),
+    RestoreMessage(),
+    MergeFault("kill in merge", is_publishing=False, is_stopped=False),
+    MergeFault("kill in publish", is_publishing=True, is_stopped=False),
+    MergeFault("stop in merge", is_publishing=False, is_stopped=True, weight=1),
+    MergeFault("stop in publish", is_publishing=True, is_stopped=True, weight=1),
+    KillSubmitter(),
+    FullDisk(),
+)

@@ -1,0 +1,346 @@
+"""What may fail, and the test that shows what becomes of it.
+
+a pool's process is killed in a block         test_jobs: killed children and a killed worker cost no block
+… between a receipt and the chord's count,    here: a chord that never counts to its end
+  or as the chord's end is sent
+a whole worker is killed                      test_jobs: killed children and a killed worker cost no block
+a worker is frozen, and comes back            here: a worker that comes back from the dead
+a message is lost                             test_jobs: messages that are lost are sent again
+the submitter dies before it is done          here: a submitter that dies
+a block takes longer than messages are hidden here: a message that comes again while its block is at work
+a message comes twice                         here: messages that come twice
+a merge runs twice                            here: a merge that comes back from the dead; test_chaos
+a block that takes its worker down            test_recovery: a block that kills its worker takes no others with it
+a block that never ends                       test_recovery: a block that takes too long is ended
+connections break                             here: connections that break
+a worker is told to stop                      test_recovery: a worker that is told to stop loses nothing
+the server is killed                          here: a server that is killed
+the server has lost its data                  test_recovery: a job goes on after its ledger was lost
+Celery's results expire                       here: a chord that never counts to its end
+a batch job before an interactive one         test_jobs: an interactive job overtakes a batch job
+RabbitMQ drops what it delivered too often    test_rabbitmq: messages delivered too often are kept and their job ends
+a disk is full                                here: a disk that is full
+all of it at once                             test_chaos
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import redis
+from numpy.typing import NDArray
+from skimage import filters as sk_filters
+
+import lepton_celery as lepton
+from lepton_celery.errors import JobCancelled, JobFailed
+from lepton_celery.ledger.base import JobState
+from lepton_celery.skimage import filters
+from tests.chaos import checks
+from tests.chaos.cluster import Cluster, Disk
+from tests.chaos.faults import MergeFault, Scene, restore
+
+pytestmark = pytest.mark.worker
+
+SIDE, BLOCK = 256, 64
+BLOCKS = 16
+BRIGHT = (70, 200)
+"""The pixel of 255: in block 7."""
+
+FUNCTIONS = {"LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two workers of two processes on a server that can be killed."""
+    directory = tmp_path_factory.mktemp("cluster")
+    with Cluster(directory, workers=2, concurrency=2, settings="test", environment=FUNCTIONS) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[Cluster]:
+    """A server whose workers are started by the test, once messages are in its queues."""
+    with Cluster(tmp_path / "cluster", workers=0, concurrency=2, settings="test", environment=FUNCTIONS) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> NDArray[np.uint8]:
+    """Blocks of 64 x 64 with different first pixels, and one bright pixel."""
+    pixels = np.full((SIDE, SIDE), 40, np.uint8)
+    pixels[::BLOCK, ::BLOCK] = np.arange(BLOCKS).reshape(4, 4)
+    pixels[BRIGHT] = 255
+    np.save(tmp_path / "input.npy", pixels)
+    return pixels
+
+
+def mapped(tmp_path: Path, function: str, **parameters: Any) -> Any:
+    return lepton.map_blocks(f"tests.faults.blocks:{function}", lepton.open(tmp_path / "input.npy"), **parameters)
+
+
+def submit(tmp_path: Path, cluster: Cluster, image: Any) -> lepton.Job:
+    outputs = {str(tmp_path / "o.npy"): image}
+    return lepton.submit(outputs, app=cluster.app, block_shape=(BLOCK, BLOCK), workers=4)
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    assert checks.until(condition, timeout_s)
+
+
+def assert_right(tmp_path: Path, job: lepton.Job, cluster: Cluster, expected: NDArray[Any]) -> None:
+    """The pixels, and nothing beside them: neither files nor keys."""
+    info = job.info()
+    assert (info.state, info.blocks_done) == (JobState.DONE, info.blocks_total)
+    assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
+    until(lambda: not checks.hidden(tmp_path))
+    assert list(checks.keys(cluster, job.id)) == []
+
+
+# ------------------------------------------------------------------------------------------------ messages
+
+
+def test_a_chord_that_never_counts_to_its_end(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """As when a process dies after its receipt, or when results expire: no chord's end is ever sent."""
+    job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.05))
+    chords = list(idle.broker.scan_iter(match="celery-taskset-meta-*"))
+    assert chords
+    idle.broker.delete(*chords)
+    idle.start_workers(1)
+    job.wait(30)
+    assert_right(tmp_path, job, idle, 255 - image)
+
+
+def test_messages_that_come_twice(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    runs = tmp_path / "runs"
+    job = submit(tmp_path, idle, mapped(tmp_path, "counted", log=str(runs)))
+    (queue,) = (name for name in idle.broker.keys("lepton.*") if idle.broker.type(name) == "list")
+    messages = idle.broker.lrange(queue, 0, -1)
+    idle.broker.rpush(queue, *messages)
+    idle.start_workers(2)
+    job.wait(30)
+    until(lambda: not idle.broker.llen(queue))
+    assert sorted(map(int, runs.read_text().split())) == list(range(BLOCKS))
+    assert_right(tmp_path, job, idle, 255 - image)
+
+
+def test_a_message_that_comes_again_while_its_block_is_at_work(
+    cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]
+) -> None:
+    """As when a block takes longer than Redis hides its message."""
+    runs = tmp_path / "runs"
+    seconds = 1.5 * cluster.settings.lease_s
+    job = submit(tmp_path, cluster, mapped(tmp_path, "stubborn", seconds=seconds, log=str(runs)))
+    until(lambda: runs.exists() and job.info().blocks_done >= BLOCKS // 2)
+    for _ in range(5):
+        restore(cluster, cluster.broker.hkeys("unacked"))
+        time.sleep(0.3)
+    job.wait(30)
+    assert runs.read_text().split() == ["7"]
+    assert_right(tmp_path, job, cluster, 255 - image)
+
+
+# ------------------------------------------------------------------------------------------------ processes
+
+
+def test_a_worker_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """Its blocks are done elsewhere meanwhile; what it then hands in counts once."""
+    job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.3))
+    until(lambda: job.info().blocks_done > 0)
+    frozen = cluster.workers[0]
+    frozen.signal(signal.SIGSTOP)
+    try:
+        info = job.wait(60)
+    finally:
+        frozen.signal(signal.SIGCONT)
+    before = checks.fingerprint(tmp_path)
+    assert_right(tmp_path, job, cluster, 255 - image)
+    assert list(checks.quiet(cluster)) == []
+    assert checks.fingerprint(tmp_path) == before
+    assert job.info() == info
+
+
+def test_a_merge_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path) -> None:
+    """It has a fence that is stale by then: another merge has published, and is the only one."""
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 255, (1024, 1024), np.uint8)
+    np.save(tmp_path / "input.npy", pixels)
+    scene = Scene(cluster, random.Random(1), disk=None)
+    fault = MergeFault("stop in publish", is_publishing=True, is_stopped=True)
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        outputs: dict[str, Any] = {
+            str(folder / f"{number}.tif"): filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=number)
+            for number in (1, 2)
+        }
+        job = lepton.submit(outputs, app=cluster.app, block_shape=(256, 256))
+        scene.running = [job]
+        if fault.strike(scene):
+            break
+    else:
+        pytest.fail("no merge was met while it published")
+    info = job.wait(30)
+    before = checks.fingerprint(folder)
+    for _, wake in scene.due:
+        wake()
+    assert list(checks.quiet(cluster)) == []
+    until(lambda: not checks.hidden(folder))
+    assert (job.info(), checks.fingerprint(folder)) == (info, before)
+    assert info.merge_attempts > 1
+    assert list(checks.keys(cluster, job.id)) == []
+
+
+# ------------------------------------------------------------------------------------------------ the submitter
+
+
+def submitter(cluster: Cluster, lines: str) -> subprocess.Popen[bytes]:
+    """A process that has `app` and `lepton` and does what is said."""
+    text = (
+        "import numpy, lepton_celery as lepton\n"
+        "from lepton_celery.config import load_settings\n"
+        f"app = lepton.create_app(load_settings({{'LEPTON_SETTINGS': 'test', 'LEPTON_BROKER_URL': {cluster.url!r}}}))\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", text + lines])
+
+
+def jobs_of(cluster: Cluster, title: str) -> list[str]:
+    return [info.job_id for info in cluster.ledger.jobs() if info.title == title]
+
+
+def test_a_submitter_that_dies_before_its_inputs_are_in_place(cluster: Cluster, tmp_path: Path) -> None:
+    """While it copies them: the job never begins, and goes without a trace."""
+    output = str(tmp_path / "o.npy")
+    process = submitter(
+        cluster,
+        "image = lepton.open(numpy.ones((20_000, 20_000), numpy.uint8))\n"
+        f"lepton.submit({{{output!r}: image + 1}}, app=app, title='copies')\n",
+    )
+    try:
+        until(lambda: bool(jobs_of(cluster, "copies")))
+    finally:
+        process.kill()
+        process.wait()
+    job = lepton.get_job(jobs_of(cluster, "copies")[0], settings=cluster.settings)
+    time.sleep(3 * cluster.settings.sweep_s)  # sweepers come by
+    info = job.info()
+    assert (info.state, info.dispatched, info.blocks_done) == (JobState.PAUSED, 0, 0)
+    assert job.cancel()
+    with pytest.raises(JobCancelled):
+        job.wait(5)
+    job.forget()
+    assert list(tmp_path.iterdir()) == []
+    assert list(checks.keys(cluster, job.id, frozenset())) == []
+
+
+def test_a_submitter_that_dies_while_it_sends_messages(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """What it did not send, workers send."""
+    source, output = str(tmp_path / "input.npy"), str(tmp_path / "o.npy")
+    process = submitter(
+        idle,
+        f"image = lepton.open({source!r})\n"
+        f"lepton.submit({{{output!r}: 255 - image}}, app=app, block_shape=(8, 8), workers=8, title='sends')\n",
+    )
+    broker = redis.Redis.from_url(idle.url)
+    try:
+        until(lambda: broker.llen("lepton.default") > 0)
+    finally:
+        process.kill()
+        process.wait()
+    (job_id,) = jobs_of(idle, "sends")
+    idle.start_workers(1)
+    job = lepton.get_job(job_id, settings=idle.settings)
+    job.wait(60)
+    assert_right(tmp_path, job, idle, 255 - image)
+
+
+# ------------------------------------------------------------------------------------------------ the server
+
+
+def test_connections_that_break(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.2))
+    for done in (1, 5, 9):
+        until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
+        cluster.broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    job.wait(60)
+    assert_right(tmp_path, job, cluster, 255 - image)
+
+
+def test_a_server_that_is_killed(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """What it had written down is there again, and workers find it."""
+    job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.2))
+    until(lambda: job.info().blocks_done > 3)
+    before = job.info()
+    cluster.kill_server(0.5)
+    assert job.info().blocks_done >= before.blocks_done
+    job.wait(60)
+    assert_right(tmp_path, job, cluster, 255 - image)
+
+
+@pytest.mark.usefixtures("image")
+def test_nothing_of_a_job_at_work_expires(idle: Cluster, tmp_path: Path) -> None:
+    job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0))
+    claim = idle.ledger.claim(job.id, 0, range(4), owner="me", lease_s=60, max_attempts=4)
+    assert len(claim.granted) == 4
+    idle.ledger.commit(job.id, 0, [0], owner="me", stats={})
+    names = list(idle.broker.scan_iter(match="lepton*"))
+    assert any(job.id in name for name in names)
+    assert [name for name in names if idle.broker.ttl(name) != -1] == []
+    job.cancel()
+    job.forget()
+
+
+# ------------------------------------------------------------------------------------------------ disks
+
+
+def _children_may_write(cluster: Cluster, size: int) -> None:
+    for child in cluster.workers[0].children():
+        psutil.Process(child).rlimit(psutil.RLIMIT_FSIZE, (size, -1))
+
+
+@pytest.mark.usefixtures("image")
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """The job says so once it has tried again, and goes on when there is room."""
+    environment = {**FUNCTIONS, "LEPTON_MAX_RETRIES": "1"}
+    folder = tmp_path / "disk"
+    disk = Disk.mount(folder) if os.geteuid() == 0 else None
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "input.npy", np.random.default_rng(1).integers(0, 255, (512, 512), np.uint8))
+    smooth = filters.gaussian(lepton.open(folder / "input.npy"), sigma=1)
+    try:
+        with Cluster(
+            tmp_path / "cluster", workers=1, concurrency=2, settings="test", environment=environment
+        ) as cluster:
+            cluster.workers[0].signal(signal.SIGSTOP)
+            job = lepton.submit({str(folder / "o.zarr"): smooth}, app=cluster.app, block_shape=(64, 64))
+            if disk is not None:
+                disk.fill()
+            else:
+                _children_may_write(cluster, 0)
+            cluster.workers[0].signal(signal.SIGCONT)
+            with pytest.raises(JobFailed, match="the disk is full" if disk is not None else "File too large"):
+                job.wait(40)
+            assert not (folder / "o.zarr").exists()
+            if disk is not None:
+                disk.make_room()
+            else:
+                _children_may_write(cluster, -1)
+            lepton.resume(job.id, app=cluster.app)
+            job.wait(30)
+            until(lambda: not checks.hidden(folder))
+            expected = sk_filters.gaussian(np.load(folder / "input.npy"), sigma=1)
+            found = lepton.compute(lepton.open(folder / "o.zarr"))
+            assert np.array_equal(found, expected)
+    finally:
+        if disk is not None:
+            disk.unmount()
