@@ -18,6 +18,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 import lepton_celery as lepton
+from lepton_celery.engines.celery import keeper
 from lepton_celery.ledger.base import JobState
 from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
 
@@ -300,14 +301,15 @@ def restore(cluster: Cluster, tags: Iterable[str]) -> None:
 
 
 def _active(scene: Scene, workers: list[Worker]) -> dict[str, int]:
-    """The messages that workers are at work on, and the process that is."""
+    """The owners of leases that workers are at work for, and the process that is."""
     names = [worker.name for worker in workers]
     inspect = scene.cluster.app.control.inspect(names, timeout=1.0, limit=len(names))
     try:
         answers = inspect.active() or {}
     except (OperationalError, redis.RedisError):
         return {}
-    return {task["id"]: task["worker_pid"] for tasks in answers.values() for task in tasks}
+    at_work = [task for tasks in answers.values() for task in tasks if task["worker_pid"]]
+    return {keeper.owner_of(task["id"], task["worker_pid"]): task["worker_pid"] for task in at_work}
 
 
 def _held_by(scene: Scene, owners: set[str]) -> Iterable[Loss]:
