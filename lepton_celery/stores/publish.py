@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,9 @@ from pathlib import Path
 
 from lepton_celery.errors import OutputExists, StoreNotFound
 from lepton_celery.stores.failures import writing
+
+_LOCK_S = 5.0
+"""Longest wait for another publisher; renaming takes milliseconds."""
 
 # EPERM is also what the kernel's protected_hardlinks says about another user's file.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
@@ -44,8 +48,7 @@ def held(part: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        _lock(fd)
         try:
             there = os.path.samestat(os.fstat(fd), part.stat())
         except FileNotFoundError:
@@ -53,6 +56,20 @@ def held(part: Path) -> Iterator[bool]:
         yield there
     finally:
         os.close(fd)
+
+
+def _lock(fd: int) -> None:
+    """Wait for the lock, but not for ever: a frozen process may hold it, and the fence says whose turn it is."""
+    deadline = time.monotonic() + _LOCK_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError:
+            return  # no locks on this file system
+        else:
+            return
 
 
 def publish_part(part: Path, final: Path, *, overwrite: bool) -> None:

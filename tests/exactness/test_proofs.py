@@ -21,7 +21,8 @@ OF_IMAGES = [
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_the_catalogue_keeps_its_word(name: str) -> None:
     entry = catalogue()[name]
-    ndims = [ndim for ndim in entry.ndims or (2, 3) if ndim in BLOCKS]
+    taken = [ndim for ndim in entry.ndims or (2, 3) if ndim in BLOCKS]
+    ndims = [ndim for ndim in taken if ndim <= 3] or taken  # 4-D where there is nothing less: it takes seconds an image
     declared = set(entry.declared_dtypes()) - _LONG.get(name, set())
     proof = prover.prove(name, thorough=False, ndims=ndims, dtypes=sorted(declared))
     assert proof.holds or not proof.trials, str(proof)

@@ -272,7 +272,7 @@ def test_a_job_is_cancelled_and_leaves_no_files(site: Site) -> None:
     assert "ended already: it is cancelled" in again.json["error"]
     (directory,) = set(site.directories()) - set(before)
     eventually(lambda: [path.name for path in directory.iterdir()] == ["notice.txt"])
-    assert (directory / "notice.txt").read_text() == "the job was cancelled"
+    eventually(lambda: (directory / "notice.txt").read_text() == "the job was cancelled")
     missing = site.get(f"{job.json['status']}overlay.png")
     assert (missing.status, "error" in missing.json) == (404, True)
 
