@@ -33,7 +33,7 @@ from lepton_celery.operations.spec import (
 )
 from lepton_celery.plan import grid_shape
 
-FEW = 5
+FEW = 7
 """Trials for each dtype and number of axes where not all are wanted."""
 MOST_PX = 512
 """Longest side of an image on which the smallest halo is looked for."""
