@@ -334,10 +334,11 @@ def submit(
         return Job(resumption.go_on(begun, app, ledger, settings), ledger)
     manifest, copies = _for_workers(prepared)
     try:
+        # first of all, and paused: should this process die before all is in place, no worker begins, and what it has left
+        # is found
+        record(ledger, manifest, paused=True)
         manifest.context().workspace.create()
         manifest.journal.begin(manifest.to_json())
-        # paused: should this process die before all is in place, no worker begins, and the sweepers clear it up
-        record(ledger, manifest, paused=True)
         for reader, copy in copies:
             stores.ingest(reader, copy)
         manifest.check_inputs()
