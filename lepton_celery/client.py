@@ -38,7 +38,7 @@ from lepton_celery.workspace import workspace_root
 
 Lane = Literal["interactive", "default", "batch"]
 
-_POLL_S = (0.01, 0.1)
+_POLL_S = (0.01, 0.05)
 """Shortest and longest pause between two looks at a job that is waited for."""
 
 
