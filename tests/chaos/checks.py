@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -50,8 +51,10 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, int]]:
     Not when they were written: a process that was frozen in a block may write the same bytes once more.
     """
     found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+    for place, folders, files in os.walk(folder):  # what is hidden may be removed meanwhile
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            path = Path(place, name)
             found[str(path.relative_to(folder))] = (path.stat().st_ino, zlib.crc32(path.read_bytes()))
     return found
 
