@@ -23,6 +23,7 @@ from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.app import create_app, settings_of
 from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobError, JobFailed, WaitTimeout
 from lepton_celery.graph import Node
+from lepton_celery.grid import Region
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import Hole, JobInfo, JobState, Ledger
 from lepton_celery.ledger.memory import MemoryLedger
@@ -146,6 +147,11 @@ class Job:
     def holes(self) -> list[Hole]:
         """The blocks that could not be done and were filled, with the reason of each; see `on_error` of `submit`."""
         return self._ledger.holes(self.id)
+
+    def region(self, stage: int, block: int) -> Region:
+        """The pixels of a block, such as one of `holes`, on the grid of its stage."""
+        plan = self.manifest().plan
+        return plan.stages[plan.place(stage)[0]].grid.region(block)
 
     def cancel(self) -> bool:
         """Stop the job and remove what it has written; False if it had ended already, or is being published.

@@ -123,8 +123,8 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
     return job_id
 
 
-def rebuild(manifest: Manifest, ledger: Ledger) -> int:
-    """Put a job back into a ledger, paused, as its journal has it; the number of its stage."""
+def rebuild(manifest: Manifest, ledger: Ledger) -> None:
+    """Put a job back into a ledger, paused, as its journal has it."""
     plan, journal = manifest.plan, manifest.journal
     stage = journal.stage(len(plan.stages))
     assert stage is not None, "checked by go_on"
@@ -141,7 +141,6 @@ def rebuild(manifest: Manifest, ledger: Ledger) -> int:
     done = journal.receipts(stage)
     for first in range(0, len(done), _COMMIT_BLOCKS):
         ledger.commit(manifest.job_id, stage, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
-    return stage
 
 
 def send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> None:

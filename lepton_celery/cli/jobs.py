@@ -54,10 +54,13 @@ def status(job: str) -> None:
     for path in manifest.output_paths():
         click.echo(f"output   {path}")
     for hole in found.holes():
-        click.echo(f"filled   block {hole.block} of stage {hole.stage + 1}: {hole.reason}")
+        region = found.region(hole.stage, hole.block)
+        click.echo(f"filled   block {hole.block} {region} after {hole.attempts} attempts: {hole.reason}")
     if info.state is JobState.DONE:
         click.echo(summarize(info, manifest.plan, os.cpu_count() or 1))
     if info.state is JobState.FAILED:
+        if info.error_block >= 0:
+            click.echo(f"block    {info.error_block} {found.region(info.error_stage, info.error_block)}")
         raise JobFailed(
             f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
             f"cause is gone, or `lepton forget {info.job_id}` to remove them",

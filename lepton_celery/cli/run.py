@@ -137,7 +137,8 @@ def _report(job: client.Job, plan: Plan, workers: int, quiet: Console) -> None:
     """What a finished job took, and how visible its block borders are where that is a question."""
     quiet.print(summarize(job.info(), plan, workers), highlight=False, soft_wrap=True)
     for hole in job.holes():
-        quiet.print(f"block {hole.block} of stage {hole.stage + 1} is filled: {hole.reason}", highlight=False)
+        region = job.region(hole.stage, hole.block)
+        quiet.print(f"block {hole.block} {region} is filled: {hole.reason}", highlight=False, markup=False)
     if seams := job.seams():
         quiet.print(words(seams), highlight=False, soft_wrap=True)
 

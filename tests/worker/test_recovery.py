@@ -88,6 +88,7 @@ def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, 
     (hole,) = job.holes()
     assert (hole.stage, hole.block, hole.reason) == (0, 7, "ValueError: a bright pixel")
     assert job.info().holes == 1
+    assert str(job.region(hole.stage, hole.block)) == "[64:128, 192:256]"
 
 
 def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
