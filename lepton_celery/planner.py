@@ -14,12 +14,15 @@ from lepton_celery.graph import SOURCE, Node
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.spec import Labelling, Local, Reduction, Sweep
+from lepton_celery.order import compact
 from lepton_celery.plan import (
     Plan,
     PlanNode,
     Prediction,
     Stage,
+    can_be_cut,
     entry_of,
+    functions_of,
     grid_shape,
     has_own_stage,
     is_fused,
@@ -35,6 +38,8 @@ BLOCK_PX = 1 << 20
 """Pixels a block has by default: large enough that fixed costs vanish, small enough to stay in the caches."""
 LEAST_PX = 1 << 16
 """Pixels below which a block's fixed costs are no longer small."""
+TOGETHER_PX = 1 << 18
+"""Most pixels of blocks that are computed at once because each of them alone is small."""
 READ_PX = 1 << 22
 """Most pixels of any one image that a block reads, halo included, before the planner takes smaller blocks."""
 
@@ -172,7 +177,7 @@ class _Planner:
                 # values known once this level's partials are in
                 values = tuple(i for i, node in enumerate(self.nodes) if is_value(node) and self.levels[i] == level + 1)
                 stages[-1] = replace(stages[-1], values=values)
-        plan = Plan(self.nodes, tuple(stages), self.outputs, kept)
+        plan = Plan(self.nodes, tuple(stages), self.outputs, kept, self.options.workers)
         at = 0
         while at < len(plan.stages):
             plan = self._sized(plan, at)
@@ -344,7 +349,31 @@ class _Planner:
         batch = self.options.cost.batch_blocks(per_block, len(grid), self.options.workers)
         messages_s = -(-len(grid) // batch) * self.options.cost.batch_s
         predicted = replace(predicted, communication_s=predicted.communication_s + messages_s)
-        return _replaced(trial, at, replace(trial.stages[at], batch_blocks=batch, predicted=predicted))
+        tile = compact(grid.counts, batch)
+        together = self._together(trial, at, tile)
+        sized = replace(
+            trial.stages[at], batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together
+        )
+        return _replaced(trial, at, sized)
+
+    def _together(self, plan: Plan, at: int, tile: tuple[int, ...]) -> tuple[int, ...]:
+        """How many blocks along each axis are computed at once: as many as their pixels' share of a tile allows, within
+        the memory that a worker may take."""
+        stage = plan.stages[at]
+        if not can_be_cut(plan, at) or functions_of(plan):  # the user's own may count on the blocks they asked for
+            return (1,) * len(tile)
+        together = tile
+        while math.prod(together) > 1:
+            box = Region(
+                (0,) * len(tile),
+                tuple(min(b * n, m) for b, n, m in zip(stage.block_shape, together, stage.shape, strict=True)),
+            )
+            within = _peak_bytes(plan, at, needed_regions(plan, at, box)) <= self.options.limits.worker_memory_bytes
+            if within and box.size <= TOGETHER_PX:
+                break
+            axis = max(range(len(together)), key=lambda axis: (together[axis], -axis))
+            together = tuple(-(-n // 2) if at == axis else n for at, n in enumerate(together))
+        return together
 
     def _combining(self, stage: Stage) -> list[Stage]:
         """The stages that combine the partials of a stage of very many blocks, group by group, before they are merged."""

@@ -196,7 +196,7 @@ class DiskWorkspace:
         missing: list[int] = []
         for first in range(0, blocks, _FOLDER):
             folder = self.partial_path(node, first).parent
-            names = set(os.listdir(folder)) if folder.is_dir() else set()
+            names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
             last = min(first + _FOLDER, blocks)
             missing += [block for block in range(first, last) if self.partial_path(node, block).name not in names]
         return missing

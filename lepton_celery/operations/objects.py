@@ -92,7 +92,7 @@ def sums_are_exact(dtype: np.dtype[Any]) -> bool:
 
 @dataclass(frozen=True)
 class _Bins:
-    """The pixels of a block by their labels. Most bins may be empty: going over them is cheaper than counting labels anew."""
+    """The pixels of a block by their labels. Bins may be empty: going over them is cheaper than counting labels anew."""
 
     labels: Array
     """The label of each bin, ascending; 0 for the background."""

@@ -16,6 +16,7 @@ LAYERS: list[tuple[str, ...]] = [
     # ground
     ("errors",),
     ("grid", "cost", "config"),
+    ("order",),
     ("operations",),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),
@@ -24,6 +25,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("graph",),
     ("mapping",),
     ("plan", "planner"),
+    ("batches",),
     ("steps",),
     ("manifest", "report", "seams"),
     # engines

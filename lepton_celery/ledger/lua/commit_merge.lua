@@ -23,7 +23,10 @@ else
         redis.call('SET', RESULT, result)
     end
 end
-redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS)
+redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DOUBLED)
 redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
 touch(at)
+if next_blocks == '' then
+    announce_end()
+end
 return 1
