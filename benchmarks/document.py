@@ -19,7 +19,7 @@ HEAD = """# Benchmarks
 <!-- written by `make bench`, `python -m benchmarks.growth` and `python -m benchmarks.guarantee` -->
 """
 
-SECTIONS = ("peers", "growth", "guarantee")
+SECTIONS = ("peers", "small", "growth", "guarantee")
 """In the order in which they stand."""
 
 

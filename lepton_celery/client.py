@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from lepton_celery import resumption, stores
 from lepton_celery.config import LANES, Settings
@@ -356,12 +355,6 @@ def submit(
         canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
         # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it
         reserve_outputs(manifest.context())
-    except OperationalError as error:
-        ledger.forget(manifest.job_id)
-        discard(manifest.context())
-        raise BrokerUnreachable(
-            f"the broker does not answer: {error}; start it, or correct LEPTON_BROKER_URL (`lepton up` starts one here)"
-        ) from error
     except BaseException:
         with suppress(BrokerUnreachable):
             ledger.forget(manifest.job_id)
