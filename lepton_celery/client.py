@@ -16,7 +16,7 @@ from celery import Celery
 from lepton_celery import resumption, stores
 from lepton_celery.config import LANES, Settings
 from lepton_celery.discovery import need_settings
-from lepton_celery.eager import arrays_of, first_blocks
+from lepton_celery.eager import arrays_of, first_blocks, use_kernels
 from lepton_celery.engines import inline
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.app import create_app, settings_of
@@ -437,7 +437,7 @@ def run(
 def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
     """Run in this process what `prepare` checked and planned; see `run`."""
     manifest = prepared.manifest
-    context = replace(manifest.context(), arrays=prepared.arrays)
+    context = replace(manifest.context(kernels=use_kernels(manifest.plan)), arrays=prepared.arrays)
     context.workspace.create()
     ledger = MemoryLedger()
 

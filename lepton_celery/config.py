@@ -66,6 +66,9 @@ class Settings:
     memory_limit_bytes: int = 3 << 30
     """What a worker process may take in all while it works on a batch, besides what it has when idle; a block that needs
     more is done in smaller pieces. 0: no limit. Linux only."""
+    kernels: bool = True
+    """Whether compiled kernels do the functions that have one, where Numba is installed (the extra `fast`); pixels are the
+    same either way. `1` or `0` in the environment."""
 
     @property
     def backend(self) -> str:
@@ -103,12 +106,17 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
 def _parsed(variable: str, text: str, like: Any, separator: str) -> Any:
     if isinstance(like, tuple):
         return tuple(part for part in text.split(separator) if part)
+    if isinstance(like, bool):
+        if text not in _BOOLEANS:
+            raise InputError(f"{variable}={text!r} is neither {' nor '.join(_BOOLEANS)}; correct or unset it")
+        return _BOOLEANS[text]
     try:
         return type(like)(text)
     except ValueError:
         raise InputError(f"{variable}={text!r} is not {_A[type(like)]}; correct or unset it") from None
 
 
+_BOOLEANS = {"0": False, "1": True}
 _A = {int: "a whole number", float: "a number", str: "text"}
 
 

@@ -109,8 +109,12 @@ class Manifest:
             plan_digest=document["plan_digest"],
         )
 
-    def context(self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None) -> Context:
+    def context(
+        self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None, *, kernels: bool = False
+    ) -> Context:
         """What the steps work with; paths outside `roots` are refused, and functions that `functions` does not allow.
+
+        `kernels`: whether compiled kernels are used, where there are any.
 
         Raises:
             InputError: the workspace or an output lies outside the roots, or a function is not allowed.
@@ -120,7 +124,9 @@ class Manifest:
         if functions is not None:
             for path in functions_of(self.plan):
                 check_allowed(path, functions)
-        return Context(self.plan, DiskWorkspace(Path(self.workspace), self.job_id), self.targets, roots)
+        return Context(
+            self.plan, DiskWorkspace(Path(self.workspace), self.job_id), self.targets, roots, kernels=kernels
+        )
 
     def output_paths(self) -> list[str]:
         """The final names of all outputs."""
