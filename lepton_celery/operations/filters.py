@@ -124,6 +124,32 @@ _DIFFERENCE = Kernel(
 )
 
 
+def _edge_kernel(name: str) -> Kernel | None:
+    """The compiled edge filter, if there is one; a mask is left to scikit-image."""
+    if name.startswith("roberts"):
+        return None
+    along = name.endswith(("_h", "_v"))
+
+    def covers(arguments: Arguments) -> bool:
+        image, mode = arguments["image"], arguments.get("mode", "reflect")
+        plain = is_plain(image) and image.ndim in (2, 3) and isinstance(mode, str) and mode in MODES
+        return plain and arguments["mask"] is None
+
+    def edge_trials() -> Iterator[dict[str, Any]]:
+        modes = cycle(MODES)
+        for image in (*trials.floats(), *trials.integers("uint8")):
+            if image.ndim == 2:
+                yield {
+                    "image": image,
+                    "mask": None,
+                    **({} if along else {"axis": None, "mode": "reflect", "cval": 0.0}),
+                }
+            if not along:
+                yield {"image": image, "mask": None, "axis": None, "mode": next(modes), "cval": 0.3}
+
+    return Kernel(f"lepton_celery.kernels.edges.{name}", covers, edge_trials)
+
+
 def _unsharp(image: Array, bounds: Sequence[float] | None, radius: float, amount: float, channel_axis: Any) -> Array:
     """`unsharp_mask` of a float image, clipped to bounds that were found over the whole image."""
     from skimage.filters import unsharp_mask
@@ -361,6 +387,7 @@ def entries() -> list[Entry]:
                 radius,
                 images=("image", "mask"),
                 check=_check_edges,
+                kernel=_edge_kernel(name),
                 ndims=(2,) if name.startswith("roberts") or name[-2:] in ("_h", "_v") else (),
                 cost_ns=30.0,
             )

@@ -92,6 +92,23 @@ def test_the_difference_of_gaussians_gives_the_same_bytes(data: st.DataObject) -
     assert_identical(*kernel_and_source("filters.difference_of_gaussians", arguments))
 
 
+@pytest.mark.parametrize("name", ["sobel", "scharr", "prewitt", "farid"])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_edge_filters_give_the_same_bytes(name: str, data: st.DataObject) -> None:
+    image = data.draw(images().filter(lambda image: image.ndim > 1))
+    arguments = {
+        "image": image,
+        "axis": data.draw(st.sampled_from((None, 0, -1, (0, 1), [1], image.ndim - 1))),
+        "mode": data.draw(st.sampled_from(MODES)),
+        "cval": data.draw(st.sampled_from((0.0, 0.1, -1e300, np.nan))),
+    }
+    assert_identical(*kernel_and_source(f"filters.{name}", arguments))
+    if image.ndim == 2:
+        for along in "hv":
+            assert_identical(*kernel_and_source(f"filters.{name}_{along}", {"image": image}))
+
+
 @pytest.mark.parametrize("name", WITH_KERNEL)
 def test_kernels_pass_their_own_trials_and_are_proved_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = catalogue()[name]
