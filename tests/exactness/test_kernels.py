@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ from lepton_celery.skimage import filters
 from tests.oracle import assert_identical
 
 WITH_KERNEL = [name for name, e in catalogue().items() if isinstance(e, Local) and e.kernel is not None]
+
+X86 = platform.machine() == "x86_64"
+"""Elsewhere compilers may have given the libraries another arithmetic; then kernels step back."""
 
 ODD = (0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1e-40, 3.4e38, 1.7e308, 1.0, 0.1)
 
@@ -52,7 +56,7 @@ def kernel_and_source(name: str, arguments: Mapping[str, Any]) -> tuple[Array, A
     assert isinstance(entry, Local)
     assert entry.kernel is not None
     assert entry.kernel.covers(entry.complete(arguments))
-    assert load(entry.kernel, resolve(entry.source)) is not None
+    assert load(entry.kernel, resolve(entry.source)) is not None or not X86
     with np.errstate(all="ignore"):
         return entry.evaluate(dict(arguments), kernels=True), entry.evaluate(dict(arguments))
 
@@ -109,12 +113,19 @@ def test_edge_filters_give_the_same_bytes(name: str, data: st.DataObject) -> Non
             assert_identical(*kernel_and_source(f"filters.{name}_{along}", {"image": image}))
 
 
+@given(st.lists(st.integers(1, 20), max_size=2), st.integers(2, 150), st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_luminance_gives_the_same_bytes(shape: list[int], width: int, seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (*shape, width, 3), np.uint8)
+    assert_identical(*kernel_and_source("color.rgb2gray", {"rgb": picture}))
+
+
 @pytest.mark.parametrize("name", WITH_KERNEL)
 def test_kernels_pass_their_own_trials_and_are_proved_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = catalogue()[name]
     assert isinstance(entry, Local)
     assert entry.kernel is not None
-    assert load(entry.kernel, resolve(entry.source)) is not None
+    assert load(entry.kernel, resolve(entry.source)) is not None or not X86
     if not name.startswith("lepton."):
         monkeypatch.setattr(prover, "FEW", 12)
         proof = prover.prove(name, thorough=False, ndims=[n for n in entry.ndims or (2, 3) if n <= 3])
