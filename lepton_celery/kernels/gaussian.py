@@ -199,3 +199,10 @@ def difference_of_gaussians(
     )
     less -= more
     return less
+
+
+def gaussian_filter(
+    input: NDArray[Any], sigma: Any, *, mode: str, cval: float, truncate: float, **_: Any
+) -> NDArray[Any]:
+    """`scipy.ndimage.gaussian_filter` of a float image."""
+    return _smooth(input, _per_axis(sigma, input.ndim, None), mode, cval, truncate)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_celery import prover
+from lepton_celery import kernels, prover
 from lepton_celery.eager import compute
 from lepton_celery.kernels import Kernel, load
 from lepton_celery.kernels.border import MODES
@@ -120,16 +120,65 @@ def test_luminance_gives_the_same_bytes(shape: list[int], width: int, seed: int)
     assert_identical(*kernel_and_source("color.rgb2gray", {"rgb": picture}))
 
 
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_small_medians_give_the_same_bytes(data: st.DataObject) -> None:
+    dtype: Any = data.draw(st.sampled_from((np.uint8, np.uint16, np.int16)))
+    shape = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 150)))
+    deal = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    greatest = data.draw(st.sampled_from((1, 3, np.iinfo(dtype).max)))
+    arguments = {
+        "input": deal.integers(0, greatest, shape, dtype, endpoint=True),
+        "mode": data.draw(st.sampled_from(MODES)),
+        "cval": data.draw(st.sampled_from((0, 1, 200.0))),
+        **data.draw(st.sampled_from(({"size": 3}, {"size": (3, 3)}, {"footprint": np.ones((3, 3), bool)}))),
+    }
+    assert_identical(*kernel_and_source("ndimage.median_filter", arguments))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"size": 5}, {"size": (3, 5)}, {"footprint": np.eye(3)}, {"origin": 1}, {"mode": "constant", "cval": 0.5}],
+    ids=str,
+)
+def test_other_medians_go_to_scipy(other: dict[str, Any]) -> None:
+    entry = catalogue()["ndimage.median_filter"]
+    assert isinstance(entry, Local)
+    assert entry.kernel is not None
+    image = np.zeros((9, 9), np.uint8)
+    assert entry.kernel.covers(entry.complete({"input": image, "size": 3}))
+    assert not entry.kernel.covers(entry.complete({"input": image, "size": 3, **other}))
+    assert not entry.kernel.covers(entry.complete({"input": image.astype(float), "size": 3}))
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_gaussian_of_scipy_gives_the_same_bytes(data: st.DataObject) -> None:
+    image = data.draw(images("float32 float64"))
+    arguments = {
+        "input": image,
+        "sigma": data.draw(st.one_of(SIGMAS, st.tuples(*[SIGMAS] * image.ndim))),
+        "mode": data.draw(st.sampled_from(MODES)),
+        "cval": 0.1,
+    }
+    assert_identical(*kernel_and_source("ndimage.gaussian_filter", arguments))
+
+
 @pytest.mark.parametrize("name", WITH_KERNEL)
-def test_kernels_pass_their_own_trials_and_are_proved_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_pass_their_own_trials(name: str) -> None:
     entry = catalogue()[name]
     assert isinstance(entry, Local)
     assert entry.kernel is not None
     assert load(entry.kernel, resolve(entry.source)) is not None or not X86
-    if not name.startswith("lepton."):
-        monkeypatch.setattr(prover, "FEW", 12)
-        proof = prover.prove(name, thorough=False, ndims=[n for n in entry.ndims or (2, 3) if n <= 3])
-        assert proof.holds, str(proof)
+
+
+def test_the_prover_proves_kernels_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`test_proofs` does it for each function; here, that it is the kernel that is proved."""
+    monkeypatch.setitem(kernels._loaded, "lepton_celery.kernels.edges.sobel", wrong)
+    monkeypatch.setattr(prover, "FEW", 1)
+    assert not prover.prove("filters.sobel", thorough=False, dtypes=["float64"], ndims=[2]).holds
+    monkeypatch.setenv("LEPTON_KERNELS", "0")
+    assert prover.prove("filters.sobel", thorough=False, dtypes=["float64"], ndims=[2]).holds
 
 
 def test_images_that_are_not_plain_memory_go_to_scikit_image() -> None:
@@ -179,10 +228,6 @@ def uses_numba(before: str = "", options: str = "", **environ: str) -> bool:
     env = {**os.environ, **environ}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     return done.stdout.strip() == "True"
-
-
-def test_kernels_are_used_where_they_are_wanted() -> None:
-    assert uses_numba(options=", kernels=True")
 
 
 def test_without_numba_scikit_image_does_it() -> None:
