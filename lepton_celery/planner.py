@@ -13,6 +13,7 @@ from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph import SOURCE, Node
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
+from lepton_celery.operations.labels import LABELS, SETTLED
 from lepton_celery.operations.spec import Labelling, Local, Reduction, Sweep
 from lepton_celery.order import compact
 from lepton_celery.plan import (
@@ -33,6 +34,7 @@ from lepton_celery.plan import (
     reads_itself,
     reads_of,
 )
+from lepton_celery.stores.chunk_cache import CACHE_BYTES
 
 BLOCK_PX = 1 << 20
 """Pixels a block has by default: large enough that fixed costs vanish, small enough to stay in the caches."""
@@ -538,6 +540,9 @@ def _peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
             uses[image] = uses.get(image, 0) + 1
     live = peak = sum(_read_by_themselves(plan, at, needed).values())
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
+    live += sum(
+        min(CACHE_BYTES, plan.nodes[i].itemsize * math.prod(plan.nodes[i].shape)) for i in _chunked(plan, needed, at)
+    )
     for index in sorted(needed):
         live += sizes[index]
         peak = max(peak, live + (0 if plan.is_read(index, at) else 2 * sizes[index]))
@@ -547,3 +552,9 @@ def _peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
                 live -= sizes.get(image, 0) if uses[image] == 0 else 0
     partial = max((sizes.get(i, 0) for r in plan.stages[at].reduces for i in plan.nodes[r].refs()), default=0)
     return max(peak, live + 3 * partial)
+
+
+def _chunked(plan: Plan, needed: Mapping[int, Region], at: int) -> list[int]:
+    """The images that a stage reads of which decoded chunks are kept for the next block."""
+    read = [(index, plan.nodes[index]) for index in needed if plan.is_read(index, at)]
+    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.operation in (LABELS, SETTLED)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lepton_celery.operations.spec import Array
 from lepton_celery.plan import Plan, grid_over, grid_shape, needed_regions, on_grid
 from lepton_celery.planner import BLOCK_PX, LEAST_PX, Limits, Options, block_candidates, make_plan
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
+from lepton_celery.stores import Target, array_output
 from lepton_celery.workspace import MemoryWorkspace
 from tests.oracle import picture
 
@@ -331,3 +333,15 @@ def test_what_large_halos_would_compute_over_and_over_is_stored() -> None:
     assert [stage.predicted.halo for stage in plan.stages] == [(7, 7), (240, 240)]
     assert len(plan_of(filters.gaussian(dear, sigma=1)).stages) == 1
     assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap: computed again
+
+
+def test_decoded_chunks_that_a_worker_keeps_are_counted(tmp_path: Path) -> None:
+    memory = {}
+    for suffix in (".npy", ".zarr"):
+        target = Target(str(tmp_path / f"a{suffix}"), (512, 512), "float32", (256, 256), "j")
+        output = array_output(target)
+        output.create()
+        output.publish()
+        plan = plan_of(filters.gaussian(graph.open(target.path), sigma=1), block_shape=(128, 128))
+        memory[suffix] = plan.stages[0].predicted.memory_bytes
+    assert memory[".zarr"] - memory[".npy"] == 512 * 512 * 4
