@@ -16,10 +16,10 @@ from benchmarks.workloads import WORKLOADS
 
 HEAD = """# Benchmarks
 
-<!-- written by `make bench`, `python -m benchmarks.growth` and `python -m benchmarks.guarantee` -->
+<!-- written by `make bench` and by `python -m benchmarks.` growth, guarantee, datapath -->
 """
 
-SECTIONS = ("peers", "small", "growth", "guarantee")
+SECTIONS = ("peers", "small", "datapath", "growth", "guarantee")
 """In the order in which they stand."""
 
 

@@ -20,8 +20,8 @@ from lepton_celery.stores.publish import discard_part, place_new, publish_part, 
 
 _ROW_BYTES = 1 << 15
 """From so many bytes that lie together, a system call costs less than the page faults of a memory map. Pixels into a new
-file, MB per second of processor time, map beside a call for each row: rows of 4 kB 640 and 410 in tmpfs, 1110 and 370 on ext4;
-of 16 kB 730 and 890, 1500 and 840; whole rows of the image in one piece 750 and 1390, 520 and 3400."""
+file, MB per second of processor time, map beside a call for each row: rows of 4 kB 640 and 410 in tmpfs, 1110 and 370 on
+ext4; of 16 kB 730 and 890, 1500 and 840; whole rows of the image in one piece 750 and 1390, 520 and 3400."""
 
 
 one_header_at_a_time = threading.Lock()

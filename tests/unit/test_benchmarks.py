@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import arrays, document, verdict
+from benchmarks import arrays, datapath, document, inputs, verdict
 from benchmarks.cases import FULL, Case, Task, quick
 from benchmarks.guarantee import flow
 from benchmarks.runner import Measured
@@ -18,6 +18,7 @@ from benchmarks.systems.base import batches, by_reference, run_blocks
 from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
+from tests.unit.test_stores import ended_well, in_fork
 
 
 def task_in(folder: Path, case: Case, name: str) -> Task:
@@ -129,3 +130,28 @@ def test_a_jobs_time_is_divided_among_what_its_workers_did() -> None:
     assert (seen.first_block, seen.last_block, seen.ended, seen.seen) == pytest.approx((0.6, 1.5, 2.1, 2.5))
     assert (seen.blocks_s, seen.ledger_s, seen.outside_s, seen.merges_s) == pytest.approx((0.9, 0.3, 0.1, 0.2))
     assert seen.idle_s == pytest.approx(2 * 1.6 - 1.2 - 0.2)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_every_way_to_store_pixels_is_measured_and_gives_them_back(tmp_path: Path) -> None:
+    def measure() -> None:
+        image = inputs.photograph((64, 64), 0)
+        chosen = datapath.ways(32)
+        rates = datapath.measure(chosen, image, 32, tmp_path, 1)
+        assert {name.partition(",")[0] for name in rates} >= {"memory map", "our Zarr", "zarr-python", "zarrs"}
+        for way in chosen:
+            found = rates[way.name]
+            assert bool(found.write) == (way.write is not None) and bool(found.halo) == (way.open is not None)
+        chunks = datapath.decodings(image, 32, tmp_path, 1, [16])
+        assert all(1 <= found.times <= found.naive for found in chunks)
+        text = datapath.section({"a photograph": rates}, chunks, side=64, block=32, rounds=1)
+        assert all(f"| {way.name} |" in text for way in chosen)
+
+    assert ended_well(in_fork(measure))  # a process that used zarrs can fork no other that does
+
+
+def test_a_store_that_gives_other_pixels_ends_the_benchmark(tmp_path: Path) -> None:
+    image = inputs.photograph((64, 64), 0)
+    zeros = datapath.Way("zeros", None, lambda _: lambda region: np.zeros(region.shape, np.float32), "our Zarr, lz4")
+    with pytest.raises(AssertionError, match="not what was written"):
+        datapath.measure([*datapath.ways(32)[:3], zeros], image, 32, tmp_path, 1)
