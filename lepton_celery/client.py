@@ -212,6 +212,7 @@ def prepare(
     title: str = "",
     on_error: OnError = "fail",
     fill_value: float = 0.0,
+    scratch: str = "",
 ) -> Prepared:
     """Check and plan a job: every refusal there is comes here, before anything is written.
 
@@ -263,6 +264,7 @@ def prepare(
         inputs=inputs,
         versions=versions_of(plan),
         plan_digest=digest_of(plan),
+        scratch=str(stores.local_path(scratch)) if scratch else "",
     )
     return Prepared(manifest, arrays)
 
@@ -333,6 +335,7 @@ def submit(
         title=title,
         on_error=on_error,
         fill_value=fill_value,
+        scratch=settings.scratch,
     )
     ledger = open_ledger(settings.ledger)
     for path in functions_of(prepared.manifest.plan):

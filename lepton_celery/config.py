@@ -36,6 +36,9 @@ class Settings:
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call, `package.module:function` or a pattern such as `package.module:*`; empty:
     none. Several are separated by commas in the environment."""
+    scratch: str = ""
+    """Directory for the images that pass between a job's stages, seen by all workers and within `allowed_roots`, such as a
+    folder of /dev/shm where there is one machine; empty: beside the job's first output."""
     lease_s: float = 7.5
     """Seconds without a sign of life after which a worker's blocks are given to others."""
     sweep_s: float = 2.0
