@@ -82,8 +82,8 @@ class ChunkCache:
             self._chunks[key] = version, chunk
             self._bytes += chunk.nbytes
             while self._bytes > room:
-                others = (key for key, (_, other) in self._chunks.items() if other.nbytes >= chunk.nbytes)
-                self._drop(next(others))
+                as_large = (key for key, (_, other) in self._chunks.items() if other.nbytes >= chunk.nbytes)
+                self._drop(next(as_large, next(iter(self._chunks))))
         finally:
             self._taken.release()
 

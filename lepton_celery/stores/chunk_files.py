@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 from collections.abc import Callable
 from functools import cached_property
-from operator import lt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import zarr
@@ -18,7 +18,7 @@ from numcodecs.zstd import Zstd
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray
 from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_part
 from lepton_celery.stores.chunk_cache import ChunkCache, identity, room_for
@@ -46,11 +46,11 @@ class ChunkFiles:
     """The chunks of one array, each a file of its own: raw pixels, Blosc, or any codec that gives the pixels' bytes."""
 
     def __init__(self, folder: Path, array: zarr.Array[Any], codec: str | Decode, dtype: np.dtype[Any]) -> None:
-        self._folder = folder
+        self._folder = str(folder)
         self._key = array.metadata.encode_chunk_key
         self._codec = codec
         self._dtype = dtype
-        self._grid = BlockGrid(array.shape, array.chunks)
+        self._lengths: tuple[int, ...] = array.shape
         self._shape: tuple[int, ...] = array.chunks
         self._nbytes = int(np.prod(self._shape, dtype=np.int64)) * dtype.itemsize
         # rows of it lie together in a chunk
@@ -74,16 +74,13 @@ class ChunkFiles:
             ValueError, RuntimeError, struct.error: a chunk is damaged.
         """
         out = np.empty(region.shape, self._dtype.newbyteorder("="))
-        chunks = list(self._grid.overlapping(region))
-        last = self._grid.position(chunks[-1]) if chunks else ()
-        scratch = _Scratch(self._shape, self._dtype)
-        for index in chunks:
-            position, box = self._grid.position(index), self._grid.region(index)
-            shared = Region(tuple(map(max, box.start, region.start)), tuple(map(min, box.stop, region.stop)))
-            # what lies inside is read once; blocks that follow reach into what is cut, and into what is near the far edges
-            once = shared == box and all(map(lt, position, (at - 1 for at in last)))
-            room = 0 if once else room_for(out.nbytes, self._nbytes)
-            self._copy(position, shared.within(box), out[shared.within(region)], scratch, room)
+        if not out.size:
+            return out
+        scratch, room = _Scratch(self._shape, self._dtype), room_for(out.nbytes, self._nbytes)
+        axes = map(_steps, region.start, region.stop, self._shape, self._lengths)
+        for steps in itertools.product(*axes):
+            position, part, into, once = zip(*steps, strict=True)
+            self._copy(position, part, out[into], scratch, 0 if all(once) else room)
         return out
 
     def _copy(
@@ -91,7 +88,7 @@ class ChunkFiles:
     ) -> None:
         """Fill `out` with a part of a chunk, of which what was decoded is kept if there is `room` for it."""
         try:
-            fd = os.open(self._folder / self._key(position), os.O_RDONLY)
+            fd = os.open(f"{self._folder}/{self._key(position)}", os.O_RDONLY)
         except FileNotFoundError:
             out[...] = np.asarray(self._fill, self._dtype)  # never written: so Zarr means it
             return
@@ -144,6 +141,29 @@ class ChunkFiles:
         return few.copy() if is_kept and not is_whole else few
 
 
+class _Step(NamedTuple):
+    """A chunk along one axis of a region."""
+
+    position: int
+    part: slice
+    """Of the chunk."""
+    into: slice
+    """Of the region."""
+    once: bool
+    """The region has all of it, and it is not near the far edge: the blocks that follow do not reach into it."""
+
+
+def _steps(start: int, stop: int, chunk: int, length: int) -> list[_Step]:
+    last = (stop - 1) // chunk
+    found = []
+    for at in range(start // chunk, last + 1):
+        first, end = at * chunk, min((at + 1) * chunk, length)
+        a, z = max(start, first), min(stop, end)
+        is_whole = (a, z) == (first, end)
+        found.append(_Step(at, slice(a - first, z - first), slice(a - start, z - start), is_whole and at < last - 1))
+    return found
+
+
 class _Scratch:
     """One buffer for all chunks of a region that are not kept: it stays in the processor's caches, a fresh one does not."""
 
@@ -165,7 +185,7 @@ def chunk_files(folder: Path, array: zarr.Array[Any]) -> ChunkFiles | None:
     found = (
         _of_version_2(array.metadata) if isinstance(array.metadata, ArrayV2Metadata) else _of_version_3(array.metadata)
     )
-    if found is None:
+    if found is None or not array.ndim:
         return None
     codec, order = found
     dtype = np.dtype(array.dtype)

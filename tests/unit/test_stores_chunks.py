@@ -114,6 +114,13 @@ class TestAnyLayout:
             assert reader.files is None
             assert np.array_equal(reader.read(Region((3, 4), (39, 50))), image[3:39, 4:])
 
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_one_pixel_without_axes_and_images_without_pixels(self, tmp_path: Path, version: Any) -> None:
+        one = saved(tmp_path / "one.zarr", np.array(7, "int16"), (), "", zarr_format=version)
+        assert one.read(Region((), ())) == 7
+        none = saved(tmp_path / "none.zarr", np.zeros((3, 0), "int16"), (3, 1), "", zarr_format=version)
+        assert none.read(Region((0, 0), (3, 0))).shape == (3, 0)
+
     def test_threads_that_read_together_see_the_same_pixels(self, tmp_path: Path) -> None:
         image = pixels((300, 300), "float32")
         reader = saved(tmp_path / "a.zarr", image, (64, 64), "lz4")
@@ -223,6 +230,17 @@ class TestCache:
         cache.put((1,), (1, 2, 4), np.zeros(10, np.uint8), room=20)
         assert cache.get((1,), version) is None
         assert (cache.nbytes, len(cache)) == (20, 2)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 50), st.integers(0, 100)), max_size=40))
+    def test_it_never_holds_more_than_there_is_room_for(self, puts: list[tuple[int, int, int]]) -> None:
+        cache, kept = ChunkCache(), dict[int, AnyArray]()
+        for at, size, room in puts:
+            kept[at] = np.zeros(size, np.uint8)
+            cache.put((at,), (1, 2, 3), kept[at], room=room)
+            found = {at: cache.get((at,), (1, 2, 3)) for at in kept}
+            assert all(chunk is None or chunk is kept[at] for at, chunk in found.items())
+            assert cache.nbytes == sum(chunk.nbytes for chunk in found.values() if chunk is not None) <= room
 
     def test_one_that_is_taken_lets_nobody_wait(self) -> None:
         cache = ChunkCache()
