@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage import measure
 
-from benchmarks import arrays, datapath, document, inputs, verdict
+from benchmarks import arrays, components, datapath, document, growth, inputs, targets, verdict
 from benchmarks.cases import FULL, Case, Task, quick
 from benchmarks.guarantee import flow
+from benchmarks.processes import Parts
 from benchmarks.runner import Measured
 from benchmarks.stopwatch import Span
-from benchmarks.systems import BATCHED, TITLES
+from benchmarks.systems import BATCHED, CANNOT, TITLES
 from benchmarks.systems.base import batches, by_reference, run_blocks
 from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
@@ -28,14 +31,17 @@ def task_in(folder: Path, case: Case, name: str) -> Task:
     out.mkdir()
     task = Task(case, folder, out)
     if not task.source.exists():
-        image = workload_of(task).input(case.shape)
-        arrays.write_whole(task.source, image, (*case.block, *image.shape[len(case.block) :]))
+        workload_of(task).make(task)
     return task
+
+
+CASES = (*FULL, *growth.by_side([64], 1 << 30), *growth.by_blocks([4]))
+"""Everything that is measured."""
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_by_hand_and_by_lepton_the_outputs_are_those_of_the_whole_image(tmp_path: Path, workload: str) -> None:
-    case = next(case for case in FULL if case.workload == workload).tiny()
+    case = next(case for case in CASES if case.workload == workload).tiny(4)
     case = replace(case, shape=tuple(n - 3 for n in case.shape))  # ragged at the end
     oracle, by_hand, by_lepton = (task_in(tmp_path, case, name) for name in ("a", "f", "lepton"))
     Whole().run(oracle)
@@ -51,7 +57,7 @@ def test_by_hand_and_by_lepton_the_outputs_are_those_of_the_whole_image(tmp_path
 
 
 def test_blocks_cover_the_picture_once() -> None:
-    case = Case("any", "W1", (70, 50), (32, 16))
+    case = Case("any", "W1", (70, 50), (32, 16), ())
     covered = np.zeros(case.shape, int)
     for index in range(case.blocks):
         core, (wide, within) = case.core(index), case.read(index, 5)
@@ -64,7 +70,7 @@ def test_blocks_cover_the_picture_once() -> None:
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_inputs_are_the_same_each_time_and_laid_out_row_by_row(workload: str) -> None:
-    case = next(case for case in FULL if case.workload == workload).tiny()
+    case = next(case for case in CASES if case.workload == workload).tiny()
     first, second = (WORKLOADS[workload].input(case.shape) for _ in range(2))
     assert first.flags.c_contiguous and np.array_equal(first, second)
 
@@ -75,9 +81,26 @@ def test_tasks_travel_as_json() -> None:
 
 
 def test_cases_name_systems_and_workloads_that_there_are() -> None:
-    assert all(set(case.systems) <= set(TITLES) and case.workload in WORKLOADS for case in FULL)
+    assert all(set(case.systems) <= set(TITLES) and case.workload in WORKLOADS for case in CASES)
     assert len({case.name for case in FULL}) == len(FULL)
     assert all(case.batch > 1 for case in FULL if set(case.systems) & set(BATCHED))
+
+
+def test_every_workload_meets_every_peer_somewhere_or_says_why_not() -> None:
+    required = ("a", "f", "c", "dz", "er", "g", "lepton", "inline")
+    for workload in targets.TARGETS:
+        met = {system for case in FULL if case.workload == workload for system in case.systems}
+        met |= {system for (name, system) in CANNOT if name == workload}
+        assert met >= {*required, *(target.system for target in targets.TARGETS[workload])}, workload
+        assert {case.format for case in FULL if case.workload == workload} == {"npy", "zarr"}
+
+
+def test_naive_joining_gives_the_labels_of_the_whole_image() -> None:
+    case = Case("any", "W3", (40, 50), (16, 16), ())
+    image = np.random.default_rng(7).random(case.shape) > 0.4
+    for picture in (image, ~image, np.ones(case.shape, bool), np.zeros(case.shape, bool)):
+        parts = [measure.label(picture[case.core(index)], connectivity=1) for index in range(case.blocks)]
+        assert np.array_equal(components.joined(parts, case), measure.label(picture, connectivity=1))
 
 
 def test_wrong_pixels_labels_and_tables_are_seen() -> None:
@@ -106,16 +129,40 @@ def test_sections_are_written_anew_one_by_one(tmp_path: Path) -> None:
 
 
 def test_a_table_shows_medians_ratios_and_failures() -> None:
-    case = Case("W1", "W1", (64, 64), (32, 32), ("a", "f", "g", "h"), note="once")
+    case = Case("W1", "W1", (64, 64), (32, 32), ("a", "f", "g", "h", "er"), note="once")
     found = {
         "a": Measured([4.0], [2**20], [7.0], [0.1], ["-"]),
         "f": Measured([1.0, 2.0, 9.0], [2**21, 2**20], [3.0], [0.0], ["identical"] * 3),
         "g": Measured(failure="not done after 60 s"),
+        "er": Measured([5.0], [2**20], [3.0], [0.0], ["identical"]),
     }
-    text = document.peers([case], {"W1": found}, rounds=3, plot="benchmarks.svg")
-    assert "| f | 3 | 2.000 | 1.00 .. 9.00 | 0.50 | 1.00 | 3.00 | 0.0 | 2 | identical |" in text
-    assert "| g | 0 | - | - | - | - | - | - | - | not done after 60 s |" in text
+    text = document.peers([case], {"W1": found}, plot="benchmarks.svg", idle=0.05, left_out=["W2"])
+    assert "| f | 3 | 2.000 | 1.00 .. 9.00 | 0.50 | 1.00 | 0.40 | 3.00 | 0.0 | 2 | identical |" in text
+    assert "| g | 0 | - | - | - | - | - | - | - | - | not done after 60 s |" in text
     assert "Note: once. Left out: h." in text
+    assert "No time was left for W2." in text
+
+
+def test_the_summary_takes_ratios_where_both_were_measured_and_says_whether_targets_are_met() -> None:
+    def took(seconds: float) -> Measured:
+        return Measured([seconds], [0], [0.0], [0.0], ["identical"])
+
+    large = Case("W5", "W5", (64, 64), (32, 32), ("a", "f", "fb", "h", "lepton"), batch=2)
+    small = Case("W5 small", "W5", (64, 64), (32, 32), ("a", "f", "c", "dz", "lepton"))
+    results = {
+        "W5": {"a": took(4), "f": took(2), "fb": took(0.4), "h": took(40), "lepton": took(1)},
+        "W5 small": {"a": took(1), "f": took(1), "c": took(3), "dz": took(2), "lepton": took(1)},
+    }
+    ((workload, a, f, dask, ray, celery, words),) = targets.summary([large, small], results)
+    assert (workload, a, f, dask, ray, celery) == ("W5", "0.25", "0.50", "0.50 (dz, W5 small)", "-", "0.03 (h)")
+    assert words == "≤ 2 × fb: 2.50, **missed**; ≥ 30 × faster than a task per block (h): 40 ×, met"
+
+
+def test_memory_of_parts_is_that_of_their_processes() -> None:
+    with Parts({"own": [os.getpid()], "none": []}, every_s=0.001) as parts:
+        held = np.ones(1 << 23)
+    assert parts.grown("own") > 0.5 * held.nbytes
+    assert parts.peak["none"] == 0
 
 
 def test_a_jobs_time_is_divided_among_what_its_workers_did() -> None:
