@@ -110,6 +110,7 @@ def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Che
     settings, found, measured = Settings(), [], {}
     for case in cases:
         measured[case.name] = servicetimes.in_process(case, work)
+        click.echo(f"{case.name}: {sum(map(sum, measured[case.name].block_s)):.2f} s in this process")
     with Real(work, 1) as real:
         times = servicetimes.times(real, work)
         alone = {case.name: real.median(case, runs=runs).seconds for case in cases}
