@@ -121,10 +121,10 @@ def section(taken: Sequence[Taken]) -> str:
         "## Memory of a worker",
         "",
         "Anonymous memory of a worker process at its peak during a job, more than before all these jobs; the larger of two.",
-        f"Planned: what the plan says of its hungriest stage. Promised: {PROMISED} × (block + halo) × bytes × live nodes, that is",
-        f"{PROMISED} times all images of a block and its halo that must be there at once. What NumPy's allocator keeps of",
-        "blocks before is in the measured figure, and in W3 and W3t the merge of all labels, which grows with the number of",
-        "objects and not with the block.",
+        f"Planned: what the plan says of its hungriest stage. Promised: {PROMISED} × (block + halo) × bytes × live nodes,",
+        f"that is {PROMISED} times all images of a block and its halo that must be there at once. What is kept",
+        "of blocks before is in the measured figure, and in W3 and W3t the merge of all labels, which grows with the number",
+        "of objects and not with the block.",
         "",
     ]
     rows = [

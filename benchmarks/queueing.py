@@ -126,13 +126,14 @@ class _StageRun:
         """When, what, the batch's wave, its blocks."""
         self.idle = world.workers
         self.idle_since = 0.0
+        self.ended = 0.0
+        """When the last batch so far was acknowledged."""
         self.hand = 0
         """Messages at the queue's front that are promised to a worker."""
 
     def run(self) -> float:
         self._publish(0.0)
         self._wake(0.0)
-        now = 0.0
         while self.done < self.batches:
             now, what, wave, blocks = heapq.heappop(self.events)
             if what == _TAKE:
@@ -142,8 +143,8 @@ class _StageRun:
                 self._commit(now, wave, blocks)
             else:
                 self._free(now)
-        self._count_idle(now)
-        return now + self.times.message_s
+        self._count_idle(max(self.idle_since, self.ended))
+        return self.ended
 
     def _publish(self, now: float) -> float:
         """Waves as the window has room; when the last message is out."""
@@ -203,6 +204,7 @@ class _StageRun:
         times = self.times
         free = self._served(now, (times.server_message_s + blocks * times.server_block_s) / 2) + times.message_s
         self.outcome.message += times.message_s
+        self.ended = max(self.ended, free)
         self.done += 1
         self.open[wave] -= 1
         if not self.open[wave] and self.sent < self.batches:

@@ -29,11 +29,11 @@ from lepton_celery.plan import Plan
 from lepton_celery.stack.local import LocalStack
 from lepton_celery.stack.server import RedisServer
 
-_MESSAGES = Case("messages", "G2", (512, 512), (16, 16), ())
-"""1,024 blocks that take no time by themselves."""
+_MESSAGES = Case("messages", "G2", (256, 256), (16, 16), ())
+"""256 blocks that take no time by themselves."""
 _NONE = Case("none", "G2", (16, 16), (16, 16), ())
 """A job that is all fixed cost."""
-_SLOTS = (512, 8)
+_SLOTS = (512, 2)
 """Workers to plan for, so that a batch has one block, and so that it has 16."""
 _SENT = 320
 _RUNS = 3
@@ -167,7 +167,7 @@ class Real:
         return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
 
-def times(real: Real, work: Path) -> Times:
+def times(real: Real, work: Path, runs: int = _RUNS) -> Times:
     """What messages and blocks cost besides the blocks' own steps, from jobs on one worker.
 
     Three jobs of blocks that take no time: all blocks in messages of their own, the same blocks sixteen a message, and a
@@ -178,8 +178,8 @@ def times(real: Real, work: Path) -> Times:
         (sum(-(-len(stage.grid) // stage.batch_blocks) for stage in plan.stages), plan.blocks)
         for plan in (planned(_MESSAGES, work, slots) for slots in _SLOTS)
     ]
-    none = real.median(_NONE)
-    (many, few) = (real.median(_MESSAGES, slots) for slots in _SLOTS)
+    none = real.median(_NONE, runs=runs)
+    (many, few) = (real.median(_MESSAGES, slots, runs) for slots in _SLOTS)
     (messages, blocks), (batches, _) = counts
     message_s = (many.seconds - few.seconds) / (messages - batches)
     server_s = max(0.0, (many.server_s - few.server_s) / (messages - batches))

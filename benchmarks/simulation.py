@@ -17,7 +17,7 @@ from benchmarks.servicetimes import Measured, Real
 from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery.config import Settings
 
-_WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 10_000)
+_WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10_000)
 _SHOWN = (1, 8, 64, 512, 4096, 10_000)
 _PER_WORKER = 3
 """Batches in the broker for each worker, in the window that grows with them."""
@@ -112,7 +112,7 @@ def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Che
         measured[case.name] = servicetimes.in_process(case, work)
         click.echo(f"{case.name}: {sum(map(sum, measured[case.name].block_s)):.2f} s in this process")
     with Real(work, 1) as real:
-        times = servicetimes.times(real, work)
+        times = servicetimes.times(real, work, runs)
         alone = {case.name: real.median(case, runs=runs).seconds for case in cases}
     with Real(work, 2) as real:
         both = {case.name: real.median(case, runs=runs).seconds for case in cases}

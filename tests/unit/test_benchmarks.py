@@ -12,10 +12,23 @@ import numpy as np
 import pytest
 from skimage import measure
 
-from benchmarks import arrays, components, datapath, document, growth, inputs, targets, verdict
+from benchmarks import (
+    arrays,
+    components,
+    datapath,
+    document,
+    growth,
+    inputs,
+    memory,
+    servicetimes,
+    simulation,
+    targets,
+    verdict,
+)
 from benchmarks.cases import FULL, Case, Task, quick
 from benchmarks.guarantee import flow
 from benchmarks.processes import Parts
+from benchmarks.queueing import Outcome, Stage, Times, World, simulate
 from benchmarks.runner import Measured
 from benchmarks.stopwatch import Span
 from benchmarks.systems import BATCHED, CANNOT, TITLES
@@ -23,6 +36,7 @@ from benchmarks.systems.base import batches, by_reference, run_blocks
 from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
+from lepton_celery import client
 
 
 def task_in(folder: Path, case: Case, name: str) -> Task:
@@ -211,3 +225,59 @@ def test_a_store_that_gives_other_pixels_ends_the_benchmark(tmp_path: Path) -> N
     zeros = datapath.Way("zeros", None, lambda _: lambda region: np.zeros(region.shape, np.float32), "our Zarr, lz4")
     with pytest.raises(AssertionError, match="not what was written"):
         datapath.measure([*datapath.ways(32)[:3], zeros], image, 32, tmp_path, 1)
+
+
+TIMES = Times(message_s=0.01, block_s=0.001, server_message_s=0.002, server_block_s=0.0001, send_s=0.0, job_s=0.5)
+
+
+def simulated(workers: int, stage: Stage, *, window: int = 48, store: float = 1e15) -> Outcome:
+    return simulate([stage], TIMES, World(workers, window, 16, store, 0.0))
+
+
+def test_one_simulated_worker_takes_the_sum_of_everything() -> None:
+    outcome = simulated(1, Stage(32, 4, (0.1,), 0.0, merge_s=2.0))
+    batches = 32 / 4
+    wanted = 0.5 + 32 * (0.1 + 0.001 + 0.0001) + batches * (0.01 + 0.002) + 2.0
+    assert outcome.seconds == pytest.approx(wanted)
+    assert outcome.busy == pytest.approx(32 * 0.101 + 2.0)
+
+
+@pytest.mark.parametrize("workers", [1, 7, 300])
+def test_a_simulation_accounts_for_all_the_time_of_its_workers(workers: int) -> None:
+    outcome = simulated(workers, Stage(2000, 3, (0.05, 0.1), 1e6, merge_s=0.1), store=1e10)
+    spent = outcome.busy + sum(getattr(outcome, name) for name in outcome.waits)
+    assert spent == pytest.approx(workers * (outcome.seconds - TIMES.job_s), rel=0.05)
+
+
+def test_no_more_simulated_workers_are_busy_than_the_window_has_batches() -> None:
+    stage = Stage(8000, 1, (1.0,), 0.0, merge_s=0.0)
+    one, narrow, wide = simulated(1, stage), simulated(400, stage), simulated(400, stage, window=1200)
+    assert one.seconds / narrow.seconds < 50 and narrow.limit == "window"
+    assert one.seconds / wide.seconds > 300
+
+
+def test_a_simulated_store_and_ledger_give_no_more_than_they_can() -> None:
+    slow = simulated(100, Stage(1000, 1, (0.01,), 1e6, merge_s=0.0), window=300, store=1e8)
+    assert slow.seconds > 1000 * 1e6 / 1e8 and slow.limit == "store"
+    many = simulated(1000, Stage(10_000, 1, (0.01,), 0.0, merge_s=0.0), window=3000)
+    assert many.seconds > 10_000 * TIMES.server_message_s and many.limit == "ledger"
+
+
+def test_measured_stages_stand_for_those_of_a_large_plan(tmp_path: Path) -> None:
+    small = Case("small", "W3", (64, 64), (32, 32), ())
+    measured = servicetimes.in_process(small, tmp_path)
+    stages = servicetimes.stages_of(servicetimes.planned(small, tmp_path, 1), measured)
+    assert [stage.blocks for stage in stages] == [4] * len(measured.block_s)
+    assert all(len(times) == 4 and min(times) > 0 for times in measured.block_s)
+    scenario = simulation.Scenario(Case("large", "W3", (64 * 32, 64 * 32), (32, 32), ()), small)
+    simulation.large(scenario, tmp_path)
+    large = servicetimes.stages_of(servicetimes.planned(scenario.case, tmp_path, 1), measured)
+    assert large[0].blocks == 64 * 64 and large[0].block_s == measured.block_s[0]
+    assert len(large) >= len(stages) and large[0].batch > stages[0].batch
+
+
+def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -> None:
+    case = Case("any", "W1", (96, 96), (32, 32), ())
+    task = task_in(tmp_path, case, "out")
+    plan = client.prepare(workload_of(task).graph(task), block_shape=case.block).manifest.plan
+    assert memory.live_bytes(plan, 0) == (64 * 64 + 32 * 32) * 4  # the middle block with its halo of 16, and its result
