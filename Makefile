@@ -58,6 +58,7 @@ example-flask: $(READY) ## the Flask example
 
 bench: bench-setup ## measure against peers, each in its own processes; writes docs/benchmarks.md (10 min)
 	@.venv-bench/bin/python -m benchmarks
+	@.venv-bench/bin/python -m benchmarks.memory
 
 growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers; writes docs/benchmarks.md (15 min)
 	@.venv-bench/bin/python -m benchmarks.growth

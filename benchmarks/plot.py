@@ -28,8 +28,10 @@ _TITLES = {
     "hb": "chord, batched",
     "inline": "inline",
 }
-_NEAR = 0.075
-"""Dots nearer than this share of the axis get their words on the other side of the line."""
+_LANES = ((5, "bottom"), (-5, "top"), (15, "bottom"), (-15, "top"))
+"""Where words may stand beside a dot, in points above the line."""
+_CHARACTER = 0.0068
+"""Width of a character, as a share of the axis."""
 
 
 def pyplot() -> Any:
@@ -59,7 +61,7 @@ def draw(path: Path, cases: Sequence[Case], results: Results) -> None:
     plt = pyplot()
     figure, axes = plt.subplots(
         len(panels),
-        figsize=(10.5, 0.75 + sum(0.66 * len(rows) + 0.7 for rows in panels.values())),
+        figsize=(10.5, 0.75 + sum(0.8 * len(rows) + 0.7 for rows in panels.values())),
         squeeze=False,
         layout="constrained",
         sharex=True,
@@ -97,20 +99,21 @@ def _panel(panel: Any, rows: Mapping[str, Mapping[str, float]], decades: float) 
     panel.axvline(1, color=OURS, linewidth=1.6)
     for at, row in enumerate(rows.values()):
         panel.axhline(at, color=FAINT, linewidth=0.8, zorder=0)
-        last, above = -math.inf, False
+        taken = [-math.inf] * len(_LANES)
         for name, value in sorted(row.items(), key=lambda item: item[1]):
             colour = OURS if name == "inline" else REFERENCE if name in ("a", "f", "fb") else OTHER
             panel.plot(value, at, "o", color=colour, markersize=6)
-            place = math.log10(value) / decades
-            above = not above if place - last < _NEAR else True
-            last = place
+            place, half = math.log10(value) / decades, _CHARACTER * len(_TITLES[name]) / 2
+            lane = next((n for n, end in enumerate(taken) if end < place - half), taken.index(min(taken)))
+            taken[lane] = place + half
+            above, align = _LANES[lane]
             panel.annotate(
                 _TITLES[name],
                 (value, at),
-                xytext=(0, 5 if above else -5),
+                xytext=(0, above),
                 textcoords="offset points",
                 ha="center",
-                va="bottom" if above else "top",
+                va=align,
                 fontsize=7.5,
                 color=colour if colour != OTHER else "#5c656e",
             )

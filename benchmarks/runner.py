@@ -195,10 +195,13 @@ class Runner:
         """All systems that are wanted, side by side, since nothing is measured yet."""
         kinds = dict.fromkeys(BATCHED.get(system, system) for case in self.cases for system in self._wanted(case))
         self._drivers = {kind: self._driver(kind) for kind in kinds}
-        for kind, driver in self._drivers.items():
-            with suppress(DriverFailed):  # said where it is missed
+        for kind, driver in list(self._drivers.items()):
+            try:
                 driver.ready()
                 self._say(f"started {kind}")
+            except DriverFailed as failure:  # started anew where it is missed
+                self._say(f"{kind} did not start: {failure}")
+                self._drivers.pop(kind).stop(at_once=True)
         watches = [Watch(driver.mark) for driver in self._drivers.values()]
         with ExitStack() as stack:
             for watch in watches:

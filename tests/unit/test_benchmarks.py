@@ -13,7 +13,6 @@ import pytest
 from skimage import measure
 
 from benchmarks import (
-    arrays,
     components,
     datapath,
     document,
