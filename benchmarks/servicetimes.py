@@ -20,6 +20,7 @@ from benchmarks.cases import Case, Task
 from benchmarks.queueing import Stage, Times
 from benchmarks.workloads import workload_of
 from lepton_celery import client, steps
+from lepton_celery.batches import alone
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.publisher import publisher_of
@@ -206,7 +207,7 @@ def sending(work: Path) -> float:
         info, wave = open_ledger(settings.ledger).info(job.id), settings.wave_batches
         begun = time.perf_counter()
         for at in range(0, _SENT, wave):
-            canvas.send_wave(app, info, range(at, at + wave), 1)
+            canvas.send_wave(app, info, alone(range(at, at + wave)))
         took = (time.perf_counter() - begun) / _SENT
         job.cancel()
         shutil.rmtree(task.out)

@@ -22,9 +22,9 @@ from benchmarks.workloads import workload_of
 from lepton_celery.ledger.address import redis_py_url
 
 CASES = (
-    Case("W1", "W1", (512, 512), (512, 512)),
-    Case("W4", "W4", (512, 512), (512, 512)),
-    Case("W3", "W3", (512, 512), (512, 512)),
+    Case("W1", "W1", (512, 512), (512, 512), ()),
+    Case("W4", "W4", (512, 512), (512, 512), ()),
+    Case("W3", "W3", (512, 512), (512, 512), ()),
 )
 """One stage, one stage, three stages."""
 

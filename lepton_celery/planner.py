@@ -15,7 +15,7 @@ from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.labels import LABELS, SETTLED
 from lepton_celery.operations.spec import Labelling, Local, Reduction, Sweep
-from lepton_celery.order import compact
+from lepton_celery.order import compact, runs
 from lepton_celery.plan import (
     Plan,
     PlanNode,
@@ -353,6 +353,8 @@ class _Planner:
         predicted = replace(predicted, communication_s=predicted.communication_s + messages_s)
         tile = compact(grid.counts, batch)
         together = self._together(trial, at, tile)
+        if math.prod(together) == 1:
+            tile = runs(grid.counts, batch)
         sized = replace(
             trial.stages[at], batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together
         )
