@@ -121,6 +121,9 @@ def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Che
         for case in cases:
             stages = servicetimes.stages_of(servicetimes.planned(case, work, workers), measured[case.name])
             found.append(Checked(case, workers, simulate(stages, times, local).seconds, seconds[case.name]))
+            click.echo(
+                f"{case.name} on {workers}: real {found[-1].real_s:.2f} s, simulated {found[-1].simulated_s:.2f}"
+            )
     return times, found
 
 

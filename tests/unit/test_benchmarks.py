@@ -36,6 +36,7 @@ from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery import client
+from lepton_celery.config import Settings
 
 
 def task_in(folder: Path, case: Case, name: str) -> Task:
@@ -280,3 +281,14 @@ def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -
     task = task_in(tmp_path, case, "out")
     plan = client.prepare(workload_of(task).graph(task), block_shape=case.block).manifest.plan
     assert memory.live_bytes(plan, 0) == (64 * 64 + 32 * 32) * 4  # the middle block with its halo of 16, and its result
+
+
+def test_the_simulation_is_written_with_its_errors_and_its_limits() -> None:
+    stage, case = Stage(2000, 1, (0.5,), 0.0, merge_s=0.0), Case("W1", "W1", (64, 64), (32, 32), ())
+    points = simulation.grow([[stage]] * 2, (1, 512), TIMES, Settings())
+    checked = [simulation.Checked(case, 1, 1.2, 1.0)]
+    text = simulation.section(TIMES, checked, {"W1": points}, {"W1": [stage]}, "simulation.svg")
+    assert "| W1 | 1 | 1.20 | 1.00 | +20 % |" in text
+    assert "| W1 | 1 | 2,000 | 500 (500 .. 500) | 0 | 0 |" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| W1 | 512 |")]
+    assert "window" in row
