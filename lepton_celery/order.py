@@ -8,9 +8,10 @@
     10 11 | 12 13 | 14
 
 A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times, and may
-compute small blocks of it at once. Such tiles are compact; those of blocks that are done one by one are runs of a row. Places are what messages and the ledger name, since those of a tile are one stretch;
-steps and stores know blocks by their number in the grid, in C order. Nothing is listed: a place follows from a block, and a
-block from its place.
+compute small blocks of it at once: such tiles are compact. Those of blocks that are done one by one are runs of a row.
+
+Places are what messages and the ledger name, since those of a tile are one stretch; steps and stores know blocks by their
+number in the grid, in C order. Nothing is listed: a place follows from a block, and a block from its place.
 """
 
 from __future__ import annotations
