@@ -397,3 +397,11 @@ def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
         job.wait(30)
         workers.stop()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
+
+
+def test_pool_children_start_with_the_kernels_that_their_worker_compiled(workers: LocalStack) -> None:
+    celery = [p for p in psutil.Process().children(recursive=True) if "celery" in " ".join(p.cmdline())]
+    children = [p for p in celery if p.parent() in celery]
+    assert children
+    for child in children:
+        assert any("llvmlite" in mapped.path for mapped in child.memory_maps())
