@@ -51,6 +51,8 @@ class _Stage:
     reasons: dict[int, str] = field(default_factory=dict)
     reopened: set[int] = field(default_factory=set)
     """Blocks that had a receipt before; their next one adds no statistics."""
+    ahead: set[int] = field(default_factory=set)
+    """Blocks of the next stage that are done already."""
     doubled: set[int] = field(default_factory=set)
     """Blocks that were handed out twice for taking long."""
     merge: _Lease | None = None
@@ -209,6 +211,25 @@ class MemoryLedger:
             if not current.reopened.issuperset(fresh):
                 for name, value in sums.items():
                     job.stage_stats[stage][name] += value
+            job.updated_at = self._clock()
+            return len(fresh)
+
+    def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[int]:
+        asked = distinct(blocks)
+        with self._lock:
+            job = self._open(job_id, stage)
+            return [] if job is None else [block for block in asked if job.stage.received[block]]
+
+    def commit_ahead(self, job_id: str, stage: int, blocks: Sequence[int], *, stats: Mapping[str, float]) -> int:
+        received, sums = distinct(blocks), finite(stats)
+        with self._lock:
+            job = self._open(job_id, stage)
+            if job is None:
+                return 0
+            fresh = set(received) - job.stage.ahead
+            job.stage.ahead |= fresh
+            for name, value in sums.items() if fresh else ():
+                job.stage_stats[stage + 1][name] += value
             job.updated_at = self._clock()
             return len(fresh)
 
@@ -388,7 +409,12 @@ class MemoryLedger:
                 job.state, job.finished_at, job.result = JobState.DONE, now, text
                 _drop_stage(job)
             elif next_stage is not None or stage + 1 < job.stages:
-                job.stage = _Stage.open(stage + 1 if next_stage is None else next_stage, next_blocks)
+                following = stage + 1 if next_stage is None else next_stage
+                ahead = job.stage.ahead if following == stage + 1 else set()
+                job.stage = _Stage.open(following, next_blocks)
+                for block in ahead & set(range(next_blocks)):
+                    job.stage.received[block] = 1
+                    job.stage.done += 1
             else:
                 raise no_next_stage(job_id, stage, job.stages)
             job.updated_at = now

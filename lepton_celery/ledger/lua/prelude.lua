@@ -1,6 +1,7 @@
 -- Put before every other script. KEYS are the keys of one job, always all of them and in this order, so that they are
 -- declared (Redis Cluster) and a script never builds a key's name.
-local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS, DOUBLED = unpack(KEYS)
+local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS, DOUBLED, AHEAD =
+    unpack(KEYS)
 
 -- The server's clock, in seconds. Workers' clocks differ by more than a lease may be wrong.
 local function now()
@@ -64,16 +65,19 @@ local function beyond(blocks)
 end
 
 -- A lease is kept as "until call since owner". The owner comes last because it may hold blanks.
-local function lease_of(block)
-    local lease = redis.call('HGET', LEASES, block)
+local function parse_lease(lease)
     if lease then
         local expiry, call, since, owner = string.match(lease, '^(%S+) (%S+) (%S+) (.*)$')
         return tonumber(expiry), call, owner, tonumber(since)
     end
 end
 
-local function set_lease(block, expiry, call, owner, since)
-    redis.call('HSET', LEASES, block, stamp(expiry) .. ' ' .. call .. ' ' .. stamp(since) .. ' ' .. owner)
+local function lease_text(expiry, call, owner, since)
+    return stamp(expiry) .. ' ' .. call .. ' ' .. stamp(since) .. ' ' .. owner
+end
+
+local function lease_of(block)
+    return parse_lease(redis.call('HGET', LEASES, block))
 end
 
 -- HOLDINGS lists for each owner the blocks it claimed, so that a heartbeat costs the owner's blocks, not the window's.
@@ -102,6 +106,31 @@ local function let_go(owner, blocks)
         end
     end
     set_holding(owner, rest)
+end
+
+-- Says of each of the blocks whether it has its receipt; the stretch of the bitmap that holds them is read at once.
+local function received(blocks)
+    local first, last = math.huge, 0
+    for _, block in ipairs(blocks) do
+        local byte = math.floor(block / 8)
+        first, last = math.min(first, byte), math.max(last, byte)
+    end
+    local bytes = #blocks > 0 and redis.call('GETRANGE', RECEIPTS, first, last) or ''
+    return function(block)
+        local byte = string.byte(bytes, math.floor(block / 8) - first + 1) or 0
+        return bit.band(byte, bit.rshift(128, block % 8)) ~= 0 -- SETBIT numbers from the highest bit
+    end
+end
+
+-- The values of fields of a hash, false for those it does not have.
+local function fields_of(key, fields)
+    local values = {}
+    for first = 1, #fields, 1000 do
+        for _, value in ipairs(redis.call('HMGET', key, unpack(fields, first, math.min(first + 999, #fields)))) do
+            values[#values + 1] = value
+        end
+    end
+    return values
 end
 
 -- Fields of a hash dropped in chunks: unpack() overflows Lua's stack at about 8,000.

@@ -9,7 +9,7 @@ local kept, seen = {}, {}
 for _, block in ipairs(numbers(redis.call('HGET', HOLDINGS, owner) or '')) do
     local expiry, call, holder, since = lease_of(block)
     if expiry and holder == owner and not seen[block] then
-        set_lease(block, expiry_new, call, owner, since)
+        redis.call('HSET', LEASES, block, lease_text(expiry_new, call, owner, since))
         kept[#kept + 1] = block
         seen[block] = true
     end
