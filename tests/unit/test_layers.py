@@ -25,7 +25,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("graph",),
     ("mapping",),
     ("plan", "planner"),
-    ("batches",),
+    ("batches", "ahead"),
     ("steps",),
     ("manifest", "report", "seams"),
     # engines

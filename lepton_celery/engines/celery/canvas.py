@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from celery import Celery, chord
+from celery import Celery, chord, group
 from celery.canvas import Signature
 from kombu.exceptions import KombuError
 
+from lepton_celery.ahead import can_run_ahead
 from lepton_celery.batches import batches, format_blocks
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.brokers import queue_of
@@ -33,6 +35,8 @@ PROCESS = "lepton.process"
 CLOSE = "lepton.close"
 TIDY = "lepton.tidy"
 
+_AHEAD_PER_WORKER = 2
+"""Batches of the next stage that are sent behind a stage's own, for each worker."""
 _WINDOW_PER_WORKER = 4
 """Batches of a job in the broker for each worker process that its plan was made for."""
 
@@ -122,3 +126,21 @@ def fill_window(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, 
             return sent
         send_wave(app, info, batches(stage, plan.workers, range(start, stop)))
         sent += stop - start
+        if stop == len(stage.grid):
+            _send_ahead(app, info, plan)
+
+
+def _send_ahead(app: Celery, info: JobInfo, plan: Plan) -> None:
+    """Behind a stage's last batches, the first ones of the next, where that is no barrier: for workers that find nothing
+    left to do in this one. Those that come too early are dropped, and sent again with their stage."""
+    following = info.stage + 1
+    if following >= len(plan.stages) or not can_run_ahead(plan, following):
+        return
+    stage = plan.stages[following]
+    some = range(min(len(stage.grid), stage.blocks_of(_AHEAD_PER_WORKER * plan.workers)))
+    publisher, its_info = publisher_of(app), replace(info, stage=following)
+    with _publishing():
+        group(
+            [process_signature(publisher, its_info, batch) for batch in batches(stage, plan.workers, some)],
+            app=publisher,
+        ).apply_async()

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from celery import Task
 
 from lepton_celery import manifest, seams, steps
+from lepton_celery.ahead import can_run_ahead, places_before
 from lepton_celery.batches import batches, format_blocks, parse_blocks
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
@@ -146,6 +147,8 @@ class _Work:
             return  # forgotten meanwhile
         except BrokerUnreachable as error:
             self._retry(error)
+        if not claim.active and self._do_ahead():
+            return
         left = list(claim.granted)
         stale = not claim.active
         try:
@@ -180,6 +183,49 @@ class _Work:
             stale = True
         if stale:
             _clear_up(self.ledger, self.settings, self.job_id)
+
+    def _do_ahead(self) -> bool:
+        """Blocks of the next stage, those whose inputs the current one has left already; whether that is what these are.
+
+        Without leases: what is not done here is done with its stage, and what is done twice is the same.
+        """
+        before = self.stage - 1
+        try:
+            info = self.ledger.info(self.job_id)
+            if info.state is not JobState.RUNNING or info.stage != before:
+                return False
+            found, context = _process.job(self.ledger, self.settings, self.job_id)
+            plan = found.plan
+            if self.stage >= len(plan.stages) or not can_run_ahead(plan, self.stage):
+                return False
+            done: list[int] = []
+            sums: dict[str, float] = {}
+            with (
+                one_thread(),
+                memory_limit(self.settings.memory_limit_bytes),
+                TimeLimit(self.settings.block_limit_s) as limit,
+            ):
+                for box in plan.stages[self.stage].boxes(self.places):
+                    wanted = places_before(plan, self.stage, box)
+                    if self.ledger.receipts(self.job_id, before, wanted) != wanted:
+                        continue
+                    limit.begin()
+                    report = steps.run_blocks(context, self.stage, box)
+                    for name, figure in report.stats().items():
+                        sums[name] = sums.get(name, 0.0) + figure
+                    done += map(plan.stages[self.stage].order.place, box)
+        except (
+            Exception
+        ) as error:  # whatever it is, it will show again when the stage is at work, and be dealt with there
+            log.warning("job %s: blocks of stage %d not done ahead: %s", self.job_id, self.stage, words(error))
+            return True
+        if done:
+            found.journal.received(self.stage, done)
+            if not self.ledger.commit_ahead(self.job_id, before, done, stats=sums):
+                self.ledger.commit(
+                    self.job_id, self.stage, done, owner=self.owner, stats=sums
+                )  # it has opened meanwhile
+        return True
 
     def fill_window(self) -> None:
         """Send the next waves."""
