@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2] / "lepton_celery"
 LAYERS: list[tuple[str, ...]] = [
     # ground
     ("errors",),
-    ("grid", "cost", "config"),
+    ("grid", "cost", "config", "tally"),
     ("operations",),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),
@@ -23,7 +23,9 @@ LAYERS: list[tuple[str, ...]] = [
     # planning
     ("graph",),
     ("mapping",),
-    ("plan", "planner"),
+    ("plan",),
+    ("prediction",),
+    ("planner",),
     ("steps",),
     ("manifest", "report", "seams"),
     # engines

@@ -312,7 +312,7 @@ def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
     assert predicted.read_bytes == 102 * 102 * 4 * 100
     assert predicted.write_bytes == 1000 * 1000 * 4
     assert predicted.compute_s > 0
-    assert predicted.communication_s > 100 * 0.001
+    assert predicted.communication_s > 100 * 0.0002
     assert 100 * 100 * 4 < predicted.memory_bytes < 100 * 100 * 4 * 12
 
 
@@ -320,7 +320,7 @@ def test_batches_share_the_blocks_among_the_workers() -> None:
     for workers in (1, 4, 100):
         stage = plan_of(vast((10_000, 10_000)) + 1, block_shape=(100, 100), workers=workers).stages[0]
         batches = -(-len(stage.grid) // stage.batch_blocks)
-        assert batches >= min(len(stage.grid), 8 * workers)
+        assert batches >= min(len(stage.grid), 4 * workers)
 
 
 def test_what_large_halos_would_compute_over_and_over_is_stored() -> None:

@@ -38,6 +38,7 @@ from lepton_celery.errors import (
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobState, Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
+from lepton_celery.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ _process = Process()
 
 def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
     """Do the blocks of one batch that have no receipt yet, and hand in their receipts."""
+    began = time.perf_counter()
     settings: Settings = task.app.conf["lepton"]
     ledger = _process.ledger(settings)
     owner = owner_of(str(task.request.id), os.getpid())
@@ -119,7 +121,7 @@ def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
             found, context = _process.job(ledger, settings, job_id)
             failures.exhausted(claim.exhausted, found, context)
         if left:
-            batch = _Batch(ledger, settings, found, context, stage, left, owner, claim.lost, failures)
+            batch = _Batch(ledger, settings, found, context, stage, left, owner, claim.lost, failures, began)
             batch.run()
     except PASSING as error:
         ledger.release(job_id, stage, left, owner=owner, count_attempt=False)
@@ -149,6 +151,8 @@ class _Batch:
     lost: dict[int, int]
     """How often blocks were lost before."""
     failures: Failures
+    began: float
+    """When its message was taken up, of `perf_counter`."""
 
     def run(self) -> None:
         """Do them; blocks that fail are sent again or given up, passing errors are raised."""
@@ -176,17 +180,17 @@ class _Batch:
                 break  # cancelled, or given to another worker
             limit.begin()
             try:
-                report = self._run_block(block)
+                self._run_block(block, receipts.tally)
             except PASSING:
                 receipts.hand_in()
                 raise
             except Exception as error:  # a user's function may raise anything
                 self._failed(block, error, failed)
                 continue
-            receipts.add(block, report)
+            receipts.add(block)
         receipts.hand_in()
 
-    def _run_block(self, block: int) -> steps.BlockReport:
+    def _run_block(self, block: int, tally: Tally) -> None:
         """One block, in pieces if that is what it takes."""
         pieces, lost = 1, self.lost.get(block, 0)
         if lost > 1 and not self.ledger.reason(self.found.job_id, block):
@@ -195,7 +199,8 @@ class _Batch:
             )  # its worker died twice without a word: for want of memory, perhaps
         while True:
             try:
-                return steps.run_block(self.context, self.stage, block, pieces=pieces)
+                steps.run_block(self.context, self.stage, block, pieces=pieces, tally=tally)
+                return
             except MemoryError:
                 stage_index, _ = self.found.plan.place(self.stage)
                 if pieces >= MOST_PIECES or not steps.can_be_cut(self.found.plan, stage_index):
@@ -220,14 +225,15 @@ class _Receipts:
 
     def __init__(self, batch: _Batch) -> None:
         self._batch = batch
+        self.tally = Tally()
+        """What the blocks took whose receipts are next."""
         self._done: list[int] = []
-        self._stats: dict[str, float] = {}
+        self._batches = 1.0
+        self._counted = batch.began
         self._handed_in = time.monotonic()
 
-    def add(self, block: int, report: steps.BlockReport) -> None:
+    def add(self, block: int) -> None:
         """A block is done; its receipt goes now or soon."""
-        for name, figure in report.stats().items():
-            self._stats[name] = self._stats.get(name, 0.0) + figure
         self._done.append(block)
         if time.monotonic() - self._handed_in >= _COMMIT_EVERY_S:
             self.hand_in()
@@ -237,9 +243,16 @@ class _Receipts:
         batch = self._batch
         if self._done:
             batch.found.journal.received(batch.stage, self._done)
-            batch.ledger.commit(batch.found.job_id, batch.stage, self._done, owner=batch.owner, stats=self._stats)
+            batch.ledger.commit(batch.found.job_id, batch.stage, self._done, owner=batch.owner, stats=self._stats())
             batch.left[:] = [block for block in batch.left if block not in self._done]
-        self._done, self._stats, self._handed_in = [], {}, time.monotonic()
+        self._done, self.tally, self._handed_in = [], Tally(), time.monotonic()
+
+    def _stats(self) -> dict[str, float]:
+        """The blocks' figures, and the time of the batch since its last receipts, or since it began."""
+        now = time.perf_counter()
+        stats = {**self.tally.stats(), "batches": self._batches, "batch_s": now - self._counted}
+        self._batches, self._counted = 0.0, now
+        return stats
 
 
 def close(task: Task[..., None], job_id: str, stage: int) -> None:

@@ -20,6 +20,11 @@ local function touch(seconds)
     redis.call('HSET', JOB, 'updated', stamp(seconds))
 end
 
+-- When a stage began, had all its receipts, and ended; told apart from statistics by the mark before the name.
+local function mark(stage, name, seconds)
+    redis.call('HSET', STATS, stage .. ' @' .. name, stamp(seconds))
+end
+
 local function is_current(stage)
     local job = redis.call('HMGET', JOB, 'state', 'stage')
     return job[1] == 'running' and job[2] == stage
