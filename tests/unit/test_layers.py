@@ -27,17 +27,21 @@ LAYERS: list[tuple[str, ...]] = [
     ("prediction",),
     ("planner",),
     ("steps",),
+    ("refinement",),
+    ("costs",),
     ("manifest", "report", "seams"),
     # engines
     ("engines.inline", "engines.celery"),
     ("eager",),
     ("samples",),
+    ("calibration",),
     ("prover",),
     ("reference",),
     # client
     ("discovery",),
     ("resumption",),
     ("client", "progress"),
+    ("tuning",),
     # faces
     ("skimage", "ndimage"),
     ("processor", "demo", "contrib"),

@@ -19,7 +19,7 @@ from typing import NoReturn
 from celery import Task
 from threadpoolctl import threadpool_limits
 
-from lepton_celery import manifest, seams, steps
+from lepton_celery import costs, manifest, seams, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.brokers import lane_of, queue_of
@@ -330,6 +330,7 @@ def _merge(
         return  # cancelled or paused, or another merge took over: it publishes
     steps.publish(context, found.files, overwrite=found.overwrite)
     result = found.result(seams.measure(context))
+    costs.learn(ledger, settings.cost_profile, plan, job_id)
     if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
         context.workspace.discard()
         _process.drop(job_id)
