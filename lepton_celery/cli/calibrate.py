@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table as RichTable
 
 from lepton_celery import tuning
 from lepton_celery.cli.where import find_settings
@@ -54,21 +52,13 @@ def calibrate(path: Path | None, seconds: float, show: bool, reset: bool) -> Non
 
 
 def _show(model: CostModel) -> None:
-    console = Console()
-    console.print(f"figures: {model.words}", highlight=False)
-    table = RichTable("kind", "of", "ns a pixel or byte", "ns a tap", "µs a call", box=None, header_style="bold")
+    click.echo(f"figures: {model.words}")
+    click.echo(f"{'':51}{'ns a pixel or byte':>20}{'ns a tap':>10}{'µs a call':>12}")
     for kind, figures in model.figures.items():
         for key, figure in sorted(figures.items()):
-            table.add_row(
-                kind,
-                key or "others",
-                f"{figure.unit_ns:.3g}",
-                f"{figure.tap_ns:.3g}" if figure.tap_ns else "",
-                f"{figure.call_ns / 1000:.3g}",
-            )
-    console.print(table)
-    named = vars(model.overheads).items()
-    console.print(
-        ", ".join(f"{name.removesuffix('_s')} {seconds * 1000:.3g} ms" for name, seconds in named), highlight=False
-    )
-    console.print(f"functions that were not measured: {model.speed:.2f} × the catalogue's figures", highlight=False)
+            tap = f"{figure.tap_ns:.3g}" if figure.tap_ns else ""
+            call = f"{figure.call_ns / 1000:.3g}"
+            click.echo(f"{kind:9}{key or 'others':42}{figure.unit_ns:>20.3g}{tap:>10}{call:>12}")
+    for name, seconds in vars(model.overheads).items():
+        click.echo(f"{'each':9}{name.removesuffix('_s'):42}{'':30}{seconds * 1e6:>12.3g}")
+    click.echo(f"functions that were not measured: {model.speed:.2f} × the catalogue's figures")
