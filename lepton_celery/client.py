@@ -33,7 +33,7 @@ from lepton_celery.operations.spec import Array
 from lepton_celery.operations.user import check_allowed
 from lepton_celery.plan import Plan, functions_of, sources_of
 from lepton_celery.planner import Limits, Options, make_plan
-from lepton_celery.report import progress_of
+from lepton_celery.report import compare, progress_of, summarize
 from lepton_celery.steps import create_outputs, discard
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.workspace import workspace_root
@@ -153,6 +153,11 @@ class Job:
         """The pixels of a block, such as one of `holes`, on the grid of its stage."""
         plan = self.manifest().plan
         return plan.stages[plan.place(stage)[0]].grid.region(block)
+
+    def report(self) -> str:
+        """What the job took beside what was predicted, stage by stage, as text; complete when it is done."""
+        info, plan = self.info(), self.manifest().plan
+        return f"{summarize(info, plan)}\n{compare(info, plan)}"
 
     def cancel(self) -> bool:
         """Stop the job and remove what it has written; False if it had ended already, or is being published.

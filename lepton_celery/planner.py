@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -207,6 +208,8 @@ class _Planner:
             plan = self._sized(plan, at)
             combining = self._combining(plan.stages[at])
             plan = _inserted(plan, at, combining)
+            if combining:
+                plan = self._merged_later(plan, at, at + len(combining))
             at += 1 + len(combining)
         return plan
 
@@ -385,6 +388,10 @@ class _Planner:
         few = [block for block in found if len(BlockGrid(stage.shape, block)) < enough]
         return list(dict.fromkeys([block for block in found if block not in few] or found))
 
+    def tried(self, plan: Plan, at: int) -> list[tuple[int, ...]]:
+        """The block shapes that were considered for a stage."""
+        return self._allowed(plan.stages[at], self._candidates(plan, at))
+
     def _chunks(self, plan: Plan, at: int) -> list[tuple[int, ...]]:
         """The chunks of the stored images that a stage reads and that lie on its grid pixel by pixel."""
         stage = plan.stages[at]
@@ -415,6 +422,30 @@ class _Planner:
             found.append(stage)
         return found
 
+    def _merged_later(self, plan: Plan, at: int, last: int) -> Plan:
+        """The plan with the merges of stage `at` predicted for the stage that has combined its partials."""
+        stage, end = plan.stages[at], plan.stages[last]
+        merges = [part for part in stage.predicted.parts if part.kind == "merge"]
+        later = {part for part in merges if part.node in end.combines}
+        once = [
+            part._replace(
+                calls=len(end.grid),
+                seconds=self.options.cost.figure("merge", part.key).seconds_for(part.units, calls=len(end.grid)),
+            )
+            for part in merges
+            if part in later
+        ]
+        gone_s, added_s = sum(part.seconds for part in later), sum(part.seconds for part in once)
+        before = replace(
+            stage.predicted,
+            parts=tuple(part for part in stage.predicted.parts if part not in later),
+            merge_s=stage.predicted.merge_s - gone_s,
+            wall_s=stage.predicted.wall_s - gone_s,
+        )
+        after = replace(end.predicted, parts=tuple(once), merge_s=added_s, wall_s=end.predicted.wall_s + added_s)
+        plan = _replaced(plan, at, replace(stage, predicted=before))
+        return _replaced(plan, last, replace(end, predicted=after))
+
     def _allowed(self, stage: Stage, candidates: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Block shapes as a function with a stage of its own wants them."""
         entry = self._entry(stage.stores[0]) if stage.stores else None
@@ -428,6 +459,50 @@ class _Planner:
             full = (*wanted, *node.shape[ndim:])
             allowed.append(entry.stage(node.shape, full, arguments)[:ndim])
         return list(dict.fromkeys(allowed))
+
+
+# ------------------------------------------------------------------------------------------------ what else there was
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another way to compute the same."""
+
+    what: str
+    """What is different, in words."""
+    plan: Plan
+
+
+def alternatives(outputs: Mapping[str, Node], options: Options, chosen: Plan) -> list[Alternative]:
+    """Other plans that were possible, the quickest first: other blocks, images stored or computed again."""
+    largest = max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape))
+    stage, places = chosen.stages[largest], places_of(outputs, options)
+    nodes, wanted = lower(outputs)
+    fused = _Planner(nodes, wanted, options, places, frozenset())
+    shapes = [*_halving(stage.shape)[:_OTHERS], *fused.tried(chosen, largest)]
+    trials = [
+        (f"blocks of {'×'.join(map(str, shape))}", replace(options, block_shape=shape), frozenset[int]())
+        for shape in dict.fromkeys(shapes)
+        if shape != stage.block_shape
+    ]
+    if options.block_shape is not None:
+        trials.append(("blocks as the planner chooses them", replace(options, block_shape=None), frozenset()))
+    if chosen.kept.keys() - fused.plan().kept.keys():
+        trials.append(("fused, nothing stored that need not be", options, frozenset()))
+    for index in _amplified(chosen)[:2]:
+        name = chosen.nodes[index].operation.rpartition(".")[2]
+        trials.append((f"{name} stored, not computed again in halos", options, frozenset({index})))
+    found = []
+    for what, other, cut in trials:
+        with suppress(InputError):  # it does not fit
+            found.append(Alternative(what, _Planner(nodes, wanted, other, places, cut).plan()))
+    return sorted(found, key=lambda other: other.plan.predicted_s)[:_MOST_OTHERS]
+
+
+_OTHERS = 3
+"""Sizes of blocks that are tried besides those that were considered, …"""
+_MOST_OTHERS = 4
+"""… and the most plans that are shown."""
 
 
 def block_candidates(shape: tuple[int, ...], workers: int) -> list[tuple[int, ...]]:
