@@ -16,10 +16,10 @@ from benchmarks.workloads import WORKLOADS
 
 HEAD = """# Benchmarks
 
-<!-- written by `make bench`, `python -m benchmarks.growth` and `python -m benchmarks.guarantee` -->
+<!-- written by `make bench`, `python -m benchmarks.growth`, `.guarantee` and `.prediction` -->
 """
 
-SECTIONS = ("peers", "growth", "guarantee")
+SECTIONS = ("peers", "growth", "guarantee", "prediction")
 """In the order in which they stand."""
 
 

@@ -1,8 +1,8 @@
 """Measures the cost model's figures on this machine, in seconds: real functions, stores and steps on small images.
 
 What is measured is what jobs measure of themselves (`tally`), by the same lines of the same predictions, so that a figure
-means the same wherever it comes from. Each is the best of a few runs on one thread, and times of functions are
-corrected by the share of a processor that this process had: what others do meanwhile only adds.
+means the same wherever it comes from. Each is the best of a few runs on one thread, functions by processor time:
+what others do meanwhile only adds.
 """
 
 from __future__ import annotations
@@ -204,14 +204,12 @@ def observe(
             context.attach(index, stores.MemoryOutput(target))
     whole = Tally()
     for at, stage in enumerate(plan.stages):
-        tally = Tally()
-        began, worked = time.perf_counter(), time.thread_time()
+        tally = Tally(time.thread_time_ns)
         for block in range(len(stage.grid)):
             steps.run_block(context, at, block, tally=tally)
-        share = (time.thread_time() - worked) / (time.perf_counter() - began)
         worked = time.thread_time()
         steps.merge_stage(context, at)
-        _note(plan, at, tally.stats(), min(1.0, share), time.thread_time() - worked, observed)
+        _note(plan, at, tally.stats(), time.thread_time() - worked, observed)
         whole = tally
     context.workspace.discard()
     return whole
@@ -226,13 +224,11 @@ def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
             yield node
 
 
-def _note(
-    plan: Plan, at: int, stats: Mapping[str, float], share: float, merging_s: float, observed: Observations
-) -> None:
-    """What the lines of a stage's prediction took, of a processor that was here for `share` of the time."""
+def _note(plan: Plan, at: int, stats: Mapping[str, float], merging_s: float, observed: Observations) -> None:
+    """What the lines of a stage's prediction took."""
     merged = [part for part in plan.stages[at].predicted.parts if part.kind == "merge"]
     for part in plan.stages[at].predicted.parts:
-        seconds = share * stats.get(f"{part.kind} {part.node}", 0.0)
+        seconds = stats.get(f"{part.kind} {part.node}", 0.0)
         if part.kind in ("compute", "partial") and seconds > 0:
             observed.add(part.kind, part.key, part.calls, part.units, part.taps, seconds)
     if len(merged) == 1:
@@ -372,7 +368,7 @@ def _speed(model: CostModel) -> float:
     return min(high, max(low, statistics.median(ratios))) if ratios else 1.0
 
 
-def measure(folder: Path, *, seconds: float = 12.0) -> CostModel:
+def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     """The cost model of this machine; files are written into `folder`, and removed by the caller.
 
     Takes about `seconds` at most on a machine that is not slow: when they are over, functions that were not tried yet keep

@@ -29,7 +29,7 @@ from lepton_celery.plan import (
     reads_of,
 )
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
-from lepton_celery.tally import Tally, now_ns
+from lepton_celery.tally import Tally
 from lepton_celery.workspace import Key, Workspace
 
 
@@ -135,8 +135,8 @@ def run_block(context: Context, slot: int, block: int, *, pieces: int = 1, tally
     after the other: slower, for a block that does not fit into memory at once. What it took is added to `tally`, which is
     given back.
     """
-    began = now_ns()
     tally = Tally() if tally is None else tally
+    began = tally.now()
     plan = context.plan
     stage_index, round = plan.place(slot)
     stage = plan.stages[stage_index]
@@ -227,7 +227,7 @@ def _leave(
         if result is not None:
             images[index] = result
             needed[index] = on_grid(region, result.shape)
-        began = now_ns()
+        began = tally.now()
         context.workspace.put_partial(index, block, partial)
         tally.add("partial", index, began)
         tally.write_bytes += sum(array.nbytes for array in partial.values())
@@ -237,7 +237,7 @@ def _leave(
             _sweep(context, index, round, block, part, tally)
             continue
         pixels = images[index][part.within(needed[index])]
-        began = now_ns()
+        began = tally.now()
         for output in context.outputs(index, stage_index):
             output.write(part, pixels)
             tally.write_bytes += pixels.nbytes
@@ -258,10 +258,10 @@ def _combine(context: Context, stage_index: int, block: int, tally: Tally) -> No
         key = _partials_key(index, level - 1)
         partials = ((member, context.workspace.partial(key, member)) for member in members)
         arguments = _arguments(context, node) | images
-        began = now_ns()
+        began = tally.now()
         partial = entry.combine(partials, arguments, grid_over(before, shape), grid_over(stage, shape).region(block))
         tally.add("combine", index, began)
-        began = now_ns()
+        began = tally.now()
         context.workspace.put_partial(_partials_key(index, level), block, partial)
         tally.add("partial", index, began)
         tally.write_bytes += sum(array.nbytes for array in partial.values())
@@ -281,17 +281,17 @@ def _sweep(context: Context, index: int, round: int, block: int, region: Region,
     where = Where(region, node.shape, grid_over(stage, node.shape))
     state = context.settled(index, round - 1) if round else None
     if state is not None and not _may_change(context, index, round, entry, where):
-        began = now_ns()
+        began = tally.now()
         pixels, changed = state.read(region), False
         tally.add("read", index, began)
     else:
         arguments = _arguments(context, node)
         arguments |= {name: context.reader(image) for name, image in plan.images_of(node).items()}
-        began = now_ns()
+        began = tally.now()
         with np.errstate(all="ignore"):
             pixels, changed = entry.function(**entry.gathered(arguments), state=state, where=where)
         tally.add("compute", index, began)
-    began = now_ns()
+    began = tally.now()
     context.settling(index, round).write(region, pixels)
     context.workspace.put_partial((index, round), block, {"changed": np.array([changed])})
     tally.add("write", index, began)
@@ -351,12 +351,12 @@ def _evaluate(
     for index in sorted(needed):
         region = needed[index]
         if plan.is_read(index, stage_index):
-            began = now_ns()
+            began = tally.now()
             images[index] = context.reader(index).read(region) if read is None else read[index]
             tally.add("read", index, began)
             tally.read_bytes += images[index].nbytes
             continue
-        began = now_ns()
+        began = tally.now()
         images[index] = _compute(context, index, region, images, needed)
         tally.add("compute", index, began)
         for image in plan.pixels_of(plan.nodes[index]).values():
@@ -452,7 +452,7 @@ def _reduce(
             arguments[name] = np.ascontiguousarray(images[image][part.within(needed[image])])
     first = next(iter(names.values()))
     where = _where(plan, first, on_grid(block, plan.nodes[first].shape))
-    began = now_ns()
+    began = tally.now()
     with np.errstate(all="ignore"):
         if isinstance(entry, Labelling):
             labels, partial = entry.function(**arguments, where=where)

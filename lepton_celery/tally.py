@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter_ns
-
-now_ns = perf_counter_ns
 
 
 class Tally:
     """Sums of what blocks took, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
 
-    __slots__ = ("_sums", "block_ns", "blocks", "read_bytes", "write_bytes")
+    __slots__ = ("_sums", "block_ns", "blocks", "now", "read_bytes", "write_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
+        self.now = clock
+        """Nanoseconds of the clock that all is measured by."""
         self._sums: dict[tuple[str, int], int] = {}
         self.read_bytes = 0
         self.write_bytes = 0
@@ -22,14 +23,14 @@ class Tally:
         """Time of these blocks from beginning to end."""
 
     def add(self, kind: str, node: int, began_ns: int) -> None:
-        """Work of a kind on a node, begun at `began_ns` (of `now_ns`), has just ended."""
+        """Work of a kind on a node, begun at `began_ns` (of `now`), has just ended."""
         key = (kind, node)
-        self._sums[key] = self._sums.get(key, 0) + perf_counter_ns() - began_ns
+        self._sums[key] = self._sums.get(key, 0) + self.now() - began_ns
 
     def block(self, began_ns: int) -> None:
         """A block has just ended."""
         self.blocks += 1
-        self.block_ns += perf_counter_ns() - began_ns
+        self.block_ns += self.now() - began_ns
 
     def seconds(self, kind: str) -> float:
         """Seconds of work of a kind, over all nodes."""

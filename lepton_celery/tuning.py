@@ -24,7 +24,9 @@ from lepton_celery.refinement import refine
 _SIDE, _BLOCK = 1024, 32
 _JOBS = 4
 """Small jobs that show what tasks and stages cost; the first also wakes the workers up."""
-_PATIENCE_S = 4.0
+_ANSWER_S = 1.0
+"""Workers that take longer to answer are none."""
+_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Calibrated:
 
 
 def calibrate(
-    folder: str | Path | None = None, *, seconds: float = 12.0, settings: Settings | None = None
+    folder: str | Path | None = None, *, seconds: float = 8.0, settings: Settings | None = None
 ) -> Calibrated:
     """Measure functions, stores, blocks and, where workers answer, tasks on this machine; takes seconds.
 
@@ -95,6 +97,8 @@ def reset(settings: Settings | None = None) -> None:
 def _with_tasks(model: CostModel, folder: Path, settings: Settings, ledger: Ledger) -> CostModel | None:
     """The model with what tasks, stages and jobs cost, from small jobs; None when no worker does them in time."""
     app = create_app(settings)
+    if not app.control.ping(timeout=_ANSWER_S):
+        return None
     image = calibration.photograph((_SIDE, _SIDE), "float32")
     np.save(folder / "source.npy", image)
     source = open_image(folder / "source.npy")
@@ -104,7 +108,7 @@ def _with_tasks(model: CostModel, folder: Path, settings: Settings, ledger: Ledg
         began = time.monotonic()
         job = client.submit({str(folder / f"{number}.npy"): graph}, app=app, block_shape=(_BLOCK, _BLOCK))
         try:
-            info = job.wait(_PATIENCE_S if number == 0 else 10 * _PATIENCE_S)
+            info = job.wait(_PATIENCE_S)
         except (WaitTimeout, LeptonError):
             with suppress(LeptonError):
                 job.cancel()

@@ -19,7 +19,7 @@ from lepton_celery.errors import InputError
     help="Folder to measure files in: one where outputs go. This one by default.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1), default=12.0, show_default=True, help="Try no more functions after that."
+    "--seconds", type=click.FloatRange(1), default=8.0, show_default=True, help="Try no more functions after that."
 )
 @click.option("--show", is_flag=True, help="Show the figures that plans go by; nothing is measured.")
 @click.option("--reset", is_flag=True, help="Forget what was measured: the shipped figures count again.")
