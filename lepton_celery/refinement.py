@@ -25,7 +25,9 @@ _REMEMBERED_S = 10.0
 _LEAST_S = 0.001
 """Less work than this tells nothing."""
 _SHARE = 0.3
-"""How far a fixed cost moves."""
+"""How far a fixed cost moves, …"""
+_MOST_S = {"block_s": 0.01, "batch_s": 0.05, "stage_s": 1.0}
+"""… and what it is at the most: beyond, workers waited for something else, such as another job."""
 
 
 def refine(model: CostModel, plan: Plan, info: JobInfo, *, now: float | None = None) -> CostModel:
@@ -162,5 +164,5 @@ def _wait_s(plan: Plan, times: StageTimes, sums: Mapping[str, float]) -> float:
 
 def _nearer(overheads: Overheads, name: str, measured_s: float) -> Overheads:
     known: float = getattr(overheads, name)
-    bounded = min(MOST * known, max(known / MOST, measured_s))
+    bounded = min(MOST * known, _MOST_S[name], max(known / MOST, measured_s))
     return replace(overheads, **{name: known + _SHARE * (bounded - known)})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from lepton_celery import graph, steps
+from lepton_celery.cost import CostModel, Figure, Overheads
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph import Node
 from lepton_celery.grid import Region
@@ -331,3 +334,79 @@ def test_what_large_halos_would_compute_over_and_over_is_stored() -> None:
     assert [stage.predicted.halo for stage in plan.stages] == [(7, 7), (240, 240)]
     assert len(plan_of(filters.gaussian(dear, sigma=1)).stages) == 1
     assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap: computed again
+
+
+# ------------------------------------------------------------------------------------------------ choices
+
+
+def stored_in(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...]) -> graph.Image:
+    """An image in chunks of which none is written."""
+    zarr.create_array(store=str(folder / "image.zarr"), shape=shape, chunks=chunks, dtype="uint8")
+    return graph.open(folder / "image.zarr")
+
+
+def test_blocks_lie_on_whole_chunks_of_what_is_read(tmp_path: Path) -> None:
+    image = stored_in(tmp_path, (9000, 9000), (600, 600))
+    stage = plan_of(image + 1).stages[0]
+    assert all(length % 600 == 0 for length in stage.block_shape)
+    assert stage.predicted.chunk_times == 1.0
+    halved = plan_of(image + 1, block_shape=(1024, 1024)).stages[0].predicted
+    assert halved.chunk_times > 1.3
+    assert halved.wall_s > stage.predicted.wall_s
+
+
+def test_chunks_that_a_halo_touches_are_decoded_whole(tmp_path: Path) -> None:
+    image = stored_in(tmp_path, (4096, 4096), (512, 512))
+    predicted = plan_of(filters.gaussian(image, sigma=2), block_shape=(512, 512)).stages[0].predicted
+    assert predicted.halo == (8, 8)
+    assert predicted.read_bytes == 528 * 528 * 64
+    assert predicted.chunk_times == pytest.approx(9 * 512**2 / 528**2)
+    read = next(part for part in predicted.parts if part.kind == "read")
+    assert (read.calls, read.key) == (9 * 64, "zarr uint8")
+
+
+def test_a_dear_task_makes_batches_larger_and_a_dear_block_makes_blocks_larger() -> None:
+    image = vast((8192, 8192), "float32")
+    usual = plan_of(filters.gaussian(image, sigma=2)).stages[0]
+    dear_task = CostModel(overheads=Overheads(batch_s=0.5))
+    assert plan_of(filters.gaussian(image, sigma=2), cost=dear_task).stages[0].batch_blocks > usual.batch_blocks
+    assert usual.block_shape == (1024, 1024)
+    for stage in (usual, plan_of(filters.gaussian(image, sigma=2), cost=dear_task).stages[0]):
+        assert -(-len(stage.grid) // stage.batch_blocks) >= 4 * 2
+
+
+def test_a_dear_store_makes_it_cheaper_to_compute_again() -> None:
+    image = vast((2000, 2000))
+    smooth = filters.gaussian(image, sigma=3)
+    assert len(plan_of(smooth - smooth.max()).kept) == 1
+    dear = CostModel().with_figures("write", {"npy": Figure(100.0)})
+    assert plan_of(smooth - smooth.max(), cost=dear).kept == {}
+
+
+def test_blocks_are_no_larger_than_memory_allows() -> None:
+    image = vast((8192, 8192), "float64")
+    plan = plan_of(filters.gaussian(image, sigma=4), limits=Limits(worker_memory_bytes=8 << 20))
+    assert plan.stages[0].predicted.memory_bytes <= 8 << 20
+    assert plan.stages[0].block_shape == (256, 256)
+
+
+def test_a_small_job_is_planned_at_once_and_a_large_one_as_quickly() -> None:
+    small = filters.gaussian(vast((512, 512), "float32"), sigma=2)
+    plan_of(small)
+    began = time.process_time()
+    for _ in range(10):
+        plan_of(small)
+    assert (time.process_time() - began) / 10 < 0.01
+    began = time.process_time()
+    plan = plan_of(*cells(vast((1_000_000, 1_000_000))))
+    assert time.process_time() - began < 1
+    assert plan.blocks > 10**6
+    assert plan.predicted_s < 10**6  # merges of combined partials, not of a million
+
+
+def test_what_blocks_merge_to_after_they_were_combined_is_predicted_once() -> None:
+    stages = plan_of(measure.label(vast((10_000, 10_000)) > 3), block_shape=(100, 100)).stages
+    assert [bool(stage.combines) for stage in stages] == [False, True, False]
+    assert stages[0].predicted.merge_s == 0
+    (merge,) = [part for part in stages[1].predicted.parts if part.kind == "merge"]
+    assert merge.calls == len(stages[1].grid)
