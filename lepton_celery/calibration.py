@@ -289,6 +289,7 @@ def _measure_store(kind: str, image: Array, block: int, observed: Observations, 
     output = stores.array_output(Target(str(path), image.shape, dtype, (block, block), "calibration"))
     began = time.perf_counter()
     output.create()
+    output.reserve()
     observed.add("reserve", kind, 1, image.nbytes, 0, time.perf_counter() - began)
     regions = list(BlockGrid(image.shape, (block, block)))
     pieces = [np.ascontiguousarray(image[region.slices]) for region in regions]
@@ -327,7 +328,7 @@ def _block_s(folder: Path) -> float:
     for _ in range(_REPEAT + 1):
         tally = observe([apply("numpy.add", image, np.float32(1))], ignored, divisions=16)
         stats = tally.stats()
-        best = min(best, (stats["block_s"] - stats["compute_s"] - stats["read_s"] - stats["write_s"]) / stats["blocks"])
+        best = min(best, (stats["block_s"] - stats["compute_s"] - stats["read_s"] - stats["write_s"]) / stats["boxes"])
     return max(best, 1e-6)
 
 

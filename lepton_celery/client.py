@@ -34,7 +34,7 @@ from lepton_celery.operations.user import check_allowed
 from lepton_celery.plan import Plan, functions_of, sources_of
 from lepton_celery.planner import Limits, Options, make_plan
 from lepton_celery.report import compare, progress_of, summarize
-from lepton_celery.steps import create_outputs, discard
+from lepton_celery.steps import create_outputs, discard, reserve_outputs
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.workspace import workspace_root
 
@@ -107,14 +107,16 @@ class Job:
         )
 
     def _watch(self, deadline: float | None) -> Iterator[JobInfo]:
-        """The job's state, again and again, more seldom as it takes longer; ends at the deadline."""
+        """The job's state, again and again, more seldom as it takes longer, and when it ends; up to the deadline."""
         pause, longest = _POLL_S
-        while True:
-            yield self.info()
-            if deadline is not None and time.monotonic() >= deadline:
-                return
-            time.sleep(pause)
-            pause = min(longest, pause * 1.2)
+        with self._ledger.ending(self.id) as wait:
+            while True:
+                yield self.info()
+                left = longest if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    return
+                wait(min(pause, left))
+                pause = min(longest, pause * 1.2)
 
     def _ended(self, info: JobInfo) -> JobInfo:
         if info.state is JobState.FAILED:
@@ -152,7 +154,8 @@ class Job:
     def region(self, stage: int, block: int) -> Region:
         """The pixels of a block, such as one of `holes`, on the grid of its stage."""
         plan = self.manifest().plan
-        return plan.stages[plan.place(stage)[0]].grid.region(block)
+        found = plan.stages[plan.place(stage)[0]]
+        return found.grid.region(found.order.block(block))
 
     def report(self) -> str:
         """What the job took beside what was predicted, stage by stage, as text; complete when it is done."""
@@ -372,8 +375,9 @@ def submit(
         create_outputs(manifest.context())
         manifest.journal.opened(0)
         ledger.resume(manifest.job_id)
-        batch_blocks = manifest.plan.stages[0].batch_blocks
-        canvas.fill_window(app, ledger, settings, manifest.job_id, 0, batch_blocks)
+        canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
+        # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it
+        reserve_outputs(manifest.context())
     except OperationalError as error:
         ledger.forget(manifest.job_id)
         discard(manifest.context())
@@ -472,6 +476,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
 
     try:
         create_outputs(context)
+        reserve_outputs(context)
         record(ledger, manifest)
     except BaseException:
         discard(context)

@@ -45,6 +45,9 @@ class Settings:
     """Times a block may fail, or take its worker down, before it is given up."""
     most_holes: int = 16
     """Blocks of a stage that may be given up and filled while they are more than half of those done; then the job fails."""
+    straggler: float = 3.0
+    """Times as long as a batch of its stage takes on average that a batch may take before its blocks are done by another
+    worker too, once there is nothing else to do in the stage; the first receipt counts. 0: never."""
     block_limit_s: float = 3600.0
     """Seconds that one block may take; then its worker process is ended, and the block counted as lost. 0: no limit."""
     retention_s: float = 7 * 24 * 3600.0

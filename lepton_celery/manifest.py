@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -184,9 +185,14 @@ def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
     return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
+@cache
+def _package_versions() -> Mapping[str, str]:
+    return {name: version(name) for name in _PACKAGES}
+
+
 def versions_of(plan: Plan) -> dict[str, str]:
     """The versions of what decides the pixels: packages, and the files of the user's own functions."""
-    found = {name: version(name) for name in _PACKAGES}
+    found = dict(_package_versions())
     for function in functions_of(plan):
         module = function.partition(":")[0]
         try:

@@ -19,8 +19,9 @@ from lepton_celery.graph import SOURCE, Node, decode, encode, topological
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.spec import Entry, Labelling, Local, Reduction, Sweep, ValueFunction
+from lepton_celery.order import TileOrder
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
 class Ref(NamedTuple):
@@ -109,10 +110,23 @@ class Stage:
     predicted: Prediction
     combines: tuple[int, ...] = ()
     """Nodes whose partials each block combines into one: those of the blocks of the stage before that lie in it."""
+    tile: tuple[int, ...] = ()
+    """Blocks along each axis that are done one after the other; none: in C order."""
+    together: tuple[int, ...] = ()
+    """Blocks along each axis that are read, computed and written at once, where a worker has all of them; none: one."""
 
     @property
     def grid(self) -> BlockGrid:
         return BlockGrid(self.shape, self.block_shape)
+
+    @cached_property
+    def order(self) -> TileOrder:
+        """The order in which the blocks are done; the ledger and messages name blocks by their places in it."""
+        return TileOrder(self.grid, self.tile or (1,) * len(self.shape))
+
+    def boxes(self, places: Iterable[int]) -> list[list[int]]:
+        """The blocks at these places, in groups that are done at once."""
+        return self.order.boxes(map(self.order.block, places), self.together or (1,) * len(self.shape))
 
 
 @dataclass(frozen=True)
@@ -126,7 +140,7 @@ class Plan:
     kept: dict[int, int] = field(default_factory=dict)
     """Image nodes that a stage leaves in the workspace for later stages, and that stage."""
     workers: int = 1
-    """Worker processes that times are predicted for."""
+    """Worker processes that it was made for."""
     begin_s: float = 0.0
     """Predicted seconds from the call to the first stage."""
     costs: str = ""
@@ -219,6 +233,8 @@ class Plan:
                     values=tuple(stage["values"]),
                     predicted=_prediction(stage["predicted"]),
                     combines=tuple(stage["combines"]),
+                    tile=tuple(stage["tile"]),
+                    together=tuple(stage["together"]),
                 )
                 for stage in document["stages"]
             ),
@@ -357,6 +373,14 @@ def has_own_stage(entry: Entry | None) -> bool:
 def reads_itself(entry: Entry) -> bool:
     """Whether the entry reads its images for itself, from where they are stored."""
     return isinstance(entry, Sweep) or (isinstance(entry, Local | Reduction) and entry.readers)
+
+
+def can_be_cut(plan: Plan, stage_index: int) -> bool:
+    """Whether a stage's blocks can be computed in parts, or several at once: all its functions see the blocks and not the
+    image, so that pixels do not depend on how it is cut."""
+    stage = plan.stages[stage_index]
+    found = [entry_of(plan.nodes[index]) for index in (*stage.stores, *stage.reduces)]
+    return not any(entry is not None and (has_own_stage(entry) or reads_itself(entry)) for entry in found)
 
 
 def is_fused(node: PlanNode) -> bool:

@@ -12,16 +12,19 @@ from typing import Any
 from lepton_celery.cost import BATCHES_PER_SLOT, CostModel
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph import SOURCE, Image, Node, topological
-from lepton_celery.grid import BlockGrid
+from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.spec import Labelling, Local, Reduction
+from lepton_celery.order import compact
 from lepton_celery.plan import (
     Plan,
     PlanNode,
     Prediction,
     Stage,
+    can_be_cut,
     entry_of,
     expanded_parents,
+    functions_of,
     grid_shape,
     has_own_stage,
     is_fused,
@@ -37,6 +40,7 @@ from lepton_celery.prediction import (
     chunks_of,
     cost_name,
     function_figure,
+    middle_box,
     middle_of,
     peak_bytes,
     predict,
@@ -46,6 +50,8 @@ BLOCK_PX = 1 << 20
 """Pixels a block has by default: large enough that fixed costs vanish, small enough to stay in the caches."""
 LEAST_PX = 1 << 16
 """Pixels below which a block's fixed costs are no longer small."""
+TOGETHER_PX = 1 << 18
+"""Most pixels of blocks that are computed at once because each of them alone is small."""
 READ_PX = 1 << 22
 """Most pixels of any one image that a block reads, halo included, before the planner takes smaller blocks."""
 
@@ -361,8 +367,7 @@ class _Planner:
             last = block_shape == candidates[-1]
             if memory > limits.worker_memory_bytes or (largest > READ_PX and not last and wanted is None):
                 continue
-            batch, predicted = predict(trial, at, needed, memory, cost=self.options.cost, places=self.places)
-            trials.append(_replaced(trial, at, replace(trial.stages[at], batch_blocks=batch, predicted=predicted)))
+            trials.append(self._batched(trial, at, needed, memory))
         if not trials:
             raise PlanTooLarge(
                 f"blocks of {block_shape} need {memory / 2**20:.0f} MiB in each worker, over the limit of "
@@ -377,6 +382,40 @@ class _Planner:
                 f"{limits.blocks:,}; use larger blocks"
             )
         return chosen
+
+    def _batched(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Plan:
+        """The plan with stage `at`'s batches, and what is done at once in them, chosen and predicted."""
+        stage, cost, places = plan.stages[at], self.options.cost, self.places
+        batch, predicted = predict(plan, at, needed, memory, cost=cost, places=places)
+        tile = compact(stage.grid.counts, batch)
+        together = self._together(plan, at, tile)
+        if math.prod(together) > 1:  # blocks cost less then, and more of them make a batch
+            joined = _replaced(plan, at, replace(stage, together=together))
+            wider = needed_regions(joined, at, middle_box(joined.stages[at]))
+            memory = max(memory, peak_bytes(joined, at, wider))
+            batch, predicted = predict(joined, at, wider, memory, cost=cost, places=places)
+            tile = tuple(map(max, compact(stage.grid.counts, batch), together))
+        sized = replace(stage, batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together)
+        return _replaced(plan, at, sized)
+
+    def _together(self, plan: Plan, at: int, tile: tuple[int, ...]) -> tuple[int, ...]:
+        """How many blocks along each axis are computed at once: as many as their pixels' share of a tile allows, within
+        the memory that a worker may take."""
+        stage = plan.stages[at]
+        if not can_be_cut(plan, at) or functions_of(plan):  # the user's own may count on the blocks they asked for
+            return (1,) * len(tile)
+        together = tile
+        while math.prod(together) > 1:
+            box = Region(
+                (0,) * len(tile),
+                tuple(min(b * n, m) for b, n, m in zip(stage.block_shape, together, stage.shape, strict=True)),
+            )
+            within = peak_bytes(plan, at, needed_regions(plan, at, box)) <= self.options.limits.worker_memory_bytes
+            if within and box.size <= TOGETHER_PX:
+                break
+            axis = max(range(len(together)), key=lambda axis: (together[axis], -axis))
+            together = tuple(-(-n // 2) if at == axis else n for at, n in enumerate(together))
+        return together
 
     def _candidates(self, plan: Plan, at: int) -> list[tuple[int, ...]]:
         """Block shapes to try for a stage: those of `block_candidates`, and the same in whole chunks of what it reads."""

@@ -14,7 +14,7 @@ from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.labels import LABELS, SETTLED
 from lepton_celery.operations.spec import Entry, Labelling, Local, Reduction, Stencil, Sweep
-from lepton_celery.plan import Part, Plan, PlanNode, Prediction, entry_of, on_grid, reads_of
+from lepton_celery.plan import Part, Plan, PlanNode, Prediction, Stage, entry_of, on_grid, reads_of
 from lepton_celery.stores.formats import ARRAY_SUFFIXES
 
 ROUNDS = 4
@@ -101,13 +101,16 @@ def predict(
 ) -> tuple[int, Prediction]:
     """How many blocks stage `at` should do in a batch, and what it will take.
 
-    `needed` are the regions of its middle block, which is whole (ragged ones are smaller), `memory` its `peak_bytes`.
+    `needed` are the regions of its middle box of blocks done at once, which is whole (ragged ones are smaller); `memory` is
+    what that takes at its peak.
     """
     stage = plan.stages[at]
-    middle = middle_of(stage.grid)
+    middle = middle_box(stage)
     blocks = len(stage.grid) * (ROUNDS if any(isinstance(_entry(plan, i), Sweep) for i in stage.stores) else 1)
     share = math.prod(stage.shape) / middle.size * blocks / len(stage.grid)
-    found = _Parts(cost, blocks, share)
+    at_once = math.prod(stage.together)
+    boxes = -(-blocks // at_once)
+    found = _Parts(cost, boxes, share)
     asked = once = 0.0
     for index, region in needed.items():
         node = plan.nodes[index]
@@ -122,9 +125,9 @@ def predict(
     by_themselves = sum(read_by_themselves(plan, at, needed).values())
     for index in stage.reduces:
         figure, _ = function_figure(cost, plan, index)
-        found.add("compute", _key(plan, index), index, figure, 1, middle.size)
+        found.add("compute", _key(plan, index), index, figure, at_once, middle.size)
         name = cost_name(plan.nodes[index])
-        found.add("partial", name, index, cost.figure("partial", name), 1, middle.size)
+        found.add("partial", name, index, cost.figure("partial", name), at_once, middle.size)
     write_bytes = 0.0
     for index in stage.stores:
         node = plan.nodes[index]
@@ -134,13 +137,14 @@ def predict(
         size = on_grid(middle, node.shape).size * node.itemsize
         for kind in _sinks(plan, at, index, places):
             figure = cost.figure("write", kind, node.dtype)
-            found.add("write", f"{kind} {node.dtype}", index, figure, 1, size)
+            calls = at_once if kind in _DECODED else 1
+            found.add("write", f"{kind} {node.dtype}", index, figure, calls, size)
             write_bytes += size
-    per_block = found.seconds / blocks + cost.overheads.block_s
+    per_block = (found.seconds + boxes * cost.overheads.block_s) / blocks
     batch = cost.batch_blocks(per_block, len(stage.grid), plan.workers)
     batches = -(-len(stage.grid) // batch) * blocks // len(stage.grid)
     waves = -(-batches // WAVE_BATCHES)
-    overhead_s = cost.overheads.block_s * blocks + cost.overheads.batch_s * batches + cost.overheads.wave_s * waves
+    overhead_s = cost.overheads.block_s * boxes + cost.overheads.batch_s * batches + cost.overheads.wave_s * waves
     merge = _merge_parts(plan, at, cost, places)
     merge_s = sum(part.seconds for part in merge)
     compute_s = sum(part.seconds for part in found.parts if part.kind == "compute")
@@ -167,17 +171,17 @@ WAVE_BATCHES = 16
 
 
 class _Parts:
-    """The lines that add up to a stage's work."""
+    """The lines that add up to a stage's work, which is done in so many boxes of blocks."""
 
-    def __init__(self, cost: CostModel, blocks: int, share: float) -> None:
-        self.cost, self.blocks, self.share = cost, blocks, share
+    def __init__(self, cost: CostModel, boxes: int, share: float) -> None:
+        self.cost, self.boxes, self.share = cost, boxes, share
         self.parts: list[Part] = []
         self.decoded = 0.0
         self.seconds = 0.0
 
     def add(self, kind: str, key: str, node: int, figure: Figure, calls: float, units: float, taps: float = 0) -> None:
-        """So many calls and units for each block."""
-        calls, units = calls * self.blocks, units * self.share
+        """So many calls and units for each box."""
+        calls, units = calls * self.boxes, units * self.share
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         self.parts.append(Part(kind, key, node, calls, units, taps, seconds))
         self.seconds += seconds
@@ -252,7 +256,8 @@ def begin_s(plan: Plan, cost: CostModel, places: Places) -> float:
         node = plan.nodes[index]
         if node.gives == "image":
             size = math.prod(node.shape) * node.itemsize
-            seconds += cost.figure("reserve", places.output(name)).seconds_for(size)
+            # by this process, while workers are at their first blocks already
+            seconds += cost.figure("reserve", places.output(name)).seconds_for(size) / (plan.workers + 1)
     for node in plan.nodes:
         if node.operation == SOURCE and _kind(str(node.arguments["url"])) == "picture":
             size = math.prod(node.shape) * node.itemsize
@@ -274,6 +279,15 @@ def _key(plan: Plan, index: int) -> str:
 def middle_of(grid: BlockGrid) -> Region:
     """A block that others surround on all sides, where the grid has one."""
     return grid.region(grid.index([(count - 1) // 2 for count in grid.counts]))
+
+
+def middle_box(stage: Stage) -> Region:
+    """The blocks that are done at once with the one in the middle, that one first."""
+    middle, together = middle_of(stage.grid), stage.together or (1,) * len(stage.shape)
+    lengths = [b * n for b, n in zip(stage.block_shape, together, strict=True)]
+    stop = tuple(min(a + length, n) for a, length, n in zip(middle.start, lengths, stage.shape, strict=True))
+    start = tuple(max(0, z - length) for z, length in zip(stop, lengths, strict=True))
+    return Region(start, stop)
 
 
 def _halo(plan: Plan, at: int, block: Region, needed: Mapping[int, Region]) -> tuple[int, ...]:

@@ -142,10 +142,10 @@ def _refined_overheads(
     for found in stages.values():
         for name, value in found.items():
             sums[name] += value
-    if sums["blocks"]:
+    if sums["boxes"]:
         work = sums["compute_s"] + sums["read_s"] + sums["write_s"]
         combined = sum(value for name, value in sums.items() if name.startswith("combine "))
-        overheads = _nearer(overheads, "block_s", (sums["block_s"] - work - combined) / sums["blocks"])
+        overheads = _nearer(overheads, "block_s", (sums["block_s"] - work - combined) / sums["boxes"])
     if sums["batches"]:
         waits = [_wait_s(plan, info.stage_times.get(at, StageTimes()), found) for at, found in stages.items()]
         each = (sums["batch_s"] - sums["block_s"] + sum(waits)) / sums["batches"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from celery import Celery
 
 from lepton_celery import stores
+from lepton_celery.batches import batches
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
@@ -149,11 +150,12 @@ def send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Sett
     if info.blocks_done == info.blocks_total:
         canvas.send_merge(app, info)
         return
-    batch_blocks = manifest.plan.stages[info.stage_index].batch_blocks
+    plan = manifest.plan
+    stage = plan.stages[info.stage_index]
     # blocks before the last receipt count as sent, so that those with a receipt are not sent once more
     if info.dispatched < info.blocks_done:
         ledger.take(info.job_id, info.stage, count=info.blocks_done, window=info.blocks_total)
-    lost = ledger.unreceipted(info.job_id, info.stage, limit=settings.window_batches * batch_blocks)
+    lost = ledger.unreceipted(info.job_id, info.stage, limit=settings.window_batches * stage.batch_blocks)
     if lost:
-        canvas.send_wave(app, info, lost, batch_blocks)
-    canvas.fill_window(app, ledger, settings, info.job_id, info.stage, batch_blocks)
+        canvas.send_wave(app, info, batches(stage, plan.workers, lost))
+    canvas.fill_window(app, ledger, settings, info, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +20,9 @@ from lepton_celery.plan import (
     PlanNode,
     Ref,
     Stage,
+    can_be_cut,
     entry_of,
     grid_over,
-    has_own_stage,
     needed_regions,
     on_grid,
     reads_itself,
@@ -140,20 +140,41 @@ def run_block(context: Context, slot: int, block: int, *, pieces: int = 1, tally
     plan = context.plan
     stage_index, round = plan.place(slot)
     stage = plan.stages[stage_index]
+    region = stage.grid.region(block)
     if stage.combines:
         _combine(context, stage_index, block, tally)
-        tally.block(began)
-        return tally
-    region = stage.grid.region(block)
-    if pieces > 1 and can_be_cut(plan, stage_index):
+    elif pieces > 1 and can_be_cut(plan, stage_index):
         needed = _results(plan, stage_index, region)
         images = _evaluate_in_pieces(context, stage_index, region.pieces(pieces), needed, tally)
+        _leave(context, stage_index, round, [block], region, images, needed, tally)
     else:
-        needed = needed_regions(plan, stage_index, region)
-        images = _evaluate(context, stage_index, needed, tally)
-    _leave(context, stage_index, round, block, images, needed, tally)
+        _do(context, stage_index, round, [block], region, tally)
     tally.block(began)
     return tally
+
+
+def run_blocks(context: Context, slot: int, blocks: Sequence[int], *, tally: Tally | None = None) -> Tally:
+    """Do several blocks that fill a box, in C order, at once: read, compute and write what they are together.
+
+    Leaves what `run_block` leaves of each. For blocks so small that going over them one by one would take longer than
+    their pixels, and stages whose blocks `Stage.together` says may be joined.
+    """
+    if len(blocks) == 1:
+        return run_block(context, slot, blocks[0], tally=tally)
+    tally = Tally() if tally is None else tally
+    began = tally.now()
+    stage_index, round = context.plan.place(slot)
+    grid = context.plan.stages[stage_index].grid
+    box = grid.region(blocks[0]).union(grid.region(blocks[-1]))
+    _do(context, stage_index, round, blocks, box, tally)
+    tally.block(began, len(blocks))
+    return tally
+
+
+def _do(context: Context, stage_index: int, round: int, blocks: Sequence[int], region: Region, tally: Tally) -> None:
+    needed = needed_regions(context.plan, stage_index, region)
+    images = _evaluate(context, stage_index, needed, tally)
+    _leave(context, stage_index, round, blocks, region, images, needed, tally)
 
 
 def fill_block(context: Context, slot: int, block: int, value: float) -> None:
@@ -168,7 +189,7 @@ def fill_block(context: Context, slot: int, block: int, value: float) -> None:
         context.settling(index, round).write(region, _filled(plan.nodes[index], region, value))
         context.workspace.put_partial((index, round), block, {"changed": np.array([False])})
     if not _sweeps(plan, stage):
-        _leave(context, stage_index, round, block, images, needed, Tally())
+        _leave(context, stage_index, round, [block], stage.grid.region(block), images, needed, Tally())
 
 
 def _filled(node: PlanNode, region: Region, value: float) -> Array:
@@ -177,13 +198,6 @@ def _filled(node: PlanNode, region: Region, value: float) -> Array:
         limits = np.iinfo(str(dtype))
         value = value if value == np.floor(value) and limits.min <= value <= limits.max else 0
     return np.full(region.shape, value, dtype)
-
-
-def can_be_cut(plan: Plan, stage_index: int) -> bool:
-    """Whether a stage's blocks can be computed in smaller parts: all its functions see the blocks and not the image."""
-    stage = plan.stages[stage_index]
-    found = [entry_of(plan.nodes[index]) for index in (*stage.stores, *stage.reduces)]
-    return not any(entry is not None and (has_own_stage(entry) or reads_itself(entry)) for entry in found)
 
 
 def _results(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
@@ -213,28 +227,29 @@ def _leave(
     context: Context,
     stage_index: int,
     round: int,
-    block: int,
+    blocks: Sequence[int],
+    box: Region,
     images: dict[int, Array],
     needed: dict[int, Region],
     tally: Tally,
 ) -> None:
-    """Write what a stage keeps of a block: partials and pixels."""
+    """Write what a stage keeps of blocks: the partials of each, and the pixels of the box that they fill."""
     plan = context.plan
     stage = plan.stages[stage_index]
-    region = stage.grid.region(block)
     for index in stage.reduces:
-        result, partial = _reduce(context, index, region, images, needed, tally)
-        if result is not None:
-            images[index] = result
-            needed[index] = on_grid(region, result.shape)
-        began = tally.now()
-        context.workspace.put_partial(index, block, partial)
-        tally.add("partial", index, began)
-        tally.write_bytes += sum(array.nbytes for array in partial.values())
+        for block in blocks:
+            region = stage.grid.region(block)
+            labels, partial = _reduce(context, index, region, images, needed, tally)
+            began = tally.now()
+            context.workspace.put_partial(index, block, partial)
+            tally.add("partial", index, began)
+            tally.write_bytes += sum(array.nbytes for array in partial.values())
+            if labels is not None:
+                _put_labels(images, needed, index, labels, on_grid(region, labels.shape), on_grid(box, labels.shape))
     for index in stage.stores:
-        part = on_grid(region, plan.nodes[index].shape)
+        part = on_grid(box, plan.nodes[index].shape)
         if isinstance(entry_of(plan.nodes[index]), Sweep):
-            _sweep(context, index, round, block, part, tally)
+            _sweep(context, index, round, blocks[0], part, tally)
             continue
         pixels = images[index][part.within(needed[index])]
         began = tally.now()
@@ -242,6 +257,19 @@ def _leave(
             output.write(part, pixels)
             tally.write_bytes += pixels.nbytes
         tally.add("write", index, began)
+
+
+def _put_labels(
+    images: dict[int, Array], needed: dict[int, Region], index: int, labels: Array, region: Region, box: Region
+) -> None:
+    """Keep one block's labels with those of the box that it is a part of."""
+    if region == box:
+        images[index] = labels
+    else:
+        if index not in images:
+            images[index] = np.empty(box.shape, labels.dtype)
+        images[index][region.within(box)] = labels
+    needed[index] = box
 
 
 def _combine(context: Context, stage_index: int, block: int, tally: Tally) -> None:
@@ -537,10 +565,17 @@ def _images(plan: Plan, node: PlanNode) -> dict[str, PlanNode]:
 
 
 def create_outputs(context: Context) -> None:
-    """Make the parts of all image outputs, so that a full disk or a missing permission shows before anything runs."""
+    """Make the parts of all image outputs, so that a missing permission shows before anything runs."""
     for targets in context.targets.values():
         for target in targets:
             stores.array_output(target).create()
+
+
+def reserve_outputs(context: Context) -> None:
+    """Take the space that image outputs will need, so that a full disk shows at once; workers may be at it already."""
+    for targets in context.targets.values():
+        for target in targets:
+            stores.array_output(target).reserve()
 
 
 def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = False) -> None:

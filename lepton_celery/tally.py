@@ -9,7 +9,7 @@ from time import perf_counter_ns
 class Tally:
     """Sums of what blocks took, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
 
-    __slots__ = ("_sums", "block_ns", "blocks", "now", "read_bytes", "write_bytes")
+    __slots__ = ("_sums", "block_ns", "blocks", "boxes", "now", "read_bytes", "write_bytes")
 
     def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
         self.now = clock
@@ -18,7 +18,9 @@ class Tally:
         self.read_bytes = 0
         self.write_bytes = 0
         self.blocks = 0
-        """Blocks done."""
+        """Blocks done, …"""
+        self.boxes = 0
+        """… in so many goes: small ones are done several at once."""
         self.block_ns = 0
         """Time of these blocks from beginning to end."""
 
@@ -27,9 +29,10 @@ class Tally:
         key = (kind, node)
         self._sums[key] = self._sums.get(key, 0) + self.now() - began_ns
 
-    def block(self, began_ns: int) -> None:
-        """A block has just ended."""
-        self.blocks += 1
+    def block(self, began_ns: int, count: int = 1) -> None:
+        """A block has just ended, or several that were done at once."""
+        self.blocks += count
+        self.boxes += 1
         self.block_ns += self.now() - began_ns
 
     def seconds(self, kind: str) -> float:
@@ -45,6 +48,7 @@ class Tally:
             "read_bytes": float(self.read_bytes),
             "write_bytes": float(self.write_bytes),
             "blocks": float(self.blocks),
+            "boxes": float(self.boxes),
             "block_s": self.block_ns * 1e-9,
             **{f"{kind} {node}": ns * 1e-9 for (kind, node), ns in self._sums.items()},
         }

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.errors import StoreError
-from lepton_celery.operations.spec import Array, Partial
+from lepton_celery.errors import StoreError, StoreNotFound
+from lepton_celery.operations.spec import Partial
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.bundle import read_bundle, write_bundle
 from lepton_celery.stores.failures import writing
-from lepton_celery.stores.npy import one_header_at_a_time
 
 _MAPPED_BYTES = 1 << 20
-"""Value arrays of at least this size are memory-mapped rather than loaded."""
+"""Values of at least this size are memory-mapped rather than loaded."""
 
+_FOLDER = 1000
+"""Most partials in one folder."""
 
 Key = int | tuple[int, int]
 """A node, or a node and the round of a stage that repeats."""
@@ -173,56 +174,49 @@ class DiskWorkspace:
 
     def partial_path(self, node: Key, block: int) -> Path:
         """The file of one block's partial."""
-        # at most a thousand files in a directory
-        return self.root / f"partials{_text(node)}" / f"{block // 1000}" / f"{block}.npz"
+        return self.root / f"partials{_text(node)}" / f"{block // _FOLDER}" / f"{block}.arrays"
 
     def put_partial(self, node: Key, block: int, partial: Partial) -> None:
         path = self.partial_path(node, block)
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                np.savez(file, **partial)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
-            temporary.replace(path)
+        try:
+            write_bundle(path, partial)
+        except StoreNotFound:
+            with writing(path):
+                for folder in (path.parent.parent, path.parent):  # not the workspace: it is gone when the job has ended
+                    folder.mkdir(exist_ok=True)
+            write_bundle(path, partial)
 
     def partials(self, node: Key, blocks: int) -> Partials:
         return _DiskPartials(self, node, blocks)
 
     def partial(self, node: Key, block: int) -> Partial:
-        with one_header_at_a_time, np.load(self.partial_path(node, block), allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_bundle(self.partial_path(node, block))
 
     def missing_partials(self, node: Key, blocks: int) -> list[int]:
-        return [block for block in range(blocks) if not self.partial_path(node, block).exists()]
+        missing: list[int] = []
+        for first in range(0, blocks, _FOLDER):
+            folder = self.partial_path(node, first).parent
+            names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+            last = min(first + _FOLDER, blocks)
+            missing += [block for block in range(first, last) if self.partial_path(node, block).name not in names]
+        return missing
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
-        final = self.root / f"value{_text(node)}"
-        temporary = self.root / f".value{_text(node)}.{uuid4().hex}"
-        arrays: Mapping[str, Array] = value if isinstance(value, dict) else {"": np.asarray(value)}
-        with writing(final):
-            temporary.mkdir()
-            for at, (name, array) in enumerate(arrays.items()):
-                np.save(temporary / f"{at}.npy", np.asarray(array), allow_pickle=False)
-                (temporary / f"{at}.name").write_text(name)
-            try:
-                temporary.rename(final)
-            except OSError:
-                if not final.is_dir():
-                    raise
-                shutil.rmtree(temporary)  # another merge was first; its bytes are the same
+        arrays = value if isinstance(value, dict) else {"": value}
+        write_bundle(self._value_path(node), {name: np.asarray(array) for name, array in arrays.items()})
 
     def value(self, node: Key) -> Any:
-        folder = self.root / f"value{_text(node)}"
-        found: dict[str, Any] = {}
-        for at in range(len(list(folder.glob("*.npy")))):
-            path = folder / f"{at}.npy"
-            mapped = "r" if path.stat().st_size >= _MAPPED_BYTES else None
-            with one_header_at_a_time:
-                array = np.load(path, mmap_mode=mapped, allow_pickle=False)  # type: ignore[arg-type]
-            found[(folder / f"{at}.name").read_text()] = array
-        if not found:
-            raise StoreError(f"the whole-image value {node} is not in {folder}; the job's workspace is damaged")
+        path = self._value_path(node)
+        try:
+            found = read_bundle(path, mapped=path.stat().st_size >= _MAPPED_BYTES)
+        except (FileNotFoundError, StoreNotFound) as error:
+            raise StoreError(
+                f"the whole-image value {node} is not at {path}; the job's workspace is damaged"
+            ) from error
         return found[""][()] if list(found) == [""] else found
+
+    def _value_path(self, node: Key) -> Path:
+        return self.root / f"value{_text(node)}.arrays"
 
     def drop(self, node: Key) -> None:
         for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):

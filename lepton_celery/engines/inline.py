@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 
 from threadpoolctl import threadpool_limits
 
 from lepton_celery import seams, steps
+from lepton_celery.batches import batches
 from lepton_celery.errors import LeptonError
 from lepton_celery.ledger.base import Ledger
 
@@ -52,12 +53,13 @@ def _run_stage(
     pool: ThreadPoolExecutor,
     on_progress: Callable[[], None] | None,
 ) -> None:
-    stage, _ = context.plan.place(slot)
-    blocks = len(context.plan.stages[stage].grid)
+    index, _ = context.plan.place(slot)
+    stage = context.plan.stages[index]
+    blocks = len(stage.grid)
     steps.open_outputs(context, slot)  # once, before threads ask for them
     ledger.take(job_id, slot, count=blocks, window=blocks)
-    work = partial(_do_block, context, ledger, job_id, slot, on_progress)
-    futures = [pool.submit(work, block) for block in range(blocks)]
+    work = partial(_do_batch, context, ledger, job_id, slot, on_progress)
+    futures = [pool.submit(work, batch) for batch in batches(stage, context.plan.workers, range(blocks))]
     try:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     finally:
@@ -67,16 +69,24 @@ def _run_stage(
         future.result()
 
 
-def _do_block(
-    context: steps.Context, ledger: Ledger, job_id: str, slot: int, on_progress: Callable[[], None] | None, block: int
+def _do_batch(
+    context: steps.Context,
+    ledger: Ledger,
+    job_id: str,
+    slot: int,
+    on_progress: Callable[[], None] | None,
+    places: Sequence[int],
 ) -> None:
-    claim = ledger.claim(job_id, slot, [block], owner=OWNER, lease_s=_LEASE_S, max_attempts=1)
-    if not claim.granted:
-        return  # cancelled
-    report = steps.run_block(context, slot, block)
-    ledger.commit(job_id, slot, [block], owner=OWNER, stats=report.stats())
-    if on_progress is not None:
-        on_progress()
+    stage = context.plan.stages[context.plan.place(slot)[0]]
+    for box in stage.boxes(places):
+        own = [stage.order.place(block) for block in box]
+        claim = ledger.claim(job_id, slot, own, owner=OWNER, lease_s=_LEASE_S, max_attempts=1)
+        if not claim.granted:
+            return  # cancelled
+        report = steps.run_blocks(context, slot, box)
+        ledger.commit(job_id, slot, own, owner=OWNER, stats=report.stats())
+        if on_progress is not None:
+            on_progress()
 
 
 def _merge(

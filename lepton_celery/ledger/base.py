@@ -30,6 +30,7 @@ A block of the current stage of a running job:
     leased       claim by the same owner                               leased to it anew; one attempt lost
     leased       claim of either kind, max_attempts lost               exhausted: given to no one
     leased       reclaim, lease over                                   dispatched; one attempt lost
+    leased       straggling, granted long ago, once for each block     dispatched; its owner goes on, no attempt lost
     leased       renew by its owner (also when over, if not taken)     leased until later
     leased       release by its owner                                  dispatched; one attempt lost if so asked
     any          commit, by anyone: the bytes are the same             received: the stage's one receipt for it
@@ -57,12 +58,13 @@ Times are seconds since the epoch by the ledger's own clock, never a worker's; l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-VERSION = 2
+VERSION = 3
 """Of a job's entry; another release's is refused, not guessed at."""
 
 
@@ -211,6 +213,11 @@ class Ledger(Protocol):
         """The job as it stands. Raises `JobNotFound`."""
         ...
 
+    def ending(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]:
+        """Something to wait with while the `with` block runs: for at most so many seconds, and no longer than until the job
+        ends. May come back early, so look at `info` each time; where ends are not announced it waits all the time."""
+        ...
+
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
         """The newest jobs, newest first."""
         ...
@@ -275,6 +282,12 @@ class Ledger(Protocol):
     def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
         """Takes blocks whose lease is over from their owners, each an attempt lost: at most `limit`, in index order. Each
         is in the answer of one call only, so whoever has the answer hands it to the broker again."""
+        ...
+
+    def straggling(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[int]:
+        """Takes live leases that were granted at least `older_s` seconds ago from their owners, no attempt lost: at most
+        `limit`, in index order, each block once. Whoever has the answer hands the blocks to the broker again; their first
+        owner goes on too, and the first receipt counts."""
         ...
 
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:

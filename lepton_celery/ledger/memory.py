@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +29,8 @@ from lepton_celery.ledger.documents import from_json, to_json
 class _Lease:
     owner: str
     until: float
+    since: float = 0.0
+    """When it was granted."""
 
     def is_held_by_another(self, owner: str, now: float) -> bool:
         return self.until > now and self.owner != owner
@@ -48,6 +51,8 @@ class _Stage:
     reasons: dict[int, str] = field(default_factory=dict)
     reopened: set[int] = field(default_factory=set)
     """Blocks that had a receipt before; their next one adds no statistics."""
+    doubled: set[int] = field(default_factory=set)
+    """Blocks that were handed out twice for taking long."""
     merge: _Lease | None = None
     merge_fence: int = 0
     merge_attempts: int = 0
@@ -129,6 +134,10 @@ class MemoryLedger:
     def info(self, job_id: str) -> JobInfo:
         with self._lock:
             return _info(job_id, self._find(job_id))
+
+    @contextmanager
+    def ending(self, job_id: str) -> Iterator[Callable[[float], None]]:
+        yield time.sleep
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
         check_at_least("limit", limit, 0)
@@ -277,6 +286,7 @@ class MemoryLedger:
                 stage.received[block] = 0
             stage.attempts.clear()
             stage.reasons.clear()
+            stage.doubled.clear()
             stage.merge_attempts = 0
             job.state, job.error, job.error_stage, job.error_block = JobState.RUNNING, "", -1, -1
             job.finished_at, job.updated_at = None, self._clock()
@@ -321,6 +331,25 @@ class MemoryLedger:
             if over:
                 job.updated_at = now
             return over
+
+    def straggling(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[int]:
+        check_at_least("limit", limit, 0)
+        with self._lock:
+            job = self._current(job_id, stage)
+            if job is None:
+                return []
+            current, now = job.stage, self._clock()
+            slow = [
+                block
+                for block, lease in sorted(current.leases.items())
+                if lease.until > now and now - lease.since >= older_s and block not in current.doubled
+            ][:limit]
+            for block in slow:
+                del current.leases[block]
+                current.doubled.add(block)
+            if slow:
+                job.updated_at = now
+            return slow
 
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
         check_lease(lease_s)
@@ -496,7 +525,7 @@ def _claim_block(stage: _Stage, block: int, claim: Claim, wanted: _Lease, max_at
         stage.leases.pop(block, None)
         claim.exhausted.append(block)
         return
-    stage.leases[block] = _Lease(wanted.owner, wanted.until)
+    stage.leases[block] = _Lease(wanted.owner, wanted.until, now)
     claim.granted.append(block)
     if lost := stage.attempts.get(block, 0):
         claim.lost[block] = lost

@@ -5,7 +5,7 @@ the hash tag `{job}` and stay on one node of a cluster:
 
     lepton:{job}:job        hash     state, stage, counters, the merge and its fence, times, error
     lepton:{job}:receipts   bitmap   a bit per block of the current stage: 125 kB for a million
-    lepton:{job}:leases     hash     block -> until, call, owner; only for blocks in flight
+    lepton:{job}:leases     hash     block -> until, call, since, owner; only for blocks in flight
     lepton:{job}:holdings   hash     owner -> the blocks it claimed
     lepton:{job}:attempts   hash     block -> attempts lost; dropped with its receipt
     lepton:{job}:reopened   set      blocks that had a receipt before
@@ -14,6 +14,8 @@ the hash tag `{job}` and stay on one node of a cluster:
     lepton:{job}:result     text     JSON
     lepton:{job}:holes      hash     "stage block" -> attempts and reason of a block that was given up
     lepton:{job}:reasons    hash     block -> why it was last released with an attempt lost
+    lepton:{job}:doubled    set      blocks of the current stage that were handed out twice for taking long
+    lepton:{job}:ended      channel  something is published when the job ends
 
     lepton:costs:{profile}  text     JSON, the cost model of workers of a profile; of no job
 
@@ -35,7 +37,8 @@ skips blocks that `unreceipted` finds again, and a second commit answers 0.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -80,6 +83,7 @@ _JOB_KEYS = (
     "result",
     "holes",
     "reasons",
+    "doubled",
 )
 _SCRIPTS = (
     "create",
@@ -90,6 +94,7 @@ _SCRIPTS = (
     "release",
     "unreceipted",
     "reclaim",
+    "straggling",
     "begin_merge",
     "renew_merge",
     "begin_publish",
@@ -151,6 +156,28 @@ class RedisLedger:
         if not found:
             raise _not_found(job_id)
         return found[0]
+
+    @contextmanager
+    def ending(self, job_id: str) -> Iterator[Callable[[float], None]]:
+        server: Any = self._redis  # redis-py does not type this part
+        with server.pubsub() as listening:
+            broken = False
+
+            def wait(seconds: float) -> None:
+                nonlocal broken
+                if not broken:
+                    try:
+                        listening.get_message(timeout=seconds)
+                        return
+                    except redis.exceptions.RedisError:  # not allowed, or the server is gone: `info` will tell
+                        broken = True
+                time.sleep(seconds)
+
+            try:
+                listening.subscribe(self._key(job_id, "ended"))
+            except redis.exceptions.RedisError:
+                broken = True
+            yield wait
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
         check_at_least("limit", limit, 0)
@@ -259,6 +286,10 @@ class RedisLedger:
     def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
         check_at_least("limit", limit, 0)
         return _split(self._run("reclaim", job_id, stage, limit))
+
+    def straggling(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[int]:
+        check_at_least("limit", limit, 0)
+        return _split(self._run("straggling", job_id, stage, older_s, limit))
 
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
         check_lease(lease_s)
@@ -440,8 +471,8 @@ def _split(text: str) -> list[int]:
     return [int(block) for block in text.split()]
 
 
-def _seconds(time: tuple[int, int]) -> float:
-    return time[0] + time[1] / 1e6
+def _seconds(stamp: tuple[int, int]) -> float:
+    return stamp[0] + stamp[1] / 1e6
 
 
 def _not_found(job_id: str) -> JobNotFound:

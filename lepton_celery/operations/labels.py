@@ -43,6 +43,9 @@ FACTS = ("marked", "size")
 TRUE, FALSE, OPEN = 1, 2, 3
 """Settled labels: the fact holds, it does not; from here on open labels in order."""
 
+_AT_ONCE = 256
+"""Labels whose first pixels are looked for together, each in a row of its own."""
+
 Face = tuple[Array, Array | None]
 """Labels on a face of a block, and the pixel values there where components must have one value."""
 
@@ -76,10 +79,9 @@ def label_alone(image: Array, background: int | None, connectivity: Any) -> Arra
 def label_block(image: Array, background: int | None, connectivity: Any, where: Where) -> tuple[Array, Partial]:
     """Labels of one block, and what joining needs: open labels, faces, how many labels begin in each row."""
     labels = label_alone(image, background, connectivity)
-    first = _first_pixels(labels)
-    ids, partial = _open_labels(labels, image, first, where)
-    rows = np.bincount(first // labels.shape[-1], minlength=labels.size // labels.shape[-1])
-    counts = rows.astype(np.int32).reshape(*labels.shape[:-1], 1)
+    known = _known_after_rows(labels)
+    ids, partial = _open_labels(labels, image, known, where)
+    counts = np.diff(known, prepend=known.dtype.type(0)).reshape(*labels.shape[:-1], 1)
     return labels, partial | {"ids": ids.astype(np.int32), "counts": counts}
 
 
@@ -94,8 +96,9 @@ def settle_block(
     """Where a component of this block has a pixel of `marker`, or else has `at_most` so many pixels: 0 on the background,
     `TRUE` and `FALSE` where that is known, from `OPEN` on where it depends on other blocks."""
     labels = label_alone(image, background, connectivity)
-    ids, partial = _open_labels(labels, image, _first_pixels(labels), where)
-    fact = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    known = _known_after_rows(labels)
+    ids, partial = _open_labels(labels, image, known, where)
+    fact = np.zeros(int(known[-1]) + 1 if known.size else 1, bool)
     if marker is not None:
         fact[labels[marker]] = True
         partial["marked"] = fact[ids]
@@ -110,14 +113,27 @@ def settle_block(
     return state[labels], partial | {"background": fact[:1]}
 
 
-def _first_pixels(labels: Array) -> Array:
-    """Raster index in the block of each label's first pixel, in label order."""
-    # labels are numbered by their first pixel, so each one makes the running maximum rise for the first time
-    highest = np.maximum.accumulate(labels.ravel())
-    return np.searchsorted(highest, np.arange(1, highest[-1] + 1, dtype=highest.dtype)) if highest.size else highest
+def _known_after_rows(labels: Array) -> Array:
+    """How many labels have begun when each row of pixels ends: they are numbered by their first pixels."""
+    rows = labels.reshape(-1, labels.shape[-1])
+    known: Array = np.maximum.accumulate(rows.max(axis=1, initial=0))
+    return known
 
 
-def _open_labels(labels: Array, image: Array, first: Array, where: Where) -> tuple[Array, Partial]:
+def _first_pixels(labels: Array, known: Array, ids: Array) -> Array:
+    """Raster index in the block of the first pixel of each of these labels."""
+    length = labels.shape[-1]
+    rows = labels.reshape(-1, length)
+    begins = np.searchsorted(known, ids)
+    columns = np.zeros(ids.size, np.intp)
+    for at in range(0, ids.size, _AT_ONCE):
+        some = slice(at, at + _AT_ONCE)
+        columns[some] = (rows[begins[some]] == ids[some, np.newaxis]).argmax(axis=1)
+    first: Array = begins * length + columns
+    return first
+
+
+def _open_labels(labels: Array, image: Array, known: Array, where: Where) -> tuple[Array, Partial]:
     """The labels that touch another block; their names, and the faces, on which they are 1, 2 …"""
     region, shape = where.region, where.shape
     cuts: dict[str, tuple[slice, ...]] = {}
@@ -126,15 +142,16 @@ def _open_labels(labels: Array, image: Array, first: Array, where: Where) -> tup
             at = [slice(None)] * labels.ndim
             at[axis] = slice(0, 1) if side == 0 else slice(-1, None)
             cuts[f"{axis}{side}"] = tuple(at)
-    touching = np.zeros(first.size + 1, bool)
+    count = int(known[-1]) if known.size else 0
+    touching = np.zeros(count + 1, bool)
     for cut in cuts.values():
         touching[labels[cut]] = True
     touching[0] = False
     ids = np.flatnonzero(touching)
-    local = np.unravel_index(first[ids - 1], labels.shape)
+    local = np.unravel_index(_first_pixels(labels, known, ids), labels.shape)
     position = tuple(p + start for p, start in zip(local, region.start, strict=True))
     partial: Partial = {"names": np.asarray(np.ravel_multi_index(position, shape), np.int64)}
-    order = np.zeros(first.size + 1, np.int32)
+    order = np.zeros(count + 1, np.int32)
     order[ids] = np.arange(1, ids.size + 1)
     for key, cut in cuts.items():
         partial[f"labels{key}"] = order[labels[cut]]

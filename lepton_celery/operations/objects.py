@@ -14,6 +14,7 @@ them `intensity_min` and `intensity_max` are, and so does this table.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,21 +58,21 @@ def table_partial(
 ) -> Partial:
     """What one block knows of each object in it; see `_measure` for the columns."""
     region, shape = where.region, where.shape
-    rows, dense, foreground = _measure(label_image, region, frozenset(properties))
+    bins = _Bins.of(label_image)
+    rows = _measure(bins, label_image.shape, region, frozenset(properties))
     if intensity_image is None:
         return rows
-    pixels = intensity_image.ravel()[foreground]
+    pixels = intensity_image.ravel()
+    exact = sums_are_exact(pixels.dtype)
+    if exact and "intensity_mean" in properties:
+        rows["sum"] = bins.sums(pixels)
+    if not exact or {"intensity_min", "intensity_max"} & set(properties):
+        rows["low"], rows["high"] = bins.extremes(pixels)
+    if exact or "intensity_mean" not in properties:
+        return rows
+    foreground, dense = bins.foreground()
+    pixels = pixels[foreground]
     count = rows["label"].size
-    low, high = np.empty(count, pixels.dtype), np.empty(count, pixels.dtype)
-    low[dense], high[dense] = pixels, pixels  # a pixel of the object's own to start from
-    np.minimum.at(low, dense, pixels)
-    np.maximum.at(high, dense, pixels)
-    rows["low"], rows["high"] = low, high
-    if "intensity_mean" not in properties:
-        return rows
-    if sums_are_exact(pixels.dtype):
-        rows["sum"] = np.bincount(dense, weights=pixels, minlength=count)
-        return rows
     whole = np.zeros(count, bool) if not connected else ~_on_inner_faces(label_image, rows["label"], region, shape)
     rows["whole"] = whole
     rows["mean"] = _means(pixels, dense, rows["num_pixels"], whole)
@@ -89,51 +90,95 @@ def sums_are_exact(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "bui" and dtype.itemsize <= 2
 
 
-def _measure(labels: Array, region: Region, properties: frozenset[str]) -> tuple[Rows, Array, Array]:
-    """Label and area of each object, box and coordinate sums if they are asked for; each foreground pixel's row; the
-    foreground's flat indices."""
-    flat = labels.ravel()
-    foreground = np.flatnonzero(flat > 0)
-    names, dense = _compact(flat[foreground])
-    count = names.size
-    rows: Rows = {"label": names.astype(np.int64), "num_pixels": np.bincount(dense, minlength=count).astype(np.int64)}
+@dataclass(frozen=True)
+class _Bins:
+    """The pixels of a block by their labels. Bins may be empty: going over them is cheaper than counting labels anew."""
+
+    labels: Array
+    """The label of each bin, ascending; 0 for the background."""
+    at: Array
+    """Each pixel's bin, in raster order."""
+    counts: Array
+    """Pixels of each bin, the background's left out."""
+    kept: Array
+    """The bins of the labels that occur."""
+
+    @classmethod
+    def of(cls, labels: Array) -> _Bins:
+        """Sorted into bins.
+
+        Raises:
+            InputError: a label is too large for a table.
+        """
+        names, at = _binned(labels.ravel())
+        counts = np.bincount(at, minlength=names.size)
+        counts[names == 0] = 0
+        return cls(names, at, counts, np.flatnonzero(counts))
+
+    def sums(self, weights: Array) -> Array:
+        """The sum of each label's weights, float64."""
+        return np.bincount(self.at, weights=weights, minlength=self.labels.size)[self.kept]
+
+    def extremes(self, pixels: Array) -> tuple[Array, Array]:
+        """The least and the greatest pixel of each label."""
+        low, high = np.empty(self.labels.size, pixels.dtype), np.empty(self.labels.size, pixels.dtype)
+        low[self.at], high[self.at] = pixels, pixels  # a pixel of the object's own to start from
+        np.minimum.at(low, self.at, pixels)
+        np.maximum.at(high, self.at, pixels)
+        return low[self.kept], high[self.kept]
+
+    def ranks(self) -> Array:
+        """Each pixel's row of the table from 1, 0 on the background, int32."""
+        order = np.zeros(self.labels.size, np.int32)
+        order[self.kept] = np.arange(1, self.kept.size + 1)
+        return order[self.at]
+
+    def foreground(self) -> tuple[Array, Array]:
+        """Raster indices of the pixels that have a label, and their rows."""
+        ranks = self.ranks()
+        foreground = np.flatnonzero(ranks)
+        return foreground, ranks[foreground] - 1
+
+
+def _binned(flat: Array) -> tuple[Array, Array]:
+    """The label of each bin, ascending, 0 for the background, and each pixel's bin."""
+    high = int(flat.max(initial=0))
+    if high > np.iinfo(np.int64).max:
+        raise InputError(f"label {high} is over {np.iinfo(np.int64).max}, the most a table can name; relabel first")
+    if flat.dtype.kind == "i" and flat.min(initial=0) < 0:
+        flat = np.maximum(flat, 0)
+    low = 1
+    if high > flat.size:  # numbers of a block far down in a large image
+        low = int(flat.min(where=flat > 0, initial=high))
+    if high - low > 16 * flat.size + 65536:  # too sparse for bins that lie side by side
+        names, at = np.unique(flat, return_inverse=True)
+        return names.astype(np.int64), at
+    names = np.arange(low - 1, high + 1, dtype=np.int64)
+    names[0] = 0
+    return names, flat if low == 1 else np.where(flat > 0, flat - flat.dtype.type(low - 1), 0)
+
+
+def _measure(bins: _Bins, shape: tuple[int, ...], region: Region, properties: frozenset[str]) -> Rows:
+    """Label and area of each object, box and coordinate sums if they are asked for."""
+    count = bins.counts[bins.kept].astype(np.int64)
+    rows: Rows = {"label": bins.labels[bins.kept], "num_pixels": count}
     if properties & BOXED:
-        _add_boxes(rows, labels, dense, foreground, region)
+        _add_boxes(rows, bins.ranks().reshape(shape), region)
     if "centroid" in properties:
-        for axis, coordinate in enumerate(np.unravel_index(foreground, labels.shape)):
-            within = np.bincount(dense, weights=coordinate, minlength=count).astype(np.int64)
-            rows[f"sum{axis}"] = within + rows["num_pixels"] * region.start[axis]
-    return rows, dense, foreground
+        for axis, length in enumerate(shape):
+            along = np.arange(length, dtype=float).reshape([-1 if at == axis else 1 for at in range(len(shape))])
+            within = bins.sums(np.broadcast_to(along, shape).ravel()).astype(np.int64)
+            rows[f"sum{axis}"] = within + count * region.start[axis]
+    return rows
 
 
-def _add_boxes(rows: Rows, labels: Array, dense: Array, foreground: Array, region: Region) -> None:
+def _add_boxes(rows: Rows, ranks: Array, region: Region) -> None:
     from scipy.ndimage import find_objects
 
-    ranked = np.zeros(labels.size, dtype=np.int32)
-    ranked[foreground] = dense + 1
-    boxes = find_objects(ranked.reshape(labels.shape), max_label=rows["label"].size)
+    boxes = find_objects(ranks, max_label=rows["label"].size)
     for axis, start in enumerate(region.start):
         rows[f"start{axis}"] = np.array([box[axis].start + start for box in boxes], dtype=np.int64)
         rows[f"stop{axis}"] = np.array([box[axis].stop + start for box in boxes], dtype=np.int64)
-
-
-def _compact(labels: Array) -> tuple[Array, Array]:
-    """The labels that occur, ascending, and for each pixel the row of its label."""
-    if labels.size == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.intp)
-    low, high = int(labels.min()), int(labels.max())
-    if high > np.iinfo(np.int64).max:
-        raise InputError(f"label {high} is over {np.iinfo(np.int64).max}, the most a table can name; relabel first")
-    if high - low > 16 * labels.size + 65536:  # too sparse for a lookup table
-        names, dense = np.unique(labels, return_inverse=True)
-        return names, dense
-    present = np.zeros(high - low + 1, dtype=bool)
-    shifted = labels - low
-    present[shifted] = True
-    names = np.flatnonzero(present)
-    row = np.zeros(present.size, dtype=np.intp)
-    row[names] = np.arange(names.size)
-    return names + low, row[shifted]
 
 
 def _on_inner_faces(labels: Array, names: Array, region: Region, shape: tuple[int, ...]) -> Array:

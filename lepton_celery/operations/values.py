@@ -95,7 +95,12 @@ def full_histogram_partial(image: Array, mask: Array | None = None) -> Partial:
     pixels = pixels_of(image, mask)
     if image.dtype.kind == "i":  # from -128, as from 0
         pixels = pixels.view(np.uint8) ^ np.uint8(0x80)
-    return {"counts": np.bincount(pixels, minlength=256)}
+    if not pixels.size:
+        return {"counts": np.zeros(256, np.int64)}
+    # Pillow counts bytes as they are, which takes a fifth of the time: bincount makes them int64 first
+    from PIL import Image
+
+    return {"counts": np.array(Image.fromarray(pixels.reshape(1, -1)).histogram(), np.int64)}
 
 
 def extent_of_counts(counts: Array, dtype: str) -> Array:

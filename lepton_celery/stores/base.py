@@ -140,17 +140,25 @@ class ArrayOutput(Protocol):
         """What is written, and where."""
 
     def create(self) -> None:
-        """Make the part, its space reserved where the format allows; blocks that are there already stay.
+        """Make the part; blocks that are there already stay.
 
         Raises:
-            StoreError: disk full, no permission, or a part of another shape in the way.
+            StoreError: no permission, or a part of another shape in the way.
+        """
+
+    def reserve(self) -> None:
+        """Take the space that the part will need from the disk, where the format allows. Blocks may be written meanwhile,
+        and the array may be published.
+
+        Raises:
+            StoreError: disk full.
         """
 
     def write(self, region: Region, block: AnyArray) -> None:
-        """Write one block of `target.grid`; a reader after `publish` never sees half of it.
+        """Write one block of `target.grid`, or a box of several; a reader after `publish` never sees half of it.
 
         Raises:
-            InputError: `region` is not one whole block, or `block` has another shape or dtype.
+            InputError: `region` is not made of whole blocks, or `block` has another shape or dtype.
             StoreError: disk full, or the part is gone.
         """
 
@@ -173,14 +181,14 @@ def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:
 
 
 def check_block(target: Target, region: Region, block: AnyArray) -> None:
-    """Refuse what is not one whole block of the target's grid, in the target's dtype.
+    """Refuse what is not made of whole blocks of the target's grid, in the target's dtype.
 
     Two writers that share a chunk lose each other's pixels, so nothing but whole blocks is let through.
     """
     lengths = zip(region.start, region.stop, target.shape, target.block_shape, strict=False)
-    if region.ndim != len(target.shape) or any(a % b or z != min(a + b, n) or a >= n for a, z, n, b in lengths):
+    if region.ndim != len(target.shape) or any(a % b or (z % b and z != n) or not a < z <= n for a, z, n, b in lengths):
         raise InputError(
-            f"region {region} is not one block of {target.final.name} (shape {target.shape}, blocks "
+            f"region {region} is not made of whole blocks of {target.final.name} (shape {target.shape}, blocks "
             f"{target.block_shape}); write whole blocks only"
         )
     if block.shape != region.shape:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lepton_celery.grid import BlockGrid
 from lepton_celery.stores.base import ArrayReader
 from lepton_celery.stores.failures import writing
-from lepton_celery.stores.npy import allocate, open_part_of, write_rows
+from lepton_celery.stores.npy import make_empty, open_part_of, write_rows
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import sibling
 
@@ -40,7 +40,7 @@ def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
     temp = sibling(final.with_name(f".{final.name}"))
     with writing(final):
         try:
-            allocate(temp, reader.shape, reader.dtype)
+            make_empty(temp, reader.shape, reader.dtype)
             copy = open_part_of(temp, reader.shape, reader.dtype)
             for region in BlockGrid(reader.shape, _pieces(reader)):
                 write_rows(temp, copy, region, reader.read(region))

@@ -50,6 +50,9 @@ class MemoryOutput:
         if self._part is None:
             self._part = np.zeros(self.target.shape, self.target.native)
 
+    def reserve(self) -> None:
+        pass
+
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
         if self._part is None:

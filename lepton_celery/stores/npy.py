@@ -48,7 +48,7 @@ class NpyReader:
 
 
 class NpyOutput:
-    """A .npy file written in place; its whole space is reserved when it is created."""
+    """A .npy file written in place."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -62,16 +62,23 @@ class NpyOutput:
                 return
             temp = sibling(part)
             try:
-                allocate(temp, self.target.shape, self.target.native)
+                make_empty(temp, self.target.shape, self.target.native)
                 place_new(temp, part)
             except FileExistsError:
                 pass
-            except OSError:
-                # Several workers that create at once reserve several times over for an instant.
-                if not part.exists():
-                    raise
             finally:
                 temp.unlink(missing_ok=True)
+
+    def reserve(self) -> None:
+        with writing(self.target.part):
+            try:
+                fd = os.open(self.target.part, os.O_WRONLY)
+            except FileNotFoundError:
+                return  # published meanwhile
+            try:
+                _reserve(fd, 0, os.fstat(fd).st_size)
+            finally:
+                os.close(fd)
 
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
@@ -116,7 +123,18 @@ def write_rows(part: Path, array: AnyArray, region: Region, block: AnyArray) -> 
         axis -= 1
     axis = max(axis - 1, 0)
     run = block.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64))
-    if run < _ROW_BYTES or not isinstance(array, np.memmap):
+    if not isinstance(array, np.memmap):  # of no pixels
+        array[region.slices] = block
+        return
+    if run < _ROW_BYTES:
+        # a page of a map that the disk has no room for would kill the process when it is touched
+        first = array.offset + sum(a * step for a, step in zip(region.start, array.strides, strict=True))
+        last = array.offset + sum((z - 1) * step for z, step in zip(region.stop, array.strides, strict=True))
+        fd = os.open(part, os.O_WRONLY)
+        try:
+            _reserve(fd, first, last + array.itemsize - first)
+        finally:
+            os.close(fd)
         array[region.slices] = block
         return
     data = np.ascontiguousarray(block, dtype=array.dtype).reshape(-1).view(np.uint8).data
@@ -138,11 +156,8 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
         done += os.pwrite(fd, data[done:], offset + done)
 
 
-def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Make a new .npy file of zeros whose space is taken from the disk at once.
-
-    Without that, a full disk would show itself as SIGBUS, which kills the worker that touches the map.
-    """
+def make_empty(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Make a new .npy file of zeros, which takes no space yet."""
     header = io.BytesIO()
     described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     npy_format.write_array_header_2_0(header, described)
@@ -150,14 +165,18 @@ def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         _write_all(fd, header.getbuffer(), 0)
-        try:
-            os.posix_fallocate(fd, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
-            os.ftruncate(fd, size)
+        os.ftruncate(fd, size)
     finally:
         os.close(fd)
+
+
+def _reserve(fd: int, start: int, size: int) -> None:
+    """Take the space of a stretch of a file from the disk, where the file system can."""
+    try:
+        os.posix_fallocate(fd, start, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def row_chunks(shape: tuple[int, ...], *, fortran: bool = False) -> tuple[int, ...]:

@@ -76,6 +76,9 @@ class PictureOutput:
     def create(self) -> None:
         self._blocks.create()
 
+    def reserve(self) -> None:
+        self._blocks.reserve()
+
     def write(self, region: Region, block: AnyArray) -> None:
         self._blocks.write(region, block)
 

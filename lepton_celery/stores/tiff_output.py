@@ -63,8 +63,16 @@ class TiffOutput:
         with writing(self.target.part):
             self.target.part.mkdir(exist_ok=True)
 
+    def reserve(self) -> None:
+        pass  # what it will take depends on the pixels
+
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
+        for index in self.target.grid.overlapping(region):
+            own = self.target.grid.region(index)
+            self._write_block(own, block[own.within(region)])
+
+    def _write_block(self, region: Region, block: AnyArray) -> None:
         start = ((0,) if len(region.start) == 2 or self._colours else ()) + region.start
         position = tuple(a // b for a, b in zip(start, self._grid.block_shape, strict=False))
         tiles = [_deflate(tile) for tile in self._cut(block)]

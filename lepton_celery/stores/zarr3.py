@@ -115,6 +115,9 @@ class ZarrOutput:
             finally:
                 remove(temp)
 
+    def reserve(self) -> None:
+        pass  # what it will take depends on the pixels
+
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
         part, dtype = self.target.part, self.target.native.newbyteorder("<")

@@ -70,6 +70,16 @@ def stubborn(block: Block, seconds: float, log: str) -> Block:
     return inverted(block)
 
 
+def late(block: Block, seconds: float, log: str) -> Block:
+    """Takes long on a bright block, the first time."""
+    if _is_bright(block):
+        is_first = not Path(log).exists()
+        _note(log, block)
+        if is_first:
+            time.sleep(seconds)
+    return inverted(block)
+
+
 def slow(block: Block, seconds: float) -> Block:
     """Takes its time."""
     if block.size >= 4096:

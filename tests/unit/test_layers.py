@@ -16,6 +16,7 @@ LAYERS: list[tuple[str, ...]] = [
     # ground
     ("errors",),
     ("grid", "cost", "config", "tally"),
+    ("order",),
     ("operations",),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),
@@ -26,6 +27,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("plan",),
     ("prediction",),
     ("planner",),
+    ("batches",),
     ("steps",),
     ("refinement",),
     ("costs",),

@@ -375,6 +375,20 @@ class TestEveryLedger:
         assert ledger.unreceipted("j", 0, limit=100) == gaps
         assert ledger.unreceipted("j", 0, limit=3) == gaps[:3]
 
+    def test_a_block_that_takes_long_is_handed_out_twice_and_no_more(self, ledger: Ledger) -> None:
+        new_job(ledger, blocks=3)
+        assert claim(ledger, "j", [0, 1], "slow").granted == [0, 1]
+        assert ledger.straggling("j", 0, older_s=1000, limit=9) == []
+        assert ledger.straggling("j", 0, older_s=0, limit=1) == [0]
+        assert ledger.straggling("j", 0, older_s=0, limit=9) == [1]
+        again = claim(ledger, "j", [0, 1], "quick")
+        assert (again.granted, again.lost) == ([0, 1], {})  # no attempt is lost
+        assert ledger.straggling("j", 0, older_s=0, limit=9) == []
+        # both bring their receipts, and the first ones count
+        assert commit(ledger, "j", [0], "slow") == 1
+        assert commit(ledger, "j", [0, 1], "quick") == 1
+        assert ledger.info("j").blocks_done == 2
+
     def test_a_merge_waits_for_every_receipt(self, ledger: Ledger) -> None:
         new_job(ledger)
         commit(ledger, "j", [0, 1, 2])
@@ -516,6 +530,23 @@ class TestEveryLedger:
         assert claim(ledger, "j", [0, 1, 3], "b") == Claim([1, 3], [], [0], [], active=True)
         assert commit(ledger, "j", [1, 3], "b") == 2
         assert (ledger.begin_merge("j", 0, owner="n", lease_s=60) or 0) > fence
+
+    @pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+    def test_who_waits_for_an_end_hears_of_it(self, ledger: Ledger, end: str) -> None:
+        new_job(ledger, blocks=0)
+        moves: dict[str, Callable[[Ledger, str], bool]] = {
+            "done": merge,
+            "failed": lambda at, job: at.fail(job, ""),
+            "cancelled": lambda at, job: at.cancel(job),
+        }
+        begun = time.monotonic()
+        with ledger.ending("j") as wait, ThreadPoolExecutor(1) as pool:
+            wait(0.01)
+            pool.submit(moves[end], ledger, "j")
+            while ledger.info("j").state is JobState.RUNNING:
+                wait(20.0 if isinstance(ledger, RedisLedger) else 0.01)  # far longer than it takes
+        assert ledger.info("j").state == end
+        assert time.monotonic() - begun < 15.0
 
     def test_the_first_reason_of_a_failure_stays(self, ledger: Ledger) -> None:
         new_job(ledger)

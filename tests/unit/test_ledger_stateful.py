@@ -46,6 +46,7 @@ class Model:
     merge: Lease | None = None
     fence: int = 0
     fence_held: int | None = None
+    doubled: set[int] = field(default_factory=set)
     batches: dict[int, float] = field(default_factory=dict)
     merges: list[int] = field(default_factory=list)
     holes: set[tuple[int, int]] = field(default_factory=set)
@@ -82,6 +83,7 @@ class Model:
     def open(self, stage: int, total: int) -> None:
         self.stage, self.total, self.cursor = stage, total, 0
         self.received, self.once_received, self.leases, self.lost = set(), set(), {}, {}
+        self.doubled = set()
         self.merge = self.fence_held = None
 
 
@@ -228,6 +230,7 @@ class Ledgers(RuleBasedStateMachine):
             model.holes -= again
             model.received -= {block for _, block in again}
             model.lost.clear()
+            model.doubled.clear()
 
     @rule(off=STALENESS, owner=OWNERS)
     def renew(self, off: int, owner: str) -> None:
@@ -248,6 +251,18 @@ class Ledgers(RuleBasedStateMachine):
         for block in expected:
             del model.leases[block]
             model.lost[block] = model.lost.get(block, 0) + 1
+
+    @rule(off=STALENESS, older_s=st.sampled_from([0.0, 0.0, 1e9]), limit=st.integers(0, MOST_BLOCKS))
+    def straggling(self, off: int, older_s: float, limit: int) -> None:
+        stage = self.model.stage + off
+        model = self.model
+        slow = sorted(block for block, lease in model.leases.items() if lease.live and block not in model.doubled)
+        expected = slow[:limit] if model.at_work(stage) and not older_s else []
+        answer = self.answer(lambda ledger: ledger.straggling(self.job, stage, older_s=older_s, limit=limit))
+        assert answer == expected
+        for block in expected:
+            del model.leases[block]
+            model.doubled.add(block)
 
     @rule(data=st.data(), off=STALENESS, chance=st.integers(0, 2))
     def begin_publish(self, data: st.DataObject, off: int, chance: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.ledger.base import JobState
 from lepton_celery.ledger.memory import MemoryLedger
 from lepton_celery.operations.spec import Array
+from lepton_celery.plan import can_be_cut
 from lepton_celery.planner import Options, make_plan
 from lepton_celery.skimage import exposure, filters, measure
 from lepton_celery.steps import Context
@@ -270,10 +272,29 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
     check(context, tmp_path)
 
 
+@pytest.mark.parametrize("together", [(1, 2), (2, 1), (2, 2), (3, 5)])
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_blocks_done_at_once_leave_what_each_of_them_leaves(
+    kind: str, together: tuple[int, int], tmp_path: Path
+) -> None:
+    context = context_of(cells(), kind, tmp_path)
+    slot: int | None = 0
+    while slot is not None:
+        stage = context.plan.stages[context.plan.place(slot)[0]]
+        whole = replace(stage, tile=(len(stage.grid),) * 2, together=together)
+        boxes = whole.boxes(range(len(stage.grid)))
+        assert max(map(len, boxes)) > 1
+        for box in boxes:
+            steps.run_blocks(context, slot, box)
+        slot = context.plan.following(slot, again=steps.merge_stage(context, slot))
+    steps.publish(context, files_of(context, tmp_path))
+    check(context, tmp_path)
+
+
 def test_functions_that_see_the_whole_image_are_not_cut() -> None:
     image = graph.open(IMAGE > 100)
     plan = make_plan({"o.npy": graph.apply("morphology.medial_axis", image, rng=0)}, Options(block_shape=BLOCK))
-    assert not all(steps.can_be_cut(plan, stage) for stage in range(len(plan.stages)))
+    assert not all(can_be_cut(plan, stage) for stage in range(len(plan.stages)))
 
 
 @pytest.mark.parametrize(

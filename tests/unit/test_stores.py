@@ -236,11 +236,19 @@ class TestEveryFormat:
         with pytest.raises(errors.InputError, match="whole blocks only"):
             output.write(Region((0, 8), (32, 24)), image[:32, 8:24])
         with pytest.raises(errors.InputError, match="whole blocks only"):
-            output.write(Region((0, 0), (32, 32)), image[:32, :32])
+            output.write(Region((0, 0), (32, 30)), image[:32, :30])
         with pytest.raises(errors.InputError, match="does not fill"):
             output.write(target.grid.region(0), image[:31, :16])
         with pytest.raises(errors.InputError, match="convert it"):
             output.write(target.grid.region(0), image[:32, :16].astype("float32"))
+
+    def test_a_box_of_blocks_is_written_at_once(self, target: Target, image: AnyArray) -> None:
+        output = array_output(target)
+        output.create()
+        for box in (Region((0, 0), (64, 32)), Region((0, 32), (70, 50)), Region((64, 0), (70, 32))):
+            output.write(box, np.ascontiguousarray(image[box.slices]))
+        output.publish()
+        assert np.array_equal(open_array(target.path).read(Region.whole(target.shape)), image)
 
     def test_a_region_outside_is_refused(self, target: Target, image: AnyArray) -> None:
         array_output(target).create()

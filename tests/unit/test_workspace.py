@@ -128,7 +128,7 @@ def test_a_half_written_partial_is_not_there(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path / "work", "job1")
     workspace.create()
     workspace.put_partial(1, 0, {"a": np.zeros(1)})
-    left_by_a_killed_worker = workspace.partial_path(1, 1).with_name(".1.npz.0123")
+    left_by_a_killed_worker = workspace.partial_path(1, 1).with_name(".1.arrays.0123")
     left_by_a_killed_worker.write_bytes(b"PK")
     assert workspace.missing_partials(1, 2) == [1]
 

@@ -26,6 +26,7 @@ from skimage import morphology as sk_morphology
 
 import lepton_celery as lepton
 from lepton_celery import stores
+from lepton_celery.batches import batches
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.publisher import publisher_of
@@ -148,8 +149,9 @@ def test_messages_stay_under_a_kilobyte_and_the_chord_body_does_not_grow(tmp_pat
             info = job.info()
             assert info.blocks_total == blocks
             # the last blocks have the longest numbers, and scattered ones the longest texts
-            canvas.send_wave(app, info, range(blocks - 8, blocks), 2)
-            canvas.send_wave(app, info, range(0, blocks, 3), 64)
+            canvas.send_wave(app, info, [[place, place + 1] for place in range(blocks - 8, blocks, 2)])
+            plan = job.manifest().plan
+            canvas.send_wave(app, info, batches(plan.stages[0], plan.workers, range(0, blocks, 3)))
             canvas.send_merge(app, info)
             sent = broker.lrange("lepton.default", 0, -1)
             broker.delete("lepton.default")

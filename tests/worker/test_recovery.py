@@ -103,6 +103,19 @@ def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, d
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
 
 
+def test_a_block_that_takes_long_is_done_elsewhere_and_the_first_receipt_counts(
+    tmp_path: Path, dark: NDArray[np.uint8]
+) -> None:
+    runs = tmp_path / "runs"
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
+        info = job.wait(60)
+    assert info.blocks_done == 16
+    assert info.holes == 0
+    assert runs.read_text().split() == ["7", "7"]
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+
+
 def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> None:
     np.save(tmp_path / "input.npy", np.full((1024, 1024), 255, np.uint8))
     job = submit(tmp_path, app, mapped(tmp_path, "raises"), on_error="fill")

@@ -1,8 +1,10 @@
 """Split → process → merge as Celery canvas: chords of batches, in waves that overlap.
 
     wave 0   process_batch × n ─┐
-    wave 1   process_batch × n ─┤ close_wave: send the next wave; if every block has its receipt, merge the stage
+    wave 1   process_batch × n ─┤ close_wave: send the next wave
     …                          ─┘
+
+The batch that brings the last receipt of a stage merges it at once; a wave's end looks whether one was left undone.
 
 Tasks are named, not imported: whoever submits needs none of the workers' code. A message carries the job's id and block
 numbers, its size does not depend on the job's.
@@ -10,51 +12,26 @@ numbers, its size does not depend on the job's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, chord
 from celery.canvas import Signature
 
+from lepton_celery.batches import batches, format_blocks
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.brokers import queue_of
 from lepton_celery.engines.celery.messages import short_id
 from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.ledger.base import JobInfo, Ledger
+from lepton_celery.plan import Plan
 
 PROCESS = "lepton.process"
 CLOSE = "lepton.close"
 TIDY = "lepton.tidy"
 
-_TEXT_CHARS = 60
-"""Longest text of scattered blocks in one message, so that its size stays bounded."""
-
-
-def format_blocks(blocks: Sequence[int]) -> str:
-    """Block numbers, ascending, as text: `0-15,18`."""
-    return ",".join(f"{a}" if a == z else f"{a}-{z}" for a, z in _stretches(blocks))
-
-
-def parse_blocks(text: str) -> list[int]:
-    """The block numbers that `format_blocks` wrote."""
-    blocks: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        blocks.extend(range(int(first), int(last or first) + 1))
-    return blocks
-
-
-def _stretches(blocks: Iterable[int]) -> Iterator[tuple[int, int]]:
-    first = last = -1
-    for block in blocks:
-        if first >= 0 and block == last + 1:
-            last = block
-            continue
-        if first >= 0:
-            yield first, last
-        first = last = block
-    if first >= 0:
-        yield first, last
+_WINDOW_PER_WORKER = 4
+"""Batches of a job in the broker for each worker process that its plan was made for."""
 
 
 def process_signature(app: Celery, info: JobInfo, blocks: Sequence[int]) -> Signature:
@@ -84,23 +61,15 @@ def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], wha
     return app.signature(task, args=args, immutable=True, app=app, options=options)
 
 
-def send_wave(app: Celery, info: JobInfo, blocks: Sequence[int], batch_blocks: int) -> None:
-    """Publish batches of these blocks as one chord."""
+def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[int]]) -> None:
+    """Publish batches as one chord; a batch alone, which ends its stage by itself, as a task."""
     publisher = publisher_of(app)
-    header = [process_signature(publisher, info, batch) for batch in _batches(blocks, batch_blocks)]
+    header = [process_signature(publisher, info, batch) for batch in batches]
+    if len(header) == 1:
+        header[0].apply_async()
+        return
     # the id becomes that of the chord's group, which every message carries
     chord(header, close_signature(publisher, info), app=publisher, task_id=short_id()).apply_async()
-
-
-def _batches(blocks: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    batch: list[int] = []
-    for block in blocks:
-        if batch and (len(batch) == size or (block != batch[-1] + 1 and len(format_blocks(batch)) > _TEXT_CHARS)):
-            yield batch
-            batch = []
-        batch.append(block)
-    if batch:
-        yield batch
 
 
 def send_merge(app: Celery, info: JobInfo) -> None:
@@ -115,21 +84,24 @@ def send_tidy(app: Celery, job_id: str) -> None:
     publisher.signature(TIDY, args=(job_id,), immutable=True, app=publisher, options=options).apply_async()
 
 
-def fill_window(app: Celery, ledger: Ledger, settings: Settings, job_id: str, stage: int, batch_blocks: int) -> int:
-    """Send waves of a job until its window is full or its stage is all sent.
+def fill_window(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan) -> int:
+    """Send waves of a job's stage until its window is full or all of it is sent.
 
     Returns:
         How many blocks were sent.
     """
+    stage = plan.stages[info.stage_index]
+    # all workers have work, and the next wave is sent while they are at it
+    window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
     sent = 0
     while True:
         start, stop = ledger.take(
-            job_id,
-            stage,
-            count=settings.wave_batches * batch_blocks,
-            window=settings.window_batches * batch_blocks,
+            info.job_id,
+            info.stage,
+            count=max(settings.wave_batches, window // 3) * stage.batch_blocks,
+            window=window * stage.batch_blocks,
         )
         if stop == start:
             return sent
-        send_wave(app, ledger.info(job_id), range(start, stop), batch_blocks)
+        send_wave(app, info, batches(stage, plan.workers, range(start, stop)))
         sent += stop - start

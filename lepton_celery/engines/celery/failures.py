@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from celery import Celery
 
 from lepton_celery import steps
+from lepton_celery.batches import alone
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
@@ -44,7 +45,7 @@ class Failures:
     def again(self, blocks: list[int]) -> None:
         """Hand blocks to the broker once more, each in a message of its own: a bad one takes no others with it."""
         if blocks:
-            canvas.send_wave(self.app, self.ledger.info(self.job_id), blocks, 1)
+            canvas.send_wave(self.app, self.ledger.info(self.job_id), alone(sorted(blocks)))
 
     def exhausted(self, blocks: list[int], found: Manifest, context: steps.Context) -> None:
         """Blocks that were tried as often as is allowed."""
@@ -65,7 +66,8 @@ class Failures:
             self.fail(reason, block)
             return
         try:
-            steps.fill_block(context, self.stage, block, found.fill_value)
+            order = found.plan.stages[found.plan.place(self.stage)[0]].order
+            steps.fill_block(context, self.stage, order.block(block), found.fill_value)
         except Exception as error:
             self.fail(f"{reason}; and it cannot be filled: {words(error)}", block)
             return

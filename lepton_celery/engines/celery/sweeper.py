@@ -10,12 +10,14 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from lepton_celery import manifest
+from lepton_celery.batches import alone, batches
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.brokers import queue_of
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
+from lepton_celery.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,8 @@ class Sweeper:
         if info.state is not JobState.RUNNING:
             return
         self._send_lost(info)
+        if self._settings.straggler and info.dispatched == info.blocks_total > info.blocks_done > 0:
+            self._send_slow(info)
         if now - info.updated_at < self._settings.sweep_s:
             return  # something happened to it just now
         if info.blocks_done == info.blocks_total:
@@ -96,7 +100,24 @@ class Sweeper:
         lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MOST_LOST)
         if lost:
             log.warning("job %s: %d blocks had leases that are over; sent again", info.job_id, len(lost))
-            canvas.send_wave(self._app, info, lost, 1)
+            canvas.send_wave(self._app, info, alone(lost))
+
+    def _send_slow(self, info: JobInfo) -> None:
+        """Blocks that take far longer than others of their stage, for a worker that has nothing else to do in it."""
+        stats = info.stage_stats.get(info.stage, {})
+        worked = sum(stats.get(name, 0.0) for name in ("compute_s", "read_s", "write_s"))
+        stage = self._plan(info).stages[info.stage_index]
+        batch_s = worked / info.blocks_done * stage.batch_blocks
+        older_s = self._settings.straggler * max(batch_s, self._settings.sweep_s)
+        if self._waiting(info):
+            return  # there is other work
+        slow = self._ledger.straggling(info.job_id, info.stage, older_s=older_s, limit=_MOST_LOST)
+        if slow:
+            log.warning("job %s: %d blocks take long; handed to others too", info.job_id, len(slow))
+            canvas.send_wave(self._app, info, alone(slow))
+
+    def _plan(self, info: JobInfo) -> Plan:
+        return manifest.Manifest.from_json(self._ledger.manifest(info.job_id)).plan
 
     def _tidy(self, now: float) -> None:
         """Have ended jobs removed, and those whose submitter died before it had all in place."""
@@ -124,11 +145,11 @@ class Sweeper:
             return bool(found.message_count)
 
     def _send_again(self, info: JobInfo) -> None:
-        found = manifest.Manifest.from_json(self._ledger.manifest(info.job_id))
-        batch_blocks = found.plan.stages[info.stage_index].batch_blocks
-        limit = self._settings.wave_batches * batch_blocks
+        plan = self._plan(info)
+        stage = plan.stages[info.stage_index]
+        limit = self._settings.wave_batches * stage.batch_blocks
         lost = self._ledger.unreceipted(info.job_id, info.stage, limit=limit)
         if lost:
             log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, len(lost))
-            canvas.send_wave(self._app, info, lost, batch_blocks)
-        canvas.fill_window(self._app, self._ledger, self._settings, info.job_id, info.stage, batch_blocks)
+            canvas.send_wave(self._app, info, batches(stage, plan.workers, lost))
+        canvas.fill_window(self._app, self._ledger, self._settings, info, plan)

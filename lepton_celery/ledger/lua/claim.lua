@@ -33,7 +33,7 @@ for _, block in ipairs(blocks) do
                 redis.call('HDEL', LEASES, block)
                 exhausted[#exhausted + 1] = block
             else
-                set_lease(block, at + lease_s, call, owner)
+                set_lease(block, at + lease_s, call, owner, at)
                 granted[#granted + 1] = block
                 if lost > 0 then
                     lost_before[#lost_before + 1] = block .. ' ' .. lost

@@ -25,7 +25,10 @@ else
     end
 end
 mark(stage, 'ended', at)
-redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS)
+redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DOUBLED)
 redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
 touch(at)
+if next_blocks == '' then
+    announce_end()
+end
 return 1

@@ -1,6 +1,6 @@
 -- Put before every other script. KEYS are the keys of one job, always all of them and in this order, so that they are
 -- declared (Redis Cluster) and a script never builds a key's name.
-local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS = unpack(KEYS)
+local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS, DOUBLED = unpack(KEYS)
 
 -- The server's clock, in seconds. Workers' clocks differ by more than a lease may be wrong.
 local function now()
@@ -23,6 +23,11 @@ end
 -- When a stage began, had all its receipts, and ended; told apart from statistics by the mark before the name.
 local function mark(stage, name, seconds)
     redis.call('HSET', STATS, stage .. ' @' .. name, stamp(seconds))
+end
+
+-- Tells who waits for the job that it has ended. They look for themselves too: a server's rules may forbid the channel.
+local function announce_end()
+    redis.pcall('PUBLISH', string.sub(JOB, 1, -4) .. 'ended', '')
 end
 
 local function is_current(stage)
@@ -63,17 +68,17 @@ local function beyond(blocks)
     end
 end
 
--- A lease is kept as "until call owner". The owner comes last because it may hold blanks.
+-- A lease is kept as "until call since owner". The owner comes last because it may hold blanks.
 local function lease_of(block)
     local lease = redis.call('HGET', LEASES, block)
     if lease then
-        local expiry, call, owner = string.match(lease, '^(%S+) (%S+) (.*)$')
-        return tonumber(expiry), call, owner
+        local expiry, call, since, owner = string.match(lease, '^(%S+) (%S+) (%S+) (.*)$')
+        return tonumber(expiry), call, owner, tonumber(since)
     end
 end
 
-local function set_lease(block, expiry, call, owner)
-    redis.call('HSET', LEASES, block, stamp(expiry) .. ' ' .. call .. ' ' .. owner)
+local function set_lease(block, expiry, call, owner, since)
+    redis.call('HSET', LEASES, block, stamp(expiry) .. ' ' .. call .. ' ' .. stamp(since) .. ' ' .. owner)
 end
 
 -- HOLDINGS lists for each owner the blocks it claimed, so that a heartbeat costs the owner's blocks, not the window's.

@@ -7,9 +7,9 @@ end
 local expiry_new = now() + lease_s
 local kept, seen = {}, {}
 for _, block in ipairs(numbers(redis.call('HGET', HOLDINGS, owner) or '')) do
-    local expiry, call, holder = lease_of(block)
+    local expiry, call, holder, since = lease_of(block)
     if expiry and holder == owner and not seen[block] then
-        set_lease(block, expiry_new, call, owner)
+        set_lease(block, expiry_new, call, owner, since)
         kept[#kept + 1] = block
         seen[block] = true
     end

@@ -20,7 +20,7 @@ for _, field in ipairs(redis.call('HKEYS', HOLES)) do
         end
     end
 end
-redis.call('DEL', ATTEMPTS, REASONS)
+redis.call('DEL', ATTEMPTS, REASONS, DOUBLED)
 redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_block', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)
 local at = now()

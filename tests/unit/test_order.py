@@ -1,0 +1,109 @@
+"""The order of blocks: every block once, neighbours together, boxes whole."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lepton_celery.errors import InputError
+from lepton_celery.grid import BlockGrid
+from lepton_celery.order import TileOrder, compact
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> TileOrder:
+    """Grids of up to four axes, and tiles that may be larger than they are."""
+    counts = draw(st.lists(st.integers(1, 7), min_size=1, max_size=4))
+    tile = draw(st.tuples(*(st.integers(1, 5) for _ in counts)))
+    return TileOrder(BlockGrid(tuple(counts), (1,) * len(counts)), tile)
+
+
+@given(orders())
+def test_every_block_has_one_place(order: TileOrder) -> None:
+    blocks = [order.block(place) for place in range(len(order.grid))]
+    assert sorted(blocks) == list(range(len(order.grid)))
+    assert [order.place(block) for block in blocks] == list(range(len(order.grid)))
+
+
+def test_the_picture_in_the_docstring() -> None:
+    order = TileOrder(BlockGrid((3, 5), (1, 1)), (2, 2))
+    assert [order.place(block) for block in range(15)] == [0, 1, 4, 5, 8, 2, 3, 6, 7, 9, 10, 11, 12, 13, 14]
+
+
+@given(orders())
+def test_the_blocks_of_a_tile_are_one_stretch(order: TileOrder) -> None:
+    tile_of = [
+        tuple(at // n for at, n in zip(order.grid.position(order.block(place)), order.tile, strict=True))
+        for place in range(len(order.grid))
+    ]
+    changes = sum(a != b for a, b in pairwise(tile_of))
+    assert changes == len(set(tile_of)) - 1
+
+
+@given(orders(), st.data())
+def test_boxes_hold_each_block_once_and_are_boxes(order: TileOrder, data: st.DataObject) -> None:
+    blocks = data.draw(st.lists(st.integers(0, len(order.grid) - 1), unique=True))
+    most = data.draw(st.tuples(*(st.integers(1, 4) for _ in order.tile)))
+    boxes = list(order.boxes(blocks, most))
+    assert sorted(block for box in boxes for block in box) == sorted(blocks)
+    for box in boxes:
+        region = order.grid.region(box[0])
+        for block in box[1:]:
+            region = region.union(order.grid.region(block))
+        assert region.size == len(box) == len(set(box))
+        assert all(length <= n for length, n in zip(region.shape, most, strict=True))
+
+
+@given(orders(), st.data())
+def test_a_stretch_of_places_makes_few_boxes(order: TileOrder, data: st.DataObject) -> None:
+    """The part of a tile that a message holds is some whole rows and parts of rows, whatever the number of axes."""
+    first = data.draw(st.integers(0, len(order.grid) - 1))
+    last = data.draw(st.integers(first, order.stop(first) - 1))
+    boxes = order.boxes([order.block(place) for place in range(first, last + 1)], order.tile)
+    assert len(boxes) <= 2 * len(order.tile) - 1
+
+
+@given(orders())
+def test_a_tile_stops_where_the_next_one_begins(order: TileOrder) -> None:
+    place, tiles = 0, 0
+    while place < len(order.grid):
+        place, tiles = order.stop(place), tiles + 1
+    assert place == len(order.grid)
+    assert tiles == math.prod(-(-n // t) for n, t in zip(order.grid.counts, order.tile, strict=True))
+
+
+def test_all_blocks_together_make_as_few_boxes_as_there_can_be() -> None:
+    order = TileOrder(BlockGrid((8, 8), (1, 1)), (4, 4))
+    assert [len(box) for box in order.boxes(range(64), (4, 4))] == [16] * 4
+
+
+@pytest.mark.parametrize(
+    ("counts", "size", "expected"),
+    [
+        ((8, 8), 4, (2, 2)),
+        ((8, 8), 8, (2, 4)),  # the last axis first
+        ((8, 8), 7, (2, 2)),
+        ((100, 100), 200, (8, 15)),  # 13 and 7 tiles, about equally large
+        ((1, 40), 16, (1, 14)),
+        ((40, 1), 16, (14, 1)),
+        ((2, 2, 2), 100, (2, 2, 2)),
+        ((3, 3), 100, (3, 3)),
+        ((5,), 1, (1,)),
+        ((), 10, ()),
+    ],
+)
+def test_tiles_are_compact(counts: tuple[int, ...], size: int, expected: tuple[int, ...]) -> None:
+    assert compact(counts, size) == expected
+    assert math.prod(compact(counts, size)) <= max(1, size)
+
+
+def test_refusals_name_what_is_wrong() -> None:
+    grid = BlockGrid((4, 4), (2, 2))
+    with pytest.raises(InputError, match="one length per axis"):
+        TileOrder(grid, (2,))
+    with pytest.raises(InputError, match="place 4 is not in an order of 4 blocks"):
+        TileOrder(grid, (1, 1)).block(4)
