@@ -104,7 +104,7 @@ class CostModel:
     origin: Origin = "shipped"
     """`calibrated` on this machine, or `refined` by jobs besides."""
     measured_at: float | None = None
-    """Seconds since the epoch of the last measurement; None: never."""
+    """When it was calibrated, in seconds since the epoch; None: never."""
     jobs: int = 0
     """Jobs that refined it."""
 
@@ -145,11 +145,12 @@ class CostModel:
     @property
     def words(self) -> str:
         """Where the figures come from, in words."""
+        jobs = f"refined by {self.jobs:,} job{'' if self.jobs == 1 else 's'}"
         if self.measured_at is None:
-            return "shipped; `lepton calibrate` measures them on this machine"
+            found = f"shipped, {jobs}" if self.jobs else "shipped"
+            return f"{found}; `lepton calibrate` measures them on this machine"
         at = time.strftime("%d %b %Y %H:%M", time.localtime(self.measured_at))
-        jobs = f", {self.jobs:,} job{'s' if self.jobs > 1 else ''} since" if self.jobs else ""
-        return f"{self.origin} on {at}{jobs}"
+        return f"calibrated on {at}" + (f", {jobs} since" if self.jobs else "")
 
     def to_json(self) -> dict[str, Any]:
         """The model as plain JSON values."""

@@ -7,7 +7,6 @@ known figure by a factor of `MOST` at the most: a machine that was busy with som
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -38,7 +37,7 @@ def refine(model: CostModel, plan: Plan, info: JobInfo, *, now: float | None = N
     model = _refined_ends(model, plan, info, now)
     model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, stages))
     origin = "refined" if model.origin == "calibrated" else model.origin
-    return replace(model, origin=origin, jobs=model.jobs + 1, measured_at=model.measured_at or time.time())
+    return replace(model, origin=origin, jobs=model.jobs + 1)
 
 
 def _by_stage(plan: Plan, info: JobInfo) -> dict[int, dict[str, float]]:

@@ -9,13 +9,14 @@ import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from lepton_celery import client, graph, tuning
+from lepton_celery import client, costs, graph, tuning
 from lepton_celery.cli.pipeline import build_steps, load_pipeline
 from lepton_celery.cli.where import find_settings
 from lepton_celery.client import Lane
 from lepton_celery.config import LANES
+from lepton_celery.cost import CostModel
 from lepton_celery.engines.celery.app import create_app
-from lepton_celery.errors import InputError
+from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.graph import Node
 from lepton_celery.manifest import OnError
 from lepton_celery.operations import catalogue, public_names
@@ -163,8 +164,16 @@ def explain(
         outputs = load_pipeline(pipeline, input, str(Path.cwd()))
     else:
         outputs = _outputs(input, "output", steps, None)
-    options = Options(block_shape=block_shape, workers=workers, cost=tuning.current(find_settings()))
+    options = Options(block_shape=block_shape, workers=workers, cost=_cost())
     click.echo(explain_outputs(outputs, options))
+
+
+def _cost() -> CostModel:
+    """What jobs would be planned by; a broker that does not answer is no reason not to explain."""
+    try:
+        return tuning.current(find_settings())
+    except BrokerUnreachable:
+        return costs.of_folder()
 
 
 @click.command(help="List the operations that steps and graphs may name.")

@@ -44,8 +44,9 @@ def test_a_model_that_went_through_json_is_the_same() -> None:
     model = CostModel().with_figures("compute", {"filters.sobel float32": Figure(3, 4, 5, 6)})
     model = replace(model, origin="refined", measured_at=1e9, jobs=3, speed=1.2)
     assert CostModel.from_json(json.loads(json.dumps(model.to_json()))) == model
-    assert "refined on" in model.words
-    assert model.words.endswith("3 jobs since")
+    assert model.words.startswith("calibrated on")
+    assert model.words.endswith(", refined by 3 jobs since")
+    assert replace(CostModel(), jobs=1).words.startswith("shipped, refined by 1 job; ")
 
 
 @pytest.mark.parametrize(

@@ -309,14 +309,23 @@ def test_a_slice_and_a_shrunk_image_read_only_what_they_pick() -> None:
 
 
 def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
-    plan = plan_of(filters.sobel(vast((1000, 1000), "float32")), block_shape=(100, 100))
+    plan = plan_of(filters.sobel(vast((3000, 3000), "float32")), block_shape=(600, 600))
     predicted = plan.stages[0].predicted
     assert predicted.halo == (1, 1)
-    assert predicted.read_bytes == 102 * 102 * 4 * 100
-    assert predicted.write_bytes == 1000 * 1000 * 4
+    assert predicted.read_bytes == 602 * 602 * 4 * 25
+    assert predicted.halo_times == pytest.approx((602 / 600) ** 2)
+    assert predicted.write_bytes == 3000 * 3000 * 4
     assert predicted.compute_s > 0
-    assert predicted.communication_s > 100 * 0.0002
-    assert 100 * 100 * 4 < predicted.memory_bytes < 100 * 100 * 4 * 12
+    assert predicted.communication_s > 25 * 0.0002
+    assert 600 * 600 * 4 < predicted.memory_bytes < 600 * 600 * 4 * 12
+
+
+def test_small_blocks_that_are_done_at_once_are_predicted_so() -> None:
+    stage = plan_of(filters.sobel(vast((3200, 3200), "float32")), block_shape=(64, 64)).stages[0]
+    assert stage.together == (8, 8)
+    assert stage.predicted.read_bytes == pytest.approx(3200**2 * 4 * (514 / 512) ** 2, rel=0.01)
+    (compute,) = [part for part in stage.predicted.parts if part.kind == "compute"]
+    assert compute.calls == -(-2500 // 64)
 
 
 def test_batches_share_the_blocks_among_the_workers() -> None:
