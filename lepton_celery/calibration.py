@@ -25,7 +25,7 @@ from scipy import optimize
 from threadpoolctl import threadpool_limits
 
 from lepton_celery import samples, steps, stores
-from lepton_celery.cost import CostModel, Figure, Overheads
+from lepton_celery.cost import CostModel, Figure, Overheads, function_of
 from lepton_celery.eager import arrays_of
 from lepton_celery.graph import Node, apply
 from lepton_celery.graph import open as open_image
@@ -158,7 +158,7 @@ class Observations:
         found: dict[str, dict[str, Figure]] = defaultdict(dict)
         for (kind, key), rows in self.rows.items():
             if kind == "compute" and len(rows) == 1:
-                found[kind][key] = _scaled(get_entry(key.partition(" ")[0]), *next(iter(rows.items())))
+                found[kind][key] = _scaled(get_entry(function_of(key)), *next(iter(rows.items())))
             else:
                 found[kind][key] = fitted(rows)
         return found
@@ -334,7 +334,7 @@ def _block_s(folder: Path) -> float:
 
 def _measure_examples(observed: Observations, until: float) -> None:
     """Every other function of the catalogue with its example, the cheap ones first, as long as there is time."""
-    known = {key.partition(" ")[0] for kind, key in observed.rows if kind == "compute"}
+    known = {function_of(key) for kind, key in observed.rows if kind == "compute"}
     entries = [entry for name in public_names() if isinstance(entry := get_entry(name), Local) and name not in known]
     for entry in sorted(entries, key=lambda entry: entry.cost_ns):
         if time.monotonic() + 2 * entry.cost_ns * 1e-9 * 256**2 > until:
@@ -361,7 +361,7 @@ def _speed(model: CostModel) -> float:
     """What functions take here over what the catalogue says, in the middle."""
     ratios = []
     for key, figure in model.figures["compute"].items():
-        entry = get_entry(key.partition(" ")[0])
+        entry = get_entry(function_of(key))
         if not isinstance(entry, Refused) and entry.cost_ns >= 2:
             taps = 10.0 if entry.tap_ns else 0.0
             ratios.append((figure.unit_ns + taps * figure.tap_ns) / (entry.cost_ns + taps * entry.tap_ns))
@@ -386,10 +386,6 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     model = CostModel()
     for kind, figures in observed.figures().items():
         model = model.with_figures(kind, figures)
-    overheads = replace(model.overheads, block_s=block_s + _CLAIMING_S)
+    overheads = replace(model.overheads, block_s=block_s)
     model = replace(model, overheads=overheads, origin="calibrated", measured_at=time.time())
     return replace(model, speed=_speed(model))
-
-
-_CLAIMING_S = 0.00003
-"""A block's share of the ledger's calls, on workers."""

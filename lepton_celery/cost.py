@@ -52,7 +52,9 @@ class Overheads:
     """What is paid whatever the pixels, in seconds."""
 
     block_s: float = 0.0002
-    """A block: finding its regions, its share of the ledger's calls."""
+    """A block, or several that are done at once: finding their regions."""
+    receipt_s: float = 0.00003
+    """Each block's share of the ledger's calls and the journal."""
     batch_s: float = 0.006
     """A Celery task: a message, a claim, a receipt, and the wait for the next."""
     wave_s: float = 0.004
@@ -113,7 +115,7 @@ class CostModel:
         known = self.figures.get(kind, {})
         found = known.get(f"{name} {dtype}") or known.get(name)
         if found is None:
-            alike = [figure for key, figure in known.items() if key.partition(" ")[0] == name]
+            alike = [figure for key, figure in known.items() if function_of(key) == function_of(name)]
             if alike:
                 return _average(alike)
             if otherwise is not None:
@@ -190,6 +192,11 @@ class CostModel:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"the cost model is damaged ({error!r}); `lepton calibrate` measures a new one") from error
+
+
+def function_of(key: str) -> str:
+    """The function that a figure is of, without its properties and dtype."""
+    return key.partition(" ")[0].partition("[")[0]
 
 
 BATCHES_PER_SLOT = 4

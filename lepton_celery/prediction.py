@@ -64,9 +64,14 @@ def _kind(path: str) -> str:
 
 
 def cost_name(node: PlanNode) -> str:
-    """The name under which the cost model knows a node's function; a function of the user's own has one of its own."""
-    function = node.arguments.get("function")
-    return f"{node.operation}({function})" if isinstance(function, str) else node.operation
+    """The name under which the cost model knows a node's function: functions of the user's own, and the properties of
+    tables, differ among each other."""
+    function, properties = node.arguments.get("function"), node.arguments.get("properties")
+    if isinstance(function, str):
+        return f"{node.operation}({function})"
+    if isinstance(properties, list | tuple):
+        return f"{node.operation}[{','.join(sorted(map(str, properties)))}]"
+    return node.operation
 
 
 def taps_of(entry: Entry, shape: tuple[int, ...], arguments: Mapping[str, Any]) -> float:
@@ -140,11 +145,12 @@ def predict(
             calls = at_once if kind in _DECODED else 1
             found.add("write", f"{kind} {node.dtype}", index, figure, calls, size)
             write_bytes += size
-    per_block = (found.seconds + boxes * cost.overheads.block_s) / blocks
+    per_block = (found.seconds + boxes * cost.overheads.block_s) / blocks + cost.overheads.receipt_s
     batch = cost.batch_blocks(per_block, len(stage.grid), plan.workers)
     batches = -(-len(stage.grid) // batch) * blocks // len(stage.grid)
     waves = -(-batches // WAVE_BATCHES)
-    overhead_s = cost.overheads.block_s * boxes + cost.overheads.batch_s * batches + cost.overheads.wave_s * waves
+    each = cost.overheads
+    overhead_s = each.block_s * boxes + each.receipt_s * blocks + each.batch_s * batches + each.wave_s * waves
     merge = _merge_parts(plan, at, cost, places)
     merge_s = sum(part.seconds for part in merge)
     compute_s = sum(part.seconds for part in found.parts if part.kind == "compute")

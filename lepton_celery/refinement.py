@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lepton_celery.cost import CostModel, Figure, Overheads
+from lepton_celery.cost import CostModel, Figure, Overheads, function_of
 from lepton_celery.ledger.base import JobInfo, StageTimes
 from lepton_celery.plan import Part, Plan
 
@@ -25,7 +25,7 @@ _LEAST_S = 0.001
 """Less work than this tells nothing."""
 _SHARE = 0.3
 """How far a fixed cost moves, …"""
-_MOST_S = {"block_s": 0.01, "batch_s": 0.05, "stage_s": 1.0}
+_MOST_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_s": 1.0}
 """… and what it is at the most: beyond, workers waited for something else, such as another job."""
 
 
@@ -89,7 +89,7 @@ def _figure(model: CostModel, part: Part) -> Figure:
     spread = Figure(part.seconds * 1e9 / units, 0, part.seconds * 1e9 / units) if units else Figure(0, 0)
     otherwise = spread if units else Figure(0, part.seconds * 1e9 / max(calls, 1))
     known = model.figures.get(part.kind, {})
-    if part.kind == "compute" and not any(key.partition(" ")[0] == name for key in known):
+    if part.kind == "compute" and not any(function_of(key) == function_of(name) for key in known):
         return otherwise
     return model.figure(part.kind, name, dtype)
 
@@ -147,8 +147,13 @@ def _refined_overheads(
         overheads = _nearer(overheads, "block_s", (sums["block_s"] - work - combined) / sums["boxes"])
     if sums["batches"]:
         waits = [_wait_s(plan, info.stage_times.get(at, StageTimes()), found) for at, found in stages.items()]
-        each = (sums["batch_s"] - sums["block_s"] + sum(waits)) / sums["batches"]
-        overheads = _nearer(overheads, "batch_s", each)
+        known = {"batch_s": sums["batches"] * overheads.batch_s, "receipt_s": sums["blocks"] * overheads.receipt_s}
+        measured = sums["batch_s"] - sums["block_s"] + sum(waits)
+        # each moves by its share: batches of few blocks tell what a batch costs, those of many what a receipt does
+        off = measured - sum(known.values())
+        squares = sum(value**2 for value in known.values())
+        for name, value in known.items():
+            overheads = _nearer(overheads, name, getattr(overheads, name) * (1 + off * value / squares))
     return overheads
 
 

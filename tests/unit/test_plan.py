@@ -322,10 +322,11 @@ def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
 
 def test_small_blocks_that_are_done_at_once_are_predicted_so() -> None:
     stage = plan_of(filters.sobel(vast((3200, 3200), "float32")), block_shape=(64, 64)).stages[0]
-    assert stage.together == (8, 8)
-    assert stage.predicted.read_bytes == pytest.approx(3200**2 * 4 * (514 / 512) ** 2, rel=0.01)
+    at_once = int(np.prod(stage.together))
+    assert 16 < at_once <= 64
+    assert stage.predicted.read_bytes == pytest.approx(3200**2 * 4, rel=0.02)  # alone they would read 6 % more
     (compute,) = [part for part in stage.predicted.parts if part.kind == "compute"]
-    assert compute.calls == -(-2500 // 64)
+    assert compute.calls == -(-2500 // at_once)
 
 
 def test_batches_share_the_blocks_among_the_workers() -> None:
