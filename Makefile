@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test lint format lock example-django example-flask clean docs bench chaos
+.PHONY: help setup run up test lint format lock example-django example-flask clean docs bench bench-setup growth chaos
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -56,10 +56,17 @@ example-django: $(READY) ## the Django example
 example-flask: $(READY) ## the Flask example
 	@$(BIN)/python examples/flask_app/run.py
 
-bench: ## measure against peers, each in its own processes; writes docs/benchmarks.md (10 min)
+bench: bench-setup ## measure against peers, each in its own processes; writes docs/benchmarks.md (10 min)
+	@.venv-bench/bin/python -m benchmarks
+	@.venv-bench/bin/python -m benchmarks.memory
+
+growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers; writes docs/benchmarks.md (15 min)
+	@.venv-bench/bin/python -m benchmarks.growth
+	@.venv-bench/bin/python -m benchmarks.simulation
+
+bench-setup:
 	@$(MAKE) --no-print-directory VENV=.venv-bench setup
 	@.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python --group bench
-	@.venv-bench/bin/python -m benchmarks
 
 chaos: $(READY) ## kill, freeze and lose all there is while jobs run, then compare pixels (5 min; SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds 300 --seed $(or $(SEED),1)

@@ -22,8 +22,8 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--quick", is_flag=True, help="Small pictures, one round: to see that everything runs.")
 @click.option("--workloads", callback=_names, help="Which, such as W1,W4; all unless given.")
 @click.option("--systems", callback=_names, help=f"Which of {','.join(TITLES)}; all unless given.")
-@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Runs of each system.")
-@click.option("--minutes", type=float, default=9.0, show_default=True, help="Begin no round that would end later.")
+@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Fewest runs of each system.")
+@click.option("--seconds", type=float, default=480.0, show_default=True, help="More runs, and no new case, after that.")
 @click.option("--limit", type=float, default=60.0, show_default=True, help="Seconds that one run may take.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
 @click.option("--work", type=click.Path(path_type=Path), help="Where pictures go meanwhile; in memory unless given.")
@@ -32,7 +32,7 @@ def main(
     workloads: tuple[str, ...],
     systems: tuple[str, ...],
     repeat: int,
-    minutes: float,
+    seconds: float,
     limit: float,
     out: Path,
     work: Path | None,
@@ -50,12 +50,12 @@ def main(
 
     with work_folder(work) as folder:
         runner = Runner(chosen, systems or tuple(TITLES), folder, limit_s=limit, say=say)
-        runner.run(1 if quick else repeat, minutes * 60)
-        out.mkdir(parents=True, exist_ok=True)
+        runner.run(1 if quick else repeat, seconds, most=1 if quick else 2 * repeat)
         name = "benchmarks.svg"
+        out.mkdir(parents=True, exist_ok=True)
         plot.draw(out / name, chosen, runner.results)
-        section = document.peers(chosen, runner.results, rounds=runner.rounds, plot=name)
-        document.replace_section(out / "benchmarks.md", "peers", section)
+        text = document.peers(chosen, runner.results, plot=name, idle=runner.idle, left_out=runner.left_out)
+        document.replace_section(out / "benchmarks.md", "peers", text)
         say(f"written: {out / 'benchmarks.md'}, {out / name}")
 
 

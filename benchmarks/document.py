@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks import targets
 from benchmarks.cases import Case
 from benchmarks.runner import Measured, Results
-from benchmarks.systems import TITLES
+from benchmarks.systems import CANNOT, PEERS, TITLES
 from benchmarks.workloads import WORKLOADS
 
 HEAD = """# Benchmarks
 
-<!-- written by `make bench`, `python -m benchmarks.growth`, `.guarantee` and `.prediction` -->
+How fast lepton_celery is beside what else one would use, how it grows, what it takes of memory, and what its ledger costs.
+Everything here is measured by commands that anybody can run: `make bench` (ten minutes; peers and memory),
+`make growth` (how time and memory grow, and a simulation of up to 10,000 workers) `python -m benchmarks.guarantee` and
+`python -m benchmarks.prediction`.
+
+<!-- the sections are written by these commands, one by one -->
 """
 
-SECTIONS = ("peers", "growth", "guarantee", "prediction")
+SECTIONS = ("peers", "small", "memory", "datapath", "growth", "simulation", "guarantee", "prediction")
 """In the order in which they stand."""
-
 
 _QUIET = 0.3
 """Processors that others may use before times say little; our own sampling takes about 0.1."""
@@ -64,30 +69,48 @@ def machine() -> str:
     )
 
 
-def peers(cases: Sequence[Case], results: Results, *, rounds: int, plot: str) -> str:
+def peers(cases: Sequence[Case], results: Results, *, plot: str, idle: float, left_out: Sequence[str]) -> str:
     """The section on peers."""
     used = [name for name in TITLES if any(name in found for found in results.values())]
+    missing = [f"No time was left for {', '.join(left_out)}.", ""] if left_out else []
     lines = [
         "## Beside its peers",
         "",
-        f"Measured on {machine()}.",
-        "Absolute times move between machines and hours: compare ratios. Systems take turns, round after round",
-        f"({rounds} here); medians of n runs. One run is an indication, differences under 10 % are not resolved.",
-        "Starting workers and importing is left out; reading the input from the page cache and writing new files in memory",
-        "(tmpfs) is in. One BLAS thread everywhere. Every output is compared with that of scikit-image on the whole image.",
-        "Memory is the largest sum of anonymous memory of all processes of a system, its broker included. A system does its",
-        "cases one after the other, so what a process kept of an earlier one is in it. CPU is processor time of all its",
-        "processes during the run; foreign is how many processors others used meanwhile, our sampling included: where it",
-        "is not near 0, compare CPU rather than time.",
+        "The time of lepton_celery, the whole job through Celery from submission to result, in times of another system's:",
+        "below 1 it is the faster one.",
         "",
-        *_disturbed(results),
-        f"![times beside those of scikit-image]({plot})",
+        *table(
+            ("workload", "× a", "× f", "× best of Dask", "× best of Ray", "× best plain Celery", "target"),
+            targets.summary(cases, results),
+        ),
+        "",
+        "In brackets: which one was the best, and the case, where that is not the workload's first.",
+        "",
+        *table(
+            ("workload", "what is computed"),
+            [(name, WORKLOADS[name].title) for name in dict.fromkeys(case.workload for case in cases)],
+        ),
         "",
         *table(("system", "what it is"), [(name, TITLES[name]) for name in used]),
         "",
+        f"![times of all systems beside that of lepton_celery]({plot})",
+        "",
+        *_disturbed(results),
+        *missing,
+        f"**How it was measured.** On {machine()}.",
+        "Absolute times move between machines and hours: compare ratios. In each case the systems take turns, round after",
+        "round; medians of n runs. Differences under 10 % are not resolved.",
+        "Starting workers and importing is left out; reading the input from the page cache and writing new files in memory",
+        "(tmpfs) is in. One BLAS thread everywhere. Every output is compared with that of scikit-image on the whole image.",
+        "Memory is the largest sum of anonymous memory of all processes of a system, its broker included; what a process",
+        "kept of an earlier case is in it. CPU is processor time of all its processes during the run; foreign is how many",
+        f"processors others used meanwhile: our sampling, and all waiting systems ({idle:.2f} of a processor together).",
+        "Where it is not near 0, compare CPU rather than time.",
+        "",
     ]
-    for case in sorted(cases, key=lambda case: case.name):
-        lines += _case(case, results[case.name])
+    for case in cases:
+        if case.name not in left_out:
+            lines += _case(case, results[case.name])
     return "\n".join(lines)
 
 
@@ -115,15 +138,34 @@ def _case(case: Case, found: dict[str, Measured]) -> list[str]:
         f"{size}, {case.blocks:,} blocks of {block}{batch}, {case.format}.{note}{left_out}",
         "",
     ]
-    rows = [_row(name, measured, found) for name, measured in found.items()]
-    head = ("system", "n", "median s", "min .. max s", "× a", "× f", "CPU s", "foreign", "memory MB", "beside a")
-    return [*lines, *table(head, rows), ""]
+    rows = [_row(name, found[name], found) for name in case.systems if name in found]
+    rows += [
+        (name, *["-"] * (len(_HEAD) - 2), why)
+        for (workload, name), why in CANNOT.items()
+        if workload == case.workload and not case.note
+    ]
+    return [*lines, *table(_HEAD, rows), ""]
+
+
+_HEAD = (
+    "system",
+    "n",
+    "median s",
+    "min .. max s",
+    "× a",
+    "× f",
+    "× best peer",
+    "CPU s",
+    "foreign",
+    "memory MB",
+    "beside a",
+)
 
 
 def _row(name: str, measured: Measured, found: dict[str, Measured]) -> tuple[str, ...]:
     shown = f"**{name}**" if name in ("lepton", "inline") else name
     if not measured.seconds:
-        return (shown, "0", "-", "-", "-", "-", "-", "-", "-", measured.failure.replace("|", "\\|"))
+        return (shown, "0", *["-"] * (len(_HEAD) - 3), measured.failure.replace("|", "\\|"))
     return (
         shown,
         str(len(measured.seconds)),
@@ -131,6 +173,7 @@ def _row(name: str, measured: Measured, found: dict[str, Measured]) -> tuple[str
         f"{min(measured.seconds):.2f} .. {max(measured.seconds):.2f}",
         _ratio(measured, found.get("a")),
         _ratio(measured, found.get("f")),
+        _ratio(measured, targets.best_peer(found, PEERS)),
         f"{statistics.median(measured.cpu):.2f}",
         f"{statistics.median(measured.foreign):.1f}",
         f"{max(measured.memory) / 2**20:.0f}",

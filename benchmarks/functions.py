@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage import color, filters, restoration
+from skimage import color, filters, restoration, util
 
 Array = NDArray[Any]
 
@@ -39,7 +39,13 @@ def scale(image: Array) -> Array:
     return scaled
 
 
-def bright(volume: Array) -> Array:
-    """V1."""
-    mask: Array = filters.gaussian(volume, sigma=2) > 0.5
+def bright(image: Array) -> Array:
+    """V1 and G1."""
+    mask: Array = filters.gaussian(image, sigma=2) > 0.5
     return mask
+
+
+def invert(image: Array) -> Array:
+    """G2."""
+    negative: Array = util.invert(image)
+    return negative

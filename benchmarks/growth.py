@@ -8,32 +8,48 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import redis
 
 import lepton_celery as lepton
-from benchmarks import arrays, document
-from benchmarks.cases import Case
+from benchmarks import arrays, document, plot
+from benchmarks.cases import Case, Task
 from benchmarks.folder import work_folder
-from benchmarks.functions import SIGMA
+from benchmarks.processes import Parts, available_bytes, children
 from benchmarks.runner import Measured, Runner
+from benchmarks.systems.base import WORKERS
+from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery import client
 from lepton_celery.config import load_settings
+from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.skimage import filters
+from lepton_celery.skimage import util
+from lepton_celery.stack.local import LocalStack
 from lepton_celery.stack.server import RedisServer
 
 _BLOCK = 1024
-_SIDES = (2048, 4096, 8192, 16384)
+_SIDES = (2048, 4096, 8192, 16384, 32768)
 _TINY = 16
 """Side of the blocks where only their number counts."""
-_DONE = (10, 32, 100, 316)
-_SUBMITTED = (10, 100, 1000)
+_COUNTS = (10, 32, 100, 316, 1000)
 """Blocks along each of two axes."""
+_BATCH = 1000
+"""Blocks a task of the hand-written pool, where it batches."""
+_SINGLE = 10**5
+"""Most blocks where each is a task or call of its own."""
+
+_WHOLE_BYTES = 28
+"""What scikit-image on the whole picture takes for each pixel: it computes in float64, and keeps three of them at a time."""
+_FILE_BYTES = 5
+"""What a picture and its outputs take for each pixel, in memory (tmpfs): the input, and outputs to compare."""
+
+PARTS = {"submitter": "submitter", "worker": "worker", "child": "child", "broker": "broker and ledger"}
 
 
 @dataclass(frozen=True)
@@ -52,16 +68,42 @@ class Submitted:
     """Memory of the broker, more than before."""
 
 
-def by_side(sides: tuple[int, ...]) -> list[Case]:
-    """The same filter on larger and larger pictures."""
+@dataclass(frozen=True)
+class Done:
+    """What a job of many blocks took on two workers, and what each component took of memory."""
+
+    blocks: int
+    seconds: float
+    """Submit to result."""
+    grown: dict[str, int]
+    """By component, bytes: how much more it had at its peak than before the job."""
+    peak: dict[str, int]
+    """By component, bytes: the peak itself."""
+    is_right: bool
+    """Whether every pixel is what it should be."""
+
+
+def by_side(sides: Sequence[int], available: int) -> list[Case]:
+    """The same filter on larger and larger pictures, by the systems that have the memory for it."""
     block = (min(_BLOCK, sides[0] // 2),) * 2
-    return [Case(f"{side}²", "W1", (side, side), block, ("a", "f", "lepton")) for side in sides]
+    cases = []
+    for side in sides:
+        systems = ("a", "f", "lepton") if (_WHOLE_BYTES + _FILE_BYTES) * side**2 < 0.9 * available else ("f", "lepton")
+        cases.append(Case(f"{side}²", "G1", (side, side), block, systems))
+    return cases
 
 
-def by_blocks(counts: tuple[int, ...]) -> list[Case]:
-    """The same light function on more and more tiny blocks."""
+def by_blocks(counts: Sequence[int]) -> list[Case]:
+    """The same light function on more and more tiny blocks, by hand and on threads."""
     return [
-        Case(f"{count**2:,} blocks", "W5", (count * _TINY,) * 2, (_TINY, _TINY), ("f", "lepton", "inline"))
+        Case(
+            f"{count**2:,} blocks",
+            "G2",
+            (count * _TINY,) * 2,
+            (_TINY, _TINY),
+            ("fb", "f", "inline") if count**2 <= _SINGLE else ("fb",),
+            batch=max(1, min(_BATCH, count**2 // (8 * WORKERS))),
+        )
         for count in counts
     ]
 
@@ -72,7 +114,7 @@ def submit(count: int, folder: Path, broker_url: str) -> Submitted:
     arrays.create(source, (count * _TINY,) * 2, np.uint8, (_TINY, _TINY))
     server = redis.Redis.from_url(redis_py_url(broker_url))
     app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": broker_url}))
-    lazy = filters.gaussian(lepton.open(source), sigma=SIGMA)
+    lazy = util.invert(lepton.open(source))
     # once before, so that what is loaded when first used is not counted
     lepton.submit({str(folder / "first.npy"): lazy}, app=app).cancel()
     before, broker = _largest(), int(server.info("memory")["used_memory"])
@@ -91,44 +133,96 @@ def _largest() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _submitted(count: int, folder: Path, broker_url: str) -> Submitted:
-    """`submit`, in a new process, whose largest memory is then of this job alone."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--submit", str(count), "--out", str(folder)]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "GROWTH_BROKER": broker_url}
-    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
-    return Submitted(**json.loads(done.stdout.splitlines()[-1]))
+def do(count: int, folder: Path) -> Done:
+    """A job of count × count blocks on a stack of its own, in a process of its own."""
+    (case,) = by_blocks([count])
+    out = folder / f"out-{count}"
+    out.mkdir()
+    task, first = Task(case, folder, out), Task(case.tiny(), folder, out / "first")
+    first.out.mkdir()
+    for made in (task, first):
+        workload_of(made).make(made)
+    with LocalStack(folder / f"stack-{count}", workers=WORKERS, flower=False) as stack:
+        app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}))
+        publisher_of(app)
+        lepton.submit(workload_of(first).graph(first), app=app, block_shape=case.block, workers=WORKERS).wait(60)
+        server, *workers = [process.pid for process in stack.processes if process.pid is not None]
+        groups = {
+            "submitter": [os.getpid()],
+            "worker": workers,
+            "child": [child for worker in workers for child in children(worker)],
+            "broker": [server],
+        }
+        graph = workload_of(task).graph(task)
+        with Parts(groups, every_s=0.05) as parts:
+            begun = time.perf_counter()
+            lepton.submit(graph, app=app, block_shape=case.block, workers=WORKERS).wait(1800)
+            seconds = time.perf_counter() - begun
+    wanted, found = arrays.opened(task.source), arrays.opened(task.output("pixels"))
+    rows = range(0, case.shape[0], 1024)
+    is_right = all(np.array_equal(255 - wanted[at : at + 1024], found[at : at + 1024]) for at in rows)
+    return Done(case.blocks, seconds, {name: parts.grown(name) for name in groups}, parts.peak, is_right)
 
 
-def section(sides: Runner, blocks: Runner, submitted: list[Submitted]) -> str:
+def _apart(what: str, count: int, folder: Path, broker_url: str = "") -> str:
+    """`submit` or `do` in a new process, whose memory is then of this job alone; its answer as JSON."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--only", what, "--counts", str(count), "--out", str(folder)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
+    env |= {"PYTHONPATH": str(Path(__file__).parents[1]), "GROWTH_BROKER": broker_url, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.splitlines()[-1]
+
+
+def section(sides: Runner, blocks: Runner, jobs: Sequence[Done], submitted: Sequence[Submitted], name: str) -> str:
     """The section of the document."""
     lines = [
         "## How it grows",
         "",
-        f"With the picture: gaussian(sigma={SIGMA}), float32, blocks of {_BLOCK}². Seconds, and memory of all processes of",
-        "a system together; a is scikit-image on the whole image, f the hand-written pool.",
+        f"Measured on {document.machine()}.",
+        "",
+        f"![time and memory against the picture and the number of blocks]({name})",
+        "",
+        f"**With the picture**: {WORKLOADS['G1'].title}, blocks of {_BLOCK}². Seconds, and memory of all processes of a",
+        "system together; a is scikit-image on the whole image, f the hand-written pool. Where a has no figure, it would",
+        f"need more memory than there was: about {_WHOLE_BYTES} bytes a pixel, for it computes in float64.",
         "",
     ]
     names = ("a", "f", "lepton")
-    head = ("picture", *(f"{name} s" for name in names), "lepton × f", *(f"{name} MB" for name in names))
+    head = ("picture", *(f"{name} s" for name in names), "lepton × f", *(f"{name} MB" for name in names), "outputs")
     rows = []
     for case in sides.cases:
-        found = sides.results[case.name]
-        over = found["lepton"].median / found["f"].median
-        seconds, memory = [_seconds(found[name]) for name in names], [_memory(found[name]) for name in names]
-        rows.append((case.name, *seconds, f"{over:.2f}", *memory))
+        found = [sides.results[case.name].get(name, Measured()) for name in names]
+        over = f"{found[2].median / found[1].median:.2f}" if found[1].seconds and found[2].seconds else "-"
+        verdicts = dict.fromkeys(verdict for measured in found for verdict in measured.verdicts if verdict != "-")
+        rows.append((case.name, *map(_seconds, found), over, *map(_memory, found), "; ".join(verdicts)))
     lines += [*document.table(head, rows), ""]
-    names = ("f", "lepton", "inline")
+    names = ("fb", "f", "inline")
     lines += [
-        f"With the number of blocks: sqrt(x) * 0.5 + 0.25 on blocks of {_TINY}², where nothing but their number counts.",
+        f"**With the number of blocks**: {WORKLOADS['G2'].title.partition(',')[0]} on uint8 blocks of {_TINY}², where",
+        f"nothing but their number counts: 10^6 of them are a picture of 16,000². fb is the pool with up to {_BATCH} blocks",
+        f"a task; f (one block a task) and inline are measured up to {_SINGLE:,}.",
         "",
     ]
-    head = ("blocks", *(f"{name} s" for name in names), *(f"{name} µs a block" for name in names), "lepton MB")
+    head = ("blocks", "lepton s", *(f"{name} s" for name in names), "lepton × fb")
+    head = (*head, "lepton µs a block", *(f"{name} µs a block" for name in names), "output")
     rows = []
-    for case in blocks.cases:
-        found = blocks.results[case.name]
-        each = [f"{found[name].median / case.blocks * 1e6:.0f}" if found[name].seconds else "-" for name in names]
-        rows.append((f"{case.blocks:,}", *(_seconds(found[name]) for name in names), *each, _memory(found["lepton"])))
+    for case, job in zip(blocks.cases, jobs, strict=True):
+        found = [blocks.results[case.name].get(name, Measured()) for name in names]
+        each = [f"{one.median / case.blocks * 1e6:.0f}" if one.seconds else "-" for one in found]
+        over = f"{job.seconds / found[0].median:.2f}" if found[0].seconds else "-"
+        own = f"{job.seconds / case.blocks * 1e6:.0f}"
+        right = "identical" if job.is_right else "**wrong**"
+        rows.append(
+            (f"{case.blocks:,}", f"{job.seconds:.2f}", *map(_seconds, found), over, own, *each, right),
+        )
     lines += [*document.table(head, rows), ""]
+    lines += [
+        "Memory of each component of lepton_celery during these jobs, the largest of its kind: megabytes more than before",
+        "the job, and in brackets in all. None may grow with the number of blocks, but for one bit a block in the ledger.",
+        "",
+    ]
+    rows = [(f"{job.blocks:,}", *(_part(job, part) for part in PARTS)) for job in jobs]
+    lines += [*document.table(("blocks", *(f"{words} MB" for words in PARTS.values())), rows), ""]
     lines += [
         "Planning and submitting only: what a program pays that submits, for a job of so many blocks. Its first window goes",
         "to the broker, the rest is a cursor in the ledger. Resident memory of the submitter; used memory of the broker.",
@@ -147,12 +241,63 @@ def section(sides: Runner, blocks: Runner, submitted: list[Submitted]) -> str:
     return "\n".join([*lines, *document.table(("blocks", "plan ms", "submit ms", "submitter MB", "broker kB"), rows)])
 
 
+def _part(job: Done, part: str) -> str:
+    return f"{job.grown[part] / 2**20:.1f} ({job.peak[part] / 2**20:.0f})"
+
+
 def _seconds(measured: Measured) -> str:
-    return f"{measured.median:.2f}" if measured.seconds else measured.failure
+    return f"{measured.median:.2f}" if measured.seconds else measured.failure or "-"
 
 
 def _memory(measured: Measured) -> str:
     return f"{max(measured.memory) / 2**20:.0f}" if measured.memory else "-"
+
+
+def draw(path: Path, sides: Runner, blocks: Runner, jobs: Sequence[Done]) -> None:
+    """Four panels: time and memory, against the picture and against the number of blocks."""
+    plt = plot.pyplot()
+    figure, axes = plt.subplots(2, 2, figsize=(10.5, 7), layout="constrained")
+    colours = {"a": plot.REFERENCE, "f": plot.OTHER, "lepton": plot.OURS}
+    for panel, title, what in ((axes[0][0], "seconds", "median"), (axes[0][1], "MB, all processes", "memory")):
+        lines = {}
+        for name in colours:
+            there = [(case.shape[0], sides.results[case.name].get(name)) for case in sides.cases]
+            points = [(side**2 / 1e6, m) for side, m in there if m is not None and m.seconds]
+            lines[name] = [(x, m.median if what == "median" else max(m.memory) / 2**20) for x, m in points]
+        _curves(panel, lines, colours, f"{title}, against megapixels")
+    times = {"lepton": [(job.blocks, job.seconds / job.blocks * 1e6) for job in jobs]}
+    for name in ("fb", "f", "inline"):
+        found = [(case.blocks, blocks.results[case.name].get(name)) for case in blocks.cases]
+        times[name] = [(n, m.median / n * 1e6) for n, m in found if m is not None and m.seconds]
+    colours = {"lepton": plot.OURS, "inline": plot.OURS, "fb": plot.REFERENCE, "f": plot.OTHER}
+    _curves(axes[1][0], times, colours, "µs a block, against blocks")
+    parts = {words: [(job.blocks, job.peak[part] / 2**20) for job in jobs] for part, words in PARTS.items()}
+    _curves(
+        axes[1][1], parts, dict(zip(parts, (plot.OTHER, plot.REFERENCE, plot.OURS, "#444444"), strict=True)),
+        "MB of each component of lepton_celery, against blocks",
+    )  # fmt: skip
+    axes[1][1].set_ylim(1, None)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _curves(
+    panel: Any, lines: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str], title: str
+) -> None:
+    for name, points in lines.items():
+        if points:
+            panel.loglog(*zip(*points, strict=True), "o-", color=colours[name], markersize=4, linewidth=1.4)
+            panel.annotate(
+                name,
+                points[-1],
+                xytext=(6, 0),
+                textcoords="offset points",
+                color=colours[name],
+                va="center",
+                fontsize=8,
+            )
+    panel.set_title(title, loc="left", fontsize=10)
+    panel.margins(x=0.16)
 
 
 def _shown(numbers: tuple[int, ...]) -> str:
@@ -168,24 +313,33 @@ def _numbers(text: str) -> tuple[int, ...]:
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
 @click.option("--sides", default=_shown(_SIDES), show_default=True, help="Lengths of the pictures.")
-@click.option("--counts", default=_shown(_DONE), show_default=True, help="Blocks along each axis.")
-@click.option("--submit", "count", type=int, hidden=True)
-def main(quick: bool, repeat: int, out: Path, sides: str, counts: str, count: int | None) -> None:
-    if count is not None:
-        click.echo(json.dumps(vars(submit(count, out, os.environ["GROWTH_BROKER"]))))
+@click.option("--counts", default=_shown(_COUNTS), show_default=True, help="Blocks along each axis.")
+@click.option("--only", type=click.Choice(["submit", "do"]), hidden=True)
+def main(quick: bool, repeat: int, out: Path, sides: str, counts: str, only: str | None) -> None:
+    if only is not None:
+        (count,) = _numbers(counts)
+        found = submit(count, out, os.environ["GROWTH_BROKER"]) if only == "submit" else do(count, out)
+        click.echo(json.dumps(asdict(found)))
         return
+    along = (4, 10) if quick else _numbers(counts)
     with work_folder() as work:
         runners = []
-        pictures = by_side((256, 512) if quick else _numbers(sides))
-        for chosen in (pictures, by_blocks((4, 10) if quick else _numbers(counts))):
+        for chosen in (by_side((256, 512) if quick else _numbers(sides), available_bytes()), by_blocks(along)):
             systems = tuple(dict.fromkeys(system for case in chosen for system in case.systems))
-            runner = Runner(chosen, systems, work, limit_s=300, say=click.echo)
+            runner = Runner(chosen, systems, work, limit_s=600, say=click.echo, keep=False)
             runner.run(repeat, 3600)
             runners.append(runner)
+        jobs = []
+        for count in along:
+            jobs.append(Done(**json.loads(_apart("do", count, work))))
+            click.echo(f"{jobs[-1].blocks:,} blocks: {jobs[-1].seconds:.2f} s")
         with RedisServer(work / "broker", log=work / "broker.log") as server:
-            submitted = [_submitted(count, work, server.url) for count in ((10, 30) if quick else _SUBMITTED)]
+            submitted = [Submitted(**json.loads(_apart("submit", count, work, server.url))) for count in along]
     by_size, by_number = runners
-    text = section(by_size, by_number, submitted)
+    name = "growth.svg"
+    out.mkdir(parents=True, exist_ok=True)
+    draw(out / name, by_size, by_number, jobs)
+    text = section(by_size, by_number, jobs, submitted, name)
     document.replace_section(out / "benchmarks.md", "growth", text)
     click.echo(text)
 

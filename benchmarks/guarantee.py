@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ import click
 from celery import Celery
 
 import lepton_celery as lepton
-from benchmarks import arrays, document, stopwatch
+from benchmarks import document, stopwatch
 from benchmarks.cases import Case, Task, cases
 from benchmarks.folder import work_folder
 from benchmarks.stopwatch import LOG, UNGUARDED, Span
@@ -140,8 +140,7 @@ def measure(chosen: Sequence[Case], work: Path, repeat: int) -> dict[str, Compar
         for case in chosen:
             for made in (case, case.tiny()):
                 task = Task(made, work, work)
-                image = workload_of(task).input(made.shape)
-                arrays.write_whole(task.source, image, (*made.block, *image.shape[len(made.block) :]))
+                workload_of(task).make(task)
             for app in (guarded, unguarded, timed):
                 for _ in range(2):
                     _run(app, case.tiny(), work)
@@ -202,7 +201,7 @@ def _spread(seconds: Sequence[float]) -> str:
 def main(quick: bool, repeat: int, out: Path) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    chosen = [replace(case, systems=()) for case in cases(is_quick=quick) if case.name in _WORKLOADS]
+    chosen = [case for case in cases(is_quick=quick) if case.name in _WORKLOADS]
     with work_folder() as work:
         found = measure(chosen, work, repeat)
     text = section(chosen, found, repeat)

@@ -1,55 +1,128 @@
-"""The plot of the table: a panel for each case, a bar for each system."""
+"""The plot of the table: a line a workload, a dot a system, where it stands beside lepton_celery."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import targets
 from benchmarks.cases import Case
 from benchmarks.runner import Results
+from benchmarks.systems import TITLES
+from benchmarks.workloads import WORKLOADS
 
-_OWN, _REFERENCE, _OTHER = "#d1495b", "#30638e", "#b0b7bf"
-_COLUMNS = 4
-_CUT = 3.0
-"""Longest bar, in times of scikit-image's; longer ones are cut and say so."""
+OURS, REFERENCE, OTHER, FAINT = "#d1495b", "#30638e", "#8d96a0", "#dfe3e6"
+"""Colours of the plots of this folder."""
+
+_TITLES = {
+    "a": "scikit-image",
+    "f": "by hand",
+    "fb": "by hand, batched",
+    "c": "Dask threads",
+    "dz": "Dask distributed",
+    "er": "Ray",
+    "eb": "Ray, batched",
+    "g": "naive chord",
+    "h": "chord",
+    "hb": "chord, batched",
+    "inline": "inline",
+}
+_LANES = ((5, "bottom"), (-5, "top"), (15, "bottom"), (-15, "top"))
+"""Where words may stand beside a dot, in points above the line."""
+_CHARACTER = 0.0068
+"""Width of a character, as a share of the axis."""
 
 
-def draw(path: Path, cases: Sequence[Case], results: Results) -> None:
-    """Times as multiples of scikit-image's on the whole image, which is the line at 1."""
+def pyplot() -> Any:
+    """matplotlib for files that are the same for the same figures."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "benchmarks"  # the same figures give the same file
-    from matplotlib import pyplot
+    mpl.rcParams |= {
+        "svg.hashsalt": "benchmarks",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    from matplotlib import pyplot as found
 
-    shown = [case for case in cases if results[case.name].get("a") and results[case.name]["a"].seconds]
-    if not shown:
+    return found
+
+
+def draw(path: Path, cases: Sequence[Case], results: Results) -> None:
+    """Times as multiples of ours, which is the line at 1."""
+    import math
+
+    panels = {name: _ratios([case for case in cases if case.format == name], results) for name in ("npy", "zarr")}
+    panels = {name: rows for name, rows in panels.items() if rows}
+    if not panels:
         return
-    rows = -(-len(shown) // _COLUMNS)
-    figure, axes = pyplot.subplots(rows, _COLUMNS, figsize=(13, 2.6 * rows), squeeze=False, layout="constrained")
-    for panel, case in zip(axes.flat, shown, strict=False):
-        _panel(panel, case, results)
-    for panel in axes.flat[len(shown) :]:
-        panel.set_visible(False)
-    figure.suptitle("time beside scikit-image on the whole image, less is better", fontsize=11)
+    plt = pyplot()
+    figure, axes = plt.subplots(
+        len(panels),
+        figsize=(10.5, 0.75 + sum(0.8 * len(rows) + 0.7 for rows in panels.values())),
+        squeeze=False,
+        layout="constrained",
+        sharex=True,
+        height_ratios=[len(rows) for rows in panels.values()],
+    )
+    values = [value for rows in panels.values() for row in rows.values() for value in row.values()]
+    ends = (min(0.4, 0.8 * min(values)), max(4.0, 1.6 * max(values)))
+    for panel, (name, rows) in zip(axes.flat, panels.items(), strict=True):
+        _panel(panel, rows, math.log10(ends[1] / ends[0]))
+        panel.set_xlim(*ends)
+        panel.set_title("memory maps (.npy)" if name == "npy" else "Zarr", loc="left", fontsize=10, fontweight="bold")
+    figure.suptitle(
+        "Time in multiples of lepton_celery's: dots on the right are slower, on the left faster", x=0.01, ha="left"
+    )
     figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    plt.close(figure)
 
 
-def _panel(panel: Any, case: Case, results: Results) -> None:
-    found = {name: measured for name, measured in results[case.name].items() if measured.seconds}
-    base = found["a"].median
-    names = list(reversed(found))
-    ratios = [found[name].median / base for name in names]
-    colours = [_OWN if name in ("lepton", "inline") else _REFERENCE if name in ("a", "f") else _OTHER for name in names]
-    panel.barh(names, [min(ratio, _CUT) for ratio in ratios], color=colours)
-    for at, ratio in enumerate(ratios):
-        text = f" {ratio:.2f}" + (" (cut)" if ratio > _CUT else "")
-        inside = ratio > 0.7 * _CUT
-        panel.text(min(ratio, _CUT), at, text + " " * inside, va="center", ha="right" if inside else "left", fontsize=8)
-    panel.axvline(1, color="#333333", linewidth=0.8, linestyle=":")
-    panel.set_xlim(0, _CUT)
-    panel.set_title(case.name, fontsize=10)
-    panel.tick_params(labelsize=8)
-    panel.spines[["top", "right"]].set_visible(False)
+def _ratios(cases: Sequence[Case], results: Results) -> dict[str, dict[str, float]]:
+    """By workload and system; what was measured on a smaller picture only, beside ours on that."""
+    found: dict[str, dict[str, float]] = {}
+    for workload in dict.fromkeys(case.workload for case in cases):
+        ratios = {name: targets.ratio(cases, results, workload, (name,)) for name in TITLES if name != targets.OURS}
+        row = {name: 1 / ratio.value for name, ratio in ratios.items() if ratio is not None}
+        if row:
+            found[workload] = row
+    return found
+
+
+def _panel(panel: Any, rows: Mapping[str, Mapping[str, float]], decades: float) -> None:
+    import math
+
+    panel.set_xscale("log")
+    panel.set_ylim(len(rows) - 0.45, -0.55)
+    panel.axvline(1, color=OURS, linewidth=1.6)
+    for at, row in enumerate(rows.values()):
+        panel.axhline(at, color=FAINT, linewidth=0.8, zorder=0)
+        taken = [-math.inf] * len(_LANES)
+        for name, value in sorted(row.items(), key=lambda item: item[1]):
+            colour = OURS if name == "inline" else REFERENCE if name in ("a", "f", "fb") else OTHER
+            panel.plot(value, at, "o", color=colour, markersize=6)
+            place, half = math.log10(value) / decades, _CHARACTER * len(_TITLES[name]) / 2
+            lane = next((n for n, end in enumerate(taken) if end < place - half), taken.index(min(taken)))
+            taken[lane] = place + half
+            above, align = _LANES[lane]
+            panel.annotate(
+                _TITLES[name],
+                (value, at),
+                xytext=(0, above),
+                textcoords="offset points",
+                ha="center",
+                va=align,
+                fontsize=7.5,
+                color=colour if colour != OTHER else "#5c656e",
+            )
+    panel.set_yticks(range(len(rows)), [f"{name}  {_short(name)}" for name in rows])
+    panel.tick_params(axis="y", length=0)
+    panel.spines["left"].set_visible(False)
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g} ×")
+
+
+def _short(workload: str) -> str:
+    words = {"W3": "labels, areas", "W3t": "labels, region table", "W4": "four filters fused", "V1": "volume"}
+    return words.get(workload, WORKLOADS[workload].title.partition("(")[0].partition(",")[0])

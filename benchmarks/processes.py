@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 MARK = "BENCHMARK_MARK"
-_SAMPLE_S = 0.02
+_SAMPLE_S = 0.03
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SEARCH_EVERY = 25
 """Samples between two looks for new processes."""
@@ -59,6 +60,22 @@ def own_share_bytes(pid: int) -> int:
     return _figure(f"/proc/{pid}/smaps_rollup", "Pss_Anon:")
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def available_bytes() -> int:
+    """Memory that programs could still have."""
+    return _figure("/proc/meminfo", "MemAvailable:")
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process and of those children of it that have ended."""
     with suppress(OSError):
@@ -72,6 +89,43 @@ def busy_seconds() -> float:
     """Processor time of everything on the machine since it started."""
     user, nice, system, _, _, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
     return (user + nice + system + irq + softirq) / _TICKS
+
+
+class Parts:
+    """The anonymous memory of named groups of processes while the `with` block runs, process by process."""
+
+    def __init__(self, groups: Mapping[str, Sequence[int]], *, every_s: float = 0.01) -> None:
+        self.before = {name: _largest(pids) for name, pids in groups.items()}
+        """That of a group's largest process, before."""
+        self.peak = dict(self.before)
+        """The most that one process of a group had at a time."""
+        self._groups = groups
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def grown(self, name: str) -> int:
+        """How much more the largest process of a group had than before."""
+        return self.peak[name] - self.before[name]
+
+    def _sample(self) -> None:
+        while not self._ended.wait(self._every_s):
+            for name, pids in self._groups.items():
+                self.peak[name] = max(self.peak[name], _largest(pids))
+
+
+def _largest(pids: Sequence[int]) -> int:
+    return max(map(anonymous_bytes, pids), default=0)
 
 
 class Watch:

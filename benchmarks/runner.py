@@ -1,4 +1,4 @@
-"""Runs the cases: rounds over the systems, one after the other, each in processes of its own."""
+"""Runs the cases: the systems take turns on each, every one in processes of its own that live until the end."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from benchmarks import arrays, verdict
+from benchmarks import verdict
 from benchmarks.cases import Case, Task
 from benchmarks.processes import MARK, Watch, kill_marked
 from benchmarks.systems import BATCHED
 from benchmarks.workloads import workload_of
 
 ROOT = Path(__file__).parents[1]
-START_S = 90.0
-REFERENCE = "a"
+START_S = 240.0
+_IDLE_S = 2.0
+"""How long is watched what waiting systems take."""
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Driver:
             )
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self._answer(START_S)
+        self._is_ready = False
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -96,6 +98,12 @@ class Driver:
         found: dict[str, Any] = json.loads(line)
         return found
 
+    def ready(self) -> None:
+        """Return when its workers, pool or cluster have started."""
+        if not self._is_ready:
+            self._answer(START_S)
+            self._is_ready = True
+
     def run(self, task: Task, timeout_s: float) -> float:
         """Have the task done; how many seconds it took."""
         assert self._process.stdin is not None
@@ -109,15 +117,18 @@ class Driver:
             raise DriverFailed(answer["error"])
         return float(answer["seconds"])
 
+    def leave(self) -> None:
+        """Tell it to end, without waiting for that."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+
     def stop(self, *, at_once: bool = False) -> None:
         """End it, kindly if it answers."""
-        assert self._process.stdin is not None
         if not at_once:
-            try:
-                self._process.stdin.close()
+            self.leave()
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(20)
-            except (OSError, subprocess.TimeoutExpired):
-                pass
         kill_marked(self.mark)
         self._process.wait()
 
@@ -126,96 +137,140 @@ class Runner:
     """Measures cases; inputs and outputs live in `work`, which is the caller's to remove."""
 
     def __init__(
-        self, cases: Sequence[Case], systems: Sequence[str], work: Path, *, limit_s: float, say: Callable[[str], None]
+        self,
+        cases: Sequence[Case],
+        systems: Sequence[str],
+        work: Path,
+        *,
+        limit_s: float,
+        say: Callable[[str], None],
+        keep: bool = True,
     ) -> None:
+        """`keep`: whether inputs stay for more rounds; they take memory."""
         self.cases = cases
         self.systems = systems
         self.work = work
         self.limit_s = limit_s
         """Seconds that one run may take."""
         self.results: Results = {case.name: {} for case in cases}
-        self.rounds = 0
+        self.left_out: list[str] = []
+        """Cases for which there was no time."""
+        self.idle = 0.0
+        """Processors that all systems together take while none of them works."""
         self._say = say
+        self._keep = keep
+        self._drivers: dict[str, Driver] = {}
         self._oracles: dict[str, Task] = {}
 
-    def run(self, repeat: int, budget_s: float) -> None:
-        """So many rounds, or as many as fit into the time: one round at least."""
-        started = time.monotonic()
-        self._make_inputs()
-        for number in range(repeat):
-            begun = time.monotonic()
-            self._round(number)
-            self.rounds += 1
-            took = time.monotonic() - begun
-            # rounds after the first leave out what is done once
-            if time.monotonic() - started + 0.8 * took > budget_s:
-                self._say(f"the time is up after {self.rounds} of {repeat} rounds")
-                return
+    def run(self, repeat: int, budget_s: float, *, most: int = 0) -> None:
+        """`repeat` rounds of each case, and then more, up to `most` in all, as fit into the time.
 
-    def _make_inputs(self) -> None:
-        for case in self.cases:
-            for made in (case, case.tiny()):
-                task = Task(made, self.work, self.work)
-                if not task.source.exists():
-                    image = workload_of(task).input(made.shape)
-                    arrays.write_whole(task.source, image, (*made.block, *image.shape[len(made.block) :]))
-            self._say(f"input   {case.name}")
-
-    def _round(self, number: int) -> None:
-        # the whole image first: what it gives is what the others are compared with
-        wanted = [REFERENCE] if number == 0 else []
-        wanted += [system for system in self.systems if system not in wanted]
-        turns: dict[str, list[tuple[str, Case]]] = {}
-        for system in wanted:
+        Cases that would begin after the time are left out.
+        """
+        deadline = time.monotonic() + budget_s
+        took: dict[str, float] = {}
+        try:
+            self._start()
             for case in self.cases:
-                takes_part = system in case.systems or (system == REFERENCE and number == 0)
-                if takes_part and number < case.repeat and not self._of(case, system).failure:
-                    turns.setdefault(BATCHED.get(system, system), []).append((system, case))
-        for kind, runs in turns.items():
-            self._turn(kind, runs)
+                if time.monotonic() > deadline:
+                    self.left_out.append(case.name)
+                    continue
+                self._make_input(case)
+                for number in range(repeat):
+                    took[case.name] = self._round(case, number)
+                if not self._keep:
+                    self._discard_input(case)
+            for number in range(repeat, most):
+                for case in self.cases:
+                    if case.name in took and time.monotonic() + 1.2 * took[case.name] < deadline:
+                        took[case.name] = self._round(case, number)
+        finally:
+            for driver in self._drivers.values():
+                driver.leave()
+            for driver in self._drivers.values():
+                driver.stop()
+            self._drivers.clear()
 
-    def _of(self, case: Case, system: str) -> Measured:
-        return self.results[case.name].setdefault(system, Measured())
-
-    def _turn(self, kind: str, runs: Sequence[tuple[str, Case]]) -> None:
-        """One kind of system, all its cases once."""
-        driver: Driver | None = None
-        log = self.work / f"{kind}.log"
-        for system, case in runs:
-            measured = self._of(case, system)
-            planned = case if system in BATCHED else replace(case, batch=1)
+    def _start(self) -> None:
+        """All systems that are wanted, side by side, since nothing is measured yet."""
+        kinds = dict.fromkeys(BATCHED.get(system, system) for case in self.cases for system in self._wanted(case))
+        self._drivers = {kind: self._driver(kind) for kind in kinds}
+        for kind, driver in list(self._drivers.items()):
             try:
-                if driver is None:
-                    driver = Driver(kind, self.work, log)
-                for _ in range(2):
-                    self._discard(self._done(driver, planned.tiny())[0])
-                task, seconds, watch = self._done(driver, planned)
-            except DriverFailed as failure:
-                measured.failure = str(failure)
-                self._say(f"{system:8}{case.name:10} {measured.failure}")
-                if driver is not None:
-                    driver.stop(at_once=True)
-                driver = None
-                continue
-            measured.seconds.append(seconds)
-            measured.memory.append(watch.peak_bytes)
-            measured.cpu.append(watch.cpu_s)
-            measured.foreign.append(watch.foreign)
-            if system == REFERENCE and case.name not in self._oracles:
-                self._oracles[case.name] = task
-                measured.verdicts.append("-")
-            elif case.name in self._oracles:
-                measured.verdicts.append(verdict.compare(self._oracles[case.name], task))
-                self._discard(task)
-            else:  # the whole image took too long
-                measured.verdicts.append("not compared")
-                self._discard(task)
-            self._say(
-                f"{system:8}{case.name:10} {seconds:8.3f} s {watch.cpu_s:7.2f} CPU s {watch.foreign:5.1f} foreign "
-                f"{watch.peak_bytes / 2**20:6.0f} MB  {measured.verdicts[-1]}"
-            )
-        if driver is not None:
-            driver.stop()
+                driver.ready()
+                self._say(f"started {kind}")
+            except DriverFailed as failure:  # started anew where it is missed
+                self._say(f"{kind} did not start: {failure}")
+                self._drivers.pop(kind).stop(at_once=True)
+        watches = [Watch(driver.mark) for driver in self._drivers.values()]
+        with ExitStack() as stack:
+            for watch in watches:
+                stack.enter_context(watch)
+            time.sleep(_IDLE_S)
+        self.idle = sum(watch.cpu_s for watch in watches) / _IDLE_S
+        self._say(f"all systems together take {self.idle:.2f} processors while they wait")
+
+    def _driver(self, kind: str) -> Driver:
+        return Driver(kind, self.work, self.work / f"{kind}.log")
+
+    def _wanted(self, case: Case) -> list[str]:
+        # the first one always: what it gives is what the others are compared with
+        return [system for system in case.systems if system in self.systems or system == case.systems[0]]
+
+    def _make_input(self, case: Case) -> None:
+        for made in (case, case.tiny()):
+            task = Task(made, self.work, self.work)
+            if not task.source.exists():
+                workload_of(task).make(task)
+
+    def _discard_input(self, case: Case) -> None:
+        remove(Task(case, self.work, self.work).source)
+        oracle = self._oracles.pop(case.name, None)
+        if oracle is not None:
+            remove(oracle.out)
+
+    def _round(self, case: Case, number: int) -> float:
+        """Each system once, another one first each time; how many seconds it took in all."""
+        begun = time.monotonic()
+        wanted = self._wanted(case)
+        turn = number % len(wanted)
+        for system in (*wanted[turn:], *wanted[:turn]):
+            measured = self.results[case.name].setdefault(system, Measured())
+            if not measured.failure and (number == 0 or system in self.systems):
+                self._measure(case, system, measured, is_first=number == 0)
+        return time.monotonic() - begun
+
+    def _measure(self, case: Case, system: str, measured: Measured, *, is_first: bool) -> None:
+        kind = BATCHED.get(system, system)
+        planned = case if system in BATCHED else replace(case, batch=1)
+        try:
+            if kind not in self._drivers:
+                self._drivers[kind] = self._driver(kind)
+            driver = self._drivers[kind]
+            driver.ready()
+            for _ in range(2 if is_first else 0):
+                remove(self._done(driver, planned.tiny())[0].out)
+            task, seconds, watch = self._done(driver, planned)
+        except DriverFailed as failure:
+            measured.failure = str(failure)
+            self._say(f"{system:8}{case.name:14} {measured.failure}")
+            if kind in self._drivers:
+                self._drivers.pop(kind).stop(at_once=True)
+            return
+        measured.seconds.append(seconds)
+        measured.memory.append(watch.peak_bytes)
+        measured.cpu.append(watch.cpu_s)
+        measured.foreign.append(watch.foreign)
+        if case.name not in self._oracles:
+            self._oracles[case.name] = task
+            measured.verdicts.append("-")
+        else:
+            measured.verdicts.append(verdict.compare(self._oracles[case.name], task))
+            remove(task.out)
+        self._say(
+            f"{system:8}{case.name:14} {seconds:8.3f} s {watch.cpu_s:7.2f} CPU s {watch.foreign:5.1f} foreign "
+            f"{watch.peak_bytes / 2**20:6.0f} MB  {measured.verdicts[-1]}"
+        )
 
     def _done(self, driver: Driver, case: Case) -> tuple[Task, float, Watch]:
         out = self.work / f"out-{uuid4().hex[:8]}"
@@ -225,7 +280,11 @@ class Runner:
             seconds = driver.run(task, self.limit_s)
         return task, seconds, watch
 
-    def _discard(self, task: Task) -> None:
-        # workers clear up after a job has ended: a file may go away under our hands
-        while task.out.exists():
-            shutil.rmtree(task.out, ignore_errors=True)
+
+def remove(path: Path) -> None:
+    """Remove a file or folder. Workers clear up after a job has ended: a file may go away under our hands."""
+    while path.exists():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

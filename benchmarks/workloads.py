@@ -19,7 +19,7 @@ import lepton_celery as lepton
 from benchmarks import arrays, components, functions, inputs
 from benchmarks.cases import Task
 from lepton_celery.graph import Image, Node
-from lepton_celery.skimage import color, filters, measure, restoration
+from lepton_celery.skimage import color, filters, measure, restoration, util
 
 Array = NDArray[Any]
 
@@ -57,6 +57,10 @@ class Workload(Protocol):
         """The picture, the same each time."""
         ...
 
+    def make(self, task: Task) -> None:
+        """Put the picture where the task reads it."""
+        ...
+
     def whole(self, task: Task) -> None:
         """With scikit-image on the whole picture, in this process."""
         ...
@@ -69,6 +73,10 @@ class Workload(Protocol):
     def stages(self) -> Sequence[Stage]:
         """In blocks, by hand."""
         ...
+
+
+def _write_input(task: Task, image: Array) -> None:
+    arrays.write_whole(task.source, image, (*task.case.block, *image.shape[len(task.case.block) :]))
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,9 @@ class Filter:
 
     def input(self, shape: tuple[int, ...]) -> Array:
         return self.picture(shape, self.seed)
+
+    def make(self, task: Task) -> None:
+        _write_input(task, self.input(task.case.shape))
 
     def whole(self, task: Task) -> None:
         pixels = self.function(arrays.read_whole(task.source))
@@ -139,6 +150,9 @@ class Components:
 
     def input(self, shape: tuple[int, ...]) -> Array:
         return inputs.coins(shape, self.seed)
+
+    def make(self, task: Task) -> None:
+        _write_input(task, self.input(task.case.shape))
 
     def whole(self, task: Task) -> None:
         labels, columns = components.whole(arrays.read_whole(task.source), self.properties)
@@ -216,7 +230,18 @@ WORKLOADS: Mapping[str, Workload] = {
         "bool",
         6,
     ),
+    "G1": Filter(
+        "gaussian(sigma=2) > 0.5, uint8",
+        functions.bright,
+        8,
+        inputs.tiles,
+        lambda image: filters.gaussian(image, sigma=2) > 0.5,
+        "bool",
+        7,
+    ),
+    "G2": Filter("invert, uint8, tiny blocks", functions.invert, 0, inputs.tiles, util.invert, "uint8", 8),
 }
+"""The last two are for `benchmarks.growth`."""
 
 
 def workload_of(task: Task) -> Workload:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from lepton_celery import costs, resumption, stores
 from lepton_celery.config import LANES, Settings
 from lepton_celery.cost import CostModel
 from lepton_celery.discovery import need_settings
-from lepton_celery.eager import arrays_of, first_blocks
+from lepton_celery.eager import arrays_of, first_blocks, use_kernels
 from lepton_celery.engines import inline
 from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.app import create_app, settings_of
@@ -220,6 +219,7 @@ def prepare(
     on_error: OnError = "fail",
     fill_value: float = 0.0,
     cost: CostModel | None = None,
+    scratch: str = "",
 ) -> Prepared:
     """Check and plan a job: every refusal there is comes here, before anything is written.
 
@@ -278,6 +278,7 @@ def prepare(
         inputs=inputs,
         versions=versions_of(plan),
         plan_digest=digest_of(plan, block_shape),
+        scratch=str(stores.local_path(scratch)) if scratch else "",
     )
     return Prepared(manifest, arrays)
 
@@ -355,6 +356,7 @@ def submit(
         title=title,
         on_error=on_error,
         fill_value=fill_value,
+        scratch=settings.scratch,
     )
     if unreachable is not None:
         raise unreachable
@@ -378,12 +380,6 @@ def submit(
         canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
         # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it
         reserve_outputs(manifest.context())
-    except OperationalError as error:
-        ledger.forget(manifest.job_id)
-        discard(manifest.context())
-        raise BrokerUnreachable(
-            f"the broker does not answer: {error}; start it, or correct LEPTON_BROKER_URL (`lepton up` starts one here)"
-        ) from error
     except BaseException:
         with suppress(BrokerUnreachable):
             ledger.forget(manifest.job_id)
@@ -466,7 +462,7 @@ def run(
 def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
     """Run in this process what `prepare` checked and planned; see `run`."""
     manifest = prepared.manifest
-    context = replace(manifest.context(), arrays=prepared.arrays)
+    context = replace(manifest.context(kernels=use_kernels(manifest.plan)), arrays=prepared.arrays)
     context.workspace.create()
     ledger = MemoryLedger()
 

@@ -37,6 +37,9 @@ class Settings:
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call, `package.module:function` or a pattern such as `package.module:*`; empty:
     none. Several are separated by commas in the environment."""
+    scratch: str = ""
+    """Directory for the images that pass between a job's stages, seen by all workers and within `allowed_roots`, such as a
+    folder of /dev/shm where there is one machine; empty: beside the job's first output."""
     lease_s: float = 7.5
     """Seconds without a sign of life after which a worker's blocks are given to others."""
     sweep_s: float = 2.0
@@ -69,6 +72,9 @@ class Settings:
     more is done in smaller pieces. 0: no limit. Linux only."""
     cost_profile: str = "default"
     """Under which name the ledger keeps what work costs on these workers; give other kinds of machine another."""
+    kernels: bool = True
+    """Whether compiled kernels do the functions that have one, where Numba is installed (the extra `fast`); pixels are the
+    same either way. `1` or `0` in the environment."""
 
     @property
     def backend(self) -> str:
@@ -111,12 +117,17 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
 def _parsed(variable: str, text: str, like: Any, separator: str) -> Any:
     if isinstance(like, tuple):
         return tuple(part for part in text.split(separator) if part)
+    if isinstance(like, bool):
+        if text not in _BOOLEANS:
+            raise InputError(f"{variable}={text!r} is neither {' nor '.join(_BOOLEANS)}; correct or unset it")
+        return _BOOLEANS[text]
     try:
         return type(like)(text)
     except ValueError:
         raise InputError(f"{variable}={text!r} is not {_A[type(like)]}; correct or unset it") from None
 
 
+_BOOLEANS = {"0": False, "1": True}
 _A = {int: "a whole number", float: "a number", str: "text"}
 
 

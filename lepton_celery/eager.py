@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 from uuid import uuid4
@@ -9,8 +10,10 @@ from uuid import uuid4
 import numpy as np
 
 from lepton_celery import costs, stores
+from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.graph import SOURCE, Image, Node, topological
+from lepton_celery.kernels import loaded
 from lepton_celery.ledger.memory import MemoryLedger
 from lepton_celery.operations.spec import Array
 from lepton_celery.plan import Plan, expanded_parents
@@ -19,12 +22,16 @@ from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
 from lepton_celery.workspace import MemoryWorkspace
 
+WORTH_PX = 1 << 24
+"""Pixels, those of all stages added up, for which kernels are loaded: scikit-image takes about a second for them."""
+
 
 def compute(
     *nodes: Node,
     block_shape: tuple[int, ...] | None = None,
     threads: int | None = None,
     limits: Limits | None = None,
+    kernels: bool | None = None,
 ) -> Any:
     """The results of lazy nodes: an array for an image, a scalar or array for a value, columns by name for a table.
 
@@ -33,6 +40,8 @@ def compute(
         block_shape: pixels per axis; None: chosen.
         threads: None: one per processor.
         limits: what the plan may ask for.
+        kernels: whether compiled kernels are used, where there are any; None: as the setting says, for images that are
+            worth the second it takes to load them.
 
     Raises:
         InputError: the plan is refused.
@@ -44,7 +53,7 @@ def compute(
     )
     plan = make_plan(outputs, options)
     workspace = MemoryWorkspace()
-    context = Context(plan, workspace, arrays=arrays_of(plan, nodes))
+    context = Context(plan, workspace, arrays=arrays_of(plan, nodes), kernels=use_kernels(plan, kernels))
     images: dict[int, stores.MemoryOutput] = {}
     for index in set(plan.outputs.values()):
         node = plan.nodes[index]
@@ -62,6 +71,17 @@ def compute(
     for index in plan.outputs.values():
         results.append(images[index].array if index in images else workspace.value(index))
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def use_kernels(plan: Plan, wanted: bool | None = None) -> bool:
+    """Whether compiled kernels are used in this process: as wanted, otherwise as the settings have it.
+
+    Where nobody said so, not for less pixels than it takes scikit-image to be done before the kernels are loaded.
+    """
+    if wanted is not None:
+        return wanted
+    pixels = sum(math.prod(stage.grid.shape) for stage in plan.stages)
+    return (loaded() or pixels >= WORTH_PX) and load_settings().kernels
 
 
 def arrays_of(plan: Plan, nodes: tuple[Node, ...]) -> dict[int, Array]:

@@ -21,7 +21,7 @@ from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
 from lepton_celery.workspace import DiskWorkspace
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 OnError = Literal["fail", "fill"]
 
@@ -57,6 +57,8 @@ class Manifest:
     """Of the packages and the user's own functions that decide the pixels."""
     plan_digest: str = ""
     """Stands for the plan as it was made, before inputs were copied for workers."""
+    scratch: str = ""
+    """Directory for the images that pass between stages; empty: the workspace."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -75,6 +77,7 @@ class Manifest:
             "inputs": self.inputs,
             "versions": self.versions,
             "plan_digest": self.plan_digest,
+            "scratch": self.scratch,
         }
 
     @classmethod
@@ -107,20 +110,27 @@ class Manifest:
             inputs=dict(document["inputs"]),
             versions=dict(document["versions"]),
             plan_digest=document["plan_digest"],
+            scratch=document["scratch"],
         )
 
-    def context(self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None) -> Context:
+    def context(
+        self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None, *, kernels: bool = False
+    ) -> Context:
         """What the steps work with; paths outside `roots` are refused, and functions that `functions` does not allow.
 
+        `kernels`: whether compiled kernels are used, where there are any.
+
         Raises:
-            InputError: the workspace or an output lies outside the roots, or a function is not allowed.
+            InputError: the workspace, the scratch or an output lies outside the roots, or a function is not allowed.
         """
-        for path in (self.workspace, *self.output_paths()):
+        scratch = [self.scratch] if self.scratch else []
+        for path in (self.workspace, *scratch, *self.output_paths()):
             stores.check_allowed(stores.local_path(path), roots)
         if functions is not None:
             for path in functions_of(self.plan):
                 check_allowed(path, functions)
-        return Context(self.plan, DiskWorkspace(Path(self.workspace), self.job_id), self.targets, roots)
+        workspace = DiskWorkspace(Path(self.workspace), self.job_id, Path(self.scratch) if self.scratch else None)
+        return Context(self.plan, workspace, self.targets, roots, kernels=kernels)
 
     def output_paths(self) -> list[str]:
         """The final names of all outputs."""

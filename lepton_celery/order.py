@@ -8,9 +8,10 @@
     10 11 | 12 13 | 14
 
 A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times, and may
-compute small blocks of it at once. Places are what messages and the ledger name, since those of a tile are one stretch;
-steps and stores know blocks by their number in the grid, in C order. Nothing is listed: a place follows from a block, and a
-block from its place.
+compute small blocks of it at once: such tiles are compact. Those of blocks that are done one by one are runs of a row.
+
+Places are what messages and the ledger name, since those of a tile are one stretch; steps and stores know blocks by their
+number in the grid, in C order. Nothing is listed: a place follows from a block, and a block from its place.
 """
 
 from __future__ import annotations
@@ -115,6 +116,20 @@ def _joined(boxes: list[_Box]) -> list[_Box]:
             ends[((*start[:axis], stop[axis], *start[axis + 1 :]), stop)] = (first, stop)
         boxes = sorted(ends.values())
     return boxes
+
+
+def runs(counts: Sequence[int], size: int) -> tuple[int, ...]:
+    """Blocks along each axis of a tile of about `size` and not more that is as long as the last axis lets it be.
+
+    Chunks under a halo at the sides are then those of the block before and after; of those above and below, a few rows are
+    read alone.
+    """
+    tile, left = [], max(1, size)
+    for count in reversed(counts):
+        length = min(left, count)
+        tile.append(-(-count // -(-count // length)) if count else 1)
+        left = max(1, left // length) if length == count else 1
+    return tuple(reversed(tile))
 
 
 def compact(counts: Sequence[int], size: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ inputs once, with the halo that all its functions need together, and stores only
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -123,6 +124,13 @@ class Stage:
     def order(self) -> TileOrder:
         """The order in which the blocks are done; the ledger and messages name blocks by their places in it."""
         return TileOrder(self.grid, self.tile or (1,) * len(self.shape))
+
+    def blocks_of(self, batches: int) -> int:
+        """About how many blocks so many batches have; those at the image's edges may be smaller than the others."""
+        if not self.tile:
+            return batches * self.batch_blocks
+        tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
+        return max(batches, batches * len(self.grid) // tiles)
 
     def boxes(self, places: Iterable[int]) -> list[list[int]]:
         """The blocks at these places, in groups that are done at once."""

@@ -15,7 +15,7 @@ from lepton_celery.graph import SOURCE, Image, Node, topological
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
 from lepton_celery.operations.spec import Labelling, Local, Reduction
-from lepton_celery.order import compact
+from lepton_celery.order import compact, runs
 from lepton_celery.plan import (
     Plan,
     PlanNode,
@@ -389,7 +389,9 @@ class _Planner:
         batch, predicted = predict(plan, at, needed, memory, cost=cost, places=places)
         tile = compact(stage.grid.counts, batch)
         together = self._together(plan, at, tile)
-        if math.prod(together) > 1:  # blocks cost less then, and more of them make a batch
+        if math.prod(together) == 1:
+            tile = runs(stage.grid.counts, batch)
+        else:  # blocks cost less then, and more of them make a batch
             joined = _replaced(plan, at, replace(stage, together=together))
             wider = needed_regions(joined, at, middle_box(joined.stages[at]))
             memory = max(memory, peak_bytes(joined, at, wider))

@@ -15,12 +15,17 @@ from lepton_celery.operations import get_entry
 from lepton_celery.operations.labels import LABELS, SETTLED
 from lepton_celery.operations.spec import Entry, Labelling, Local, Reduction, Stencil, Sweep
 from lepton_celery.plan import Part, Plan, PlanNode, Prediction, Stage, entry_of, on_grid, reads_of
+from lepton_celery.stores.chunk_cache import CACHE_BYTES
 from lepton_celery.stores.formats import ARRAY_SUFFIXES
 
 ROUNDS = 4
 """Rounds that a stage is expected to take where it is repeated until nothing changes."""
 _DECODED = frozenset({"zarr", "tiff", "packed"})
 """Stores that decode a chunk whole when one pixel of it is wanted."""
+_CACHED = frozenset({"zarr", "packed"})
+"""Those of them that keep decoded chunks for the next block, …"""
+_AGAIN = 1.25
+"""… so that a chunk is decoded so many times on average; measured with halos, see the data path in docs/benchmarks.md."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,8 @@ def _read(plan: Plan, index: int, region: Region, places: Places, found: _Parts)
     units, calls = float(region.size), 1.0
     if kind in _DECODED:
         units, calls = touched(chunks_of(plan, index, places), node.shape, region)
+        if kind in _CACHED and units > _AGAIN * region.size:
+            units, calls = _AGAIN * region.size, calls * _AGAIN * region.size / units
     figure = found.cost.figure("read", kind, node.dtype)
     found.add("read", f"{kind} {node.dtype}", index, figure, calls, units * node.itemsize)
     return units * node.itemsize
@@ -334,6 +341,9 @@ def peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
             uses[image] = uses.get(image, 0) + 1
     live = peak = sum(read_by_themselves(plan, at, needed).values())
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
+    live += sum(
+        min(CACHE_BYTES, plan.nodes[i].itemsize * math.prod(plan.nodes[i].shape)) for i in _chunked(plan, needed, at)
+    )
     for index in sorted(needed):
         live += sizes[index]
         peak = max(peak, live + (0 if plan.is_read(index, at) else 2 * sizes[index]))
@@ -343,3 +353,9 @@ def peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
                 live -= sizes.get(image, 0) if uses[image] == 0 else 0
     partial = max((sizes.get(i, 0) for r in plan.stages[at].reduces for i in plan.nodes[r].refs()), default=0)
     return max(peak, live + 3 * partial)
+
+
+def _chunked(plan: Plan, needed: Mapping[int, Region], at: int) -> list[int]:
+    """The images that a stage reads of which decoded chunks are kept for the next block."""
+    read = [(index, plan.nodes[index]) for index in needed if plan.is_read(index, at)]
+    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.operation in (LABELS, SETTLED)]

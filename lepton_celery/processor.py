@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lepton_celery import steps
-from lepton_celery.eager import arrays_of
+from lepton_celery.eager import arrays_of, use_kernels
 from lepton_celery.errors import InputError
 from lepton_celery.graph import Image, Node, open
 from lepton_celery.grid import Region
@@ -109,7 +109,8 @@ class ImageProcessor:
         if not isinstance(result, Image):
             raise InputError(f"the operation gives {result!r}; an ImageProcessor needs one that gives an image")
         plan = make_plan({"picture": result}, Options(block_shape=self._block_shape, workers=self._threads))
-        self._context = steps.Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (result,)))
+        arrays = arrays_of(plan, (result,))
+        self._context = steps.Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan))
         self._node = plan.outputs["picture"]
         self._picture = np.zeros(result.shape, result.dtype)
         last = last_stage(self._context)

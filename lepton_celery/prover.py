@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lepton_celery import eager, graph, samples
+from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 from lepton_celery.operations import catalogue, get_entry
@@ -225,9 +226,10 @@ class _Catalogued:
         lazy = graph.apply(self.name, **self._call(images))
         nodes = lazy if isinstance(lazy, tuple) else (lazy,)
         block_shape = _block_shape(nodes[0], trial)
+        kernels = load_settings().kernels
 
         def compute() -> Any:
-            found = eager.compute(*nodes, block_shape=block_shape, threads=1)
+            found = eager.compute(*nodes, block_shape=block_shape, threads=1, kernels=kernels)
             return (found,) if isinstance(lazy, tuple) and len(nodes) == 1 else found
 
         return compute, self.entry.promised(nodes[0].arguments)

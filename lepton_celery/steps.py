@@ -45,6 +45,8 @@ class Context:
     """Directories that files may be read from and written to; none: all."""
     arrays: Mapping[int, Array] = field(default_factory=dict)
     """Sources that are arrays in this process, by node."""
+    kernels: bool = False
+    """Whether compiled kernels are used, where there are any."""
     _readers: dict[Key, ArrayReader] = field(default_factory=dict)
     _rounds: dict[Key, ArrayOutput] = field(default_factory=dict)
     _outputs: dict[tuple[int, int], list[ArrayOutput]] = field(default_factory=dict)
@@ -439,7 +441,7 @@ def _compute(
     if entry.located:
         arguments["where"] = replace(_where(plan, used[0], reads[0]), result=region)
     with np.errstate(all="ignore"):
-        result = entry.evaluate(arguments)
+        result = entry.evaluate(arguments, kernels=context.kernels)
     return np.asarray(entry.geometry.trim(result, region, reads), order="C")  # unlike ascontiguousarray, keeps 0 axes
 
 

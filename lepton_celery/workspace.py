@@ -134,25 +134,27 @@ class MemoryWorkspace:
 
 
 class DiskWorkspace:
-    """Keeps everything under one directory that all workers see."""
+    """Keeps everything under one directory that all workers see, or images under another one."""
 
-    def __init__(self, root: Path, job_id: str) -> None:
+    def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
         self.root = root
         self._job_id = job_id
+        self._images = root if scratch is None else workspace_root(scratch, job_id)
 
     def create(self) -> None:
-        """Make the directory.
+        """Make the directories.
 
         Raises:
-            StoreError: it cannot be made.
+            StoreError: one cannot be made.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the workspace {self.root} cannot be made: {error.strerror}; "
-                "write outputs to a directory that you may write to and that all workers see"
-            ) from error
+        for folder in (self.root, self._images):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"the workspace {folder} cannot be made: {error.strerror}; write outputs to a directory that you may "
+                    "write to and that all workers see, and let LEPTON_SCRATCH, if it is set, name another"
+                ) from error
 
     def image(self, node: Key) -> ArrayReader:
         from lepton_celery.stores.npy import NpyReader
@@ -163,13 +165,13 @@ class DiskWorkspace:
 
     def _image_paths(self, node: Key) -> list[Path]:
         """Where an image may be: never published, later stages read the part that the blocks were written to."""
-        return [self.root / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
+        return [self._images / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
 
     def image_output(
         self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
         # floats from filters hardly compress, and a memory map reads a halo without decoding neighbours
-        path = self.root / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
+        path = self._images / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
         return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
 
     def partial_path(self, node: Key, block: int) -> Path:
@@ -231,7 +233,8 @@ class DiskWorkspace:
         return False
 
     def discard(self) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+        for folder in (self._images, self.root):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _DiskPartials:

@@ -47,7 +47,7 @@ def bits(array: Array) -> Array:
 def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
     """What the steps make of a node, block after block in this thread; `compute` takes longer to start than these run."""
     plan = make_plan({"out": lazy}, Options(block_shape=None if block_shape is None else tuple(block_shape), workers=1))
-    context = steps.Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)))
+    context = steps.Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)), kernels=True)
     index = plan.outputs["out"]
     node = plan.nodes[index]
     output = None

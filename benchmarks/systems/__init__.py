@@ -33,9 +33,16 @@ TITLES = {
     "inline": "lepton_celery on 2 threads of one process",
 }
 
-
 BATCHED = {"fb": "f", "eb": "er", "hb": "h"}
 """Systems that are another one with many blocks a task."""
+
+PEERS = ("c", "dz", "er", "eb", "g", "h", "hb")
+"""What somebody would use instead; `a`, `f` and `fb` are the references."""
+
+_OBJECTS = "dask-image measures every object by tasks of its own: not done in minutes for tens of thousands of objects"
+
+CANNOT = {("W3t", "c"): _OBJECTS, ("W3t", "dz"): _OBJECTS}
+"""Why a system has no row for a workload, by workload and system."""
 
 
 def make_system(name: str) -> System:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from celery import chord
+from numpy.typing import NDArray
 
 from benchmarks import arrays
 from benchmarks.cases import Task
@@ -15,9 +16,11 @@ from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import Filter, workload_of
 from lepton_celery.stack.local import LocalStack
 
+Array = NDArray[Any]
+
 
 class NaiveCelery:
-    """Pickled pixels; filters only."""
+    """Pickled pixels."""
 
     def start(self, work: Path) -> None:
         self._stack = LocalStack(
@@ -36,16 +39,22 @@ class NaiveCelery:
         self._tasks: Any = celery_naive_app
 
     def run(self, task: Task) -> None:
-        workload, case = workload_of(task), task.case
-        assert isinstance(workload, Filter)
-        image = arrays.read_whole(task.source)
-        header = []
-        for index in range(case.blocks):
-            wide, within = case.read(index, workload.halo)
-            header.append(self._tasks.block.s(case.workload, np.ascontiguousarray(image[wide]), within))
-        cores = [case.core(index) for index in range(case.blocks)]
-        body = self._tasks.merge.s(cores, case.shape, str(task.output("pixels")))
-        chord(header)(body).get(timeout=300)
+        workload, image = workload_of(task), arrays.read_whole(task.source)
+        text, blocks = task.to_json(), range(task.case.blocks)
+        if isinstance(workload, Filter):
+            halo = workload.halo
+            header = [self._tasks.block.s(text, index, self._pixels(task, image, index, halo)) for index in blocks]
+            chord(header)(self._tasks.merge.s(text)).get(timeout=300)
+            return
+        pieces = [self._pixels(task, image, index, 0) for index in blocks]
+        threshold = chord([self._tasks.histogram.s(pixels) for pixels in pieces])(self._tasks.threshold.s()).get(
+            timeout=300
+        )
+        header = [self._tasks.label.s(pixels, threshold) for pixels in pieces]
+        chord(header)(self._tasks.join.s(text)).get(timeout=300)
+
+    def _pixels(self, task: Task, image: Array, index: int, halo: int) -> Array:
+        return np.ascontiguousarray(image[task.case.read(index, halo)[0]])
 
     def stop(self) -> None:
         self._stack.stop()

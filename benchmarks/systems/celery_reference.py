@@ -27,6 +27,16 @@ class CeleryReference:
 
         self._tasks: Any = celery_reference_app
 
+    @property
+    def broker_url(self) -> str:
+        """The broker and result backend of its workers."""
+        return self._stack.broker_url
+
+    def call(self, task: Task) -> None:
+        """The task as plain calls, one a stage, without a canvas."""
+        blocks = task.case.blocks
+        by_reference(task, lambda text, stage: self._tasks.blocks.delay(text, stage, 0, blocks).get(timeout=300))
+
     def run(self, task: Task) -> None:
         by_reference(task, partial(self._run_stage, task))
 

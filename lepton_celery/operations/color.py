@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.kernels import Kernel
+from lepton_celery.kernels.border import is_plain
 from lepton_celery.operations import geometry
 from lepton_celery.operations.halos import local
 from lepton_celery.operations.spec import Arguments, Array, Build, Composite, Entry, Local, Partial, Reduction
@@ -97,6 +99,22 @@ def _check_gray(arguments: Arguments) -> None:
             f"float32 rows of more than {geometry.WIDE_PX} pixels are added up in another order than blocks of them; "
             "convert the image first, with .astype('float64')"
         )
+
+
+def _gray_trials() -> Iterator[dict[str, Any]]:
+    """Rows of all lengths that BLAS could treat in its own way."""
+    deal = np.random.default_rng(22)
+    for width in (*range(2, 20), 67, 1027):
+        yield {"rgb": deal.integers(0, 256, (2, width, 3), np.uint8), "channel_axis": -1}
+
+
+def _is_gray_plain(arguments: Arguments) -> bool:
+    """Whether the compiled luminance takes the picture; BLAS has another way for rows of one pixel."""
+    rgb = arguments["rgb"]
+    return is_plain(rgb) and rgb.dtype == np.uint8 and rgb.ndim > 1 and rgb.shape[-2] > 1
+
+
+_GRAY = Kernel("lepton_celery.kernels.gray.rgb2gray", _is_gray_plain, _gray_trials)
 
 
 def _conversion(name: str, cost_ns: float, gives: int = 3, product: bool = False, **options: Any) -> Local:
@@ -189,7 +207,7 @@ def entries() -> list[Entry]:
         _conversion(
             "convert_colorspace", 50.0, image="arr", product=True, example={"fromspace": "rgb", "tospace": "hsv"}
         ),
-        _conversion("rgb2gray", 1.0, gives=0, product=True, check=_check_gray),
+        _conversion("rgb2gray", 1.0, gives=0, product=True, check=_check_gray, kernel=_GRAY),
         _conversion("rgba2rgb", 5.0, takes=4),
         local(
             "color.gray2rgb",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
+from lepton_celery.kernels import Kernel, trials
+from lepton_celery.kernels.border import MODES, is_plain
 from lepton_celery.operations import rank
 from lepton_celery.operations.axes import integral
 from lepton_celery.operations.corners import check_mode
@@ -93,6 +95,59 @@ def _expand_median(arguments: Arguments, build: Build) -> Any:
 def _check_gaussian(arguments: Arguments) -> None:
     check_mode(arguments)
     gaussian_halo(arguments)
+
+
+def _smooths_plainly(arguments: Arguments, *sigmas: str) -> bool:
+    """Whether the compiled gaussian takes the arguments: images of native floats or integers, one mode for all axes."""
+    image, mode = arguments["image"], arguments["mode"]
+    given = [arguments[name] for name in sigmas if arguments[name] is not None]
+    positive = all(bool(np.all(np.asarray(sigma) >= 0)) for sigma in given)
+    return is_plain(image) and isinstance(mode, str) and mode in MODES and positive
+
+
+def _smoothing_trials(example: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    defaults = {"cval": 0.3, "truncate": 4.0, "channel_axis": None, **example}
+    modes = cycle(MODES)
+    for image in (*trials.floats(), *trials.integers("uint8", "int16")):
+        yield {"image": image, "mode": next(modes), **defaults}
+
+
+_GAUSSIAN = Kernel(
+    "lepton_celery.kernels.gaussian.gaussian",
+    lambda arguments: _smooths_plainly(arguments, "sigma"),
+    lambda: _smoothing_trials({"sigma": 2.2, "preserve_range": False}),
+)
+_DIFFERENCE = Kernel(
+    "lepton_celery.kernels.gaussian.difference_of_gaussians",
+    lambda arguments: _smooths_plainly(arguments, "low_sigma", "high_sigma"),
+    lambda: _smoothing_trials({"low_sigma": 1.3, "high_sigma": None}),
+)
+
+
+def _edge_kernel(name: str) -> Kernel | None:
+    """The compiled edge filter, if there is one; a mask is left to scikit-image."""
+    if name.startswith("roberts"):
+        return None
+    along = name.endswith(("_h", "_v"))
+
+    def covers(arguments: Arguments) -> bool:
+        image, mode = arguments["image"], arguments.get("mode", "reflect")
+        plain = is_plain(image) and image.ndim in (2, 3) and isinstance(mode, str) and mode in MODES
+        return plain and arguments["mask"] is None
+
+    def edge_trials() -> Iterator[dict[str, Any]]:
+        modes = cycle(MODES)
+        for image in (*trials.floats(), *trials.integers("uint8")):
+            if image.ndim == 2:
+                yield {
+                    "image": image,
+                    "mask": None,
+                    **({} if along else {"axis": None, "mode": "reflect", "cval": 0.0}),
+                }
+            if not along:
+                yield {"image": image, "mask": None, "axis": None, "mode": next(modes), "cval": 0.3}
+
+    return Kernel(f"lepton_celery.kernels.edges.{name}", covers, edge_trials)
 
 
 def _unsharp(image: Array, bounds: Sequence[float] | None, radius: float, amount: float, channel_axis: Any) -> Array:
@@ -254,9 +309,6 @@ def _check_window(arguments: Arguments) -> None:
         raise InputError(f"window_size {arguments['window_size']}; give one odd number, or one per axis")
 
 
-_MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
-
-
 def _kernel_halo(arguments: Arguments) -> tuple[int, ...]:
     return tuple(n // 2 for n in np.shape(arguments["kernel"]))
 
@@ -265,9 +317,9 @@ def _check_kernel(arguments: Arguments) -> None:
     kernel, ndim = np.shape(arguments["kernel"]), len(arguments["image"].shape)
     if len(kernel) != ndim or any(n % 2 == 0 for n in kernel):
         raise InputError(f"kernel of shape {kernel} for an image of {ndim} axes; give one of as many axes, lengths odd")
-    if arguments["mode"] not in _MODES:
+    if arguments["mode"] not in MODES:
         raise InputError(
-            f"mode={arguments['mode']!r} is not supported here; give {', '.join(_MODES)}; for 'valid', slice the border off"
+            f"mode={arguments['mode']!r} is not supported here; give {', '.join(MODES)}; for 'valid', slice the border off"
         )
 
 
@@ -291,6 +343,7 @@ def entries() -> list[Entry]:
             gaussian_halo,
             "int(truncate * sigma + 0.5) per axis",
             check=_check_gaussian,
+            kernel=_GAUSSIAN,
             cost_ns=4.0,
             tap_ns=0.33,
         ),
@@ -300,6 +353,7 @@ def entries() -> list[Entry]:
             "as gaussian, of high_sigma",
             check=check_mode,
             example={"low_sigma": 1},
+            kernel=_DIFFERENCE,
             cost_ns=9.0,
             tap_ns=0.6,
         ),
@@ -333,6 +387,7 @@ def entries() -> list[Entry]:
                 radius,
                 images=("image", "mask"),
                 check=_check_edges,
+                kernel=_edge_kernel(name),
                 ndims=(2,) if name.startswith("roberts") or name[-2:] in ("_h", "_v") else (),
                 cost_ns=30.0,
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.errors import InputError
+from lepton_celery.kernels import Kernel, trials
+from lepton_celery.kernels.border import MODES, is_plain
 from lepton_celery.operations.axes import Lines, strips
 from lepton_celery.operations.halos import gaussian_radius, mirrored
 from lepton_celery.operations.spec import (
@@ -315,6 +318,60 @@ _LINEAR: Mapping[str, tuple[Halo, str, float, float]] = {
     "correlate1d": (_along_axis(_weights), "len(weights) // 2 + |origin| along axis", 2.0, 0.0),
     "convolve1d": (_along_axis(_weights), "len(weights) // 2 + |origin| along axis", 2.0, 0.0),
 }
+
+
+def _takes_median(arguments: Arguments) -> bool:
+    """Whether the compiled median takes the arguments: 3 × 3 pixels around each one of small integers."""
+    image, footprint, mode = arguments["input"], arguments["footprint"], arguments["mode"]
+    if not is_plain(image) or image.dtype.name not in ("uint8", "uint16", "int16") or image.ndim != 2:
+        return False
+    if footprint is None:
+        window = np.shape(arguments["size"]) in ((), (2,)) and bool(np.all(np.equal(arguments["size"], 3)))
+    else:
+        window = np.shape(footprint) == (3, 3) and bool(np.all(footprint))
+    info, cval = np.iinfo(image.dtype), float(arguments["cval"])
+    inside = mode != "constant" or (cval.is_integer() and info.min <= cval <= info.max)
+    return window and isinstance(mode, str) and mode in MODES and inside and not np.any(arguments["origin"])
+
+
+def _median_trials() -> Iterator[dict[str, Any]]:
+    for image in trials.integers("uint8", "uint16", "int16"):
+        if image.ndim == 2:
+            for mode in MODES:
+                yield _trial(image, mode, size=3, footprint=None, cval=7)
+
+
+def _takes_gaussian(arguments: Arguments) -> bool:
+    """Whether the compiled gaussian takes the arguments: images of floats, no derivative."""
+    image, mode = arguments["input"], arguments["mode"]
+    plain = is_plain(image) and image.dtype.kind == "f" and isinstance(mode, str) and mode in MODES
+    positive = bool(np.all(np.asarray(arguments["sigma"]) >= 0))
+    return plain and positive and not np.any(arguments["order"]) and arguments["radius"] is None
+
+
+def _gaussian_trials() -> Iterator[dict[str, Any]]:
+    modes = cycle(MODES)
+    for image in trials.floats():
+        yield _trial(image, next(modes), sigma=1.7, order=0, cval=0.3, truncate=3.0, radius=None)
+
+
+def _trial(image: Array, mode: str, **arguments: Any) -> dict[str, Any]:
+    rest = {"origin": 0} if "size" in arguments else {}
+    return {"input": image, "mode": mode, "output": None, "axes": None, **rest, **arguments}
+
+
+def _is_all(takes: Callable[[Arguments], bool]) -> Callable[[Arguments], bool]:
+    """The predicate, of results of the image's own dtype and of all axes."""
+    return lambda arguments: arguments["output"] is None and arguments["axes"] is None and takes(arguments)
+
+
+_KERNELS = {
+    "median_filter": Kernel("lepton_celery.kernels.median.median_filter", _is_all(_takes_median), _median_trials),
+    "gaussian_filter": Kernel(
+        "lepton_celery.kernels.gaussian.gaussian_filter", _is_all(_takes_gaussian), _gaussian_trials
+    ),
+}
+
 _RANKS = {"median_filter": 160.0, "percentile_filter": 80.0, "rank_filter": 80.0}
 _EXTREMA = {"minimum_filter": 30.0, "maximum_filter": 30.0, "grey_erosion": 30.0, "grey_dilation": 30.0}
 _GREY = {
@@ -380,6 +437,7 @@ def _local(name: str, halo: Halo, formula: str, **options: Any) -> Local:
         source=f"scipy.ndimage.{name}",
         geometry=Stencil(halo, formula),
         example=_EXAMPLES.get(name, {}),
+        kernel=_KERNELS.get(name),
         **options,
     )
 

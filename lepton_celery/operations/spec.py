@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.kernels import Kernel, load
 
 Array = NDArray[Any]
 Arguments = Mapping[str, Any]
@@ -339,9 +340,18 @@ class Local(Entry):
     What it reads is stored first, where it is not an input."""
     dtype: Callable[[Arguments], np.dtype[Any]] | None = None
     """Result dtype; None: found by trying the function on a few pixels."""
+    kernel: Kernel | None = None
+    """A compiled function that gives the source's bytes for some arguments."""
 
-    def evaluate(self, arguments: Arguments) -> Array:
-        """The function's result for arguments by name, images as arrays."""
+    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
+        """The function's result for arguments by name, images as arrays.
+
+        `kernels`: whether its compiled kernel does it, where that covers the arguments.
+        """
+        if kernels and self.kernel is not None:
+            complete = self.complete(arguments)
+            if self.kernel.covers(complete) and (compiled := load(self.kernel, resolve(self.source))) is not None:
+                return np.asarray(compiled(**complete))
         function = self.function if self.function is not None else resolve(self.source)
         if isinstance(function, np.ufunc):  # ufuncs take no names
             return np.asarray(function(*(arguments[name] for name in self.images)))

@@ -3,7 +3,7 @@
 | suffix         | read                            | write                                  | needs                    |
 |----------------|---------------------------------|----------------------------------------|--------------------------|
 | `.npy`         | memory map                      | in place                               |                          |
-| `.zarr`        | versions 2 and 3, chunk by chunk | version 3, Blosc LZ4                   |                          |
+| `.zarr`        | versions 2 and 3, chunk by chunk | version 3, Blosc LZ4                   | quick shards: `[zarrs]`  |
 | `.tif` `.tiff` | by window, first series         | deflate tiles, encoded by the workers  | some codecs: `[codecs]`  |
 | `.png`         | whole                           | whole, at the end                      |                          |
 | `.jpg` `.jpeg` | whole                           | whole, at the end; loses pixels        |                          |

@@ -1,28 +1,30 @@
 """Zarr: versions 2 and 3 in, version 3 out.
 
-Metadata goes through zarr-python, which everybody trusts. Chunks of the plain layout (little-endian bytes, Blosc or no
-compression: the one written here) are read and written as the files they are: that is two to three times faster than zarr's
-event loop, and leaves no thread behind that a fork could lose.
+Metadata goes through zarr-python, which everybody trusts. Chunks that are files of their own (Blosc, zstd, gzip or no
+compression) are read and written as such: that is two to three times faster than zarr's event loop, leaves no thread behind
+that a fork could lose, and a chunk can be kept for the next block. Shards and rarer codecs are zarr's to read.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import struct
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numcodecs import blosc
-from zarr.codecs import BloscCodec, BytesCodec
+from zarr.codecs import BloscCodec
 
 from lepton_celery.errors import InputError, StoreError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray, Target, check_block, check_region
+from lepton_celery.stores.chunk_files import chunk_files
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.publish import discard_part, place_new, publish_part, remove, sibling
+from lepton_celery.stores.zarr_pipeline import open_for_pixels
 
 _LARGEST_CHUNK = 64 * 2**20
 """Bytes: a chunk is read whole, and Blosc ends at 2 GiB."""
@@ -48,49 +50,29 @@ class ZarrReader:
             raise StoreError(
                 f"{path} is a Zarr group, not an array; open one of the arrays inside ({names}): {path}/NAME"
             )
-        self._array = node
         found = np.dtype(node.dtype)
         if found.kind not in "biufc":
             raise StoreError(f"{path} holds {found}, which is no pixel type; save numbers or booleans")
         self.shape: tuple[int, ...] = tuple(node.shape)
         self.dtype: np.dtype[Any] = found.newbyteorder("=")
         self.chunks: tuple[int, ...] = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
-        self._plain = _is_plain(node)
+        self.files = chunk_files(path, node)
+        """Its chunks, where each is a file that can be read without zarr."""
+        self._opened_in = 0
 
     def read(self, region: Region) -> AnyArray:
         check_region(self.url, self.shape, region)
         with reading(self._path):
-            if self._plain:
-                return self._read_plain(region)
-            return np.array(self._array[region.slices], dtype=self.dtype, order="C", copy=True)
+            if self.files is not None:
+                return self.files.read(region)
+            return np.require(self._for_pixels()[region.slices], self.dtype, ["C", "O", "W"])
 
-    def _read_plain(self, region: Region) -> AnyArray:
-        out = np.empty(region.shape, self.dtype)
-        grid = BlockGrid(self.shape, self._array.chunks)
-        # One buffer for all chunks: the page faults of a fresh one for each cost more than the decoding.
-        buffer = np.empty(self._array.chunks, self.dtype.newbyteorder("<"))
-        for index in grid.overlapping(region):
-            box = grid.region(index)
-            shared = Region(tuple(map(max, box.start, region.start)), tuple(map(min, box.stop, region.stop)))
-            self._decode(grid.position(index), buffer)
-            out[shared.within(region)] = buffer[shared.within(box)]
-        return out
-
-    def _decode(self, position: tuple[int, ...], into: AnyArray) -> None:
-        try:
-            data = _chunk_file(self._path, position).read_bytes()
-        except FileNotFoundError:
-            # A chunk that was never written reads as the fill value: so Zarr means it.
-            into[...] = np.asarray(self._array.fill_value, self.dtype)
-            return
-        if self._plain == "raw":
-            into[...] = np.frombuffer(data, into.dtype).reshape(into.shape)
-            return
-        # Blosc believes its header: of a truncated chunk it reads past the end, and gives pixels out of thin air.
-        _, size, _, compressed = struct.unpack_from("<4I", data)
-        if compressed != len(data) or size != into.nbytes:
-            raise ValueError(f"chunk {position} is truncated")
-        blosc.decompress(data, into)
+    def _for_pixels(self) -> zarr.Array[Any]:
+        """The array as zarr itself reads it, opened in the process that asks."""
+        if self._opened_in != os.getpid():
+            self._opened = open_for_pixels(self._path)
+            self._opened_in = os.getpid()
+        return self._opened
 
 
 class ZarrOutput:
@@ -182,26 +164,6 @@ class ZarrOutput:
 
 def _chunk_file(folder: Path, position: tuple[int, ...]) -> Path:
     return folder.joinpath("c", *map(str, position))
-
-
-def _is_plain(array: zarr.Array[Any]) -> str:
-    """`raw` or `blosc` when chunks can be read as files; empty when zarr has to read them."""
-    metadata = array.metadata
-    if metadata.zarr_format != 3 or metadata.to_dict().get("chunk_key_encoding") != _PLAIN_KEYS:
-        return ""
-    serializer, *compressors = metadata.codecs
-    if metadata.to_dict().get("storage_transformers") or not isinstance(serializer, BytesCodec):
-        return ""
-    # an enumeration in zarr 3.1, which Python 3.11 gets; plain text in later ones
-    endian = getattr(serializer.endian, "value", serializer.endian)
-    if endian not in (None, "little"):
-        return ""
-    if not compressors:
-        return "raw"
-    return "blosc" if len(compressors) == 1 and isinstance(compressors[0], BloscCodec) else ""
-
-
-_PLAIN_KEYS = {"name": "default", "configuration": {"separator": "/"}}
 
 
 def _chunk_shape(target: Target) -> tuple[int, ...]:

@@ -40,10 +40,17 @@ def test_the_environment_wins_over_the_module() -> None:
 
 def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None:
     for item in fields(Settings):
-        text = {int: "7", float: "7.5", str: "seven", tuple: "/a:/b"}[type(item.default)]
+        text = {int: "7", float: "7.5", str: "seven", bool: "0", tuple: "/a:/b"}[type(item.default)]
         value = getattr(settings_from({}, {f"LEPTON_{item.name.upper()}": text}), item.name)
         assert type(value) is type(item.default)
-        assert value in (7, 7.5, "seven", ("/a", "/b"), ("/a:/b",))  # functions have a colon, and commas between them
+        assert value in (
+            7,
+            7.5,
+            "seven",
+            False,
+            ("/a", "/b"),
+            ("/a:/b",),
+        )  # functions have a colon, and commas between them
 
 
 def test_empty_means_no_roots() -> None:

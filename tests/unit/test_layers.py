@@ -17,7 +17,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("errors",),
     ("grid", "cost", "config", "tally"),
     ("order",),
-    ("operations",),
+    ("operations", "kernels"),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),
     ("workspace", "journal", "doctor"),
@@ -156,7 +156,7 @@ def test_only_the_celery_engine_the_client_and_the_command_line_import_celery() 
 def test_operations_know_arrays_only() -> None:
     for name in modules():
         if name.startswith("operations"):
-            allowed = ("operations", "grid", "errors")
+            allowed = ("operations", "kernels", "grid", "errors")
             assert all(imported.startswith(allowed) for imported in own_imports(name)), name
 
 

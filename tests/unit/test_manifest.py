@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,15 @@ def test_a_worker_refuses_paths_outside_its_roots(tmp_path: Path) -> None:
     assert context.roots == (inside,)
     with pytest.raises(InputError, match="allowed"):
         job.context((outside,))
+
+
+def test_a_worker_refuses_scratch_outside_its_roots(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    elsewhere = replace(manifest(data), scratch=str(tmp_path / "scratch"))
+    elsewhere.context()
+    with pytest.raises(InputError, match="allowed"):
+        elsewhere.context((data,))
 
 
 def test_a_worker_refuses_to_read_outside_its_roots(tmp_path: Path) -> None:

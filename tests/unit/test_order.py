@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
-from lepton_celery.order import TileOrder, compact
+from lepton_celery.order import TileOrder, compact, runs
 
 
 @st.composite
@@ -99,6 +99,24 @@ def test_all_blocks_together_make_as_few_boxes_as_there_can_be() -> None:
 def test_tiles_are_compact(counts: tuple[int, ...], size: int, expected: tuple[int, ...]) -> None:
     assert compact(counts, size) == expected
     assert math.prod(compact(counts, size)) <= max(1, size)
+
+
+@pytest.mark.parametrize(
+    ("counts", "size", "expected"),
+    [
+        ((8, 8), 4, (1, 4)),
+        ((8, 8), 16, (2, 8)),
+        ((8, 8), 100, (8, 8)),
+        ((5, 10), 7, (1, 5)),  # two runs of a row, equally long
+        ((40, 1), 16, (14, 1)),
+        ((2, 3, 4), 12, (1, 3, 4)),
+        ((5,), 1, (1,)),
+        ((), 10, ()),
+    ],
+)
+def test_runs_follow_the_last_axis(counts: tuple[int, ...], size: int, expected: tuple[int, ...]) -> None:
+    assert runs(counts, size) == expected
+    assert math.prod(runs(counts, size)) <= max(1, size)
 
 
 def test_refusals_name_what_is_wrong() -> None:

@@ -60,8 +60,8 @@ class TestNpy:
         assert open_array(tmp_path / "a.npy").chunks == ((1, 1, 50) if order == "C" else (5, 1, 1))
 
     def test_long_rows_land_where_short_ones_do(self, tmp_path: Path) -> None:
-        image = pixels((3, 5, 4000), "float64")
-        target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (2, 3, 1500), "j")
+        image = pixels((3, 5, 9000), "float64")
+        target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (2, 3, 4500), "j")
         array_output(target).create()
         write_all(target, np.asfortranarray(image))
         array_output(target).publish()
@@ -69,7 +69,7 @@ class TestNpy:
 
     def test_long_rows_of_an_array_with_one_axis(self, tmp_path: Path) -> None:
         image = pixels((10_000,), "float64")
-        target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (3000,), "j")
+        target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (4500,), "j")
         array_output(target).create()
         write_all(target, image)
         array_output(target).publish()

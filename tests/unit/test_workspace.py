@@ -124,6 +124,21 @@ def test_a_workspace_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None
         DiskWorkspace(tmp_path / "file" / "work", "job1").create()
 
 
+def test_images_may_be_kept_elsewhere_than_what_a_job_is_resumed_from(tmp_path: Path) -> None:
+    workspace = DiskWorkspace(tmp_path / "work", "job1", tmp_path / "scratch")
+    workspace.create()
+    image = picture((20, 30), "float32")
+    output = workspace.image_output(3, (20, 30), "float32", (20, 30), compress=False)
+    output.create()
+    output.write(Region.whole((20, 30)), image)
+    workspace.put_partial(1, 0, {"a": np.zeros(1)})
+    assert [path.parent for path in tmp_path.rglob("*image3*")] == [tmp_path / "scratch" / ".lepton-job1"]
+    assert workspace.partial_path(1, 0).is_relative_to(tmp_path / "work")
+    assert_identical(workspace.image(3).read(Region.whole((20, 30))), image)
+    workspace.discard()
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "scratch"]
+
+
 def test_a_half_written_partial_is_not_there(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path / "work", "job1")
     workspace.create()

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import redis
+import zarr
 from celery import Celery
 from numpy.typing import NDArray
 from skimage import color as sk_color
@@ -120,6 +121,24 @@ def test_arrays_and_pictures_are_copied_for_workers_and_removed(app: Celery, tmp
     assert np.array_equal(read(tmp_path / "array.npy"), sk_filters.gaussian(data.camera(), sigma=1))
     assert np.array_equal(read(tmp_path / "picture.npy"), sk_color.rgb2gray(data.coffee()))
     assert left_behind(tmp_path) == ["array.npy", "picture.npy"]
+
+
+def test_shards_are_read_by_pool_children_and_images_pass_through_scratch(workers: LocalStack, tmp_path: Path) -> None:
+    image = np.tile(data.camera(), (2, 2))
+    array = zarr.create_array(
+        str(tmp_path / "input.zarr"), shape=image.shape, chunks=(64, 64), shards=(256, 256), dtype=image.dtype
+    )
+    array[...] = image
+    scratch = tmp_path / "input-scratch"
+    settings = {"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": workers.broker_url, "LEPTON_SCRATCH": str(scratch)}
+    labels = measure.label(filters.gaussian(lepton.open(tmp_path / "input.zarr"), sigma=2) > 0.4)
+    outputs = {str(tmp_path / "labels.zarr"): labels, str(tmp_path / "bright.npy"): labels > 0}
+    job = lepton.submit(outputs, app=lepton.create_app(load_settings(settings)), block_shape=(200, 300))
+    job.wait(60)
+    expected = sk_measure.label(sk_filters.gaussian(image, sigma=2) > 0.4)
+    assert np.array_equal(read(tmp_path / "labels.zarr"), expected)
+    assert np.array_equal(read(tmp_path / "bright.npy"), expected > 0)
+    assert not list(scratch.iterdir())
 
 
 def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path: Path, photo: Path) -> None:
@@ -397,3 +416,11 @@ def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
         job.wait(30)
         workers.stop()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
+
+
+def test_pool_children_start_with_the_kernels_that_their_worker_compiled(workers: LocalStack) -> None:
+    celery = [p for p in psutil.Process().children(recursive=True) if "celery" in " ".join(p.cmdline())]
+    children = [p for p in celery if p.parent() in celery]
+    assert children
+    for child in children:
+        assert any("llvmlite" in mapped.path for mapped in child.memory_maps())

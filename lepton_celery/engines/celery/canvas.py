@@ -12,17 +12,20 @@ numbers, its size does not depend on the job's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, chord
 from celery.canvas import Signature
+from kombu.exceptions import KombuError
 
 from lepton_celery.batches import batches, format_blocks
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.brokers import queue_of
 from lepton_celery.engines.celery.messages import short_id
 from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.ledger.base import JobInfo, Ledger
 from lepton_celery.plan import Plan
 
@@ -65,23 +68,37 @@ def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[int]]) -> N
     """Publish batches as one chord; a batch alone, which ends its stage by itself, as a task."""
     publisher = publisher_of(app)
     header = [process_signature(publisher, info, batch) for batch in batches]
-    if len(header) == 1:
-        header[0].apply_async()
-        return
-    # the id becomes that of the chord's group, which every message carries
-    chord(header, close_signature(publisher, info), app=publisher, task_id=short_id()).apply_async()
+    with _publishing():
+        if len(header) == 1:
+            header[0].apply_async()
+        else:
+            # the id becomes that of the chord's group, which every message carries
+            chord(header, close_signature(publisher, info), app=publisher, task_id=short_id()).apply_async()
 
 
 def send_merge(app: Celery, info: JobInfo) -> None:
     """Ask for a look whether the stage can be merged."""
-    close_signature(publisher_of(app), info).apply_async()
+    with _publishing():
+        close_signature(publisher_of(app), info).apply_async()
 
 
 def send_tidy(app: Celery, job_id: str) -> None:
     """Have what a job has left removed, by a worker that has nothing more urgent to do."""
     options = {"queue": queue_of(LANES[-1]), "ignore_result": True, "argsrepr": f"job {job_id}", "kwargsrepr": ""}
     publisher = publisher_of(app)
-    publisher.signature(TIDY, args=(job_id,), immutable=True, app=publisher, options=options).apply_async()
+    with _publishing():
+        publisher.signature(TIDY, args=(job_id,), immutable=True, app=publisher, options=options).apply_async()
+
+
+@contextmanager
+def _publishing() -> Iterator[None]:
+    """What a broker that is away raises, in this package's words."""
+    try:
+        yield
+    except KombuError as error:
+        raise BrokerUnreachable(
+            f"the broker does not answer: {error}; start it, or correct LEPTON_BROKER_URL (`lepton up` starts one here)"
+        ) from error
 
 
 def fill_window(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan) -> int:
@@ -98,8 +115,8 @@ def fill_window(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, 
         start, stop = ledger.take(
             info.job_id,
             info.stage,
-            count=max(settings.wave_batches, window // 3) * stage.batch_blocks,
-            window=window * stage.batch_blocks,
+            count=stage.blocks_of(max(settings.wave_batches, window // 3)),
+            window=stage.blocks_of(window),
         )
         if stop == start:
             return sent

@@ -79,7 +79,9 @@ class Process:
                 found.check_inputs()
             self._jobs[job_id] = found
             self._contexts[job_id] = found.context(
-                tuple(Path(root) for root in settings.allowed_roots), settings.allowed_functions
+                tuple(Path(root) for root in settings.allowed_roots),
+                settings.allowed_functions,
+                kernels=settings.kernels,
             )
             while len(self._jobs) > _OPEN_JOBS:
                 old, _ = self._jobs.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Loads the image libraries once in the worker's main process, so that pool children start with them."""
+"""Loads image libraries and compiled kernels once in the worker's main process, so that pool children start with them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from celery.signals import worker_init
 
+from lepton_celery.config import Settings
+
 
 def install() -> None:
     """Warm up workers of our applications, and of no others. May be called again."""
@@ -14,20 +16,24 @@ def install() -> None:
 
 
 def _warm(sender: Any, **_: Any) -> None:
-    if sender.app.conf.get("lepton") is None:
+    settings: Settings | None = sender.app.conf.get("lepton")
+    if settings is None:
         return
-    # only imports: data work in the main process would start threads that a fork does not take along
+    # hardly more than imports: data work in the main process would start threads that a fork does not take along
     import scipy.ndimage
     import scipy.sparse.csgraph  # noqa: F401
 
+    import lepton_celery.kernels
     import lepton_celery.stores.npy
     import lepton_celery.stores.tiff
-    import lepton_celery.stores.zarr3  # noqa: F401
+    import lepton_celery.stores.zarr3
     from lepton_celery.operations import catalogue
-    from lepton_celery.operations.spec import resolve
+    from lepton_celery.operations.spec import Local, resolve
 
     for entry in catalogue().values():
-        resolve(entry.source)
+        source = resolve(entry.source)
+        if settings.kernels and isinstance(entry, Local) and entry.kernel is not None:
+            lepton_celery.kernels.load(entry.kernel, source)
     # what is loaded stays: keep the collector from touching it, so that children share its pages
     gc.collect()
     gc.freeze()

@@ -1,0 +1,171 @@
+"""What a worker process takes of memory, beside what was planned and what is promised: `python -m benchmarks.memory`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import click
+from celery import Celery
+
+import lepton_celery as lepton
+from benchmarks import document
+from benchmarks.cases import Case, Task
+from benchmarks.folder import work_folder
+from benchmarks.processes import Parts, anonymous_bytes, children
+from benchmarks.runner import remove
+from benchmarks.systems.base import WORKERS
+from benchmarks.workloads import workload_of
+from lepton_celery import client
+from lepton_celery.config import load_settings
+from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.grid import Region
+from lepton_celery.plan import Plan, needed_regions
+from lepton_celery.stack.local import LocalStack
+
+PROMISED = 3
+"""Times (block + halo) × bytes × live nodes."""
+
+CASES = (
+    Case("W2", "W2", (256, 256), (128, 128), ()),
+    Case("V1", "V1", (256, 256, 256), (128, 128, 128), ()),
+    Case("W1", "W1", (4096, 4096), (1024, 1024), ()),
+    Case("W4", "W4", (4096, 4096), (1024, 1024), ()),
+    Case("W1, blocks of 2048²", "W1", (4096, 4096), (2048, 2048), ()),
+    Case("W3", "W3", (4096, 4096), (1024, 1024), ()),
+    Case("W3t", "W3t", (2048, 2048), (1024, 1024), ()),
+)
+"""In that order: what a case leaves in a process counts for those after it."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One case: bytes of the largest worker process, more than before all cases."""
+
+    case: Case
+    measured: int
+    planned: int
+    """What the plan says, of its hungriest stage."""
+    bound: int
+    """What is promised: `PROMISED` × `live_bytes`."""
+
+
+def live_bytes(plan: Plan, stage_index: int) -> int:
+    """(block + halo) × bytes, summed over the images that are alive at once, of the block of a stage that has most.
+
+    An image is alive from its evaluation until that of the last one that needs it; what a stage stores or reduces, to the
+    end. A labelling's result is stored on the block and made from its other images' regions.
+    """
+    stage = plan.stages[stage_index]
+    return max((_alive(plan, stage_index, stage.grid.region(block)) for block in range(len(stage.grid))), default=0)
+
+
+def _alive(plan: Plan, stage_index: int, block: Region) -> int:
+    stage = plan.stages[stage_index]
+    needed = needed_regions(plan, stage_index, block)
+    sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
+    last = {index: index for index in needed}
+    for index in needed:
+        if not plan.is_read(index, stage_index):
+            for image in plan.pixels_of(plan.nodes[index]).values():
+                last[image] = max(last.get(image, index), index)
+    reduced = [image for index in stage.reduces for image in plan.pixels_of(plan.nodes[index]).values()]
+    last |= dict.fromkeys((*stage.stores, *reduced), len(plan.nodes))
+    alive = (sum(size for index, size in sizes.items() if index <= at <= last[index]) for at in needed)
+    made = (block.size * plan.nodes[index].itemsize for index in stage.stores if index not in sizes)
+    return max(alive, default=0) + sum(made)
+
+
+def measure(cases: Sequence[Case], work: Path) -> Iterator[Taken]:
+    """Jobs on two workers, one after the other."""
+    with LocalStack(work / "stack", workers=WORKERS, flower=False) as stack:
+        app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}))
+        publisher_of(app)
+        for case in cases:  # what is loaded when first used is loaded before
+            _do(case.tiny(), app, work)
+        workers = [process.pid for process in stack.processes[1:] if process.pid is not None]
+        groups = {str(child): [child] for worker in workers for child in children(worker)}
+        before = {name: anonymous_bytes(pid) for name, (pid,) in groups.items()}
+        for case in cases:
+            with Parts(groups, every_s=0.002) as parts:
+                plan = _do(case, app, work)
+            yield Taken(
+                case,
+                max(parts.peak[name] - before[name] for name in groups),
+                max(stage.predicted.memory_bytes for stage in plan.stages),
+                PROMISED * max(live_bytes(plan, stage) for stage in range(len(plan.stages))),
+            )
+
+
+def _do(case: Case, app: Celery, work: Path) -> Plan:
+    """Run a case to its end; its plan."""
+    out = work / f"out-{uuid4().hex[:8]}"
+    out.mkdir()
+    task = Task(case, work, out)
+    if not task.source.exists():
+        workload_of(task).make(task)
+    graph = workload_of(task).graph(task)
+    plan = client.prepare(graph, block_shape=case.block, workers=WORKERS).manifest.plan
+    lepton.submit(graph, app=app, block_shape=case.block, workers=WORKERS).wait(300)
+    remove(task.source)
+    remove(out)
+    return plan
+
+
+def section(taken: Sequence[Taken]) -> str:
+    """The section of the document."""
+    lines = [
+        "## Memory of a worker",
+        "",
+        "Anonymous memory of a worker process at its peak during a job, more than before all these jobs; the larger of two.",
+        f"Planned: what the plan says of its hungriest stage. Promised: {PROMISED} × (block + halo) × bytes × live nodes,",
+        f"that is {PROMISED} times all images of a block and its halo that must be there at once. What is kept",
+        "of blocks before is in the measured figure, and in W3 and W3t the merge of all labels, which grows with the number",
+        "of objects and not with the block.",
+        "",
+    ]
+    rows = [
+        (
+            one.case.name,
+            " × ".join(map(str, one.case.shape)),
+            " × ".join(map(str, one.case.block)),
+            *(f"{value / 2**20:.1f}" for value in (one.measured, one.planned, one.bound)),
+            f"{one.measured / one.bound:.2f}",
+            "kept" if one.measured <= one.bound else "**broken**",
+        )
+        for one in taken
+    ]
+    head = (
+        "workload",
+        "picture",
+        "block",
+        "measured MB",
+        "planned MB",
+        "promised MB",
+        "measured / promised",
+        "promise",
+    )
+    return "\n".join([*lines, *document.table(head, rows)])
+
+
+@click.command(help="Measure what a worker process takes of memory.")
+@click.option("--quick", is_flag=True, help="One case: to see that it runs.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
+def main(quick: bool, out: Path) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    with work_folder() as work:
+        taken = []
+        for one in measure(CASES[:1] if quick else CASES, work):
+            click.echo(f"{one.case.name}: {one.measured / 2**20:.1f} of {one.bound / 2**20:.1f} MB")
+            taken.append(one)
+        text = section(taken)
+    document.replace_section(out / "benchmarks.md", "memory", text)
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""What a job's parts take on this machine, one by one: blocks and merges in this process, messages on a real worker."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import redis
+from celery import Celery
+from threadpoolctl import threadpool_limits
+
+import lepton_celery as lepton
+from benchmarks.cases import Case, Task
+from benchmarks.queueing import Stage, Times
+from benchmarks.workloads import workload_of
+from lepton_celery import client, steps
+from lepton_celery.batches import alone
+from lepton_celery.config import load_settings
+from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.ledger import open_ledger
+from lepton_celery.ledger.address import redis_py_url
+from lepton_celery.plan import Plan
+from lepton_celery.stack.local import LocalStack
+from lepton_celery.stack.server import RedisServer
+
+_MESSAGES = Case("messages", "G2", (256, 256), (16, 16), ())
+"""256 blocks that take no time by themselves."""
+_NONE = Case("none", "G2", (16, 16), (16, 16), ())
+"""A job that is all fixed cost."""
+_SLOTS = (512, 2)
+"""Workers to plan for, so that a batch has one block, and so that it has 16."""
+_SENT = 320
+_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The stages of one job as they ran in this process."""
+
+    block_s: tuple[tuple[float, ...], ...]
+    """By stage: time of each block."""
+    block_bytes: tuple[float, ...]
+    """By stage: bytes that a block reads and writes."""
+    merge_s: tuple[float, ...]
+    """By stage: its merge, for each block merged."""
+
+
+def make(case: Case, work: Path) -> Task:
+    """A task of the case with its input made and a new folder for its outputs."""
+    out = work / f"out-{uuid4().hex[:8]}"
+    out.mkdir()
+    task = Task(case, work, out)
+    if not task.source.exists():
+        workload_of(task).make(task)
+    return task
+
+
+def in_process(case: Case, work: Path) -> Measured:
+    """Every block and every merge of a case, one after the other; its first stage is begun once before."""
+    task = make(case, work)
+    manifest = client.prepare(workload_of(task).graph(task), block_shape=case.block).manifest
+    context, plan = manifest.context(), manifest.plan
+    steps.create_outputs(context)
+    times: list[tuple[float, ...]] = []
+    sizes, merges = [], []
+    with threadpool_limits(1):
+        for number, stage in enumerate(plan.stages):
+            steps.open_outputs(context, number)
+            if number == 0:
+                steps.run_block(context, number, 0)
+            took, moved = [], 0
+            for block in range(len(stage.grid)):
+                begun = time.perf_counter()
+                report = steps.run_block(context, number, block)
+                took.append(time.perf_counter() - begun)
+                moved += report.read_bytes + report.write_bytes
+            times.append(tuple(took))
+            sizes.append(moved / len(took))
+            begun = time.perf_counter()
+            if steps.merge_stage(context, number):
+                raise ValueError(f"{case.name}: a stage that is repeated cannot be simulated; choose another workload")
+            merges.append((time.perf_counter() - begun) / len(took))
+    steps.discard(context)
+    shutil.rmtree(task.out)
+    return Measured(tuple(times), tuple(sizes), tuple(merges))
+
+
+def stages_of(plan: Plan, measured: Measured) -> list[Stage]:
+    """The stages of a plan, of the same graph as was measured, on a picture of any size.
+
+    Stages that combine partials are not in a small plan: they are taken to cost as much for each partial as a merge.
+    """
+    found: list[Stage] = []
+    plain = iter(zip(measured.block_s, measured.block_bytes, measured.merge_s, strict=True))
+    per_block = 0.0
+    for number, stage in enumerate(plan.stages):
+        blocks = len(stage.grid)
+        goes_on = number + 1 < len(plan.stages) and bool(plan.stages[number + 1].combines)
+        if stage.combines:
+            each = per_block * found[-1].blocks / blocks
+            found.append(Stage(blocks, stage.batch_blocks, (each,), 0.0, 0.0 if goes_on else per_block * blocks))
+            continue
+        times, size, per_block = next(plain)
+        found.append(Stage(blocks, stage.batch_blocks, times, size, 0.0 if goes_on else per_block * blocks))
+    return found
+
+
+def planned(case: Case, work: Path, workers: int) -> Plan:
+    """The plan of a case for so many workers; its input need not hold more than its header."""
+    task = Task(case, work, work / "planned")
+    task.out.mkdir(exist_ok=True)
+    return client.prepare(workload_of(task).graph(task), block_shape=case.block, workers=workers).manifest.plan
+
+
+@dataclass(frozen=True)
+class _Run:
+    seconds: float
+    server_s: float
+    """Processor time of the broker and ledger."""
+
+
+class Real:
+    """A running stack of so many workers, to run jobs on."""
+
+    def __init__(self, work: Path, workers: int) -> None:
+        self._stack = LocalStack(work / f"stack-{workers}", workers=workers, flower=False)
+        self._work, self._workers = work, workers
+
+    def __enter__(self) -> Self:
+        self._stack.start()
+        url = self._stack.broker_url
+        self._app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": url}))
+        publisher_of(self._app)
+        self._server: redis.Redis = redis.Redis.from_url(redis_py_url(url))
+        for _ in range(2 * self._workers):
+            self.run(_NONE)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.close()
+        self._stack.stop()
+
+    def run(self, case: Case, slots: int | None = None) -> _Run:
+        """Submit to result; the plan is made for `slots` workers, or for those there are."""
+        task = make(case, self._work)
+        graph = workload_of(task).graph(task)
+        before, begun = self._cpu(), time.perf_counter()
+        job = lepton.submit(graph, app=self._app, block_shape=case.block, workers=slots or self._workers)
+        job.wait(300)
+        seconds, server = time.perf_counter() - begun, self._cpu() - before
+        shutil.rmtree(task.out, ignore_errors=True)
+        return _Run(seconds, server)
+
+    def median(self, case: Case, slots: int | None = None, runs: int = _RUNS) -> _Run:
+        """Of several runs."""
+        found = [self.run(case, slots) for _ in range(runs)]
+        return _Run(statistics.median(run.seconds for run in found), statistics.median(run.server_s for run in found))
+
+    def _cpu(self) -> float:
+        found = self._server.info("cpu")
+        return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
+
+
+def times(real: Real, work: Path, runs: int = _RUNS) -> Times:
+    """What messages and blocks cost besides the blocks' own steps, from jobs on one worker.
+
+    Three jobs of blocks that take no time: all blocks in messages of their own, the same blocks sixteen a message, and a
+    single one. Their differences are the cost of a message, of a block, and of a job.
+    """
+    own = statistics.fmean(in_process(_MESSAGES, work).block_s[0])
+    counts = [
+        (sum(-(-len(stage.grid) // stage.batch_blocks) for stage in plan.stages), plan.blocks)
+        for plan in (planned(_MESSAGES, work, slots) for slots in _SLOTS)
+    ]
+    none = real.median(_NONE, runs=runs)
+    (many, few) = (real.median(_MESSAGES, slots, runs) for slots in _SLOTS)
+    (messages, blocks), (batches, _) = counts
+    message_s = (many.seconds - few.seconds) / (messages - batches)
+    server_s = max(0.0, (many.server_s - few.server_s) / (messages - batches))
+    block_s = (few.seconds - none.seconds - batches * message_s) / blocks - own
+    server_block_s = (few.server_s - none.server_s - batches * server_s) / blocks
+    send_s = sending(work)
+    return Times(
+        message_s=max(0.0, message_s - server_s - send_s),
+        block_s=max(0.0, block_s - server_block_s),
+        server_message_s=server_s,
+        server_block_s=max(0.0, server_block_s),
+        send_s=send_s,
+        job_s=none.seconds - message_s,
+    )
+
+
+def sending(work: Path) -> float:
+    """Seconds to publish one message, in waves as they are sent, on a server without workers."""
+    with RedisServer(work / "sending", log=work / "sending.log") as server:
+        settings = load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": server.url})
+        app: Celery = lepton.create_app(settings)
+        task = make(_MESSAGES, work)
+        job = lepton.submit(workload_of(task).graph(task), app=app, block_shape=_MESSAGES.block, workers=_SLOTS[0])
+        info, wave = open_ledger(settings.ledger).info(job.id), settings.wave_batches
+        begun = time.perf_counter()
+        for at in range(0, _SENT, wave):
+            canvas.send_wave(app, info, alone(range(at, at + wave)))
+        took = (time.perf_counter() - begun) / _SENT
+        job.cancel()
+        shutil.rmtree(task.out)
+    return took
+
+
+def spread(values: Sequence[float]) -> str:
+    """A distribution in milliseconds: median, and from the 5th to the 95th of a hundred."""
+    ordered = sorted(values)
+    low, high = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.05, 0.95))
+    return f"{1000 * statistics.median(ordered):.3g} ({1000 * low:.3g} .. {1000 * high:.3g})"

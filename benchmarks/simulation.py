@@ -1,0 +1,284 @@
+"""What would happen with up to 10,000 workers, simulated with times measured here: `python -m benchmarks.simulation`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from benchmarks import arrays, document, plot, servicetimes
+from benchmarks.cases import Case, Task
+from benchmarks.folder import work_folder
+from benchmarks.queueing import Outcome, Stage, Times, World, simulate
+from benchmarks.servicetimes import Measured, Real
+from benchmarks.workloads import WORKLOADS, workload_of
+from lepton_celery.config import Settings
+
+_WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10_000)
+_SHOWN = (1, 8, 64, 512, 4096, 10_000)
+_PER_WORKER = 3
+"""Batches in the broker for each worker, in the window that grows with them."""
+_LARGE = 1024
+"""Largest side of a block that is measured."""
+
+_NET_S = 0.0002
+_STORE = 100e9
+_LOCAL_NET_S = 0.0
+_LOCAL_STORE = 1e12
+"""On one machine what the store takes is in the blocks' times already."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A large job."""
+
+    case: Case
+    """Its picture."""
+    measured: Case
+    """The small picture on which its blocks are measured."""
+
+
+def scenarios(along: int, block: int) -> list[Scenario]:
+    """Jobs of `along`² blocks, and ten times as many tiny ones; blocks of `block`²."""
+    tiny = 64
+    side, small = along * block, 4 * block
+    many = round(along * 10**0.5)
+    return [
+        Scenario(Case(name, name, (side,) * 2, (block,) * 2, ()), Case(name, name, (small,) * 2, (block,) * 2, ()))
+        for name in ("W1", "W4", "W3")
+    ] + [
+        Scenario(
+            Case("W5", "W5", (many * tiny,) * 2, (tiny,) * 2, ()), Case("W5", "W5", (16 * tiny,) * 2, (tiny,) * 2, ())
+        )
+    ]
+
+
+def checks(block: int) -> list[Case]:
+    """Small jobs that are run as well as simulated."""
+    sizes = {"W1": block, "W4": block, "W3": block, "W5": 16}
+    return [Case(name, name, (8 * n,) * 2, (n,) * 2, ()) for name, n in sizes.items()]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A job that was simulated and run."""
+
+    case: Case
+    workers: int
+    simulated_s: float
+    real_s: float
+
+    @property
+    def error(self) -> float:
+        """How much too long the simulation says, as a share."""
+        return self.simulated_s / self.real_s - 1
+
+
+@dataclass(frozen=True)
+class Point:
+    """A large job on so many workers."""
+
+    workers: int
+    as_set: Outcome
+    """With the window that is the default."""
+    grown: Outcome
+    """With a window that grows with the workers."""
+
+
+def world(workers: int, settings: Settings, *, grown: bool = False) -> World:
+    """A cluster of so many workers."""
+    window = max(settings.window_batches, _PER_WORKER * workers) if grown else settings.window_batches
+    return World(workers, window, settings.wave_batches, _STORE, _NET_S)
+
+
+def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times, settings: Settings) -> list[Point]:
+    """A job on more and more workers; `stages` as they are planned for each number."""
+    found = []
+    for count, planned in zip(workers, stages, strict=True):
+        as_set = simulate(planned, times, world(count, settings))
+        wide = world(count, settings, grown=True)
+        same = wide.window_batches == settings.window_batches
+        found.append(Point(count, as_set, as_set if same else simulate(planned, times, wide)))
+    return found
+
+
+def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Checked]]:
+    """The times of this machine, and how far simulated jobs are from real ones on one and two workers."""
+    settings, found, measured = Settings(), [], {}
+    for case in cases:
+        measured[case.name] = servicetimes.in_process(case, work)
+        click.echo(f"{case.name}: {sum(map(sum, measured[case.name].block_s)):.2f} s in this process")
+    with Real(work, 1) as real:
+        times = servicetimes.times(real, work, runs)
+        alone = {case.name: real.median(case, runs=runs).seconds for case in cases}
+    with Real(work, 2) as real:
+        both = {case.name: real.median(case, runs=runs).seconds for case in cases}
+    for workers, seconds in ((1, alone), (2, both)):
+        local = World(workers, settings.window_batches, settings.wave_batches, _LOCAL_STORE, _LOCAL_NET_S)
+        for case in cases:
+            stages = servicetimes.stages_of(servicetimes.planned(case, work, workers), measured[case.name])
+            found.append(Checked(case, workers, simulate(stages, times, local).seconds, seconds[case.name]))
+            click.echo(
+                f"{case.name} on {workers}: real {found[-1].real_s:.2f} s, simulated {found[-1].simulated_s:.2f}"
+            )
+    return times, found
+
+
+def section(
+    times: Times,
+    checked: Sequence[Checked],
+    grown: dict[str, list[Point]],
+    jobs: dict[str, Sequence[Stage]],
+    name: str,
+) -> str:
+    """The section of the document."""
+    settings = Settings()
+    lines = [
+        "## Simulated: up to 10,000 workers",
+        "",
+        "This machine has two cores, so how a job grows with its workers is simulated: event by event, with times measured",
+        f"here ({document.machine()}).",
+        "",
+        f"![speed-up against the number of workers]({name})",
+        "",
+        "**What is assumed.** One broker and ledger, which answers one call after the other,",
+        f"{1e3 * _NET_S:g} ms away from the workers (there and back). One store for all workers,",
+        f"{_STORE / 1e9:g} GB/s in all. Workers as fast as one here, none of them fails, no other job. The plan, with its",
+        "batch sizes, is the planner's own for so many workers. Stages wait for each other; merges are done by one worker,",
+        "and combining partials in groups costs as much for each as merging it.",
+        "",
+        f"**What was measured.** A message costs a worker {1e3 * times.message_s:.2f} ms and the server",
+        f"{1e6 * times.server_message_s:.0f} µs; a block costs a worker {1e6 * times.block_s:.0f} µs and the server",
+        f"{1e6 * times.server_block_s:.1f} µs besides its own steps; sending a message takes",
+        f"{1e3 * times.send_s:.2f} ms; a job {1e3 * times.job_s:.0f} ms. Blocks, by stage, in milliseconds:",
+        "median (5th .. 95th of a hundred).",
+        "",
+    ]
+    head: tuple[str, ...] = ("job", "stage", "blocks", "a block, ms", "MB a block", "merge s")
+    rows: list[tuple[str, ...]] = [
+        (
+            job,
+            str(number + 1),
+            f"{stage.blocks:,}",
+            servicetimes.spread(stage.block_s),
+            f"{stage.block_bytes / 1e6:.2g}",
+            f"{stage.merge_s:.2g}",
+        )
+        for job, stages in jobs.items()
+        for number, stage in enumerate(stages)
+    ]
+    lines += [
+        *document.table(head, rows),
+        "",
+        "**How far it can be trusted.** The same jobs, simulated and run here:",
+        "",
+    ]
+    head = ("job", "workers", "simulated s", "real s", "error")
+    rows = [
+        (c.case.name, str(c.workers), f"{c.simulated_s:.2f}", f"{c.real_s:.2f}", f"{100 * c.error:+.0f} %")
+        for c in checked
+    ]
+    lines += [
+        *document.table(head, rows),
+        "",
+        "**What it shows.** Speed-up over one worker, and the share of the workers' time spent in blocks. As set: at most",
+        f"{settings.window_batches} batches of a job are in the broker at a time, so no more workers than that work on it.",
+        f"Wide: {_PER_WORKER} batches a worker. Limited by: where most of their other time goes: window (no message",
+        "although blocks are left: the window is full, or whoever publishes is behind), ledger (waiting for the server),",
+        "store, message (handling messages), end (nothing left to do in a stage), merge (one worker merges).",
+        "",
+    ]
+    head = (
+        "job",
+        "workers",
+        "as set: speed-up",
+        "efficiency",
+        "limited by",
+        "wide: speed-up",
+        "efficiency",
+        "limited by",
+    )
+    rows = []
+    for job, points in grown.items():
+        one = points[0].as_set.seconds
+        for point in points:
+            if point.workers in _SHOWN:
+                cells = [
+                    (f"{one / o.seconds:.0f}", f"{100 * o.busy / (point.workers * o.seconds):.0f} %", o.limit)
+                    for o in (point.as_set, point.grown)
+                ]
+                rows.append((job, f"{point.workers:,}", *cells[0], *cells[1]))
+    return "\n".join([*lines, *document.table(head, rows)])
+
+
+def draw(path: Path, grown: dict[str, list[Point]]) -> None:
+    """A panel a job: speed-up as set and with a wide window, beside the ideal."""
+    plt = plot.pyplot()
+    figure, axes = plt.subplots(
+        1, len(grown), figsize=(3.1 * len(grown), 3.4), squeeze=False, layout="constrained", sharey=True
+    )
+    for panel, (job, points) in zip(axes.flat, grown.items(), strict=True):
+        one = points[0].as_set.seconds
+        workers = [point.workers for point in points]
+        panel.loglog(workers, workers, color=plot.FAINT, linewidth=3)
+        lines = {
+            "window as set": ([p.as_set for p in points], plot.OTHER),
+            "wide": ([p.grown for p in points], plot.OURS),
+        }
+        for words, (outcomes, colour) in lines.items():
+            values = [one / outcome.seconds for outcome in outcomes]
+            panel.loglog(workers, values, color=colour, linewidth=1.8)
+            place = {"xytext": (-4, -11 if words != "wide" else 6), "textcoords": "offset points"}
+            panel.annotate(words, (workers[-1], values[-1]), ha="right", color=colour, fontsize=8, **place)
+        panel.set_title(f"{job}: {WORKLOADS[job].title.partition('(')[0].partition(',')[0]}", loc="left", fontsize=10)
+        panel.set_xlabel("workers")
+    axes.flat[0].set_ylabel("speed-up (wide line: ideal)")
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def large(scenario: Scenario, work: Path) -> Path:
+    """The input of a large job: a file with nothing in it but its header, for the planner to look at."""
+    task = Task(scenario.case, work, work)
+    like = workload_of(task).input((32, 32))
+    arrays.create(task.source, (*scenario.case.shape, *like.shape[2:]), like.dtype, scenario.case.block)
+    return task.source
+
+
+@click.command(help="Simulate jobs on up to 10,000 workers, with times measured on this machine.")
+@click.option("--quick", is_flag=True, help="Small blocks and few workers: to see that everything runs.")
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Real runs of each job checked.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
+def main(quick: bool, runs: int, out: Path) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    settings, workers = Settings(), (1, 2, 64, 512) if quick else _WORKERS
+    grown: dict[str, list[Point]] = {}
+    jobs: dict[str, Sequence[Stage]] = {}
+    with work_folder() as work:
+        times, checked = check(checks(64 if quick else 256), work, 1 if quick else runs)
+        click.echo(str(asdict(times)))
+        for scenario in scenarios(*((32, 64) if quick else (316, _LARGE))):
+            name = scenario.case.name
+            measured: Measured = servicetimes.in_process(scenario.measured, work)
+            source = large(scenario, work)
+            planned = [
+                servicetimes.stages_of(servicetimes.planned(scenario.case, work, count), measured) for count in workers
+            ]
+            source.unlink()
+            jobs[name] = planned[0]
+            grown[name] = grow(planned, workers, times, settings)
+            click.echo(f"{name}: {grown[name][-1].grown.seconds:.2f} s on {workers[-1]:,} workers")
+    name = "simulation.svg"
+    out.mkdir(parents=True, exist_ok=True)
+    draw(out / name, grown)
+    text = section(times, checked, grown, jobs, name)
+    document.replace_section(out / "benchmarks.md", "simulation", text)
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

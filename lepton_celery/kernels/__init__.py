@@ -1,0 +1,83 @@
+"""Compiled kernels: functions of scikit-image once more, with the same arithmetic in the same order, only faster.
+
+A catalogue entry names its kernel; which arguments it covers is decided without importing Numba. What a kernel does not
+cover goes to scikit-image, and so does everything where Numba is not installed or the setting `kernels` is off. Results
+are the same bytes either way.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+_loading = Lock()
+_loaded: dict[str, Callable[..., NDArray[Any]] | None] = {}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Where a kernel is and what it does."""
+
+    path: str
+    """Import path of a function that takes the source's arguments by name; its module imports Numba."""
+    covers: Callable[[Mapping[str, Any]], bool]
+    """Whether it takes these arguments, all of them by name, images as arrays."""
+    trials: Callable[[], Iterable[dict[str, Any]]]
+    """Arguments on which it must give the source's bytes before it is used in a process."""
+
+
+def installed() -> bool:
+    """Whether kernels can be compiled here."""
+    return find_spec("numba") is not None
+
+
+def loaded() -> bool:
+    """Whether this process has loaded kernels, so that using them costs nothing more."""
+    return bool(_loaded)
+
+
+def load(kernel: Kernel, source: Callable[..., Any]) -> Callable[..., NDArray[Any]] | None:
+    """The kernel, ready to be called; None where it cannot be used.
+
+    The first call in a process compiles it, or reads what an earlier process compiled, and compares it with `source`:
+    another processor, or another build of the libraries, may add up in another order.
+    """
+    if kernel.path not in _loaded:
+        with _loading:
+            if kernel.path not in _loaded:
+                _loaded[kernel.path] = _load(kernel, source) if installed() else None
+    return _loaded[kernel.path]
+
+
+def _load(kernel: Kernel, source: Callable[..., Any]) -> Callable[..., NDArray[Any]] | None:
+    module, _, name = kernel.path.rpartition(".")
+    function: Callable[..., NDArray[Any]] = getattr(import_module(module), name)
+    for arguments in kernel.trials():
+        if not kernel.covers(arguments):
+            raise AssertionError(f"{kernel.path} does not cover its own trial")
+        with np.errstate(all="ignore"):
+            same = same_bytes(function(**arguments), np.asarray(source(**arguments)))
+        if not same:
+            _log.warning("%s differs from scikit-image on this machine; scikit-image is used", kernel.path)
+            return None
+    return function
+
+
+def same_bytes(got: NDArray[Any], want: NDArray[Any]) -> bool:
+    """Whether two arrays are the same bit by bit; NaNs count as one value."""
+    if got.dtype != want.dtype or got.shape != want.shape:
+        return False
+    unsigned = f"u{want.dtype.itemsize}"
+    same = np.ascontiguousarray(got).view(unsigned) == np.ascontiguousarray(want).view(unsigned)
+    if want.dtype.kind == "f":
+        same |= np.isnan(got) & np.isnan(want)
+    return bool(same.all())
