@@ -19,12 +19,13 @@ HEAD = """# Benchmarks
 
 How fast lepton_celery is beside what else one would use, how it grows, what it takes of memory, and what its ledger costs.
 Everything here is measured by commands that anybody can run: `make bench` (ten minutes; peers and memory),
-`make growth` (how time and memory grow, and a simulation of up to 10,000 workers) and `python -m benchmarks.guarantee`.
+`make growth` (how time and memory grow, and a simulation of up to 10,000 workers) `python -m benchmarks.guarantee` and
+`python -m benchmarks.prediction`.
 
 <!-- the sections are written by these commands, one by one -->
 """
 
-SECTIONS = ("peers", "small", "memory", "datapath", "growth", "simulation", "guarantee")
+SECTIONS = ("peers", "small", "memory", "datapath", "growth", "simulation", "guarantee", "prediction")
 """In the order in which they stand."""
 
 _QUIET = 0.3

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lepton_celery.processor import ImageProcessor
     from lepton_celery.prover import prove
     from lepton_celery.report import explain
+    from lepton_celery.tuning import calibrate
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [  # noqa: RUF022 - by what a user does, not by letter
     "map_overlap",
     "ImageProcessor",
     "prove",
+    "calibrate",
     # Jobs
     "submit",
     "run",
@@ -68,6 +70,7 @@ _HOMES = {
     "explain": "report",
     "ImageProcessor": "processor",
     "prove": "prover",
+    "calibrate": "tuning",
     "submit": "client",
     "run": "client",
     "resume": "client",

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from celery import Celery
 
-from lepton_celery import resumption, stores
+from lepton_celery import costs, resumption, stores
 from lepton_celery.config import LANES, Settings
+from lepton_celery.cost import CostModel
 from lepton_celery.discovery import need_settings
 from lepton_celery.eager import arrays_of, first_blocks, use_kernels
 from lepton_celery.engines import inline
@@ -31,7 +32,7 @@ from lepton_celery.operations.spec import Array
 from lepton_celery.operations.user import check_allowed
 from lepton_celery.plan import Plan, functions_of, sources_of
 from lepton_celery.planner import Limits, Options, make_plan
-from lepton_celery.report import progress_of
+from lepton_celery.report import compare, progress_of, summarize
 from lepton_celery.steps import create_outputs, discard, reserve_outputs
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.workspace import workspace_root
@@ -155,6 +156,11 @@ class Job:
         found = plan.stages[plan.place(stage)[0]]
         return found.grid.region(found.order.block(block))
 
+    def report(self) -> str:
+        """What the job took beside what was predicted, stage by stage, as text; complete when it is done."""
+        info, plan = self.info(), self.manifest().plan
+        return f"{summarize(info, plan)}\n{compare(info, plan)}"
+
     def cancel(self) -> bool:
         """Stop the job and remove what it has written; False if it had ended already, or is being published.
 
@@ -212,9 +218,12 @@ def prepare(
     title: str = "",
     on_error: OnError = "fail",
     fill_value: float = 0.0,
+    cost: CostModel | None = None,
     scratch: str = "",
 ) -> Prepared:
     """Check and plan a job: every refusal there is comes here, before anything is written.
+
+    `cost` is what the plan is made by; None: the model of this folder.
 
     Raises:
         InputError, StoreError: what is wrong with an output, an input or the plan.
@@ -225,7 +234,12 @@ def prepare(
         stores.check_output(path, overwrite=overwrite)
         if isinstance(node, Node):
             _check_format(path, node)
-    options = Options(block_shape=block_shape, limits=limits or Limits(), workers=workers or os.cpu_count() or 1)
+    options = Options(
+        block_shape=block_shape,
+        limits=limits or Limits(),
+        workers=workers or os.cpu_count() or 1,
+        cost=cost or costs.of_folder(),
+    )
     plan = make_plan(outputs, options)
     job_id = secrets.token_hex(6)
     targets: dict[int, tuple[Target, ...]] = {}
@@ -263,7 +277,7 @@ def prepare(
         fill_value=float(fill_value),
         inputs=inputs,
         versions=versions_of(plan),
-        plan_digest=digest_of(plan),
+        plan_digest=digest_of(plan, block_shape),
         scratch=str(stores.local_path(scratch)) if scratch else "",
     )
     return Prepared(manifest, arrays)
@@ -325,19 +339,27 @@ def submit(
     settings = settings_of(app)
     if priority not in LANES:
         raise InputError(f"priority {priority!r} is not a lane; give one of {', '.join(LANES)}")
+    ledger = open_ledger(settings.ledger)
+    unreachable: BrokerUnreachable | None = None
+    try:
+        cost = costs.of_workers(ledger, settings.cost_profile)
+    except BrokerUnreachable as error:  # what is wrong with the job itself is said first
+        cost, unreachable = CostModel(), error
     prepared = prepare(
         outputs,
         block_shape=block_shape,
         workers=workers,
         overwrite=overwrite,
         limits=limits or Limits(worker_memory_bytes=settings.worker_memory_bytes),
+        cost=cost,
         lane=priority,
         title=title,
         on_error=on_error,
         fill_value=fill_value,
         scratch=settings.scratch,
     )
-    ledger = open_ledger(settings.ledger)
+    if unreachable is not None:
+        raise unreachable
     for path in functions_of(prepared.manifest.plan):
         check_allowed(path, settings.allowed_functions)
     if resume and (begun := resumption.same_work(prepared.manifest)) is not None:

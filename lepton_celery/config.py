@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from lepton_celery.errors import InputError
@@ -69,6 +70,8 @@ class Settings:
     memory_limit_bytes: int = 3 << 30
     """What a worker process may take in all while it works on a batch, besides what it has when idle; a block that needs
     more is done in smaller pieces. 0: no limit. Linux only."""
+    cost_profile: str = "default"
+    """Under which name the ledger keeps what work costs on these workers; give other kinds of machine another."""
     kernels: bool = True
     """Whether compiled kernels do the functions that have one, where Numba is installed (the extra `fast`); pixels are the
     same either way. `1` or `0` in the environment."""
@@ -80,6 +83,11 @@ class Settings:
     @property
     def ledger(self) -> str:
         return self.ledger_url or self.backend
+
+
+def state_directory() -> Path:
+    """Where a folder's local stack and cost model are kept: `LEPTON_STATE`, or `.lepton`."""
+    return Path(os.environ.get("LEPTON_STATE", ".lepton")).absolute()
 
 
 def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

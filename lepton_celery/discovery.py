@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from lepton_celery.config import Settings, load_settings
+from lepton_celery.config import Settings, load_settings, state_directory
 from lepton_celery.engines.celery.brokers import with_broker
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.stack.running import read_running
-
-
-def state_directory() -> Path:
-    """Where the local stack of this folder keeps its files: `LEPTON_STATE`, or `.lepton`."""
-    return Path(os.environ.get("LEPTON_STATE", ".lepton")).absolute()
 
 
 def find_settings() -> Settings | None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from lepton_celery import stores
+from lepton_celery import costs, stores
 from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.graph import SOURCE, Image, Node, topological
@@ -48,7 +48,10 @@ def compute(
     """
     threads = threads or os.cpu_count() or 1
     outputs = {str(at): node for at, node in enumerate(nodes)}
-    plan = make_plan(outputs, Options(block_shape=block_shape, workers=threads, limits=limits or Limits()))
+    options = Options(
+        block_shape=block_shape, workers=threads, limits=limits or Limits(), cost=costs.of_folder(), in_memory=True
+    )
+    plan = make_plan(outputs, options)
     workspace = MemoryWorkspace()
     context = Context(plan, workspace, arrays=arrays_of(plan, nodes), kernels=use_kernels(plan, kernels))
     images: dict[int, stores.MemoryOutput] = {}

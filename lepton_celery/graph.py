@@ -103,6 +103,8 @@ class Image(Node):
 
     array: Array | None = None
     """The pixels, where the image was handed in as an array."""
+    chunks: tuple[int, ...] | None = None
+    """The chunks of the file it is read from; None: it is none."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -207,6 +209,7 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
     else:
         reader = stores.open_array(source)
         image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype)
+        image.chunks = tuple(reader.chunks)
     if image.ndim < 1 or 0 in image.shape:
         raise InputError(f"the image {image.arguments['url']} of shape {image.shape} has no pixels; give one that has")
     if image.dtype.kind not in "biuf":

@@ -185,13 +185,13 @@ class Manifest:
         return {"outputs": self.output_paths(), "seams": dict(seams)}
 
 
-def digest_of(plan: Plan) -> str:
-    """A short text that changes with what a plan computes and in which blocks."""
+def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
+    """A short text that changes with what a plan computes, and with the blocks that were asked for.
+
+    Blocks that the planner chose are left out: it may choose others another day, and a job that goes on keeps its own.
+    """
     document = plan.to_json()
-    del document["workers"]
-    for stage in document["stages"]:
-        for name in ("predicted", "batch_blocks", "tile", "together"):
-            del stage[name]
+    document = {name: document[name] for name in ("version", "nodes", "outputs")} | {"block_shape": block_shape}
     return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -22,7 +22,7 @@ from lepton_celery.operations import get_entry
 from lepton_celery.operations.spec import Entry, Labelling, Local, Reduction, Sweep, ValueFunction
 from lepton_celery.order import TileOrder
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
 class Ref(NamedTuple):
@@ -51,6 +51,22 @@ class PlanNode:
         return (value.node for value in self.arguments.values() if isinstance(value, Ref))
 
 
+class Part(NamedTuple):
+    """A line of a prediction: one function, or one image read or written, over all blocks of a stage."""
+
+    kind: str
+    """As of the cost model's figures."""
+    key: str
+    """The figure's."""
+    node: int
+    calls: float
+    units: float
+    """Pixels or bytes."""
+    taps: float
+    seconds: float
+    """Of one worker process."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a stage is expected to take; bytes and seconds over all its blocks, one worker process."""
@@ -63,6 +79,18 @@ class Prediction:
     """Peak of the arrays that one worker holds."""
     halo: tuple[int, ...]
     """The widest halo read, in pixels of the stage's grid."""
+    merge_s: float = 0.0
+    """What one process does alone when the blocks are done."""
+    wall_s: float = 0.0
+    """From the stage's first message to its end, on the plan's workers."""
+    halo_times: float = 1.0
+    """Bytes read, over those of the images that are read."""
+    chunk_times: float = 1.0
+    """Bytes decoded, over bytes read: chunks are decoded whole."""
+    blocks: int = 0
+    """Blocks done, each round counted."""
+    parts: tuple[Part, ...] = ()
+    """What it adds up from, without the fixed costs of blocks, batches and the stage."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +149,10 @@ class Plan:
     """Image nodes that a stage leaves in the workspace for later stages, and that stage."""
     workers: int = 1
     """Worker processes that it was made for."""
+    begin_s: float = 0.0
+    """Predicted seconds from the call to the first stage."""
+    costs: str = ""
+    """Where the figures of the prediction come from, in words."""
 
     def place(self, slot: int) -> tuple[int, int]:
         """The stage, and how often it was done before, of a number under which the ledger keeps it.
@@ -139,8 +171,8 @@ class Plan:
 
     @property
     def predicted_s(self) -> float:
-        """Seconds of work of one worker process, over all stages."""
-        return sum(stage.predicted.compute_s + stage.predicted.communication_s for stage in self.stages)
+        """Seconds from the call to the end, on the plan's workers."""
+        return self.begin_s + sum(stage.predicted.wall_s for stage in self.stages)
 
     @property
     def blocks(self) -> int:
@@ -171,6 +203,8 @@ class Plan:
             "outputs": self.outputs,
             "kept": {str(node): stage for node, stage in self.kept.items()},
             "workers": self.workers,
+            "begin_s": self.begin_s,
+            "costs": self.costs,
         }
 
     @classmethod
@@ -205,7 +239,7 @@ class Plan:
                     stores=tuple(stage["stores"]),
                     reduces=tuple(stage["reduces"]),
                     values=tuple(stage["values"]),
-                    predicted=Prediction(**{**stage["predicted"], "halo": tuple(stage["predicted"]["halo"])}),
+                    predicted=_prediction(stage["predicted"]),
                     combines=tuple(stage["combines"]),
                     tile=tuple(stage["tile"]),
                     together=tuple(stage["together"]),
@@ -215,6 +249,8 @@ class Plan:
             outputs=dict(document["outputs"]),
             kept={int(node): stage for node, stage in document["kept"].items()},
             workers=document["workers"],
+            begin_s=document["begin_s"],
+            costs=document["costs"],
         )
 
     def images_of(self, node: PlanNode) -> Mapping[str, int]:
@@ -259,6 +295,11 @@ class Plan:
         if self.nodes[index].operation == SOURCE:
             return True
         return index in self.kept and self.kept[index] < stage
+
+
+def _prediction(values: Mapping[str, Any]) -> Prediction:
+    parts = tuple(Part(*part) for part in values["parts"])
+    return Prediction(**{**values, "halo": tuple(values["halo"]), "parts": parts})
 
 
 def _encode(value: Any) -> Any:

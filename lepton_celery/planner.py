@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lepton_celery.cost import CostModel
+from lepton_celery.cost import BATCHES_PER_SLOT, CostModel
 from lepton_celery.errors import InputError, PlanTooLarge
-from lepton_celery.graph import SOURCE, Node
+from lepton_celery.graph import SOURCE, Image, Node, topological
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
-from lepton_celery.operations.labels import LABELS, SETTLED
-from lepton_celery.operations.spec import Labelling, Local, Reduction, Sweep
+from lepton_celery.operations.spec import Labelling, Local, Reduction
 from lepton_celery.order import compact, runs
 from lepton_celery.plan import (
     Plan,
@@ -23,6 +23,7 @@ from lepton_celery.plan import (
     Stage,
     can_be_cut,
     entry_of,
+    expanded_parents,
     functions_of,
     grid_shape,
     has_own_stage,
@@ -32,9 +33,18 @@ from lepton_celery.plan import (
     lower,
     needed_regions,
     reads_itself,
-    reads_of,
 )
-from lepton_celery.stores.chunk_cache import CACHE_BYTES
+from lepton_celery.prediction import (
+    Places,
+    begin_s,
+    chunks_of,
+    cost_name,
+    function_figure,
+    middle_box,
+    middle_of,
+    peak_bytes,
+    predict,
+)
 
 BLOCK_PX = 1 << 20
 """Pixels a block has by default: large enough that fixed costs vanish, small enough to stay in the caches."""
@@ -56,8 +66,8 @@ _TRIALS = 6
 """… the most images that are considered at a time, …"""
 _CLEARLY = 0.95
 """… and the share of the predicted time that storing one must save: predictions are no better than that."""
-ROUNDS = 4
-"""Rounds that a stage is expected to take where it is repeated until nothing changes."""
+_ALIKE = 1.03
+"""Predicted times of block shapes that differ by less are alike: the first of them is taken."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ class Options:
     cost: CostModel = field(default_factory=CostModel)
     merge_blocks: int = MERGE_BLOCKS
     fan_in: int = FAN_IN
+    in_memory: bool = False
+    """Outputs, and what passes between stages, are arrays of this process."""
 
 
 def make_plan(outputs: Mapping[str, Node], options: Options | None = None) -> Plan:
@@ -106,21 +118,30 @@ def make_plan(outputs: Mapping[str, Node], options: Options | None = None) -> Pl
                 f"an image of shape {lowered.shape} has {math.prod(lowered.shape):,} pixels, over the limit of "
                 f"{options.limits.pixels:,}; raise Limits(pixels=…) if that is meant"
             )
-    return _cut_where_cheaper(nodes, wanted, options)
+    return _cut_where_cheaper(nodes, wanted, options, places_of(outputs, options))
 
 
-def _cut_where_cheaper(nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options) -> Plan:
+def places_of(outputs: Mapping[str, Node], options: Options) -> Places:
+    """Where the images of a graph are."""
+    chunks = {}
+    for node in topological(list(outputs.values()), expanded_parents):
+        if isinstance(node, Image) and node.chunks is not None:
+            chunks[str(node.arguments["url"])] = node.chunks
+    return Places(chunks, options.in_memory)
+
+
+def _cut_where_cheaper(nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options, places: Places) -> Plan:
     """The fused plan, or one that stores images rather than computing them again in the halos of many blocks.
 
     With a block of B pixels and a halo of r, an image is computed ((B + 2 r) / B) ^ d times over.
     """
     cut: frozenset[int] = frozenset()
-    plan = _Planner(nodes, outputs, options, cut).plan()
+    plan = _Planner(nodes, outputs, options, places, cut).plan()
     while True:
         trials = {}
         for index in _amplified(plan)[:_TRIALS]:
             try:
-                trials[index] = _Planner(nodes, outputs, options, cut | {index}).plan()
+                trials[index] = _Planner(nodes, outputs, options, places, cut | {index}).plan()
             except PlanTooLarge:
                 continue
         best = min(trials, key=lambda index: trials[index].predicted_s, default=-1)
@@ -135,7 +156,7 @@ def _amplified(plan: Plan) -> list[int]:
     for at, stage in enumerate(plan.stages):
         if stage.combines:
             continue
-        middle = _middle(stage.grid)
+        middle = middle_of(stage.grid)
         for index, region in needed_regions(plan, at, middle).items():
             node = plan.nodes[index]
             if plan.is_read(index, at) or index in plan.kept or not is_fused(node):
@@ -150,14 +171,20 @@ class _Planner:
     """The steps of `make_plan`, on one lowered graph; `cut`: images that are stored before they are used."""
 
     def __init__(
-        self, nodes: Sequence[PlanNode], outputs: dict[str, int], options: Options, cut: frozenset[int]
+        self,
+        nodes: Sequence[PlanNode],
+        outputs: dict[str, int],
+        options: Options,
+        places: Places,
+        cut: frozenset[int],
     ) -> None:
         self.nodes = tuple(nodes)
         self.outputs = outputs
         self.options = options
+        self.places = places
         self.cut = cut
         self.levels = levels_of(nodes, cut)
-        self.bare = Plan(self.nodes, (), outputs)
+        self.bare = Plan(self.nodes, (), outputs, workers=options.workers)
 
     def plan(self) -> Plan:
         targets = self._targets()
@@ -179,12 +206,16 @@ class _Planner:
                 # values known once this level's partials are in
                 values = tuple(i for i, node in enumerate(self.nodes) if is_value(node) and self.levels[i] == level + 1)
                 stages[-1] = replace(stages[-1], values=values)
-        plan = Plan(self.nodes, tuple(stages), self.outputs, kept, self.options.workers)
+        cost = self.options.cost
+        plan = replace(self.bare, stages=tuple(stages), kept=kept, costs=cost.words)
+        plan = replace(plan, begin_s=begin_s(plan, cost, self.places))
         at = 0
         while at < len(plan.stages):
             plan = self._sized(plan, at)
             combining = self._combining(plan.stages[at])
             plan = _inserted(plan, at, combining)
+            if combining:
+                plan = self._merged_later(plan, at, at + len(combining))
             at += 1 + len(combining)
         return plan
 
@@ -275,8 +306,8 @@ class _Planner:
         return any(first[other] == level and index in self.nodes[other].refs() for other in computed[level])
 
     def _saving(self, index: int, times: int, computed: set[int]) -> float:
-        """Nanoseconds saved by storing an image instead of computing it `times` more times."""
-        cost = self.options.cost
+        """Seconds saved by storing an image instead of computing it `times` more times."""
+        cost, kind = self.options.cost, self.places.kept(self.nodes[index])
         chain, stack = 0.0, [index]
         seen: set[int] = set()
         while stack:
@@ -284,21 +315,20 @@ class _Planner:
             if at in seen:
                 continue
             seen.add(at)
-            pixels = math.prod(self.nodes[at].shape)
+            node = self.nodes[at]
+            pixels = math.prod(node.shape)
             if at in computed:
-                chain += self._ns_per_px(at) * pixels
-                stack += self.bare.pixels_of(self.nodes[at]).values()
+                figure, taps = function_figure(cost, self.bare, at)
+                chain += figure.seconds_for(pixels, calls=0, taps=taps)
+                stack += self.bare.pixels_of(node).values()
             else:
-                chain += pixels * self.nodes[at].itemsize * cost.read_ns_per_byte
-        stored = math.prod(self.nodes[index].shape) * self.nodes[index].itemsize
-        return times * chain - stored * (cost.write_ns_per_byte + times * cost.read_ns_per_byte)
-
-    def _ns_per_px(self, index: int) -> float:
-        entry, node = self._entry(index), self.nodes[index]
-        if not entry.tap_ns:
-            return float(entry.cost_ns)
-        reach = entry.geometry.halo_px(len(node.shape), entry.complete(self._shown(node)))
-        return float(entry.cost_ns + entry.tap_ns * sum(2 * h + 1 for h in reach if h))
+                source = self.places.source(node.arguments["url"]) if node.operation == SOURCE else kind
+                chain += cost.figure("read", source, node.dtype).seconds_for(pixels * node.itemsize, calls=0)
+        node = self.nodes[index]
+        size = math.prod(node.shape) * node.itemsize
+        stored = cost.figure("write", kind, node.dtype).seconds_for(size, calls=0)
+        stored += cost.figure("reserve", kind).seconds_for(size)
+        return times * chain - stored - times * cost.figure("read", kind, node.dtype).seconds_for(size, calls=0)
 
     def _shown(self, node: PlanNode) -> dict[str, Any]:
         """A node's arguments, with what is known of its images in their places."""
@@ -325,40 +355,50 @@ class _Planner:
         ):
             raise InputError(f"block shape {wanted} for a grid of shape {stage.shape}; give one length per axis")
         else:
-            candidates = block_candidates(stage.shape, self.options.workers)
+            candidates = self._candidates(plan, at)
         candidates = self._allowed(stage, candidates)
+        trials: list[Plan] = []
         for block_shape in candidates:
             trial = _replaced(plan, at, replace(stage, block_shape=block_shape))
-            needed = needed_regions(trial, at, _middle(trial.stages[at].grid))
-            memory = _peak_bytes(trial, at, needed)
+            grid = trial.stages[at].grid
+            needed = needed_regions(trial, at, middle_of(grid))
+            memory = peak_bytes(trial, at, needed)
             largest = max((region.size for region in needed.values()), default=0)
             last = block_shape == candidates[-1]
-            if memory <= limits.worker_memory_bytes and (largest <= READ_PX or last or wanted is not None):
-                break
-        else:
+            if memory > limits.worker_memory_bytes or (largest > READ_PX and not last and wanted is None):
+                continue
+            trials.append(self._batched(trial, at, needed, memory))
+        if not trials:
             raise PlanTooLarge(
                 f"blocks of {block_shape} need {memory / 2**20:.0f} MiB in each worker, over the limit of "
                 f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise Limits(worker_memory_bytes=…)"
             )
-        grid = trial.stages[at].grid
+        least = min(trial.stages[at].predicted.wall_s for trial in trials)
+        chosen = next(trial for trial in trials if trial.stages[at].predicted.wall_s <= _ALIKE * least)
+        grid = chosen.stages[at].grid
         if len(grid) > limits.blocks:
             raise PlanTooLarge(
-                f"blocks of {block_shape} make {len(grid):,} blocks of an image of {stage.shape}, over the limit of "
+                f"blocks of {grid.block_shape} make {len(grid):,} blocks of an image of {stage.shape}, over the limit of "
                 f"{limits.blocks:,}; use larger blocks"
             )
-        predicted = self._predict(trial, at, needed, memory)
-        per_block = (predicted.compute_s + predicted.communication_s) / len(grid)
-        batch = self.options.cost.batch_blocks(per_block, len(grid), self.options.workers)
-        messages_s = -(-len(grid) // batch) * self.options.cost.batch_s
-        predicted = replace(predicted, communication_s=predicted.communication_s + messages_s)
-        tile = compact(grid.counts, batch)
-        together = self._together(trial, at, tile)
+        return chosen
+
+    def _batched(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Plan:
+        """The plan with stage `at`'s batches, and what is done at once in them, chosen and predicted."""
+        stage, cost, places = plan.stages[at], self.options.cost, self.places
+        batch, predicted = predict(plan, at, needed, memory, cost=cost, places=places)
+        tile = compact(stage.grid.counts, batch)
+        together = self._together(plan, at, tile)
         if math.prod(together) == 1:
-            tile = runs(grid.counts, batch)
-        sized = replace(
-            trial.stages[at], batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together
-        )
-        return _replaced(trial, at, sized)
+            tile = runs(stage.grid.counts, batch)
+        else:  # blocks cost less then, and more of them make a batch
+            joined = _replaced(plan, at, replace(stage, together=together))
+            wider = needed_regions(joined, at, middle_box(joined.stages[at]))
+            memory = max(memory, peak_bytes(joined, at, wider))
+            batch, predicted = predict(joined, at, wider, memory, cost=cost, places=places)
+            tile = tuple(map(max, compact(stage.grid.counts, batch), together))
+        sized = replace(stage, batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together)
+        return _replaced(plan, at, sized)
 
     def _together(self, plan: Plan, at: int, tile: tuple[int, ...]) -> tuple[int, ...]:
         """How many blocks along each axis are computed at once: as many as their pixels' share of a tile allows, within
@@ -372,12 +412,37 @@ class _Planner:
                 (0,) * len(tile),
                 tuple(min(b * n, m) for b, n, m in zip(stage.block_shape, together, stage.shape, strict=True)),
             )
-            within = _peak_bytes(plan, at, needed_regions(plan, at, box)) <= self.options.limits.worker_memory_bytes
+            within = peak_bytes(plan, at, needed_regions(plan, at, box)) <= self.options.limits.worker_memory_bytes
             if within and box.size <= TOGETHER_PX:
                 break
             axis = max(range(len(together)), key=lambda axis: (together[axis], -axis))
             together = tuple(-(-n // 2) if at == axis else n for at, n in enumerate(together))
         return together
+
+    def _candidates(self, plan: Plan, at: int) -> list[tuple[int, ...]]:
+        """Block shapes to try for a stage: those of `block_candidates`, and the same in whole chunks of what it reads."""
+        stage = plan.stages[at]
+        found = block_candidates(stage.shape, self.options.workers)
+        for chunks in self._chunks(plan, at):
+            found += [aligned(block, chunks, stage.shape) for block in found]
+        enough = BATCHES_PER_SLOT * self.options.workers
+        few = [block for block in found if len(BlockGrid(stage.shape, block)) < enough]
+        return list(dict.fromkeys([block for block in found if block not in few] or found))
+
+    def tried(self, plan: Plan, at: int) -> list[tuple[int, ...]]:
+        """The block shapes that were considered for a stage."""
+        return self._allowed(plan.stages[at], self._candidates(plan, at))
+
+    def _chunks(self, plan: Plan, at: int) -> list[tuple[int, ...]]:
+        """The chunks of the stored images that a stage reads and that lie on its grid pixel by pixel."""
+        stage = plan.stages[at]
+        ndim = len(stage.shape)
+        found = []
+        for index in needed_regions(plan, at, middle_of(stage.grid)):
+            if plan.is_read(index, at) and plan.nodes[index].shape[:ndim] == stage.shape:
+                chunks = chunks_of(plan, index, self.places)
+                found += [] if chunks is None else [chunks[:ndim]]
+        return list(dict.fromkeys(found))
 
     def _combining(self, stage: Stage) -> list[Stage]:
         """The stages that combine the partials of a stage of very many blocks, group by group, before they are merged."""
@@ -387,13 +452,40 @@ class _Planner:
             group = group_shape(stage.grid.counts, self.options.fan_in)
             block_shape = tuple(min(b * g, n) for b, g, n in zip(stage.block_shape, group, stage.shape, strict=True))
             blocks = len(BlockGrid(stage.shape, block_shape))
-            per_block = cost.block_s * (1 + math.prod(group) * len(nodes))
+            each = sum(cost.figure("merge", cost_name(self.nodes[index])).call_ns for index in nodes) * 1e-9
+            per_block = cost.overheads.block_s + math.prod(group) * each
             batch = cost.batch_blocks(per_block, blocks, self.options.workers)
-            seconds = blocks * per_block + -(-blocks // batch) * cost.batch_s + cost.stage_s
-            predicted = Prediction(0, seconds, 0, 0, 0, (0,) * len(stage.shape))
+            batches = -(-blocks // batch)
+            seconds = blocks * per_block + batches * cost.overheads.batch_s
+            wall_s = cost.stage_wall_s(seconds, batches, self.options.workers, 0.0)
+            predicted = Prediction(0, seconds, 0, 0, 0, (0,) * len(stage.shape), wall_s=wall_s, blocks=blocks)
             stage = Stage(stage.shape, block_shape, batch, (), (), (), predicted, nodes)
             found.append(stage)
         return found
+
+    def _merged_later(self, plan: Plan, at: int, last: int) -> Plan:
+        """The plan with the merges of stage `at` predicted for the stage that has combined its partials."""
+        stage, end = plan.stages[at], plan.stages[last]
+        merges = [part for part in stage.predicted.parts if part.kind == "merge"]
+        later = {part for part in merges if part.node in end.combines}
+        once = [
+            part._replace(
+                calls=len(end.grid),
+                seconds=self.options.cost.figure("merge", part.key).seconds_for(part.units, calls=len(end.grid)),
+            )
+            for part in merges
+            if part in later
+        ]
+        gone_s, added_s = sum(part.seconds for part in later), sum(part.seconds for part in once)
+        before = replace(
+            stage.predicted,
+            parts=tuple(part for part in stage.predicted.parts if part not in later),
+            merge_s=stage.predicted.merge_s - gone_s,
+            wall_s=stage.predicted.wall_s - gone_s,
+        )
+        after = replace(end.predicted, parts=tuple(once), merge_s=added_s, wall_s=end.predicted.wall_s + added_s)
+        plan = _replaced(plan, at, replace(stage, predicted=before))
+        return _replaced(plan, last, replace(end, predicted=after))
 
     def _allowed(self, stage: Stage, candidates: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Block shapes as a function with a stage of its own wants them."""
@@ -409,43 +501,49 @@ class _Planner:
             allowed.append(entry.stage(node.shape, full, arguments)[:ndim])
         return list(dict.fromkeys(allowed))
 
-    def _predict(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Prediction:
-        stage, cost = plan.stages[at], self.options.cost
-        blocks = stage.grid
-        compute_ns, read_ns, read_bytes, write_ns, write_bytes = 0.0, 0.0, 0, 0.0, 0
-        for index, region in needed.items():
-            node = plan.nodes[index]
-            size = region.size * node.itemsize
-            if plan.is_read(index, at):
-                read_bytes += size
-                read_ns += size * (cost.decode_ns_per_byte if node.operation == SOURCE else cost.read_ns_per_byte)
-            else:
-                compute_ns += region.size * self._ns_per_px(index)
-        for image, size in _read_by_themselves(plan, at, needed).items():
-            read_bytes += size
-            source = plan.nodes[image].operation == SOURCE
-            read_ns += size * (cost.decode_ns_per_byte if source else cost.read_ns_per_byte)
-        middle = _middle(blocks)
-        for index in stage.reduces:
-            compute_ns += middle.size * self._entry(index).cost_ns
-        for index in stage.stores:
-            if isinstance(self._entry(index), Sweep):
-                compute_ns += middle.size * self._entry(index).cost_ns * ROUNDS
-        for index in stage.stores:
-            node = plan.nodes[index]
-            size = middle.size * node.itemsize * (node.shape[-1] if len(node.shape) > len(stage.shape) else 1)
-            write_bytes += size
-            write_ns += size * (cost.write_ns_per_byte if index in plan.kept else cost.encode_ns_per_byte)
-        # the middle block is whole; ragged ones are smaller
-        share = math.prod(stage.shape) / middle.size
-        return Prediction(
-            compute_s=compute_ns * share * 1e-9,
-            communication_s=(read_ns + write_ns) * share * 1e-9 + len(blocks) * cost.block_s + cost.stage_s,
-            read_bytes=int(read_bytes * share),
-            write_bytes=int(write_bytes * share),
-            memory_bytes=memory,
-            halo=_halo(plan, stage, middle, needed),
-        )
+
+# ------------------------------------------------------------------------------------------------ what else there was
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another way to compute the same."""
+
+    what: str
+    """What is different, in words."""
+    plan: Plan
+
+
+def alternatives(outputs: Mapping[str, Node], options: Options, chosen: Plan) -> list[Alternative]:
+    """Other plans that were possible, the quickest first: other blocks, images stored or computed again."""
+    largest = max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape))
+    stage, places = chosen.stages[largest], places_of(outputs, options)
+    nodes, wanted = lower(outputs)
+    fused = _Planner(nodes, wanted, options, places, frozenset())
+    shapes = [*_halving(stage.shape)[:_OTHERS], *fused.tried(chosen, largest)]
+    trials = [
+        (f"blocks of {'×'.join(map(str, shape))}", replace(options, block_shape=shape), frozenset[int]())
+        for shape in dict.fromkeys(shapes)
+        if shape != stage.block_shape
+    ]
+    if options.block_shape is not None:
+        trials.append(("blocks as the planner chooses them", replace(options, block_shape=None), frozenset()))
+    if chosen.kept.keys() - fused.plan().kept.keys():
+        trials.append(("fused, nothing stored that need not be", options, frozenset()))
+    for index in _amplified(chosen)[:2]:
+        name = chosen.nodes[index].operation.rpartition(".")[2]
+        trials.append((f"{name} stored, not computed again in halos", options, frozenset({index})))
+    found = []
+    for what, other, cut in trials:
+        with suppress(InputError):  # it does not fit
+            found.append(Alternative(what, _Planner(nodes, wanted, other, places, cut).plan()))
+    return sorted(found, key=lambda other: other.plan.predicted_s)[:_MOST_OTHERS]
+
+
+_OTHERS = 3
+"""Sizes of blocks that are tried besides those that were considered, …"""
+_MOST_OTHERS = 4
+"""… and the most plans that are shown."""
 
 
 def block_candidates(shape: tuple[int, ...], workers: int) -> list[tuple[int, ...]]:
@@ -457,6 +555,14 @@ def block_candidates(shape: tuple[int, ...], workers: int) -> list[tuple[int, ..
     while len(tried) > 1 and len(BlockGrid(shape, tried[0])) < 4 * workers and math.prod(tried[1]) >= LEAST_PX:
         tried = tried[1:]
     return tried
+
+
+def aligned(block: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """A block shape near `block` in whole chunks; an axis that the block covers stays covered."""
+    return tuple(
+        n if b >= n else min(n, max(1, round(b / chunk)) * chunk)
+        for b, chunk, n in zip(block, chunks, shape, strict=True)
+    )
 
 
 def _halving(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -496,67 +602,5 @@ def _inserted(plan: Plan, at: int, following: Sequence[Stage]) -> Plan:
     return replace(plan, stages=stages, kept=kept)
 
 
-def _middle(grid: BlockGrid) -> Region:
-    """A block that others surround on all sides, where the grid has one."""
-    return grid.region(grid.index([(count - 1) // 2 for count in grid.counts]))
-
-
 def _replaced(plan: Plan, at: int, stage: Stage) -> Plan:
     return replace(plan, stages=(*plan.stages[:at], stage, *plan.stages[at + 1 :]))
-
-
-def _halo(plan: Plan, stage: Stage, block: Region, needed: Mapping[int, Region]) -> tuple[int, ...]:
-    """The widest halo of a block on each axis, over the images that lie on the stage's grid pixel by pixel."""
-    ndim = len(stage.shape)
-    halo = [0] * ndim
-    for index, region in needed.items():
-        if plan.nodes[index].shape[:ndim] == stage.shape:
-            for axis in range(ndim):
-                before, after = block.start[axis] - region.start[axis], region.stop[axis] - block.stop[axis]
-                halo[axis] = max(halo[axis], before, after)
-    return tuple(halo)
-
-
-def _read_by_themselves(plan: Plan, at: int, needed: Mapping[int, Region]) -> dict[int, int]:
-    """Bytes of each image that a block's functions read for themselves, as far as their geometry can tell beforehand."""
-    found: dict[int, int] = {}
-    for index in needed:
-        entry = entry_of(plan.nodes[index])
-        if isinstance(entry, Local) and entry.readers and not plan.is_read(index, at):
-            for image, region in zip(*reads_of(plan, index, needed[index]), strict=True):
-                found[image] = max(found.get(image, 0), region.size * plan.nodes[image].itemsize)
-    return found
-
-
-def _peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
-    """The most that one block's arrays take at a time, counting a function's own temporaries as two more results."""
-    uses: dict[int, int] = {}
-    for index in needed:
-        if not plan.is_read(index, at):
-            for image in plan.pixels_of(plan.nodes[index]).values():
-                uses[image] = uses.get(image, 0) + 1
-    for index in (*plan.stages[at].reduces, *plan.stages[at].stores):
-        entry = None if plan.nodes[index].operation == SOURCE else get_entry(plan.nodes[index].operation)
-        images = plan.pixels_of(plan.nodes[index]).values() if isinstance(entry, Reduction | Labelling) else [index]
-        for image in images:
-            uses[image] = uses.get(image, 0) + 1
-    live = peak = sum(_read_by_themselves(plan, at, needed).values())
-    sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
-    live += sum(
-        min(CACHE_BYTES, plan.nodes[i].itemsize * math.prod(plan.nodes[i].shape)) for i in _chunked(plan, needed, at)
-    )
-    for index in sorted(needed):
-        live += sizes[index]
-        peak = max(peak, live + (0 if plan.is_read(index, at) else 2 * sizes[index]))
-        if not plan.is_read(index, at):
-            for image in plan.pixels_of(plan.nodes[index]).values():
-                uses[image] -= 1
-                live -= sizes.get(image, 0) if uses[image] == 0 else 0
-    partial = max((sizes.get(i, 0) for r in plan.stages[at].reduces for i in plan.nodes[r].refs()), default=0)
-    return max(peak, live + 3 * partial)
-
-
-def _chunked(plan: Plan, needed: Mapping[int, Region], at: int) -> list[int]:
-    """The images that a stage reads of which decoded chunks are kept for the next block."""
-    read = [(index, plan.nodes[index]) for index in needed if plan.is_read(index, at)]
-    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.operation in (LABELS, SETTLED)]

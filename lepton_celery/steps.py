@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -30,6 +29,7 @@ from lepton_celery.plan import (
     reads_of,
 )
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.tally import Tally
 from lepton_celery.workspace import Key, Workspace
 
 
@@ -129,68 +129,54 @@ class Context:
         return Merged(value, grids, read)
 
 
-@dataclass(frozen=True)
-class BlockReport:
-    """What a block took: seconds computing (C), seconds and bytes reading and writing (W)."""
-
-    compute_s: float
-    read_s: float
-    write_s: float
-    read_bytes: int
-    write_bytes: int
-
-    def stats(self) -> dict[str, float]:
-        """The figures by name, to be added up in the ledger."""
-        return {
-            "compute_s": self.compute_s,
-            "read_s": self.read_s,
-            "write_s": self.write_s,
-            "read_bytes": float(self.read_bytes),
-            "write_bytes": float(self.write_bytes),
-        }
-
-
-def run_block(context: Context, slot: int, block: int, *, pieces: int = 1) -> BlockReport:
+def run_block(context: Context, slot: int, block: int, *, pieces: int = 1, tally: Tally | None = None) -> Tally:
     """Do one block: read its regions, evaluate the stage's functions on them, write what the stage stores.
 
     May run any number of times, at the same time too: it writes the same bytes to the same places. `slot` is the number
     under which the ledger keeps the stage, `Plan.place`. With `pieces`, the pixels are computed in so many parts, one
-    after the other: slower, for a block that does not fit into memory at once.
+    after the other: slower, for a block that does not fit into memory at once. What it took is added to `tally`, which is
+    given back.
     """
+    tally = Tally() if tally is None else tally
+    began = tally.now()
     plan = context.plan
     stage_index, round = plan.place(slot)
     stage = plan.stages[stage_index]
-    if stage.combines:
-        return _combine(context, stage_index, block)
     region = stage.grid.region(block)
-    clock = _Clock()
-    if pieces > 1 and can_be_cut(plan, stage_index):
+    if stage.combines:
+        _combine(context, stage_index, block, tally)
+    elif pieces > 1 and can_be_cut(plan, stage_index):
         needed = _results(plan, stage_index, region)
-        images = _evaluate_in_pieces(context, stage_index, region.pieces(pieces), needed, clock)
-        return _leave(context, stage_index, round, [block], region, images, needed, clock)
-    return _do(context, stage_index, round, [block], region, clock)
+        images = _evaluate_in_pieces(context, stage_index, region.pieces(pieces), needed, tally)
+        _leave(context, stage_index, round, [block], region, images, needed, tally)
+    else:
+        _do(context, stage_index, round, [block], region, tally)
+    tally.block(began)
+    return tally
 
 
-def run_blocks(context: Context, slot: int, blocks: Sequence[int]) -> BlockReport:
+def run_blocks(context: Context, slot: int, blocks: Sequence[int], *, tally: Tally | None = None) -> Tally:
     """Do several blocks that fill a box, in C order, at once: read, compute and write what they are together.
 
     Leaves what `run_block` leaves of each. For blocks so small that going over them one by one would take longer than
     their pixels, and stages whose blocks `Stage.together` says may be joined.
     """
     if len(blocks) == 1:
-        return run_block(context, slot, blocks[0])
+        return run_block(context, slot, blocks[0], tally=tally)
+    tally = Tally() if tally is None else tally
+    began = tally.now()
     stage_index, round = context.plan.place(slot)
     grid = context.plan.stages[stage_index].grid
     box = grid.region(blocks[0]).union(grid.region(blocks[-1]))
-    return _do(context, stage_index, round, blocks, box, _Clock())
+    _do(context, stage_index, round, blocks, box, tally)
+    tally.block(began, len(blocks))
+    return tally
 
 
-def _do(
-    context: Context, stage_index: int, round: int, blocks: Sequence[int], region: Region, clock: _Clock
-) -> BlockReport:
+def _do(context: Context, stage_index: int, round: int, blocks: Sequence[int], region: Region, tally: Tally) -> None:
     needed = needed_regions(context.plan, stage_index, region)
-    images = _evaluate(context, stage_index, needed, clock)
-    return _leave(context, stage_index, round, blocks, region, images, needed, clock)
+    images = _evaluate(context, stage_index, needed, tally)
+    _leave(context, stage_index, round, blocks, region, images, needed, tally)
 
 
 def fill_block(context: Context, slot: int, block: int, value: float) -> None:
@@ -205,7 +191,7 @@ def fill_block(context: Context, slot: int, block: int, value: float) -> None:
         context.settling(index, round).write(region, _filled(plan.nodes[index], region, value))
         context.workspace.put_partial((index, round), block, {"changed": np.array([False])})
     if not _sweeps(plan, stage):
-        _leave(context, stage_index, round, [block], stage.grid.region(block), images, needed, _Clock())
+        _leave(context, stage_index, round, [block], stage.grid.region(block), images, needed, Tally())
 
 
 def _filled(node: PlanNode, region: Region, value: float) -> Array:
@@ -225,14 +211,14 @@ def _results(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
 
 
 def _evaluate_in_pieces(
-    context: Context, stage_index: int, pieces: list[Region], results: Mapping[int, Region], clock: _Clock
+    context: Context, stage_index: int, pieces: list[Region], results: Mapping[int, Region], tally: Tally
 ) -> dict[int, Array]:
     """The images that a stage stores or reduces, computed piece by piece and put together."""
     nodes = context.plan.nodes
     whole = {index: np.empty(region.shape, nodes[index].dtype) for index, region in results.items()}
     for piece in pieces:
         needed = needed_regions(context.plan, stage_index, piece)
-        images = _evaluate(context, stage_index, needed, clock)
+        images = _evaluate(context, stage_index, needed, tally)
         for index, image in whole.items():
             part = on_grid(piece, nodes[index].shape)
             image[part.within(results[index])] = images[index][part.within(needed[index])]
@@ -247,32 +233,32 @@ def _leave(
     box: Region,
     images: dict[int, Array],
     needed: dict[int, Region],
-    clock: _Clock,
-) -> BlockReport:
+    tally: Tally,
+) -> None:
     """Write what a stage keeps of blocks: the partials of each, and the pixels of the box that they fill."""
     plan = context.plan
     stage = plan.stages[stage_index]
-    written = 0
     for index in stage.reduces:
         for block in blocks:
             region = stage.grid.region(block)
-            labels, partial = _reduce(context, index, region, images, needed, clock)
-            with clock.writing():
-                context.workspace.put_partial(index, block, partial)
-                written += sum(array.nbytes for array in partial.values())
+            labels, partial = _reduce(context, index, region, images, needed, tally)
+            began = tally.now()
+            context.workspace.put_partial(index, block, partial)
+            tally.add("partial", index, began)
+            tally.write_bytes += sum(array.nbytes for array in partial.values())
             if labels is not None:
                 _put_labels(images, needed, index, labels, on_grid(region, labels.shape), on_grid(box, labels.shape))
     for index in stage.stores:
         part = on_grid(box, plan.nodes[index].shape)
         if isinstance(entry_of(plan.nodes[index]), Sweep):
-            written += _sweep(context, index, round, blocks[0], part, clock)
+            _sweep(context, index, round, blocks[0], part, tally)
             continue
         pixels = images[index][part.within(needed[index])]
-        with clock.writing():
-            for output in context.outputs(index, stage_index):
-                output.write(part, pixels)
-                written += pixels.nbytes
-    return BlockReport(clock.compute_s, clock.read_s, clock.write_s, clock.read_bytes, written)
+        began = tally.now()
+        for output in context.outputs(index, stage_index):
+            output.write(part, pixels)
+            tally.write_bytes += pixels.nbytes
+        tally.add("write", index, began)
 
 
 def _put_labels(
@@ -288,12 +274,11 @@ def _put_labels(
     needed[index] = box
 
 
-def _combine(context: Context, stage_index: int, block: int) -> BlockReport:
+def _combine(context: Context, stage_index: int, block: int, tally: Tally) -> None:
     """Leave one partial in the place of those of a group of blocks."""
     plan = context.plan
     stage, before = plan.stages[stage_index], plan.stages[stage_index - 1]
     members = list(before.grid.overlapping(stage.grid.region(block)))
-    clock, written = _Clock(), 0
     for index, level in plan.partials_of(stage_index).items():
         node = plan.nodes[index]
         entry = get_entry(node.operation)
@@ -303,14 +288,13 @@ def _combine(context: Context, stage_index: int, block: int) -> BlockReport:
         key = _partials_key(index, level - 1)
         partials = ((member, context.workspace.partial(key, member)) for member in members)
         arguments = _arguments(context, node) | images
-        with clock.computing():
-            partial = entry.combine(
-                partials, arguments, grid_over(before, shape), grid_over(stage, shape).region(block)
-            )
-        with clock.writing():
-            context.workspace.put_partial(_partials_key(index, level), block, partial)
-            written += sum(array.nbytes for array in partial.values())
-    return BlockReport(clock.compute_s, clock.read_s, clock.write_s, clock.read_bytes, written)
+        began = tally.now()
+        partial = entry.combine(partials, arguments, grid_over(before, shape), grid_over(stage, shape).region(block))
+        tally.add("combine", index, began)
+        began = tally.now()
+        context.workspace.put_partial(_partials_key(index, level), block, partial)
+        tally.add("partial", index, began)
+        tally.write_bytes += sum(array.nbytes for array in partial.values())
 
 
 def _partials_key(index: int, level: int) -> Key:
@@ -318,8 +302,8 @@ def _partials_key(index: int, level: int) -> Key:
     return (index, level) if level else index
 
 
-def _sweep(context: Context, index: int, round: int, block: int, region: Region, clock: _Clock) -> int:
-    """One block in one round of an image that settles; how many bytes were written."""
+def _sweep(context: Context, index: int, round: int, block: int, region: Region, tally: Tally) -> None:
+    """One block in one round of an image that settles."""
     plan = context.plan
     node, entry = plan.nodes[index], entry_of(plan.nodes[index])
     assert isinstance(entry, Sweep)
@@ -327,17 +311,21 @@ def _sweep(context: Context, index: int, round: int, block: int, region: Region,
     where = Where(region, node.shape, grid_over(stage, node.shape))
     state = context.settled(index, round - 1) if round else None
     if state is not None and not _may_change(context, index, round, entry, where):
-        with clock.reading():
-            pixels, changed = state.read(region), False
+        began = tally.now()
+        pixels, changed = state.read(region), False
+        tally.add("read", index, began)
     else:
         arguments = _arguments(context, node)
         arguments |= {name: context.reader(image) for name, image in plan.images_of(node).items()}
-        with clock.computing(), np.errstate(all="ignore"):
+        began = tally.now()
+        with np.errstate(all="ignore"):
             pixels, changed = entry.function(**entry.gathered(arguments), state=state, where=where)
-    with clock.writing():
-        context.settling(index, round).write(region, pixels)
-        context.workspace.put_partial((index, round), block, {"changed": np.array([changed])})
-    return pixels.nbytes
+        tally.add("compute", index, began)
+    began = tally.now()
+    context.settling(index, round).write(region, pixels)
+    context.workspace.put_partial((index, round), block, {"changed": np.array([changed])})
+    tally.add("write", index, began)
+    tally.write_bytes += pixels.nbytes
 
 
 def _may_change(context: Context, index: int, round: int, entry: Sweep, where: Where) -> bool:
@@ -349,34 +337,6 @@ def _may_change(context: Context, index: int, round: int, entry: Sweep, where: W
     changed = context.round_changed(index, round - 1)
     assert where.grid is not None
     return any(changed[block] for block in where.grid.overlapping(where.region.expand(reach, where.shape)))
-
-
-class _Clock:
-    """Adds up where a block's time goes."""
-
-    def __init__(self) -> None:
-        self.compute_s = self.read_s = self.write_s = 0.0
-        self.read_bytes = 0
-
-    def reading(self) -> _Span:
-        return _Span(self, "read_s")
-
-    def computing(self) -> _Span:
-        return _Span(self, "compute_s")
-
-    def writing(self) -> _Span:
-        return _Span(self, "write_s")
-
-
-class _Span:
-    def __init__(self, clock: _Clock, name: str) -> None:
-        self._clock, self._name = clock, name
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *exc: object) -> None:
-        setattr(self._clock, self._name, getattr(self._clock, self._name) + time.perf_counter() - self._start)
 
 
 def open_outputs(context: Context, slot: int) -> None:
@@ -403,7 +363,7 @@ def compute_block(context: Context, stage_index: int, block: int, read: Mapping[
     """One image's pixels of a block, from what `read_block` gave; nothing is written."""
     region = context.plan.stages[stage_index].grid.region(block)
     needed = needed_regions(context.plan, stage_index, region)
-    images = _evaluate(context, stage_index, needed, _Clock(), read)
+    images = _evaluate(context, stage_index, needed, Tally(), read)
     return images[node][on_grid(region, context.plan.nodes[node].shape).within(needed[node])]
 
 
@@ -411,7 +371,7 @@ def _evaluate(
     context: Context,
     stage_index: int,
     needed: dict[int, Region],
-    clock: _Clock,
+    tally: Tally,
     read: Mapping[int, Array] | None = None,
 ) -> dict[int, Array]:
     """The images a block needs, each on just its region; freed as soon as nothing needs them any more."""
@@ -421,12 +381,14 @@ def _evaluate(
     for index in sorted(needed):
         region = needed[index]
         if plan.is_read(index, stage_index):
-            with clock.reading():
-                images[index] = context.reader(index).read(region) if read is None else read[index]
-                clock.read_bytes += images[index].nbytes
+            began = tally.now()
+            images[index] = context.reader(index).read(region) if read is None else read[index]
+            tally.add("read", index, began)
+            tally.read_bytes += images[index].nbytes
             continue
-        with clock.computing():
-            images[index] = _compute(context, index, region, images, needed)
+        began = tally.now()
+        images[index] = _compute(context, index, region, images, needed)
+        tally.add("compute", index, began)
         for image in plan.pixels_of(plan.nodes[index]).values():
             if image in uses:
                 uses[image] -= 1
@@ -504,7 +466,7 @@ def _reduce(
     block: Region,
     images: Mapping[int, Array],
     needed: Mapping[int, Region],
-    clock: _Clock,
+    tally: Tally,
 ) -> tuple[Array | None, dict[str, Array]]:
     """A block's partial of one node, and its labels where it is labelled."""
     plan = context.plan
@@ -520,13 +482,18 @@ def _reduce(
             arguments[name] = np.ascontiguousarray(images[image][part.within(needed[image])])
     first = next(iter(names.values()))
     where = _where(plan, first, on_grid(block, plan.nodes[first].shape))
-    with clock.computing(), np.errstate(all="ignore"):
+    began = tally.now()
+    with np.errstate(all="ignore"):
         if isinstance(entry, Labelling):
-            return entry.function(**arguments, where=where)
+            labels, partial = entry.function(**arguments, where=where)
+            tally.add("compute", index, began)
+            return labels, partial
         assert isinstance(entry, Reduction), node.operation
         if entry.located or entry.readers:
             arguments["where"] = where
-        return None, entry.partial(**entry.gathered(arguments))
+        partial = entry.partial(**entry.gathered(arguments))
+    tally.add("compute", index, began)
+    return None, partial
 
 
 # ------------------------------------------------------------------------------------------------ merging

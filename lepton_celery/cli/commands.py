@@ -21,6 +21,7 @@ _COMMANDS = {
     "resume": "jobs",
     "cancel": "jobs",
     "forget": "jobs",
+    "calibrate": "calibrate",
     "doctor": "doctor",
     "up": "up",
     "demo": "demo",

@@ -60,7 +60,7 @@ def demo(directory: Path, side: int, workers: int, flower: bool, compare: bool, 
         console.print(
             f"[bold]found[/]    {len(rows['label']):,} galaxies, {rows['area'].sum() / side**2:.1%} of the sky"
         )
-        first, second = summarize(info, job.manifest().plan, workers).split("\n")
+        first, second = summarize(info, job.manifest().plan).split("\n")
         console.print(f"[bold]done[/]     {first}")
         console.print(f"[bold]time[/]     {second}")
         for name, path in (("labels", labels), ("table", table), ("picture", overlay)):

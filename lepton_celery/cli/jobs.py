@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +13,7 @@ from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
 from lepton_celery.ledger.base import JobInfo, JobState
-from lepton_celery.report import summarize
+from lepton_celery.report import compare, summarize
 
 
 @click.command(help="List the newest jobs.")
@@ -57,7 +56,8 @@ def status(job: str) -> None:
         region = found.region(hole.stage, hole.block)
         click.echo(f"filled   block {hole.block} {region} after {hole.attempts} attempts: {hole.reason}")
     if info.state is JobState.DONE:
-        click.echo(summarize(info, manifest.plan, os.cpu_count() or 1))
+        click.echo(summarize(info, manifest.plan))
+        click.echo(compare(info, manifest.plan))
     if info.state is JobState.FAILED:
         if info.error_block >= 0:
             click.echo(f"block    {info.error_block} {found.region(info.error_stage, info.error_block)}")

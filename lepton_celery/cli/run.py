@@ -9,21 +9,22 @@ import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from lepton_celery import client, graph
+from lepton_celery import client, costs, graph, tuning
 from lepton_celery.cli.pipeline import build_steps, load_pipeline
 from lepton_celery.cli.where import find_settings
 from lepton_celery.client import Lane
 from lepton_celery.config import LANES
+from lepton_celery.cost import CostModel
 from lepton_celery.engines.celery.app import create_app
-from lepton_celery.errors import InputError
+from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.graph import Node
 from lepton_celery.manifest import OnError
 from lepton_celery.operations import catalogue, public_names
 from lepton_celery.operations.spec import Refused
 from lepton_celery.plan import Plan
-from lepton_celery.planner import Options, make_plan
+from lepton_celery.planner import Options
 from lepton_celery.progress import show_progress
-from lepton_celery.report import explain_plan, summarize
+from lepton_celery.report import compare, explain_outputs, summarize
 from lepton_celery.seams import words
 
 _STEPS_HELP = """
@@ -103,7 +104,7 @@ def run(
             quiet.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
         with show_progress(prepared.plan, console=quiet) as draw:
             done = client.run_prepared(prepared, threads=threads, on_change=draw)
-        _report(done, prepared.plan, threads, quiet)
+        _report(done, prepared.plan, quiet)
     else:
         app = create_app(settings)
         job = client.submit(
@@ -130,12 +131,14 @@ def _wait(job: client.Job, quiet: Console) -> None:
     except KeyboardInterrupt:
         quiet.print(f"job {job.id} goes on; stop it with: lepton cancel {job.id}", highlight=False)
         raise
-    _report(job, job.manifest().plan, os.cpu_count() or 1, quiet)
+    _report(job, job.manifest().plan, quiet)
 
 
-def _report(job: client.Job, plan: Plan, workers: int, quiet: Console) -> None:
+def _report(job: client.Job, plan: Plan, quiet: Console) -> None:
     """What a finished job took, and how visible its block borders are where that is a question."""
-    quiet.print(summarize(job.info(), plan, workers), highlight=False, soft_wrap=True)
+    info = job.info()
+    quiet.print(summarize(info, plan), highlight=False, soft_wrap=True)
+    quiet.print(compare(info, plan), highlight=False, soft_wrap=True)
     for hole in job.holes():
         region = job.region(hole.stage, hole.block)
         quiet.print(f"block {hole.block} {region} is filled: {hole.reason}", highlight=False, markup=False)
@@ -161,7 +164,16 @@ def explain(
         outputs = load_pipeline(pipeline, input, str(Path.cwd()))
     else:
         outputs = _outputs(input, "output", steps, None)
-    click.echo(explain_plan(make_plan(outputs, Options(block_shape=block_shape, workers=workers)), workers))
+    options = Options(block_shape=block_shape, workers=workers, cost=_cost())
+    click.echo(explain_outputs(outputs, options))
+
+
+def _cost() -> CostModel:
+    """What jobs would be planned by; a broker that does not answer is no reason not to explain."""
+    try:
+        return tuning.current(find_settings())
+    except BrokerUnreachable:
+        return costs.of_folder()
 
 
 @click.command(help="List the operations that steps and graphs may name.")

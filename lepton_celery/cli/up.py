@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.console import Console
 
-from lepton_celery.discovery import state_directory
+from lepton_celery.config import state_directory
 from lepton_celery.errors import LeptonError
 from lepton_celery.stack.local import LocalStack
 

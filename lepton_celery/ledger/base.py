@@ -82,6 +82,18 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StageTimes:
+    """When a stage was at work, in seconds since the epoch; None: not yet, or never."""
+
+    began: float | None = None
+    """It was open in a job that ran."""
+    received: float | None = None
+    """Its last receipt came in."""
+    ended: float | None = None
+    """Its merge was committed."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """A job as it stood at one moment."""
 
@@ -124,6 +136,8 @@ class JobInfo:
     """The caller's sums over all stages; each block's first receipt counts, repeats do not."""
     stage_stats: dict[int, dict[str, float]]
     """The same by number of the stage; a stage without any is missing."""
+    stage_times: dict[int, StageTimes]
+    """When each stage was at work, by its number."""
 
     @property
     def stage_index(self) -> int:
@@ -358,6 +372,15 @@ class Ledger(Protocol):
 
     def forget(self, job_id: str) -> None:
         """Removes all that is known of the job, whatever its state."""
+        ...
+
+    def costs(self, profile: str) -> dict[str, Any] | None:
+        """The cost model that was kept for workers of a profile; None when there is none. Raises `JobError` when it cannot
+        be read back."""
+        ...
+
+    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
+        """Keeps a cost model (JSON) in the place of the one before; None removes it."""
         ...
 
     def clock(self) -> float:

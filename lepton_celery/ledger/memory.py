@@ -7,11 +7,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lepton_celery.errors import JobError, JobNotFound
-from lepton_celery.ledger.base import INACTIVE, Claim, Hole, JobInfo, JobState
+from lepton_celery.ledger.base import INACTIVE, Claim, Hole, JobInfo, JobState, StageTimes
 from lepton_celery.ledger.checks import (
     block_beyond,
     check_at_least,
@@ -86,6 +86,7 @@ class _Job:
     error_stage: int = -1
     error_block: int = -1
     holes: dict[tuple[int, int], Hole] = field(default_factory=dict)
+    stage_times: dict[int, StageTimes] = field(default_factory=dict)
     stage_stats: defaultdict[int, defaultdict[str, float]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(float))
     )
@@ -101,6 +102,7 @@ class MemoryLedger:
         self._clock = clock
         self._lock = threading.Lock()
         self._jobs: dict[str, _Job] = {}
+        self._costs: dict[str, str] = {}
 
     def create(
         self,
@@ -121,7 +123,10 @@ class MemoryLedger:
                 raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
             now = self._clock()
             state = JobState.PAUSED if paused else JobState.RUNNING
-            self._jobs[job_id] = _Job(text, lane, title, stages, _Stage.open(stage, blocks), now, now, state)
+            job = _Job(text, lane, title, stages, _Stage.open(stage, blocks), now, now, state)
+            self._jobs[job_id] = job
+            if not paused:
+                job.stage_times[stage] = StageTimes(now)
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         with self._lock:
@@ -212,6 +217,8 @@ class MemoryLedger:
                 for name, value in sums.items():
                     job.stage_stats[stage][name] += value
             job.updated_at = self._clock()
+            if fresh:
+                _mark_received(job)
             return len(fresh)
 
     def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[int]:
@@ -271,6 +278,7 @@ class MemoryLedger:
             attempts = job.stage.attempts.pop(wanted, 0)
             job.holes[stage, wanted] = Hole(stage, wanted, attempts, reason)
             job.updated_at = self._clock()
+            _mark_received(job)
             return True
 
     def holes(self, job_id: str) -> list[Hole]:
@@ -303,6 +311,7 @@ class MemoryLedger:
             stage.merge_attempts = 0
             job.state, job.error, job.error_stage, job.error_block = JobState.RUNNING, "", -1, -1
             job.finished_at, job.updated_at = None, self._clock()
+            job.stage_times.setdefault(stage.index, StageTimes(job.updated_at))
             return True
 
     def ended(self, *, before_s: float) -> list[str]:
@@ -415,8 +424,10 @@ class MemoryLedger:
                 for block in ahead & set(range(next_blocks)):
                     job.stage.received[block] = 1
                     job.stage.done += 1
+                job.stage_times[following] = StageTimes(now)
             else:
                 raise no_next_stage(job_id, stage, job.stages)
+            job.stage_times[stage] = replace(job.stage_times.get(stage, StageTimes()), ended=now)
             job.updated_at = now
             return True
 
@@ -465,6 +476,19 @@ class MemoryLedger:
     def forget(self, job_id: str) -> None:
         with self._lock:
             self._jobs.pop(job_id, None)
+
+    def costs(self, profile: str) -> dict[str, Any] | None:
+        with self._lock:
+            text = self._costs.get(profile)
+        return None if text is None else from_json(profile, "cost model", text)
+
+    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
+        text = None if document is None else to_json(profile, "cost model", document)
+        with self._lock:
+            if text is None:
+                self._costs.pop(profile, None)
+            else:
+                self._costs[profile] = text
 
     def clock(self) -> float:
         return self._clock()
@@ -533,6 +557,12 @@ def _claim_block(stage: _Stage, block: int, claim: Claim, wanted: _Lease, max_at
         claim.lost[block] = lost
 
 
+def _mark_received(job: _Job) -> None:
+    if job.stage.has_all_receipts:
+        times = job.stage_times.get(job.stage.index, StageTimes())
+        job.stage_times[job.stage.index] = replace(times, received=job.updated_at)
+
+
 def _check_blocks(job_id: str, stage: _Stage, blocks: Sequence[int]) -> None:
     for block in blocks:
         if block >= stage.total:
@@ -572,4 +602,5 @@ def _info(job_id: str, job: _Job) -> JobInfo:
         holes=len(job.holes),
         stats=dict(totals),
         stage_stats={stage: dict(sums) for stage, sums in sorted(job.stage_stats.items())},
+        stage_times=dict(sorted(job.stage_times.items())),
     )

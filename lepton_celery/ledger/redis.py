@@ -18,9 +18,13 @@ the hash tag `{job}` and stay on one node of a cluster:
     lepton:{job}:ahead      bitmap   blocks of the next stage that are done already
     lepton:{job}:ended      channel  something is published when the job ends
 
+    lepton:costs:{profile}  text     JSON, the cost model of workers of a profile; of no job
+
     lepton:jobs             zset     job -> when created; these three are indexes, for finding jobs only
     lepton:active           zset     the same for jobs that may be running
     lepton:ended            zset     job -> when it was seen to have ended
+
+    lepton:costs:{profile}  text     JSON: the cost model of workers of a profile, of no job
 
 The indexes lie outside the tag, so no script can change them together with a job. They are written before a job is
 created and cleaned after it ends, and whoever reads them believes the job's own key. A process that dies in between
@@ -47,7 +51,7 @@ from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound
 from lepton_celery.ledger.address import masked, redis_py_url
-from lepton_celery.ledger.base import INACTIVE, VERSION, Claim, Hole, JobInfo, JobState
+from lepton_celery.ledger.base import INACTIVE, VERSION, Claim, Hole, JobInfo, JobState, StageTimes
 from lepton_celery.ledger.checks import (
     block_beyond,
     check_at_least,
@@ -358,6 +362,21 @@ class RedisLedger:
             server.zrem(self._prefix + "jobs", job_id)
             server.zrem(self._prefix + "ended", job_id)
 
+    def costs(self, profile: str) -> dict[str, Any] | None:
+        with self._server() as server:
+            text = server.get(self._costs_key(profile))
+        return None if text is None else from_json(profile, "cost model", str(text))
+
+    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
+        with self._server() as server:
+            if document is None:
+                server.delete(self._costs_key(profile))
+            else:
+                server.set(self._costs_key(profile), to_json(profile, "cost model", document))
+
+    def _costs_key(self, profile: str) -> str:
+        return f"{self._prefix}costs:{profile}"
+
     def clock(self) -> float:
         with self._server() as server:
             return _seconds(server.time())
@@ -497,8 +516,12 @@ def _info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> J
 def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:
     totals: dict[str, float] = {}
     by_stage: dict[int, dict[str, float]] = {}
+    times: dict[int, dict[str, float]] = {}
     for key, text in stats.items():
         stage, _, name = key.partition(" ")
+        if name.startswith("@"):
+            times.setdefault(int(stage), {})[name[1:]] = float(text)
+            continue
         by_stage.setdefault(int(stage), {})[name] = float(text)
         totals[name] = totals.get(name, 0.0) + float(text)
     done, total = int(fields["done"]), int(fields["total"])
@@ -524,4 +547,5 @@ def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str])
         holes=int(fields["holes"]),
         stats=totals,
         stage_stats=dict(sorted(by_stage.items())),
+        stage_times={stage: StageTimes(**found) for stage, found in sorted(times.items())},
     )

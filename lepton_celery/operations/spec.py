@@ -218,6 +218,8 @@ class Entry:
     """Time per pixel on one core, a shipped default; only ratios matter to the planner's choices."""
     tap_ns: float = 0.0
     """Time per pixel more for each pixel that a separable kernel reaches, its axes added up."""
+    taps: Callable[[int, Arguments], float] | None = None
+    """(number of axes, complete arguments) -> what `tap_ns` is multiplied by, where the kernel is not separable."""
 
     @property
     def signature(self) -> inspect.Signature:

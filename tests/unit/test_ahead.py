@@ -14,6 +14,7 @@ from lepton_celery.eager import arrays_of
 from lepton_celery.graph import Node
 from lepton_celery.plan import Plan, lower
 from lepton_celery.planner import Options, _Planner, make_plan
+from lepton_celery.prediction import Places
 from lepton_celery.skimage import filters, measure
 from lepton_celery.steps import Context
 from lepton_celery.stores import array_output
@@ -30,7 +31,7 @@ def stored_between() -> tuple[Plan, Node]:
     lazy: Node = filters.gaussian(filters.median(graph.open(IMAGE), np.ones((5, 5))), sigma=2)
     nodes, outputs = lower({"o.npy": lazy})
     inner = next(index for index, node in enumerate(nodes) if node.operation.endswith("median_filter"))
-    return _Planner(nodes, outputs, Options(block_shape=BLOCK), frozenset({inner})).plan(), lazy
+    return _Planner(nodes, outputs, Options(block_shape=BLOCK), Places(), frozenset({inner})).plan(), lazy
 
 
 def test_a_stage_that_only_leaves_images_is_no_barrier() -> None:

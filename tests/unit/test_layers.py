@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2] / "lepton_celery"
 LAYERS: list[tuple[str, ...]] = [
     # ground
     ("errors",),
-    ("grid", "cost", "config"),
+    ("grid", "cost", "config", "tally"),
     ("order",),
     ("operations", "kernels"),
     # state, and the processes of a local stack
@@ -24,20 +24,26 @@ LAYERS: list[tuple[str, ...]] = [
     # planning
     ("graph",),
     ("mapping",),
-    ("plan", "planner"),
+    ("plan",),
+    ("prediction",),
+    ("planner",),
     ("batches", "ahead"),
     ("steps",),
+    ("refinement",),
+    ("costs",),
     ("manifest", "report", "seams"),
     # engines
     ("engines.inline", "engines.celery"),
     ("eager",),
     ("samples",),
+    ("calibration",),
     ("prover",),
     ("reference",),
     # client
     ("discovery",),
     ("resumption",),
     ("client", "progress"),
+    ("tuning",),
     # faces
     ("skimage", "ndimage"),
     ("processor", "demo", "contrib"),

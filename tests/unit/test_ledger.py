@@ -324,6 +324,37 @@ class TestEveryLedger:
         assert commit(ledger, "j", [1, 2], seconds=7) == 2
         assert ledger.info("j").stats == {"seconds": 1}
 
+    def test_it_is_known_when_each_stage_began_had_its_receipts_and_ended(self, ledger: Ledger) -> None:
+        new_job(ledger)
+        assert set(ledger.info("j").stage_times) == {0}
+        commit(ledger, "j", [0, 1, 2])
+        assert ledger.info("j").stage_times[0].received is None
+        commit(ledger, "j", [3])
+        assert merge(ledger, "j", next_blocks=1)
+        first, second = ledger.info("j").stage_times.values()
+        assert first.began is not None and first.received is not None and first.ended is not None
+        assert first.began <= first.received <= first.ended == second.began
+        assert ledger.give_up("j", 1, 0, reason="hopeless")
+        assert merge(ledger, "j", stage=1)
+        info = ledger.info("j")
+        assert info.stage_times[1].ended == info.finished_at
+
+    def test_a_job_that_waits_begins_when_it_is_let_go(self, ledger: Ledger) -> None:
+        ledger.create("j", {}, lane="l", title="t", stages=1, blocks=1, paused=True)
+        assert ledger.info("j").stage_times == {}
+        assert ledger.resume("j")
+        assert ledger.info("j").stage_times[0].began is not None
+
+    def test_cost_models_are_kept_by_profile(self, ledger: Ledger) -> None:
+        assert ledger.costs("fast") is None
+        ledger.keep_costs("fast", {"speed": 1.5})
+        ledger.keep_costs("slow", {"speed": 3.0})
+        ledger.keep_costs("fast", {"speed": 1.25})
+        assert (ledger.costs("fast"), ledger.costs("slow")) == ({"speed": 1.25}, {"speed": 3.0})
+        ledger.keep_costs("slow", None)
+        assert ledger.costs("slow") is None
+        assert ledger.jobs() == []
+
     def test_unreceipted_are_the_dispatched_that_no_one_works_on(self, ledger: Ledger) -> None:
         new_job(ledger, blocks=40, dispatched=30)
         assert ledger.unreceipted("j", 0, limit=100) == list(range(30))

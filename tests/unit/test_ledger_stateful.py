@@ -423,6 +423,7 @@ class Ledgers(RuleBasedStateMachine):
                 stage: batches for stage, batches in model.batches.items() if batches
             }
             assert_counters_are_possible(info)
+            assert_times_are_possible(info)
         waiting = [
             block
             for block in range(model.cursor if model.at_work(model.stage) else 0)
@@ -443,6 +444,17 @@ def assert_counters_are_possible(info: JobInfo) -> None:
     assert 0 <= info.stage_index < info.stages
     assert info.created_at <= info.updated_at
     assert (info.finished_at is None) == (info.state in (JobState.RUNNING, JobState.PAUSED))
+
+
+def assert_times_are_possible(info: JobInfo) -> None:
+    """A stage's times are in order, and a stage begins when the one before ends."""
+    ends = [times.ended for times in info.stage_times.values() if times.ended is not None]
+    begins = [times.began for times in info.stage_times.values()]
+    assert begins[1:] == ends[: len(begins) - 1]
+    for times in info.stage_times.values():
+        known = [at for at in (times.began, times.received, times.ended) if at is not None]
+        assert known == sorted(known)
+    assert (info.state is JobState.DONE) == (len(ends) == len(begins) > 0 and bool(ends))
 
 
 def test_all_ledgers_do_what_the_model_does(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.errors import PlanTooLarge
 from lepton_celery.ledger.memory import MemoryLedger
-from lepton_celery.planner import Limits, Options, make_plan
-from lepton_celery.report import duration, explain, explain_plan, predicted_seconds, size, summarize
+from lepton_celery.planner import Limits, Options, alternatives, make_plan
+from lepton_celery.report import compare, duration, explain, explain_plan, size, summarize
 from lepton_celery.skimage import filters, measure
+from tests.oracle import picture
 
 
 def cells() -> tuple[graph.Node, graph.Node]:
@@ -38,7 +41,10 @@ def test_a_plan_is_explained_stage_by_stage() -> None:
     assert text.count("no halo") >= 1
     for words in ("reads", "writes", "in each worker", "about", "compute", "communication"):
         assert text.count(words) >= 4
-    assert re.fullmatch(r"48 blocks in all, about [\d.]+ s on 2 workers", lines[-1])
+    assert re.search(r"^48 blocks in all, about [\d.]+ s on 2 workers$", text, re.MULTILINE)
+    assert re.search(r"MB of 1\.1 GB in each worker", text)
+    assert "(×1.03 for the halo, ×1.00 for whole chunks)" in text
+    assert "figures: shipped; `lepton calibrate` measures them on this machine" in lines
     assert "lepton." not in text
 
 
@@ -49,8 +55,8 @@ def _after(lines: list[str], stage: int) -> str:
 
 def test_one_of_a_thing_is_not_many() -> None:
     text = explain(graph.open(np.ones((5, 5))) + 1, workers=1, block_shape=(5, 5))
-    assert "1 block of 5×5, no halo, 1 batch " in text
-    assert text.endswith("on 1 worker")
+    assert "1 block of 5×5, no halo, 1 batch in 1 wave" in text
+    assert "on 1 worker\n" in text
 
 
 def test_what_cannot_run_is_not_explained() -> None:
@@ -59,9 +65,23 @@ def test_what_cannot_run_is_not_explained() -> None:
 
 
 def test_more_workers_are_predicted_to_take_less_time() -> None:
-    plan = make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=2))
-    assert predicted_seconds(plan, 2) == pytest.approx(predicted_seconds(plan, 1) / 2)
-    assert explain_plan(plan, 2) == explain(*cells(), workers=2)
+    def seconds(workers: int) -> float:
+        return make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=workers)).predicted_s
+
+    assert seconds(4) < seconds(2) < seconds(1) < 2.2 * seconds(2)
+
+
+def test_what_else_there_was_is_told_with_its_time() -> None:
+    dear = filters.median(graph.open(np.broadcast_to(np.uint8(0), (4096, 4096))), np.ones((15, 15), np.uint8))
+    node = filters.gaussian(dear, sigma=60)
+    plan = make_plan({"0": node}, Options(workers=2))
+    text = explain(node, workers=2)
+    head, _, others = text.partition(f"instead of {duration(plan.predicted_s)}\n")
+    assert head.startswith(explain_plan(plan, Limits().worker_memory_bytes))
+    assert re.search(r"[\d.]+ s  fused, nothing stored that need not be  +\S+ MB in each worker", others)
+    assert "s  blocks of 512×512 " in others
+    found = alternatives({"0": node}, Options(workers=2), plan)
+    assert all(other.plan.predicted_s > plan.predicted_s for other in found)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +119,23 @@ def test_a_finished_job_says_what_was_predicted_beside_what_it_took() -> None:
     plan = make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=2))
     ledger = MemoryLedger()
     ledger.create("job1", {}, lane="default", title="", stages=len(plan.stages), blocks=len(plan.stages[0].grid))
-    text = summarize(ledger.info("job1"), plan, 2)
+    text = summarize(ledger.info("job1"), plan)
     assert f"{plan.blocks} blocks in 4 stages" in text
     assert "predicted" in text
     assert "computing 0.00 s, reading and writing 0.00 s" in text
+    assert "-" in compare(ledger.info("job1"), plan)  # nothing was measured
+
+
+def test_a_job_that_ran_is_compared_with_its_plan_stage_by_stage(tmp_path: Path) -> None:
+    image = graph.open(picture((300, 400), "uint8"))
+    mask = filters.gaussian(image, sigma=2) > filters.threshold_otsu(image)
+    job = lepton.run({str(tmp_path / "mask.npy"): mask}, threads=1, block_shape=(150, 200))
+    lines = compare(job.info(), job.manifest().plan).splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
+    assert lines[1].split() == ["stage", *("predicted", "actual") * 3]
+    for line in lines[2:4]:
+        assert line.count(" s") >= 6
+        assert " -" not in line
+    times = job.info().stage_times
+    assert times[0].ended == times[1].began
+    assert job.report().endswith("\n".join(lines))

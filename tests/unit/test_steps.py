@@ -88,7 +88,7 @@ def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: 
         random.shuffle(blocks)
         for block in blocks:
             report = steps.run_block(context, at, block)
-            assert set(report.stats()) == {"compute_s", "read_s", "write_s", "read_bytes", "write_bytes"}
+            assert report.stats()["blocks"] == 1
         assert steps.missing_blocks(context, at) == []
         steps.merge_stage(context, at)
         if kind == "disk":  # a second worker merges, knowing nothing of the first

@@ -26,13 +26,15 @@ from skimage import measure as sk_measure
 from skimage import morphology as sk_morphology
 
 import lepton_celery as lepton
-from lepton_celery import stores
+from lepton_celery import costs, stores
 from lepton_celery.batches import batches
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.publisher import publisher_of
 from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, JobNotFound
 from lepton_celery.grid import Region
+from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobState
 from lepton_celery.report import progress_of
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
@@ -151,6 +153,23 @@ def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path:
     assert job.progress() == 1.0
     assert info.blocks_done == info.blocks_total == len(plan.stages[-1].grid)
     assert info.stats["write_bytes"] >= 1024 * 1024
+
+
+def test_a_job_is_planned_by_what_the_jobs_before_it_took(app: Celery, tmp_path: Path, photo: Path) -> None:
+    ledger = open_ledger(settings_of(app).ledger)
+    before = costs.of_workers(ledger, "default").jobs
+    gray = color.rgb2gray(lepton.open(photo))
+    job = lepton.submit({str(tmp_path / "0.npy"): gray}, app=app, block_shape=(64, 64))
+    info = job.wait(60)
+    found = costs.of_workers(ledger, "default")
+    assert found.jobs > before
+    assert found.figure("compute", "color.rgb2gray", "uint8").seconds > 0
+    assert {"batches", "batch_s", "blocks", "block_s", "compute_s"} <= info.stats.keys()
+    assert info.stats["batch_s"] >= info.stats["block_s"] > info.stats["compute_s"] > 0
+    again = lepton.submit({str(tmp_path / "1.npy"): gray}, app=app, block_shape=(64, 64))
+    assert "refined by" in again.manifest().plan.costs
+    again.wait(60)
+    assert "predicted" in again.report()
 
 
 # ------------------------------------------------------------------------------------------------ messages

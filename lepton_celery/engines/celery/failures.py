@@ -11,11 +11,26 @@ from lepton_celery import steps
 from lepton_celery.batches import alone
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
-from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
+from lepton_celery.errors import (
+    BrokerUnreachable,
+    InputError,
+    JobError,
+    JobNotFound,
+    LeptonError,
+    OutputExists,
+    StoreError,
+    StoreNotFound,
+)
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.manifest import Manifest
 
 log = logging.getLogger(__name__)
+
+PASSING = (StoreError, BrokerUnreachable)
+"""Errors that may pass by themselves: these are tried again, the whole batch …"""
+
+FINAL = (StoreNotFound, OutputExists)
+"""… but not these of them: what is not there, or in the way, stays so, and the job ends."""
 
 MOST_PIECES = 256
 """A block that does not fit into memory in so many pieces does not fit at all."""

@@ -18,13 +18,14 @@ from typing import Any, NoReturn
 
 from celery import Task
 
-from lepton_celery import manifest, seams, steps
+from lepton_celery import costs, manifest, seams, steps
 from lepton_celery.ahead import can_run_ahead, places_before
 from lepton_celery.batches import batches, format_blocks, parse_blocks
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery.batch import Batch
 from lepton_celery.engines.celery.brokers import lane_of, queue_of
-from lepton_celery.engines.celery.failures import MOST_PIECES, Failures, is_certain, words
+from lepton_celery.engines.celery.failures import FINAL, PASSING, Failures, words
 from lepton_celery.engines.celery.keeper import owner_of
 from lepton_celery.engines.celery.limits import TimeLimit, memory_limit, one_thread
 from lepton_celery.errors import (
@@ -32,25 +33,13 @@ from lepton_celery.errors import (
     JobError,
     JobNotFound,
     LeptonError,
-    OutputExists,
-    StoreError,
-    StoreNotFound,
 )
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
-from lepton_celery.plan import can_be_cut
+from lepton_celery.tally import Tally
 
 log = logging.getLogger(__name__)
-
-PASSING = (StoreError, BrokerUnreachable)
-"""Errors that may pass by themselves: these are tried again, the whole batch …"""
-
-FINAL = (StoreNotFound, OutputExists)
-"""… but not these of them: what is not there, or in the way, stays so, and the job ends."""
-
-_COMMIT_EVERY_S = 0.25
-"""Receipts of small blocks are handed in together, at least this often."""
 
 _OPEN_JOBS = 2
 """Jobs whose plans and files a process keeps open."""
@@ -134,6 +123,7 @@ class _Work:
 
     def do_blocks(self) -> None:
         """Those that the ledger grants."""
+        began = time.perf_counter()
         try:
             claim = self.ledger.claim(
                 self.job_id,
@@ -156,7 +146,7 @@ class _Work:
                 found, context = _process.job(self.ledger, self.settings, self.job_id)
                 self.failures.exhausted(claim.exhausted, found, context)
             if left:
-                batch = _Batch(
+                batch = Batch(
                     self.ledger,
                     self.settings,
                     found,
@@ -166,6 +156,7 @@ class _Work:
                     self.owner,
                     claim.lost,
                     self.failures,
+                    began,
                 )
                 batch.run()
                 stale = batch.stale
@@ -189,7 +180,7 @@ class _Work:
 
         Without leases: what is not done here is done with its stage, and what is done twice is the same.
         """
-        before = self.stage - 1
+        before, began = self.stage - 1, time.perf_counter()
         try:
             info = self.ledger.info(self.job_id)
             if info.state is not JobState.RUNNING or info.stage != before:
@@ -199,7 +190,7 @@ class _Work:
             if self.stage >= len(plan.stages) or not can_run_ahead(plan, self.stage):
                 return False
             done: list[int] = []
-            sums: dict[str, float] = {}
+            tally = Tally()
             with (
                 one_thread(),
                 memory_limit(self.settings.memory_limit_bytes),
@@ -210,21 +201,18 @@ class _Work:
                     if self.ledger.receipts(self.job_id, before, wanted) != wanted:
                         continue
                     limit.begin()
-                    report = steps.run_blocks(context, self.stage, box)
-                    for name, figure in report.stats().items():
-                        sums[name] = sums.get(name, 0.0) + figure
+                    steps.run_blocks(context, self.stage, box, tally=tally)
                     done += map(plan.stages[self.stage].order.place, box)
+            if done:
+                found.journal.received(self.stage, done)
+                stats = {**tally.stats(), "batches": 1.0, "batch_s": time.perf_counter() - began}
+                if not self.ledger.commit_ahead(self.job_id, before, done, stats=stats):
+                    # the stage has opened meanwhile
+                    self.ledger.commit(self.job_id, self.stage, done, owner=self.owner, stats=stats)
         except (
             Exception
         ) as error:  # whatever it is, it will show again when the stage is at work, and be dealt with there
             log.warning("job %s: blocks of stage %d not done ahead: %s", self.job_id, self.stage, words(error))
-            return True
-        if done:
-            found.journal.received(self.stage, done)
-            if not self.ledger.commit_ahead(self.job_id, before, done, stats=sums):
-                self.ledger.commit(
-                    self.job_id, self.stage, done, owner=self.owner, stats=sums
-                )  # it has opened meanwhile
         return True
 
     def fill_window(self) -> None:
@@ -311,6 +299,7 @@ class _Work:
             return None  # cancelled or paused, or another merge took over: it publishes
         steps.publish(context, found.files, overwrite=found.overwrite)
         result = found.result(seams.measure(context))
+        costs.learn(ledger, self.settings.cost_profile, plan, job_id)
         if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
             context.workspace.discard()
             _process.drop(job_id)
@@ -350,131 +339,6 @@ class _Work:
         """What the message asks for, which may have come to another stage meanwhile."""
         text = (format_blocks(self.places),) if self.task.name == canvas.PROCESS else ()
         return (self.job_id, self.stage, *text)
-
-
-@dataclass
-class _Batch:
-    """The blocks of one message, done one after the other."""
-
-    ledger: Ledger
-    settings: Settings
-    found: manifest.Manifest
-    context: steps.Context
-    stage: int
-    left: list[int]
-    """Places of the blocks without a receipt, in order."""
-    owner: str
-    lost: dict[int, int]
-    """How often blocks were lost before, by their places."""
-    failures: Failures
-    stale: bool = False
-    """Whether the job ended, or went on, while this was at work."""
-
-    def run(self) -> None:
-        """Do them; blocks that fail are sent again or given up, passing errors are raised."""
-        settings, job_id = self.settings, self.found.job_id
-        suspects = [block for block in self.left if block in self.lost] if len(self.left) > 1 else []
-        if suspects:  # one of them may take its worker down again: each goes alone
-            self.ledger.release(job_id, self.stage, suspects, owner=self.owner, count_attempt=False)
-            self.left[:] = [block for block in self.left if block not in self.lost]
-            self.failures.again(suspects)
-        renew = partial(self.ledger.renew, job_id, self.stage, owner=self.owner, lease_s=settings.lease_s)
-        failed: list[int] = []
-        with (
-            Heartbeat(renew, settings.lease_s / 3) as heartbeat,
-            one_thread(),
-            memory_limit(settings.memory_limit_bytes),
-            TimeLimit(settings.block_limit_s) as limit,
-        ):
-            self._do(heartbeat, limit, failed)
-        self.stale = self.stale or heartbeat.lost.is_set()
-        self.failures.again(failed)
-
-    def _do(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[int]) -> None:
-        receipts = _Receipts(self)
-        stage = self.found.plan.stages[self.found.plan.place(self.stage)[0]]
-        boxes = stage.boxes(self.left)
-        while boxes:
-            if heartbeat.lost.is_set():
-                break  # cancelled, or given to another worker
-            box = boxes.pop(0)
-            places = [stage.order.place(block) for block in box]
-            limit.begin()
-            try:
-                report = self._run_block(box[0], places[0]) if len(box) == 1 else self._run_box(box)
-            except PASSING:
-                receipts.hand_in()
-                raise
-            except Exception as error:  # a user's function may raise anything
-                if len(box) == 1:
-                    self._failed(places[0], error, failed)
-                else:  # one of them is to blame, or there are too many for the memory
-                    boxes[:0] = [[block] for block in box]
-                continue
-            receipts.add(places, report)
-        receipts.hand_in()
-
-    def _run_box(self, blocks: list[int]) -> steps.BlockReport:
-        return steps.run_blocks(self.context, self.stage, blocks)
-
-    def _run_block(self, block: int, place: int) -> steps.BlockReport:
-        """One block, in pieces if that is what it takes."""
-        pieces, lost = 1, self.lost.get(place, 0)
-        if lost > 1 and not self.ledger.reason(self.found.job_id, place):
-            pieces = min(
-                MOST_PIECES, 4 ** (lost - 1)
-            )  # its worker died twice without a word: for want of memory, perhaps
-        while True:
-            try:
-                return steps.run_block(self.context, self.stage, block, pieces=pieces)
-            except MemoryError:
-                stage_index, _ = self.found.plan.place(self.stage)
-                if pieces >= MOST_PIECES or not can_be_cut(self.found.plan, stage_index):
-                    raise
-                pieces *= 4
-                log.warning("job %s: block %d needs too much memory; in %d pieces", self.found.job_id, block, pieces)
-
-    def _failed(self, place: int, error: Exception, failed: list[int]) -> None:
-        log.warning("job %s: block %d of stage %d failed", self.found.job_id, place, self.stage, exc_info=error)
-        self.left.remove(place)
-        if is_certain(error):
-            self.failures.give_up(place, words(error), self.found, self.context)
-            return
-        self.ledger.release(
-            self.found.job_id, self.stage, [place], owner=self.owner, count_attempt=True, reason=words(error)
-        )
-        failed.append(place)
-
-
-class _Receipts:
-    """Receipts of a batch's blocks, handed in several at a time."""
-
-    def __init__(self, batch: _Batch) -> None:
-        self._batch = batch
-        self._done: list[int] = []
-        self._stats: dict[str, float] = {}
-        self._handed_in = time.monotonic()
-
-    def add(self, places: list[int], report: steps.BlockReport) -> None:
-        """Blocks are done; their receipts go now or soon."""
-        for name, figure in report.stats().items():
-            self._stats[name] = self._stats.get(name, 0.0) + figure
-        self._done += places
-        if time.monotonic() - self._handed_in >= _COMMIT_EVERY_S:
-            self.hand_in()
-
-    def hand_in(self) -> None:
-        """Write the receipts down beside the outputs, then in the ledger."""
-        batch = self._batch
-        if self._done:
-            batch.found.journal.received(batch.stage, self._done)
-            fresh = batch.ledger.commit(
-                batch.found.job_id, batch.stage, self._done, owner=batch.owner, stats=self._stats
-            )
-            batch.stale = batch.stale or not fresh
-            done = set(self._done)
-            batch.left[:] = [block for block in batch.left if block not in done]
-        self._done, self._stats, self._handed_in = [], {}, time.monotonic()
 
 
 def tidy(task: Task[..., None], job_id: str) -> None:

@@ -25,5 +25,9 @@ if is_first then
         redis.call('HINCRBYFLOAT', STATS, stage .. ' ' .. ARGV[i], ARGV[i + 1])
     end
 end
-touch(now())
+local at = now()
+if fresh > 0 and has_all_receipts() then
+    mark(stage, 'received', at)
+end
+touch(at)
 return {fresh}

@@ -16,6 +16,7 @@ if next_blocks ~= '' then
             return -1
         end
     end
+    mark(next_stage, 'began', at)
     redis.call('HSET', JOB, 'stage', next_stage, 'total', next_blocks, 'done', 0, 'dispatched', 0, 'merge_attempts', 0)
 else
     redis.call('HSET', JOB, 'state', 'done', 'finished', stamp(at))
@@ -23,6 +24,7 @@ else
         redis.call('SET', RESULT, result)
     end
 end
+mark(stage, 'ended', at)
 redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DOUBLED)
 if next_blocks ~= '' and tonumber(next_stage) == stage + 1 and redis.call('EXISTS', AHEAD) == 1 then
     redis.call('RENAME', AHEAD, RECEIPTS)

@@ -10,4 +10,7 @@ redis.call('SET', MANIFEST, manifest)
 redis.call('HSET', JOB, 'state', state, 'lane', lane, 'title', title, 'stage', stage, 'stages', stages,
     'total', blocks, 'done', 0, 'dispatched', 0, 'fence', 0, 'merge_fence', 0, 'created', at, 'updated', at,
     'created_by', call, 'version', version, 'holes', 0)
+if state == 'running' then
+    redis.call('HSET', STATS, stage .. ' @began', at)
+end
 return 1

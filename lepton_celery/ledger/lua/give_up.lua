@@ -18,5 +18,9 @@ redis.call('HINCRBY', JOB, 'holes', 1)
 redis.call('HINCRBY', JOB, 'done', 1)
 drop_fields(LEASES, {block})
 drop_fields(ATTEMPTS, {block})
-touch(now())
+local at = now()
+if has_all_receipts() then
+    mark(stage, 'received', at)
+end
+touch(at)
 return {1}

@@ -21,6 +21,11 @@ local function touch(seconds)
     redis.call('HSET', JOB, 'updated', stamp(seconds))
 end
 
+-- When a stage began, had all its receipts, and ended; told apart from statistics by the mark before the name.
+local function mark(stage, name, seconds)
+    redis.call('HSET', STATS, stage .. ' @' .. name, stamp(seconds))
+end
+
 -- Tells who waits for the job that it has ended. They look for themselves too: a server's rules may forbid the channel.
 local function announce_end()
     redis.pcall('PUBLISH', string.sub(JOB, 1, -4) .. 'ended', '')

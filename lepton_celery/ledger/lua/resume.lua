@@ -23,5 +23,7 @@ end
 redis.call('DEL', ATTEMPTS, REASONS, DOUBLED)
 redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_block', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)
-touch(now())
+local at = now()
+redis.call('HSETNX', STATS, job[2] .. ' @began', stamp(at))
+touch(at)
 return 1

@@ -1,0 +1,64 @@
+"""`lepton calibrate`: measure what work costs here, show it, or forget it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lepton_celery import tuning
+from lepton_celery.cli.where import find_settings
+from lepton_celery.cost import CostModel
+from lepton_celery.errors import InputError
+
+
+@click.command()
+@click.option(
+    "--path",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder to measure files in: one where outputs go. This one by default.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(1), default=8.0, show_default=True, help="Try no more functions after that."
+)
+@click.option("--show", is_flag=True, help="Show the figures that plans go by; nothing is measured.")
+@click.option("--reset", is_flag=True, help="Forget what was measured: the shipped figures count again.")
+def calibrate(path: Path | None, seconds: float, show: bool, reset: bool) -> None:
+    """Measure what functions, files, blocks and tasks cost on this machine, so that plans fit it; takes seconds.
+
+    Run it on a machine like the workers', while nothing else runs. Jobs refine the figures afterwards.
+    """
+    if show and reset:
+        raise InputError("both --show and --reset were given; give one of them")
+    settings = find_settings()
+    if reset:
+        tuning.reset(settings)
+        click.echo("forgotten: plans go by the shipped figures")
+        return
+    if show:
+        _show(tuning.current(settings))
+        return
+    done = tuning.calibrate(path, seconds=seconds, settings=settings)
+    measured = sum(len(figures) for figures in done.model.figures.values())
+    click.echo(
+        f"measured {measured} figures in {done.took_s:.0f} s; functions take {done.model.speed:.2f} × what is shipped"
+    )
+    for place in done.kept:
+        click.echo(f"kept in  {place}")
+    if settings is None:
+        click.echo("tasks    no broker is configured: what a task costs is as shipped (`lepton up` starts workers)")
+    elif not done.on_workers:
+        click.echo("tasks    no worker answered: what a task costs is as shipped; start workers and calibrate again")
+
+
+def _show(model: CostModel) -> None:
+    click.echo(f"figures: {model.words}")
+    click.echo(f"{'':51}{'ns a pixel or byte':>20}{'ns a tap':>10}{'µs a call':>12}")
+    for kind, figures in model.figures.items():
+        for key, figure in sorted(figures.items()):
+            tap = f"{figure.tap_ns:.3g}" if figure.tap_ns else ""
+            call = f"{figure.call_ns / 1000:.3g}"
+            click.echo(f"{kind:9}{key or 'others':42}{figure.unit_ns:>20.3g}{tap:>10}{call:>12}")
+    for name, seconds in vars(model.overheads).items():
+        click.echo(f"{'each':9}{name.removesuffix('_s'):42}{'':30}{seconds * 1e6:>12.3g}")
+    click.echo(f"functions that were not measured: {model.speed:.2f} × the catalogue's figures")
