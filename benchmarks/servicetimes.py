@@ -67,6 +67,7 @@ def in_process(case: Case, work: Path) -> Measured:
     task = make(case, work)
     manifest = client.prepare(workload_of(task).graph(task), block_shape=case.block).manifest
     context, plan = manifest.context(), manifest.plan
+    context.workspace.create()
     steps.create_outputs(context)
     times: list[tuple[float, ...]] = []
     sizes, merges = [], []
