@@ -450,7 +450,7 @@ def assert_times_are_possible(info: JobInfo) -> None:
     """A stage's times are in order, and a stage begins when the one before ends."""
     # by time: the number of a stage that is done again is greater than that of the one after it
     ends = sorted(times.ended for times in info.stage_times.values() if times.ended is not None)
-    begins = sorted(times.began for times in info.stage_times.values())
+    begins = sorted(times.began for times in info.stage_times.values() if times.began is not None)
     assert begins[1:] == ends[: len(begins) - 1]
     for times in info.stage_times.values():
         known = [at for at in (times.began, times.received, times.ended) if at is not None]
