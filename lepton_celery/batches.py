@@ -1,7 +1,7 @@
 """How a stage's blocks are cut into messages, and written in them.
 
 A batch is a tile of blocks, so that its blocks are neighbours. Towards the end of a stage batches become smaller, so that
-all workers are done at about the same time: each takes half of its share of what is left.
+all workers are done at about the same time: none takes more than its share of what is left.
 
 Blocks are named by their places in the stage's order. A tile is one stretch of places, so its text is short.
 """
@@ -14,8 +14,7 @@ from lepton_celery.plan import Stage
 
 _TEXT_CHARS = 60
 """Longest text of scattered blocks in one message, so that its size stays bounded."""
-_TURNS = 2
-_LEAST = 8
+_LEAST = 4
 """Batches do not become smaller than this part of a whole one: each costs a message."""
 
 
@@ -41,7 +40,7 @@ def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[int]
 
 def _most(stage: Stage, workers: int, place: int) -> int:
     """Blocks of a batch that begins at a place."""
-    left = (len(stage.grid) - place) // (_TURNS * max(1, workers))
+    left = (len(stage.grid) - place) // max(1, workers)
     return max(1, -(-stage.batch_blocks // _LEAST), min(stage.batch_blocks, left))
 
 

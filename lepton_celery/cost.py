@@ -55,7 +55,7 @@ class Overheads:
     """A block, or several that are done at once: finding their regions."""
     receipt_s: float = 0.00003
     """Each block's share of the ledger's calls and the journal."""
-    batch_s: float = 0.006
+    batch_s: float = 0.012
     """A Celery task: a message, a claim, a receipt, and the wait for the next."""
     wave_s: float = 0.004
     """Publishing a wave, and its end."""

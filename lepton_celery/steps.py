@@ -438,6 +438,8 @@ def _compute(
         part = images[image] if read == needed[image] else images[image][read.within(needed[image])]
         # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
         arguments[name] = np.asarray(part, order="C")
+    if entry.assisted:
+        arguments["kernels"] = context.kernels
     if entry.located:
         arguments["where"] = replace(_where(plan, used[0], reads[0]), result=region)
     with np.errstate(all="ignore"):
@@ -484,6 +486,8 @@ def _reduce(
     where = _where(plan, first, on_grid(block, plan.nodes[first].shape))
     began = tally.now()
     with np.errstate(all="ignore"):
+        if entry.assisted:
+            arguments["kernels"] = context.kernels
         if isinstance(entry, Labelling):
             labels, partial = entry.function(**arguments, where=where)
             tally.add("compute", index, began)

@@ -19,6 +19,7 @@ import numpy as np
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.operations.labelparts import label_alone, quickest, table_at
 from lepton_celery.operations.spec import (
     Arguments,
     Array,
@@ -60,25 +61,12 @@ def neighbourhood(connectivity: Any, ndim: int) -> Array:
     return structure
 
 
-def label_alone(image: Array, background: int | None, connectivity: Any) -> Array:
-    """Labels of one block, int32 from 1 in the order of their first pixels."""
-    if isinstance(connectivity, np.ndarray):
-        from scipy.ndimage import label as label_structure
-
-        labels: Array = label_structure(image, connectivity)[0]
-    elif image.ndim == 3 and image.shape[-1] == 1:
-        # scikit-image would number such a slab of integers column by column
-        labels = label_alone(image[..., 0], background, min(connectivity or 3, 2))[..., np.newaxis]
-    else:
-        from skimage.measure import label
-
-        labels = label(image, background=background, connectivity=connectivity)
-    return labels.astype(np.int32, copy=False)
-
-
-def label_block(image: Array, background: int | None, connectivity: Any, where: Where) -> tuple[Array, Partial]:
+def label_block(
+    image: Array, background: int | None, connectivity: Any, where: Where, kernels: bool = False
+) -> tuple[Array, Partial]:
     """Labels of one block, and what joining needs: open labels, faces, how many labels begin in each row."""
-    labels = label_alone(image, background, connectivity)
+    arguments = {"image": image, "background": background, "connectivity": connectivity}
+    labels = quickest(label_alone, arguments, kernels)
     known = _known_after_rows(labels)
     ids, partial = _open_labels(labels, image, known, where)
     counts = np.diff(known, prepend=known.dtype.type(0)).reshape(*labels.shape[:-1], 1)
@@ -92,10 +80,12 @@ def settle_block(
     where: Where,
     marker: Array | None = None,
     at_most: float = 0,
+    kernels: bool = False,
 ) -> tuple[Array, Partial]:
     """Where a component of this block has a pixel of `marker`, or else has `at_most` so many pixels: 0 on the background,
     `TRUE` and `FALSE` where that is known, from `OPEN` on where it depends on other blocks."""
-    labels = label_alone(image, background, connectivity)
+    arguments = {"image": image, "background": background, "connectivity": connectivity}
+    labels = quickest(label_alone, arguments, kernels)
     known = _known_after_rows(labels)
     ids, partial = _open_labels(labels, image, known, where)
     fact = np.zeros(int(known[-1]) + 1 if known.size else 1, bool)
@@ -367,10 +357,14 @@ def _touching(partial: Partial, toward: tuple[int, ...]) -> Face:
 # ------------------------------------------------------------------------------------------------ looking up
 
 
-def relabel(ids: Array, table: Merged, dtype: str, where: Where) -> Array:
+def relabel(ids: Array, table: Merged, dtype: str, where: Where, kernels: bool = False) -> Array:
     """Global labels of a region, from the labels its blocks had alone."""
     numbers = _Numbers(table)
-    return _looked_up(ids, lambda block: np.concatenate([[0], numbers.of_block(block)]).astype(dtype), dtype, where)
+
+    def known(block: int) -> Array:
+        return np.concatenate([[0], numbers.of_block(block)]).astype(dtype)
+
+    return _looked_up(ids, known, dtype, where, kernels)
 
 
 def holds(ids: Array, table: Merged, where: Where) -> Array:
@@ -383,13 +377,15 @@ def holds(ids: Array, table: Merged, where: Where) -> Array:
     return _looked_up(ids, known, "bool", where)
 
 
-def _looked_up(ids: Array, table_of: Any, dtype: str, where: Where) -> Array:
+def _looked_up(ids: Array, table_of: Any, dtype: str, where: Where, kernels: bool = False) -> Array:
     """`table_of(block)[ids]` for each block that has a part of the region."""
     region, grid = where.region, where.grid
     assert grid is not None  # labels of blocks are always stored
     result = np.empty(ids.shape, dtype=dtype)
     for index in grid.overlapping(region):
         block = grid.region(index)
+        if block == region:  # as it mostly is
+            return quickest(table_at, {"table": table_of(index), "ids": ids}, kernels)
         shared = Region(
             tuple(map(max, block.start, region.start)),
             tuple(map(min, block.stop, region.stop)),
@@ -518,12 +514,20 @@ def entries() -> list[Entry]:
     here = "lepton_celery.operations.labels"
     joining: dict[str, Any] = {"kinds": "bui", "merge": merge_labels, "combine": combine_labels}
     return [
-        Labelling(name=LABELS, source=f"{here}.label_block", function=label_block, cost_ns=12.0, **joining),
+        Labelling(
+            name=LABELS,
+            source=f"{here}.label_block",
+            function=label_block,
+            assisted=True,
+            cost_ns=12.0,
+            **joining,
+        ),
         Labelling(
             name=SETTLED,
             source=f"{here}.settle_block",
             images=("image", "marker"),
             function=settle_block,
+            assisted=True,
             cost_ns=16.0,
             **joining,
         ),
@@ -534,6 +538,7 @@ def entries() -> list[Entry]:
             values=("table",),
             function=relabel,
             located=True,
+            assisted=True,
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
             cost_ns=3.0,
         ),

@@ -22,6 +22,7 @@ import numpy as np
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations.crops import as_slices, empty_columns, measured_columns, measured_partial, why_not
+from lepton_celery.operations.labelparts import counted, quickest
 from lepton_celery.operations.pairwise import PairwiseSum
 from lepton_celery.operations.spec import Arguments, Array, Build, Composite, Entry, Partial, Reduction, Refused, Where
 from lepton_celery.operations.user import path_of
@@ -55,10 +56,11 @@ def table_partial(
     properties: Iterable[str],
     connected: bool,
     where: Where,
+    kernels: bool = False,
 ) -> Partial:
     """What one block knows of each object in it; see `_measure` for the columns."""
     region, shape = where.region, where.shape
-    bins = _Bins.of(label_image)
+    bins = _Bins.of(label_image, kernels)
     rows = _measure(bins, label_image.shape, region, frozenset(properties))
     if intensity_image is None:
         return rows
@@ -104,14 +106,14 @@ class _Bins:
     """The bins of the labels that occur."""
 
     @classmethod
-    def of(cls, labels: Array) -> _Bins:
+    def of(cls, labels: Array, kernels: bool) -> _Bins:
         """Sorted into bins.
 
         Raises:
             InputError: a label is too large for a table.
         """
         names, at = _binned(labels.ravel())
-        counts = np.bincount(at, minlength=names.size)
+        counts = quickest(counted, {"labels": at, "bins": names.size}, kernels)
         counts[names == 0] = 0
         return cls(names, at, counts, np.flatnonzero(counts))
 
@@ -446,6 +448,7 @@ def entries() -> list[Entry]:
             partial=table_partial,
             merge=merge_objects,
             located=True,
+            assisted=True,
             cost_ns=8.0,
         ),
         Reduction(
@@ -456,6 +459,7 @@ def entries() -> list[Entry]:
             merge=merge_summed,
             result=_table_type,
             located=True,
+            assisted=True,
             gives="table",
             cost_ns=8.0,
         ),

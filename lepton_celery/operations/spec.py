@@ -214,6 +214,8 @@ class Entry:
     """Parameters that take a sequence of images; a node has each of them as an argument of its own, `name.0`, `name.1` …"""
     parts: int | Callable[[Arguments], int] = 0
     """How many results the source returns, where it returns a sequence of them; each is a node with an argument `part`."""
+    assisted: bool = False
+    """The function also wants `kernels`: whether compiled ones may do parts of it."""
     cost_ns: float = 2.0
     """Time per pixel on one core, a shipped default; only ratios matter to the planner's choices."""
     tap_ns: float = 0.0

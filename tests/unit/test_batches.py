@@ -36,9 +36,9 @@ def test_batches_are_tiles() -> None:
 
 def test_batches_become_smaller_towards_the_end_of_a_stage() -> None:
     sizes = [len(batch) for batch in batches(stage((256,), (16,), 16), 2, range(256))]
-    assert sizes[:8] == [16] * 8
-    assert sizes[-1] <= 2  # an eighth
-    assert len(sizes) < 2 * 16  # not many more than there would be
+    assert sizes[:14] == [16] * 14
+    assert sizes[-1] == 4  # a quarter
+    assert len(sizes) <= 16 + 4  # not many more than there would be
 
 
 def test_a_stage_without_tiles_is_cut_in_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from importlib.util import find_spec
 from typing import Any
 
 from celery.signals import worker_init
@@ -28,12 +29,17 @@ def _warm(sender: Any, **_: Any) -> None:
     import lepton_celery.stores.tiff
     import lepton_celery.stores.zarr3
     from lepton_celery.operations import catalogue
+    from lepton_celery.operations.labelparts import PARTS
     from lepton_celery.operations.spec import Local, resolve
 
     for entry in catalogue().values():
         source = resolve(entry.source)
         if settings.kernels and isinstance(entry, Local) and entry.kernel is not None:
             lepton_celery.kernels.load(entry.kernel, source)
+    for part, kernel in PARTS.items() if settings.kernels else ():
+        lepton_celery.kernels.load(kernel, part)
+    if find_spec("pyarrow") is not None:
+        import pyarrow.parquet  # noqa: F401  # for the table that a last merge writes
     # what is loaded stays: keep the collector from touching it, so that children share its pages
     gc.collect()
     gc.freeze()
