@@ -30,6 +30,7 @@ from lepton_celery.eager import arrays_of
 from lepton_celery.graph import Node, apply
 from lepton_celery.graph import open as open_image
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.kernels import loaded
 from lepton_celery.operations import get_entry, public_names
 from lepton_celery.operations.spec import Array, Entry, Local, Refused
 from lepton_celery.plan import Plan
@@ -195,7 +196,8 @@ def observe(
     side = max(next(iter(_sources(nodes))).shape[:2])
     options = Options(workers=1, limits=_UNLIMITED, in_memory=True, block_shape=(-(-side // divisions),) * 2)
     plan = make_plan(outputs, options)
-    context = steps.Context(plan, workspace or MemoryWorkspace(), arrays=arrays_of(plan, tuple(nodes)))
+    arrays = arrays_of(plan, tuple(nodes))
+    context = steps.Context(plan, workspace or MemoryWorkspace(), arrays=arrays, kernels=loaded())
     context.workspace.create()
     for name, index in plan.outputs.items():
         node = plan.nodes[index]

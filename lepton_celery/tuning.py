@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lepton_celery import calibration, client, costs, discovery
-from lepton_celery.config import Settings
+from lepton_celery.config import Settings, load_settings
 from lepton_celery.cost import CostModel
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import LeptonError, WaitTimeout
@@ -19,6 +19,7 @@ from lepton_celery.graph import apply
 from lepton_celery.graph import open as open_image
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, Ledger
+from lepton_celery.operations import load_kernels
 from lepton_celery.refinement import refine
 
 _SIDE, _BLOCK = 1024, 32
@@ -63,6 +64,8 @@ def calibrate(
     ledger = None if settings is None else open_ledger(settings.ledger)
     if ledger is not None:
         ledger.ping()
+    if (settings or load_settings()).kernels:  # as workers, and programs that do much work, have them
+        load_kernels()
     on_workers = False
     with tempfile.TemporaryDirectory(prefix=".lepton-calibration-", dir=folder or Path.cwd()) as work:
         model = calibration.measure(Path(work), seconds=seconds)

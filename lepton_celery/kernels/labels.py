@@ -1,8 +1,8 @@
 """Connected components of a block, and going over its labels.
 
-Labels are whole numbers, so there is no arithmetic whose order could matter. Components are found run by run: a row's runs of
-pixels are joined with those of the row before that they touch, always under the first of them, so that numbers rise in the
-order of first pixels, as scikit-image's do.
+Labels are whole numbers, so there is no arithmetic whose order could matter. Components are found run by run: a row's runs
+of pixels are joined with those of the row before that they touch, always under the first of them, so that numbers rise in
+the order of first pixels, as scikit-image's do.
 """
 
 from __future__ import annotations

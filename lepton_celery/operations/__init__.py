@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import cache
 
 from lepton_celery.errors import UnknownOperation
+from lepton_celery.kernels import load
 from lepton_celery.operations import (
     arithmetic,
     axes,
@@ -20,6 +21,7 @@ from lepton_celery.operations import (
     filters,
     hull,
     interpolate,
+    labelparts,
     labels,
     measures,
     metrics,
@@ -47,7 +49,7 @@ from lepton_celery.operations import (
     watershed,
     wrap,
 )
-from lepton_celery.operations.spec import Entry, resolve
+from lepton_celery.operations.spec import Entry, Local, resolve
 
 _MODULES = (
     values,
@@ -96,6 +98,15 @@ _MODULES = (
 def catalogue() -> dict[str, Entry]:
     """All entries by name."""
     return {entry.name: entry for module in _MODULES for entry in module.entries()}
+
+
+def load_kernels() -> None:
+    """Load every compiled kernel, where there are any; what is loaded before a fork is there after it."""
+    for entry in catalogue().values():
+        if isinstance(entry, Local) and entry.kernel is not None:
+            load(entry.kernel, resolve(entry.source))
+    for function, kernel in labelparts.PARTS.items():
+        load(kernel, function)
 
 
 def public_names() -> list[str]:

@@ -24,20 +24,13 @@ def _warm(sender: Any, **_: Any) -> None:
     import scipy.ndimage
     import scipy.sparse.csgraph  # noqa: F401
 
-    import lepton_celery.kernels
-    import lepton_celery.stores.npy
-    import lepton_celery.stores.tiff
-    import lepton_celery.stores.zarr3
-    from lepton_celery.operations import catalogue
-    from lepton_celery.operations.labelparts import PARTS
-    from lepton_celery.operations.spec import Local, resolve
+    from lepton_celery.operations import catalogue, load_kernels
+    from lepton_celery.operations.spec import resolve
 
     for entry in catalogue().values():
-        source = resolve(entry.source)
-        if settings.kernels and isinstance(entry, Local) and entry.kernel is not None:
-            lepton_celery.kernels.load(entry.kernel, source)
-    for part, kernel in PARTS.items() if settings.kernels else ():
-        lepton_celery.kernels.load(kernel, part)
+        resolve(entry.source)
+    if settings.kernels:
+        load_kernels()
     if find_spec("pyarrow") is not None:
         import pyarrow.parquet  # noqa: F401  # for the table that a last merge writes
     # what is loaded stays: keep the collector from touching it, so that children share its pages
