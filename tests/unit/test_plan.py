@@ -379,7 +379,8 @@ def test_chunks_that_a_halo_touches_are_decoded_whole_and_kept_for_the_next_bloc
 
 def test_a_dear_task_makes_batches_larger_and_a_dear_block_makes_blocks_larger() -> None:
     image = vast((8192, 8192), "float32")
-    usual = plan_of(filters.gaussian(image, sigma=2)).stages[0]
+    cheap_task = CostModel(overheads=Overheads(batch_s=0.001))
+    usual = plan_of(filters.gaussian(image, sigma=2), cost=cheap_task).stages[0]
     dear_task = CostModel(overheads=Overheads(batch_s=0.5))
     assert plan_of(filters.gaussian(image, sigma=2), cost=dear_task).stages[0].batch_blocks > usual.batch_blocks
     assert usual.block_shape == (1024, 1024)
