@@ -14,7 +14,7 @@ from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph import SOURCE, Image, Node, topological
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Labelling, Local, Reduction
+from lepton_celery.operations.spec import Labelling, Local, Reduction, Stencil
 from lepton_celery.order import compact, runs
 from lepton_celery.plan import (
     Plan,
@@ -400,12 +400,20 @@ class _Planner:
         sized = replace(stage, batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together)
         return _replaced(plan, at, sized)
 
+    def _lies_over(self, plan: Plan, at: int, index: int) -> bool:
+        """Whether an image that a stage needs is read or made where the stage's blocks are, and nowhere else."""
+        entry = self._entry(index)
+        over = plan.nodes[index].shape[: len(plan.stages[at].shape)] == plan.stages[at].shape
+        return over and (plan.is_read(index, at) or (isinstance(entry, Local) and isinstance(entry.geometry, Stencil)))
+
     def _together(self, plan: Plan, at: int, tile: tuple[int, ...]) -> tuple[int, ...]:
         """How many blocks along each axis are computed at once: as many as their pixels' share of a tile allows, within
         the memory that a worker may take."""
         stage = plan.stages[at]
         if not can_be_cut(plan, at) or functions_of(plan):  # the user's own may count on the blocks they asked for
             return (1,) * len(tile)
+        if not all(self._lies_over(plan, at, index) for index in needed_regions(plan, at, stage.grid.region(0))):
+            return (1,) * len(tile)  # what a box reads of parts put together may lie far apart
         together = tile
         while math.prod(together) > 1:
             box = Region(
