@@ -22,7 +22,6 @@ from uuid import uuid4
 
 import numpy as np
 from scipy import optimize
-from threadpoolctl import threadpool_limits
 
 from lepton_celery import samples, steps, stores
 from lepton_celery.cost import CostModel, Figure, Overheads, function_of
@@ -37,6 +36,7 @@ from lepton_celery.plan import Plan
 from lepton_celery.planner import Limits, Options, make_plan
 from lepton_celery.stores.base import Target
 from lepton_celery.tally import Tally
+from lepton_celery.threads import one_thread
 from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace, Workspace
 
 _SIDE = 512
@@ -379,7 +379,7 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     """
     until = time.monotonic() + seconds
     observed = Observations()
-    with threadpool_limits(1):
+    with one_thread():
         block_s = _block_s(folder)
         _measure_functions(observed)
         _measure_objects(observed, folder)

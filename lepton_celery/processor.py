@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from lepton_celery import steps
 from lepton_celery.eager import arrays_of, use_kernels
@@ -20,6 +19,7 @@ from lepton_celery.grid import Region
 from lepton_celery.operations.spec import Array
 from lepton_celery.plan import on_grid
 from lepton_celery.planner import Options, make_plan
+from lepton_celery.threads import one_thread
 from lepton_celery.workspace import MemoryWorkspace
 
 
@@ -126,7 +126,7 @@ class ImageProcessor:
 
     def process_blocks(self, blocks: Iterable[Block]) -> list[ProcessedBlock]:
         """The results of several blocks, on the threads that were set."""
-        with threadpool_limits(1), ThreadPoolExecutor(self._threads) as pool:
+        with one_thread(), ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(self.process_block, blocks))
 
     def merge_blocks(self, blocks: ProcessedBlock | Iterable[ProcessedBlock]) -> Array:
@@ -153,7 +153,7 @@ class ImageProcessor:
         while again:
             steps.open_outputs(context, slot)
             work = partial(steps.run_block, context, slot)
-            with threadpool_limits(1), ThreadPoolExecutor(self._threads) as pool:
+            with one_thread(), ThreadPoolExecutor(self._threads) as pool:
                 for _ in pool.map(work, range(len(context.plan.stages[stage].grid))):
                     pass
             again = steps.merge_stage(context, slot)

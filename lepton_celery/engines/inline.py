@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 
-from threadpoolctl import threadpool_limits
-
 from lepton_celery import seams, steps
 from lepton_celery.batches import batches
 from lepton_celery.errors import LeptonError
 from lepton_celery.ledger.base import Ledger
+from lepton_celery.threads import one_thread
 
 OWNER = "inline"
 _LEASE_S = 3600.0  # nobody else can take a block of this process
@@ -33,7 +32,7 @@ def run(
         LeptonError: what went wrong; nothing is left under an output's final name.
     """
     try:
-        with threadpool_limits(1), ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="lepton") as pool:
+        with one_thread(), ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="lepton") as pool:
             slot: int | None = 0
             while slot is not None:
                 _run_stage(context, ledger, job_id, slot, pool, on_progress)

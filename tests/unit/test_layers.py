@@ -16,7 +16,7 @@ LAYERS: list[tuple[str, ...]] = [
     # ground
     ("errors",),
     ("grid", "cost", "config", "tally"),
-    ("order",),
+    ("order", "threads"),
     ("operations", "kernels"),
     # state, and the processes of a local stack
     ("ledger", "stores", "stack"),

@@ -10,11 +10,12 @@ from functools import partial
 from lepton_celery import manifest, steps
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.failures import MOST_PIECES, PASSING, Failures, is_certain, words
-from lepton_celery.engines.celery.limits import TimeLimit, memory_limit, one_thread
+from lepton_celery.engines.celery.limits import TimeLimit, memory_limit
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
 from lepton_celery.plan import can_be_cut
 from lepton_celery.tally import Tally
+from lepton_celery.threads import one_thread
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a batch may take of its worker process, enforced while it runs: threads, memory and time."""
+"""What a batch may take of its worker process, enforced while it runs: memory and time."""
 
 from __future__ import annotations
 
@@ -11,25 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from threadpoolctl import ThreadpoolController
-
 _SLACK = 0.1
 """The share of its time limit that a block may take longer: the alarm is not set anew for each of many small blocks."""
-
-
-_pools: tuple[int, ThreadpoolController] | None = None
-"""The process's pools of threads, and how many modules were loaded when they were looked for."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have BLAS and OpenMP use the thread that calls them, and no others: the pool's processes share the processors."""
-    global _pools
-    # looking for them takes 2 ms, and there are new ones only where something was imported
-    if _pools is None or _pools[0] != len(sys.modules):
-        _pools = len(sys.modules), ThreadpoolController()
-    with _pools[1].limit(limits=1):
-        yield
 
 
 @contextmanager

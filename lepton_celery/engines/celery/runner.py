@@ -27,7 +27,7 @@ from lepton_celery.engines.celery.batch import Batch
 from lepton_celery.engines.celery.brokers import lane_of, queue_of
 from lepton_celery.engines.celery.failures import FINAL, PASSING, Failures, words
 from lepton_celery.engines.celery.keeper import owner_of
-from lepton_celery.engines.celery.limits import TimeLimit, memory_limit, one_thread
+from lepton_celery.engines.celery.limits import TimeLimit, memory_limit
 from lepton_celery.errors import (
     BrokerUnreachable,
     JobError,
@@ -38,6 +38,7 @@ from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
 from lepton_celery.tally import Tally
+from lepton_celery.threads import one_thread
 
 log = logging.getLogger(__name__)
 
