@@ -282,7 +282,7 @@ def test_jobs_status_and_cancel(stack: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("job ")
 
-    slow = ("median:footprint=none", "gaussian:sigma=20", "median", "median", "median")
+    slow = ("rolling_ball:radius=60",)
     started = lepton("run", "camera.npy", "slow.npy", *slow, "--no-wait", "--block-shape", "32x32", cwd=stack)
     job = started.stdout.strip()
     status = lepton("status", job, cwd=stack)

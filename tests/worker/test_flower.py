@@ -152,7 +152,8 @@ def test_messages_carry_texts_and_no_payload(flowers: Flowers) -> None:
     assert {task["name"] for task in found} == {"lepton.process", "lepton.close"}
     for task in found:
         assert re.fullmatch(rf"job {flowers.job_id} stage \d/\d (blocks [\d,. -]+|close wave)", task["args"])
-        assert task["kwargs"] == "" and task["result"] == ""
+        assert task["kwargs"] == ""
+        assert task["result"] in ("", None)  # the end of a wave may still be at work when the job is done
 
 
 def test_no_password_is_shown_anywhere(flowers: Flowers) -> None:

@@ -22,6 +22,7 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery import create_app
+from lepton_celery.batches import batches
 from lepton_celery.client import Job
 from lepton_celery.config import load_settings
 from lepton_celery.skimage import filters
@@ -131,8 +132,9 @@ def submit(app: Celery, folder: Path, picture: NDArray[np.uint8]) -> tuple[Job, 
     np.save(folder / "input.npy", picture)
     lazy = filters.median(lepton.open(folder / "input.npy"), FOOTPRINT)
     job = lepton.submit({str(folder / "output.npy"): lazy}, app=app, block_shape=BLOCK, workers=4)
-    [stage] = job.manifest().plan.stages
-    return job, -(-len(stage.grid) // stage.batch_blocks)
+    plan = job.manifest().plan
+    [stage] = plan.stages
+    return job, len(batches(stage, plan.workers, range(len(stage.grid))))
 
 
 def check(job: Job, folder: Path, picture: NDArray[np.uint8]) -> None:
@@ -152,15 +154,15 @@ def running(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 def test_the_worker_grows_under_a_backlog_and_shrinks_after_it(running: Honcho, app: Celery, tmp_path: Path) -> None:
     picture = np.tile(data.camera(), (4, 4))
     assert running.pool_size() == 1
-    job, batches = submit(app, tmp_path, picture)
-    assert batches >= 12
+    job, messages = submit(app, tmp_path, picture)
+    assert messages >= 12
     eventually(lambda: running.pool_size() == 4, "growing")
     check(job, tmp_path, picture)
     # every batch came to a worker once and was finished there: nothing was lost, repaired or repeated
     runs = running.runs()
-    assert len(runs) == len(set(runs)) == batches
+    assert len(runs) == len(set(runs)) == messages
     eventually(
-        lambda: len(re.findall(r"Task lepton\.process\[[^\]]+\] succeeded", running.log)) == batches, "reporting"
+        lambda: len(re.findall(r"Task lepton\.process\[[^\]]+\] succeeded", running.log)) == messages, "reporting"
     )
     assert "sent again" not in running.log
     eventually(lambda: running.pool_size() == 1, "shrinking")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from importlib.util import find_spec
 from typing import Any
 
 from celery.signals import worker_init
@@ -31,8 +30,6 @@ def _warm(sender: Any, **_: Any) -> None:
         resolve(entry.source)
     if settings.kernels:
         load_kernels()
-    if find_spec("pyarrow") is not None:
-        import pyarrow.parquet  # noqa: F401  # for the table that a last merge writes
     # what is loaded stays: keep the collector from touching it, so that children share its pages
     gc.collect()
     gc.freeze()
