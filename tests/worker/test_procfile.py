@@ -160,9 +160,9 @@ def test_the_worker_grows_under_a_backlog_and_shrinks_after_it(running: Honcho, 
     check(job, tmp_path, picture)
     # every batch came to a worker once and was finished there: nothing was lost, repaired or repeated
     runs = running.runs()
-    assert len(runs) == len(set(runs)) == messages
+    assert len(runs) == len(set(runs)) >= messages  # a batch may be cut where a wave ends
     eventually(
-        lambda: len(re.findall(r"Task lepton\.process\[[^\]]+\] succeeded", running.log)) == messages, "reporting"
+        lambda: len(re.findall(r"Task lepton\.process\[[^\]]+\] succeeded", running.log)) == len(runs), "reporting"
     )
     assert "sent again" not in running.log
     eventually(lambda: running.pool_size() == 1, "shrinking")

@@ -163,7 +163,9 @@ class _Work:
                 stale = batch.stale
         except PASSING as error:
             self.ledger.release(self.job_id, self.stage, left, owner=self.owner, count_attempt=False)
-            if _is_at_work(self.ledger, self.job_id):  # else its files were taken away under this batch
+            # else its files were taken away under this batch: the job has ended, or others have done these blocks and it is
+            # being published
+            if _is_at_work(self.ledger, self.job_id) and not self._done_elsewhere(left):
                 if isinstance(error, FINAL) or self.task.request.retries >= self.settings.max_retries:
                     self.failures.fail(str(error), left[0] if left else -1)
                     return
@@ -175,6 +177,10 @@ class _Work:
             stale = True
         if stale:
             _clear_up(self.ledger, self.settings, self.job_id)
+
+    def _done_elsewhere(self, places: list[int]) -> bool:
+        """Whether blocks that failed here have their receipts all the same."""
+        return bool(places) and self.ledger.receipts(self.job_id, self.stage, places) == places
 
     def _do_ahead(self) -> bool:
         """Blocks of the next stage, those whose inputs the current one has left already; whether that is what these are.
