@@ -29,6 +29,7 @@ $(READY): requirements.lock pyproject.toml
 		echo "uv does not work here; pip installs the same, more slowly" >&2; \
 		$(PIP) --require-hashes -r requirements.lock && $(PIP) --no-deps -e .; \
 	fi
+	@$(BIN)/python -c "from lepton_celery.operations import load_kernels; load_kernels()" # compiled once, not by each worker
 	@touch $@
 
 run: $(READY) ## count the galaxies in an 8192 x 8192 photograph on local workers, and compare with scikit-image

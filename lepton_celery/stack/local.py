@@ -78,7 +78,7 @@ class LocalStack:
         app: str | None = None,
         flower_config: Path | None = None,
         flower_port: int | None = None,
-        start_timeout_s: float = 60.0,
+        start_timeout_s: float = 120.0,
         warm_timeout_s: float = 12.0,
     ) -> None:
         """`directory` holds the stack's state: `logs/`, the server's data in `valkey/`, `stack.json` while it runs.
