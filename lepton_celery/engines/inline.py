@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import partial
 
 from lepton_celery import seams, steps
@@ -32,7 +33,8 @@ def run(
         LeptonError: what went wrong; nothing is left under an output's final name.
     """
     try:
-        with one_thread(), ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="lepton") as pool:
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
+        with one_thread(), pool or nullcontext():
             slot: int | None = 0
             while slot is not None:
                 _run_stage(context, ledger, job_id, slot, pool, on_progress)
@@ -49,7 +51,7 @@ def _run_stage(
     ledger: Ledger,
     job_id: str,
     slot: int,
-    pool: ThreadPoolExecutor,
+    pool: ThreadPoolExecutor | None,
     on_progress: Callable[[], None] | None,
 ) -> None:
     index, _ = context.plan.place(slot)
@@ -58,7 +60,12 @@ def _run_stage(
     steps.open_outputs(context, slot)  # once, before threads ask for them
     ledger.take(job_id, slot, count=blocks, window=blocks)
     work = partial(_do_batch, context, ledger, job_id, slot, on_progress)
-    futures = [pool.submit(work, batch) for batch in batches(stage, context.plan.workers, range(blocks))]
+    dealt = batches(stage, context.plan.workers, range(blocks))
+    if pool is None:
+        for batch in dealt:
+            work(batch)
+        return
+    futures = [pool.submit(work, batch) for batch in dealt]
     try:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     finally:

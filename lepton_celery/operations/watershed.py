@@ -235,6 +235,17 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"markers have dtype {markers.dtype}; give whole numbers, 0 where there is none")
     if arguments["connectivity"] is not None and np.ndim(arguments["connectivity"]) not in (0, len(shape)):
         raise InputError(f"connectivity has {np.ndim(arguments['connectivity'])} axes, the image {len(shape)}")
+    if arguments["offset"] is not None:
+        _check_offset(np.shape(arguments["connectivity"]) or (3,) * len(shape), arguments["offset"])
+
+
+def _check_offset(lengths: tuple[int, ...], offset: Any) -> None:
+    """scikit-image pads the image by the offset, and past that its flood reads and writes other memory."""
+    if np.shape(offset) != (len(lengths),) or any(n - 1 - o > o for n, o in zip(lengths, offset, strict=True)):
+        raise InputError(
+            f"offset {offset!r} leaves more of a connectivity of shape {lengths} behind it than before it, "
+            "and scikit-image would flood past the image; give for each axis at least half of its length, less one"
+        )
 
 
 def _expand(arguments: Arguments, build: Build) -> Any:
