@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import le, lt, sub
 
 from lepton_celery.errors import InputError
@@ -120,6 +120,9 @@ class BlockGrid:
     """Shape of the image in pixels."""
     block_shape: tuple[int, ...]
     """Shape of a block in pixels; blocks at the far edges are cut off there."""
+    counts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Number of blocks along each axis."""
+    _size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.shape) != len(self.block_shape):
@@ -129,21 +132,19 @@ class BlockGrid:
             )
         if any(n < 0 for n in self.shape) or any(b < 1 for b in self.block_shape):
             raise InputError(f"block shape {self.block_shape} for image {self.shape}: block lengths must be at least 1")
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Number of blocks along each axis."""
-        return tuple(-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
+        counts = tuple(-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "_size", math.prod(counts))
 
     def __len__(self) -> int:
-        return math.prod(self.counts)
+        return self._size
 
     def __iter__(self) -> Iterator[Region]:
         return (self.region(index) for index in range(len(self)))
 
     def position(self, index: int) -> tuple[int, ...]:
         """Where block `index` stands in the grid, in blocks."""
-        if not 0 <= index < len(self):
+        if not 0 <= index < self._size:
             raise InputError(f"block {index} is not in a grid of {len(self)} blocks")
         position = []
         for count in reversed(self.counts):

@@ -116,7 +116,7 @@ class Stage:
     together: tuple[int, ...] = ()
     """Blocks along each axis that are read, computed and written at once, where a worker has all of them; none: one."""
 
-    @property
+    @cached_property
     def grid(self) -> BlockGrid:
         return BlockGrid(self.shape, self.block_shape)
 

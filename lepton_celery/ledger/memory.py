@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from lepton_celery.errors import JobError, JobNotFound
@@ -339,38 +340,38 @@ class MemoryLedger:
             return found
 
     def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
-        check_at_least("limit", limit, 0)
-        with self._lock:
-            job = self._current(job_id, stage)
-            if job is None:
-                return []
-            current, now = job.stage, self._clock()
-            over = sorted(block for block, lease in current.leases.items() if lease.until <= now)[:limit]
-            for block in over:
-                del current.leases[block]
-                current.attempts[block] = current.attempts.get(block, 0) + 1
-            if over:
-                job.updated_at = now
-            return over
+        def again(stage: _Stage, block: int, now: float) -> bool:
+            if stage.leases[block].until > now:
+                return False
+            stage.attempts[block] = stage.attempts.get(block, 0) + 1
+            return True
+
+        return self._released(job_id, stage, limit, again)
 
     def straggling(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[int]:
+        def again(stage: _Stage, block: int, now: float) -> bool:
+            lease = stage.leases[block]
+            if lease.until <= now or now - lease.since < older_s or block in stage.doubled:
+                return False
+            stage.doubled.add(block)
+            return True
+
+        return self._released(job_id, stage, limit, again)
+
+    def _released(self, job_id: str, stage: int, limit: int, again: Callable[[_Stage, int, float], bool]) -> list[int]:
+        """The first blocks whose leases end here since `again` says that they are to be done again."""
         check_at_least("limit", limit, 0)
         with self._lock:
             job = self._current(job_id, stage)
             if job is None:
                 return []
             current, now = job.stage, self._clock()
-            slow = [
-                block
-                for block, lease in sorted(current.leases.items())
-                if lease.until > now and now - lease.since >= older_s and block not in current.doubled
-            ][:limit]
-            for block in slow:
+            found = list(islice((block for block in sorted(current.leases) if again(current, block, now)), limit))
+            for block in found:
                 del current.leases[block]
-                current.doubled.add(block)
-            if slow:
+            if found:
                 job.updated_at = now
-            return slow
+            return found
 
     def begin_merge(self, job_id: str, stage: int, *, owner: str, lease_s: float) -> int | None:
         check_lease(lease_s)

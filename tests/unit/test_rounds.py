@@ -79,7 +79,7 @@ def whole(image: Array) -> Array:
 
 
 @pytest.mark.usefixtures("spreading")
-@pytest.mark.parametrize("block_shape", [(5, 5), (3, 21), (40, 40), (1, 1)])
+@pytest.mark.parametrize("block_shape", [(5, 5), (3, 21), (40, 40), (1, 2)])
 def test_an_image_settles_block_by_block(block_shape: tuple[int, int]) -> None:
     image = spiral(21)
     np.testing.assert_array_equal(evaluate(graph.apply("test.spread", image), block_shape), whole(image))
