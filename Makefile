@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := uv==0.13.9
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-UV_PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV_PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
@@ -29,7 +29,8 @@ $(READY): requirements.lock pyproject.toml
 		echo "uv does not work here; pip installs the same, more slowly" >&2; \
 		$(PIP) --require-hashes -r requirements.lock && $(PIP) --no-deps -e .; \
 	fi
-	@$(BIN)/python -c "from lepton_celery.operations import load_kernels; load_kernels()" # compiled once, not by each worker
+	@$(BIN)/python -m compileall -q lepton_celery workers settings # where nothing may write bytecode, each process would compile
+	@$(BIN)/python -c "from lepton_celery.operations import load_kernels; load_kernels()" # once too, not by each worker
 	@touch $@
 
 run: $(READY) ## count the galaxies in an 8192 x 8192 photograph on local workers, and compare with scikit-image
