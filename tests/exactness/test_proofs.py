@@ -21,7 +21,7 @@ OF_IMAGES = [
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_the_catalogue_keeps_its_word(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # of some 500 functions, each with up to eleven dtypes
-    monkeypatch.setattr(prover, "FEW", 1 if name in _SLOW else 5)
+    monkeypatch.setattr(prover, "FEW", 1 if name in _SLOW else 3)
     entry = catalogue()[name]
     taken = [ndim for ndim in entry.ndims or (2, 3) if ndim in BLOCKS]
     ndims = [ndim for ndim in taken if ndim <= 3] or taken  # 4-D where there is nothing less: it takes seconds an image

@@ -96,6 +96,7 @@ def environment(broker: RedisServer) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "LEPTON_SETTINGS": "test",
         "LEPTON_BROKER_URL": broker.url,
+        "LEPTON_SWEEP_S": "5",  # a job may move slowly while processes start
         "AUTOSCALE_KEEPALIVE": "1",
         "FLOWER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
