@@ -14,8 +14,6 @@ from lepton_celery.plan import Stage
 
 _TEXT_CHARS = 60
 """Longest text of scattered blocks in one message, so that its size stays bounded."""
-_LEAST = 4
-"""Batches do not become smaller than this part of a whole one: each costs a message."""
 
 
 def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[int]]:
@@ -41,7 +39,7 @@ def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[int]
 def _most(stage: Stage, workers: int, place: int) -> int:
     """Blocks of a batch that begins at a place."""
     left = (len(stage.grid) - place) // max(1, workers)
-    return max(1, -(-stage.batch_blocks // _LEAST), min(stage.batch_blocks, left))
+    return max(1, stage.least, min(stage.batch_blocks, left))
 
 
 def alone(places: Iterable[int]) -> list[list[int]]:

@@ -22,7 +22,7 @@ from lepton_celery.operations import get_entry
 from lepton_celery.operations.spec import Entry, Labelling, Local, Reduction, Sweep, ValueFunction
 from lepton_celery.order import TileOrder
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 
 
 class Ref(NamedTuple):
@@ -115,6 +115,8 @@ class Stage:
     """Blocks along each axis that are done one after the other; none: in C order."""
     together: tuple[int, ...] = ()
     """Blocks along each axis that are read, computed and written at once, where a worker has all of them; none: one."""
+    least: int = 1
+    """Blocks of a task towards the stage's end, at the least."""
 
     @cached_property
     def grid(self) -> BlockGrid:
@@ -243,6 +245,7 @@ class Plan:
                     combines=tuple(stage["combines"]),
                     tile=tuple(stage["tile"]),
                     together=tuple(stage["together"]),
+                    least=stage["least"],
                 )
                 for stage in document["stages"]
             ),

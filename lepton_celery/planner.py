@@ -386,7 +386,7 @@ class _Planner:
     def _batched(self, plan: Plan, at: int, needed: Mapping[int, Region], memory: int) -> Plan:
         """The plan with stage `at`'s batches, and what is done at once in them, chosen and predicted."""
         stage, cost, places = plan.stages[at], self.options.cost, self.places
-        batch, predicted = predict(plan, at, needed, memory, cost=cost, places=places)
+        batch, least, predicted = predict(plan, at, needed, memory, cost=cost, places=places)
         tile = compact(stage.grid.counts, batch)
         together = self._together(plan, at, tile)
         if math.prod(together) == 1:
@@ -395,9 +395,12 @@ class _Planner:
             joined = _replaced(plan, at, replace(stage, together=together))
             wider = needed_regions(joined, at, middle_box(joined.stages[at]))
             memory = max(memory, peak_bytes(joined, at, wider))
-            batch, predicted = predict(joined, at, wider, memory, cost=cost, places=places)
+            batch, least, predicted = predict(joined, at, wider, memory, cost=cost, places=places)
             tile = tuple(map(max, compact(stage.grid.counts, batch), together))
-        sized = replace(stage, batch_blocks=math.prod(tile), predicted=predicted, tile=tile, together=together)
+        size = math.prod(tile)
+        sized = replace(
+            stage, batch_blocks=size, least=min(least, size), predicted=predicted, tile=tile, together=together
+        )
         return _replaced(plan, at, sized)
 
     def _lies_over(self, plan: Plan, at: int, index: int) -> bool:
@@ -467,7 +470,8 @@ class _Planner:
             seconds = blocks * per_block + batches * cost.overheads.batch_s
             wall_s = cost.stage_wall_s(seconds, batches, self.options.workers, 0.0)
             predicted = Prediction(0, seconds, 0, 0, 0, (0,) * len(stage.shape), wall_s=wall_s, blocks=blocks)
-            stage = Stage(stage.shape, block_shape, batch, (), (), (), predicted, nodes)
+            least = cost.least_blocks(per_block, batch)
+            stage = Stage(stage.shape, block_shape, batch, (), (), (), predicted, nodes, least=least)
             found.append(stage)
         return found
 

@@ -108,8 +108,8 @@ def dtype_of(plan: Plan, index: int) -> str:
 
 def predict(
     plan: Plan, at: int, needed: Mapping[int, Region], memory: int, *, cost: CostModel, places: Places
-) -> tuple[int, Prediction]:
-    """How many blocks stage `at` should do in a batch, and what it will take.
+) -> tuple[int, int, Prediction]:
+    """How many blocks stage `at` should do in a batch, how many towards its end at the least, and what it will take.
 
     `needed` are the regions of its middle box of blocks done at once, which is whole (ragged ones are smaller); `memory` is
     what that takes at its peak.
@@ -161,19 +161,23 @@ def predict(
     compute_s = sum(part.seconds for part in found.parts if part.kind == "compute")
     work_s = found.seconds + overhead_s
     rounds = blocks // len(stage.grid)
-    return batch, Prediction(
-        compute_s=compute_s,
-        communication_s=work_s - compute_s,
-        read_bytes=int((asked + by_themselves) * share),
-        write_bytes=int(write_bytes * share),
-        memory_bytes=memory,
-        halo=_halo(plan, at, middle, needed),
-        merge_s=merge_s,
-        wall_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers, merge_s),
-        halo_times=asked / once if once else 1.0,
-        chunk_times=found.decoded / asked if asked else 1.0,
-        blocks=blocks,
-        parts=(*found.parts, *merge),
+    return (
+        batch,
+        cost.least_blocks(per_block, batch),
+        Prediction(
+            compute_s=compute_s,
+            communication_s=work_s - compute_s,
+            read_bytes=int((asked + by_themselves) * share),
+            write_bytes=int(write_bytes * share),
+            memory_bytes=memory,
+            halo=_halo(plan, at, middle, needed),
+            merge_s=merge_s,
+            wall_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers, merge_s),
+            halo_times=asked / once if once else 1.0,
+            chunk_times=found.decoded / asked if asked else 1.0,
+            blocks=blocks,
+            parts=(*found.parts, *merge),
+        ),
     )
 
 

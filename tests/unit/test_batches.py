@@ -14,7 +14,9 @@ from lepton_celery.plan import Prediction, Stage
 
 def stage(counts: tuple[int, ...], tile: tuple[int, ...], batch_blocks: int) -> Stage:
     ones = (1,) * len(counts)
-    return Stage(counts, ones, batch_blocks, (), (), (), Prediction(0, 0, 0, 0, 0, ones), tile=tile)
+    return Stage(
+        counts, ones, batch_blocks, (), (), (), Prediction(0, 0, 0, 0, 0, ones), tile=tile, least=-(-batch_blocks // 4)
+    )
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9), st.data())

@@ -68,7 +68,10 @@ def test_batches_balance_what_tasks_cost_against_what_idles_at_the_end() -> None
     tiny, large = model.batch_blocks(0.0003, 10_000, 2), model.batch_blocks(0.5, 64, 2)
     assert 500 < tiny <= 10_000 // 8
     assert large == 1
-    assert model.batch_blocks(1e-9, 80, 2) == 10  # never less than four batches for each of two workers
+    assert model.batch_blocks(0.004, 80, 2) == 10  # not less than four batches for each of two workers, …
+    assert model.batch_blocks(1e-9, 80, 2) == 40  # … unless these do less than their messages cost
+    assert model.least_blocks(1e-9, 40) == 40
+    assert model.least_blocks(0.5, 40) == 10
     dear = CostModel(overheads=Overheads(batch_s=0.08))
     assert dear.batch_blocks(0.02, 1000, 2) > model.batch_blocks(0.02, 1000, 2)
     assert model.batch_blocks(0.001, 10**9, 2) * 0.001 <= 1.001

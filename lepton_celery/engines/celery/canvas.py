@@ -4,7 +4,8 @@
     wave 1   process_batch × n ─┤ close_wave: send the next wave
     …                          ─┘
 
-The batch that brings the last receipt of a stage merges it at once; a wave's end looks whether one was left undone.
+The batch that brings the last receipt of a stage merges it at once; a wave's end looks whether one was left undone. A stage
+that is one wave needs no such end, and goes as a group.
 
 Tasks are named, not imported: whoever submits needs none of the workers' code. A message carries the job's id and block
 numbers, its size does not depend on the job's.
@@ -68,16 +69,19 @@ def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], wha
     return app.signature(task, args=args, immutable=True, app=app, options=options)
 
 
-def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[int]]) -> None:
-    """Publish batches as one chord; a batch alone, which ends its stage by itself, as a task."""
+def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[int]], *, closed: bool = True) -> None:
+    """Publish batches as one chord, or as a group if no `close_wave` is to follow; a batch alone, which ends its stage by
+    itself, as a task."""
     publisher = publisher_of(app)
     header = [process_signature(publisher, info, batch) for batch in batches]
     with _publishing():
         if len(header) == 1:
             header[0].apply_async()
-        else:
+        elif closed:
             # the id becomes that of the chord's group, which every message carries
             chord(header, close_signature(publisher, info), app=publisher, task_id=short_id()).apply_async()
+        elif header:
+            group(header, app=publisher).apply_async()
 
 
 def send_merge(app: Celery, info: JobInfo) -> None:
@@ -105,16 +109,18 @@ def _publishing() -> Iterator[None]:
         ) from error
 
 
-def fill_window(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan) -> int:
+def fill_window(
+    app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, keep: bool = False
+) -> list[int]:
     """Send waves of a job's stage until its window is full or all of it is sent.
 
     Returns:
-        How many blocks were sent.
+        The first batch, where the caller keeps it to do it itself; it is not sent.
     """
     stage = plan.stages[info.stage_index]
     # all workers have work, and the next wave is sent while they are at it
     window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
-    sent = 0
+    kept: list[int] = []
     while True:
         start, stop = ledger.take(
             info.job_id,
@@ -123,11 +129,15 @@ def fill_window(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, 
             window=stage.blocks_of(window),
         )
         if stop == start:
-            return sent
-        send_wave(app, info, batches(stage, plan.workers, range(start, stop)))
-        sent += stop - start
-        if stop == len(stage.grid):
+            return kept
+        wave = batches(stage, plan.workers, range(start, stop))
+        if keep and not kept:
+            kept = wave.pop(0)
+        is_last = stop == len(stage.grid)
+        send_wave(app, info, wave, closed=start > 0 or not is_last)
+        if is_last:
             _send_ahead(app, info, plan)
+            return kept
 
 
 def _send_ahead(app: Celery, info: JobInfo, plan: Plan) -> None:

@@ -11,7 +11,7 @@ import os
 import random
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -243,7 +243,7 @@ class _Work:
         """Merge the stage if every block has its receipt.
 
         Returns:
-            The next stage, where it is so small that it is done at once.
+            The first batch of the next stage.
         """
         fence: int | None = None
         settings, ledger = self.settings, self.ledger
@@ -268,7 +268,7 @@ class _Work:
                 limit.begin()
                 following = self._merge(info, found, context, fence)
             if following is not None:
-                return self._open(found, following)
+                return self._open(replace(info, stage=following), found)
         except JobNotFound:
             return None
         except PASSING as error:
@@ -312,18 +312,10 @@ class _Work:
             _process.drop(job_id)
         return None
 
-    def _open(self, found: manifest.Manifest, following: int) -> _Work | None:
-        """Send the next stage; one that is a single batch is done here, without a message."""
-        stage = found.plan.stages[found.plan.place(following)[0]]
-        everything = batches(stage, found.plan.workers, range(len(stage.grid)))[:2]
-        if len(everything) == 1:
-            count = len(stage.grid)
-            start, stop = self.ledger.take(self.job_id, following, count=count, window=count)
-            return _Work(self.task, self.job_id, following, list(range(start, stop))) if stop > start else None
-        info = self.ledger.info(self.job_id)
-        if info.stage == following:
-            canvas.fill_window(self.task.app, self.ledger, self.settings, info, found.plan)
-        return None
+    def _open(self, info: JobInfo, found: manifest.Manifest) -> _Work | None:
+        """Send the next stage, but for its first batch, which is done here: the files are open, and no message need come."""
+        kept = canvas.fill_window(self.task.app, self.ledger, self.settings, info, found.plan, keep=True)
+        return _Work(self.task, self.job_id, info.stage, kept) if kept else None
 
     def _passing(self, error: Exception) -> None:
         if isinstance(error, FINAL) or self.task.request.retries >= self.settings.max_retries:
