@@ -69,7 +69,7 @@ def compute(
         output.publish()
     results = []
     for index in plan.outputs.values():
-        results.append(images[index].array if index in images else workspace.value(index))
+        results.append(images[index].array if index in images else context.value(index))
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -121,6 +121,15 @@ class Context:
             self._values[node] = self._merged(node, found) if labelled else found
         return self._values[node]
 
+    def put_value(self, node: int, value: Any, stage: int) -> None:
+        """Keep a whole-image value that the end of a stage has found: for the stages that follow; what the last one finds is
+        published by who found it."""
+        labelled = isinstance(entry_of(self.plan.nodes[node]), Labelling)
+        if labelled or stage + 1 < len(self.plan.stages):
+            self.workspace.put_value(node, value, keep_partials=labelled)
+        else:
+            self._values[node] = value if isinstance(value, dict) else np.asarray(value)[()]
+
     def _merged(self, node: int, value: Any) -> Merged:
         stages = [stage for stage in self.plan.stages if node in (*stage.reduces, *stage.combines)]
         grids = tuple(grid_over(stage, self.plan.nodes[node].shape) for stage in stages)
@@ -540,7 +549,7 @@ def merge_stage(context: Context, slot: int) -> bool:
         images = _images(plan, node)
         grid = grid_over(stage, next(iter(images.values())).shape)
         value = entry.merge(partials, _arguments(context, node) | images, grid)
-        context.workspace.put_value(index, value, keep_partials=isinstance(entry, Labelling))
+        context.put_value(index, value, stage_index)
     for index in stage.values:
         node = plan.nodes[index]
         found = get_entry(node.operation)
@@ -548,7 +557,7 @@ def merge_stage(context: Context, slot: int) -> bool:
         arguments = _arguments(context, node)
         with np.errstate(all="ignore"):
             value = found.function(**arguments) if isinstance(found, ValueFunction) else found.evaluate(arguments)[()]
-        context.workspace.put_value(index, value)
+        context.put_value(index, value, stage_index)
     return False
 
 

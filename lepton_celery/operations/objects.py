@@ -246,7 +246,7 @@ def _gather(partials: Iterable[tuple[int, Partial]], ndim: int) -> Rows:
                 collected.setdefault(name, []).append(column)
     every = {name: np.concatenate(columns) for name, columns in collected.items()}
     every.setdefault("label", np.zeros(0, np.int64))
-    labels, row = np.unique(every["label"], return_inverse=True)
+    labels, row = _numbered(every["label"])
     rows: Rows = {"label": labels}
 
     def join(name: str, how: np.ufunc) -> None:
@@ -270,6 +270,16 @@ def _gather(partials: Iterable[tuple[int, Partial]], ndim: int) -> Rows:
         for name in (f"sum{axis}", f"start{axis}", f"stop{axis}"):
             rows.setdefault(name, np.zeros(0, np.int64))
     return rows
+
+
+def _numbered(labels: Array) -> tuple[Array, Array]:
+    """The labels that occur, ascending, and the place of each among them."""
+    if not labels.size or labels.max() > 8 * labels.size or labels.min() < 0:
+        found: tuple[Array, Array] = np.unique(labels, return_inverse=True)
+        return found
+    occurs = np.zeros(int(labels.max()) + 1, bool)
+    occurs[labels] = True
+    return np.flatnonzero(occurs).astype(labels.dtype), (np.cumsum(occurs) - 1)[labels]
 
 
 _EMPTY = {"num_pixels": np.int64, "mean": np.float64, "low": np.float64, "high": np.float64}
