@@ -16,7 +16,7 @@ from lepton_celery import stores
 from lepton_celery.errors import InputError
 from lepton_celery.journal import Journal
 from lepton_celery.operations.user import check_allowed
-from lepton_celery.plan import Plan, functions_of, sources_of
+from lepton_celery.plan import PLAN_VERSION, Plan, functions_of, sources_of
 from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
 from lepton_celery.workspace import DiskWorkspace
@@ -190,8 +190,12 @@ def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
 
     Blocks that the planner chose are left out: it may choose others another day, and a job that goes on keeps its own.
     """
-    document = plan.to_json()
-    document = {name: document[name] for name in ("version", "nodes", "outputs")} | {"block_shape": block_shape}
+    document = {
+        "version": PLAN_VERSION,
+        "nodes": plan.nodes_json(),
+        "outputs": plan.outputs,
+        "block_shape": block_shape,
+    }
     return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -198,16 +198,20 @@ class Plan:
         """The plan as plain JSON values."""
         return {
             "version": PLAN_VERSION,
-            "nodes": [
-                {**asdict(node), "arguments": {k: _encode(v) for k, v in node.arguments.items()}} for node in self.nodes
-            ],
-            "stages": [asdict(stage) for stage in self.stages],
+            "nodes": self.nodes_json(),
+            "stages": [_values(stage) | {"predicted": _values(stage.predicted)} for stage in self.stages],
             "outputs": self.outputs,
             "kept": {str(node): stage for node, stage in self.kept.items()},
             "workers": self.workers,
             "begin_s": self.begin_s,
             "costs": self.costs,
         }
+
+    def nodes_json(self) -> list[dict[str, Any]]:
+        """What is computed, as plain JSON values."""
+        return [
+            _values(node) | {"arguments": {k: _encode(v) for k, v in node.arguments.items()}} for node in self.nodes
+        ]
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Plan:
@@ -298,6 +302,11 @@ class Plan:
         if self.nodes[index].operation == SOURCE:
             return True
         return index in self.kept and self.kept[index] < stage
+
+
+def _values(item: PlanNode | Stage | Prediction) -> dict[str, Any]:
+    """A dataclass's fields, as they are: `dataclasses.asdict` would copy all they hold, and take most of a submission."""
+    return {name: getattr(item, name) for name in item.__dataclass_fields__}
 
 
 def _prediction(values: Mapping[str, Any]) -> Prediction:

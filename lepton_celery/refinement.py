@@ -29,12 +29,12 @@ _MOST_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_s": 1.0}
 """… and what it is at the most: beyond, workers waited for something else, such as another job."""
 
 
-def refine(model: CostModel, plan: Plan, info: JobInfo, *, now: float | None = None) -> CostModel:
-    """The model, refined by a job that is done or about to be; `now` is the ledger's clock if it is still to end."""
+def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
+    """The model, refined by a job that is done."""
     stages = _by_stage(plan, info)
     for at, sums in stages.items():
         model = _refined_parts(model, plan, at, sums)
-    model = _refined_ends(model, plan, info, now)
+    model = _refined_ends(model, plan, info)
     model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, stages))
     origin = "refined" if model.origin == "calibrated" else model.origin
     return replace(model, origin=origin, jobs=model.jobs + 1)
@@ -116,15 +116,14 @@ def towards(figure: Figure, part: Part, done: float, ratio: float, measured_s: f
     )
 
 
-def _refined_ends(model: CostModel, plan: Plan, info: JobInfo, now: float | None) -> CostModel:
+def _refined_ends(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
     """By what merges took: from a stage's last receipt to its end."""
     for slot, times in info.stage_times.items():
         at = plan.place(slot)[0]
-        ended = times.ended if times.ended is not None else now
-        if times.received is None or ended is None:
+        if times.received is None or times.ended is None:
             continue
         parts = [part for part in plan.stages[at].predicted.parts if part.kind in ("merge", "publish")]
-        took = ended - times.received
+        took = times.ended - times.received
         if sum(part.seconds for part in parts) > model.overheads.stage_s:
             model = _moved(model, parts, 1.0, took, fixed_s=model.overheads.stage_s)
         else:

@@ -306,10 +306,11 @@ class _Work:
             return None  # cancelled or paused, or another merge took over: it publishes
         steps.publish(context, found.files, overwrite=found.overwrite)
         result = found.result(seams.measure(context))
-        costs.learn(ledger, self.settings.cost_profile, plan, job_id)
         if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
+            # the job is done, and nobody waits for this
             context.workspace.discard()
             _process.drop(job_id)
+            costs.learn(ledger, self.settings.cost_profile, plan, job_id)
         return None
 
     def _open(self, info: JobInfo, found: manifest.Manifest) -> _Work | None:
