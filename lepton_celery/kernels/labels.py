@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int32, int64, uint8, void
+from numba import float64, int32, int64, uint8, uint16, void
 from numpy.typing import NDArray
 
 from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
@@ -92,6 +92,53 @@ def _count(labels: Pixels, counts: Pixels) -> None:
         counts[labels[at]] += 1
 
 
+_Sums = writes(float64)
+
+
+@kernel(
+    void(reads(int32), reads(uint8), _Sums),
+    void(reads(int32), reads(uint16), _Sums),
+    void(reads(int64), reads(uint8), _Sums),
+    void(reads(int64), reads(uint16), _Sums),
+)
+def _add(labels: Pixels, pixels: Pixels, sums: Pixels) -> None:
+    for at in range(labels.size):
+        sums[labels[at]] += pixels[at]
+
+
+@kernel(void(reads(int32), reads(int64), int64, writes(int64)))
+def _extents(labels: Pixels, shape: Pixels, count: int, found: Pixels) -> None:
+    axes = shape.size
+    width = shape[axes - 1]
+    position = np.zeros(axes, np.int64)
+    for row in range(labels.size // width):
+        base, at = row * width, 0
+        while at < width:
+            name, start = labels[base + at], at
+            while at < width and labels[base + at] == name:
+                at += 1
+            if name == 0:
+                continue
+            for axis in range(axes):
+                first, last = (start, at) if axis == axes - 1 else (position[axis], position[axis] + 1)
+                low, high, total = (
+                    axis * count + name - 1,
+                    (axes + axis) * count + name - 1,
+                    (2 * axes + axis) * count + name - 1,
+                )
+                if found[high] == 0 or first < found[low]:
+                    found[low] = first
+                found[high] = max(found[high], last)
+                found[total] += (first + last - 1) * (at - start) // 2 if axis == axes - 1 else first * (at - start)
+        axis = axes - 2
+        while axis >= 0:
+            position[axis] += 1
+            if position[axis] < shape[axis]:
+                break
+            position[axis] = 0
+            axis -= 1
+
+
 def label(image: NDArray[Any], background: int | None, connectivity: Any) -> NDArray[Any]:
     """`skimage.measure.label` of a bool image of two axes, int32."""
     rows, width = image.shape
@@ -115,3 +162,18 @@ def count(labels: NDArray[Any], bins: int) -> NDArray[Any]:
     counts = np.zeros(bins, np.int64)
     _count(labels.reshape(-1), counts)
     return counts
+
+
+def add(labels: NDArray[Any], pixels: NDArray[Any], bins: int) -> NDArray[Any]:
+    """`np.bincount(labels, weights=pixels, minlength=bins)`, for labels as of `count` and pixels of uint8 or uint16."""
+    sums = np.zeros(bins)
+    _add(labels.reshape(-1), pixels.reshape(-1), sums)
+    return sums
+
+
+def extents(labels: NDArray[Any], count: int, boxes: bool, sums: bool) -> NDArray[Any]:
+    """First and last positions of labels, and sums of positions, as `operations.labelparts.extents` gives them."""
+    axes = labels.ndim
+    found = np.zeros((3 * axes, count), np.int64)
+    _extents(labels.reshape(-1), np.array(labels.shape), count, found.reshape(-1))
+    return found[0 if boxes else 2 * axes : None if sums else 2 * axes]

@@ -80,12 +80,67 @@ def _labels() -> Iterator[dict[str, Any]]:
         yield {"labels": deal.integers(0, 40, 1000, dtype), "bins": 50}
 
 
+def added(labels: Array, pixels: Array, bins: int) -> Array:
+    """The sum of the pixels of each label from 0 to less than `bins`, in raster order, float64."""
+    found: Array = np.bincount(labels.ravel(), weights=pixels.ravel(), minlength=bins)
+    return found
+
+
+def _is_addable(arguments: Arguments) -> bool:
+    pixels = arguments["pixels"]
+    return _is_countable(arguments) and pixels.dtype in (np.uint8, np.uint16) and bool(pixels.flags.c_contiguous)
+
+
+def _pixels() -> Iterator[dict[str, Any]]:
+    deal = np.random.default_rng(27)
+    for arguments in _labels():
+        for dtype in (np.uint8, np.uint16):
+            yield {**arguments, "pixels": deal.integers(0, np.iinfo(dtype).max, 1000, dtype, endpoint=True)}
+
+
+def extents(labels: Array, count: int, boxes: bool, sums: bool) -> Array:
+    """Where the labels from 1 to `count` are, all of which occur, int64, a column for each.
+
+    For `boxes` a row for the first position along each axis, and a row for one past the last along each; for `sums` a row
+    for the sum of positions along each axis.
+    """
+    from scipy.ndimage import find_objects
+
+    rows: list[Any] = []
+    if boxes:
+        found = find_objects(labels, max_label=count)
+        rows += [[box[axis].start for box in found] for axis in range(labels.ndim)]
+        rows += [[box[axis].stop for box in found] for axis in range(labels.ndim)]
+    for axis, length in enumerate(labels.shape if sums else ()):
+        along = np.arange(length, dtype=float).reshape([-1 if at == axis else 1 for at in range(labels.ndim)])
+        weights = np.broadcast_to(along, labels.shape).ravel()
+        rows.append(np.bincount(labels.ravel(), weights, count + 1)[1:])
+    return np.array(rows, np.int64).reshape(-1, count)
+
+
+def _is_plain_labels(arguments: Arguments) -> bool:
+    labels = arguments["labels"]
+    return bool(labels.dtype == np.int32 and labels.ndim > 1 and labels.size and labels.flags.c_contiguous)
+
+
+def _objects() -> Iterator[dict[str, Any]]:
+    deal = np.random.default_rng(26)
+    for shape in ((30, 40), (1, 50), (50, 1), (7, 8, 9), (3, 4, 5, 6)):
+        for count in (1, 6):
+            labels = np.repeat(deal.integers(0, count + 1, shape, np.int32), 3, axis=-1)
+            labels.flat[:count] = np.arange(1, count + 1)
+            for boxes, sums in ((True, True), (True, False), (False, True)):
+                yield {"labels": labels, "count": count, "boxes": boxes, "sums": sums}
+
+
 _HERE = "lepton_celery.kernels.labels"
 
 PARTS: dict[Callable[..., Array], Kernel] = {
     label_alone: Kernel(f"{_HERE}.label", _is_plain_bool, _pictures),
     table_at: Kernel(f"{_HERE}.look_up", _is_plain_table, _tables),
     counted: Kernel(f"{_HERE}.count", _is_countable, _labels),
+    added: Kernel(f"{_HERE}.add", _is_addable, _pixels),
+    extents: Kernel(f"{_HERE}.extents", _is_plain_labels, _objects),
 }
 """What has a compiled form, and that."""
 

@@ -22,7 +22,7 @@ import numpy as np
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.operations.crops import as_slices, empty_columns, measured_columns, measured_partial, why_not
-from lepton_celery.operations.labelparts import counted, quickest
+from lepton_celery.operations.labelparts import added, counted, extents, quickest
 from lepton_celery.operations.pairwise import PairwiseSum
 from lepton_celery.operations.spec import Arguments, Array, Build, Composite, Entry, Partial, Reduction, Refused, Where
 from lepton_celery.operations.user import path_of
@@ -61,13 +61,13 @@ def table_partial(
     """What one block knows of each object in it; see `_measure` for the columns."""
     region, shape = where.region, where.shape
     bins = _Bins.of(label_image, kernels)
-    rows = _measure(bins, label_image.shape, region, frozenset(properties))
+    rows = _measure(bins, label_image.shape, region, frozenset(properties), kernels)
     if intensity_image is None:
         return rows
     pixels = intensity_image.ravel()
     exact = sums_are_exact(pixels.dtype)
     if exact and "intensity_mean" in properties:
-        rows["sum"] = bins.sums(pixels)
+        rows["sum"] = bins.sums(pixels, kernels)
     if not exact or {"intensity_min", "intensity_max"} & set(properties):
         rows["low"], rows["high"] = bins.extremes(pixels)
     if exact or "intensity_mean" not in properties:
@@ -117,9 +117,9 @@ class _Bins:
         counts[names == 0] = 0
         return cls(names, at, counts, np.flatnonzero(counts))
 
-    def sums(self, weights: Array) -> Array:
-        """The sum of each label's weights, float64."""
-        return np.bincount(self.at, weights=weights, minlength=self.labels.size)[self.kept]
+    def sums(self, pixels: Array, kernels: bool) -> Array:
+        """The sum of each label's pixels, float64."""
+        return quickest(added, {"labels": self.at, "pixels": pixels, "bins": self.labels.size}, kernels)[self.kept]
 
     def extremes(self, pixels: Array) -> tuple[Array, Array]:
         """The least and the greatest pixel of each label."""
@@ -160,27 +160,18 @@ def _binned(flat: Array) -> tuple[Array, Array]:
     return names, flat if low == 1 else np.where(flat > 0, flat - flat.dtype.type(low - 1), 0)
 
 
-def _measure(bins: _Bins, shape: tuple[int, ...], region: Region, properties: frozenset[str]) -> Rows:
+def _measure(bins: _Bins, shape: tuple[int, ...], region: Region, properties: frozenset[str], kernels: bool) -> Rows:
     """Label and area of each object, box and coordinate sums if they are asked for."""
     count = bins.counts[bins.kept].astype(np.int64)
     rows: Rows = {"label": bins.labels[bins.kept], "num_pixels": count}
-    if properties & BOXED:
-        _add_boxes(rows, bins.ranks().reshape(shape), region)
-    if "centroid" in properties:
-        for axis, length in enumerate(shape):
-            along = np.arange(length, dtype=float).reshape([-1 if at == axis else 1 for at in range(len(shape))])
-            within = bins.sums(np.broadcast_to(along, shape).ravel()).astype(np.int64)
-            rows[f"sum{axis}"] = within + count * region.start[axis]
+    boxes, sums = bool(properties & BOXED), "centroid" in properties
+    if boxes or sums:
+        asked = {"labels": bins.ranks().reshape(shape), "count": count.size, "boxes": boxes, "sums": sums}
+        found = iter(quickest(extents, asked, kernels))
+        for name in (*(("start", "stop") if boxes else ()), *(("sum",) if sums else ())):
+            for axis, start in enumerate(region.start):
+                rows[f"{name}{axis}"] = next(found) + (count * start if name == "sum" else start)
     return rows
-
-
-def _add_boxes(rows: Rows, ranks: Array, region: Region) -> None:
-    from scipy.ndimage import find_objects
-
-    boxes = find_objects(ranks, max_label=rows["label"].size)
-    for axis, start in enumerate(region.start):
-        rows[f"start{axis}"] = np.array([box[axis].start + start for box in boxes], dtype=np.int64)
-        rows[f"stop{axis}"] = np.array([box[axis].stop + start for box in boxes], dtype=np.int64)
 
 
 def _on_inner_faces(labels: Array, names: Array, region: Region, shape: tuple[int, ...]) -> Array:
