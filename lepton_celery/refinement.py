@@ -19,6 +19,10 @@ MOST = 3.0
 """Factor by which a job's measurement may differ from a figure that was measured before, …"""
 _MOST_UNKNOWN = 50.0
 """… and from one that was not."""
+_CLEARLY_LESS = 0.6
+"""Much makes work take longer than it should (a busy machine, what is loaded the first time), and nothing less: …"""
+_LESS_WEIGHT = 0.3
+"""… so a job that took so much less than a figure says moves it by this share at the least."""
 _REMEMBERED_S = 10.0
 """Seconds of work that a figure rests on at most: what is older is outweighed."""
 _LEAST_S = 0.001
@@ -103,6 +107,7 @@ def towards(figure: Figure, part: Part, done: float, ratio: float, measured_s: f
     ratio = min(most, max(1 / most, ratio))
     weight = measured_s / (measured_s + min(figure.seconds, _REMEMBERED_S)) if figure.seconds else 1.0
     weight = min(weight, 0.5) if figure.seconds >= 0.05 else weight
+    weight = max(weight, _LESS_WEIGHT) if ratio < _CLEARLY_LESS else weight
     shares = [part.calls * figure.call_ns, part.units * figure.unit_ns, part.units * part.taps * figure.tap_ns]
     total = sum(shares)
     shares = [share / total for share in shares]
