@@ -134,7 +134,7 @@ class Context:
         stages = [stage for stage in self.plan.stages if node in (*stage.reduces, *stage.combines)]
         grids = tuple(grid_over(stage, self.plan.nodes[node].shape) for stage in stages)
         # a block's labels are looked up by way of a few partials, each of them more than once
-        read = lru_cache(maxsize=16)(lambda level, block: self.workspace.partial(_partials_key(node, level), block))
+        read = lru_cache(maxsize=4)(lambda level, block: self.workspace.partial(_partials_key(node, level), block))
         return Merged(value, grids, read)
 
 
