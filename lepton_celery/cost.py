@@ -127,23 +127,24 @@ class CostModel:
         """The model with some figures of a kind replaced."""
         return replace(self, figures={**self.figures, kind: {**self.figures.get(kind, {}), **changed}})
 
-    def batch_blocks(self, block_s: float, blocks: int, slots: int) -> int:
+    def batch_blocks(self, block_s: float, blocks: int, slots: int, *, is_measured: bool = True) -> int:
         """Blocks per batch: where what tasks cost and what idles at the stage's end add up to the least.
 
         A stage ends when its last batch does, so all slots but one idle for half a batch on average. There are at least
-        four batches for each of `slots` workers, unless these would not do a few times what they cost; a batch is at most
-        about a second, and no more blocks than a claim is quick with.
+        four batches for each of `slots` workers, unless it was measured that these would not do a few times what they cost;
+        a batch is at most about a second, and no more blocks than a claim is quick with.
         """
         block_s, slots = max(block_s, 1e-6), max(1, slots)
         best = math.sqrt(2 * blocks * self.overheads.batch_s / (block_s * max(1, slots - 1)))
-        worth = round(blocks * block_s / slots / (_WORTH * self.overheads.batch_s))
+        worth = round(blocks * block_s / slots / (_WORTH * self.overheads.batch_s)) if is_measured else BATCHES_PER_SLOT
         most = max(1, blocks // (max(1, min(BATCHES_PER_SLOT, worth)) * slots))
         return max(1, min(round(best), most, round(MOST_BATCH_S / block_s), MOST_BATCH_BLOCKS))
 
-    def least_blocks(self, block_s: float, batch_blocks: int) -> int:
+    def least_blocks(self, block_s: float, batch_blocks: int, *, is_measured: bool = True) -> int:
         """Blocks per batch towards a stage's end, where all workers should be done at about the same time: not less than a
         quarter of a whole batch, nor than what is worth a message."""
-        return max(-(-batch_blocks // 4), min(batch_blocks, math.ceil(self.overheads.batch_s / max(block_s, 1e-6))))
+        worth = math.ceil(self.overheads.batch_s / max(block_s, 1e-6)) if is_measured else 1
+        return max(-(-batch_blocks // 4), min(batch_blocks, worth))
 
     def stage_wall_s(self, work_s: float, batches: int, slots: int, merge_s: float) -> float:
         """Seconds of a stage from its first message to its end: `work_s` of all workers, then the merge."""

@@ -121,7 +121,7 @@ def predict(
     at_once = math.prod(stage.together)
     boxes = -(-blocks // at_once)
     found = _Parts(cost, boxes, share)
-    asked = once = 0.0
+    asked, once, is_measured = 0.0, 0.0, True
     for index, region in needed.items():
         node = plan.nodes[index]
         if plan.is_read(index, at):
@@ -131,10 +131,12 @@ def predict(
             found.decoded += decoded
         else:
             figure, taps = function_figure(cost, plan, index)
+            is_measured &= figure.seconds > 0
             found.add("compute", _key(plan, index), index, figure, 1, region.size, taps)
     by_themselves = sum(read_by_themselves(plan, at, needed).values())
     for index in stage.reduces:
         figure, _ = function_figure(cost, plan, index)
+        is_measured &= figure.seconds > 0
         found.add("compute", _key(plan, index), index, figure, at_once, middle.size)
         name = cost_name(plan.nodes[index])
         found.add("partial", name, index, cost.figure("partial", name), at_once, middle.size)
@@ -143,6 +145,7 @@ def predict(
         node = plan.nodes[index]
         if isinstance(_entry(plan, index), Sweep):
             figure, _ = function_figure(cost, plan, index)
+            is_measured &= figure.seconds > 0
             found.add("compute", _key(plan, index), index, figure, 1, middle.size)
         size = on_grid(middle, node.shape).size * node.itemsize
         for kind in _sinks(plan, at, index, places):
@@ -151,7 +154,7 @@ def predict(
             found.add("write", f"{kind} {node.dtype}", index, figure, calls, size)
             write_bytes += size
     per_block = (found.seconds + boxes * cost.overheads.block_s) / blocks + cost.overheads.receipt_s
-    batch = cost.batch_blocks(per_block, len(stage.grid), plan.workers)
+    batch = cost.batch_blocks(per_block, len(stage.grid), plan.workers, is_measured=is_measured)
     batches = -(-len(stage.grid) // batch) * blocks // len(stage.grid)
     waves = -(-batches // WAVE_BATCHES)
     each = cost.overheads
@@ -163,7 +166,7 @@ def predict(
     rounds = blocks // len(stage.grid)
     return (
         batch,
-        cost.least_blocks(per_block, batch),
+        cost.least_blocks(per_block, batch, is_measured=is_measured),
         Prediction(
             compute_s=compute_s,
             communication_s=work_s - compute_s,

@@ -331,9 +331,13 @@ def test_small_blocks_that_are_done_at_once_are_predicted_so() -> None:
 
 
 def test_batches_share_the_blocks_among_the_workers() -> None:
-    free, image = CostModel(overheads=Overheads(batch_s=1e-5)), vast((10_000, 10_000))
+    known = CostModel().with_figures("compute", {"numpy.add uint8": Figure(2.0, seconds=1.0)})
+    image = vast((10_000, 10_000))
     for workers in (1, 4, 100):
-        for cost, each in ((free, 4), (CostModel(), 1)):  # messages that cost more than their work are not sent
+        for cost, each in (
+            (CostModel(), 4),
+            (known, 1),
+        ):  # messages that are known to cost more than their work are not sent
             stage = plan_of(image + 1, block_shape=(100, 100), workers=workers, cost=cost).stages[0]
             batches = -(-len(stage.grid) // stage.batch_blocks)
             assert batches >= min(len(stage.grid), each * workers)

@@ -32,6 +32,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from numpy.typing import NDArray
 from skimage import filters as sk_filters
 
 import lepton_celery as lepton
+from lepton_celery.config import Settings
 from lepton_celery.errors import JobCancelled, JobFailed
 from lepton_celery.ledger.base import JobState
 from lepton_celery.skimage import filters
@@ -112,6 +114,8 @@ def assert_right(tmp_path: Path, job: lepton.Job, cluster: Cluster, expected: ND
 
 def test_a_chord_that_never_counts_to_its_end(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
     """As when a process dies after its receipt, or when results expire: no chord's end is ever sent."""
+    settings: Settings = idle.app.conf["lepton"]
+    idle.app.conf["lepton"] = replace(settings, wave_batches=4, window_batches=4)  # stages of one wave are no chords
     job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.05))
     chords = list(idle.broker.scan_iter(match="celery-taskset-meta-*"))
     assert chords

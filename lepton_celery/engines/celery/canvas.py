@@ -131,9 +131,9 @@ def fill_window(
         if stop == start:
             return kept
         wave = batches(stage, plan.workers, range(start, stop))
-        if keep and not kept:
-            kept = wave.pop(0)
         is_last = stop == len(stage.grid)
+        if keep and not kept and (is_last or len(wave) > 1):  # else nobody would send the next wave
+            kept = wave.pop(0)
         send_wave(app, info, wave, closed=start > 0 or not is_last)
         if is_last:
             _send_ahead(app, info, plan)
