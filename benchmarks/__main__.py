@@ -23,7 +23,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--workloads", callback=_names, help="Which, such as W1,W4; all unless given.")
 @click.option("--systems", callback=_names, help=f"Which of {','.join(TITLES)}; all unless given.")
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Fewest runs of each system.")
-@click.option("--seconds", type=float, default=480.0, show_default=True, help="More runs, and no new case, after that.")
+@click.option("--seconds", type=float, default=500.0, show_default=True, help="More runs, and no new case, after that.")
 @click.option("--limit", type=float, default=60.0, show_default=True, help="Seconds that one run may take.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
 @click.option("--work", type=click.Path(path_type=Path), help="Where pictures go meanwhile; in memory unless given.")

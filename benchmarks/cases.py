@@ -123,7 +123,7 @@ _NAIVE = ("a", "f", "g", "lepton")
 _SMALL = "a smaller picture for the systems that take long, beside the same references"
 
 FULL = (
-    Case("W1", "W1", (6144, 6144), (1024, 1024), _FAST),
+    Case("W1", "W1", (6144, 4096), (1024, 1024), _FAST),
     Case("W1 small", "W1", (2048, 2048), (512, 512), ("a", "f", "dz", "g", "lepton"), note=_SMALL),
     Case("W1 Zarr", "W1", (4096, 4096), (1024, 1024), _ZARR, "zarr"),
     Case("W1 Zarr small", "W1", (2048, 2048), (512, 512), _NAIVE, "zarr", note=_SMALL),
@@ -137,14 +137,14 @@ FULL = (
     Case("W3t", "W3t", (2048, 2048), (512, 512), ("a", "f", "er", "h", "lepton", "inline")),
     Case("W3t small", "W3t", (1024, 1024), (256, 256), ("a", "f", "g", "lepton"), note=_SMALL),
     Case("W3t Zarr", "W3t", (1024, 1024), (256, 256), ("a", "f", "er", "g", "lepton", "inline"), "zarr"),
-    Case("W4", "W4", (6144, 6144), (1024, 1024), _FAST),
+    Case("W4", "W4", (6144, 4096), (1024, 1024), _FAST),
     Case("W4 small", "W4", (2048, 2048), (512, 512), ("a", "f", "dz", "g", "lepton"), note=_SMALL),
     Case("W4 Zarr", "W4", (4096, 4096), (1024, 1024), _ZARR, "zarr"),
     Case("W4 Zarr small", "W4", (2048, 2048), (512, 512), _NAIVE, "zarr", note=_SMALL),
     Case("W5", "W5", (6400, 6400), (64, 64), ("a", "f", "fb", "eb", "hb", "lepton", "inline"), batch=100),
-    Case("W5 tasks", "W5", (4096, 4096), (64, 64), ("a", "h", "lepton"), note="h with a task for each block"),
+    Case("W5 tasks", "W5", (3072, 3072), (64, 64), ("a", "h", "lepton"), note="h with a task for each block"),
     Case("W5 small", "W5", (1024, 1024), (64, 64), ("a", "f", "c", "dz", "er", "g", "h", "lepton"), note=_SMALL),
-    Case("W5 Zarr", "W5", (1024, 1024), (64, 64), ("a", "f", "fb", "c", "dz", "g", "lepton"), "zarr", batch=32),
+    Case("W5 Zarr", "W5", (1024, 1024), (64, 64), ("a", "f", "fb", "c", "g", "lepton"), "zarr", batch=32),
     Case("V1", "V1", (256, 512, 512), (128, 128, 128), _FAST),
     Case("V1 small", "V1", (128, 256, 256), (64, 128, 128), ("a", "f", "dz", "g", "lepton"), note=_SMALL),
     Case("V1 Zarr", "V1", (128, 256, 256), (64, 128, 128), (*_ZARR, "g"), "zarr"),

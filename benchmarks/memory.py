@@ -31,14 +31,14 @@ PROMISED = 3
 
 CASES = (
     Case("W2", "W2", (256, 256), (128, 128), ()),
-    Case("V1", "V1", (256, 256, 256), (128, 128, 128), ()),
     Case("W1", "W1", (4096, 4096), (1024, 1024), ()),
+    Case("V1", "V1", (256, 256, 256), (128, 128, 128), ()),
     Case("W4", "W4", (4096, 4096), (1024, 1024), ()),
-    Case("W1, blocks of 2048²", "W1", (4096, 4096), (2048, 2048), ()),
     Case("W3", "W3", (4096, 4096), (1024, 1024), ()),
     Case("W3t", "W3t", (2048, 2048), (1024, 1024), ()),
+    Case("W1, blocks of 2048²", "W1", (4096, 4096), (2048, 2048), ()),
 )
-"""In that order: what a case leaves in a process counts for those after it."""
+"""In that order: what a process keeps of a case counts for the next one, until it begins with that."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lepton_celery import costs, manifest, seams, steps
 from lepton_celery.ahead import can_run_ahead, places_before
 from lepton_celery.batches import batches, format_blocks, parse_blocks
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery import canvas
+from lepton_celery.engines.celery import canvas, heap
 from lepton_celery.engines.celery.batch import Batch
 from lepton_celery.engines.celery.brokers import lane_of, queue_of
 from lepton_celery.engines.celery.failures import FINAL, PASSING, Failures, words
@@ -64,6 +64,8 @@ class Process:
     ) -> tuple[manifest.Manifest, steps.Context]:
         """The manifest and the open files of a job; `inputs` tells whether these will be read."""
         if job_id not in self._jobs:
+            if heap.keep():
+                heap.give_back()  # of the job before, which may have ended elsewhere
             found = manifest.Manifest.from_json(ledger.manifest(job_id))
             if inputs:
                 found.check_inputs()

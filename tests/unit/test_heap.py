@@ -1,0 +1,44 @@
+"""Memory that is kept from block to block, and given back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import json, re, resource
+import numpy as np
+from lepton_celery.engines.celery import heap
+
+def faults_of(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        one, other = np.ones(1 << 20), np.ones(1 << 19)  # 12 MB
+        del one, other
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident_mb():
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1]) >> 10
+
+first = resident_mb()
+kept = heap.keep()
+faults_of(1)
+result = {"kept": kept, "faults": faults_of(50), "held": resident_mb() - first}
+heap.give_back()
+print(json.dumps({**result, "left": resident_mb() - first}))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of Linux's C library")
+def test_memory_of_a_block_serves_the_next_and_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    if not found["kept"]:
+        pytest.skip("another C library than glibc")
+    assert found["faults"] < 50  # thousands, where each round takes its pages anew
+    assert found["held"] > 6
+    assert found["left"] < 4
