@@ -39,7 +39,7 @@ def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[int]
 def _most(stage: Stage, workers: int, place: int) -> int:
     """Blocks of a batch that begins at a place."""
     left = (len(stage.grid) - place) // max(1, workers)
-    return max(1, stage.least, min(stage.batch_blocks, left))
+    return max(stage.least, min(stage.batch_blocks, left))
 
 
 def alone(places: Iterable[int]) -> list[list[int]]:

@@ -69,13 +69,9 @@ def keep(ledger: Ledger, profile: str, model: CostModel | None) -> None:
 
 
 def learn(ledger: Ledger, profile: str, plan: Plan, job_id: str) -> None:
-    """Refine the model of a profile by a job that is done. Of two jobs that end at once, one may be lost.
-
-    Raises:
-        BrokerUnreachable: the ledger does not answer.
-    """
+    """Refine the model of a profile by a job that is done. Of two jobs that end at once, one may be lost."""
     try:
         model = _of_ledger(ledger, profile) or CostModel()
         keep(ledger, profile, refine(model, plan, ledger.info(job_id)))
-    except (ArithmeticError, LookupError, ValueError):  # a job that did its work must not fail for want of a figure
+    except (ArithmeticError, LookupError, ValueError, LeptonError):  # the job has done its work, and does not need this
         log.exception("job %s: the cost model is not refined", job_id)

@@ -121,7 +121,7 @@ def predict(
     at_once = math.prod(stage.together)
     boxes = -(-blocks // at_once)
     found = _Parts(cost, boxes, share)
-    asked, once, is_measured = 0.0, 0.0, True
+    asked = once = 0.0
     for index, region in needed.items():
         node = plan.nodes[index]
         if plan.is_read(index, at):
@@ -131,12 +131,10 @@ def predict(
             found.decoded += decoded
         else:
             figure, taps = function_figure(cost, plan, index)
-            is_measured &= figure.seconds > 0
             found.add("compute", _key(plan, index), index, figure, 1, region.size, taps)
     by_themselves = sum(read_by_themselves(plan, at, needed).values())
     for index in stage.reduces:
         figure, _ = function_figure(cost, plan, index)
-        is_measured &= figure.seconds > 0
         found.add("compute", _key(plan, index), index, figure, at_once, middle.size)
         name = cost_name(plan.nodes[index])
         found.add("partial", name, index, cost.figure("partial", name), at_once, middle.size)
@@ -145,7 +143,6 @@ def predict(
         node = plan.nodes[index]
         if isinstance(_entry(plan, index), Sweep):
             figure, _ = function_figure(cost, plan, index)
-            is_measured &= figure.seconds > 0
             found.add("compute", _key(plan, index), index, figure, 1, middle.size)
         size = on_grid(middle, node.shape).size * node.itemsize
         for kind in _sinks(plan, at, index, places):
@@ -154,7 +151,7 @@ def predict(
             found.add("write", f"{kind} {node.dtype}", index, figure, calls, size)
             write_bytes += size
     per_block = (found.seconds + boxes * cost.overheads.block_s) / blocks + cost.overheads.receipt_s
-    batch = cost.batch_blocks(per_block, len(stage.grid), plan.workers, is_measured=is_measured)
+    batch = cost.batch_blocks(per_block, len(stage.grid), plan.workers, is_measured=found.is_measured)
     batches = -(-len(stage.grid) // batch) * blocks // len(stage.grid)
     waves = -(-batches // WAVE_BATCHES)
     each = cost.overheads
@@ -166,7 +163,7 @@ def predict(
     rounds = blocks // len(stage.grid)
     return (
         batch,
-        cost.least_blocks(per_block, batch, is_measured=is_measured),
+        cost.least_blocks(per_block, batch, is_measured=found.is_measured),
         Prediction(
             compute_s=compute_s,
             communication_s=work_s - compute_s,
@@ -196,6 +193,8 @@ class _Parts:
         self.parts: list[Part] = []
         self.decoded = 0.0
         self.seconds = 0.0
+        self.is_measured = True
+        """Whether jobs or a calibration have measured all functions among them."""
 
     def add(self, kind: str, key: str, node: int, figure: Figure, calls: float, units: float, taps: float = 0) -> None:
         """So many calls and units for each box."""
@@ -203,6 +202,7 @@ class _Parts:
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         self.parts.append(Part(kind, key, node, calls, units, taps, seconds))
         self.seconds += seconds
+        self.is_measured &= kind != "compute" or figure.seconds > 0
 
 
 def _read(plan: Plan, index: int, region: Region, places: Places, found: _Parts) -> float:

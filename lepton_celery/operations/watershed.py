@@ -244,7 +244,7 @@ def _check_offset(lengths: tuple[int, ...], offset: Any) -> None:
     if np.shape(offset) != (len(lengths),) or any(n - 1 - o > o for n, o in zip(lengths, offset, strict=True)):
         raise InputError(
             f"offset {offset!r} leaves more of a connectivity of shape {lengths} behind it than before it, "
-            "and scikit-image would flood past the image; give for each axis at least half of its length, less one"
+            "and scikit-image would flood past the image; give for each axis at least (length - 1) / 2"
         )
 
 

@@ -309,10 +309,7 @@ class _Work:
         steps.publish(context, found.files, overwrite=found.overwrite)
         result = found.result(seams.measure(context))
         if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
-            # the job is done, and nobody waits for this
-            context.workspace.discard()
-            _process.drop(job_id)
-            costs.learn(ledger, self.settings.cost_profile, plan, job_id)
+            costs.learn(ledger, self.settings.cost_profile, plan, job_id)  # nobody waits for this any more
         return None
 
     def _open(self, info: JobInfo, found: manifest.Manifest) -> _Work | None:
