@@ -19,8 +19,8 @@ HEAD = """# Benchmarks
 
 How fast lepton_celery is beside what else one would use, how it grows, what it takes of memory, and what its ledger costs.
 Everything here is measured by commands that anybody can run: `make bench` (ten minutes; peers and memory),
-`make growth` (how time and memory grow, and a simulation of up to 10,000 workers) `python -m benchmarks.guarantee` and
-`python -m benchmarks.prediction`.
+`make growth` (how time and memory grow, and a simulation of up to 10,000 workers), `python -m benchmarks.guarantee`,
+`python -m benchmarks.small` and `python -m benchmarks.prediction`.
 
 <!-- the sections are written by these commands, one by one -->
 """
