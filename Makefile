@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml
 		$(PIP) --require-hashes -r requirements.lock && $(PIP) --no-deps -e .; \
 	fi
 	@$(BIN)/python -m compileall -q lepton_celery workers settings # where nothing may write bytecode, each process would compile
-	@$(BIN)/python -c "from lepton_celery.operations import load_kernels; load_kernels()" # once too, not by each worker
+	@$(BIN)/python -c "from lepton_celery.catalogue import load_kernels; load_kernels()" # once too, not by each worker
 	@touch $@
 
 run: $(READY) ## count the galaxies in an 8192 x 8192 photograph on local workers, and compare with scikit-image

@@ -24,13 +24,13 @@ from benchmarks.processes import Parts, available_bytes, children
 from benchmarks.runner import Measured, Runner
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import WORKLOADS, workload_of
-from lepton_celery import client
 from lepton_celery.config import load_settings
-from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.engines.celery.sending.publisher import publisher_of
+from lepton_celery.jobs import client
 from lepton_celery.ledger.address import redis_py_url
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.server import RedisServer
 from lepton_celery.skimage import util
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.server import RedisServer
 
 _BLOCK = 1024
 _SIDES = (2048, 4096, 8192, 16384, 32768)

@@ -23,8 +23,8 @@ from benchmarks.stopwatch import LOG, UNGUARDED, Span
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
-from lepton_celery.engines.celery.publisher import publisher_of
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.engines.celery.sending.publisher import publisher_of
+from lepton_celery.local.local import LocalStack
 
 _WORKLOADS = ("W1", "W3", "W4", "W5")
 

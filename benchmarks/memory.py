@@ -19,12 +19,12 @@ from benchmarks.processes import Parts, anonymous_bytes, children
 from benchmarks.runner import remove
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
-from lepton_celery import client
 from lepton_celery.config import load_settings
-from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.grid import Region
-from lepton_celery.plan import Plan, needed_regions
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.jobs import client
+from lepton_celery.local.local import LocalStack
+from lepton_celery.planning.plan import Plan, needed_regions
 
 PROMISED = 3
 """Times (block + halo) × bytes × live nodes."""

@@ -19,15 +19,16 @@ from benchmarks.folder import work_folder
 from benchmarks.processes import MARK, Watch
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
-from lepton_celery import costs, tuning
+from lepton_celery.calibration import calibrate as tuning
 from lepton_celery.config import Settings, load_settings
-from lepton_celery.cost import CostModel
+from lepton_celery.jobs.report import compare
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo
-from lepton_celery.plan import Plan
-from lepton_celery.planner import Options, make_plan
-from lepton_celery.report import compare
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.local.local import LocalStack
+from lepton_celery.planning.cost import keep as costs
+from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import Options, make_plan
 
 AIM = 0.25
 """Largest error that a prediction should have."""

@@ -19,16 +19,17 @@ import lepton_celery as lepton
 from benchmarks.cases import Case, Task
 from benchmarks.queueing import Stage, Times
 from benchmarks.workloads import workload_of
-from lepton_celery import client, steps
-from lepton_celery.batches import alone
 from lepton_celery.config import load_settings
-from lepton_celery.engines.celery import canvas
-from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending.publisher import publisher_of
+from lepton_celery.execution import steps
+from lepton_celery.jobs import client
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.plan import Plan
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.server import RedisServer
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.server import RedisServer
+from lepton_celery.planning.batches import alone
+from lepton_celery.planning.plan import Plan
 
 _MESSAGES = Case("messages", "G2", (256, 256), (16, 16), ())
 """256 blocks that take no time by themselves."""

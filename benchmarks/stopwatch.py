@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from lepton_celery import steps
-from lepton_celery.engines.celery import canvas, runner
+from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.worker import work
+from lepton_celery.execution import steps
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import Claim, Ledger
 
@@ -119,11 +120,11 @@ def install() -> None:
         return cast("Ledger", _TimedLedger(ledger, around)) if around is not None else ledger
 
     # by the module's dictionary: these are names that the worker's own code looks up when it runs
-    vars(runner)["open_ledger"] = opened
+    vars(work)["open_ledger"] = opened
     if around is not None:
         for module, name in (
-            (runner, "process"),
-            (runner, "close"),
+            (work, "process"),
+            (work, "close"),
             (steps, "run_block"),
             (steps, "run_blocks"),
             (steps, "merge_stage"),

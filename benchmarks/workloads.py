@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import lepton_celery as lepton
 from benchmarks import arrays, components, functions, inputs
 from benchmarks.cases import Task
-from lepton_celery.graph import Image, Node
+from lepton_celery.graph.nodes import Image, Node
 from lepton_celery.skimage import color, filters, measure, restoration, util
 
 Array = NDArray[Any]

@@ -15,18 +15,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lepton_celery.client import Job, get_job, list_jobs, resume, run, submit
+    from lepton_celery.calibration.calibrate import calibrate
     from lepton_celery.config import Settings
-    from lepton_celery.eager import compute
     from lepton_celery.engines.celery.app import configure, create_app
     from lepton_celery.errors import LeptonError
     from lepton_celery.graph import from_json, open, to_json
-    from lepton_celery.mapping import map_blocks, map_overlap
-    from lepton_celery.planner import Limits
-    from lepton_celery.processor import ImageProcessor
-    from lepton_celery.prover import prove
-    from lepton_celery.report import explain
-    from lepton_celery.tuning import calibrate
+    from lepton_celery.graph.own import map_blocks, map_overlap
+    from lepton_celery.jobs.client import Job, get_job, list_jobs, resume, run, submit
+    from lepton_celery.jobs.compute import compute
+    from lepton_celery.jobs.processor import ImageProcessor
+    from lepton_celery.jobs.report import explain
+    from lepton_celery.planning.planner import Limits
+    from lepton_celery.proving.prove import prove
 
 __version__ = "0.1.0"
 
@@ -64,23 +64,23 @@ _HOMES = {
     "open": "graph",
     "to_json": "graph",
     "from_json": "graph",
-    "compute": "eager",
-    "map_blocks": "mapping",
-    "map_overlap": "mapping",
-    "explain": "report",
-    "ImageProcessor": "processor",
-    "prove": "prover",
-    "calibrate": "tuning",
-    "submit": "client",
-    "run": "client",
-    "resume": "client",
-    "Job": "client",
-    "get_job": "client",
-    "list_jobs": "client",
+    "compute": "jobs.compute",
+    "map_blocks": "graph.own",
+    "map_overlap": "graph.own",
+    "explain": "jobs.report",
+    "ImageProcessor": "jobs.processor",
+    "prove": "proving.prove",
+    "calibrate": "calibration.calibrate",
+    "submit": "jobs.client",
+    "run": "jobs.client",
+    "resume": "jobs.client",
+    "Job": "jobs.client",
+    "get_job": "jobs.client",
+    "list_jobs": "jobs.client",
     "create_app": "engines.celery.app",
     "configure": "engines.celery.app",
     "Settings": "config",
-    "Limits": "planner",
+    "Limits": "planning.planner",
     "LeptonError": "errors",
 }
 

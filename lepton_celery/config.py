@@ -1,7 +1,7 @@
 """Every setting of the product, once, with its unit and default.
 
 A setting is given by its name in a `settings/` module, or by `LEPTON_` and its name in capitals in the environment, which
-wins. Unknown names are refused. Celery's own settings stay Celery's (`lepton_celery.engines.celery.defaults`).
+wins. Unknown names are refused. Celery's own settings stay Celery's (`lepton_celery.engines.celery.settings`).
 """
 
 from __future__ import annotations

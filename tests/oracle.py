@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery import steps
-from lepton_celery.eager import arrays_of
-from lepton_celery.graph import Node
-from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Array, Exactness
-from lepton_celery.planner import Options, make_plan
+from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue.entries import Array, Exactness
+from lepton_celery.execution import steps
+from lepton_celery.graph.nodes import Node
+from lepton_celery.jobs.compute import arrays_of
+from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.stores import MemoryOutput, Target
-from lepton_celery.workspace import MemoryWorkspace
+from lepton_celery.stores.workspace import MemoryWorkspace
 
 
 def assert_identical(found: Any, expected: Any) -> None:

@@ -14,7 +14,7 @@ from benchmarks import arrays
 from benchmarks.cases import Task
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import Filter, workload_of
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.local.local import LocalStack
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from celery.result import AsyncResult
 
 from benchmarks.cases import Task
 from benchmarks.systems.base import WORKERS, batches, by_reference
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.local.local import LocalStack
 
 
 class CeleryReference:

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.core.management import execute_from_command_line
 
 from lepton_celery.errors import LeptonError
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.local.local import LocalStack
 
 HERE = Path(__file__).resolve().parent
 QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from lepton_celery import tuning
+from lepton_celery.calibration import calibrate as tuning
 from lepton_celery.cli.where import find_settings
-from lepton_celery.cost import CostModel
 from lepton_celery.errors import InputError
+from lepton_celery.planning.cost.model import CostModel
 
 
 @click.command()

@@ -9,15 +9,16 @@ import click
 import numpy as np
 from rich.console import Console
 
-from lepton_celery import client, stores
-from lepton_celery import demo as galaxies
+from lepton_celery import stores
+from lepton_celery.cli import galaxies
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.app import create_app
-from lepton_celery.engines.celery.brokers import with_broker
+from lepton_celery.engines.celery.sending.queues import with_broker
 from lepton_celery.errors import LeptonError
 from lepton_celery.grid import Region
-from lepton_celery.report import summarize
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.jobs import client
+from lepton_celery.jobs.report import summarize
+from lepton_celery.local.local import LocalStack
 
 
 class NotIdentical(LeptonError):

@@ -27,8 +27,8 @@ from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import GROUP as WORKERS
 from lepton_celery.doctor.workers import Answer, check_workers
 from lepton_celery.engines.celery.app import create_app
-from lepton_celery.engines.celery.brokers import queue_of
-from lepton_celery.engines.celery.inspection import ask_workers, broker_latency
+from lepton_celery.engines.celery.sending.queues import queue_of
+from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
 from lepton_celery.errors import BrokerUnreachable, LeptonError, StoreError
 from lepton_celery.ledger.address import masked
 

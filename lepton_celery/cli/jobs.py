@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from lepton_celery import client
 from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
+from lepton_celery.jobs import client
+from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.ledger.base import JobInfo, JobState
-from lepton_celery.report import compare, summarize
 
 
 @click.command(help="List the newest jobs.")

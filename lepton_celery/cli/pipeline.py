@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lepton_celery import graph
+from lepton_celery.catalogue import get_entry
 from lepton_celery.errors import InputError, StoreNotFound
-from lepton_celery.graph import Image, Node
-from lepton_celery.operations import get_entry
+from lepton_celery.graph.nodes import Image, Node
 
 
 def build_steps(image: Image, steps: Sequence[str]) -> Node:

@@ -39,7 +39,7 @@ def prove(
     takes an image first and returns one of the same shape. The images are random ones and those on which splitting goes
     wrong; for a function with a halo the smallest exact one is found. Ends with 1 when a trial is different.
     """
-    from lepton_celery.prover import prove as run
+    from lepton_celery.proving.prove import prove as run
 
     positional, named = parse_arguments(",".join(parameters), "--param")
     if positional:

@@ -9,23 +9,26 @@ import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from lepton_celery import client, costs, graph, tuning
+from lepton_celery import graph
+from lepton_celery.calibration import calibrate as tuning
+from lepton_celery.catalogue import catalogue, public_names
+from lepton_celery.catalogue.entries import Refused
 from lepton_celery.cli.pipeline import build_steps, load_pipeline
 from lepton_celery.cli.where import find_settings
-from lepton_celery.client import Lane
 from lepton_celery.config import LANES
-from lepton_celery.cost import CostModel
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.graph import Node
-from lepton_celery.manifest import OnError
-from lepton_celery.operations import catalogue, public_names
-from lepton_celery.operations.spec import Refused
-from lepton_celery.plan import Plan
-from lepton_celery.planner import Options
-from lepton_celery.progress import show_progress
-from lepton_celery.report import compare, explain_outputs, summarize
-from lepton_celery.seams import words
+from lepton_celery.execution.manifest import OnError
+from lepton_celery.execution.seams import words
+from lepton_celery.graph.nodes import Node
+from lepton_celery.jobs import client
+from lepton_celery.jobs.client import Lane
+from lepton_celery.jobs.progress import show_progress
+from lepton_celery.jobs.report import compare, explain_outputs, summarize
+from lepton_celery.planning.cost import keep as costs
+from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import Options
 
 _STEPS_HELP = """
     INPUT is an image (.npy, .zarr, .tif, .png, .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
@@ -180,7 +183,7 @@ def _cost() -> CostModel:
 @click.option("--markdown", is_flag=True, help="All that is known of each, as docs/catalogue.md has it.")
 def operations(markdown: bool) -> None:
     if markdown:
-        from lepton_celery.reference import markdown as written
+        from lepton_celery.proving.catalogue_page import markdown as written
 
         click.echo(written(), nl=False)
         return

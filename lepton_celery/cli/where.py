@@ -7,9 +7,9 @@ import os
 import click
 from celery import Celery
 
-from lepton_celery import discovery
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
+from lepton_celery.jobs import find as discovery
 
 
 def find_settings() -> Settings | None:

@@ -7,11 +7,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from functools import partial
 
-from lepton_celery import seams, steps
-from lepton_celery.batches import batches
 from lepton_celery.errors import LeptonError
+from lepton_celery.execution import seams, steps
+from lepton_celery.execution.threads import one_thread
 from lepton_celery.ledger.base import Ledger
-from lepton_celery.threads import one_thread
+from lepton_celery.planning.batches import batches
 
 OWNER = "inline"
 _LEASE_S = 3600.0  # nobody else can take a block of this process

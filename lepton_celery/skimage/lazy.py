@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lepton_celery.graph import apply
-from lepton_celery.operations import catalogue, nearest, public_names
+from lepton_celery.catalogue import catalogue, nearest, public_names
+from lepton_celery.graph.nodes import apply
 
 
 def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Callable[[], list[str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lepton_celery.graph import apply
+from lepton_celery.graph.nodes import apply
 from lepton_celery.skimage.lazy import lazy_module
 
 __getattr__, __dir__ = lazy_module("transform")

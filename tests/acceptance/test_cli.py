@@ -23,9 +23,9 @@ import lepton_celery as lazy
 from lepton_celery import stores
 from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.grid import Region
+from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
-from lepton_celery.stack.running import read_running
 from tests.acceptance.commands import environment, lepton
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

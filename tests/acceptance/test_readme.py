@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_celery.stack.running import read_running
+from lepton_celery.jobs.local_stack import read_running
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

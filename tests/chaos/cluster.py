@@ -21,11 +21,11 @@ from redis.retry import Retry
 
 from lepton_celery import create_app
 from lepton_celery.config import LANES, Settings, load_settings
-from lepton_celery.engines.celery.brokers import queue_of
+from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.ledger import open_ledger
-from lepton_celery.stack.guard import Guard
-from lepton_celery.stack.process import ManagedProcess
-from lepton_celery.stack.server import RedisServer, find_binary
+from lepton_celery.local.guard import Guard
+from lepton_celery.local.process import ManagedProcess
+from lepton_celery.local.server import RedisServer, find_binary
 
 QUEUES = tuple(queue_of(lane) for lane in LANES)
 

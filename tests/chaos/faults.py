@@ -18,7 +18,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 import lepton_celery as lepton
-from lepton_celery.engines.celery import keeper
+from lepton_celery.engines.celery.worker import lease_renewer
 from lepton_celery.ledger.base import JobState
 from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
 
@@ -309,7 +309,7 @@ def _active(scene: Scene, workers: list[Worker]) -> dict[str, int]:
     except (OperationalError, redis.RedisError):
         return {}
     at_work = [task for tasks in answers.values() for task in tasks if task["worker_pid"]]
-    return {keeper.owner_of(task["id"], task["worker_pid"]): task["worker_pid"] for task in at_work}
+    return {lease_renewer.owner_of(task["id"], task["worker_pid"]): task["worker_pid"] for task in at_work}
 
 
 def _held_by(scene: Scene, owners: set[str]) -> Iterable[Loss]:

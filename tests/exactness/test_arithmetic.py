@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
+from lepton_celery.catalogue import catalogue
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError, NotExactWarning
-from lepton_celery.operations import catalogue
-from lepton_celery.operations.spec import Array
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, evaluate, picture
 

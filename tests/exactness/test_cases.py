@@ -7,9 +7,9 @@ import warnings
 import pytest
 
 from lepton_celery import graph
+from lepton_celery.catalogue import catalogue, get_entry, public_names
+from lepton_celery.catalogue.entries import Refused, resolve
 from lepton_celery.errors import NotExactWarning
-from lepton_celery.operations import catalogue, get_entry, public_names
-from lepton_celery.operations.spec import Refused, resolve
 from tests.exactness.cases import every_case
 from tests.exactness.cases.case import BLOCKS, Case
 from tests.oracle import assert_as_promised

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_celery import graph, reference
+from lepton_celery import graph
+from lepton_celery.catalogue import catalogue, get_entry, public_names
+from lepton_celery.catalogue.entries import Array, Entry, Exactness, Refused
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact, NotExactWarning
-from lepton_celery.operations import catalogue, get_entry, public_names
-from lepton_celery.operations.spec import Array, Entry, Exactness, Refused
-from lepton_celery.prover import Trial, sample_images
+from lepton_celery.proving import catalogue_page as reference
+from lepton_celery.proving.prove import Trial, sample_images
 from tests.exactness.cases.case import FLAT
 
 MODULES = (

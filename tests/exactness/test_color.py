@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
+from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import InputError, NotExact
-from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import resolve
 from tests.exactness.cases.case import FLAT, FLOATS
 from tests.oracle import assert_same_as_whole, picture
 

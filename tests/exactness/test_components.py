@@ -15,11 +15,11 @@ from scipy import ndimage as ndi
 from skimage import feature, filters, morphology, segmentation
 
 from lepton_celery import graph
-from lepton_celery.eager import compute
+from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue.entries import Array, resolve
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
-from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Array, resolve
-from lepton_celery.planner import Options
+from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.planner import Options
 from tests import oracle
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 from tests.unit.test_labels import spiral
@@ -260,7 +260,7 @@ def test_what_has_no_exact_split_is_refused() -> None:
 
 
 def test_the_count_of_labels_comes_with_them(tree: Callable[..., Options], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lepton_celery.eager.Options", tree)
+    monkeypatch.setattr("lepton_celery.jobs.compute.Options", tree)
     image = TRICKY["half full"]
     for name, whole in (("ndimage.label", ndi.label), ("measure.label", None)):
         lazy = graph.apply(name, image, **({} if whole else {"return_num": True}))

@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError, NotExactWarning
-from lepton_celery.operations.spec import Array
 from tests.oracle import assert_as_promised, assert_same_as_whole
 
 NAME = "ndimage.distance_transform_edt"

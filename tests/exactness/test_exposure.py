@@ -11,9 +11,9 @@ import pytest
 from skimage import exposure as whole
 
 from lepton_celery import graph
+from lepton_celery.catalogue import clahe
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError
-from lepton_celery.operations import clahe
-from lepton_celery.operations.spec import Array
 from lepton_celery.skimage import exposure, filters
 from tests.exactness.cases.case import FLAT, SOLID
 from tests.oracle import assert_same_as_whole, evaluate, picture

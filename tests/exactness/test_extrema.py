@@ -12,8 +12,8 @@ from skimage import morphology
 
 import lepton_celery as lepton
 from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError
-from lepton_celery.operations.spec import Array
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral
 

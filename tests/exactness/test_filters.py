@@ -10,8 +10,8 @@ import pytest
 from skimage import filters
 
 from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError, NotExact
-from lepton_celery.operations.spec import Array
 from tests.oracle import assert_same_as_whole, picture
 
 SHAPE = (23, 31)

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_celery import kernels, prover
-from lepton_celery.eager import compute
+from lepton_celery import kernels
+from lepton_celery.catalogue import catalogue
+from lepton_celery.catalogue.entries import Array, Local, resolve
+from lepton_celery.jobs.compute import compute
 from lepton_celery.kernels import Kernel, load
 from lepton_celery.kernels.border import MODES
-from lepton_celery.operations import catalogue
-from lepton_celery.operations.spec import Array, Local, resolve
+from lepton_celery.proving import prove as prover
 from lepton_celery.skimage import filters
 from tests.oracle import assert_identical
 
@@ -235,7 +236,7 @@ def test_without_numba_scikit_image_does_it() -> None:
 
 
 def test_the_setting_turns_them_off() -> None:
-    big = "import lepton_celery.eager; lepton_celery.eager.WORTH_PX = 1"
+    big = "import lepton_celery.jobs.compute; lepton_celery.jobs.compute.WORTH_PX = 1"
     assert uses_numba(before=big)
     assert not uses_numba(before=big, LEPTON_KERNELS="0")
 

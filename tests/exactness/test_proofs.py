@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lepton_celery import prover
-from lepton_celery.operations import catalogue, public_names
-from lepton_celery.operations.spec import IDENTICAL, Refused
-from lepton_celery.samples import BLOCKS
+from lepton_celery.catalogue import catalogue, public_names
+from lepton_celery.catalogue.entries import IDENTICAL, Refused
+from lepton_celery.proving import prove as prover
+from lepton_celery.proving.samples import BLOCKS
 
 SPLIT = [name for name in public_names() if not isinstance(catalogue()[name], Refused)]
 OF_IMAGES = [

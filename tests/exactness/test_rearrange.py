@@ -10,10 +10,10 @@ import pytest
 from skimage.filters import gaussian, sobel
 
 from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError
-from lepton_celery.graph import Image
-from lepton_celery.operations.spec import Array
-from lepton_celery.planner import Options, make_plan
+from lepton_celery.graph.nodes import Image
+from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.skimage import filters
 from tests.exactness.cases.case import FLAT, SOLID
 from tests.oracle import assert_same_as_whole, picture

@@ -7,9 +7,10 @@ import pytest
 from skimage import morphology
 from skimage.morphology import reconstruction
 
-from lepton_celery import graph, samples
+from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError
-from lepton_celery.operations.spec import Array
+from lepton_celery.proving import samples
 from tests.oracle import assert_same_as_whole, evaluate, picture
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_celery import eager, graph
+from lepton_celery import graph
+from lepton_celery.catalogue import pairwise
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.operations import pairwise
-from lepton_celery.operations.spec import Array
+from lepton_celery.jobs import compute as eager
 from lepton_celery.skimage import filters
 from tests.exactness.cases.case import FLAT
 from tests.exactness.cases.reductions import wide

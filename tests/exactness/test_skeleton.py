@@ -11,9 +11,9 @@ from scipy.ndimage import gaussian_filter
 from skimage import morphology
 
 from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.skeleton import AT_ONCE, zhang
 from lepton_celery.errors import InputError
-from lepton_celery.operations.skeleton import AT_ONCE, zhang
-from lepton_celery.operations.spec import Array
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral
 

@@ -13,9 +13,9 @@ from skimage.filters import gaussian
 from skimage.measure import block_reduce
 
 from lepton_celery import graph
+from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue.entries import Array, resolve
 from lepton_celery.errors import InputError, NotExact
-from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Array, resolve
 from lepton_celery.skimage import filters, transform
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, picture

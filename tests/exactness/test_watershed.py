@@ -11,10 +11,10 @@ from skimage.segmentation import watershed as source
 
 import lepton_celery as lepton
 from lepton_celery import graph
+from lepton_celery.catalogue import watershed
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
-from lepton_celery.operations import watershed
-from lepton_celery.operations.spec import Array
 from lepton_celery.stores import MemoryReader
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral

@@ -8,18 +8,19 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import gaussian
 
-from lepton_celery import graph, steps
-from lepton_celery.ahead import can_run_ahead, places_before
-from lepton_celery.eager import arrays_of
-from lepton_celery.graph import Node
-from lepton_celery.plan import Plan, lower
-from lepton_celery.planner import Options, _Planner, make_plan
-from lepton_celery.prediction import Places
+from lepton_celery import graph
+from lepton_celery.execution import steps
+from lepton_celery.execution.steps import Context
+from lepton_celery.graph.nodes import Node
+from lepton_celery.jobs.compute import arrays_of
+from lepton_celery.planning.ahead import can_run_ahead, places_before
+from lepton_celery.planning.cost.predict import Places
+from lepton_celery.planning.plan import Plan, lower
+from lepton_celery.planning.planner import Options, _Planner, make_plan
 from lepton_celery.skimage import filters, measure
-from lepton_celery.steps import Context
 from lepton_celery.stores import array_output
 from lepton_celery.stores.base import Target
-from lepton_celery.workspace import DiskWorkspace
+from lepton_celery.stores.workspace import DiskWorkspace
 from tests.oracle import assert_identical, picture
 
 IMAGE = picture((96, 80), "uint8")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lepton_celery.batches import alone, batches, format_blocks, parse_blocks
-from lepton_celery.plan import Prediction, Stage
+from lepton_celery.planning.batches import alone, batches, format_blocks, parse_blocks
+from lepton_celery.planning.plan import Prediction, Stage
 
 
 def stage(counts: tuple[int, ...], tile: tuple[int, ...], batch_blocks: int) -> Stage:

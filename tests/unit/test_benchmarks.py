@@ -35,8 +35,8 @@ from benchmarks.systems.base import batches, by_reference, run_blocks
 from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
-from lepton_celery import client
 from lepton_celery.config import Settings
+from lepton_celery.jobs import client
 
 
 def task_in(folder: Path, case: Case, name: str) -> Task:

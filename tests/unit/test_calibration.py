@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lepton_celery import calibration, costs
+from lepton_celery.calibration import measure as calibration
 from lepton_celery.cli.commands import lepton
-from lepton_celery.cost import CostModel
-from lepton_celery.graph import apply
-from lepton_celery.graph import open as open_image
-from lepton_celery.workspace import DiskWorkspace
+from lepton_celery.graph.nodes import apply
+from lepton_celery.graph.nodes import open as open_image
+from lepton_celery.planning.cost import keep as costs
+from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.stores.workspace import DiskWorkspace
 
 
 def test_a_line_is_found_through_runs_in_proportion_to_their_times() -> None:

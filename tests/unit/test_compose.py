@@ -19,9 +19,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lepton_celery.config import LANES, Settings, settings_from
-from lepton_celery.stack.guard import Guard
-from lepton_celery.stack.process import ManagedProcess
-from lepton_celery.stack.server import find_binary, free_port
+from lepton_celery.local.guard import Guard
+from lepton_celery.local.process import ManagedProcess
+from lepton_celery.local.server import find_binary, free_port
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
@@ -170,7 +170,7 @@ def test_services_build_from_files_that_exist_and_wait_for_the_broker(compose: d
 
 
 def test_a_worker_is_given_the_time_that_it_takes_to_stop(compose: dict[str, Any]) -> None:
-    from lepton_celery.engines.celery.defaults import celery_settings
+    from lepton_celery.engines.celery.settings import celery_settings
 
     for name in ("worker", "interactive"):
         service = compose["services"][name]

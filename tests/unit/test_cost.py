@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 import lepton_celery as lepton
-from lepton_celery import client, costs, graph
-from lepton_celery.cost import CostModel, Figure, Overheads
+from lepton_celery import graph
 from lepton_celery.errors import InputError
+from lepton_celery.jobs import client
 from lepton_celery.ledger import Ledger, MemoryLedger
 from lepton_celery.ledger.base import JobInfo
-from lepton_celery.plan import Part, Plan
-from lepton_celery.planner import Options, make_plan
-from lepton_celery.refinement import MOST, refine, towards
+from lepton_celery.planning.cost import keep as costs
+from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
+from lepton_celery.planning.cost.refine import MOST, refine, towards
+from lepton_celery.planning.plan import Part, Plan
+from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.skimage import filters
 from tests.oracle import picture
 

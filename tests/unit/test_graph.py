@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery import graph
-from lepton_celery.eager import compute
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
-from lepton_celery.graph import Image, Table, Value, from_json, to_json
-from lepton_celery.operations.spec import Array
-from lepton_celery.plan import grid_shape
+from lepton_celery.graph.nodes import Image, Table, Value, encode, from_json, to_json
+from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.plan import grid_shape
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
@@ -381,7 +381,7 @@ def test_a_graph_of_another_form_is_an_input_error_too(wrong: Any) -> None:
 def test_an_argument_that_cannot_travel_is_refused() -> None:
     for value in (object(), len, {"a": 1}, 1j, slice(3)):
         with pytest.raises(InputError, match="cannot be sent"):
-            graph.encode(value, {})
+            encode(value, {})
 
 
 # ------------------------------------------------------------------------------------------------ signatures

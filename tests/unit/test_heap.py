@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import json, re, resource
 import numpy as np
-from lepton_celery.engines.celery import heap
+from lepton_celery.engines.celery.worker import freed_memory
 
 def faults_of(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -25,10 +25,10 @@ def resident_mb():
         return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1]) >> 10
 
 first = resident_mb()
-kept = heap.keep()
+kept = freed_memory.keep()
 faults_of(1)
 result = {"kept": kept, "faults": faults_of(50), "held": resident_mb() - first}
-heap.give_back()
+freed_memory.give_back()
 print(json.dumps({**result, "left": resident_mb() - first}))
 """
 

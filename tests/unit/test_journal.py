@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lepton_celery.errors import JobNotFound, StoreError, StoreNotFound
-from lepton_celery.journal import MANIFEST, Journal
+from lepton_celery.stores.journal import MANIFEST, Journal
 
 
 def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:

@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage.measure import label
 
-from lepton_celery import eager, graph, steps
-from lepton_celery.eager import compute
+from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError
-from lepton_celery.operations.spec import Array
-from lepton_celery.plan import Plan
-from lepton_celery.planner import Options, group_shape, make_plan
+from lepton_celery.execution import steps
+from lepton_celery.jobs import compute as eager
+from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import Options, group_shape, make_plan
 from lepton_celery.skimage import measure
 from lepton_celery.stores import MemoryOutput, Target
-from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace
+from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace
 from tests import oracle
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 

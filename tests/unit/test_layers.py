@@ -12,46 +12,37 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "lepton_celery"
 
-LAYERS: list[tuple[str, ...]] = [
-    # ground
-    ("errors",),
-    ("grid", "cost", "config", "tally"),
-    ("order", "threads"),
-    ("operations", "kernels"),
-    # state, and the processes of a local stack
-    ("ledger", "stores", "stack"),
-    ("workspace", "journal", "doctor"),
-    # planning
-    ("graph",),
-    ("mapping",),
-    ("plan",),
-    ("prediction",),
-    ("planner",),
-    ("batches", "ahead"),
-    ("steps",),
-    ("refinement",),
-    ("costs",),
-    ("manifest", "report", "seams"),
-    # engines
-    ("engines.inline", "engines.celery"),
-    ("eager",),
-    ("samples",),
-    ("calibration",),
-    ("prover",),
-    ("reference",),
-    # client
-    ("discovery",),
-    ("resumption",),
-    ("client", "progress"),
-    ("tuning",),
-    # faces
-    ("skimage", "ndimage"),
-    ("processor", "demo", "contrib"),
-    ("cli",),
-]
-"""From the ground up; a module imports its own family, its own layer and those below."""
+LAYERS = (
+    "errors",
+    "config",
+    "grid",
+    "kernels",
+    "catalogue",
+    "stores",
+    "ledger",
+    "doctor",
+    "graph",
+    "records",
+    "planning",
+    "execution",
+    "engines",
+    "fleet",
+    "jobs",
+    "skimage",
+    "ndimage",
+    "local",
+    "proving",
+    "calibration",
+    "flower",
+    "contrib",
+    "cli",
+)
+"""The folders and files of the package, from the ground up: each imports itself and those before it."""
 
-CELERY_USERS = ("engines.celery", "resumption", "client", "cli", "contrib")
+RESERVED = frozenset({"records", "fleet", "flower", "contrib"})
+"""Names that are kept for what comes next; there need be no such folder yet."""
+
+CELERY_USERS = ("engines.celery", "fleet", "jobs", "local", "calibration", "flower", "contrib", "cli")
 
 
 @cache
@@ -109,32 +100,20 @@ def own_imports(name: str) -> dict[str, bool]:
 
 
 def layer_of(name: str) -> int:
-    for at, members in enumerate(LAYERS):
-        if any(name == member or name.startswith(f"{member}.") for member in members):
-            return at
-    raise AssertionError(f"{name} belongs to no layer; give it one in tests/unit/test_layers.py and docs/design.md")
+    return LAYERS.index(name.partition(".")[0])
 
 
-def family(name: str) -> str:
-    return next(m for m in LAYERS[layer_of(name)] if name == m or name.startswith(f"{m}."))
-
-
-PACKAGES = ("engines",)
-
-
-def test_every_module_has_a_layer() -> None:
-    for name in modules():
-        if name not in PACKAGES:
-            layer_of(name)
+def test_the_package_has_the_folders_of_the_tuple_and_nothing_else() -> None:
+    at_the_top = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert at_the_top - {"__init__", "__pycache__"} - RESERVED == set(LAYERS) - RESERVED
 
 
 def test_imports_point_downward() -> None:
     upward = [
         f"{name} -> {imported}"
         for name in modules()
-        if name not in PACKAGES
         for imported in own_imports(name)
-        if imported not in PACKAGES and layer_of(imported) > layer_of(name)
+        if layer_of(imported) > layer_of(name)
     ]
     assert upward == []
 
@@ -147,16 +126,16 @@ def test_modules_import_each_other_in_no_circle() -> None:
         raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
 
 
-def test_only_the_celery_engine_the_client_and_the_command_line_import_celery() -> None:
+def test_only_what_is_above_the_celery_engine_imports_celery() -> None:
     for name in modules():
         third = {imported.partition(".")[0] for imported in imports(name)}
         assert name.startswith(CELERY_USERS) or not third & {"celery", "kombu", "billiard"}, name
 
 
-def test_operations_know_arrays_only() -> None:
+def test_the_catalogue_knows_arrays_only() -> None:
     for name in modules():
-        if name.startswith("operations"):
-            allowed = ("operations", "kernels", "grid", "errors")
+        if name.startswith("catalogue"):
+            allowed = ("catalogue", "kernels", "grid", "errors")
             assert all(imported.startswith(allowed) for imported in own_imports(name)), name
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from lepton_celery import graph
 from lepton_celery.errors import InputError
-from lepton_celery.manifest import Manifest
-from lepton_celery.planner import Options, make_plan
+from lepton_celery.execution.manifest import Manifest
+from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.skimage import measure
 from lepton_celery.stores.base import Target
-from lepton_celery.workspace import DiskWorkspace
+from lepton_celery.stores.workspace import DiskWorkspace
 
 
 def manifest(folder: Path) -> Manifest:

@@ -16,16 +16,16 @@ from skimage.measure import blur_effect, label, regionprops, regionprops_table
 from skimage.measure._regionprops import COL_DTYPES
 
 from lepton_celery import graph, stores
-from lepton_celery.client import run
-from lepton_celery.eager import compute
+from lepton_celery.catalogue import crops
+from lepton_celery.catalogue.entries import Array, Where
+from lepton_celery.catalogue.objects import SUMMED
 from lepton_celery.errors import InputError, NotExact
-from lepton_celery.graph import Node
+from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import Region
-from lepton_celery.operations import crops
-from lepton_celery.operations.objects import SUMMED
-from lepton_celery.operations.spec import Array, Where
-from lepton_celery.plan import Plan, functions_of
-from lepton_celery.planner import make_plan
+from lepton_celery.jobs.client import run
+from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.plan import Plan, functions_of
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import filters, measure
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
+from lepton_celery.catalogue import catalogue, get_entry, public_names
+from lepton_celery.catalogue.entries import Refused, resolve
 from lepton_celery.errors import (
     InputError,
     LeptonError,
     NotExact,
     UnknownOperation,
 )
-from lepton_celery.operations import catalogue, get_entry, public_names
-from lepton_celery.operations.spec import Refused, resolve
 from tests.exactness.cases.case import FLAT, FLOATS
 from tests.oracle import assert_same_as_whole, evaluate, picture
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
-from lepton_celery.order import TileOrder, compact, runs
+from lepton_celery.planning.tiles import TileOrder, compact, runs
 
 
 @st.composite

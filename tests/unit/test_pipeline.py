@@ -12,8 +12,8 @@ from skimage import filters, measure, morphology
 
 from lepton_celery import graph
 from lepton_celery.cli.pipeline import build_steps, load_pipeline, parse_arguments
-from lepton_celery.eager import compute
 from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
+from lepton_celery.jobs.compute import compute
 from tests.oracle import assert_identical, picture
 
 IMAGE = picture((30, 40), "uint16")

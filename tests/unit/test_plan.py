@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 import zarr
 
-from lepton_celery import graph, steps
-from lepton_celery.cost import CostModel, Figure, Overheads
+from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.errors import InputError, PlanTooLarge
-from lepton_celery.graph import Node
+from lepton_celery.execution import steps
+from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import Region
-from lepton_celery.operations.spec import Array
-from lepton_celery.plan import Plan, grid_over, grid_shape, needed_regions, on_grid
-from lepton_celery.planner import BLOCK_PX, LEAST_PX, Limits, Options, block_candidates, make_plan
+from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
+from lepton_celery.planning.plan import Plan, grid_over, grid_shape, needed_regions, on_grid
+from lepton_celery.planning.planner import BLOCK_PX, LEAST_PX, Limits, Options, block_candidates, make_plan
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
 from lepton_celery.stores import Target, array_output
-from lepton_celery.workspace import MemoryWorkspace
+from lepton_celery.stores.workspace import MemoryWorkspace
 from tests.oracle import picture
 
 

@@ -14,7 +14,7 @@ from skimage import measure as whole_measure
 
 import lepton_celery as lepton
 from lepton_celery.errors import InputError
-from lepton_celery.processor import ImageProcessor
+from lepton_celery.jobs.processor import ImageProcessor
 from lepton_celery.skimage import color, filters, measure
 from tests.oracle import assert_identical, picture
 

@@ -12,10 +12,10 @@ from scipy import ndimage
 from skimage import filters
 
 import lepton_celery as lepton
-from lepton_celery import prover
+from lepton_celery.catalogue import catalogue
+from lepton_celery.catalogue.entries import Array, Local, Stencil, within
 from lepton_celery.errors import InputError, UnknownOperation
-from lepton_celery.operations import catalogue
-from lepton_celery.operations.spec import Array, Local, Stencil, within
+from lepton_celery.proving import prove as prover
 
 
 def blur(image: Array, size: int = 5) -> Array:

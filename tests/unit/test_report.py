@@ -11,9 +11,9 @@ import pytest
 import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.errors import PlanTooLarge
+from lepton_celery.jobs.report import compare, duration, explain, explain_plan, size, summarize
 from lepton_celery.ledger.memory import MemoryLedger
-from lepton_celery.planner import Limits, Options, alternatives, make_plan
-from lepton_celery.report import compare, duration, explain, explain_plan, size, summarize
+from lepton_celery.planning.planner import Limits, Options, alternatives, make_plan
 from lepton_celery.skimage import filters, measure
 from tests.oracle import picture
 

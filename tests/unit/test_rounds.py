@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import lepton_celery as lepton
-from lepton_celery import graph, steps
-from lepton_celery.operations import catalogue
-from lepton_celery.operations.spec import Array, Composite, Local, Sweep, View, Where
-from lepton_celery.plan import Plan
-from lepton_celery.planner import Options, make_plan
-from lepton_celery.workspace import DiskWorkspace
+from lepton_celery import graph
+from lepton_celery.catalogue import catalogue
+from lepton_celery.catalogue.entries import Array, Composite, Local, Sweep, View, Where
+from lepton_celery.execution import steps
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.stores.workspace import DiskWorkspace
 from tests.oracle import evaluate
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 import lepton_celery as lepton
-from lepton_celery import client, seams
+from lepton_celery.catalogue.entries import Array
+from lepton_celery.execution import seams
 from lepton_celery.grid import BlockGrid
-from lepton_celery.operations.spec import Array
+from lepton_celery.jobs import client
 from lepton_celery.stores import MemoryReader
 from tests.oracle import picture
 

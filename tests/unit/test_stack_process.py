@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lepton_celery.stack.guard import Guard
-from lepton_celery.stack.process import ManagedProcess, StackError
+from lepton_celery.local.guard import Guard
+from lepton_celery.local.process import ManagedProcess, StackError
 
 SHELL = "/bin/sh"
 
@@ -142,8 +142,8 @@ def test_closing_the_watchman_ends_what_is_still_watched(run: Callable[[str], Ma
 OWNER = """
     import sys, threading, time
     from pathlib import Path
-    from lepton_celery.stack.guard import Guard
-    from lepton_celery.stack.process import ManagedProcess
+    from lepton_celery.local.guard import Guard
+    from lepton_celery.local.process import ManagedProcess
 
     guard = Guard()
     child = ManagedProcess("child", ["/bin/sh", "-c", "trap '' HUP INT TERM; sleep 60 & echo $!; wait"],

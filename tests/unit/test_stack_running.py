@@ -6,18 +6,12 @@ from pathlib import Path
 import pytest
 
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.stack import server
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.process import StackError
-from lepton_celery.stack.running import (
-    StackInfo,
-    claim,
-    process_started,
-    read_running,
-    remove_running,
-    without_password,
-    write_running,
-)
+from lepton_celery.jobs.local_stack import StackInfo, process_started, read_running
+from lepton_celery.ledger.address import masked
+from lepton_celery.local import server
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.process import StackError
+from lepton_celery.local.running import claim, remove_running, write_running
 
 
 @pytest.fixture
@@ -81,14 +75,14 @@ def test_a_folder_is_claimed_once_and_the_error_names_the_owner(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://:secret@127.0.0.1:6379/0", "redis://:**@127.0.0.1:6379/0"),
-        ("amqp://guest:s@host//", "amqp://guest:**@host//"),
+        ("redis://:secret@127.0.0.1:6379/0", "redis://:***@127.0.0.1:6379/0"),
+        ("amqp://guest:s@host//", "amqp://guest:***@host//"),
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("redis+socket:///tmp/s?virtual_host=0", "redis+socket:///tmp/s?virtual_host=0"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert without_password(url) == shown
+    assert masked(url) == shown
 
 
 def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as arrays
 from skimage.filters import threshold_otsu
 
 from lepton_celery import graph
+from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.reductions import ordered_keys, value_of_key
 from lepton_celery.errors import DtypeNotSupported, InputError
-from lepton_celery.operations.reductions import ordered_keys, value_of_key
-from lepton_celery.operations.spec import Array
 from lepton_celery.skimage import exposure, filters
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 

@@ -11,19 +11,20 @@ import pytest
 from skimage import filters as whole_filters
 from skimage import measure as whole_measure
 
-from lepton_celery import graph, steps, stores
-from lepton_celery.eager import arrays_of, compute, first_blocks
+from lepton_celery import graph, stores
+from lepton_celery.catalogue.entries import Array
 from lepton_celery.engines import inline
 from lepton_celery.errors import InputError
+from lepton_celery.execution import steps
+from lepton_celery.execution.steps import Context
+from lepton_celery.jobs.compute import arrays_of, compute, first_blocks
 from lepton_celery.ledger.base import JobState
 from lepton_celery.ledger.memory import MemoryLedger
-from lepton_celery.operations.spec import Array
-from lepton_celery.plan import can_be_cut
-from lepton_celery.planner import Options, make_plan
+from lepton_celery.planning.plan import can_be_cut
+from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.skimage import exposure, filters, measure
-from lepton_celery.steps import Context
 from lepton_celery.stores.base import Target
-from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace, Workspace
+from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
 from tests.oracle import assert_identical, picture
 
 IMAGE = picture((45, 52), "uint16")

@@ -11,7 +11,7 @@ import pytest
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
+from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
 from tests.oracle import assert_identical, picture
 
 Make = Callable[[], Workspace]

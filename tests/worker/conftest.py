@@ -10,7 +10,7 @@ from celery import Celery
 
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.local.local import LocalStack
 
 
 def app_of(stack: LocalStack) -> Celery:

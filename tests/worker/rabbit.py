@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from kombu import Connection
 
-from lepton_celery.stack.guard import Guard
-from lepton_celery.stack.process import ManagedProcess, StackError
-from lepton_celery.stack.server import free_port
+from lepton_celery.local.guard import Guard
+from lepton_celery.local.process import ManagedProcess, StackError
+from lepton_celery.local.server import free_port
 
 _HOST = "127.0.0.1"
 

@@ -14,11 +14,11 @@ from skimage import data
 
 import lepton_celery as lepton
 from lepton_celery import graph, stores
+from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue.entries import Array, resolve
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
-from lepton_celery.operations import get_entry
-from lepton_celery.operations.spec import Array, resolve
-from lepton_celery.reference import CLASSES, rows
+from lepton_celery.proving.catalogue_page import CLASSES, rows
 
 pytestmark = pytest.mark.worker
 

@@ -12,8 +12,8 @@ from celery import Celery
 from click.testing import CliRunner
 
 from lepton_celery.cli import lepton
-from lepton_celery.engines.celery.inspection import COMMAND, ask_workers
-from lepton_celery.stack.local import LocalStack
+from lepton_celery.engines.celery.worker.inspection import COMMAND, ask_workers
+from lepton_celery.local.local import LocalStack
 from tests.unit.test_ledger_server import ledger_server
 from tests.worker.conftest import app_of
 

@@ -23,9 +23,9 @@ from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 import lepton_celery as lepton
+from lepton_celery.local import local
+from lepton_celery.local.local import LocalStack
 from lepton_celery.skimage import filters, measure
-from lepton_celery.stack import local
-from lepton_celery.stack.local import LocalStack
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker

@@ -26,20 +26,21 @@ from skimage import measure as sk_measure
 from skimage import morphology as sk_morphology
 
 import lepton_celery as lepton
-from lepton_celery import costs, stores
-from lepton_celery.batches import batches
+from lepton_celery import stores
 from lepton_celery.config import load_settings
-from lepton_celery.engines.celery import canvas
 from lepton_celery.engines.celery.app import settings_of
-from lepton_celery.engines.celery.publisher import publisher_of
+from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, JobFailed, JobNotFound
 from lepton_celery.grid import Region
+from lepton_celery.jobs.report import progress_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobState
-from lepton_celery.report import progress_of
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.server import RedisServer
+from lepton_celery.planning.batches import batches
+from lepton_celery.planning.cost import keep as costs
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.server import RedisServer
 from tests.faults.disk import damaged
 from tests.worker.conftest import app_of
 

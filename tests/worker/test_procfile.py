@@ -22,11 +22,11 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery import create_app
-from lepton_celery.batches import batches
-from lepton_celery.client import Job
 from lepton_celery.config import load_settings
+from lepton_celery.jobs.client import Job
+from lepton_celery.local.server import RedisServer, free_port
+from lepton_celery.planning.batches import batches
 from lepton_celery.skimage import filters
-from lepton_celery.stack.server import RedisServer, free_port
 
 pytestmark = pytest.mark.worker
 

@@ -24,17 +24,17 @@ from skimage import measure as sk_measure
 
 import lepton_celery as lepton
 from lepton_celery import stores
-from lepton_celery.batches import batches
 from lepton_celery.config import LANES, load_settings
-from lepton_celery.engines.celery.brokers import DEAD_QUEUE, DELIVERY_LIMIT, LaneQueue, lane_of, queue_of
-from lepton_celery.engines.celery.sweeper import Sweeper
+from lepton_celery.engines.celery.sending.queues import DEAD_QUEUE, DELIVERY_LIMIT, LaneQueue, lane_of, queue_of
+from lepton_celery.engines.celery.worker.sweeper import Sweeper
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.grid import Region
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobState
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.server import RedisServer
+from lepton_celery.planning.batches import batches
 from lepton_celery.skimage import filters, measure
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.server import RedisServer
 from tests.faults.disk import damaged
 from tests.worker.rabbit import RabbitServer, find_rabbit
 

@@ -22,9 +22,9 @@ import lepton_celery as lepton
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound
 from lepton_celery.ledger.base import JobState
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.server import RedisServer
 from lepton_celery.skimage import filters
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.server import RedisServer
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker

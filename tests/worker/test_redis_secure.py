@@ -23,12 +23,12 @@ from lepton_celery.doctor.server import check_server
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import with_certificate_check
+from lepton_celery.local.guard import Guard
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.process import ManagedProcess
+from lepton_celery.local.server import free_port
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
-from lepton_celery.stack.guard import Guard
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.process import ManagedProcess
-from lepton_celery.stack.server import free_port
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker

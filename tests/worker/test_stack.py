@@ -17,11 +17,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.stack import server as server_module
-from lepton_celery.stack.local import LocalStack
-from lepton_celery.stack.process import StackError
-from lepton_celery.stack.running import StackInfo, process_started, read_running, write_running
-from lepton_celery.stack.server import RedisServer, free_port
+from lepton_celery.jobs.local_stack import StackInfo, process_started, read_running
+from lepton_celery.local import server as server_module
+from lepton_celery.local.local import LocalStack
+from lepton_celery.local.process import StackError
+from lepton_celery.local.running import write_running
+from lepton_celery.local.server import RedisServer, free_port
 
 pytestmark = pytest.mark.worker
 
@@ -46,7 +47,7 @@ APP = """
 OWNER = """
     import signal, sys
     from pathlib import Path
-    from lepton_celery.stack.local import LocalStack
+    from lepton_celery.local.local import LocalStack
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when the tests run in the background
     with LocalStack(Path("state"), app="tiny", workers=int(sys.argv[1]), flower=sys.argv[2] == "flower") as stack:

@@ -30,8 +30,8 @@ from skimage import color, data, filters, measure
 
 import lepton_celery as lepton
 from lepton_celery.config import Settings
-from lepton_celery.stack.running import read_running
-from lepton_celery.stack.server import RedisServer, free_port
+from lepton_celery.jobs.local_stack import read_running
+from lepton_celery.local.server import RedisServer, free_port
 
 pytestmark = pytest.mark.worker
 

@@ -7,13 +7,14 @@ from typing import Any
 from celery import Celery
 
 from lepton_celery.config import Settings, load_settings
-from lepton_celery.engines.celery import messages, warm
-from lepton_celery.engines.celery.brokers import LaneOrderStep, QueuesWithLanes, check_backend, is_rabbitmq
-from lepton_celery.engines.celery.defaults import celery_settings, required_settings
-from lepton_celery.engines.celery.keeper import KeeperStep
-from lepton_celery.engines.celery.sweeper import SweeperStep
+from lepton_celery.engines.celery.sending import messages
+from lepton_celery.engines.celery.sending.queues import LaneOrderStep, QueuesWithLanes, check_backend, is_rabbitmq
+from lepton_celery.engines.celery.settings import celery_settings, required_settings
+from lepton_celery.engines.celery.worker import preload
+from lepton_celery.engines.celery.worker.lease_renewer import KeeperStep
+from lepton_celery.engines.celery.worker.sweeper import SweeperStep
 
-TASKS = "lepton_celery.engines.celery.tasks"
+TASKS = "lepton_celery.engines.celery.worker.tasks"
 
 
 def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Celery:
@@ -68,7 +69,7 @@ def _prepared(app: Celery[Any], settings: Settings) -> Celery[Any]:
     check_backend(settings)
     app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
     messages.install()
-    warm.install()
+    preload.install()
     app.steps["worker"].update((LaneOrderStep, SweeperStep, KeeperStep))
     return app
 

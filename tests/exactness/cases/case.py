@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.operations.spec import Array
+from lepton_celery.catalogue.entries import Array
 from tests.oracle import picture
 
 FLAT = (23, 31)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from skimage.morphology import disk
 
-from lepton_celery.operations.rank import FLAT, SOLID
-from lepton_celery.operations.spec import Array
+from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.rank import FLAT, SOLID
 from tests.exactness.cases.case import SOLID as VOLUME
 from tests.exactness.cases.case import Case
 from tests.oracle import picture

@@ -1,0 +1,144 @@
+"""The catalogue: every function that can be split, one declarative entry each."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+
+from lepton_celery.catalogue import (
+    arithmetic,
+    axes,
+    canny,
+    clahe,
+    color,
+    components,
+    corners,
+    distance,
+    exposure,
+    extrema,
+    filters,
+    hull,
+    interpolate,
+    labelparts,
+    labels,
+    measures,
+    metrics,
+    morphology,
+    ndimage,
+    objects,
+    pairwise,
+    points,
+    rank,
+    rearrange,
+    reconstruction,
+    reductions,
+    resize,
+    restoration,
+    ridges,
+    segmentation,
+    skeleton,
+    texture,
+    thresholds,
+    transform,
+    user,
+    util,
+    values,
+    warp,
+    watershed,
+    wrap,
+)
+from lepton_celery.catalogue.entries import Entry, Local, resolve
+from lepton_celery.errors import UnknownOperation
+from lepton_celery.kernels import load
+
+_MODULES = (
+    values,
+    warp,
+    pairwise,
+    arithmetic,
+    corners,
+    texture,
+    points,
+    axes,
+    rearrange,
+    reductions,
+    resize,
+    color,
+    exposure,
+    clahe,
+    filters,
+    metrics,
+    ridges,
+    rank,
+    interpolate,
+    thresholds,
+    morphology,
+    labels,
+    measures,
+    components,
+    canny,
+    objects,
+    segmentation,
+    restoration,
+    transform,
+    util,
+    ndimage,
+    wrap,
+    reconstruction,
+    distance,
+    extrema,
+    skeleton,
+    hull,
+    watershed,
+    user,
+)
+
+
+@cache
+def catalogue() -> dict[str, Entry]:
+    """All entries by name."""
+    return {entry.name: entry for module in _MODULES for entry in module.entries()}
+
+
+def load_kernels() -> None:
+    """Load every compiled kernel, where there are any; what is loaded before a fork is there after it."""
+    for entry in catalogue().values():
+        if isinstance(entry, Local) and entry.kernel is not None:
+            load(entry.kernel, resolve(entry.source))
+    for function, kernel in labelparts.PARTS.items():
+        load(kernel, function)
+
+
+def public_names() -> list[str]:
+    """Names a user may call; those under `lepton.` are parts that the planner uses."""
+    return sorted(name for name in catalogue() if not name.startswith("lepton."))
+
+
+def get_entry(name: str) -> Entry:
+    """The entry called `name`: in full (`filters.gaussian`) or, where that names one function, in short (`gaussian`).
+
+    A short name is scikit-image's, where SciPy or NumPy has it too.
+
+    Raises:
+        UnknownOperation: there is none; the message names the nearest.
+    """
+    entries = catalogue()
+    if name in entries:
+        return entries[name]
+    short = [full for full in public_names() if full.rpartition(".")[2] == name]
+    for last in ("filters.rank.", "ndimage.", "numpy."):
+        short = [full for full in short if not full.startswith(last)] or short
+    if short and len({resolve(entries[full].source) for full in short}) == 1:
+        return entries[short[0]]
+    if short:
+        raise UnknownOperation(f"operation {name!r} could be {' or '.join(short)}; give the full name")
+    raise UnknownOperation(f"there is no operation {name!r}{nearest(name)}")
+
+
+def nearest(name: str) -> str:
+    """A hint at the operations whose names are near, for an error message."""
+    by_short = {full.rpartition(".")[2]: full for full in public_names()}
+    close = get_close_matches(name.rpartition(".")[2], by_short, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(by_short[c] for c in close)}?"
+    return "; `lepton operations` lists those there are"

@@ -1,0 +1,89 @@
+"""How results lie over images when it is not pixel over pixel: pictures of labels, slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_celery.catalogue.entries import Arguments, Array, no_halo
+from lepton_celery.errors import InputError
+from lepton_celery.grid import Region
+
+ROW_PX = 64
+"""Pixels in a group; measured with OpenBLAS 0.3.30: 4 for float64, 8 for float32."""
+WIDE_PX = 16384
+"""Length of a row up to which one kernel of BLAS adds float32; longer rows go through another."""
+
+
+@dataclass(frozen=True)
+class ColourOverLabels:
+    """A picture `(..., 3)` from an image `(...)` or `(..., 3)` and labels `(...)`, with a halo."""
+
+    halo: Callable[[Arguments], int] = no_halo
+
+    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
+        image, labels = images
+        if image[: len(labels)] != labels or image[len(labels) :] not in ((), (3,)):
+            raise InputError(
+                f"image of shape {image} and labels of shape {labels} do not match; "
+                f"the image wants shape {labels} or {(*labels, 3)}"
+            )
+        return (*labels, 3)
+
+    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+        image, labels = images
+        ndim = len(labels)
+        plane = Region(region.start[:ndim], region.stop[:ndim])
+        wide = plane.expand((self.halo(arguments),) * ndim, labels)
+        coloured = Region((*wide.start, 0), (*wide.stop, 3)) if len(image) > ndim else wide
+        return [coloured, wide]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        labels = read[1]
+        ndim = labels.ndim
+        plane = Region(region.start[:ndim], region.stop[:ndim])
+        return result[(*plane.within(labels), slice(region.start[ndim], region.stop[ndim]))]
+
+
+@dataclass(frozen=True)
+class Select:
+    """NumPy's basic indexing with positive steps: `arguments["index"]` has an int or `[start, stop, step]` per axis."""
+
+    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
+        return tuple(len(range(*item)) for item in arguments["index"] if not isinstance(item, int))
+
+    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+        start, stop = [], []
+        kept = iter(zip(region.start, region.stop, strict=True))
+        for item in arguments["index"]:
+            if isinstance(item, int):
+                start.append(item)
+                stop.append(item + 1)
+                continue
+            (a, z), (first, _, step) = next(kept), item
+            start.append(first + a * step)
+            stop.append(first + (z - 1) * step + 1 if z > a else first + a * step)
+        return [Region(tuple(start), tuple(stop))]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result
+
+
+def check_index(arguments: Arguments) -> None:
+    """Refuse an index that is not inside the image."""
+    index, shape = arguments["index"], arguments["image"].shape
+    fits = len(index) == len(shape)
+    for item, n in zip(index, shape, strict=False):
+        start, stop, step = (item, item + 1, 1) if isinstance(item, int) else item
+        fits = fits and 0 <= start < stop <= n and step >= 1
+    if not fits:
+        raise InputError(
+            f"index {index} for an image of shape {shape}; give a whole number or [start, stop, step] inside it per axis"
+        )
+
+
+def select(image: Array, index: Sequence[Any]) -> Array:
+    """The picked pixels of an image that begins at the first of them."""
+    picked: Array = image[tuple(0 if isinstance(item, int) else slice(None, None, item[2]) for item in index)]
+    return picked

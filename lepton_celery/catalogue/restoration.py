@@ -1,0 +1,311 @@
+"""`skimage.restoration`: noise, background and blur removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.entries import (
+    IDENTICAL,
+    Arguments,
+    Array,
+    Build,
+    Composite,
+    Entry,
+    Local,
+    Promise,
+    Refused,
+    Stencil,
+    Where,
+    approximate,
+)
+from lepton_celery.catalogue.halos import footprint_halo, local, whole
+from lepton_celery.errors import InputError
+from lepton_celery.grid import Region
+
+# ------------------------------------------------------------------------------------------------ halos
+
+
+def _spatial(radius: int, arguments: Arguments) -> tuple[int, ...]:
+    """The same halo on each axis but the channels."""
+    ndim, channel = len(arguments["image"].shape), arguments["channel_axis"]
+    return tuple(0 if channel is not None and axis == channel % ndim else radius for axis in range(ndim))
+
+
+@dataclass(frozen=True)
+class AllChannels(Stencil):
+    """A stencil over the axes of space; each pixel depends on all channels of those around."""
+
+    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+        (read,) = super().reads(region, images[:1], arguments)
+        if arguments["channel_axis"] is None:
+            return [read]
+        start, stop, channel = list(read.start), list(read.stop), arguments["channel_axis"] % read.ndim
+        start[channel], stop[channel] = 0, images[0][channel]
+        return [Region(tuple(start), tuple(stop))]
+
+
+def _ball_halo(arguments: Arguments) -> tuple[int, ...]:
+    ndim = len(arguments["image"].shape)
+    if arguments["kernel"] is not None:
+        return footprint_halo(np.asarray(arguments["kernel"]), ndim)
+    return (max(0, ceil(arguments["radius"])),) * ndim
+
+
+def _patch_halo(arguments: Arguments) -> tuple[int, ...]:
+    return _spatial(int(arguments["patch_distance"]) + int(arguments["patch_size"]) // 2, arguments)
+
+
+def _window_halo(arguments: Arguments) -> tuple[int, ...]:
+    window = arguments["win_size"]
+    if window is None:  # scikit-image's default, three sigmas on each side
+        window = max(5, 2 * ceil(3 * arguments["sigma_spatial"]) + 1)
+    return _spatial(int(window) // 2, arguments)
+
+
+def _iterations_halo(arguments: Arguments) -> tuple[int, ...]:
+    return _spatial(int(arguments["max_num_iter"]), arguments)
+
+
+# ------------------------------------------------------------------------------------------------ bilateral
+
+
+def bilateral(image: Array, extent: Array | None = None, where: Where | None = None, **options: Any) -> Array:
+    """`denoise_bilateral` of a block of an image whose least and greatest pixels are `extent`.
+
+    scikit-image lays its table of weights over the extent of what it is given. A strip that holds both ends of the whole
+    image's extent, put beyond the halo, gives a block the same table.
+    """
+    from skimage.restoration import denoise_bilateral
+
+    if where is None or extent is None:  # the whole image, or a few pixels to find the dtype
+        extent = np.array([image.min(), image.max()])
+    if extent[0] == extent[1]:
+        if image.dtype.kind != "f":
+            raise InputError(
+                f"all pixels are {extent[0]}; denoise_bilateral gives such an image back as {image.dtype}, any other as "
+                "floats: convert it to a float dtype first"
+            )
+        return image
+    inner = None if where is None else _inner_side(where, options.get("channel_axis"))
+    if inner is None:
+        return np.asarray(denoise_bilateral(image, **options)).reshape(image.shape)
+    axis, first = inner
+    strip = np.empty([2 if at == axis else n for at, n in enumerate(image.shape)], image.dtype)
+    np.moveaxis(strip, axis, -1)[...] = extent
+    wide = np.concatenate([strip, image] if first else [image, strip], axis)
+    result = np.moveaxis(np.asarray(denoise_bilateral(wide, **options)).reshape(wide.shape), axis, 0)
+    return np.moveaxis(result[2:] if first else result[:-2], 0, axis)
+
+
+def _inner_side(where: Where, channel_axis: int | None) -> tuple[int, bool] | None:
+    """A side on which the image goes on: its axis, and whether it is the first of the two; None: all of it is here."""
+    ndim = where.region.ndim
+    for axis in range(ndim):
+        if channel_axis is not None and axis == channel_axis % ndim:
+            continue
+        if where.region.start[axis] > 0:
+            return axis, True
+        if where.region.stop[axis] < where.shape[axis]:
+            return axis, False
+    return None
+
+
+def _check_bilateral(arguments: Arguments) -> None:
+    shape = arguments["image"].shape
+    if 1 in shape:
+        raise InputError(
+            f"denoise_bilateral drops axes of length 1, and the image is {shape}; drop them before, with [0]"
+        )
+
+
+def _expand_bilateral(arguments: Arguments, build: Build) -> Any:
+    if not arguments["sigma_color"]:  # then it is the standard deviation of all pixels, added up in their order
+        return build("lepton.denoise_bilateral_whole", **arguments)
+    return build("lepton.denoise_bilateral", extent=build("lepton.extent", image=arguments["image"]), **arguments)
+
+
+# ------------------------------------------------------------------------------------------------ total variation
+
+
+def _check_iterations(arguments: Arguments) -> None:
+    if arguments["max_num_iter"] < 1:
+        raise InputError(f"max_num_iter={arguments['max_num_iter']}; give at least 1")
+
+
+def _expand_chambolle(arguments: Arguments, build: Build) -> Any:
+    # with a tolerance, the energy of all pixels decides when to stop
+    part = "lepton.denoise_tv_chambolle" + ("" if arguments["eps"] <= 0 else "_whole")
+    return build(part, **arguments)
+
+
+def _check_bregman(arguments: Arguments) -> None:
+    shape = arguments["image"].shape
+    if 1 in shape:
+        raise InputError(
+            f"denoise_tv_bregman drops axes of length 1, and the image is {shape}; drop them before, with [0]"
+        )
+
+
+# ------------------------------------------------------------------------------------------------ other
+
+
+def _check_patch(arguments: Arguments) -> None:
+    if 1 in arguments["image"].shape:
+        raise InputError(
+            f"scikit-image drops the axes of one pixel of an image of shape {tuple(arguments['image'].shape)}; "
+            "drop them first"
+        )
+    if arguments["patch_size"] < 2 and not arguments["fast_mode"]:
+        raise InputError("patches of one pixel leave denoise_nl_means without a result; give patch_size of at least 2")
+
+
+def _patch_taps(ndim: int, arguments: Arguments) -> float:
+    """Differences of pixels: every patch within reach, its sums taken from those before in fast mode."""
+    ndim -= arguments["channel_axis"] is not None
+    shifts = float((2 * arguments["patch_distance"] + 1) ** ndim)
+    return shifts * (8.0 if arguments["fast_mode"] else float(arguments["patch_size"] ** ndim))
+
+
+def _patch_promise(arguments: Arguments) -> Promise:
+    if not arguments["fast_mode"]:
+        return IDENTICAL
+    return approximate(
+        "fast_mode=True takes distances of patches from sums over the whole image so far, whose rounding depends on where "
+        "they begin, and drops patches beyond a cut-off; use fast_mode=False"
+    )
+
+
+def _blur(ndim: int) -> Array:
+    """A point spread function to try deconvolution with."""
+    return np.full((3,) * ndim, 3.0**-ndim)
+
+
+def _check_wiener(arguments: Arguments) -> None:
+    if not arguments["is_real"] or np.iscomplexobj(arguments["psf"]) or np.iscomplexobj(arguments["reg"]):
+        raise InputError("complex images, psf and reg are not supported here; give real ones, and is_real=True")
+
+
+def _unwrap_phase(image: Array, **options: Any) -> Array:
+    """`unwrap_phase`, but NaN and infinity are refused: scikit-image does not come to an end with them."""
+    from skimage.restoration import unwrap_phase
+
+    if not np.isfinite(image).all():
+        raise InputError("the phase has NaN or infinity, with which unwrap_phase never ends; fill them first")
+    return np.asarray(unwrap_phase(image, **options))
+
+
+_FUNCTIONS = "it takes a function, which cannot be sent to a worker"
+_WAVELETS = "it needs PyWavelets, which is not installed with this package, and the wavelet coefficients of all pixels"
+
+_REFUSED = {
+    "denoise_invariant": (_FUNCTIONS, "a denoiser of this module by itself, such as restoration.denoise_tv_chambolle"),
+    "calibrate_denoiser": (_FUNCTIONS, "scikit-image on a part of the image, then give the parameters it finds"),
+    "cycle_spin": (_FUNCTIONS, "a denoiser of this module by itself, on shifted images"),
+    "denoise_wavelet": (_WAVELETS, "restoration.denoise_tv_chambolle or denoise_nl_means"),
+    "estimate_sigma": (_WAVELETS, "scikit-image on a part of the image"),
+    "unsupervised_wiener": (
+        "it draws samples of the whole image's spectrum at random, and gives the course of its parameters besides",
+        "restoration.wiener or richardson_lucy",
+    ),
+}
+
+
+def entries() -> list[Entry]:
+    """Restoration."""
+    here = "lepton_celery.catalogue.restoration"
+    return [
+        local(
+            "restoration.rolling_ball",
+            _ball_halo,
+            "ceil(radius), kernel // 2",
+            example={"radius": 3},
+            cost_ns=1500.0,
+        ),
+        local(
+            "restoration.denoise_nl_means",
+            geometry=AllChannels(_patch_halo, "patch_distance + patch_size // 2"),
+            check=_check_patch,
+            promise=_patch_promise,
+            example={"patch_size": 3, "patch_distance": 2, "fast_mode": False},
+            cost_ns=100.0,
+            tap_ns=0.8,
+            taps=_patch_taps,
+        ),
+        Local(
+            name="lepton.denoise_bilateral",
+            source=f"{here}.bilateral",
+            function=bilateral,
+            values=("extent",),
+            geometry=AllChannels(_window_halo, "win_size // 2"),
+            located=True,
+            cost_ns=10_000.0,
+        ),
+        whole(
+            "lepton.denoise_bilateral_whole",
+            source="skimage.restoration.denoise_bilateral",
+            function=bilateral,
+            cost_ns=10_000.0,
+        ),
+        Composite(
+            name="restoration.denoise_bilateral",
+            source="skimage.restoration.denoise_bilateral",
+            kinds="buf",  # the weights of signed integers below 0 are read from beyond their table
+            ndims=(1, 2),
+            check=_check_bilateral,
+            expand=_expand_bilateral,
+            gives="image",
+        ),
+        local(
+            "lepton.denoise_tv_chambolle",
+            _iterations_halo,
+            "max_num_iter",
+            source="skimage.restoration.denoise_tv_chambolle",
+            cost_ns=1200.0,
+        ),
+        whole(
+            "lepton.denoise_tv_chambolle_whole",
+            source="skimage.restoration.denoise_tv_chambolle",
+            cost_ns=1200.0,
+        ),
+        Composite(
+            name="restoration.denoise_tv_chambolle",
+            source="skimage.restoration.denoise_tv_chambolle",
+            check=_check_iterations,
+            expand=_expand_chambolle,
+            gives="image",
+        ),
+        whole("restoration.denoise_tv_bregman", ndims=(2, 3), check=_check_bregman, cost_ns=190.0),
+        whole("restoration.richardson_lucy", example={"psf": _blur}, cost_ns=1200.0),
+        whole("restoration.wiener", example={"psf": _blur, "balance": 0.1}, check=_check_wiener, cost_ns=14.0),
+        whole(
+            "restoration.inpaint_biharmonic",
+            images=("image", "mask"),
+            samples={"mask": "mask"},
+            cost_ns=50.0,
+        ),
+        whole(
+            "restoration.unwrap_phase",
+            function=_unwrap_phase,
+            ndims=(1, 2, 3),
+            finite=True,
+            promise=approximate(
+                "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi"
+            ),
+            cost_ns=220.0,
+        ),
+        *[
+            Refused(
+                name=f"restoration.{name}",
+                source=f"skimage.restoration.{name}",
+                images=(),
+                reason=reason,
+                instead=instead,
+            )
+            for name, (reason, instead) in _REFUSED.items()
+        ],
+    ]

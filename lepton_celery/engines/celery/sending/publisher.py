@@ -1,0 +1,79 @@
+"""Publishing canvas without waiting for it.
+
+Celery subscribes the publisher to the result of every part of a chord and remembers it until the result comes. Ours never
+come: receipts are in the ledger. So jobs are published through a backend that counts chords and remembers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from celery import Celery
+from celery.backends.redis import RedisBackend
+from celery.local import maybe_evaluate
+
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.sending.queues import is_rabbitmq, lanes
+from lepton_celery.ledger.address import with_certificate_check
+
+_PATH = f"{__name__}:PublishingBackend"
+
+_AT_ONCE = 8
+"""Commands that travel together: a message is one, and another for what Flower shows. The first workers need not wait for
+the last message of a wave."""
+
+_publishers: WeakKeyDictionary[Celery, Publisher] = WeakKeyDictionary()
+
+
+class PublishingBackend(RedisBackend):
+    """Celery's Redis backend, less the subscriptions."""
+
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
+        return result
+
+    def add_pending_results(self, results: Any, weak: bool = False) -> None:
+        pass
+
+    def remove_pending_result(self, result: Any) -> Any:
+        return result
+
+
+class Publisher(Celery):
+    """An application whose groups and chords go to the broker several messages at a time, where the broker can (Redis).
+
+    Less than a message takes alone, and no more is risked: one that is lost is sent again by who looks for lost work.
+    """
+
+    @contextmanager
+    def producer_or_acquire(self, producer: Any = None) -> Iterator[Any]:  # type: ignore[override]  # also a context
+        with super().producer_or_acquire(producer) as found:
+            if producer is not None:  # within a batch, or chosen by the caller
+                yield found
+                return
+            with found.batch(max_size=_AT_ONCE):
+                yield found
+
+
+def backend_url(url: str) -> str:
+    """A Redis URL as Celery's `result_backend`, with this backend behind it."""
+    return f"{_PATH}+{with_certificate_check(url)}"
+
+
+def publisher_of(app: Celery) -> Publisher:
+    """The application through which jobs of `app` are published: its broker and backend, nothing else of it."""
+    app = maybe_evaluate(app)  # `celery.current_app` is a stand-in that cannot be referred to weakly
+    if isinstance(app, Publisher):
+        return app
+    if app not in _publishers:
+        publisher = Publisher(f"{app.main or 'app'}-lepton", set_as_current=False)
+        names = ("broker_url", "broker_transport_options", "broker_use_ssl", "redis_backend_use_ssl", "task_queues")
+        publisher.conf.update({name: app.conf[name] for name in (*names, "task_send_sent_event")})
+        settings: Settings = app.conf["lepton"]
+        publisher.conf.update(task_serializer="json", result_backend=backend_url(settings.backend))
+        if is_rabbitmq(settings.broker_url):
+            publisher.conf.update(task_queues=lanes(settings.broker_url))
+        _publishers[app] = publisher
+    return _publishers[app]

@@ -1,0 +1,59 @@
+"""Celery's settings for image work, each with the failure it prevents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.sending.publisher import backend_url
+from lepton_celery.engines.celery.sending.queues import broker_settings, lanes, queue_of
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """What makes a Celery application safe for this work.
+
+    Reference: https://docs.celeryq.dev/en/stable/userguide/configuration.html
+    """
+    return {
+        **required_settings(settings),
+        "broker_url": settings.broker_url,
+        "result_backend": backend_url(settings.backend),
+        "task_queues": lanes(settings.broker_url),
+        "task_default_queue": queue_of("default"),
+    }
+
+
+def required_settings(settings: Settings) -> dict[str, Any]:
+    """What an application of one's own needs besides its broker and backend."""
+    return {
+        **broker_settings(settings),
+        # JSON on the wire, never pickle: a message can name a task but carry no code
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        # a message is acknowledged after the work, so that a worker's death gives it back …
+        "task_acks_late": True,
+        # … also when only the pool's child died; the ledger counts attempts, so nothing runs for ever
+        "task_reject_on_worker_lost": True,
+        # receipts are in the ledger; a stored SUCCESS would make Celery drop redelivered parts of a chord
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        # a chord whose count cannot be stored for a moment would fail as a whole
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 20,
+        "result_expires": 24 * 3600,
+        # a lost connection restores running messages: stop the run that would be the second one
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "result_backend_transport_options": {"global_keyprefix": ""},
+        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: wait so long for the batch in hand, then hand back the rest.
+        # A worker that is busy always waits this long; a batch is planned for half a second
+        "worker_soft_shutdown_timeout": 5.0,
+        # Flower shows what is queued, started and done
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "task_default_priority": 0,
+        "worker_hijack_root_logger": False,
+        "enable_utc": True,
+    }

@@ -1,0 +1,141 @@
+"""Functions of your own on lazy images: `map_blocks` and `map_overlap`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.user import BLENDS, path_of
+from lepton_celery.errors import InputError
+from lepton_celery.graph.nodes import Image, make, open
+
+MODES = (None, "reflect", "mirror", "nearest", "constant", "wrap")
+
+
+def map_blocks(
+    function: Callable[..., Any] | str,
+    *images: Image | Array,
+    halo: int | Sequence[int] = 0,
+    mode: str | None = None,
+    **parameters: Any,
+) -> Image:
+    """A function of your own, done block by block.
+
+    Args:
+        function: takes as many arrays as there are images, then `parameters` by name, and returns an array of the shape
+            of the first. Blocks come C-contiguous, with their halo, in no particular order and more than once where work
+            is repeated. On Celery workers it must be importable, and its `package.module:function` must be in the setting
+            `allowed_functions`; what cannot be imported (a lambda) works with `lepton.compute` only.
+        images: lazy images or arrays of one shape.
+        halo: pixels around a block that the function needs to see, one number or one per axis; what it makes of them is
+            cut off. `lepton.prove(function)` finds the least.
+        mode: what stands for the halo outside the image: None: nothing, blocks at the edge are smaller; or `reflect`,
+            `mirror`, `nearest`, `constant` (zeros), `wrap`, as in SciPy.
+        parameters: plain values, passed on.
+
+    Raises:
+        InputError: shapes that do not match, a halo longer than the image, or a function that fails on a few pixels.
+    """
+    lazy = [_lazy(image) for image in images]
+    if not lazy:
+        raise InputError("map_blocks was given no image; give at least one after the function")
+    ndim = lazy[0].ndim
+    reach = (halo,) * ndim if isinstance(halo, int) else tuple(int(h) for h in halo)
+    if len(reach) != ndim or any(h < 0 for h in reach):
+        raise InputError(f"halo {halo} for an image of {ndim} axes; give a number from 0, or one per axis")
+    if any(h >= n for h, n in zip(reach, lazy[0].shape, strict=True) if h):
+        raise InputError(
+            f"halo {halo} reaches over the whole image of shape {lazy[0].shape}; "
+            "give a smaller halo, or call the function on the whole image"
+        )
+    if mode not in MODES:
+        raise InputError(f"mode {mode!r} is not one of {', '.join(map(repr, MODES))}")
+    return _made(
+        "lepton.map_blocks",
+        function,
+        parameters,
+        **{f"images.{at}": image for at, image in enumerate(lazy)},
+        halo=reach,
+        mode=mode,
+    )
+
+
+def map_overlap(
+    function: Callable[..., Any] | str,
+    image: Image | Array,
+    *,
+    window: int | Sequence[int],
+    overlap: int | Sequence[int],
+    blend: str | Array = "average",
+    channels: int | None = None,
+    **parameters: Any,
+) -> Image:
+    """Predictions of overlapping windows, blended: what tiled neural inference needs.
+
+    Windows lie every `window - overlap` pixels from the image's origin, the last one ends with the image; they are the same
+    for any block shape, and so are the pixels. Blocks that are multiples of `window - overlap` do least work twice.
+
+    Args:
+        function: takes one window (with all channels, if the image has them) and `parameters`, returns as many pixels, each
+            a number or `channels` of them. As for `map_blocks`, workers must be able and allowed to import it.
+        image: spatial axes, and possibly a last axis of channels.
+        window: pixels per spatial axis; smaller images are one window.
+        overlap: pixels that neighbouring windows share, less than `window`.
+        blend: `average`; `max`; `hann` or `gaussian`, weights that fall towards the window's edge; or an array of weights
+            above zero, of the window's shape.
+        channels: how many numbers per pixel the function returns, in a last axis; None: one, and no such axis.
+        parameters: plain values, passed on.
+
+    Returns:
+        A float64 image.
+
+    Raises:
+        InputError: lengths or weights that do not fit the image.
+    """
+    lazy = _lazy(image)
+    spatial = lazy.ndim if isinstance(window, int) else len(window)
+    lengths = (window,) * spatial if isinstance(window, int) else tuple(int(n) for n in window)
+    shared = (overlap,) * spatial if isinstance(overlap, int) else tuple(int(n) for n in overlap)
+    fits = spatial in (lazy.ndim, lazy.ndim - 1) and len(shared) == spatial
+    if not fits or any(not 0 <= o < n for o, n in zip(shared, lengths, strict=True)):
+        raise InputError(
+            f"window {window} and overlap {overlap} for an image of shape {lazy.shape}; "
+            "give one length per spatial axis, the overlap from 0 to less than the window"
+        )
+    if isinstance(blend, str) and blend not in BLENDS:
+        raise InputError(f"blend {blend!r} is not one of {', '.join(BLENDS)}, nor an array of weights")
+    if not isinstance(blend, str):
+        blend = np.asarray(blend, dtype=np.float64)
+        if blend.shape != lengths or not (blend > 0).all():
+            raise InputError(
+                f"weights of shape {blend.shape} for windows of {lengths}; give that shape, all above zero"
+            )
+    return _made(
+        "lepton.map_overlap",
+        function,
+        parameters,
+        image=lazy,
+        window=lengths,
+        overlap=shared,
+        blend=blend,
+        channels=channels or 0,
+    )
+
+
+def _lazy(image: Image | Array) -> Image:
+    return image if isinstance(image, Image) else open(np.asarray(image))
+
+
+def _made(name: str, function: Callable[..., Any] | str, parameters: dict[str, Any], **arguments: Any) -> Image:
+    called = path_of(function)
+    try:
+        node = make(name, function=called, parameters=tuple(parameters.items()), **arguments)
+    except InputError:
+        raise
+    except Exception as error:  # the function was tried on a few pixels, and may raise anything
+        raise InputError(f"{called} fails on a few pixels: {type(error).__name__}: {error}") from error
+    assert isinstance(node, Image)
+    return node

@@ -1,0 +1,4 @@
+"""A broker, workers and Flower on one machine: what `lepton up` and `lepton demo` start.
+
+`local.LocalStack` owns the processes. May import: jobs and below.
+"""

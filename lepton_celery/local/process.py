@@ -1,0 +1,188 @@
+"""One child process: its log, its start, its orderly end, and its certain end when we die first."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lepton_celery.errors import LeptonError
+from lepton_celery.local.guard import Guard
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_POLL_S = 0.02
+
+
+class StackError(LeptonError, RuntimeError):
+    """A process of the local stack cannot be started, or the stack is running already."""
+
+
+class ManagedProcess:
+    """A child process that ends when told, and that cannot outlive its owner.
+
+    It gets a session of its own, so Ctrl-C in a terminal reaches the owner only, which then ends its children in
+    order. Its standard output and error go to `log`; the log of the run before is kept beside it as `<log>.1`.
+
+        worker = ManagedProcess("worker-1", argv, log=Path("worker-1.log"), guard=guard)
+        worker.start()
+        worker.wait_for_line(r"ready\\.", timeout_s=30)
+        worker.stop(timeout_s=30)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        guard: Guard,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        death_signal: signal.Signals = signal.SIGKILL,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """`env` is the whole environment (None: ours); `death_signal` is what the child gets when we die."""
+        self.name = name
+        self.argv = tuple(argv)
+        self.log = log
+        self._guard = guard
+        self._env = None if env is None else dict(env)
+        self._cwd = cwd
+        self._death_signal = death_signal
+        self._pass_fds = tuple(pass_fds)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._was_told_to_end = False
+        self._is_gone = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, also the id of its process group; None before `start`."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the child. It may not be ready yet: see `wait_for_line`.
+
+        Raises StackError when there is no such program or it cannot be executed.
+        """
+        if self._process is not None:
+            raise StackError(f"{self.name} was started before, as process {self.pid}; make a new one to start again")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_name(f"{self.log.name}.1"))
+        with self.log.open("ab") as log, warnings.catch_warnings():
+            # Python 3.12 deprecates forking beside other threads, NumPy's included; ours only makes one system call.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            try:
+                self._process = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._env,
+                    cwd=self._cwd,
+                    start_new_session=True,
+                    pass_fds=self._pass_fds,
+                    preexec_fn=_die_with_parent(self._death_signal),
+                )
+            except OSError as error:
+                raise StackError(
+                    f"{self.name}: cannot execute {self.argv[0]!r} in {self._cwd or Path.cwd()}: {error.strerror}; "
+                    "check that the program and the folder exist and are for this machine"
+                ) from error
+        self._guard.watch(self._process.pid, self._death_signal)
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs or was never started."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of the log; empty when there is none."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def wait_for_line(self, pattern: str, timeout_s: float) -> None:
+        """Return once a line of the log matches the regular expression.
+
+        Raises StackError, with the log's last lines, when the process ends first or the time is up.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            # asked before the log is read: what it wrote just before its end must count
+            has_ended = not self.is_running
+            if re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
+                return
+            if has_ended:
+                raise StackError(self._explain(f"ended with code {self.poll()} before it was ready"))
+            if time.monotonic() >= deadline:
+                raise StackError(self._explain(f"was not ready after {timeout_s:.3g} s"))
+            time.sleep(_POLL_S)
+
+    def _explain(self, fate: str) -> str:
+        return f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}"
+
+    def terminate(self) -> None:
+        """Ask the process to end and return at once. Asks once: a second SIGTERM could mean `now` to it."""
+        if self._process is not None and self.is_running and not self._was_told_to_end:
+            self._was_told_to_end = True
+            self._process.send_signal(signal.SIGTERM)
+
+    def stop(self, timeout_s: float) -> int | None:
+        """Ask the process to end, wait for it, and kill its whole process group if that takes longer than `timeout_s`.
+
+        Returns the exit code. An exception on the way (Ctrl-C once more) kills the group at once.
+        """
+        if self._process is None:
+            return None
+        try:
+            self.terminate()
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pass  # the kill below is the answer
+        finally:
+            self.kill()
+        return self.poll()
+
+    def kill(self) -> None:
+        """End the process and everything in its group now. Does nothing when that was done before."""
+        if self._process is None or self._is_gone:
+            return
+        with suppress(ProcessLookupError, PermissionError):  # gone; macOS answers EPERM while only zombies are left
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._is_gone = True  # from here on its number may be another group's
+        self._guard.forget(self._process.pid)
+
+
+def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """What the child runs before exec to be signalled when this process dies; None where that cannot be had.
+
+    The kernel sends the signal when the *thread* that forked ends, so only the main thread may ask for it: from any
+    other, the child would die in the middle of its work. There the guard alone has to do.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: between fork and exec nothing may take a lock
+    parent = os.getpid()
+
+    def ask_kernel() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent:  # it died between the fork and the call above, so no signal will come
+            os._exit(1)
+
+    return ask_kernel

@@ -1,0 +1,53 @@
+"""Which stack runs on a state folder: how other shells find it, and why there is never a second one."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
+from lepton_celery.local.process import StackError
+
+_LOCK = "stack.lock"
+
+
+def write_running(directory: Path, info: StackInfo) -> None:
+    """Let other processes of this user find the stack."""
+    draft = directory / f"{STACK_FILE}.{info.pid}"
+    draft.unlink(missing_ok=True)
+    # O_EXCL with the mode: the broker's password must at no moment be readable by others
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(asdict(info), file, indent=2)
+    draft.replace(directory / STACK_FILE)
+
+
+def remove_running(directory: Path) -> None:
+    """Take back what `write_running` said."""
+    (directory / STACK_FILE).unlink(missing_ok=True)
+
+
+def claim(directory: Path) -> int:
+    """Make this process the only owner of a stack on `directory`, until the returned descriptor is closed or it dies.
+
+    Raises StackError, naming the owner, when there is one already.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except BlockingIOError:
+        owner = os.pread(lock, 32, 0).decode() or "unknown"
+        os.close(lock)
+        raise StackError(
+            f"a stack runs on {directory} already, owned by process {owner}; stop that one first "
+            "(Ctrl-C in its terminal) or give another folder"
+        ) from None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock

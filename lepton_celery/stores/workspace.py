@@ -1,0 +1,256 @@
+"""Where a job keeps what passes between its stages: images kept, partials of blocks, whole-image values.
+
+On disk for jobs whose workers are processes, in memory for the inline engine. Everything has a name that follows from the
+plan, so a block that runs twice writes the same bytes to the same place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lepton_celery import stores
+from lepton_celery.catalogue.entries import Partial
+from lepton_celery.errors import StoreError, StoreNotFound
+from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.bundle import read_bundle, write_bundle
+from lepton_celery.stores.failures import writing
+
+_MAPPED_BYTES = 1 << 20
+"""Values of at least this size are memory-mapped rather than loaded."""
+
+_FOLDER = 1000
+"""Most partials in one folder."""
+
+Key = int | tuple[int, int]
+"""A node, or a node and the round of a stage that repeats."""
+
+
+class Partials(Protocol):
+    """A stage's partials of one node, in block order; may be gone through more than once."""
+
+    def __iter__(self) -> Iterator[tuple[int, Partial]]: ...
+
+
+class Workspace(Protocol):
+    """What steps need of a place to keep things."""
+
+    def create(self) -> None:
+        """Make room; may be called again."""
+
+    def image(self, node: Key) -> ArrayReader:
+        """The image that an earlier stage left."""
+
+    def image_output(
+        self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+    ) -> ArrayOutput:
+        """Where the blocks of an image are left for later stages; `compress` what is mostly one value, such as labels."""
+
+    def put_partial(self, node: Key, block: int, partial: Partial) -> None: ...
+
+    def partials(self, node: Key, blocks: int) -> Partials: ...
+
+    def partial(self, node: Key, block: int) -> Partial:
+        """One block's."""
+
+    def missing_partials(self, node: Key, blocks: int) -> list[int]:
+        """Blocks whose partial is not there."""
+
+    def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
+        """Keep what a merge found; the partials it was found from may go, unless they will be read again."""
+
+    def value(self, node: Key) -> Any:
+        """A whole-image value: an array, a scalar of its dtype, or arrays by name."""
+
+    def drop(self, node: Key) -> None:
+        """Remove an image and its partials that nothing will read again."""
+
+    def mark(self, name: str) -> bool:
+        """Leave a mark; whether it stood there already."""
+
+    def discard(self) -> None:
+        """Remove everything."""
+
+
+class MemoryWorkspace:
+    """Keeps everything in this process."""
+
+    def __init__(self) -> None:
+        self._images: dict[Key, stores.MemoryOutput] = {}
+        self._partials: dict[Key, dict[int, Partial]] = {}
+        self._values: dict[Key, Any] = {}
+
+    def create(self) -> None:
+        pass
+
+    def image(self, node: Key) -> ArrayReader:
+        self._images[node].publish()  # all blocks of the stage that wrote it are in
+        return stores.MemoryReader(self._images[node].array)
+
+    def image_output(
+        self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+    ) -> ArrayOutput:
+        target = Target("memory", shape, dtype, block_shape, "inline")
+        return self._images.setdefault(node, stores.MemoryOutput(target))
+
+    def put_partial(self, node: Key, block: int, partial: Partial) -> None:
+        self._partials.setdefault(node, {})[block] = partial
+
+    def partials(self, node: Key, blocks: int) -> Partials:
+        found = self._partials.get(node, {})
+        return [(block, found[block]) for block in range(blocks)]
+
+    def partial(self, node: Key, block: int) -> Partial:
+        return self._partials[node][block]
+
+    def missing_partials(self, node: Key, blocks: int) -> list[int]:
+        found = self._partials.get(node, {})
+        return [block for block in range(blocks) if block not in found]
+
+    def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
+        self._values[node] = value
+        if not keep_partials:
+            self._partials.pop(node, None)
+
+    def value(self, node: Key) -> Any:
+        return self._values[node]
+
+    def drop(self, node: Key) -> None:
+        self._images.pop(node, None)
+        self._partials.pop(node, None)
+
+    def mark(self, name: str) -> bool:
+        return False  # one process, one merge
+
+    def discard(self) -> None:
+        self._images.clear()
+        self._partials.clear()
+        self._values.clear()
+
+
+class DiskWorkspace:
+    """Keeps everything under one directory that all workers see, or images under another one."""
+
+    def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
+        self.root = root
+        self._job_id = job_id
+        self._images = root if scratch is None else workspace_root(scratch, job_id)
+
+    def create(self) -> None:
+        """Make the directories.
+
+        Raises:
+            StoreError: one cannot be made.
+        """
+        for folder in (self.root, self._images):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"the workspace {folder} cannot be made: {error.strerror}; write outputs to a directory that you may "
+                    "write to and that all workers see, and let LEPTON_SCRATCH, if it is set, name another"
+                ) from error
+
+    def image(self, node: Key) -> ArrayReader:
+        from lepton_celery.stores.npy import NpyReader
+        from lepton_celery.stores.zarr3 import ZarrReader
+
+        plain, packed = self._image_paths(node)
+        return ZarrReader(packed) if packed.exists() else NpyReader(plain)
+
+    def _image_paths(self, node: Key) -> list[Path]:
+        """Where an image may be: never published, later stages read the part that the blocks were written to."""
+        return [self._images / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
+
+    def image_output(
+        self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
+    ) -> ArrayOutput:
+        # floats from filters hardly compress, and a memory map reads a halo without decoding neighbours
+        path = self._images / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
+        return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
+
+    def partial_path(self, node: Key, block: int) -> Path:
+        """The file of one block's partial."""
+        return self.root / f"partials{_text(node)}" / f"{block // _FOLDER}" / f"{block}.arrays"
+
+    def put_partial(self, node: Key, block: int, partial: Partial) -> None:
+        path = self.partial_path(node, block)
+        try:
+            write_bundle(path, partial)
+        except StoreNotFound:
+            with writing(path):
+                for folder in (path.parent.parent, path.parent):  # not the workspace: it is gone when the job has ended
+                    folder.mkdir(exist_ok=True)
+            write_bundle(path, partial)
+
+    def partials(self, node: Key, blocks: int) -> Partials:
+        return _DiskPartials(self, node, blocks)
+
+    def partial(self, node: Key, block: int) -> Partial:
+        return read_bundle(self.partial_path(node, block))
+
+    def missing_partials(self, node: Key, blocks: int) -> list[int]:
+        missing: list[int] = []
+        for first in range(0, blocks, _FOLDER):
+            folder = self.partial_path(node, first).parent
+            names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+            last = min(first + _FOLDER, blocks)
+            missing += [block for block in range(first, last) if self.partial_path(node, block).name not in names]
+        return missing
+
+    def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
+        arrays = value if isinstance(value, dict) else {"": value}
+        write_bundle(self._value_path(node), {name: np.asarray(array) for name, array in arrays.items()})
+
+    def value(self, node: Key) -> Any:
+        path = self._value_path(node)
+        try:
+            found = read_bundle(path, mapped=path.stat().st_size >= _MAPPED_BYTES)
+        except (FileNotFoundError, StoreNotFound) as error:
+            raise StoreError(
+                f"the whole-image value {node} is not at {path}; the job's workspace is damaged"
+            ) from error
+        return found[""][()] if list(found) == [""] else found
+
+    def _value_path(self, node: Key) -> Path:
+        return self.root / f"value{_text(node)}.arrays"
+
+    def drop(self, node: Key) -> None:
+        for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def mark(self, name: str) -> bool:
+        with writing(self.root):
+            try:
+                (self.root / f"{name}.mark").touch(exist_ok=False)
+            except FileExistsError:
+                return True
+        return False
+
+    def discard(self) -> None:
+        for folder in (self._images, self.root):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _DiskPartials:
+    def __init__(self, workspace: DiskWorkspace, node: Key, blocks: int) -> None:
+        self._workspace, self._node, self._blocks = workspace, node, blocks
+
+    def __iter__(self) -> Iterator[tuple[int, Partial]]:
+        for block in range(self._blocks):
+            yield block, self._workspace.partial(self._node, block)
+
+
+def _text(node: Key) -> str:
+    """A part of a file's name."""
+    return str(node) if isinstance(node, int) else f"{node[0]}-{node[1]}"
+
+
+def workspace_root(directory: str | os.PathLike[str], job_id: str) -> Path:
+    """The directory of a job's workspace beside its first output."""
+    return Path(directory) / f".lepton-{job_id}"
