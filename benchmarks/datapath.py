@@ -20,7 +20,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from benchmarks import document, inputs
 from benchmarks.folder import work_folder
 from benchmarks.inputs import Array
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.npy import NpyOutput, NpyReader
 from lepton_celery.stores.zarr3 import ZarrOutput, ZarrReader
@@ -162,7 +162,7 @@ def tiles(grid: BlockGrid, side: int) -> list[Region]:
     """The blocks by squares of `side` blocks, in raster order within each."""
     _, columns = grid.counts
     places = sorted(range(len(grid)), key=lambda at: (at // columns // side, at % columns // side, at))
-    return [grid.region(at) for at in places]
+    return [grid.region(BlockIndex(at)) for at in places]
 
 
 def _spent(work: Callable[[], None]) -> float:

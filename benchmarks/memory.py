@@ -21,7 +21,7 @@ from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.grid import Region
+from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.jobs import client
 from lepton_celery.local.local import LocalStack
 from lepton_celery.planning.plan import Plan, needed_regions
@@ -60,7 +60,9 @@ def live_bytes(plan: Plan, stage_index: int) -> int:
     end. A labelling's result is stored on the block and made from its other images' regions.
     """
     stage = plan.stages[stage_index]
-    return max((_alive(plan, stage_index, stage.grid.region(block)) for block in range(len(stage.grid))), default=0)
+    return max(
+        (_alive(plan, stage_index, stage.grid.region(BlockIndex(block))) for block in range(len(stage.grid))), default=0
+    )
 
 
 def _alive(plan: Plan, stage_index: int, block: Region) -> int:

@@ -23,6 +23,7 @@ from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.execution import steps
+from lepton_celery.grid import BlockIndex, Place
 from lepton_celery.jobs import client
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import redis_py_url
@@ -76,11 +77,11 @@ def in_process(case: Case, work: Path) -> Measured:
         for number, stage in enumerate(plan.stages):
             steps.open_outputs(context, number)
             if number == 0:
-                steps.run_block(context, number, 0)
+                steps.run_block(context, number, BlockIndex(0))
             took, moved = [], 0
             for block in range(len(stage.grid)):
                 begun = time.perf_counter()
-                report = steps.run_block(context, number, block)
+                report = steps.run_block(context, number, BlockIndex(block))
                 took.append(time.perf_counter() - begun)
                 moved += report.read_bytes + report.write_bytes
             times.append(tuple(took))
@@ -209,7 +210,7 @@ def sending(work: Path) -> float:
         info, wave = open_ledger(settings.ledger).info(job.id), settings.wave_batches
         begun = time.perf_counter()
         for at in range(0, _SENT, wave):
-            canvas.send_wave(app, info, alone(range(at, at + wave)))
+            canvas.send_wave(app, info, alone(map(Place, range(at, at + wave))))
         took = (time.perf_counter() - begun) / _SENT
         job.cancel()
         shutil.rmtree(task.out)

@@ -18,8 +18,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import le, lt, sub
+from typing import NewType
 
 from lepton_celery.errors import InputError
+
+BlockIndex = NewType("BlockIndex", int)
+"""A block's number in its grid, in C order of its position: what users, stores and the catalogue mean by a block."""
+Place = NewType("Place", int)
+"""A block's rank in the order in which the blocks of its stage are done: what messages and the ledger mean by a block."""
+StageIndex = NewType("StageIndex", int)
+"""A stage's number in its plan."""
+StageNumber = NewType("StageNumber", int)
+"""A stage's number in the ledger, where each round of a repeated stage has a number of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,35 +150,39 @@ class BlockGrid:
         return self._size
 
     def __iter__(self) -> Iterator[Region]:
-        return (self.region(index) for index in range(len(self)))
+        return map(self.region, self.indices())
 
-    def position(self, index: int) -> tuple[int, ...]:
-        """Where block `index` stands in the grid, in blocks."""
+    def indices(self) -> Iterator[BlockIndex]:
+        """All blocks, in C order."""
+        return map(BlockIndex, range(self._size))
+
+    def position(self, index: BlockIndex) -> tuple[int, ...]:
+        """Where block `index` stands in the grid, in blocks along each axis."""
         if not 0 <= index < self._size:
             raise InputError(f"block {index} is not in a grid of {len(self)} blocks")
-        position = []
+        position, left = [], int(index)
         for count in reversed(self.counts):
-            index, rest = divmod(index, count)
+            left, rest = divmod(left, count)
             position.append(rest)
         return tuple(reversed(position))
 
-    def index(self, position: Sequence[int]) -> int:
+    def index(self, position: Sequence[int]) -> BlockIndex:
         """The block at `position` in the grid."""
         index = 0
         for at, count in zip(position, self.counts, strict=True):
             if not 0 <= at < count:
                 raise InputError(f"position {tuple(position)} is outside a grid of {self.counts} blocks")
             index = index * count + at
-        return index
+        return BlockIndex(index)
 
-    def region(self, index: int) -> Region:
+    def region(self, index: BlockIndex) -> Region:
         """What block `index` writes."""
         position = self.position(index)
         start = tuple(p * b for p, b in zip(position, self.block_shape, strict=True))
         stop = tuple(min(n, a + b) for a, b, n in zip(start, self.block_shape, self.shape, strict=True))
         return Region(start, stop)
 
-    def overlapping(self, region: Region) -> Iterator[int]:
+    def overlapping(self, region: Region) -> Iterator[BlockIndex]:
         """Blocks that share a pixel with `region`, in index order."""
         if region.size == 0:
             return

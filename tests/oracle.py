@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Array, Exactness
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.execution import steps
 from lepton_celery.graph.nodes import Node
+from lepton_celery.grid import BlockIndex
 from lepton_celery.jobs.compute import arrays_of
 from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.stores import MemoryOutput, Target
@@ -57,7 +59,7 @@ def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
     slot: int | None = 0
     while slot is not None:
         for block in range(len(plan.stages[plan.place(slot)[0]].grid)):
-            steps.run_block(context, slot, block)
+            steps.run_block(context, slot, BlockIndex(block))
         slot = plan.following(slot, again=steps.merge_stage(context, slot))
     if output is None:
         return context.value(index)

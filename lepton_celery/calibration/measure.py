@@ -25,7 +25,8 @@ from scipy import optimize
 
 from lepton_celery import stores
 from lepton_celery.catalogue import get_entry, public_names
-from lepton_celery.catalogue.entries import Array, Entry, Local, Refused
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import Entry, Local, Refused
 from lepton_celery.execution import steps
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Tally
@@ -209,7 +210,7 @@ def observe(
     whole = Tally()
     for at, stage in enumerate(plan.stages):
         tally = Tally(time.thread_time_ns)
-        for block in range(len(stage.grid)):
+        for block in stage.grid.indices():
             steps.run_block(context, at, block, tally=tally)
         worked = time.thread_time()
         steps.merge_stage(context, at)

@@ -37,6 +37,7 @@ from lepton_celery.catalogue import (
     ridges,
     segmentation,
     skeleton,
+    source,
     texture,
     thresholds,
     transform,
@@ -52,6 +53,7 @@ from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
 
 _MODULES = (
+    source,
     values,
     warp,
     pairwise,

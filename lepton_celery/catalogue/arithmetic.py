@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue import geometry
-from lepton_celery.catalogue.entries import IDENTICAL, Arguments, Array, Entry, Local, Promise, within
+from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.entries import Entry, Local
+from lepton_celery.catalogue.promise import IDENTICAL, Promise, within
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -49,7 +51,7 @@ def _ufunc(name: str, cost_ns: float) -> Local:
         source=f"numpy.{name}",
         images=parameters,
         values=parameters,
-        kinds="biuf" if mixed else _kinds_of(ufunc),
+        dtype_kinds="biuf" if mixed else _kinds_of(ufunc),
         samples={"x2": "labels"} if mixed else {},
         promise=_zeros_promise if name in ("fmin", "fmax") else IDENTICAL,
         cost_ns=cost_ns,
@@ -157,7 +159,7 @@ def entries() -> list[Entry]:
             "min",
             "max",
             check=_check_clip,
-            kinds="iuf",
+            dtype_kinds="iuf",
             example={"a_min": 0, "a_max": 1},
             cost_ns=1.5,
         ),

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, BlockRule, Build, Entry, Local, Stencil, no_halo
+from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.entries import Build, Entry, Local
+from lepton_celery.catalogue.geometry import BlockRule, Stencil, no_halo
 from lepton_celery.grid import Region
 
 Shapes = Sequence[tuple[int, ...]]
@@ -135,9 +137,9 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.cumulative_sum",
             source="lepton_celery.catalogue.axes._cumulative_sum",
-            kinds="f",
+            dtype_kinds="f",
             geometry=Lines(),
-            stage=strips,
+            own_stage=strips,
             cost_ns=5.0,
         )
     ]

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.components import components_where
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Stencil
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import constant, gaussian_halo
 from lepton_celery.errors import InputError
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
 from lepton_celery.catalogue.geometry import ColourOverLabels
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
@@ -194,8 +195,8 @@ def entries() -> list[Entry]:
             name="lepton.tile_maps",
             source=f"{here}.tile_maps",
             geometry=TileMaps(),
-            stage=tile_blocks,
-            located=True,
+            own_stage=tile_blocks,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(np.uint16),
             cost_ns=20.0,
         ),
@@ -204,7 +205,7 @@ def entries() -> list[Entry]:
             source=f"{here}.interpolate_maps",
             images=("image", "maps"),
             geometry=Interpolated(),
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(np.uint16),
             cost_ns=90.0,
         ),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.catalogue import geometry
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Partial, Reduction
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction
 from lepton_celery.catalogue.halos import local
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
@@ -126,7 +127,7 @@ def _conversion(name: str, cost_ns: float, gives: int = 3, product: bool = False
         images=(image,),
         geometry=Channels(takes, gives, product),
         samples={image: "rgba" if takes == 4 else "rgb"},
-        finite=name in _NOT_NAN,
+        needs_finite=name in _NOT_NAN,
         cost_ns=cost_ns,
         **options,
     )
@@ -140,7 +141,7 @@ def distinct_labels(label: Array) -> Partial:
     return {"labels": np.unique(label)}
 
 
-def merge_labels(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> Array:
+def merge_labels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Array:
     """All labels that occur, in ascending order."""
     found = np.zeros(0, arguments["label"].dtype)
     for _, partial in partials:

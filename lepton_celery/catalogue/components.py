@@ -12,22 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Refused,
-    ValueFunction,
-    Where,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction, Refused, ValueFunction
 from lepton_celery.catalogue.halos import whole
 from lepton_celery.catalogue.labels import LABELS, SETTLED, label_dtype, neighbourhood, numbered
-from lepton_celery.catalogue.values import Partials
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
@@ -403,7 +391,7 @@ def _flood(module: str, name: str, expand: Any, example: Mapping[str, Any]) -> C
     return Composite(
         name=f"{module}.{name}",
         source=f"skimage.{module}.{name}",
-        kinds="biuf",
+        dtype_kinds="biuf",
         check=_check_flood,
         expand=expand,
         gives="image",
@@ -416,9 +404,9 @@ def entries() -> list[Entry]:
     return [
         _mask("above_low", above_low, images=("image", "low", "high"), values=("low", "high"), cost_ns=2.0),
         _mask("above_high", above_high, images=("image", "high"), values=("high",), cost_ns=1.0),
-        _mask("near_edge", near_edge, located=True),
-        _mask("at_point", at_point, located=True),
-        _mask("floodable", floodable, values=("seed",), located=True),
+        _mask("near_edge", near_edge, wants_where=True),
+        _mask("at_point", at_point, wants_where=True),
+        _mask("floodable", floodable, values=("seed",), wants_where=True),
         Local(
             name="lepton.filled",
             source=f"{_HERE}.filled",
@@ -439,7 +427,7 @@ def entries() -> list[Entry]:
             name="segmentation.clear_border",
             source="skimage.segmentation.clear_border",
             images=("labels", "mask"),
-            kinds="bui",
+            dtype_kinds="bui",
             check=_check_clear_border,
             expand=_expand_clear_border,
             gives="image",
@@ -479,7 +467,7 @@ def entries() -> list[Entry]:
             images=("input",),
             check=_check_ndimage_label,
             expand=_expand_ndimage_label,
-            parts=2,
+            returns=2,
             gives="",
         ),
         Reduction(
@@ -522,11 +510,11 @@ def entries() -> list[Entry]:
             name="segmentation.relabel_sequential",
             source="skimage.segmentation.relabel_sequential",
             images=("label_field",),
-            kinds="iu",
+            dtype_kinds="iu",
             samples={"label_field": "labels"},
             check=_check_sequential,
             expand=_expand_sequential,
-            parts=3,
+            returns=3,
             gives="",
         ),
         Refused(

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.axes import LeadingAxis, Shapes, integral
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Refused, Stencil
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import gaussian_halo, gaussian_radius, local, per_axis
 from lepton_celery.errors import InputError
 
@@ -109,7 +111,7 @@ def entries() -> list[Entry]:
             "feature.structure_tensor",
             tensor_halo,
             _TENSOR,
-            parts=_elements,
+            returns=_elements,
             check=_check_tensor,
             ndims=(2, 3, 4, 5),
             cost_ns=120.0,
@@ -117,7 +119,7 @@ def entries() -> list[Entry]:
         ),
         local("feature.corner_harris", tensor_halo, _TENSOR, cost_ns=130.0, **tensor),
         local("feature.corner_shi_tomasi", tensor_halo, _TENSOR, cost_ns=130.0, **tensor),
-        local("feature.corner_foerstner", tensor_halo, _TENSOR, parts=2, cost_ns=170.0, **tensor),
+        local("feature.corner_foerstner", tensor_halo, _TENSOR, returns=2, cost_ns=170.0, **tensor),
         local("feature.corner_kitchen_rosenfeld", 2, check=check_mode, ndims=(2,), cost_ns=330.0),
         local(
             "feature.corner_moravec",
@@ -133,7 +135,7 @@ def entries() -> list[Entry]:
                 source=f"skimage.feature.{name}",
                 images=(),
                 sequences=(sequence,),
-                kinds="f",
+                dtype_kinds="f",
                 geometry=LeadingAxis(_eigenvalues),
                 cost_ns=cost,
             )
@@ -145,7 +147,7 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.gaussian_hessian",
             source="skimage.feature.hessian_matrix",
-            parts=_elements,
+            returns=_elements,
             geometry=Stencil(_derivative_halo),
             cost_ns=60.0,
             tap_ns=3.0,
@@ -153,15 +155,15 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.hessian",
             source="skimage.feature.hessian_matrix",
-            parts=_elements,
-            kinds="f",
+            returns=_elements,
+            dtype_kinds="f",
             geometry=Stencil(lambda arguments: 2),
             cost_ns=15.0,
         ),
         Composite(
             name="feature.hessian_matrix",
             source="skimage.feature.hessian_matrix",
-            parts=_elements,
+            returns=_elements,
             check=check_mode,
             expand=_expand_hessian,
             gives="image",
@@ -169,7 +171,7 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.shape_index",
             source="skimage.feature.shape_index",
-            kinds="f",
+            dtype_kinds="f",
             geometry=Stencil(lambda arguments: 2),
             cost_ns=27.0,
         ),
@@ -184,7 +186,7 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.box_determinant",
             source="lepton_celery.catalogue.corners._box_determinant",
-            kinds="f",
+            dtype_kinds="f",
             geometry=Stencil(_box_halo),
             cost_ns=50.0,
         ),

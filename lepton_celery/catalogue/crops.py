@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Partial, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
 from lepton_celery.catalogue.user import called
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
@@ -158,7 +158,7 @@ def _packed(columns: Mapping[tuple[str, str], Array]) -> Partial:
     return packed
 
 
-def measured_columns(partials: Iterable[tuple[int, Partial]]) -> dict[str, dict[str, Array]]:
+def measured_columns(partials: Partials) -> dict[str, dict[str, Array]]:
     """The columns of each measured property, by property."""
     every = [partial for _, partial in partials if partial["row"].size]
     columns: dict[str, dict[str, Array]] = {}

@@ -11,23 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    IDENTICAL,
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Promise,
-    Stencil,
-    View,
-    Where,
-    any_block,
-    within,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
+from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.halos import constant, leave_out, per_axis
 from lepton_celery.catalogue.morphology import distance_to_phantom
+from lepton_celery.catalogue.promise import IDENTICAL, Promise, within
 from lepton_celery.errors import InputError
 
 FIRST_PX = 32
@@ -101,8 +90,8 @@ def entries() -> list[Entry]:
             values=("found",),
             function=distance,
             geometry=Stencil(constant(FIRST_PX), f"{FIRST_PX}, more as far from the background"),
-            stage=any_block,
-            readers=True,
+            own_stage=any_block,
+            reads_itself=True,
             dtype=lambda arguments: np.dtype(np.float64),
             cost_ns=60.0,
         ),

@@ -2,184 +2,64 @@
 
 An entry is one of
 
-- `Local`: a block of the result follows from a bounded neighbourhood of the inputs (pointwise functions, stencils);
-- `Reduction`: one whole-image value, found by merging a partial of each block;
-- `ValueFunction`: whole-image values in, a whole-image value out (no pixels);
-- `Labelling`: blocks are labelled alone and joined across their faces;
-- `Sweep`: an image that settles, gone over in rounds until nothing changes;
-- `Composite`: written in terms of the others; the planner expands it;
-- `Refused`: cannot be split exactly, and says why and what to use instead.
+- `Source`: an image that exists before the job;
+- `Local`: a block of the result follows from a bounded neighbourhood of the images (pointwise functions, stencils);
+- `Reduction`: a whole-image value, merged from a partial of each block;
+- `ValueFunction`: a whole-image value computed from other values, without pixels;
+- `Labelling`: blocks are labelled alone, and their labels are joined across block faces;
+- `Iterated`: an image whose blocks are done in rounds until a round changes nothing;
+- `Composite`: written in terms of other entries, which replace it before planning;
+- `Refused`: a function that cannot be split exactly, with the reason and what to use instead.
 
-Functions here see NumPy arrays only. They know nothing of stores, jobs or Celery.
+The planner and the engines ask an entry what it is (`is_barrier`, `reads_itself`, …) and what to do (`evaluate`,
+`on_block`, `merge`, …); they never ask for its class. Functions here see NumPy arrays only: they know nothing of stores,
+jobs or Celery.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache, cached_property
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.geometry import POINTWISE, BlockRule, Geometry, Stencil, no_halo
+from lepton_celery.catalogue.probing import probe
+from lepton_celery.catalogue.promise import IDENTICAL, Promise
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.kernels import Kernel, load
 
-Array = NDArray[Any]
-Arguments = Mapping[str, Any]
-"""Arguments by parameter name: images and values with their shape and dtype, the rest as plain Python values."""
-Partial = dict[str, Array]
-"""What one block adds to a whole-image value: named arrays."""
+Gives = Literal["image", "value", "table"]
+"""What a user holds: a lazy image, a lazy whole-image value, or a lazy table."""
 
+Build = Callable[..., Any]
+"""`build("filters.sobel", image=node, axis=0)` makes a node while a composite is expanded."""
 
-Combine = Callable[[Iterable[tuple[int, Partial]], Arguments, BlockGrid, Region], Partial]
-"""(block index, partial) in index order, arguments, their grid, the group's region -> the group's partial."""
+Combine = Callable[[Partials, Arguments, BlockGrid, Region], Partial]
+"""(the partials of a group of blocks, arguments, the grid of these blocks, the group's region) -> the group's partial."""
 
-
-class Exactness(StrEnum):
-    """How the split result compares with scikit-image on the whole image."""
-
-    IDENTICAL = "identical"
-    ULP = "within k ulp"
-    APPROXIMATE = "approximate"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What an entry promises of its result, and why it cannot promise more."""
-
-    exactness: Exactness
-    ulp: int = 0
-    """Most units in the last place of the result's greatest magnitude that a pixel may differ by; 0: no such bound."""
-    reason: str = ""
-    """Why it is not identical, for the warning a user gets."""
-
-    def __str__(self) -> str:
-        return f"within {self.ulp} ulp" if self.exactness is Exactness.ULP else str(self.exactness)
-
-
-IDENTICAL = Promise(Exactness.IDENTICAL)
-
-
-def within(ulp: int, reason: str) -> Promise:
-    """Results may differ in the last places."""
-    return Promise(Exactness.ULP, ulp, reason)
-
-
-def approximate(reason: str) -> Promise:
-    """Results are of the same kind but not the same pixels; jobs report their seams."""
-    return Promise(Exactness.APPROXIMATE, 0, reason)
-
+Merge = Callable[[Partials, Arguments, BlockGrid], Any]
+"""(all partials, arguments, the grid of the blocks) -> the value; streams, so that memory holds one partial at a time."""
 
 Sample = Literal["image", "rgb", "rgba", "labels", "mask", "markers", "upper", "counts"]
-"""What an image parameter wants to be tried with: any image, one with channels, int labels, bool, sparse int markers,
-one that is nowhere below the image before it, or small numbers of things."""
+"""What an image parameter is tried with: any image, one with channels, int labels, bool, sparse int markers, one that is
+nowhere below the image before it, or small numbers of things."""
 
 
-@dataclass(frozen=True)
-class Where:
-    """Where in the whole image a function is at work."""
+class Inferred(NamedTuple):
+    """What is known of a result before anything is computed."""
 
-    region: Region
-    """The part of the first image that the function is given; for functions that read for themselves, what they make."""
+    gives: Gives
     shape: tuple[int, ...]
-    """Shape of the whole first image."""
-    grid: BlockGrid | None = None
-    """The blocks in which the first image was labelled or stored, where it was."""
-    result: Region | None = None
-    """The part of the result that is wanted, which `region` does not tell where pixels do not lie over pixels."""
-
-
-class View(Protocol):
-    """A stored image that a function reads for itself, any region at a time."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    def read(self, region: Region) -> Array:
-        """The pixels of a region, C-contiguous."""
-
-
-class Geometry(Protocol):
-    """How the pixels of a result depend on the pixels of its images."""
-
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
-        """Shape of the result for images of these shapes."""
-
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        """The region of each image from which `region` of the result follows."""
-
-    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        """`region`, cut from what the function returned for the regions read."""
-
-
-def no_halo(arguments: Arguments) -> int:
-    """Halo of a pointwise function."""
-    return 0
-
-
-@dataclass(frozen=True)
-class Stencil:
-    """Result and images have one shape; a pixel depends on those within `halo` pixels."""
-
-    halo: Callable[[Arguments], int | tuple[int, ...]] = no_halo
-    formula: str = "0"
-    """The halo in words, for the catalogue's table: `int(truncate * sigma + 0.5)`."""
-
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
-        if any(shape != images[0] for shape in images):
-            listed = " and ".join(str(shape) for shape in images)
-            raise InputError(f"images of shapes {listed} do not match; all images of one function need the same shape")
-        return images[0]
-
-    def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
-        """Pixels read on each side of each axis."""
-        halo = self.halo(arguments)
-        return (halo,) * ndim if isinstance(halo, int) else halo
-
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        halo = self.halo_px(region.ndim, arguments)
-        return [region.expand(halo, shape) for shape in images]
-
-    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        return result if read[0] == region else result[region.within(read[0])]
-
-
-@dataclass(frozen=True)
-class Whole:
-    """Every pixel may depend on all pixels; the function sees the whole image at once."""
-
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
-        return images[0]
-
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        return [Region.whole(shape) for shape in images]
-
-    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        return result[region.slices]
-
-
-BlockRule = Callable[[tuple[int, ...], tuple[int, ...], Arguments], tuple[int, ...]]
-"""(image shape, block shape wanted, arguments) -> the block shape that a function's own stage must have."""
-
-
-def one_block(shape: tuple[int, ...], wanted: tuple[int, ...], arguments: Arguments) -> tuple[int, ...]:
-    """The whole image as one block."""
-    return shape
-
-
-def any_block(shape: tuple[int, ...], wanted: tuple[int, ...], arguments: Arguments) -> tuple[int, ...]:
-    """Whatever the planner chooses."""
-    return wanted
+    dtype: np.dtype[Any]
+    expanded: Any = None
+    """The node that stands for a composite."""
 
 
 @dataclass(frozen=True)
@@ -194,54 +74,128 @@ class Entry:
     """Parameters that take an image."""
     values: tuple[str, ...] = ()
     """Parameters that take a whole-image value (a literal is welcome too)."""
-    kinds: str = "biuf"
+    sequences: tuple[str, ...] = ()
+    """Parameters that take a sequence of images; a node has each of them as an argument of its own, `name.0`, `name.1` …"""
+    dtype_kinds: str = "biuf"
     """NumPy dtype kinds that the images may have."""
+    dtypes: tuple[str, ...] = ()
+    """The dtypes that the images may have, if not all of `dtype_kinds`."""
+    ndims: tuple[int, ...] = ()
+    """Numbers of axes that the first image may have, channels not counted; empty for any."""
     check: Callable[[Arguments], None] | None = None
     """Raises InputError for arguments that would not be exact or make no sense."""
     promise: Promise | Callable[[Arguments], Promise] = IDENTICAL
-    """How the result compares with the source's on the whole image; a function where it depends on the arguments."""
-    dtypes: tuple[str, ...] = ()
-    """The dtypes the images may have, where `kinds` would be too many."""
-    ndims: tuple[int, ...] = ()
-    """Numbers of axes, channels not counted, that the first image may have; none: any."""
+    """How the result compares with the source's on the whole image; a function if it depends on the arguments."""
+    returns: int | Callable[[Arguments], int] = 0
+    """Number of results, if the source returns a sequence of them. Each result is a node with an argument `part`."""
+    reads_itself: bool = False
+    """The function gets its images as `View`s, reads the regions it needs, and gets `where`. Images that are not inputs of
+    the job are stored first."""
+    wants_where: bool = False
+    """The function also gets `where`."""
+    wants_kernels: bool = False
+    """The function also gets `kernels`: whether compiled kernels may do parts of its work."""
+    needs_finite: bool = False
+    """Pixels must not be NaN, because the source's result would then mean nothing or depend on stale memory."""
     example: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments to try the function with, where the source has no defaults; functions of the number of axes among them."""
+    """Arguments to try the function with if the source has no defaults; a value may be a function of the number of axes."""
     samples: Mapping[str, Sample] = field(default_factory=dict)
-    """What image parameters want to be tried with; `image` for those not named."""
-    finite: bool = False
-    """Pixels must not be NaN: the source's result would mean nothing, or depend on what its memory held before."""
-    sequences: tuple[str, ...] = ()
-    """Parameters that take a sequence of images; a node has each of them as an argument of its own, `name.0`, `name.1` …"""
-    parts: int | Callable[[Arguments], int] = 0
-    """How many results the source returns, where it returns a sequence of them; each is a node with an argument `part`."""
-    assisted: bool = False
-    """The function also wants `kernels`: whether compiled ones may do parts of it."""
+    """What each image parameter is tried with; `image` for those not named."""
     cost_ns: float = 2.0
     """Time per pixel on one core, a shipped default; only ratios matter to the planner's choices."""
     tap_ns: float = 0.0
-    """Time per pixel more for each pixel that a separable kernel reaches, its axes added up."""
+    """Additional time per pixel and tap of a kernel, the taps of all axes added up."""
     taps: Callable[[int, Arguments], float] | None = None
-    """(number of axes, complete arguments) -> what `tap_ns` is multiplied by, where the kernel is not separable."""
+    """(number of axes, complete arguments) -> what `tap_ns` is multiplied by, if the kernel is not separable."""
+
+    # ------------------------------------------------------------------ what kind of entry this is
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the image exists before the job."""
+        return False
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the image passes from function to function within a stage and is not stored for its own sake."""
+        return False
+
+    @property
+    def is_iterated(self) -> bool:
+        """Whether blocks are done in rounds until nothing changes."""
+        return False
+
+    @property
+    def labels_blocks(self) -> bool:
+        """Whether blocks are labelled alone and joined afterwards."""
+        return False
+
+    @property
+    def leaves_partials(self) -> bool:
+        """Whether each block leaves a partial, which the end of the stage merges."""
+        return False
+
+    @property
+    def has_own_stage(self) -> bool:
+        """Whether a stage of its own stores the image."""
+        return False
+
+    @property
+    def is_barrier(self) -> bool:
+        """Whether whatever uses the result must wait until all blocks are done."""
+        return self.leaves_partials or self.has_own_stage
+
+    @property
+    def finds_value(self) -> bool:
+        """Whether `find_value` gives the result from whole-image values alone."""
+        return False
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether the partials of neighbouring blocks can be combined before they are merged."""
+        return False
+
+    @property
+    def is_positional(self) -> bool:
+        """Whether each pixel of the result lies over the pixels it depends on."""
+        return False
+
+    # ------------------------------------------------------------------ arguments
 
     @property
     def signature(self) -> inspect.Signature:
         """The parameters, as scikit-image has them."""
         return _signature(self.source)
 
-    def promised(self, arguments: Arguments) -> Promise:
-        """What holds for these arguments."""
-        return self.promise(self.complete(arguments)) if callable(self.promise) else self.promise
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments by name, as the source's own signature takes them.
 
-    def example_for(self, ndim: int) -> dict[str, Any]:
-        """Arguments to try the function with on an image of so many axes."""
-        return {name: value(ndim) if callable(value) else value for name, value in self.example.items()}
+        Raises:
+            InputError: an argument is missing, unknown or given twice.
+        """
+        kwargs = dict(kwargs)
+        part = {"part": kwargs.pop("part")} if self.returns and "part" in kwargs else {}
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InputError(f"{self.name}: {error}; its parameters are {self.signature}") from None
+        arguments = dict(bound.arguments) | part
+        for parameter in self.signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(parameter.name, {})
+        return arguments
 
-    def declared_dtypes(self) -> tuple[str, ...]:
-        """Every dtype that the images may have."""
-        return self.dtypes or tuple(name for kind in self.kinds for name in _DTYPES[kind])
+    def complete(self, arguments: Arguments) -> dict[str, Any]:
+        """The arguments, with the source's defaults for those that were not given."""
+        return {**self._defaults, **arguments}
 
-    def accepts(self, dtype: np.dtype[Any]) -> bool:
-        return dtype.newbyteorder("=").name in self.declared_dtypes()
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {
+            name: parameter.default
+            for name, parameter in self.signature.parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
 
     def image_names(self, arguments: Arguments) -> list[str]:
         """The arguments that may be images, members of sequences among them."""
@@ -249,7 +203,7 @@ class Entry:
         return [*self.images, *members]
 
     def spread(self, arguments: Arguments) -> dict[str, Any]:
-        """Arguments with each member of a sequence of images by itself."""
+        """Arguments with each member of a sequence of images as an argument of its own."""
         spread: dict[str, Any] = {}
         for name, value in arguments.items():
             if name in self.sequences:
@@ -269,50 +223,19 @@ class Entry:
                 gathered[name] = value
         return gathered
 
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments by name, as the source's own signature takes them.
-
-        Raises:
-            InputError: an argument is missing, unknown or given twice.
-        """
-        kwargs = dict(kwargs)
-        part = {"part": kwargs.pop("part")} if self.parts and "part" in kwargs else {}
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise InputError(f"{self.name}: {error}; its parameters are {self.signature}") from None
-        arguments = dict(bound.arguments) | part
-        for parameter in self.signature.parameters.values():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                arguments |= arguments.pop(parameter.name, {})
-        return arguments
-
-    def complete(self, arguments: Arguments) -> dict[str, Any]:
-        """The arguments, with the source's defaults for those not given."""
-        return {**self._defaults, **arguments}
-
-    @cached_property
-    def _defaults(self) -> dict[str, Any]:
-        return {
-            name: parameter.default
-            for name, parameter in self.signature.parameters.items()
-            if parameter.default is not inspect.Parameter.empty
-        }
+    def count_results(self, arguments: Arguments) -> int:
+        """Number of results for these arguments; 0 if the source returns one array and no sequence."""
+        return self.returns if isinstance(self.returns, int) else self.returns(self.complete(arguments))
 
     def validate(self, arguments: Arguments) -> None:
-        """Refuse what the function cannot do, before anything runs."""
+        """Refuse what the function cannot do, before anything runs.
+
+        Raises:
+            InputError: an image has the wrong number of axes, or the entry's own check refuses the arguments.
+            DtypeNotSupported: an image has a dtype that the function cannot take.
+        """
         for name in self.image_names(arguments):
-            image: Any = arguments.get(name)
-            if not hasattr(image, "dtype"):
-                continue  # left out, or a literal in a place that takes both
-            if name == "mask" and image.dtype.kind in "biu":
-                continue  # what counts is where it is not 0
-            if not self.accepts(image.dtype):
-                taken = " ".join(self.dtypes) if self.dtypes else describe_kinds(self.kinds)
-                raise DtypeNotSupported(
-                    f"{self.name} cannot take {name} of dtype {image.dtype}; it takes {taken}; "
-                    f"convert it first, for instance with .astype"
-                )
+            self._check_dtype(name, arguments.get(name))
         complete = self.complete(arguments)
         first: Any = next((complete[name] for name in self.image_names(complete) if name in complete), None)
         if self.ndims and hasattr(first, "shape"):
@@ -325,30 +248,144 @@ class Entry:
         if self.check is not None:
             self.check(complete)
 
+    def _check_dtype(self, name: str, image: Any) -> None:
+        if not hasattr(image, "dtype"):
+            return  # left out, or a literal in a place that takes both
+        if name == "mask" and image.dtype.kind in "biu":
+            return  # a mask counts wherever it is not 0
+        if not self.accepts(image.dtype):
+            taken = " ".join(self.dtypes) if self.dtypes else describe_kinds(self.dtype_kinds)
+            raise DtypeNotSupported(
+                f"{self.name} cannot take {name} of dtype {image.dtype}; it takes {taken}; "
+                f"convert it first, for instance with .astype"
+            )
+
+    # ------------------------------------------------------------------ what is known before it runs
+
+    def accepts(self, dtype: np.dtype[Any]) -> bool:
+        """Whether images may have this dtype, in any byte order."""
+        return dtype.newbyteorder("=").name in self.declared_dtypes()
+
+    def declared_dtypes(self) -> tuple[str, ...]:
+        """Every dtype that the images may have."""
+        return self.dtypes or tuple(name for kind in self.dtype_kinds for name in _DTYPES[kind])
+
+    def promised(self, arguments: Arguments) -> Promise:
+        """The promise for these arguments."""
+        return self.promise(self.complete(arguments)) if callable(self.promise) else self.promise
+
+    def example_for(self, ndim: int) -> dict[str, Any]:
+        """Arguments to try the function with on an image of `ndim` axes."""
+        return {name: value(ndim) if callable(value) else value for name, value in self.example.items()}
+
+    def taps_for(self, shape: tuple[int, ...], arguments: Arguments) -> float:
+        """Taps of the kernel as far as the time per pixel depends on them; `arguments` must be complete."""
+        return self.taps(len(shape), arguments) if self.taps is not None else 0.0
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        """Shape and dtype of the result. `build` makes nodes for a composite."""
+        self._has_no("result of its own")
+
+    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+        """The region of each image, given their shapes, from which `region` of the result follows."""
+        self._has_no("geometry")
+
+    def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
+        """Pixels that a function reads around a block, on each side of each axis; `arguments` must be complete."""
+        self._has_no("halo")
+
+    def blocks_for(self, shape: tuple[int, ...], wanted: tuple[int, ...], arguments: Arguments) -> tuple[int, ...]:
+        """The block shape that the entry's stage must have when the planner would like `wanted`."""
+        return wanted
+
+    # ------------------------------------------------------------------ what it does
+
+    def on_block(
+        self, arguments: Mapping[str, Any], where: Where, *, kernels: bool = False
+    ) -> tuple[Array | None, Partial]:
+        """The labels of a block if it is labelled, and the block's partial."""
+        self._has_no("partials")
+
+    def combine_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
+        """One partial in place of those of a group of blocks."""
+        self._has_no("combination of partials")
+
+    def merge_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
+        """The whole-image value that the partials of all blocks add up to."""
+        self._has_no("merge")
+
+    def find_value(self, arguments: Mapping[str, Any]) -> Any:
+        """The whole-image value that follows from other values."""
+        self._has_no("value")
+
+    def _has_no(self, what: str) -> NoReturn:
+        raise TypeError(f"{self.name} is a {type(self).__name__} and has no {what}")
+
+
+@dataclass(frozen=True)
+class Source(Entry):
+    """An image that exists before the job."""
+
+    @property
+    def is_source(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Local(Entry):
     """A function of a bounded neighbourhood."""
 
     function: Callable[..., Array] | None = None
-    """Called with the arguments by name, images as arrays of the regions read; None: the source itself."""
-    geometry: Geometry = Stencil()
-    located: bool = False
-    """The function also wants `where`."""
-    stage: BlockRule | None = None
-    """The function wants a stage of its own, in these blocks, and later stages read its stored result."""
-    readers: bool = False
-    """The function gets its images as `View`s and reads for itself (then `dtype` must be given, and `where` is passed).
-    What it reads is stored first, where it is not an input."""
+    """Called with the arguments by name, images as arrays of the regions read; None for the source itself."""
+    geometry: Geometry = POINTWISE
+    own_stage: BlockRule | None = None
+    """The function needs a stage of its own with these blocks; later stages read its stored result."""
     dtype: Callable[[Arguments], np.dtype[Any]] | None = None
-    """Result dtype; None: found by trying the function on a few pixels."""
+    """Dtype of the result; None to find it by trying the function on a few pixels. Must be given with `reads_itself`."""
     kernel: Kernel | None = None
     """A compiled function that gives the source's bytes for some arguments."""
+
+    @property
+    def is_fused(self) -> bool:
+        return self.own_stage is None
+
+    @property
+    def has_own_stage(self) -> bool:
+        return self.own_stage is not None
+
+    @property
+    def finds_value(self) -> bool:
+        return True  # without images, all its arguments are values
+
+    @property
+    def is_positional(self) -> bool:
+        return isinstance(self.geometry, Stencil)
+
+    def taps_for(self, shape: tuple[int, ...], arguments: Arguments) -> float:
+        if self.taps is None and self.tap_ns and self.is_positional:
+            return float(sum(2 * h + 1 for h in self.halo_px(len(shape), arguments) if h))
+        return super().taps_for(shape, arguments)
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        images = lazy_images(self, arguments)
+        shape, dtype = probe(self, arguments, images)
+        return Inferred("image" if images else "value", shape, dtype)
+
+    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+        return self.geometry.reads(region, images, arguments)
+
+    def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
+        if not isinstance(self.geometry, Stencil):
+            return super().halo_px(ndim, arguments)
+        return self.geometry.halo_px(ndim, arguments)
+
+    def blocks_for(self, shape: tuple[int, ...], wanted: tuple[int, ...], arguments: Arguments) -> tuple[int, ...]:
+        return wanted if self.own_stage is None else self.own_stage(shape, wanted, arguments)
 
     def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
         """The function's result for arguments by name, images as arrays.
 
-        `kernels`: whether its compiled kernel does it, where that covers the arguments.
+        With `kernels`, the compiled kernel computes it if there is one that covers the arguments.
         """
         if kernels and self.kernel is not None:
             complete = self.complete(arguments)
@@ -365,95 +402,164 @@ class Local(Entry):
                 if by_name or name not in self.images or name not in arguments:
                     break
                 leading.append(arguments.pop(name))
-        if self.parts:
+        if self.returns:
             part = arguments.pop("part")
             return np.asarray(function(*leading, **arguments)[part])
         return np.asarray(function(*leading, **arguments))
 
+    def find_value(self, arguments: Mapping[str, Any]) -> Any:
+        return self.evaluate(arguments)[()]
+
 
 @dataclass(frozen=True)
-class Reduction(Entry):
-    """A whole-image value from a partial of each block."""
+class Mergeable(Entry):
+    """An entry whose blocks leave partials."""
+
+    merge: Merge = lambda partials, arguments, grid: None
+    combine: Combine | None = None
+    """Combines the partials of a group of blocks into one, for grids of very many blocks. Groups are combined again, and
+    in the end merged, as blocks are. None: `merge` sees all partials itself."""
+
+    @property
+    def leaves_partials(self) -> bool:
+        return True
+
+    @property
+    def is_combined(self) -> bool:
+        return self.combine is not None
+
+    def combine_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
+        if self.combine is None:
+            return super().combine_partials(partials, arguments, grid, region)
+        return self.combine(partials, arguments, grid, region)
+
+    def merge_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
+        return self.merge(partials, arguments, grid)
+
+    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], where: Where, kernels: bool) -> Any:
+        """Calls a block's function with the arguments it asks for."""
+        extra: dict[str, Any] = {"kernels": kernels} if self.wants_kernels else {}
+        if self.wants_where or self.reads_itself:
+            extra["where"] = where
+        return function(**self.gathered(arguments), **extra)
+
+
+@dataclass(frozen=True)
+class Reduction(Mergeable):
+    """A whole-image value merged from a partial of each block."""
 
     partial: Callable[..., Partial] = dict
-    """(arguments by name, images as arrays) -> this block's partial; also gets `where` when `located`."""
-    merge: Callable[[Iterable[tuple[int, Partial]], Arguments, BlockGrid], Any] = lambda partials, arguments, grid: None
-    """(block index, partial) in index order -> the value; streams, so that memory stays with one partial."""
+    """(arguments by name, images as arrays) -> this block's partial."""
     result: Callable[[Arguments], tuple[tuple[int, ...], np.dtype[Any]]] = lambda arguments: ((), np.dtype(float))
     """Shape and dtype of the value."""
-    located: bool = False
-    readers: bool = False
-    """As for `Local`: `partial` gets its images as `View`s, and `where`."""
     gives: Literal["value", "table"] = "value"
-    combine: Combine | None = None
-    """For grids of very many blocks: the partial of a group of blocks, `region`, from theirs, `grid` the one they are of.
-    Groups are combined again, and in the end merged, as blocks are. None: `merge` sees all partials itself."""
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        return Inferred(self.gives, *self.result(arguments))
+
+    def on_block(
+        self, arguments: Mapping[str, Any], where: Where, *, kernels: bool = False
+    ) -> tuple[Array | None, Partial]:
+        partial: Partial = self._call(self.partial, arguments, where, kernels)
+        return None, partial
 
 
 @dataclass(frozen=True)
 class ValueFunction(Entry):
-    """Whole-image values in, a whole-image value out."""
+    """A whole-image value computed from other whole-image values."""
 
     function: Callable[..., Any] = lambda: None
     result: Callable[[Arguments], tuple[tuple[int, ...], np.dtype[Any]]] = lambda arguments: ((), np.dtype(float))
+    """Shape and dtype of the value."""
+
+    @property
+    def finds_value(self) -> bool:
+        return True
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        return Inferred("value", *self.result(arguments))
+
+    def find_value(self, arguments: Mapping[str, Any]) -> Any:
+        return self.function(**arguments)
 
 
 @dataclass(frozen=True)
-class Labelling(Entry):
-    """Blocks labelled alone; `merge` says what the global label of each block's label is."""
+class Labelling(Mergeable):
+    """Blocks labelled alone; the merge finds the global label of each block's labels."""
 
+    wants_where: bool = True
     function: Callable[..., tuple[Array, Partial]] = lambda: (np.zeros(0), {})
-    merge: Callable[[Iterable[tuple[int, Partial]], Arguments, BlockGrid], Any] = lambda partials, arguments, grid: None
-    combine: Combine | None = None
-    """As for `Reduction`."""
+    """(arguments by name, images as arrays, `where`) -> the block's labels and its partial."""
+
+    @property
+    def labels_blocks(self) -> bool:
+        return True
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        return Inferred("image", arguments["image"].shape, np.dtype(np.int32))
+
+    def on_block(
+        self, arguments: Mapping[str, Any], where: Where, *, kernels: bool = False
+    ) -> tuple[Array | None, Partial]:
+        labels: Array
+        labels, partial = self._call(self.function, arguments, where, kernels)
+        return labels, partial
 
 
 @dataclass(frozen=True)
-class Sweep(Entry):
-    """An image that settles: its blocks are done in rounds, until a round changes none of them.
+class Iterated(Entry):
+    """An image whose blocks are done in rounds until a round changes none of them: the fixed point is the whole image's.
 
-    A part for composites: what users get is made of the settled image by a `Local`.
+    Only composites use such entries: a `Local` makes what users get from the last round's image.
     """
 
+    reads_itself: bool = True
     function: Callable[..., tuple[Array, bool]] = lambda: (np.zeros(0), False)
     """(`state`, `where`, arguments by name, images as `View`s) -> the block `where.region` after this round, and whether it
-    differs from before. `state` is the whole image after the round before, a `View`; None in the first round, in which
+    differs from before. `state` is a `View` of the whole image after the round before; None in the first round, in which
     every block counts as changed."""
     halo: Callable[[Arguments], int | tuple[int, ...]] = no_halo
     """How far into `state` the function looks beyond its block."""
     dtype: Callable[[Arguments], np.dtype[Any]] = lambda arguments: arguments["image"].dtype
 
+    @property
+    def is_iterated(self) -> bool:
+        return True
 
-@dataclass(frozen=True, eq=False)
-class Merged:
-    """What the merge of a labelling found, with the partials that it was found from: what `values` of it get."""
+    @property
+    def has_own_stage(self) -> bool:
+        return True
 
-    value: Mapping[str, Array]
-    grids: tuple[BlockGrid, ...]
-    """The blocks; then, level by level, the groups of blocks whose partials were combined."""
-    partial: Callable[[int, int], Partial]
-    """(level, block or group of blocks) -> its partial."""
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        shape = next(iter(lazy_images(self, arguments).values())).shape
+        return Inferred("image", shape, self.dtype(self.complete(arguments)))
 
-
-Build = Callable[..., Any]
-"""`build("filters.sobel", image=node, axis=0)` makes a node while a composite is expanded."""
+    def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
+        halo = self.halo(arguments)
+        return (halo,) * ndim if isinstance(halo, int) else halo
 
 
 @dataclass(frozen=True)
 class Composite(Entry):
-    """Written in terms of other entries."""
+    """A function written in terms of other entries."""
 
     expand: Callable[[Arguments, Build], Any] = lambda arguments, build: None
-    """The node that stands for this one."""
+    """(complete arguments, build) -> the node that stands for this one."""
     result: Callable[[Arguments], tuple[tuple[int, ...], np.dtype[Any]]] = lambda arguments: ((), np.dtype(float))
-    """Shape and dtype of the result."""
-    gives: str = "value"
-    """What the user holds: an `image`, a `value` or a `table`; none: whatever the node is that it is expanded to."""
+    """Shape and dtype of the result if it is a value."""
+    gives: Gives | Literal[""] = "value"
+    """What the user holds; empty for whatever the expanded node gives."""
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        complete = self.complete(arguments)
+        node = self.expand(complete, build)
+        shape, dtype = self.result(complete) if self.gives == "value" else (node.shape, node.dtype)
+        return Inferred(self.gives or node.gives, shape, dtype, node)
 
 
 @dataclass(frozen=True)
 class Refused(Entry):
-    """A function that cannot be split exactly, named so that asking for it gives an answer."""
+    """A function that cannot be split exactly, listed so that asking for it gives an answer."""
 
     reason: str = ""
     """Why blocks cannot give the whole image's result."""
@@ -462,6 +568,23 @@ class Refused(Entry):
 
     def validate(self, arguments: Arguments) -> None:
         raise NotExact(f"{self.name} is refused: {self.reason}; use {self.instead}")
+
+
+@dataclass(frozen=True, eq=False)
+class MergedLabels:
+    """What the merge of a labelling found, with the partials it was found from: this is what `values` of it get."""
+
+    value: Mapping[str, Array]
+    grids: tuple[BlockGrid, ...]
+    """The grid of blocks; then, level by level, the grids of the groups whose partials were combined."""
+    partial: Callable[[int, BlockIndex], Partial]
+    """(level, block or group of blocks) -> its partial."""
+
+
+def lazy_images(entry: Entry, arguments: Arguments) -> dict[str, Any]:
+    """The arguments that are images; values and literals may stand in the same places."""
+    named = {name: arguments.get(name) for name in entry.image_names(arguments)}
+    return {name: value for name, value in named.items() if getattr(value, "gives", "") == "image"}
 
 
 def resolve(path: str) -> Callable[..., Any]:

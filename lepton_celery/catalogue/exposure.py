@@ -7,23 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Where,
-    Whole,
-    one_block,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction
+from lepton_celery.catalogue.geometry import Whole, one_block
 from lepton_celery.catalogue.halos import local
 from lepton_celery.catalogue.pairwise import float_of
 from lepton_celery.catalogue.thresholds import narrow
-from lepton_celery.catalogue.values import HISTOGRAM_DTYPES, Partials, bin_centers, extent_and_counts, value_function
+from lepton_celery.catalogue.values import HISTOGRAM_DTYPES, bin_centers, extent_and_counts, value_function
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -300,14 +290,14 @@ def _parts() -> list[Entry]:
             partial=count_levels,
             merge=merge_levels,
             result=_any_length(np.int64, 2),
-            located=True,
+            wants_where=True,
             cost_ns=40.0,
         ),
         Local(
             name="lepton.look_up",
             source=f"{here}.look_up",
             values=("table",),
-            located=True,
+            wants_where=True,
             dtype=_lookup_dtype,
             cost_ns=8.0,
         ),
@@ -315,7 +305,7 @@ def _parts() -> list[Entry]:
             name="lepton.match_whole",
             source=f"{here}.match_whole",
             geometry=Whole(),
-            stage=one_block,
+            own_stage=one_block,
             images=("image", "reference"),
             cost_ns=200.0,
         ),
@@ -348,7 +338,7 @@ def entries() -> list[Entry]:
             check=_check_histogram,
             expand=_expand_histogram,
             result=_bins_result(lambda arguments: np.float64 if arguments["normalize"] else np.int64),
-            parts=2,
+            returns=2,
         ),
         Composite(
             name="exposure.cumulative_distribution",
@@ -357,7 +347,7 @@ def entries() -> list[Entry]:
             check=_check_histogram,
             expand=_expand_cumulative,
             result=_bins_result(_float_name),
-            parts=2,
+            returns=2,
         ),
         Composite(
             name="exposure.equalize_hist",

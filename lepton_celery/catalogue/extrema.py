@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Sweep, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Iterated
 from lepton_celery.catalogue.halos import leave_out
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
@@ -118,7 +119,7 @@ def _expand(low: bool) -> Any:
 def entries() -> list[Entry]:
     """Local extremes."""
     return [
-        Sweep(
+        Iterated(
             name="lepton.extremes",
             source="lepton_celery.catalogue.extrema.extremes",
             values=("extent",),

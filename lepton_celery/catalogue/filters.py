@@ -11,24 +11,13 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue import rank
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.axes import integral
 from lepton_celery.catalogue.corners import check_mode
-from lepton_celery.catalogue.entries import (
-    IDENTICAL,
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Promise,
-    Refused,
-    Stencil,
-    Whole,
-    one_block,
-    within,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused
+from lepton_celery.catalogue.geometry import Stencil, Whole, one_block
 from lepton_celery.catalogue.halos import gaussian_halo, local, mirrored
+from lepton_celery.catalogue.promise import IDENTICAL, Promise, within
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.kernels import Kernel, trials
@@ -399,7 +388,7 @@ def entries() -> list[Entry]:
             "half of gabor_kernel",
             check=check_mode,
             ndims=(2,),
-            parts=2,
+            returns=2,
             example={"frequency": 0.3},
             cost_ns=300.0,
         ),
@@ -448,7 +437,7 @@ def entries() -> list[Entry]:
             name="filters.butterworth",
             source="skimage.filters.butterworth",
             geometry=Whole(),
-            stage=one_block,
+            own_stage=one_block,
             cost_ns=150.0,
         ),
         *[

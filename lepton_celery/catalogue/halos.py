@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Local, Stencil, Whole, one_block
+from lepton_celery.catalogue.arrays import Arguments
+from lepton_celery.catalogue.entries import Local
+from lepton_celery.catalogue.geometry import Stencil, Whole, one_block
 from lepton_celery.errors import InputError
 
 
@@ -94,7 +96,7 @@ def local(name: str, halo: Any = 0, formula: str = "", **options: Any) -> Local:
 
 def whole(name: str, **options: Any) -> Local:
     """The entry of a function of scikit-image that has to see the whole image: it runs as one block, in its own stage."""
-    return local(name, geometry=options.pop("geometry", Whole()), stage=one_block, **options)
+    return local(name, geometry=options.pop("geometry", Whole()), own_stage=one_block, **options)
 
 
 def leave_out(**advice: str) -> Callable[[Arguments], None]:

@@ -6,19 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Where,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction
 from lepton_celery.catalogue.halos import whole
-from lepton_celery.catalogue.values import Partials
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
@@ -126,7 +116,7 @@ def entries() -> list[Entry]:
             merge=merge_outermost,
             combine=combine_outermost,
             result=lambda arguments: ((-1, 2), np.dtype(np.float64)),
-            located=True,
+            wants_where=True,
             cost_ns=5.0,
         ),
         Local(
@@ -134,7 +124,7 @@ def entries() -> list[Entry]:
             source=f"{here}.inside_hull",
             values=("vertices",),
             function=inside_hull,
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(bool),
             cost_ns=30.0,
         ),
@@ -143,7 +133,7 @@ def entries() -> list[Entry]:
             name="morphology.convex_hull_image",
             source=source,
             # floats are cast to uint8, which is not defined for all of them
-            kinds="biu",
+            dtype_kinds="biu",
             ndims=(2, 3),
             check=_check,
             expand=_expand,

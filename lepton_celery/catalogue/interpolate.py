@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Entry, Local, Partial, Reduction, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.entries import Build, Entry, Local, Reduction
 from lepton_celery.catalogue.rearrange import padded
-from lepton_celery.catalogue.values import Partials
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
@@ -212,7 +212,7 @@ def entries() -> list[Entry]:
             name="lepton.zoom",
             source=f"{here}.zoom",
             geometry=Zoomed(),
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
             cost_ns=25.0,
         ),

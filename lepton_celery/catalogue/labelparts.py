@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.kernels import Kernel, load
 
 

@@ -11,28 +11,17 @@ An open label is called by the raster index of its first pixel in the whole imag
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Labelling,
-    Local,
-    Merged,
-    Partial,
-    ValueFunction,
-    Where,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Labelling, Local, MergedLabels, ValueFunction
 from lepton_celery.catalogue.labelparts import label_alone, quickest, table_at
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 
 LABELS = "lepton.label_blocks"
 """The entry whose image holds the labels that blocks had alone."""
@@ -158,9 +147,7 @@ def _is_edge(region: Region, axis: int, side: int, shape: tuple[int, ...]) -> bo
 # ------------------------------------------------------------------------------------------------ joining
 
 
-def combine_labels(
-    partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid, region: Region
-) -> Partial:
+def combine_labels(partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
     """The partial of the group of blocks that `region` is, from theirs; blocks may be groups themselves.
 
     `renamed` and `names_after` say what open labels of the blocks are called from here on: by the component's name, or
@@ -231,7 +218,7 @@ def combine_labels(
     return result | counts.without(names[changed])
 
 
-def merge_labels(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
+def merge_labels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
     """What open labels are called in the end; for numbering also how many components begin before each row of each block,
     and how many there are.
 
@@ -255,7 +242,7 @@ class _Counts:
         self._width = 0
         """Pixels that a column is wide."""
 
-    def put(self, index: int, partial: Partial) -> None:
+    def put(self, index: BlockIndex, partial: Partial) -> None:
         """Add a block, or a group with several columns."""
         block = self._grid.region(index)
         counts = partial["counts"]
@@ -359,20 +346,20 @@ def _touching(partial: Partial, toward: tuple[int, ...]) -> Face:
 # ------------------------------------------------------------------------------------------------ looking up
 
 
-def relabel(ids: Array, table: Merged, dtype: str, where: Where, kernels: bool = False) -> Array:
+def relabel(ids: Array, table: MergedLabels, dtype: str, where: Where, kernels: bool = False) -> Array:
     """Global labels of a region, from the labels its blocks had alone."""
     numbers = _Numbers(table)
 
-    def known(block: int) -> Array:
+    def known(block: BlockIndex) -> Array:
         return np.concatenate([[0], numbers.of_block(block)]).astype(dtype)
 
     return _looked_up(ids, known, dtype, where, kernels)
 
 
-def holds(ids: Array, table: Merged, where: Where) -> Array:
+def holds(ids: Array, table: MergedLabels, where: Where) -> Array:
     """Where the fact that blocks were settled for holds of a pixel's component; of the background, where it is marked."""
 
-    def known(block: int) -> Array:
+    def known(block: BlockIndex) -> Array:
         last = _last_names(table, block)[1]
         return np.concatenate([table.value["background"], [True, False], last == -TRUE])
 
@@ -397,7 +384,7 @@ def _looked_up(ids: Array, table_of: Any, dtype: str, where: Where, kernels: boo
     return result
 
 
-def _last_names(table: Merged, block: int) -> tuple[Array, Array]:
+def _last_names(table: MergedLabels, block: BlockIndex) -> tuple[Array, Array]:
     """The names of a block's open labels, and what they are called in the end."""
     names = last = table.partial(0, block)["names"]
     start = table.grids[0].region(block).start
@@ -419,11 +406,11 @@ def _renamed(names: Array, found: Mapping[str, Array]) -> Array:
 class _Numbers:
     """Global numbers of blocks' labels."""
 
-    def __init__(self, table: Merged) -> None:
+    def __init__(self, table: MergedLabels) -> None:
         self._table = table
-        self._own: dict[int, tuple[Array, Array, Array]] = {}
+        self._own: dict[BlockIndex, tuple[Array, Array, Array]] = {}
 
-    def of_block(self, block: int) -> Array:
+    def of_block(self, block: BlockIndex) -> Array:
         """The numbers of a block's labels, in their order."""
         numbers, ids, last = self._own_numbers(block)
         numbers = numbers.copy()
@@ -434,14 +421,14 @@ class _Numbers:
         begins_in = np.ravel_multi_index(
             tuple(p // b for p, b in zip(position, grid.block_shape, strict=True)), grid.counts
         )
-        for other in np.unique(begins_in):
+        for other in map(BlockIndex, np.unique(begins_in).tolist()):
             labels = elsewhere[begins_in == other]
-            their_numbers, their_ids, _ = self._own_numbers(int(other))
-            their_names = self._table.partial(0, int(other))["names"]
+            their_numbers, their_ids, _ = self._own_numbers(other)
+            their_names = self._table.partial(0, other)["names"]
             numbers[ids[labels] - 1] = their_numbers[their_ids[np.searchsorted(their_names, last[labels])] - 1]
         return numbers
 
-    def _own_numbers(self, block: int) -> tuple[Array, Array, Array]:
+    def _own_numbers(self, block: BlockIndex) -> tuple[Array, Array, Array]:
         """Numbers of a block's labels, right for components that begin there; its open labels; their names in the end."""
         if block not in self._own:
             partial, grid = self._table.partial(0, block), self._table.grids[0]
@@ -458,7 +445,7 @@ class _Numbers:
         return self._own[block]
 
 
-def label_count(table: Merged) -> Any:
+def label_count(table: MergedLabels) -> Any:
     """How many components there are."""
     return np.int64(table.value["count"])
 
@@ -504,7 +491,7 @@ def _labels_of(source: str, **options: Any) -> Composite:
         name=source.removeprefix("skimage."),
         source=source,
         images=("label_image",),
-        kinds="bui",
+        dtype_kinds="bui",
         check=_check_label,
         expand=_expand_label,
         **options,
@@ -514,13 +501,13 @@ def _labels_of(source: str, **options: Any) -> Composite:
 def entries() -> list[Entry]:
     """Connected components and their count."""
     here = "lepton_celery.catalogue.labels"
-    joining: dict[str, Any] = {"kinds": "bui", "merge": merge_labels, "combine": combine_labels}
+    joining: dict[str, Any] = {"dtype_kinds": "bui", "merge": merge_labels, "combine": combine_labels}
     return [
         Labelling(
             name=LABELS,
             source=f"{here}.label_block",
             function=label_block,
-            assisted=True,
+            wants_kernels=True,
             cost_ns=12.0,
             **joining,
         ),
@@ -529,7 +516,7 @@ def entries() -> list[Entry]:
             source=f"{here}.settle_block",
             images=("image", "marker"),
             function=settle_block,
-            assisted=True,
+            wants_kernels=True,
             cost_ns=16.0,
             **joining,
         ),
@@ -539,8 +526,8 @@ def entries() -> list[Entry]:
             images=("ids",),
             values=("table",),
             function=relabel,
-            located=True,
-            assisted=True,
+            wants_where=True,
+            wants_kernels=True,
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
             cost_ns=3.0,
         ),
@@ -550,7 +537,7 @@ def entries() -> list[Entry]:
             images=("ids",),
             values=("table",),
             function=holds,
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(bool),
             cost_ns=2.0,
         ),
@@ -562,13 +549,13 @@ def entries() -> list[Entry]:
             function=label_count,
             result=lambda arguments: ((), np.dtype(np.int64)),
         ),
-        _labels_of("skimage.measure.label", parts=lambda a: 2 if a["return_num"] else 0, gives=""),
-        _labels_of("skimage.morphology.label", parts=lambda a: 2 if a["return_num"] else 0, gives=""),
+        _labels_of("skimage.measure.label", returns=lambda a: 2 if a["return_num"] else 0, gives=""),
+        _labels_of("skimage.morphology.label", returns=lambda a: 2 if a["return_num"] else 0, gives=""),
         Composite(
             name="lepton.count_labels",
             source="skimage.measure.label",
             images=("label_image",),
-            kinds="bui",
+            dtype_kinds="bui",
             check=_check_label,
             expand=lambda arguments, build: _expand_label({**arguments, "part": 1}, build),
             result=lambda arguments: ((), np.dtype(np.int64)),

@@ -13,26 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Promise,
-    Reduction,
-    Refused,
-    Stencil,
-    View,
-    Where,
-    Whole,
-    approximate,
-    within,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction, Refused
+from lepton_celery.catalogue.geometry import Stencil, Whole
 from lepton_celery.catalogue.metrics import crop_sum
-from lepton_celery.catalogue.values import Partials, merge_counts, value_function
+from lepton_celery.catalogue.promise import Promise, approximate, within
+from lepton_celery.catalogue.values import merge_counts, value_function
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
@@ -477,7 +463,7 @@ def _parts() -> list[Entry]:
                 partial=function,
                 merge=merge_counts,
                 result=_value(np.int64, -1),
-                readers=True,
+                reads_itself=True,
                 cost_ns=cost,
             )
             for function, cost in ((corner_counts, 30.0), (border_counts, 50.0))
@@ -489,8 +475,8 @@ def _parts() -> list[Entry]:
             name="lepton.blur_terms",
             source=f"{here}._blur_terms",
             images=("image", "blurred"),
-            kinds="f",
-            parts=2,
+            dtype_kinds="f",
+            returns=2,
             geometry=Stencil(lambda arguments: 1),
             cost_ns=70.0,
         ),
@@ -502,7 +488,7 @@ def _parts() -> list[Entry]:
             partial=moments_partial,
             merge=merge_moments,
             result=lambda arguments: ((arguments["order"] + 1,) * _ndim(arguments), _float(arguments)),
-            located=True,
+            wants_where=True,
             cost_ns=10.0,
         ),
         value_function(central_of_raw, ("moments",), _same_dtype),
@@ -556,7 +542,7 @@ def entries() -> list[Entry]:
             "blur_effect",
             _expand_blur,
             check=_check_blur,
-            parts=lambda arguments: 0 if arguments["reduce_func"] else _ndim(arguments) - _coloured(arguments),
+            returns=lambda arguments: 0 if arguments["reduce_func"] else _ndim(arguments) - _coloured(arguments),
         ),
         _composite("moments", _expand_moments, promise=_blas_promise(1)),
         _composite("centroid", _expand_centroid, promise=_blas_promise(2)),
@@ -567,7 +553,7 @@ def entries() -> list[Entry]:
                 source=f"skimage.measure.{name}",
                 images=(image,),
                 values=(image,),
-                kinds="f",
+                dtype_kinds="f",
                 geometry=geometry,
             )
             for name, image, geometry in (("moments_normalized", "mu", Whole()), ("moments_hu", "nu", Seven()))
@@ -582,7 +568,7 @@ def entries() -> list[Entry]:
             _expand_correlation,
             images=pair,
             check=_check_shapes,
-            parts=2,
+            returns=2,
             promise=approximate(_BLAS),
         ),
         *[

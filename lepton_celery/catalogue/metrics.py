@@ -12,24 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
 from lepton_celery.catalogue.axes import TrailingAxis, WithoutTrailing, split_channels
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Refused,
-    Sample,
-    View,
-    Where,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction, Refused, Sample
 from lepton_celery.catalogue.pairwise import BUFFER, READ_PX, in_raster_order, read_run, share_of
 from lepton_celery.catalogue.reductions import merge_unique
-from lepton_celery.catalogue.values import Partials, value_function
+from lepton_celery.catalogue.values import value_function
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -488,7 +476,7 @@ def entries() -> list[Entry]:
             partial=buffer_sums,
             merge=merge_buffers,
             result=lambda arguments: ((), np.dtype(arguments["dtype"])),
-            readers=True,
+            reads_itself=True,
             cost_ns=1.0,
         ),
         value_function(root, ("mean",), _scalar()),
@@ -509,7 +497,7 @@ def entries() -> list[Entry]:
             name="lepton.similarity",
             source=f"{here}._similarity",
             images=("means",),
-            kinds="f",
+            dtype_kinds="f",
             geometry=WithoutTrailing(),
             cost_ns=40.0,
         ),
@@ -518,7 +506,7 @@ def entries() -> list[Entry]:
             ("im1", "im2"),
             _expand_similarity,
             _check_similarity,
-            parts=lambda arguments: 2 if arguments["full"] else 0,
+            returns=lambda arguments: 2 if arguments["full"] else 0,
         ),
         Reduction(
             name="lepton.joint_counts",
@@ -531,12 +519,12 @@ def entries() -> list[Entry]:
             cost_ns=250.0,
         ),
         value_function(mutual_information, ("counts", "extent0", "extent1"), _scalar()),
-        _composite("normalized_mutual_information", ("image0", "image1"), _expand_information, kinds="iuf"),
+        _composite("normalized_mutual_information", ("image0", "image1"), _expand_information, dtype_kinds="iuf"),
         Reduction(
             name="lepton.label_pairs",
             source=f"{here}.label_pairs",
             images=("true", "test"),
-            kinds="iu",
+            dtype_kinds="iu",
             partial=label_pairs,
             merge=merge_unique,
             result=lambda arguments: ((-1,), np.dtype(np.int64)),
@@ -549,11 +537,17 @@ def entries() -> list[Entry]:
             ("image0", "image1"),
             _expand_variation,
             _check_table,
-            kinds="iu",
+            dtype_kinds="iu",
             samples=_labels("image0", "image1"),
         ),
         _composite(
-            "adapted_rand_error", _PAIR, _expand_rand, _check_table, kinds="iu", parts=3, samples=_labels(*_PAIR)
+            "adapted_rand_error",
+            _PAIR,
+            _expand_rand,
+            _check_table,
+            dtype_kinds="iu",
+            returns=3,
+            samples=_labels(*_PAIR),
         ),
         Refused(
             name="metrics.contingency_table",

@@ -9,20 +9,9 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue import components
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Refused,
-    Stencil,
-    Where,
-    resolve,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction, Refused, resolve
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import footprint_radius, leave_out, local, per_axis, whole
 from lepton_celery.catalogue.values import merge_any
 from lepton_celery.errors import InputError
@@ -275,7 +264,7 @@ def entries() -> list[Entry]:
             function=isotropic,
             values=("found",),
             geometry=spaced,
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(bool),
             cost_ns=40.0,
         ),
@@ -296,7 +285,7 @@ def entries() -> list[Entry]:
                 _at_least(f"{what}_threshold"),
                 f"max(2, {what}_threshold)",
                 function=_tree(f"morphology.{what}_{how}"),
-                finite=True,
+                needs_finite=True,
                 check=_check_tree,
                 example={f"{what}_threshold": 6},
                 cost_ns={"area": 760.0, "diameter": 4000.0}[what],
@@ -334,7 +323,7 @@ def entries() -> list[Entry]:
         whole(
             "morphology.remove_objects_by_distance",
             images=("label_image",),
-            kinds="iu",
+            dtype_kinds="iu",
             samples={"label_image": "labels"},
             dtype=lambda arguments: arguments["label_image"].dtype,
             example={"min_distance": 2},
@@ -349,7 +338,7 @@ def entries() -> list[Entry]:
             example={"rng": 0},
             cost_ns=280.0,
         ),
-        whole("morphology.max_tree_local_maxima", kinds="iuf", check=_check_tree, cost_ns=760.0),
+        whole("morphology.max_tree_local_maxima", dtype_kinds="iuf", check=_check_tree, cost_ns=760.0),
         Refused(
             name="morphology.max_tree",
             source="skimage.morphology.max_tree",

@@ -9,22 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.axes import Lines, strips
-from lepton_celery.catalogue.entries import (
-    IDENTICAL,
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Promise,
-    Refused,
-    Stencil,
-    resolve,
-    within,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused, resolve
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import gaussian_radius, mirrored
+from lepton_celery.catalogue.promise import IDENTICAL, Promise, within
 from lepton_celery.errors import InputError
 from lepton_celery.kernels import Kernel, trials
 from lepton_celery.kernels.border import MODES, is_plain
@@ -447,7 +437,7 @@ def _grey(name: str, passes: int, cost_ns: float) -> Local:
     formula = f"{passes} * ({WINDOW})" if passes > 1 else WINDOW
     kinds = "iuf" if name.startswith("morphological") else "biuf"
     return _local(
-        name, _window(passes), formula, function=_without_nan(name), promise=promise, kinds=kinds, cost_ns=cost_ns
+        name, _window(passes), formula, function=_without_nan(name), promise=promise, dtype_kinds=kinds, cost_ns=cost_ns
     )
 
 
@@ -512,8 +502,8 @@ def entries() -> list[Entry]:
         _composite("spline_filter", _expand_spline, 10.0, check=_check_spline),
         _composite("spline_filter1d", _expand_spline, 10.0, check=_check_spline),
         _part("uniform_filter", "uniform_filter", Stencil(_window()), cost_ns=12.0),
-        _part("uniform_line", "uniform_filter1d", Lines(), stage=strips, cost_ns=2.0),
-        _part("spline_line", "spline_filter1d", Lines(), stage=strips, cost_ns=5.0),
+        _part("uniform_line", "uniform_filter1d", Lines(), own_stage=strips, cost_ns=2.0),
+        _part("spline_line", "spline_filter1d", Lines(), own_stage=strips, cost_ns=5.0),
         *[
             Refused(
                 name=f"ndimage.{name}",

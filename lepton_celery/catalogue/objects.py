@@ -19,18 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
 from lepton_celery.catalogue.crops import as_slices, empty_columns, measured_columns, measured_partial, why_not
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Partial,
-    Reduction,
-    Refused,
-    Where,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Reduction, Refused
 from lepton_celery.catalogue.labelparts import added, counted, extents, quickest
 from lepton_celery.catalogue.pairwise import PairwiseSum
 from lepton_celery.catalogue.user import path_of
@@ -206,7 +197,7 @@ def _means(pixels: Array, dense: Array, counts: Array, wanted: Array) -> Array:
     return means
 
 
-def merge_objects(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> Rows:
+def merge_objects(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Rows:
     """What blocks add up to of each object, one row per label, ascending."""
     rows = _gather(partials, len(grid.shape))
     if "sum" in rows:
@@ -216,7 +207,7 @@ def merge_objects(partials: Iterable[tuple[int, Partial]], arguments: Arguments,
     return rows
 
 
-def merge_summed(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
+def merge_summed(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
     """The columns of `skimage.measure.regionprops_table`, where all of them add up."""
     rows = merge_objects(partials, arguments, grid)
     columns: dict[str, Array] = {}
@@ -225,7 +216,7 @@ def merge_summed(partials: Iterable[tuple[int, Partial]], arguments: Arguments, 
     return columns
 
 
-def merge_measured(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
+def merge_measured(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
     """The columns of `skimage.measure.regionprops_table`, measured ones among them."""
     rows = arguments["objects"]
     measured = measured_columns(partials) if rows["label"].size else empty_columns(arguments)
@@ -238,7 +229,7 @@ def merge_measured(partials: Iterable[tuple[int, Partial]], arguments: Arguments
     return columns
 
 
-def _gather(partials: Iterable[tuple[int, Partial]], ndim: int) -> Rows:
+def _gather(partials: Partials, ndim: int) -> Rows:
     """All blocks' rows, those of one label joined."""
     collected: dict[str, list[Array]] = {}
     for _, partial in partials:
@@ -286,7 +277,7 @@ def _numbered(labels: Array) -> tuple[Array, Array]:
 _EMPTY = {"num_pixels": np.int64, "mean": np.float64, "low": np.float64, "high": np.float64}
 
 
-def _finish_cut_means(partials: Iterable[tuple[int, Partial]], rows: Rows, grid: BlockGrid) -> None:
+def _finish_cut_means(partials: Partials, rows: Rows, grid: BlockGrid) -> None:
     """Means of the objects that blocks cut, from their pixels in raster order.
 
     One slab of blocks (one position along the first axis) is one stretch of the raster, so slabs can be added up one after
@@ -458,8 +449,8 @@ def entries() -> list[Entry]:
             images=images,
             partial=table_partial,
             merge=merge_objects,
-            located=True,
-            assisted=True,
+            wants_where=True,
+            wants_kernels=True,
             cost_ns=8.0,
         ),
         Reduction(
@@ -469,8 +460,8 @@ def entries() -> list[Entry]:
             partial=lambda separator, **arguments: table_partial(**arguments),
             merge=merge_summed,
             result=_table_type,
-            located=True,
-            assisted=True,
+            wants_where=True,
+            wants_kernels=True,
             gives="table",
             cost_ns=8.0,
         ),
@@ -482,7 +473,7 @@ def entries() -> list[Entry]:
             partial=lambda properties, **arguments: measured_partial(**arguments),
             merge=merge_measured,
             result=_table_type,
-            readers=True,
+            reads_itself=True,
             gives="table",
             cost_ns=200.0,
         ),

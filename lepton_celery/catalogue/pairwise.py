@@ -8,12 +8,13 @@ additions has there; the merge adds them as the tree does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Entry, Local, Partial, Reduction, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
+from lepton_celery.catalogue.entries import Build, Entry, Local, Reduction
 from lepton_celery.grid import BlockGrid, Region
 
 LEAF = 1 << 16
@@ -179,7 +180,7 @@ def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
-def merge_sums(partials: Iterable[tuple[int, Partial]], arguments: Arguments, grid: BlockGrid) -> Any:
+def merge_sums(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
     """The sum of all stretches, added as NumPy's tree has them."""
     count = math.prod(arguments["image"].shape)
     integer = np.dtype(arguments["image"].dtype).kind in "bui"
@@ -217,7 +218,7 @@ def entries() -> list[Entry]:
             partial=stretch_sums,
             merge=merge_sums,
             result=lambda arguments: ((), float_of(arguments["image"].dtype)),
-            readers=True,
+            reads_itself=True,
             cost_ns=1.0,
         ),
         Local(name="lepton.raster_order", source=f"{here}.as_it_is", dtype=lambda a: a["image"].dtype, cost_ns=0.5),

@@ -13,22 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
 from lepton_celery.catalogue.axes import Shapes, TrailingAxis, integral
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Stencil,
-    ValueFunction,
-    Where,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction, ValueFunction
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import footprint_halo, gaussian_radius
-from lepton_celery.catalogue.values import Partials, merge_extent
+from lepton_celery.catalogue.values import merge_extent
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -375,7 +365,7 @@ def entries() -> list[Entry]:
             partial=lambda image, lone, **arguments: candidates_partial(**arguments),
             merge=merge_candidates,
             result=lambda arguments: ((-1,), arguments["response"].dtype),
-            located=True,
+            wants_where=True,
             cost_ns=5.0,
         ),
         ValueFunction(
@@ -405,7 +395,7 @@ def entries() -> list[Entry]:
         Composite(
             name="feature.peak_local_max",
             source="skimage.feature.peak_local_max",
-            kinds="iuf",
+            dtype_kinds="iuf",
             check=_check_peaks,
             expand=_expand_peaks,
             result=_coordinates,
@@ -413,7 +403,7 @@ def entries() -> list[Entry]:
         Composite(
             name="feature.corner_peaks",
             source="skimage.feature.corner_peaks",
-            kinds="iuf",
+            dtype_kinds="iuf",
             check=_check_corners,
             expand=_expand_corners,
             result=_coordinates,
@@ -422,7 +412,7 @@ def entries() -> list[Entry]:
             Local(
                 name=f"lepton.{name}_cube",
                 source=f"{here}._{name}_cube",
-                kinds="f",
+                dtype_kinds="f",
                 geometry=TrailingAxis(length, halo),
                 cost_ns=cost,
             )

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.axes import TrailingAxis
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Stencil, resolve
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, resolve
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import footprint_halo
 from lepton_celery.errors import InputError
 

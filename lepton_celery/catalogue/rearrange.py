@@ -11,18 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Geometry,
-    Local,
-    View,
-    Where,
-    resolve,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, resolve
+from lepton_celery.catalogue.geometry import Geometry
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -366,8 +357,8 @@ def entries() -> list[Entry]:
     """Rearrangements."""
     return [
         _part("turn", Turned(), cost_ns=1.5),
-        _part("pick", Picked(), located=True, cost_ns=3.0),
-        _part("pick_pieces", Picked(scattered=True), readers=True, cost_ns=3.0),
+        _part("pick", Picked(), wants_where=True, cost_ns=3.0),
+        _part("pick_pieces", Picked(scattered=True), reads_itself=True, cost_ns=3.0),
         _part("join", Joined(), images=(), sequences=("arrays",), dtype=_joined_dtype, cost_ns=1.0),
         _turning("flip", "m"),
         _turning("fliplr", "m", check=_at_least_two_axes),

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Sweep, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Iterated, Local
 from lepton_celery.errors import InputError
 
 # ------------------------------------------------------------------------------------------------ reconstruction
@@ -155,7 +156,7 @@ def entries() -> list[Entry]:
     """Reconstruction and the extremes of a given height."""
     here = "lepton_celery.catalogue.reconstruction"
     return [
-        Sweep(
+        Iterated(
             name="lepton.flood",
             source=f"{here}.flood_block",
             images=("seed", "mask"),
@@ -183,18 +184,18 @@ def entries() -> list[Entry]:
             expand=_expand_reconstruction,
             gives="image",
             samples={"mask": "upper"},
-            finite=True,  # scikit-image's loop runs over its memory's end where pixels do not compare
+            needs_finite=True,  # scikit-image's loop runs over its memory's end where pixels do not compare
         ),
         *[
             Composite(
                 name=f"morphology.{name}",
                 source=f"skimage.morphology.{name}",
-                kinds="iuf",
+                dtype_kinds="iuf",
                 check=_check_peaks,
                 expand=_expand_peaks(up),
                 gives="image",
                 example={"h": 0.2},
-                finite=True,
+                needs_finite=True,
             )
             for name, up in (("h_maxima", False), ("h_minima", True))
         ],

@@ -14,19 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Partial,
-    Reduction,
-    Refused,
-    Where,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Reduction, Refused
 from lepton_celery.catalogue.pairwise import float_of, in_raster_order
-from lepton_celery.catalogue.values import Partials, finite, merge_counts, value_function
+from lepton_celery.catalogue.values import finite, merge_counts, value_function
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -325,7 +316,7 @@ def _folded(name: str, fold: Fold) -> Reduction:
         name=name,
         source="numpy." + name.partition(".")[2].removesuffix("_integers"),
         images=("a",),
-        kinds=fold.kinds,
+        dtype_kinds=fold.kinds,
         check=None if name.startswith("lepton.") else plain(name.partition(".")[2]),
         partial=fold.partial,
         merge=fold.merge,
@@ -499,7 +490,7 @@ def _composite(name: str, expand: Callable[[Arguments, Build], Any], kinds: str 
         name=f"numpy.{name}",
         source=f"numpy.{name}",
         images=("a",),
-        kinds=kinds,
+        dtype_kinds=kinds,
         check=options.pop("check", None) or plain(name),
         expand=expand,
         result=options.pop("result", None) or _same_as(getattr(np, name)),
@@ -579,7 +570,7 @@ def entries() -> list[Entry]:
         _composite("median", _median),
         _composite("percentile", _percentile, "iuf", check=_check_quantile("percentile", 100), example={"q": 5}),
         _composite("quantile", _quantile, "iuf", check=_check_quantile("quantile", 1), example={"q": 0.3}),
-        _composite("histogram", _histogram, "iuf", check=_check_histogram, result=_histogram_result, parts=2),
+        _composite("histogram", _histogram, "iuf", check=_check_histogram, result=_histogram_result, returns=2),
         *[
             Reduction(
                 name=f"numpy.{find.__name__}",
@@ -589,7 +580,7 @@ def entries() -> list[Entry]:
                 partial=extreme_at(find),
                 merge=merge_extreme_at(find),
                 result=_value(np.intp),
-                located=True,
+                wants_where=True,
                 cost_ns=1.0,
             )
             for find in (np.argmin, np.argmax)
@@ -611,11 +602,11 @@ def entries() -> list[Entry]:
             name="numpy.unique",
             source="numpy.unique",
             images=("ar",),
-            kinds="biu",
+            dtype_kinds="biu",
             check=plain("unique", "return_counts"),
             expand=_unique,
             result=_unique_result,
-            parts=lambda arguments: 2 if arguments["return_counts"] else 0,
+            returns=lambda arguments: 2 if arguments["return_counts"] else 0,
         ),
         Refused(
             name="numpy.cov",

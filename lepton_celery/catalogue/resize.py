@@ -9,18 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Stencil,
-    Where,
-    Whole,
-    one_block,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
+from lepton_celery.catalogue.geometry import Stencil, Whole, one_block
 from lepton_celery.catalogue.halos import gaussian_radius, whole
 from lepton_celery.catalogue.interpolate import as_float, clipped, coefficients, in_range, ndimage_mode, spline_order
 from lepton_celery.errors import InputError
@@ -363,8 +354,8 @@ def entries() -> list[Entry]:
         _composite("transform.rescale", _expand_rescale, example={"scale": 0.6}),
         _composite("transform.pyramid_reduce", _expand_reduce),
         _composite("transform.pyramid_expand", _expand_expand),
-        _composite("transform.pyramid_gaussian", _expand_gaussian, parts=_gaussian_layers),
-        _composite("transform.pyramid_laplacian", _expand_laplacian, parts=_laplacian_layers),
+        _composite("transform.pyramid_gaussian", _expand_gaussian, returns=_gaussian_layers),
+        _composite("transform.pyramid_laplacian", _expand_laplacian, returns=_laplacian_layers),
         _composite("transform.downscale_local_mean", _expand_downscale, example={"factors": 2}),
         _composite("measure.block_reduce", _expand_block_reduce),
         whole(
@@ -378,7 +369,7 @@ def entries() -> list[Entry]:
             name="lepton.resize_whole",
             source=f"{here}._resize_whole",
             geometry=Reshaped(lambda arguments: tuple(arguments["lengths"])),
-            stage=one_block,
+            own_stage=one_block,
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
             cost_ns=60.0,
         ),
@@ -394,7 +385,7 @@ def entries() -> list[Entry]:
             name="lepton.reduce_boxes",
             source=f"{here}.reduce_boxes",
             geometry=Boxes(),
-            located=True,
+            wants_where=True,
             dtype=_reduced_dtype,
             cost_ns=60.0,
         ),

@@ -9,21 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    IDENTICAL,
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Promise,
-    Refused,
-    Stencil,
-    Where,
-    approximate,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import footprint_halo, local, whole
+from lepton_celery.catalogue.promise import IDENTICAL, Promise, approximate
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -242,7 +232,7 @@ def entries() -> list[Entry]:
             function=bilateral,
             values=("extent",),
             geometry=AllChannels(_window_halo, "win_size // 2"),
-            located=True,
+            wants_where=True,
             cost_ns=10_000.0,
         ),
         whole(
@@ -254,7 +244,7 @@ def entries() -> list[Entry]:
         Composite(
             name="restoration.denoise_bilateral",
             source="skimage.restoration.denoise_bilateral",
-            kinds="buf",  # the weights of signed integers below 0 are read from beyond their table
+            dtype_kinds="buf",  # the weights of signed integers below 0 are read from beyond their table
             ndims=(1, 2),
             check=_check_bilateral,
             expand=_expand_bilateral,
@@ -292,7 +282,7 @@ def entries() -> list[Entry]:
             "restoration.unwrap_phase",
             function=_unwrap_phase,
             ndims=(1, 2, 3),
-            finite=True,
+            needs_finite=True,
             promise=approximate(
                 "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi"
             ),

@@ -11,18 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.corners import check_mode
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Stencil,
-    ValueFunction,
-    resolve,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, ValueFunction, resolve
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.halos import gaussian_radius, local
 from lepton_celery.errors import InputError
 

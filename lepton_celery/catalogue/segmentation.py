@@ -12,20 +12,12 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue import geometry
-from lepton_celery.catalogue.entries import (
-    IDENTICAL,
-    Arguments,
-    Array,
-    Entry,
-    Promise,
-    Refused,
-    Stencil,
-    Whole,
-    approximate,
-    resolve,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.entries import Entry, Refused, resolve
+from lepton_celery.catalogue.geometry import Stencil, Whole
 from lepton_celery.catalogue.halos import constant, gaussian_halo, leave_out, local, whole
 from lepton_celery.catalogue.morphology import SPACED, check_spaced, spaced_halo
+from lepton_celery.catalogue.promise import IDENTICAL, Promise, approximate
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -176,7 +168,7 @@ def entries() -> list[Entry]:
         local(
             "segmentation.find_boundaries",
             images=("label_img",),
-            kinds="biu",
+            dtype_kinds="biu",
             samples={"label_img": "labels"},
             geometry=Boundaries(),
             cost_ns=10.0,
@@ -184,7 +176,7 @@ def entries() -> list[Entry]:
         local(
             "segmentation.expand_labels",
             images=("label_image",),
-            kinds="biu",
+            dtype_kinds="biu",
             samples={"label_image": "labels"},
             function=_expand_labels,
             geometry=Stencil(spaced_halo("distance"), SPACED.replace("radius", "distance")),
@@ -202,7 +194,7 @@ def entries() -> list[Entry]:
         whole(
             "segmentation.join_segmentations",
             images=("s1", "s2"),
-            kinds="iu",
+            dtype_kinds="iu",
             samples={"s1": "labels", "s2": "labels"},
             check=leave_out(return_mapping="the mapping is no image"),
             cost_ns=25.0,
@@ -254,7 +246,7 @@ def entries() -> list[Entry]:
                 f"segmentation.{name}",
                 images=(image, "init_level_set"),
                 values=("init_level_set",),
-                kinds=kinds,
+                dtype_kinds=kinds,
                 ndims=(2, 3),
                 function=_snakes(name),
                 check=_no_callback,

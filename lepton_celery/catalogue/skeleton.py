@@ -12,19 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Stencil,
-    Sweep,
-    View,
-    Where,
-    any_block,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Iterated, Local
+from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.halos import whole
 from lepton_celery.errors import InputError
 
@@ -147,7 +137,7 @@ def entries() -> list[Entry]:
     reach = Stencil(lambda arguments: _halo(arguments["max_num_iter"]), "2 * max_num_iter")
     return [
         *[
-            Sweep(
+            Iterated(
                 name=f"lepton.{function.__name__}",
                 source=f"{here}.{function.__name__}",
                 function=function,
@@ -159,7 +149,7 @@ def entries() -> list[Entry]:
         ],
         Local(name="lepton.thin", source=thin, geometry=reach, cost_ns=400.0),
         # many iterations are done some at a time, each from what the ones before left in a store
-        Local(name="lepton.thin_stored", source=thin, geometry=reach, stage=any_block, cost_ns=400.0),
+        Local(name="lepton.thin_stored", source=thin, geometry=reach, own_stage=any_block, cost_ns=400.0),
         Composite(
             name="morphology.thin", source=thin, ndims=(2,), check=_check_thin, expand=_expand_thin, gives="image"
         ),

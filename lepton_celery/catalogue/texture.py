@@ -11,25 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
 from lepton_celery.catalogue.axes import Shapes, TrailingAxis, split_channels, uncut
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Partial,
-    Reduction,
-    Refused,
-    Stencil,
-    View,
-    Where,
-    Whole,
-    one_block,
-)
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction, Refused
+from lepton_celery.catalogue.geometry import Stencil, Whole, one_block
 from lepton_celery.catalogue.halos import gaussian_radius
-from lepton_celery.catalogue.values import Partials
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
@@ -473,7 +459,7 @@ def entries() -> list[Entry]:
             source="skimage.feature.local_binary_pattern",
             function=_pattern,
             geometry=Stencil(lambda arguments: math.ceil(arguments["R"]), "ceil(R)"),
-            located=True,
+            wants_where=True,
             check=_check_pattern,
             ndims=(2,),
             example={"P": 8, "R": 1},
@@ -486,7 +472,7 @@ def entries() -> list[Entry]:
             images=(),
             sequences=("channels",),
             geometry=TrailingAxis(_feature_count, _features_halo),
-            stage=uncut(1),
+            own_stage=uncut(1),
             cost_ns=55.0,
         ),
         Composite(
@@ -501,8 +487,8 @@ def entries() -> list[Entry]:
             images=(),
             sequences=("channels",),
             geometry=_CELLS,
-            located=True,
-            stage=uncut(3),
+            wants_where=True,
+            own_stage=uncut(3),
             dtype=_float_of,
             cost_ns=450.0,
         ),
@@ -523,28 +509,28 @@ def entries() -> list[Entry]:
             source="skimage.feature.daisy",
             function=_daisy,
             geometry=Patches(lambda arguments: (arguments["step"],) * 2, _daisy_size, _daisy_figures, _daisy_margin),
-            located=True,
+            wants_where=True,
             check=_check_daisy,
             ndims=(2,),
             example={"step": 2, "radius": 2, "rings": 1, "histograms": 4, "orientations": 4},
-            stage=uncut(1),
+            own_stage=uncut(1),
             dtype=_float_of,
             cost_ns=1200.0,
         ),
         Reduction(
             name="lepton.pairs",
             source=f"{here}.pairs_partial",
-            kinds="iu",
+            dtype_kinds="iu",
             partial=lambda symmetric, normed, **arguments: pairs_partial(**arguments),
             merge=merge_pairs,
             result=_pairs_result,
-            readers=True,
+            reads_itself=True,
             cost_ns=10.0,
         ),
         Composite(
             name="feature.graycomatrix",
             source="skimage.feature.graycomatrix",
-            kinds="iu",
+            dtype_kinds="iu",
             check=_check_pairs,
             ndims=(2,),
             samples={"image": "labels"},
@@ -570,7 +556,7 @@ def entries() -> list[Entry]:
             images=("image", "template"),
             geometry=WholeTemplate(),
             ndims=(2, 3),
-            stage=one_block,
+            own_stage=one_block,
             cost_ns=170.0,
         ),
         *[

@@ -9,21 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Partial,
-    Reduction,
-    Refused,
-    View,
-    Where,
-    resolve,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Reduction, Refused, resolve
 from lepton_celery.catalogue.pairwise import float_of
-from lepton_celery.catalogue.values import HISTOGRAM_DTYPES, Partials, bin_centers, extent_and_counts, value_function
+from lepton_celery.catalogue.values import HISTOGRAM_DTYPES, bin_centers, extent_and_counts, value_function
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
@@ -213,7 +202,7 @@ def entries() -> list[Entry]:
             partial=whole_li,
             merge=_first,
             result=lambda arguments: ((), arguments["image"].dtype),
-            readers=True,
+            reads_itself=True,
             cost_ns=100.0,
         ),
         *[method.entry() for method in METHODS],

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.axes import Lines, strips
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Refused
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused
 
 _SPECTRAL = "each of its pixels adds up a line through the whole image"
 _VOTES = "each pixel votes over the whole parameter space, and lines or circles are picked among all votes"
@@ -57,7 +58,7 @@ def entries() -> list[Entry]:
             name="lepton.running_sum",
             source="lepton_celery.catalogue.transform._running_sum",
             geometry=Lines(),
-            stage=strips,
+            own_stage=strips,
             cost_ns=12.0,
         ),
         *[

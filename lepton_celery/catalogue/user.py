@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Entry, Local, Stencil, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Where
+from lepton_celery.catalogue.entries import Entry, Local
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -244,14 +246,14 @@ def entries() -> list[Entry]:
             images=(),
             sequences=("images",),
             geometry=Stencil(_halo, "as given"),
-            located=True,
+            wants_where=True,
             cost_ns=50.0,
         ),
         Local(
             name="lepton.map_overlap",
             source=f"{here}.map_windows",
             geometry=Windows(),
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: np.dtype(np.float64),
             cost_ns=200.0,
         ),

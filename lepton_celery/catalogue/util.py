@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, Refused, Where, resolve
+from lepton_celery.catalogue.arrays import Arguments, Array, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused, resolve
 from lepton_celery.catalogue.halos import local
 
 _CONVERSIONS = {
@@ -96,12 +97,12 @@ def entries() -> list[Entry]:
         local(
             "util.map_array",
             images=("input_arr",),
-            kinds="iu",
+            dtype_kinds="iu",
             samples={"input_arr": "labels"},
             example={"input_vals": np.arange(5), "output_vals": np.arange(5) * 0.5},
             cost_ns=15.0,
         ),
-        local("util.compare_images", images=("image0", "image1"), function=compare, located=True, cost_ns=1.0),
+        local("util.compare_images", images=("image0", "image1"), function=compare, wants_where=True, cost_ns=1.0),
         _refused(
             "random_noise",
             ("image",),

@@ -5,12 +5,13 @@ Every value is exact: extents and integer counts do not depend on the order in w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Entry, Partial, Reduction, ValueFunction
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials
+from lepton_celery.catalogue.entries import Build, Entry, Reduction, ValueFunction
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -19,7 +20,7 @@ HISTOGRAM_DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 
 NO_PIXELS = "no pixel counts here, so there is no least or greatest; give a mask that is not all False"
 
-Partials = Iterable[tuple[int, Partial]]
+Partials = Partials
 
 
 def pixels_of(image: Array, mask: Array | None) -> Array:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Build, Composite, Entry, Local, View, Where, resolve
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, resolve
 from lepton_celery.catalogue.halos import whole
 from lepton_celery.catalogue.interpolate import (
     as_float,
@@ -417,9 +418,9 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.warp_by_matrix",
             source=f"{here}.warp_by_matrix",
-            kinds="f",
+            dtype_kinds="f",
             geometry=Warped(),
-            located=True,
+            wants_where=True,
             dtype=lambda arguments: arguments["image"].dtype,
             cost_ns=110.0,
         ),
@@ -427,7 +428,7 @@ def entries() -> list[Entry]:
             name="lepton.warp_by_function",
             source=f"{here}.warp_by_function",
             geometry=Scattered(),
-            readers=True,
+            reads_itself=True,
             dtype=lambda arguments: np.dtype(arguments["dtype"]),
             cost_ns=100.0,
         ),

@@ -22,19 +22,9 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Build,
-    Composite,
-    Entry,
-    Local,
-    Stencil,
-    Sweep,
-    View,
-    Where,
-    any_block,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Iterated, Local
+from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.halos import constant, leave_out, whole
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
@@ -312,8 +302,8 @@ def entries() -> list[Entry]:
             images=images,
             function=basins,
             geometry=Stencil(constant(FIRST_PX), f"{FIRST_PX}, more as far as basins reach"),
-            stage=any_block,
-            readers=True,
+            own_stage=any_block,
+            reads_itself=True,
             dtype=lambda arguments: arguments["markers"].dtype,
             cost_ns=1500.0,
         ),
@@ -328,7 +318,7 @@ def entries() -> list[Entry]:
             expand=_expand,
             gives="image",
         ),
-        Sweep(
+        Iterated(
             name="lepton.propagated",
             source=f"{here}.propagated",
             images=("input", "mask"),

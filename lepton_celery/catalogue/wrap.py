@@ -8,7 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Arguments, Array, Entry, Local, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
+from lepton_celery.catalogue.entries import Entry, Local
 from lepton_celery.grid import Region
 
 
@@ -57,7 +58,7 @@ def entries() -> list[Entry]:
             source="lepton_celery.catalogue.wrap.wrap_pad",
             function=wrap_pad,
             geometry=WrapPad(),
-            readers=True,
+            reads_itself=True,
             dtype=lambda arguments: arguments["image"].dtype,
             cost_ns=1.0,
         )

@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.graph.nodes import Image, Table
 from lepton_celery.skimage import color, filters, measure, segmentation, transform, util
 

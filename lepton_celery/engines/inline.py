@@ -10,6 +10,7 @@ from functools import partial
 from lepton_celery.errors import LeptonError
 from lepton_celery.execution import seams, steps
 from lepton_celery.execution.threads import one_thread
+from lepton_celery.grid import Place
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.planning.batches import batches
 
@@ -81,7 +82,7 @@ def _do_batch(
     job_id: str,
     slot: int,
     on_progress: Callable[[], None] | None,
-    places: Sequence[int],
+    places: Sequence[Place],
 ) -> None:
     stage = context.plan.stages[context.plan.place(slot)[0]]
     for box in stage.boxes(places):

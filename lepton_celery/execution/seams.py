@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.entries import Array, Exactness
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.execution.steps import Context
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.planning.plan import Plan, PlanNode, entry_of, grid_over

@@ -12,10 +12,11 @@ import numpy as np
 
 from lepton_celery import stores
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Array, Labelling, Local, Merged, Reduction, Sweep, ValueFunction, Where
+from lepton_celery.catalogue.arrays import Array, Where
+from lepton_celery.catalogue.entries import Iterated, Labelling, Local, MergedLabels, Reduction, ValueFunction
 from lepton_celery.catalogue.labels import LABELS, SETTLED
 from lepton_celery.execution.timings import Tally
-from lepton_celery.grid import Region
+from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.planning.plan import (
     Plan,
     PlanNode,
@@ -56,7 +57,7 @@ class Context:
     def reader(self, node: int) -> ArrayReader:
         """The open store of a source, or of an image that an earlier stage left."""
         if node not in self._readers:
-            if isinstance(entry_of(self.plan.nodes[node]), Sweep):
+            if isinstance(entry_of(self.plan.nodes[node]), Iterated):
                 self._readers[node] = self.settled(node, int(self.value(node)))
             elif node in self.plan.kept:
                 self._readers[node] = self.workspace.image(node)
@@ -130,15 +131,15 @@ class Context:
         else:
             self._values[node] = value if isinstance(value, dict) else np.asarray(value)[()]
 
-    def _merged(self, node: int, value: Any) -> Merged:
+    def _merged(self, node: int, value: Any) -> MergedLabels:
         stages = [stage for stage in self.plan.stages if node in (*stage.reduces, *stage.combines)]
         grids = tuple(grid_over(stage, self.plan.nodes[node].shape) for stage in stages)
         # a block's labels are looked up by way of a few partials, each of them more than once
         read = lru_cache(maxsize=4)(lambda level, block: self.workspace.partial(_partials_key(node, level), block))
-        return Merged(value, grids, read)
+        return MergedLabels(value, grids, read)
 
 
-def run_block(context: Context, slot: int, block: int, *, pieces: int = 1, tally: Tally | None = None) -> Tally:
+def run_block(context: Context, slot: int, block: BlockIndex, *, pieces: int = 1, tally: Tally | None = None) -> Tally:
     """Do one block: read its regions, evaluate the stage's functions on them, write what the stage stores.
 
     May run any number of times, at the same time too: it writes the same bytes to the same places. `slot` is the number
@@ -164,7 +165,7 @@ def run_block(context: Context, slot: int, block: int, *, pieces: int = 1, tally
     return tally
 
 
-def run_blocks(context: Context, slot: int, blocks: Sequence[int], *, tally: Tally | None = None) -> Tally:
+def run_blocks(context: Context, slot: int, blocks: Sequence[BlockIndex], *, tally: Tally | None = None) -> Tally:
     """Do several blocks that fill a box, in C order, at once: read, compute and write what they are together.
 
     Leaves what `run_block` leaves of each. For blocks so small that going over them one by one would take longer than
@@ -182,13 +183,15 @@ def run_blocks(context: Context, slot: int, blocks: Sequence[int], *, tally: Tal
     return tally
 
 
-def _do(context: Context, stage_index: int, round: int, blocks: Sequence[int], region: Region, tally: Tally) -> None:
+def _do(
+    context: Context, stage_index: int, round: int, blocks: Sequence[BlockIndex], region: Region, tally: Tally
+) -> None:
     needed = needed_regions(context.plan, stage_index, region)
     images = _evaluate(context, stage_index, needed, tally)
     _leave(context, stage_index, round, blocks, region, images, needed, tally)
 
 
-def fill_block(context: Context, slot: int, block: int, value: float) -> None:
+def fill_block(context: Context, slot: int, block: BlockIndex, value: float) -> None:
     """Leave `value` in the place of a block's pixels (0 where the dtype cannot hold it), and what follows from them."""
     plan = context.plan
     stage_index, round = plan.place(slot)
@@ -214,7 +217,7 @@ def _filled(node: PlanNode, region: Region, value: float) -> Array:
 def _results(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
     """The images that a stage stores or reduces, on a block."""
     stage = plan.stages[stage_index]
-    images = [index for index in stage.stores if not isinstance(entry_of(plan.nodes[index]), Labelling | Sweep)]
+    images = [index for index in stage.stores if not isinstance(entry_of(plan.nodes[index]), Labelling | Iterated)]
     images += [image for index in stage.reduces for image in plan.pixels_of(plan.nodes[index]).values()]
     return {index: on_grid(block, plan.nodes[index].shape) for index in images}
 
@@ -238,7 +241,7 @@ def _leave(
     context: Context,
     stage_index: int,
     round: int,
-    blocks: Sequence[int],
+    blocks: Sequence[BlockIndex],
     box: Region,
     images: dict[int, Array],
     needed: dict[int, Region],
@@ -259,7 +262,7 @@ def _leave(
                 _put_labels(images, needed, index, labels, on_grid(region, labels.shape), on_grid(box, labels.shape))
     for index in stage.stores:
         part = on_grid(box, plan.nodes[index].shape)
-        if isinstance(entry_of(plan.nodes[index]), Sweep):
+        if isinstance(entry_of(plan.nodes[index]), Iterated):
             _sweep(context, index, round, blocks[0], part, tally)
             continue
         pixels = images[index][part.within(needed[index])]
@@ -283,7 +286,7 @@ def _put_labels(
     needed[index] = box
 
 
-def _combine(context: Context, stage_index: int, block: int, tally: Tally) -> None:
+def _combine(context: Context, stage_index: int, block: BlockIndex, tally: Tally) -> None:
     """Leave one partial in the place of those of a group of blocks."""
     plan = context.plan
     stage, before = plan.stages[stage_index], plan.stages[stage_index - 1]
@@ -311,11 +314,11 @@ def _partials_key(index: int, level: int) -> Key:
     return (index, level) if level else index
 
 
-def _sweep(context: Context, index: int, round: int, block: int, region: Region, tally: Tally) -> None:
+def _sweep(context: Context, index: int, round: int, block: BlockIndex, region: Region, tally: Tally) -> None:
     """One block in one round of an image that settles."""
     plan = context.plan
     node, entry = plan.nodes[index], entry_of(plan.nodes[index])
-    assert isinstance(entry, Sweep)
+    assert isinstance(entry, Iterated)
     stage = next(stage for stage in plan.stages if index in stage.stores)
     where = Where(region, node.shape, grid_over(stage, node.shape))
     state = context.settled(index, round - 1) if round else None
@@ -337,7 +340,7 @@ def _sweep(context: Context, index: int, round: int, block: int, region: Region,
     tally.write_bytes += pixels.nbytes
 
 
-def _may_change(context: Context, index: int, round: int, entry: Sweep, where: Where) -> bool:
+def _may_change(context: Context, index: int, round: int, entry: Iterated, where: Where) -> bool:
     """Whether the round before changed a block that this one looks at."""
     halo = entry.halo(
         {**entry.complete(context.plan.nodes[index].arguments), **_images(context.plan, context.plan.nodes[index])}
@@ -352,13 +355,13 @@ def open_outputs(context: Context, slot: int) -> None:
     """Open all that a stage's blocks write to; threads that share a context must not do it at the same time."""
     stage, round = context.plan.place(slot)
     for index in context.plan.stages[stage].stores:
-        if isinstance(entry_of(context.plan.nodes[index]), Sweep):
+        if isinstance(entry_of(context.plan.nodes[index]), Iterated):
             context.settling(index, round)
         else:
             context.outputs(index, stage)
 
 
-def read_block(context: Context, stage_index: int, block: int) -> dict[int, Array]:
+def read_block(context: Context, stage_index: int, block: BlockIndex) -> dict[int, Array]:
     """What a block reads: the regions, halo included, of the images that are not computed, by node."""
     needed = needed_regions(context.plan, stage_index, context.plan.stages[stage_index].grid.region(block))
     return {
@@ -368,7 +371,7 @@ def read_block(context: Context, stage_index: int, block: int) -> dict[int, Arra
     }
 
 
-def compute_block(context: Context, stage_index: int, block: int, read: Mapping[int, Array], node: int) -> Array:
+def compute_block(context: Context, stage_index: int, block: BlockIndex, read: Mapping[int, Array], node: int) -> Array:
     """One image's pixels of a block, from what `read_block` gave; nothing is written."""
     region = context.plan.stages[stage_index].grid.region(block)
     needed = needed_regions(context.plan, stage_index, region)
@@ -432,7 +435,7 @@ def _compute(
     entry = get_entry(node.operation)
     assert isinstance(entry, Local), node.operation
     arguments = _arguments(context, node)
-    if entry.readers:
+    if entry.reads_itself:
         names = plan.images_of(node)
         arguments |= {name: context.reader(image) for name, image in names.items()}
         arguments["where"] = _where(plan, next(iter(names.values())), region)
@@ -447,9 +450,9 @@ def _compute(
         part = images[image] if read == needed[image] else images[image][read.within(needed[image])]
         # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
         arguments[name] = np.asarray(part, order="C")
-    if entry.assisted:
+    if entry.wants_kernels:
         arguments["kernels"] = context.kernels
-    if entry.located:
+    if entry.wants_where:
         arguments["where"] = replace(_where(plan, used[0], reads[0]), result=region)
     with np.errstate(all="ignore"):
         result = entry.evaluate(arguments, kernels=context.kernels)
@@ -495,30 +498,21 @@ def _reduce(
     where = _where(plan, first, on_grid(block, plan.nodes[first].shape))
     began = tally.now()
     with np.errstate(all="ignore"):
-        if entry.assisted:
-            arguments["kernels"] = context.kernels
-        if isinstance(entry, Labelling):
-            labels, partial = entry.function(**arguments, where=where)
-            tally.add("compute", index, began)
-            return labels, partial
-        assert isinstance(entry, Reduction), node.operation
-        if entry.located or entry.readers:
-            arguments["where"] = where
-        partial = entry.partial(**entry.gathered(arguments))
+        result = entry.on_block(arguments, where, kernels=context.kernels)
     tally.add("compute", index, began)
-    return None, partial
+    return result
 
 
 # ------------------------------------------------------------------------------------------------ merging
 
 
-def missing_blocks(context: Context, slot: int) -> list[int]:
+def missing_blocks(context: Context, slot: int) -> list[BlockIndex]:
     """Blocks that have a receipt but left no partial; the merge reopens them."""
     stage_index, round = context.plan.place(slot)
     stage = context.plan.stages[stage_index]
     keys = [_partials_key(index, level) for index, level in context.plan.partials_of(stage_index).items()]
     keys += [(index, round) for index in _sweeps(context.plan, stage)]
-    missing: set[int] = set()
+    missing: set[BlockIndex] = set()
     for key in keys:
         missing.update(context.workspace.missing_partials(key, len(stage.grid)))
     return sorted(missing)
@@ -526,7 +520,7 @@ def missing_blocks(context: Context, slot: int) -> list[int]:
 
 def _sweeps(plan: Plan, stage: Stage) -> list[int]:
     """The images of a stage that settle in rounds."""
-    return [index for index in stage.stores if isinstance(entry_of(plan.nodes[index]), Sweep)]
+    return [index for index in stage.stores if isinstance(entry_of(plan.nodes[index]), Iterated)]
 
 
 def merge_stage(context: Context, slot: int) -> bool:

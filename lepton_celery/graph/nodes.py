@@ -16,29 +16,15 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lepton_celery import stores
 from lepton_celery.catalogue import catalogue, get_entry
-from lepton_celery.catalogue.entries import (
-    Arguments,
-    Array,
-    Composite,
-    Entry,
-    Exactness,
-    Labelling,
-    Local,
-    Reduction,
-    Refused,
-    Stencil,
-    Sweep,
-    ValueFunction,
-)
+from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.entries import Entry, Refused, lazy_images
+from lepton_celery.catalogue.promise import Exactness
+from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
-from lepton_celery.grid import Region
 
 GRAPH_VERSION = 1
-SOURCE = "lepton.source"
 PUBLIC_PARTS = frozenset({SOURCE, "lepton.select", "lepton.count_labels"})
 """Parts of the planner's vocabulary that a stored graph may name."""
-
-_PROBE_PX = 6
 
 
 class Node(NDArrayOperatorsMixin):
@@ -244,8 +230,8 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     try:
         entry.validate(arguments)
         _warn(entry, arguments)
-        if entry.parts and "part" not in arguments:
-            count = entry.parts if isinstance(entry.parts, int) else entry.parts(entry.complete(arguments))
+        if entry.returns and "part" not in arguments:
+            count = entry.count_results(arguments)
             if count:
                 return tuple(make(entry.name, **arguments, part=part) for part in range(count))
         return make(entry.name, **arguments)
@@ -294,93 +280,30 @@ def make(name: str, **arguments: Any) -> Node:
     """A node of any entry of the catalogue, its shape and dtype inferred. Arguments are taken as they are."""
     entry = get_entry(name)
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
-    if isinstance(entry, Composite):
-        inner: Node = entry.expand(entry.complete(arguments), make)
-        shape, dtype = entry.result(entry.complete(arguments)) if entry.gives == "value" else (inner.shape, inner.dtype)
-        return _KINDS[entry.gives or inner.gives](name, arguments, shape, dtype, inner)
-    if isinstance(entry, Labelling):
-        return Image(name, arguments, arguments["image"].shape, np.dtype(np.int32))
-    if isinstance(entry, Reduction | ValueFunction):
-        shape, dtype = entry.result(arguments)
-        gives = entry.gives if isinstance(entry, Reduction) else "value"
-        return _KINDS[gives](name, arguments, shape, dtype)
-    if isinstance(entry, Sweep):
-        complete = entry.complete(arguments)
-        return Image(name, arguments, next(iter(images_of(entry, arguments).values())).shape, entry.dtype(complete))
-    assert isinstance(entry, Local)
-    if arguments.get("mode") == "wrap" and isinstance(entry.geometry, Stencil):
+    if arguments.get("mode") == "wrap" and entry.is_positional:
         return _wrapped(entry, arguments)
-    return _local(entry, arguments)
+    return _node(entry, arguments)
 
 
-def _local(entry: Local, arguments: Arguments, inner: Node | None = None) -> Node:
-    shape, dtype = infer(entry, arguments)
-    has_image = any(isinstance(value, Image) for value in arguments.values())
-    return (Image if has_image else Value)(entry.name, arguments, shape, dtype, inner)
+def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node:
+    gives, shape, dtype, expanded = entry.infer(arguments, make)
+    return _KINDS[gives](entry.name, arguments, shape, dtype, expanded if inner is None else inner)
 
 
-def _wrapped(entry: Local, arguments: Arguments) -> Node:
-    """A function whose halo goes on at the opposite side: of the image with that much of itself put around it, then cut."""
-    images = images_of(entry, arguments)
+def _wrapped(entry: Entry, arguments: Arguments) -> Node:
+    """A function whose halo goes on at the opposite side: the image is padded with itself, computed, and cut again."""
+    images = lazy_images(entry, arguments)
     shape = next(iter(images.values())).shape
-    assert isinstance(entry.geometry, Stencil)
-    halo = entry.geometry.halo_px(len(shape), entry.complete(arguments))
+    halo = entry.halo_px(len(shape), entry.complete(arguments))
     if any(h > n for h, n in zip(halo, shape, strict=True)):
         raise InputError(
             f"{entry.name} with mode='wrap' reaches {halo} pixels, more than the image of shape {shape} has; "
             "use a smaller kernel or another mode"
         )
     padded = {name: make("lepton.wrap_pad", image=image, halo=halo) for name, image in images.items()}
-    wide = _local(entry, {**arguments, **padded})
+    wide = _node(entry, {**arguments, **padded})
     index = tuple((h, h + n, 1) for h, n in zip(halo, shape, strict=True))
-    return _local(entry, arguments, make("lepton.select", image=wide, index=index))
-
-
-def images_of(entry: Entry, arguments: Arguments) -> dict[str, Any]:
-    """The arguments that are images (a ufunc takes values and literals in the same places)."""
-    names = entry.image_names(arguments)
-    return {name: arguments[name] for name in names if isinstance(arguments.get(name), Image)}
-
-
-def infer(entry: Local, arguments: Arguments) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of a local result, found by trying the function on a few pixels.
-
-    This also shows a wrong parameter at submission rather than in a worker.
-    """
-    complete = entry.complete(arguments)
-    images = images_of(entry, arguments)
-    shapes = [image.shape for image in images.values()]
-    if not shapes:
-        sample = {name: _sample(value, None) for name, value in arguments.items()}
-        result = entry.evaluate(sample)
-        return result.shape, result.dtype
-    shape = entry.geometry.result_shape(shapes, complete)
-    if entry.dtype is not None:
-        return shape, entry.dtype(complete)
-    some = Region((0,) * len(shape), tuple(min(n, _PROBE_PX) for n in shape))
-    reads = dict(zip(images, entry.geometry.reads(some, shapes, complete), strict=True))
-    # a halo of hundreds of pixels changes no dtype: the function's own boundary mode copes with few
-    sample = {name: _sample(value, _small(reads.get(name))) for name, value in arguments.items()}
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return shape, entry.evaluate(sample).dtype
-
-
-def _small(region: Region | None) -> tuple[int, ...] | None:
-    return None if region is None else tuple(min(n, 4 * _PROBE_PX) for n in region.shape)
-
-
-def _sample(value: Any, shape: tuple[int, ...] | None) -> Any:
-    """Pixels to try a function on: a ramp, since constant images take short cuts in some functions."""
-    if not isinstance(value, Node):
-        return value
-    if shape is None:
-        sample: Array = np.ones(value.shape, value.dtype)
-        return sample[()]
-    ramp = np.arange(int(np.prod(shape))).reshape(shape) % 101
-    if value.dtype.kind == "f":
-        return (ramp / 101).astype(value.dtype)  # some functions take floats from 0 to 1 only
-    return (ramp % 2 if value.dtype.kind == "b" else ramp).astype(value.dtype)
+    return _node(entry, arguments, make("lepton.select", image=wide, index=index))
 
 
 def _normal_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[int, ...]]:

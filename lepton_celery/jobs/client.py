@@ -14,7 +14,7 @@ from typing import Any, Literal
 from celery import Celery
 
 from lepton_celery import stores
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.user import check_allowed
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines import inline
@@ -24,7 +24,7 @@ from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, Jo
 from lepton_celery.execution.manifest import Manifest, OnError, digest_of, versions_of
 from lepton_celery.execution.steps import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
-from lepton_celery.grid import Region
+from lepton_celery.grid import Place, Region
 from lepton_celery.jobs import resume as resumption
 from lepton_celery.jobs.compute import arrays_of, first_blocks, use_kernels
 from lepton_celery.jobs.find import need_settings
@@ -156,7 +156,7 @@ class Job:
         """The pixels of a block, such as one of `holes`, on the grid of its stage."""
         plan = self.manifest().plan
         found = plan.stages[plan.place(stage)[0]]
-        return found.grid.region(found.order.block(block))
+        return found.grid.region(found.order.block(Place(block)))
 
     def report(self) -> str:
         """What the job took beside what was predicted, stage by stage, as text; complete when it is done."""

@@ -10,11 +10,12 @@ from uuid import uuid4
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.execution.steps import Context
-from lepton_celery.graph.nodes import SOURCE, Image, Node, topological
+from lepton_celery.graph.nodes import Image, Node, topological
 from lepton_celery.kernels import loaded
 from lepton_celery.ledger.memory import MemoryLedger
 from lepton_celery.planning.cost import keep as costs

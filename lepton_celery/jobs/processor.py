@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.execution import steps
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.graph.nodes import Image, Node, open
-from lepton_celery.grid import Region
+from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.jobs.compute import arrays_of, use_kernels
 from lepton_celery.planning.plan import on_grid
 from lepton_celery.planning.planner import Options, make_plan
@@ -27,7 +27,7 @@ from lepton_celery.stores.workspace import MemoryWorkspace
 class Block:
     """A part of the split image: the pixels to process, halo included, and where the result belongs."""
 
-    index: int
+    index: BlockIndex
     """Number in the grid, C order."""
     region: Region
     """What it becomes in the merged picture."""
@@ -44,7 +44,7 @@ class Block:
 class ProcessedBlock:
     """A block's result, ready to be merged."""
 
-    index: int
+    index: BlockIndex
     region: Region
     pixels: Array
     """Result of exactly the region's shape."""
@@ -116,7 +116,7 @@ class ImageProcessor:
         last = last_stage(self._context)
         for stage in range(last):
             self._run(stage)
-        return [self._block(index) for index in range(len(plan.stages[last].grid))]
+        return [self._block(index) for index in plan.stages[last].grid.indices()]
 
     def process_block(self, block: Block) -> ProcessedBlock:
         """The result of one block, in this thread. May be called for blocks in any order, and from several threads."""
@@ -154,17 +154,17 @@ class ImageProcessor:
             steps.open_outputs(context, slot)
             work = partial(steps.run_block, context, slot)
             with one_thread(), ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(work, range(len(context.plan.stages[stage].grid))):
+                for _ in pool.map(work, context.plan.stages[stage].grid.indices()):
                     pass
             again = steps.merge_stage(context, slot)
             slot += len(context.plan.stages)
 
-    def _region(self, index: int) -> Region:
+    def _region(self, index: BlockIndex) -> Region:
         context = self._context_now()
         stage = context.plan.stages[last_stage(context)]
         return on_grid(stage.grid.region(index), context.plan.nodes[self._node].shape)
 
-    def _block(self, index: int) -> Block:
+    def _block(self, index: BlockIndex) -> Block:
         context = self._context_now()
         return Block(index, self._region(index), steps.read_block(context, last_stage(context), index))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from lepton_celery.graph.nodes import SOURCE, Node
+from lepton_celery.catalogue.source import SOURCE
+from lepton_celery.graph.nodes import Node
 from lepton_celery.ledger.base import JobInfo, JobState, StageTimes
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.planning.cost.model import CostModel

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from lepton_celery.grid import Place
 from lepton_celery.planning.plan import Stage
 
 _TEXT_CHARS = 60
 """Longest text of scattered blocks in one message, so that its size stays bounded."""
 
 
-def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[int]]:
+def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[Place]]:
     """Places, ascending, as the batches that `workers` processes do."""
-    found: list[list[int]] = []
+    found: list[list[Place]] = []
     stop = most = 0
-    for place in places:
+    for place in map(Place, places):
         batch = found[-1] if found else []
         in_a_row = bool(batch) and place == batch[-1] + 1
         if (
@@ -36,13 +37,13 @@ def batches(stage: Stage, workers: int, places: Iterable[int]) -> list[list[int]
     return found
 
 
-def _most(stage: Stage, workers: int, place: int) -> int:
+def _most(stage: Stage, workers: int, place: Place) -> int:
     """Blocks of a batch that begins at a place."""
     left = (len(stage.grid) - place) // max(1, workers)
     return max(stage.least, min(stage.batch_blocks, left))
 
 
-def alone(places: Iterable[int]) -> list[list[int]]:
+def alone(places: Iterable[Place]) -> list[list[Place]]:
     """Each in a batch of its own: a bad block takes no others with it."""
     return [[place] for place in places]
 
@@ -52,12 +53,12 @@ def format_blocks(blocks: Sequence[int]) -> str:
     return ",".join(f"{a}" if a == z else f"{a}-{z}" for a, z in _stretches(blocks))
 
 
-def parse_blocks(text: str) -> list[int]:
+def parse_blocks(text: str) -> list[Place]:
     """The block numbers that `format_blocks` wrote."""
-    blocks: list[int] = []
+    blocks: list[Place] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        blocks.extend(range(int(first), int(last or first) + 1))
+        blocks.extend(map(Place, range(int(first), int(last or first) + 1)))
     return blocks
 
 

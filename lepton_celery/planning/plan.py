@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Entry, Labelling, Local, Reduction, Sweep, ValueFunction
+from lepton_celery.catalogue.entries import Entry, Iterated, Labelling, Local, Reduction, ValueFunction
+from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError
-from lepton_celery.graph.nodes import SOURCE, Node, decode, encode, topological
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.graph.nodes import Node, decode, encode, topological
+from lepton_celery.grid import BlockGrid, BlockIndex, Place, Region
 from lepton_celery.planning.tiles import TileOrder
 
 PLAN_VERSION = 4
@@ -134,7 +135,7 @@ class Stage:
         tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
         return max(batches, batches * len(self.grid) // tiles)
 
-    def boxes(self, places: Iterable[int]) -> list[list[int]]:
+    def boxes(self, places: Iterable[Place]) -> list[list[BlockIndex]]:
         """The blocks at these places, in groups that are done at once."""
         return self.order.boxes(map(self.order.block, places), self.together or (1,) * len(self.shape))
 
@@ -387,12 +388,12 @@ def is_barrier(entry: Entry) -> bool:
 
 def has_own_stage(entry: Entry | None) -> bool:
     """Whether the entry's image is stored by a stage that makes nothing else."""
-    return isinstance(entry, Sweep) or (isinstance(entry, Local) and entry.stage is not None)
+    return isinstance(entry, Iterated) or (isinstance(entry, Local) and entry.own_stage is not None)
 
 
 def reads_itself(entry: Entry) -> bool:
     """Whether the entry reads its images for itself, from where they are stored."""
-    return isinstance(entry, Sweep) or (isinstance(entry, Local | Reduction) and entry.readers)
+    return isinstance(entry, Iterated) or entry.reads_itself
 
 
 def can_be_cut(plan: Plan, stage_index: int) -> bool:
@@ -406,7 +407,7 @@ def can_be_cut(plan: Plan, stage_index: int) -> bool:
 def is_fused(node: PlanNode) -> bool:
     """Whether an image is, by itself, only passed on within a stage and not stored."""
     entry = entry_of(node)
-    return isinstance(entry, Local) and entry.stage is None
+    return isinstance(entry, Local) and entry.own_stage is None
 
 
 # ------------------------------------------------------------------------------------------------ regions
@@ -439,7 +440,7 @@ def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Reg
             needed[index] = needed[index].union(region) if index in needed else region
 
     for index in stage.stores:
-        if not isinstance(entry_of(plan.nodes[index]), Labelling | Sweep):
+        if not isinstance(entry_of(plan.nodes[index]), Labelling | Iterated):
             need(index, on_grid(block, plan.nodes[index].shape))
     for index in stage.reduces:
         for image in plan.pixels_of(plan.nodes[index]).values():

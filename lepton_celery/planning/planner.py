@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Labelling, Local, Reduction, Stencil
+from lepton_celery.catalogue.entries import Labelling, Local, Reduction
+from lepton_celery.catalogue.geometry import Stencil
+from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, PlanTooLarge
-from lepton_celery.graph.nodes import SOURCE, Image, Node, topological
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.graph.nodes import Image, Node, topological
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.planning.cost.model import BATCHES_PER_SLOT, CostModel
 from lepton_celery.planning.cost.predict import (
     Places,
@@ -415,7 +417,9 @@ class _Planner:
         stage = plan.stages[at]
         if not can_be_cut(plan, at) or functions_of(plan):  # the user's own may count on the blocks they asked for
             return (1,) * len(tile)
-        if not all(self._lies_over(plan, at, index) for index in needed_regions(plan, at, stage.grid.region(0))):
+        if not all(
+            self._lies_over(plan, at, index) for index in needed_regions(plan, at, stage.grid.region(BlockIndex(0)))
+        ):
             return (1,) * len(tile)  # what a box reads of parts put together may lie far apart
         together = tile
         while math.prod(together) > 1:
@@ -502,7 +506,7 @@ class _Planner:
     def _allowed(self, stage: Stage, candidates: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Block shapes as a function with a stage of its own wants them."""
         entry = self._entry(stage.stores[0]) if stage.stores else None
-        if not isinstance(entry, Local) or entry.stage is None:
+        if not isinstance(entry, Local) or entry.own_stage is None:
             return candidates
         node = self.nodes[stage.stores[0]]
         arguments = entry.complete(self._shown(node))
@@ -510,7 +514,7 @@ class _Planner:
         allowed = []
         for wanted in candidates:
             full = (*wanted, *node.shape[ndim:])
-            allowed.append(entry.stage(node.shape, full, arguments)[:ndim])
+            allowed.append(entry.own_stage(node.shape, full, arguments)[:ndim])
         return list(dict.fromkeys(allowed))
 
 

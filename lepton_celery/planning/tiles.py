@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid
+from lepton_celery.grid import BlockGrid, BlockIndex, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +39,26 @@ class TileOrder:
                 f"tiles of {self.tile} blocks in a grid of {self.grid.counts}; give one length per axis, from 1"
             )
 
-    def block(self, place: int) -> int:
+    def block(self, place: Place) -> BlockIndex:
         """The block at a place."""
         if not 0 <= place < len(self.grid):
             raise InputError(f"place {place} is not in an order of {len(self.grid)} blocks")
-        starts, lengths, thickness = [], [], 1
+        starts, lengths, thickness, left = [], [], 1, int(place)
         counts = self.grid.counts
         for axis, (count, tile) in enumerate(zip(counts, self.tile, strict=True)):
             # what one tile's length along this axis holds: all later axes, as thick as the tile is along earlier ones
             slab = thickness * math.prod(counts[axis + 1 :])
-            at, place = divmod(place, tile * slab)
+            at, left = divmod(left, tile * slab)
             starts.append(at * tile)
             lengths.append(min(tile, count - at * tile))
             thickness *= lengths[-1]
         position = []
         for length in reversed(lengths):
-            place, at = divmod(place, length)
+            left, at = divmod(left, length)
             position.append(at)
         return self.grid.index([start + at for start, at in zip(starts, reversed(position), strict=True)])
 
-    def place(self, block: int) -> int:
+    def place(self, block: BlockIndex) -> Place:
         """Where a block stands in the order."""
         counts, position = self.grid.counts, self.grid.position(block)
         place, thickness, inside = 0, 1, 0
@@ -68,9 +68,9 @@ class TileOrder:
             length = min(tile, count - start)
             thickness *= length
             inside = inside * length + at - start
-        return place + inside
+        return Place(place + inside)
 
-    def stop(self, place: int) -> int:
+    def stop(self, place: Place) -> int:
         """The first place after the tile that holds `place`."""
         position = self.grid.position(self.block(place))
         last = [
@@ -79,7 +79,7 @@ class TileOrder:
         ]
         return self.place(self.grid.index(last)) + 1
 
-    def boxes(self, blocks: Iterable[int], most: Sequence[int]) -> list[list[int]]:
+    def boxes(self, blocks: Iterable[BlockIndex], most: Sequence[int]) -> list[list[BlockIndex]]:
         """Blocks in groups that fill a box each, of at most `most` blocks along each axis; each group in C order.
 
         Tiles are cut into boxes of that size, and those into smaller ones where blocks are missing.

@@ -11,19 +11,11 @@ import numpy as np
 
 from lepton_celery import graph
 from lepton_celery.catalogue import get_entry, public_names
-from lepton_celery.catalogue.entries import (
-    Composite,
-    Entry,
-    Labelling,
-    Local,
-    Reduction,
-    Refused,
-    Stencil,
-    Sweep,
-    Whole,
-)
+from lepton_celery.catalogue.entries import Composite, Entry, Iterated, Labelling, Local, Reduction, Refused
+from lepton_celery.catalogue.geometry import Stencil, Whole
+from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import LeptonError
-from lepton_celery.graph.nodes import SOURCE, Node, topological
+from lepton_celery.graph.nodes import Node, topological
 from lepton_celery.planning.plan import expanded_parents
 from lepton_celery.proving.prove import Trial, sample_images
 
@@ -83,7 +75,7 @@ def _row(entry: Entry) -> Row:
         "; ".join(dict.fromkeys(formula for formula in halo if formula != "0")) or "0",
         "depends on the arguments" if promise is None else str(promise),
         ", ".join(dict.fromkeys(needs)),
-        " ".join(entry.dtypes) or _kinds(entry.kinds),
+        " ".join(entry.dtypes) or _kinds(entry.dtype_kinds),
         entry.source,
         promise.reason if promise is not None else "",
     )
@@ -127,9 +119,9 @@ def _kind(entry: Entry, parts: Iterable[Entry]) -> str:
     stages = [part for part in parts if isinstance(part, Local)]
     if any(isinstance(part.geometry, Whole) for part in stages):
         return "whole"
-    if any(isinstance(part, Sweep) for part in parts):
+    if any(isinstance(part, Iterated) for part in parts):
         return "in rounds"
-    if any(part.readers and part.stage is not None for part in stages):
+    if any(part.reads_itself and part.own_stage is not None for part in stages):
         return "reads for itself"
     if gives == "table":
         return "table"

@@ -18,17 +18,10 @@ import numpy as np
 
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue, get_entry
-from lepton_celery.catalogue.entries import (
-    IDENTICAL,
-    Array,
-    Entry,
-    Exactness,
-    Local,
-    Promise,
-    Refused,
-    Stencil,
-    resolve,
-)
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import Entry, Local, Refused, resolve
+from lepton_celery.catalogue.geometry import Stencil
+from lepton_celery.catalogue.promise import IDENTICAL, Exactness, Promise
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
@@ -200,7 +193,7 @@ class _Catalogued:
         self.parameters = parameters
         self._example: dict[str, Any] = {}
         self.dtypes = entry.declared_dtypes()
-        self.finite = entry.finite
+        self.finite = entry.needs_finite
         self.promise = IDENTICAL if callable(entry.promise) else entry.promise
 
     def takes(self, ndim: int) -> bool:
@@ -237,7 +230,7 @@ class _Catalogued:
         return compute, self.entry.promised(nodes[0].arguments)
 
     def halo(self, images: Mapping[str, Any]) -> tuple[int, ...] | None:
-        if not isinstance(self.entry, Local) or self.entry.located:
+        if not isinstance(self.entry, Local) or self.entry.wants_where:
             return None
         geometry = self.entry.geometry
         if not isinstance(geometry, Stencil) or len(images) != 1 or self._example.get("mode") == "wrap":
@@ -250,7 +243,7 @@ class _Catalogued:
     def on_block(self, images: Mapping[str, Any]) -> Array:
         assert isinstance(self.entry, Local)
         arguments = self._call(images)
-        return self.entry.evaluate({**arguments, "part": 0} if self.entry.parts else arguments)
+        return self.entry.evaluate({**arguments, "part": 0} if self.entry.returns else arguments)
 
 
 class _Own:

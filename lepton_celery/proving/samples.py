@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array, Sample
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import Sample
 
 Shape = tuple[int, ...]
 Random = np.random.Generator

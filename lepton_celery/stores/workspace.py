@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.entries import Partial
+from lepton_celery.catalogue.arrays import Partial
 from lepton_celery.errors import StoreError, StoreNotFound
+from lepton_celery.grid import BlockIndex
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.bundle import read_bundle, write_bundle
 from lepton_celery.stores.failures import writing
@@ -34,7 +35,7 @@ Key = int | tuple[int, int]
 class Partials(Protocol):
     """A stage's partials of one node, in block order; may be gone through more than once."""
 
-    def __iter__(self) -> Iterator[tuple[int, Partial]]: ...
+    def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]: ...
 
 
 class Workspace(Protocol):
@@ -51,14 +52,14 @@ class Workspace(Protocol):
     ) -> ArrayOutput:
         """Where the blocks of an image are left for later stages; `compress` what is mostly one value, such as labels."""
 
-    def put_partial(self, node: Key, block: int, partial: Partial) -> None: ...
+    def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None: ...
 
     def partials(self, node: Key, blocks: int) -> Partials: ...
 
-    def partial(self, node: Key, block: int) -> Partial:
+    def partial(self, node: Key, block: BlockIndex) -> Partial:
         """One block's."""
 
-    def missing_partials(self, node: Key, blocks: int) -> list[int]:
+    def missing_partials(self, node: Key, blocks: int) -> list[BlockIndex]:
         """Blocks whose partial is not there."""
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
@@ -82,7 +83,7 @@ class MemoryWorkspace:
 
     def __init__(self) -> None:
         self._images: dict[Key, stores.MemoryOutput] = {}
-        self._partials: dict[Key, dict[int, Partial]] = {}
+        self._partials: dict[Key, dict[BlockIndex, Partial]] = {}
         self._values: dict[Key, Any] = {}
 
     def create(self) -> None:
@@ -98,19 +99,19 @@ class MemoryWorkspace:
         target = Target("memory", shape, dtype, block_shape, "inline")
         return self._images.setdefault(node, stores.MemoryOutput(target))
 
-    def put_partial(self, node: Key, block: int, partial: Partial) -> None:
+    def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         self._partials.setdefault(node, {})[block] = partial
 
     def partials(self, node: Key, blocks: int) -> Partials:
         found = self._partials.get(node, {})
-        return [(block, found[block]) for block in range(blocks)]
+        return [(block, found[block]) for block in map(BlockIndex, range(blocks))]
 
-    def partial(self, node: Key, block: int) -> Partial:
+    def partial(self, node: Key, block: BlockIndex) -> Partial:
         return self._partials[node][block]
 
-    def missing_partials(self, node: Key, blocks: int) -> list[int]:
+    def missing_partials(self, node: Key, blocks: int) -> list[BlockIndex]:
         found = self._partials.get(node, {})
-        return [block for block in range(blocks) if block not in found]
+        return [block for block in map(BlockIndex, range(blocks)) if block not in found]
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
         self._values[node] = value
@@ -174,11 +175,11 @@ class DiskWorkspace:
         path = self._images / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
         return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
 
-    def partial_path(self, node: Key, block: int) -> Path:
+    def partial_path(self, node: Key, block: BlockIndex) -> Path:
         """The file of one block's partial."""
         return self.root / f"partials{_text(node)}" / f"{block // _FOLDER}" / f"{block}.arrays"
 
-    def put_partial(self, node: Key, block: int, partial: Partial) -> None:
+    def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         path = self.partial_path(node, block)
         try:
             write_bundle(path, partial)
@@ -191,16 +192,20 @@ class DiskWorkspace:
     def partials(self, node: Key, blocks: int) -> Partials:
         return _DiskPartials(self, node, blocks)
 
-    def partial(self, node: Key, block: int) -> Partial:
+    def partial(self, node: Key, block: BlockIndex) -> Partial:
         return read_bundle(self.partial_path(node, block))
 
-    def missing_partials(self, node: Key, blocks: int) -> list[int]:
-        missing: list[int] = []
+    def missing_partials(self, node: Key, blocks: int) -> list[BlockIndex]:
+        missing: list[BlockIndex] = []
         for first in range(0, blocks, _FOLDER):
-            folder = self.partial_path(node, first).parent
+            folder = self.partial_path(node, BlockIndex(first)).parent
             names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
             last = min(first + _FOLDER, blocks)
-            missing += [block for block in range(first, last) if self.partial_path(node, block).name not in names]
+            missing += [
+                block
+                for block in map(BlockIndex, range(first, last))
+                if self.partial_path(node, block).name not in names
+            ]
         return missing
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
@@ -241,8 +246,8 @@ class _DiskPartials:
     def __init__(self, workspace: DiskWorkspace, node: Key, blocks: int) -> None:
         self._workspace, self._node, self._blocks = workspace, node, blocks
 
-    def __iter__(self) -> Iterator[tuple[int, Partial]]:
-        for block in range(self._blocks):
+    def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]:
+        for block in map(BlockIndex, range(self._blocks)):
             yield block, self._workspace.partial(self._node, block)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, NotExactWarning
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, evaluate, picture

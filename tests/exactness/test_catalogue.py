@@ -11,7 +11,9 @@ import pytest
 
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue, get_entry, public_names
-from lepton_celery.catalogue.entries import Array, Entry, Exactness, Refused
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import Entry, Refused
+from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact, NotExactWarning
 from lepton_celery.proving import catalogue_page as reference
 from lepton_celery.proving.prove import Trial, sample_images

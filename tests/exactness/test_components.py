@@ -16,7 +16,8 @@ from skimage import feature, filters, morphology, segmentation
 
 from lepton_celery import graph
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Array, resolve
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.jobs.compute import compute
 from lepton_celery.planning.planner import Options

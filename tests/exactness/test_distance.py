@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, NotExactWarning
 from tests.oracle import assert_as_promised, assert_same_as_whole
 

@@ -12,7 +12,7 @@ from skimage import morphology
 
 import lepton_celery as lepton
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral

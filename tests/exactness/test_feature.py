@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array, resolve
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import InputError, NotExact
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, evaluate, picture

@@ -10,7 +10,7 @@ import pytest
 from skimage import filters
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, NotExact
 from tests.oracle import assert_same_as_whole, picture
 

@@ -11,7 +11,7 @@ from skimage.morphology import convex_hull_image
 
 import lepton_celery as lepton
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from tests.oracle import assert_same_as_whole
 

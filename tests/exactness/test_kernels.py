@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from lepton_celery import kernels
 from lepton_celery.catalogue import catalogue
-from lepton_celery.catalogue.entries import Array, Local, resolve
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import Local, resolve
 from lepton_celery.jobs.compute import compute
 from lepton_celery.kernels import Kernel, load
 from lepton_celery.kernels.border import MODES

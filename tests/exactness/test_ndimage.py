@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage as scipy_ndimage
 
 from lepton_celery import graph, ndimage
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, NotExact
 from tests.exactness.cases.case import FLAT, SOLID
 from tests.oracle import assert_same_as_whole, evaluate, picture

@@ -13,7 +13,7 @@ from skimage.measure import label, regionprops_table
 from skimage.measure._regionprops import COL_DTYPES, OBJECT_COLUMNS, PROPS
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.skimage import filters, measure
 from tests.exactness.cases.objects import FLAT_SHAPES, INTENSITIES, NUMBERS, SHAPES
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lepton_celery.catalogue import catalogue, public_names
-from lepton_celery.catalogue.entries import IDENTICAL, Refused
+from lepton_celery.catalogue.entries import Refused
+from lepton_celery.catalogue.promise import IDENTICAL
 from lepton_celery.proving import prove as prover
 from lepton_celery.proving.samples import BLOCKS
 

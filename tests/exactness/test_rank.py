@@ -11,7 +11,7 @@ from skimage.filters import rank
 from skimage.morphology import disk
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.rank import FLAT, SOLID
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.skimage import filters

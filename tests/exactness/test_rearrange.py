@@ -10,7 +10,7 @@ import pytest
 from skimage.filters import gaussian, sobel
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image
 from lepton_celery.planning.planner import Options, make_plan

@@ -8,7 +8,7 @@ from skimage import morphology
 from skimage.morphology import reconstruction
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.proving import samples
 from tests.oracle import assert_same_as_whole, evaluate, picture

@@ -11,7 +11,7 @@ import pytest
 
 from lepton_celery import graph
 from lepton_celery.catalogue import pairwise
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.jobs import compute as eager

@@ -14,7 +14,8 @@ from skimage.measure import block_reduce
 
 from lepton_celery import graph
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Array, resolve
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.skimage import filters, transform
 from tests.exactness.cases.case import FLAT

@@ -12,6 +12,7 @@ from lepton_celery import graph
 from lepton_celery.execution import steps
 from lepton_celery.execution.steps import Context
 from lepton_celery.graph.nodes import Node
+from lepton_celery.grid import BlockIndex, Place
 from lepton_celery.jobs.compute import arrays_of
 from lepton_celery.planning.ahead import can_run_ahead, places_before
 from lepton_celery.planning.cost.predict import Places
@@ -54,7 +55,7 @@ def test_stages_that_have_nothing_in_common_need_not_wait() -> None:
     }
     plan = make_plan(outputs, Options(block_shape=BLOCK))
     assert can_run_ahead(plan, 1)
-    assert places_before(plan, 1, range(len(plan.stages[1].grid))) == []
+    assert places_before(plan, 1, map(BlockIndex, range(len(plan.stages[1].grid)))) == []
 
 
 def test_a_block_waits_for_the_blocks_under_its_halo() -> None:
@@ -78,10 +79,10 @@ def test_blocks_done_ahead_have_the_same_pixels(tmp_path: Path) -> None:
     done: set[int] = set()
     waiting, ahead = list(range(len(stage.grid))), 0
     for place in range(len(before.grid)):
-        steps.run_block(context, 0, before.order.block(place))
+        steps.run_block(context, 0, before.order.block(Place(place)))
         done.add(place)
-        for block in [block for block in waiting if done.issuperset(places_before(plan, 1, [block]))]:
-            steps.run_block(context, 1, block)
+        for block in [block for block in waiting if done.issuperset(places_before(plan, 1, [BlockIndex(block)]))]:
+            steps.run_block(context, 1, BlockIndex(block))
             waiting.remove(block)
             ahead += place + 1 < len(before.grid)
     assert waiting == []

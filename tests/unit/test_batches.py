@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lepton_celery.grid import Place
 from lepton_celery.planning.batches import alone, batches, format_blocks, parse_blocks
 from lepton_celery.planning.plan import Prediction, Stage
 
@@ -52,7 +53,7 @@ def test_scattered_blocks_make_messages_of_bounded_length() -> None:
     made = replace(stage((1_000_000,), (), 1000), tile=())
     found = batches(made, 1, range(0, 999_999, 1001))
     assert max(len(format_blocks(batch)) for batch in found) < 80
-    assert alone([3, 7]) == [[3], [7]]
+    assert alone([Place(3), Place(7)]) == [[3], [7]]
 
 
 @pytest.mark.parametrize(

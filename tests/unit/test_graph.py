@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
 from lepton_celery.graph.nodes import Image, Table, Value, encode, from_json, to_json
 from lepton_celery.jobs.compute import compute

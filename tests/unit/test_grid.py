@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 
 SIZES = [
     ((0,), (3,)),
@@ -65,7 +65,7 @@ def test_blocks_of_any_grid_tile_its_image_exactly_once(grid: BlockGrid) -> None
 
 @given(grids(least=1))
 def test_position_and_index_are_each_others_inverse_in_c_order(grid: BlockGrid) -> None:
-    positions = [grid.position(index) for index in range(len(grid))]
+    positions = [grid.position(BlockIndex(index)) for index in range(len(grid))]
     assert positions == list(np.ndindex(*grid.counts))
     assert [grid.index(position) for position in positions] == list(range(len(grid)))
 
@@ -89,7 +89,7 @@ def test_overlapping_gives_the_blocks_that_share_a_pixel_in_order(data: st.DataO
     region = data.draw(regions_in(grid.shape))
     touched = np.zeros(grid.shape, bool)
     touched[region.slices] = True
-    expected = [index for index in range(len(grid)) if touched[grid.region(index).slices].any()]
+    expected = [index for index in range(len(grid)) if touched[grid.region(BlockIndex(index)).slices].any()]
     assert list(grid.overlapping(region)) == expected
 
 
@@ -108,8 +108,8 @@ def test_a_union_is_the_smallest_region_that_contains_both(data: st.DataObject) 
 def test_a_ragged_last_block_is_cut_off_at_the_image() -> None:
     grid = BlockGrid((10, 7), (4, 4))
     assert grid.counts == (3, 2)
-    assert grid.region(5) == Region((8, 4), (10, 7))
-    assert grid.region(5).shape == (2, 3)
+    assert grid.region(BlockIndex(5)) == Region((8, 4), (10, 7))
+    assert grid.region(BlockIndex(5)).shape == (2, 3)
 
 
 def test_a_region_knows_its_shape_its_size_and_its_slices() -> None:
@@ -123,13 +123,13 @@ def test_a_region_knows_its_shape_its_size_and_its_slices() -> None:
 def test_an_image_without_axes_is_one_block() -> None:
     grid = BlockGrid((), ())
     assert list(grid) == [Region((), ())]
-    assert grid.region(0).size == 1
+    assert grid.region(BlockIndex(0)).size == 1
 
 
 def test_a_grid_of_a_billion_blocks_costs_nothing() -> None:
     grid = BlockGrid((10**9, 10**9), (10**4, 10**5))
     assert len(grid) == 10**9
-    assert grid.region(len(grid) - 1).stop == (10**9, 10**9)
+    assert grid.region(BlockIndex(len(grid) - 1)).stop == (10**9, 10**9)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_blocks_and_regions_outside_are_refused() -> None:
     grid = BlockGrid((10, 10), (4, 4))
     for index in (-1, 9):
         with pytest.raises(InputError, match="not in a grid of 9 blocks"):
-            grid.region(index)
+            grid.region(BlockIndex(index))
     for position in ((3, 0), (0, -1)):
         with pytest.raises(InputError, match="outside a grid"):
             grid.index(position)

@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as arrays
 from skimage.measure import label
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.execution import steps
+from lepton_celery.grid import BlockIndex
 from lepton_celery.jobs import compute as eager
 from lepton_celery.jobs.compute import compute
 from lepton_celery.planning.plan import Plan
@@ -240,8 +241,8 @@ def test_what_passes_through_files_gives_the_same(tree: partial[Options], tmp_pa
             list(range(len(stage.grid))) if stage.reduces or stage.combines else []
         )
         for block in range(len(stage.grid)):
-            steps.run_block(context, at, block)
-            steps.run_block(context, at, block)  # a block may be done twice
+            steps.run_block(context, at, BlockIndex(block))
+            steps.run_block(context, at, BlockIndex(block))  # a block may be done twice
         assert steps.missing_blocks(context, at) == []
         steps.merge_stage(context, at)
         steps.merge_stage(context, at)
@@ -272,7 +273,7 @@ def test_a_merge_holds_open_labels_only() -> None:
     plan = make_plan({"labels": measure.label(image)}, Options(block_shape=(6, 6)))
     context = steps.Context(plan, MemoryWorkspace(), arrays={0: image})
     for block in range(len(plan.stages[0].grid)):
-        steps.run_block(context, 0, block)
+        steps.run_block(context, 0, BlockIndex(block))
     steps.merge_stage(context, 0)
     value = context.workspace.value(plan.stages[0].reduces[0])
     assert int(value["count"]) == 100

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 import lepton_celery as lepton
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.user import check_allowed, window_starts
 from lepton_celery.errors import InputError
 from lepton_celery.skimage import filters

@@ -17,7 +17,7 @@ from skimage.measure._regionprops import COL_DTYPES
 
 from lepton_celery import graph, stores
 from lepton_celery.catalogue import crops
-from lepton_celery.catalogue.entries import Array, Where
+from lepton_celery.catalogue.arrays import Array, Where
 from lepton_celery.catalogue.objects import SUMMED
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.graph.nodes import Node

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid
+from lepton_celery.grid import BlockGrid, BlockIndex, Place
 from lepton_celery.planning.tiles import TileOrder, compact, runs
 
 
@@ -24,20 +24,20 @@ def orders(draw: st.DrawFn) -> TileOrder:
 
 @given(orders())
 def test_every_block_has_one_place(order: TileOrder) -> None:
-    blocks = [order.block(place) for place in range(len(order.grid))]
+    blocks = [order.block(Place(place)) for place in range(len(order.grid))]
     assert sorted(blocks) == list(range(len(order.grid)))
     assert [order.place(block) for block in blocks] == list(range(len(order.grid)))
 
 
 def test_the_picture_in_the_docstring() -> None:
     order = TileOrder(BlockGrid((3, 5), (1, 1)), (2, 2))
-    assert [order.place(block) for block in range(15)] == [0, 1, 4, 5, 8, 2, 3, 6, 7, 9, 10, 11, 12, 13, 14]
+    assert [order.place(BlockIndex(block)) for block in range(15)] == [0, 1, 4, 5, 8, 2, 3, 6, 7, 9, 10, 11, 12, 13, 14]
 
 
 @given(orders())
 def test_the_blocks_of_a_tile_are_one_stretch(order: TileOrder) -> None:
     tile_of = [
-        tuple(at // n for at, n in zip(order.grid.position(order.block(place)), order.tile, strict=True))
+        tuple(at // n for at, n in zip(order.grid.position(order.block(Place(place))), order.tile, strict=True))
         for place in range(len(order.grid))
     ]
     changes = sum(a != b for a, b in pairwise(tile_of))
@@ -48,7 +48,7 @@ def test_the_blocks_of_a_tile_are_one_stretch(order: TileOrder) -> None:
 def test_boxes_hold_each_block_once_and_are_boxes(order: TileOrder, data: st.DataObject) -> None:
     blocks = data.draw(st.lists(st.integers(0, len(order.grid) - 1), unique=True))
     most = data.draw(st.tuples(*(st.integers(1, 4) for _ in order.tile)))
-    boxes = list(order.boxes(blocks, most))
+    boxes = list(order.boxes(map(BlockIndex, blocks), most))
     assert sorted(block for box in boxes for block in box) == sorted(blocks)
     for box in boxes:
         region = order.grid.region(box[0])
@@ -62,8 +62,8 @@ def test_boxes_hold_each_block_once_and_are_boxes(order: TileOrder, data: st.Dat
 def test_a_stretch_of_places_makes_few_boxes(order: TileOrder, data: st.DataObject) -> None:
     """The part of a tile that a message holds is some whole rows and parts of rows, whatever the number of axes."""
     first = data.draw(st.integers(0, len(order.grid) - 1))
-    last = data.draw(st.integers(first, order.stop(first) - 1))
-    boxes = order.boxes([order.block(place) for place in range(first, last + 1)], order.tile)
+    last = data.draw(st.integers(first, order.stop(Place(first)) - 1))
+    boxes = order.boxes([order.block(Place(place)) for place in range(first, last + 1)], order.tile)
     assert len(boxes) <= 2 * len(order.tile) - 1
 
 
@@ -71,14 +71,14 @@ def test_a_stretch_of_places_makes_few_boxes(order: TileOrder, data: st.DataObje
 def test_a_tile_stops_where_the_next_one_begins(order: TileOrder) -> None:
     place, tiles = 0, 0
     while place < len(order.grid):
-        place, tiles = order.stop(place), tiles + 1
+        place, tiles = order.stop(Place(place)), tiles + 1
     assert place == len(order.grid)
     assert tiles == math.prod(-(-n // t) for n, t in zip(order.grid.counts, order.tile, strict=True))
 
 
 def test_all_blocks_together_make_as_few_boxes_as_there_can_be() -> None:
     order = TileOrder(BlockGrid((8, 8), (1, 1)), (4, 4))
-    assert [len(box) for box in order.boxes(range(64), (4, 4))] == [16] * 4
+    assert [len(box) for box in order.boxes(map(BlockIndex, range(64)), (4, 4))] == [16] * 4
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_refusals_name_what_is_wrong() -> None:
     with pytest.raises(InputError, match="one length per axis"):
         TileOrder(grid, (2,))
     with pytest.raises(InputError, match="place 4 is not in an order of 4 blocks"):
-        TileOrder(grid, (1, 1)).block(4)
+        TileOrder(grid, (1, 1)).block(Place(4))

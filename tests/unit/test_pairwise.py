@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.pairwise import BUFFER, LEAF, PairwiseSum
 
 POWERS = sorted({(1 << p) + d for p in range(3, 18) for d in (-1, 0, 1)})

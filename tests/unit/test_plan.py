@@ -13,11 +13,11 @@ import pytest
 import zarr
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.execution import steps
 from lepton_celery.graph.nodes import Node
-from lepton_celery.grid import Region
+from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
 from lepton_celery.planning.plan import Plan, grid_over, grid_shape, needed_regions, on_grid
 from lepton_celery.planning.planner import BLOCK_PX, LEAST_PX, Limits, Options, block_candidates, make_plan
@@ -39,7 +39,7 @@ def plan_of(*nodes: Node, **options: Any) -> Plan:
 def operations(plan: Plan, stage: int) -> set[str]:
     """What a stage computes or reduces."""
     found = plan.stages[stage]
-    needed = needed_regions(plan, stage, found.grid.region(0))
+    needed = needed_regions(plan, stage, found.grid.region(BlockIndex(0)))
     indices = {index for index in needed if not plan.is_read(index, stage)} | {*found.reduces, *found.stores}
     return {plan.nodes[index].operation for index in indices}
 
@@ -281,7 +281,9 @@ def reads_of_block(node: Node, block_shape: tuple[int, ...], block: int, image: 
     source = next(i for i, found in enumerate(plan.nodes) if found.operation == "lepton.source")
     reader = CountingReader(image)
     context._readers[source] = reader
-    steps.compute_block(context, 0, block, steps.read_block(context, 0, block), plan.outputs["0"])
+    steps.compute_block(
+        context, 0, BlockIndex(block), steps.read_block(context, 0, BlockIndex(block)), plan.outputs["0"]
+    )
     return reader.regions
 
 

@@ -13,7 +13,10 @@ from skimage import filters
 
 import lepton_celery as lepton
 from lepton_celery.catalogue import catalogue
-from lepton_celery.catalogue.entries import Array, Local, Stencil, within
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.entries import Local
+from lepton_celery.catalogue.geometry import Stencil
+from lepton_celery.catalogue.promise import within
 from lepton_celery.errors import InputError, UnknownOperation
 from lepton_celery.proving import prove as prover
 

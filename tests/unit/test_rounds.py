@@ -12,8 +12,10 @@ import pytest
 import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue
-from lepton_celery.catalogue.entries import Array, Composite, Local, Sweep, View, Where
+from lepton_celery.catalogue.arrays import Array, View, Where
+from lepton_celery.catalogue.entries import Composite, Iterated, Local
 from lepton_celery.execution import steps
+from lepton_celery.grid import BlockIndex
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import Options, make_plan
 from lepton_celery.stores.workspace import DiskWorkspace
@@ -38,7 +40,7 @@ def same(settled: Array) -> Array:
 def spreading() -> Iterator[None]:
     here = f"{__name__}.spread"
     found = catalogue()
-    found["lepton.test_spread"] = Sweep(
+    found["lepton.test_spread"] = Iterated(
         name="lepton.test_spread", source=here, function=spread, halo=lambda arguments: 1
     )
     found["lepton.test_same"] = Local(
@@ -105,7 +107,7 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
     while slot is not None and plan.place(slot)[0] == 0:
         context: Any = steps.Context(plan, workspace, arrays={0: image})  # as of a worker that has just come
         for block in range(len(plan.stages[0].grid)):
-            steps.run_block(context, slot, block)
+            steps.run_block(context, slot, BlockIndex(block))
         assert steps.missing_blocks(context, slot) == []
         again = steps.merge_stage(context, slot)
         assert steps.merge_stage(context, slot) is again  # a merge may run twice
@@ -114,7 +116,9 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
         most = max(most, len(list((tmp_path / "work").glob(".image*"))))
     assert rounds > 3
     assert most == 2
-    np.testing.assert_array_equal(context.reader(1).read(plan.stages[0].grid.region(0)), whole(image)[:5, :5])
+    np.testing.assert_array_equal(
+        context.reader(1).read(plan.stages[0].grid.region(BlockIndex(0))), whole(image)[:5, :5]
+    )
 
 
 def test_numbers_of_rounds_are_never_used_twice() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 import lepton_celery as lepton
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution import seams
 from lepton_celery.grid import BlockGrid
 from lepton_celery.jobs import client

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from skimage.filters import threshold_otsu
 
 from lepton_celery import graph
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.reductions import ordered_keys, value_of_key
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.skimage import exposure, filters

@@ -12,11 +12,12 @@ from skimage import filters as whole_filters
 from skimage import measure as whole_measure
 
 from lepton_celery import graph, stores
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.engines import inline
 from lepton_celery.errors import InputError
 from lepton_celery.execution import steps
 from lepton_celery.execution.steps import Context
+from lepton_celery.grid import BlockIndex, Place
 from lepton_celery.jobs.compute import arrays_of, compute, first_blocks
 from lepton_celery.ledger.base import JobState
 from lepton_celery.ledger.memory import MemoryLedger
@@ -104,10 +105,10 @@ def test_a_block_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
-            steps.run_block(context, at, block)
+            steps.run_block(context, at, BlockIndex(block))
         before = contents(tmp_path)
         for block in reversed(range(len(stage.grid))):
-            steps.run_block(context, at, block)
+            steps.run_block(context, at, BlockIndex(block))
         assert contents(tmp_path) == before
         steps.merge_stage(context, at)
 
@@ -117,7 +118,7 @@ def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path
     steps.create_outputs(context)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
-            steps.run_block(context, at, block)
+            steps.run_block(context, at, BlockIndex(block))
         steps.merge_stage(context, at)
         assert not [p for p in tmp_path.iterdir() if p.suffix in (".npy", ".csv") and not p.name.startswith(".")]
     steps.publish(context, files_of(context, tmp_path))
@@ -127,7 +128,7 @@ def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path
 def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for block in range(len(context.plan.stages[0].grid)):
-        steps.run_block(context, 0, block)
+        steps.run_block(context, 0, BlockIndex(block))
     steps.discard(context)
     assert list(tmp_path.iterdir()) == []
 
@@ -137,10 +138,10 @@ def test_lost_partials_are_missed(tmp_path: Path) -> None:
     blocks = len(context.plan.stages[0].grid)
     assert steps.missing_blocks(context, 0) == list(range(blocks))
     for block in range(blocks):
-        steps.run_block(context, 0, block)
+        steps.run_block(context, 0, BlockIndex(block))
     assert steps.missing_blocks(context, 0) == []
     assert isinstance(context.workspace, DiskWorkspace)
-    context.workspace.partial_path(context.plan.stages[0].reduces[0], 3).unlink()
+    context.workspace.partial_path(context.plan.stages[0].reduces[0], BlockIndex(3)).unlink()
     assert steps.missing_blocks(context, 0) == [3]
 
 
@@ -148,10 +149,10 @@ def test_a_stages_block_is_what_was_read_of_it() -> None:
     lazy = filters.sobel(graph.open(IMAGE))
     plan = make_plan({"out": lazy}, Options(block_shape=BLOCK))
     context = Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)))
-    read = steps.read_block(context, 0, 4)
+    read = steps.read_block(context, 0, BlockIndex(4))
     assert [array.shape for array in read.values()] == [(18, 22)]
-    pixels = steps.compute_block(context, 0, 4, read, plan.outputs["out"])
-    assert_identical(pixels, whole_filters.sobel(IMAGE)[plan.stages[0].grid.region(4).slices])
+    pixels = steps.compute_block(context, 0, BlockIndex(4), read, plan.outputs["out"])
+    assert_identical(pixels, whole_filters.sobel(IMAGE)[plan.stages[0].grid.region(BlockIndex(4)).slices])
 
 
 # ------------------------------------------------------------------------------------------------ inline engine
@@ -267,7 +268,7 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
     context = context_of(cells(), kind, tmp_path)
 
     def in_pieces(context: Context, slot: int, block: int) -> None:
-        steps.run_block(context, slot, block, pieces=pieces)
+        steps.run_block(context, slot, BlockIndex(block), pieces=pieces)
 
     finish(context, tmp_path, in_pieces)
     check(context, tmp_path)
@@ -283,7 +284,7 @@ def test_blocks_done_at_once_leave_what_each_of_them_leaves(
     while slot is not None:
         stage = context.plan.stages[context.plan.place(slot)[0]]
         whole = replace(stage, tile=(len(stage.grid),) * 2, together=together)
-        boxes = whole.boxes(range(len(stage.grid)))
+        boxes = whole.boxes(map(Place, range(len(stage.grid))))
         assert max(map(len, boxes)) > 1
         for box in boxes:
             steps.run_blocks(context, slot, box)
@@ -310,9 +311,9 @@ def test_a_filled_block_has_the_value_if_its_dtype_can(
 
     def second_filled(context: Context, slot: int, block: int) -> None:
         if block == 1:
-            steps.fill_block(context, slot, block, value)
+            steps.fill_block(context, slot, BlockIndex(block), value)
         else:
-            steps.run_block(context, slot, block)
+            steps.run_block(context, slot, BlockIndex(block))
 
     finish(context, tmp_path, second_filled)
     filled = image.copy()

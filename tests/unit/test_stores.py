@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lepton_celery import errors
-from lepton_celery.grid import Region
+from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.stores import MemoryOutput, MemoryReader, Target, array_output, open_array
 from lepton_celery.stores.base import AnyArray
 
@@ -55,7 +55,7 @@ def pixels(shape: tuple[int, ...], dtype: str, seed: int = 0) -> AnyArray:
 
 def write_all(target: Target, image: AnyArray, order: list[int] | None = None) -> None:
     for index in order if order is not None else range(len(target.grid)):
-        region = target.grid.region(index)
+        region = target.grid.region(BlockIndex(index))
         array_output(target).write(region, image[region.slices])
 
 
@@ -160,7 +160,7 @@ class TestEveryFormat:
         array_output(target).publish()
         assert [entry.name for entry in target.final.parent.iterdir()] == [target.final.name]
         with pytest.raises(errors.StoreNotFound):
-            array_output(replace(target, job_id="job-2")).write(target.grid.region(0), image[:32, :16])
+            array_output(replace(target, job_id="job-2")).write(target.grid.region(BlockIndex(0)), image[:32, :16])
 
     def test_publishing_what_was_never_created_says_so(self, target: Target) -> None:
         with pytest.raises(errors.StoreNotFound, match="no part"):
@@ -207,7 +207,7 @@ class TestEveryFormat:
         output.discard()
         assert not list(target.final.parent.iterdir())
         with pytest.raises(errors.StoreError):
-            output.write(target.grid.region(0), image[:32, :16])
+            output.write(target.grid.region(BlockIndex(0)), image[:32, :16])
         assert not list(target.final.parent.iterdir())
 
     def test_discarding_spares_what_was_published(self, target: Target, image: AnyArray) -> None:
@@ -238,9 +238,9 @@ class TestEveryFormat:
         with pytest.raises(errors.InputError, match="whole blocks only"):
             output.write(Region((0, 0), (32, 30)), image[:32, :30])
         with pytest.raises(errors.InputError, match="does not fill"):
-            output.write(target.grid.region(0), image[:31, :16])
+            output.write(target.grid.region(BlockIndex(0)), image[:31, :16])
         with pytest.raises(errors.InputError, match="convert it"):
-            output.write(target.grid.region(0), image[:32, :16].astype("float32"))
+            output.write(target.grid.region(BlockIndex(0)), image[:32, :16].astype("float32"))
 
     def test_a_box_of_blocks_is_written_at_once(self, target: Target, image: AnyArray) -> None:
         output = array_output(target)
@@ -262,7 +262,7 @@ class TestEveryFormat:
     def test_objects_opened_and_used_before_a_fork_work_in_the_child(self, target: Target, image: AnyArray) -> None:
         output = array_output(target)
         output.create()
-        first, last = target.grid.region(0), target.grid.region(len(target.grid) - 1)
+        first, last = target.grid.region(BlockIndex(0)), target.grid.region(BlockIndex(len(target.grid) - 1))
         output.write(first, image[first.slices])
         assert ended_well(in_fork(lambda: output.write(last, image[last.slices])))
         write_all(target, image)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lepton_celery.errors import StoreError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
 from tests.oracle import assert_identical, picture
 
@@ -49,7 +49,7 @@ class TestEveryWorkspace:
             block: {"counts": np.arange(block), "labels0": np.full((2, block), block, np.int32)} for block in range(5)
         }
         for block in (3, 0, 4, 2, 1, 3):
-            make().put_partial(7, block, kept[block])
+            make().put_partial(7, BlockIndex(block), kept[block])
         partials = make().partials(7, 5)
         for _ in range(2):
             found = list(partials)
@@ -60,7 +60,7 @@ class TestEveryWorkspace:
     def test_missing_partials_are_named(self, make: Make) -> None:
         make().create()
         for block in (0, 2):
-            make().put_partial(1, block, {"a": np.zeros(1)})
+            make().put_partial(1, BlockIndex(block), {"a": np.zeros(1)})
         assert make().missing_partials(1, 4) == [1, 3]
         assert make().missing_partials(2, 2) == [0, 1]
         assert make().missing_partials(1, 1) == []
@@ -96,7 +96,7 @@ class TestEveryWorkspace:
 
     def test_what_is_discarded_is_gone(self, make: Make) -> None:
         make().create()
-        make().put_partial(1, 0, {"a": np.zeros(1)})
+        make().put_partial(1, BlockIndex(0), {"a": np.zeros(1)})
         make().put_value(2, np.int64(5))
         make().discard()
         make().discard()
@@ -131,9 +131,9 @@ def test_images_may_be_kept_elsewhere_than_what_a_job_is_resumed_from(tmp_path: 
     output = workspace.image_output(3, (20, 30), "float32", (20, 30), compress=False)
     output.create()
     output.write(Region.whole((20, 30)), image)
-    workspace.put_partial(1, 0, {"a": np.zeros(1)})
+    workspace.put_partial(1, BlockIndex(0), {"a": np.zeros(1)})
     assert [path.parent for path in tmp_path.rglob("*image3*")] == [tmp_path / "scratch" / ".lepton-job1"]
-    assert workspace.partial_path(1, 0).is_relative_to(tmp_path / "work")
+    assert workspace.partial_path(1, BlockIndex(0)).is_relative_to(tmp_path / "work")
     assert_identical(workspace.image(3).read(Region.whole((20, 30))), image)
     workspace.discard()
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "scratch"]
@@ -142,15 +142,15 @@ def test_images_may_be_kept_elsewhere_than_what_a_job_is_resumed_from(tmp_path: 
 def test_a_half_written_partial_is_not_there(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path / "work", "job1")
     workspace.create()
-    workspace.put_partial(1, 0, {"a": np.zeros(1)})
-    left_by_a_killed_worker = workspace.partial_path(1, 1).with_name(".1.arrays.0123")
+    workspace.put_partial(1, BlockIndex(0), {"a": np.zeros(1)})
+    left_by_a_killed_worker = workspace.partial_path(1, BlockIndex(1)).with_name(".1.arrays.0123")
     left_by_a_killed_worker.write_bytes(b"PK")
     assert workspace.missing_partials(1, 2) == [1]
 
 
 def test_no_folder_holds_more_than_a_thousand_partials(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path, "job1")
-    folders = [workspace.partial_path(1, block).parent for block in range(5000)]
+    folders = [workspace.partial_path(1, BlockIndex(block)).parent for block in range(5000)]
     assert max(folders.count(folder) for folder in set(folders)) == 1000
 
 

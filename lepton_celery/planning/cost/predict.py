@@ -9,9 +9,10 @@ from pathlib import PurePath
 from typing import Any
 
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Entry, Labelling, Local, Reduction, Stencil, Sweep
+from lepton_celery.catalogue.entries import Entry, Iterated, Labelling, Local, Reduction
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.labels import LABELS, SETTLED
-from lepton_celery.graph.nodes import SOURCE
+from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.planning.cost.model import CostModel, Figure
 from lepton_celery.planning.plan import Part, Plan, PlanNode, Prediction, Stage, entry_of, on_grid, reads_of
@@ -116,7 +117,7 @@ def predict(
     """
     stage = plan.stages[at]
     middle = middle_box(stage)
-    blocks = len(stage.grid) * (ROUNDS if any(isinstance(_entry(plan, i), Sweep) for i in stage.stores) else 1)
+    blocks = len(stage.grid) * (ROUNDS if any(isinstance(_entry(plan, i), Iterated) for i in stage.stores) else 1)
     share = math.prod(stage.shape) / middle.size * blocks / len(stage.grid)
     at_once = math.prod(stage.together)
     boxes = -(-blocks // at_once)
@@ -141,7 +142,7 @@ def predict(
     write_bytes = 0.0
     for index in stage.stores:
         node = plan.nodes[index]
-        if isinstance(_entry(plan, index), Sweep):
+        if isinstance(_entry(plan, index), Iterated):
             figure, _ = function_figure(cost, plan, index)
             found.add("compute", _key(plan, index), index, figure, 1, middle.size)
         size = on_grid(middle, node.shape).size * node.itemsize
@@ -242,8 +243,8 @@ def touched(chunks: tuple[int, ...] | None, shape: tuple[int, ...], region: Regi
 def _sinks(plan: Plan, at: int, index: int, places: Places) -> list[str]:
     """Where a stage writes an image: the kinds of its stores."""
     node = plan.nodes[index]
-    sinks = [] if isinstance(_entry(plan, index), Labelling | Sweep) else places.outputs(plan, index)
-    if plan.kept.get(index) == at or isinstance(_entry(plan, index), Sweep):
+    sinks = [] if isinstance(_entry(plan, index), Labelling | Iterated) else places.outputs(plan, index)
+    if plan.kept.get(index) == at or isinstance(_entry(plan, index), Iterated):
         sinks.append(places.kept(node))
     return sinks
 
@@ -328,7 +329,7 @@ def read_by_themselves(plan: Plan, at: int, needed: Mapping[int, Region]) -> dic
     found: dict[int, int] = {}
     for index in needed:
         entry = entry_of(plan.nodes[index])
-        if isinstance(entry, Local) and entry.readers and not plan.is_read(index, at):
+        if isinstance(entry, Local) and entry.reads_itself and not plan.is_read(index, at):
             for image, region in zip(*reads_of(plan, index, needed[index]), strict=True):
                 found[image] = max(found.get(image, 0), region.size * plan.nodes[image].itemsize)
     return found

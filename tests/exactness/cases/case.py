@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.oracle import picture
 
 FLAT = (23, 31)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, SOLID, Case, number
 from tests.exactness.cases.labels import DIAGONALS, INTEGERS, values
 from tests.oracle import in_range, picture

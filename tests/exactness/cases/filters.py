@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.morphology import disk
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, SOLID, Case
 from tests.oracle import picture
 

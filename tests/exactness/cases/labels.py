@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import EVERY, FLOATS, NUMBERS, SOLID, Case
 
 INTEGERS = ("bool", "uint8", "uint16", "int16", "int32")

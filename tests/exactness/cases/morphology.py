@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from skimage.morphology import ball, disk
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import COMMON, EVERY, SOLID, Case, labelled
 from tests.oracle import picture
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from skimage.measure import label
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import FLAT, SOLID, Case
 from tests.oracle import picture
 

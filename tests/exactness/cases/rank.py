@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from skimage.morphology import disk
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.rank import FLAT, SOLID
 from tests.exactness.cases.case import SOLID as VOLUME
 from tests.exactness.cases.case import Case

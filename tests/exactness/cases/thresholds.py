@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import EVERY, FLOATS, SOLID, Case, signed
 from tests.oracle import in_range
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lepton_celery.catalogue.entries import Array
+from lepton_celery.catalogue.arrays import Array
 from tests.exactness.cases.case import COMMON, EVERY, SOLID, Case, number, shifted
 from tests.oracle import picture
 

@@ -27,6 +27,7 @@ from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.grid import Place
 from lepton_celery.ledger.base import JobInfo, Ledger
 from lepton_celery.planning.ahead import can_run_ahead
 from lepton_celery.planning.batches import batches, format_blocks
@@ -111,7 +112,7 @@ def _publishing() -> Iterator[None]:
 
 def fill_window(
     app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, keep: bool = False
-) -> list[int]:
+) -> list[Place]:
     """Send waves of a job's stage until its window is full or all of it is sent.
 
     Returns:
@@ -120,7 +121,7 @@ def fill_window(
     stage = plan.stages[info.stage_index]
     # all workers have work, and the next wave is sent while they are at it
     window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
-    kept: list[int] = []
+    kept: list[Place] = []
     while True:
         start, stop = ledger.take(
             info.job_id,

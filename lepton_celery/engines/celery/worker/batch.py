@@ -13,6 +13,7 @@ from lepton_celery.engines.celery.worker.limits import TimeLimit, memory_limit
 from lepton_celery.execution import manifest, steps
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Tally
+from lepton_celery.grid import BlockIndex, Place
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
 from lepton_celery.planning.plan import can_be_cut
@@ -32,10 +33,10 @@ class Batch:
     found: manifest.Manifest
     context: steps.Context
     stage: int
-    left: list[int]
+    left: list[Place]
     """Places of the blocks without a receipt, in order."""
     owner: str
-    lost: dict[int, int]
+    lost: dict[Place, int]
     """How often blocks were lost before, by their places."""
     failures: Failures
     began: float
@@ -52,7 +53,7 @@ class Batch:
             self.left[:] = [block for block in self.left if block not in self.lost]
             self.failures.again(suspects)
         renew = partial(self.ledger.renew, job_id, self.stage, owner=self.owner, lease_s=settings.lease_s)
-        failed: list[int] = []
+        failed: list[Place] = []
         with (
             Heartbeat(renew, settings.lease_s / 3) as heartbeat,
             one_thread(),
@@ -63,7 +64,7 @@ class Batch:
         self.stale = self.stale or heartbeat.lost.is_set()
         self.failures.again(failed)
 
-    def _do(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[int]) -> None:
+    def _do(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[Place]) -> None:
         receipts = _Receipts(self)
         stage = self.found.plan.stages[self.found.plan.place(self.stage)[0]]
         boxes = stage.boxes(self.left)
@@ -90,7 +91,7 @@ class Batch:
             receipts.add(places)
         receipts.hand_in()
 
-    def _run_block(self, block: int, place: int, tally: Tally) -> None:
+    def _run_block(self, block: BlockIndex, place: Place, tally: Tally) -> None:
         """One block, in pieces if that is what it takes."""
         pieces, lost = 1, self.lost.get(place, 0)
         if lost > 1 and not self.ledger.reason(self.found.job_id, place):
@@ -108,7 +109,7 @@ class Batch:
                 pieces *= 4
                 log.warning("job %s: block %d needs too much memory; in %d pieces", self.found.job_id, block, pieces)
 
-    def _failed(self, place: int, error: Exception, failed: list[int]) -> None:
+    def _failed(self, place: Place, error: Exception, failed: list[Place]) -> None:
         log.warning("job %s: block %d of stage %d failed", self.found.job_id, place, self.stage, exc_info=error)
         self.left.remove(place)
         if is_certain(error):
@@ -127,12 +128,12 @@ class _Receipts:
         self._batch = batch
         self.tally = Tally()
         """What the blocks took whose receipts are next."""
-        self._done: list[int] = []
+        self._done: list[Place] = []
         self._batches = 1.0
         self._counted = batch.began
         self._handed_in = time.monotonic()
 
-    def add(self, places: list[int]) -> None:
+    def add(self, places: list[Place]) -> None:
         """Blocks are done; their receipts go now or soon."""
         self._done += places
         if time.monotonic() - self._handed_in >= _COMMIT_EVERY_S:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from celery import Celery
@@ -21,6 +22,7 @@ from lepton_celery.errors import (
 )
 from lepton_celery.execution import steps
 from lepton_celery.execution.manifest import Manifest
+from lepton_celery.grid import Place
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.planning.batches import alone
 
@@ -57,10 +59,10 @@ class Failures:
         where = f"block {block} of stage {info.place}: " if block >= 0 else f"stage {info.place}: "
         self.ledger.fail(self.job_id, where + reason, stage=self.stage, block=block)
 
-    def again(self, blocks: list[int]) -> None:
+    def again(self, blocks: Sequence[int]) -> None:
         """Hand blocks to the broker once more, each in a message of its own: a bad one takes no others with it."""
         if blocks:
-            canvas.send_wave(self.app, self.ledger.info(self.job_id), alone(sorted(blocks)))
+            canvas.send_wave(self.app, self.ledger.info(self.job_id), alone(map(Place, sorted(blocks))))
 
     def exhausted(self, blocks: list[int], found: Manifest, context: steps.Context) -> None:
         """Blocks that were tried as often as is allowed."""
@@ -82,7 +84,7 @@ class Failures:
             return
         try:
             order = found.plan.stages[found.plan.place(self.stage)[0]].order
-            steps.fill_block(context, self.stage, order.block(block), found.fill_value)
+            steps.fill_block(context, self.stage, order.block(Place(block)), found.fill_value)
         except Exception as error:
             self.fail(f"{reason}; and it cannot be filled: {words(error)}", block)
             return

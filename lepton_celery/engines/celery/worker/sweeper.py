@@ -14,6 +14,7 @@ from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.execution import manifest
+from lepton_celery.grid import Place
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 from lepton_celery.planning.batches import alone, batches
@@ -100,7 +101,7 @@ class Sweeper:
         lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MOST_LOST)
         if lost:
             log.warning("job %s: %d blocks had leases that are over; sent again", info.job_id, len(lost))
-            canvas.send_wave(self._app, info, alone(lost))
+            canvas.send_wave(self._app, info, alone(map(Place, lost)))
 
     def _send_slow(self, info: JobInfo) -> None:
         """Blocks that take far longer than others of their stage, for a worker that has nothing else to do in it."""
@@ -114,7 +115,7 @@ class Sweeper:
         slow = self._ledger.straggling(info.job_id, info.stage, older_s=older_s, limit=_MOST_LOST)
         if slow:
             log.warning("job %s: %d blocks take long; handed to others too", info.job_id, len(slow))
-            canvas.send_wave(self._app, info, alone(slow))
+            canvas.send_wave(self._app, info, alone(map(Place, slow)))
 
     def _plan(self, info: JobInfo) -> Plan:
         return manifest.Manifest.from_json(self._ledger.manifest(info.job_id)).plan

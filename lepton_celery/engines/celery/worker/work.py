@@ -35,6 +35,7 @@ from lepton_celery.errors import (
 from lepton_celery.execution import manifest, seams, steps
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Tally
+from lepton_celery.grid import Place
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import JobInfo, JobState, Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
@@ -118,7 +119,7 @@ class _Work:
     task: Task[..., None]
     job_id: str
     stage: int
-    places: list[int]
+    places: list[Place]
 
     def __post_init__(self) -> None:
         self.settings: Settings = self.task.app.conf["lepton"]
@@ -144,7 +145,7 @@ class _Work:
             self._retry(error)
         if not claim.active and self._do_ahead():
             return
-        left = list(claim.granted)
+        left = list(map(Place, claim.granted))
         stale = not claim.active
         try:
             if left or claim.exhausted:
@@ -159,7 +160,7 @@ class _Work:
                     self.stage,
                     left,
                     self.owner,
-                    claim.lost,
+                    {Place(place): times for place, times in claim.lost.items()},
                     self.failures,
                     began,
                 )
@@ -182,7 +183,7 @@ class _Work:
         if stale:
             _clear_up(self.ledger, self.settings, self.job_id)
 
-    def _done_elsewhere(self, places: list[int]) -> bool:
+    def _done_elsewhere(self, places: list[Place]) -> bool:
         """Whether blocks that failed here have their receipts all the same."""
         return bool(places) and self.ledger.receipts(self.job_id, self.stage, places) == places
 
@@ -200,7 +201,7 @@ class _Work:
             plan = found.plan
             if self.stage >= len(plan.stages) or not can_run_ahead(plan, self.stage):
                 return False
-            done: list[int] = []
+            done: list[Place] = []
             tally = Tally()
             with (
                 one_thread(),
