@@ -1,17 +1,18 @@
 """The order in which a stage's blocks are done: tile by tile, so that neighbours follow each other.
 
-    tiles of 2 x 2 blocks in a grid of 3 x 5; the numbers are places in the order
+    tiles of 2 x 2 blocks in a grid of 3 x 5; the numbers are places
 
      0  1 |  4  5 |  8
      2  3 |  6  7 |  9
     ------+-------+---
     10 11 | 12 13 | 14
 
-A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times, and may
-compute small blocks of it at once: such tiles are compact. Those of blocks that are done one by one are runs of a row.
+A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times. It may also
+compute several small blocks of a tile at once: then the tile is compact. Blocks that are computed one by one are tiled in
+runs of a row.
 
-Places are what messages and the ledger name, since those of a tile are one stretch; steps and stores know blocks by their
-number in the grid, in C order. Nothing is listed: a place follows from a block, and a block from its place.
+Messages and the ledger name a block by its place, because the places of a tile are one stretch. Users, stores and the
+catalogue name it by its index in the grid. Nothing is listed: each follows from the other.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lepton_celery.grid import BlockGrid, BlockIndex, Place
 
 
 @dataclass(frozen=True, slots=True)
-class TileOrder:
+class Tiling:
     """The blocks of a grid, tile by tile in C order, and in C order within a tile."""
 
     grid: BlockGrid

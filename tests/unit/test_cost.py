@@ -16,7 +16,7 @@ from lepton_celery import graph
 from lepton_celery.errors import InputError
 from lepton_celery.jobs import client
 from lepton_celery.ledger import Ledger, MemoryLedger
-from lepton_celery.ledger.base import JobInfo
+from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
 from lepton_celery.planning.cost.refine import MOST, refine, towards

@@ -19,7 +19,7 @@ from lepton_celery.execution import steps
 from lepton_celery.execution.steps import Context
 from lepton_celery.grid import BlockIndex, Place
 from lepton_celery.jobs.compute import arrays_of, compute, first_blocks
-from lepton_celery.ledger.base import JobState
+from lepton_celery.ledger.info import JobState
 from lepton_celery.ledger.memory import MemoryLedger
 from lepton_celery.planning.plan import can_be_cut
 from lepton_celery.planning.planner import Options, make_plan
