@@ -233,7 +233,7 @@ class Entry:
     def functions_in(self, arguments: Arguments) -> list[str]:
         """The user's own functions that the arguments name, `package.module:function`."""
         named = [arguments.get(name) or () for name in self.own_functions]
-        return [function for value in named for function in ([value] if isinstance(value, str) else value)]
+        return [function for value in named for function in (value if isinstance(value, list | tuple) else [value])]
 
     def count_results(self, arguments: Arguments) -> int:
         """Number of results for these arguments; 0 if the source returns one array and no sequence."""
@@ -601,6 +601,9 @@ class Refused(Entry):
     """Why blocks cannot give the whole image's result."""
     instead: str = ""
     """What to use: `filters.gaussian, or compute it on the whole image`."""
+
+    def validate(self, arguments: Arguments) -> None:
+        self.refuse_if_listed()
 
     def refuse_if_listed(self) -> None:
         raise NotExact(f"{self.name} is refused: {self.reason}; use {self.instead}")

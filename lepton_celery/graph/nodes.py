@@ -234,8 +234,6 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
 
 def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments by name, arrays opened as lazy images."""
-    if entry.name == "lepton.select":
-        return {"image": args[0] if args else kwargs["image"], "index": kwargs["index"]}
     arguments = entry.spread(entry.bind(args, entry.gathered(kwargs)))
     for parameter in entry.image_names(arguments):
         given = arguments.get(parameter)

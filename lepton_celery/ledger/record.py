@@ -37,9 +37,10 @@ class RunRecord:
     def open_stage(self, number: StageNumber, blocks: int) -> None:
         """A stage with `blocks` blocks begins, and the one before is over."""
         with self._lock:
-            self._end_stage()
+            now = time.time()
+            self._end_stage(now)
             self._stage, self._done, self._total = number, 0, blocks
-            self._times[number] = StageTimes(began=time.time())
+            self._times[number] = StageTimes(began=now)
 
     def receive(self, blocks: int, stats: Mapping[str, float]) -> None:
         """Blocks of the current stage are done; `stats` are added up."""
@@ -54,9 +55,10 @@ class RunRecord:
     def finish(self, result: Mapping[str, Any]) -> None:
         """The job is done."""
         with self._lock:
-            self._end_stage()
+            now = time.time()
+            self._end_stage(now)
             self._result = dict(result)
-            self._state, self._finished_at = JobState.DONE, time.time()
+            self._state, self._finished_at = JobState.DONE, now
 
     def fail(self, reason: str) -> None:
         """The job has failed."""
@@ -64,9 +66,9 @@ class RunRecord:
             self._error = reason
             self._state, self._finished_at = JobState.FAILED, time.time()
 
-    def _end_stage(self) -> None:
+    def _end_stage(self, now: float) -> None:
         if self._stage in self._times:
-            self._times[self._stage] = replace(self._times[self._stage], ended=time.time())
+            self._times[self._stage] = replace(self._times[self._stage], ended=now)
 
     # ------------------------------------------------------------------ what others ask
 

@@ -91,4 +91,4 @@ def _merged_later(plan: Plan, index: StageIndex, last: StageIndex, cost: CostMod
 def _merge_of(line: CostLine, blocks: int, cost: CostModel) -> CostLine:
     """A merge's line, for partials of fewer blocks."""
     seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
-    return line._replace(calls=blocks, seconds=seconds)
+    return line._replace(calls=float(blocks), seconds=seconds)

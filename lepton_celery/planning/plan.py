@@ -134,7 +134,7 @@ class Prediction:
     @classmethod
     def none(cls, ndim: int) -> Prediction:
         """The prediction of a stage that is not sized yet."""
-        return cls(0, 0, 0, 0, 0, (0,) * ndim)
+        return cls(0.0, 0.0, 0, 0, 0, (0,) * ndim)
 
 
 @dataclass(frozen=True)

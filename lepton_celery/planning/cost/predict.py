@@ -57,7 +57,7 @@ class _Estimate:
         self, kind: str, key: str, node: int, figure: Figure, *, calls: float, units: float, taps: float = 0.0
     ) -> None:
         """Add a line; `calls` and `units` are those of one box."""
-        calls, units = calls * self.boxes, units * self.share
+        calls, units = float(calls * self.boxes), units * self.share
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         self.lines.append(CostLine(kind, key, node, calls, units, taps, seconds))
         self.seconds += seconds
@@ -118,14 +118,14 @@ class _Estimate:
         for index in self.stage.reduces:
             name, blocks = cost_name(self.plan.nodes[index]), len(self.stage.grid)
             seconds = self.cost.figure("merge", name).seconds_for(pixels, calls=blocks)
-            lines.append(CostLine("merge", name, index, blocks, pixels, 0, seconds))
+            lines.append(CostLine("merge", name, index, float(blocks), pixels, 0.0, seconds))
         is_last = self.stage_index == len(self.plan.stages) - 1
         for name, index in self.plan.outputs.items() if is_last and not self.locations.in_memory else ():
             node = self.plan.nodes[index]
             if node.gives == "image":
                 kind, size = self.locations.output(name), float(node.size_bytes)
                 seconds = self.cost.figure("publish", kind).seconds_for(size)
-                lines.append(CostLine("publish", kind, index, 1, size, 0, seconds))
+                lines.append(CostLine("publish", kind, index, 1.0, size, 0.0, seconds))
         return lines
 
 
@@ -163,8 +163,8 @@ def predict(
         + overheads.wave_s * waves
     )
     merge = estimate.merge_lines()
-    merge_s = sum(line.seconds for line in merge)
-    compute_s = sum(line.seconds for line in estimate.lines if line.kind == "compute")
+    merge_s = sum((line.seconds for line in merge), 0.0)
+    compute_s = sum((line.seconds for line in estimate.lines if line.kind == "compute"), 0.0)
     work_s = estimate.seconds + fixed_s
     read_bytes = estimate.asked_bytes + sum(read_by_functions(plan, stage_index, needed).values())
     return StageCost(
