@@ -45,7 +45,7 @@ class Node(NDArrayOperatorsMixin):
         self.shape = shape
         self.dtype = dtype
         self.inner = inner
-        """What a composite operation stands for."""
+        """The node that a composite expands to; None for other operations."""
 
     @property
     def ndim(self) -> int:
@@ -86,64 +86,64 @@ class Image(Node):
     gives = "image"
 
     array: Array | None = None
-    """The pixels, where the image was handed in as an array."""
+    """The pixels of an image that was opened from an array."""
     chunks: tuple[int, ...] | None = None
-    """The chunks of the file it is read from; None: it is none."""
+    """Chunk shape of the file that the image is read from; None for an array."""
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Image]:
         """The images along the first axis."""
-        return (self[at] for at in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: Any) -> Image:
-        """NumPy's basic indexing."""
-        picked, backwards, added = normal_index(index, self.shape)
-        image = apply("lepton.select", self, index=picked)
+        """The image that NumPy's basic indexing gives: whole numbers, slices, None and `...`."""
+        selected, flipped, added = normal_index(index, self.shape)
+        image = apply("lepton.select", self, index=selected)
         image = apply("numpy.expand_dims", image, added) if added else image
-        return _image(apply("numpy.flip", image, backwards) if backwards else image)
+        return _image(apply("numpy.flip", image, flipped) if flipped else image)
 
     @property
-    def T(self) -> Image:  # noqa: N802 - as ndarray has it
+    def T(self) -> Image:  # noqa: N802 - the name that ndarray uses
         """The image with its axes in the opposite order."""
         return self.transpose()
 
     def transpose(self, *axes: Any) -> Image:
-        """The image with its axes in another order, as `ndarray.transpose` has it."""
+        """The image with its axes in another order, as from `ndarray.transpose`."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return _image(apply("numpy.transpose", self, order))
 
     def astype(self, dtype: Any) -> Image:
-        """The image converted, as `ndarray.astype` does."""
+        """The image with its pixels converted, as from `ndarray.astype`."""
         return _image(apply("numpy.astype", self, np.dtype(dtype).name))
 
     def min(self) -> Value:
-        """The least pixel of the whole image."""
+        """The smallest pixel of the whole image."""
         return _value(apply("numpy.min", self))
 
     def max(self) -> Value:
-        """The greatest pixel of the whole image."""
+        """The largest pixel of the whole image."""
         return _value(apply("numpy.max", self))
 
     def clip(self, min: Any = None, max: Any = None) -> Image:
-        """The image with its pixels limited, as `ndarray.clip` does."""
+        """The image with its pixels limited, as from `ndarray.clip`."""
         return _image(apply("numpy.clip", self, min, max))
 
     def round(self, decimals: int = 0) -> Image:
-        """The image rounded, as `ndarray.round` does."""
+        """The image with its pixels rounded, as from `ndarray.round`."""
         return _image(apply("numpy.round", self, decimals))
 
     def sum(self, **options: Any) -> Value:
-        """The sum of the pixels, as `numpy.sum` has it."""
+        """The sum of the pixels, as from `numpy.sum`."""
         return _value(apply("numpy.sum", self, **options))
 
     def mean(self, **options: Any) -> Value:
-        """The mean of the pixels, as `numpy.mean` has it."""
+        """The mean of the pixels, as from `numpy.mean`."""
         return _value(apply("numpy.mean", self, **options))
 
     def std(self, **options: Any) -> Value:
-        """The standard deviation of the pixels, as `numpy.std` has it."""
+        """The standard deviation of the pixels, as from `numpy.std`."""
         return _value(apply("numpy.std", self, **options))
 
     def any(self) -> Value:
@@ -162,12 +162,12 @@ class Value(Node):
 
 
 class Table(Node):
-    """A lazy table of objects: columns by name."""
+    """A lazy table of objects, with columns by name."""
 
     gives = "table"
 
 
-_KINDS: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
+_CLASSES: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
 
 
 def _image(node: Node) -> Image:
@@ -244,7 +244,7 @@ def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict
 
 
 def _warn(entry: Entry, arguments: Arguments) -> None:
-    """Say so where the result may not be scikit-image's own."""
+    """Warn if the result may differ from scikit-image's."""
     promise = entry.promised(arguments)
     if promise.exactness is not Exactness.IDENTICAL:
         warnings.warn(
@@ -255,7 +255,7 @@ def _warn(entry: Entry, arguments: Arguments) -> None:
 
 
 def _check_nodes(entry: Entry, arguments: Arguments) -> None:
-    """Images only where images belong, values only where values do."""
+    """Refuse images and values in places that do not take them."""
     for parameter, value in arguments.items():
         fits = (
             not isinstance(value, Node)
@@ -276,7 +276,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
 
 
 def make(name: str, **arguments: Any) -> Node:
-    """A node of any entry of the catalogue, its shape and dtype inferred. Arguments are taken as they are."""
+    """A node of any entry of the catalogue, with its shape and dtype inferred; the arguments are not checked."""
     entry = get_entry(name)
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if arguments.get("mode") == "wrap" and entry.is_positional:
@@ -286,7 +286,7 @@ def make(name: str, **arguments: Any) -> Node:
 
 def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node:
     gives, shape, dtype, expanded = entry.infer(arguments, make)
-    return _KINDS[gives](entry.name, arguments, shape, dtype, expanded if inner is None else inner)
+    return _CLASSES[gives](entry.name, arguments, shape, dtype, expanded if inner is None else inner)
 
 
 def _wrapped(entry: Entry, arguments: Arguments) -> Node:
@@ -306,16 +306,16 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
 
 
 def topological(roots: Sequence[Node], parents: Callable[[Node], Iterator[Node]] = Node.parents) -> list[Node]:
-    """All nodes below `roots`, parents first; without recursion, so that long chains do no harm."""
-    order: list[Node] = []
+    """All nodes that `roots` are computed from, and `roots`; each after its parents. Not recursive, so chains may be long."""
+    nodes: list[Node] = []
     seen: set[int] = set()
     stack = [(node, False) for node in reversed(roots)]
     while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
+        node, parents_done = stack.pop()
+        if parents_done:
+            nodes.append(node)
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
             stack.extend((parent, False) for parent in reversed(list(parents(node))))
-    return order
+    return nodes

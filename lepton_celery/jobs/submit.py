@@ -23,7 +23,7 @@ from lepton_celery.jobs import resume as resuming
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.options import JobKeywords, job_options
-from lepton_celery.jobs.prepare import for_workers, prepare
+from lepton_celery.jobs.prepare import Prepared, for_workers, prepare
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.planning.cost.keep import model_of_workers
 from lepton_celery.planning.cost.model import CostModel
@@ -73,27 +73,33 @@ def submit(
         check_allowed(function, settings.allowed_functions)
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
+    _send(prepared, app, ledger, settings)
+    return Job(prepared.manifest.job_id, ledger)
+
+
+def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -> None:
+    """Record a job, put everything in place that workers need, and send its first waves."""
     manifest, copies = for_workers(prepared)
+    context = manifest.context()
     try:
         # recorded first, and paused: if this process dies now, no worker begins, and what it has left is found
         _record(ledger, manifest)
-        manifest.context().workspace.create()
+        context.workspace.create()
         manifest.journal.begin(manifest.to_json())
         for reader, copy in copies:
             stores.ingest(reader, copy)
         manifest.check_inputs()
-        create_outputs(manifest.context())
+        create_outputs(context)
         manifest.journal.opened(StageNumber(0))
         ledger.resume(manifest.job_id)
         canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
         # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it
-        reserve_outputs(manifest.context())
+        reserve_outputs(context)
     except BaseException:
         with suppress(BrokerUnreachable):
             ledger.forget(manifest.job_id)
-        discard(manifest.context())
+        discard(context)
         raise
-    return Job(manifest.job_id, ledger)
 
 
 def _plan_options(options: JobKeywords, settings: Settings, cost: CostModel) -> PlanOptions:
