@@ -50,7 +50,7 @@ def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
 
 
 def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
-    """The pixel's number, or (start, stop, step) with a step from 1, that an item of an index picks on an axis of length n."""
+    """What an item of an index picks on an axis of length n: a pixel's number, or (start, stop, step) with a step from 1."""
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
         if not -n <= item < n:
             raise InputError(f"index {index!r} is outside an image of shape {shape}")
