@@ -306,7 +306,7 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
 
 
 def topological(roots: Sequence[Node], parents: Callable[[Node], Iterator[Node]] = Node.parents) -> list[Node]:
-    """All nodes that `roots` are computed from, and `roots`, each after its parents; not recursive, so chains may be long."""
+    """`roots` and all nodes they are computed from, each after its parents; not recursive, so chains may be long."""
     nodes: list[Node] = []
     seen: set[int] = set()
     stack = [(node, False) for node in reversed(roots)]
