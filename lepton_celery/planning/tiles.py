@@ -47,7 +47,7 @@ class Tiling:
             InputError: the grid has no such place.
         """
         if not 0 <= place < len(self.grid):
-            raise InputError(f"place {place} is not in a grid of {len(self.grid)} blocks")
+            raise InputError(f"place {place} is not in an order of {len(self.grid)} blocks")
         starts, lengths, thickness, left = [], [], 1, int(place)
         counts = self.grid.counts
         for axis, (count, tile) in enumerate(zip(counts, self.tile, strict=True)):
@@ -127,8 +127,8 @@ def _joined(boxes: list[_Box]) -> list[_Box]:
 def runs(counts: Sequence[int], size: int) -> tuple[int, ...]:
     """Shape, in blocks, of a tile of at most about `size` blocks that is as long as possible along the last axis.
 
-    The chunks under the halos at its sides are then those of the block before and after. Of the chunks above and below, a few
-    rows are decoded alone.
+    The chunks under the halos at its sides are then those of the block before and after. Of the chunks above and below,
+    a few rows are decoded alone.
     """
     tile, left = [], max(1, size)
     for count in reversed(counts):
