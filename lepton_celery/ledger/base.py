@@ -39,9 +39,6 @@ A block of the current stage of a running job:
 
 `claim` grants a block whether or not the cursor has passed it: the cursor only bounds what is in the broker.
 
-Blocks of the next stage may be done ahead, where what they read is there: `commit_ahead` keeps their receipts, which are the
-first ones of that stage when `commit_merge` opens it. Whoever does them asks `receipts` for the blocks they read.
-
 The merge of the current stage, once each block has its receipt (`merging`; nothing can be claimed then):
 
     state        move                                                  to
@@ -148,12 +145,6 @@ class Ledger(Protocol):
     def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[Place]:
         """Those of the blocks that have their receipt, in the order asked; none when the job is not running in that
         stage."""
-        ...
-
-    def commit_ahead(self, job_id: str, stage: int, blocks: Sequence[int], *, stats: Mapping[str, float]) -> int:
-        """Receipts for blocks of the stage with the next number, done while `stage` is at work; how many of them were new.
-        They count when that stage opens, unless the job failed before. 0 when the job is not running in `stage`. `stats`
-        are added to the next stage's when at least one is new."""
         ...
 
     def release(

@@ -15,7 +15,6 @@ the hash tag `{job}` and stay on one node of a cluster:
     lepton:{job}:holes      hash     "stage block" -> attempts and reason of a block that was given up
     lepton:{job}:reasons    hash     block -> why it was last released with an attempt lost
     lepton:{job}:doubled    set      blocks of the current stage that were handed out twice for taking long
-    lepton:{job}:ahead      bitmap   blocks of the next stage that are done already
     lepton:{job}:ended      channel  something is published when the job ends
 
     lepton:costs:{profile}  text     JSON, the cost model of workers of a profile; of no job
@@ -87,7 +86,6 @@ _JOB_KEYS = (
     "holes",
     "reasons",
     "doubled",
-    "ahead",
 )
 _SCRIPTS = (
     "create",
@@ -95,7 +93,6 @@ _SCRIPTS = (
     "claim",
     "renew",
     "commit",
-    "commit_ahead",
     "receipts",
     "release",
     "unreceipted",
@@ -249,10 +246,6 @@ class RedisLedger:
 
     def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[Place]:
         return _split(self._run("receipts", job_id, stage, _joined(distinct(blocks))))
-
-    def commit_ahead(self, job_id: str, stage: int, blocks: Sequence[int], *, stats: Mapping[str, float]) -> int:
-        sums = [text for name, value in finite(stats).items() for text in (name, repr(value))]
-        return int(self._run("commit_ahead", job_id, stage, _joined(distinct(blocks)), *sums))
 
     def release(
         self, job_id: str, stage: int, blocks: Sequence[int], *, owner: str, count_attempt: bool, reason: str = ""

@@ -47,7 +47,6 @@ class Model:
     fence: int = 0
     fence_held: int | None = None
     doubled: set[int] = field(default_factory=set)
-    ahead: set[int] = field(default_factory=set)
     batches: dict[int, float] = field(default_factory=dict)
     merges: list[int] = field(default_factory=list)
     holes: set[tuple[int, int]] = field(default_factory=set)
@@ -85,7 +84,6 @@ class Model:
         self.stage, self.total, self.cursor = stage, total, 0
         self.received, self.once_received, self.leases, self.lost = set(), set(), {}, {}
         self.doubled = set()
-        self.ahead = set()
         self.merge = self.fence_held = None
 
 
@@ -179,17 +177,6 @@ class Ledgers(RuleBasedStateMachine):
         blocks = self.blocks(data)
         expected = [block for block in blocks if block in self.model.received] if self.model.is_open(stage) else []
         assert self.answer(lambda ledger: ledger.receipts(self.job, stage, blocks)) == expected
-
-    @rule(off=STALENESS, blocks=st.lists(st.integers(0, MOST_BLOCKS), unique=True))
-    def commit_ahead(self, off: int, blocks: list[int]) -> None:
-        stage = self.model.stage + off
-        model = self.model
-        fresh = set(blocks) - model.ahead if model.is_open(stage) else set()
-        model.ahead |= fresh
-        model.batches[stage + 1] = model.batches.get(stage + 1, 0) + bool(fresh)
-        stats = {"batches": 1.0}
-        answer = self.answer(lambda ledger: ledger.commit_ahead(self.job, stage, blocks, stats=stats))
-        assert answer == len(fresh)
 
     @rule(owner=OWNERS)
     def commit_all(self, owner: str) -> None:
@@ -365,9 +352,7 @@ class Ledgers(RuleBasedStateMachine):
         if next_blocks is None:
             model.state = JobState.DONE
         else:
-            ahead = model.ahead if following == stage + 1 else set()
             model.open(following, next_blocks)
-            model.received = {block for block in ahead if block < next_blocks}
 
     @rule(data=st.data(), off=STALENESS)
     def release_merge(self, data: st.DataObject, off: int) -> None:
@@ -406,7 +391,7 @@ class Ledgers(RuleBasedStateMachine):
         if ends:
             model.state = ending
             model.leases, model.lost, model.once_received = {}, {}, set()
-            model.ahead, model.doubled = set(), set()
+            model.doubled = set()
             model.merge = model.fence_held = None
 
     @invariant()

@@ -16,7 +16,6 @@ import pytest
 from celery import Celery
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import filters as whole_filters
 
 import lepton_celery as lepton
 from lepton_celery.config import load_settings
@@ -24,7 +23,6 @@ from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, 
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
-from lepton_celery.skimage import filters
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -116,24 +114,6 @@ def test_a_block_that_takes_long_is_done_elsewhere_and_the_first_receipt_counts(
     assert info.holes == 0
     assert runs.read_text().split() == ["7", "7"]
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
-
-
-def test_a_worker_that_finds_nothing_left_to_do_begins_with_the_next_stage(
-    tmp_path: Path, dark: NDArray[np.uint8]
-) -> None:
-    """The second image has a stage of its own, which waits for nothing of the first; that has one block that takes long."""
-    np.save(tmp_path / "other.npy", dark[:192])
-    seen: list[dict[int, dict[str, float]]] = []
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
-        outputs = {
-            str(tmp_path / "o.npy"): mapped(tmp_path, "late", seconds=5.0, log=str(tmp_path / "runs")),
-            str(tmp_path / "other-o.npy"): filters.sobel(lepton.open(tmp_path / "other.npy")),
-        }
-        job = lepton.submit(outputs, app=app_of(stack), block_shape=(BLOCK, BLOCK))
-        job.wait(60, on_change=lambda info: seen.append(info.stage_stats) if info.stage == 0 else None)
-    assert any(1 in stats for stats in seen)  # receipts of the second stage while the first one was at work
-    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
-    assert np.array_equal(np.load(tmp_path / "other-o.npy"), whole_filters.sobel(dark[:192]))
 
 
 def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> None:

@@ -26,15 +26,6 @@ else
 end
 mark(stage, 'ended', at)
 redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DOUBLED)
-if next_blocks ~= '' and tonumber(next_stage) == stage + 1 and redis.call('EXISTS', AHEAD) == 1 then
-    redis.call('RENAME', AHEAD, RECEIPTS)
-    for block = tonumber(next_blocks), 8 * redis.call('STRLEN', RECEIPTS) - 1 do
-        redis.call('SETBIT', RECEIPTS, block, 0)
-    end
-    redis.call('HSET', JOB, 'done', redis.call('BITCOUNT', RECEIPTS))
-else
-    redis.call('DEL', AHEAD)
-end
 redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
 touch(at)
 if next_blocks == '' then

@@ -12,6 +12,6 @@ end
 local at = stamp(now())
 redis.call('HSET', JOB, 'state', state, 'error', reason, 'error_stage', stage, 'error_block', block,
     'merge_fence', 0, 'finished', at, 'updated', at, 'finished_by', call)
-redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DOUBLED, AHEAD)
+redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DOUBLED)
 announce_end()
 return 1

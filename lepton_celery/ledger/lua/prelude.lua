@@ -1,6 +1,6 @@
 -- Put before every other script. KEYS are the keys of one job, always all of them and in this order, so that they are
 -- declared (Redis Cluster) and a script never builds a key's name.
-local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS, DOUBLED, AHEAD =
+local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, HOLES, REASONS, DOUBLED =
     unpack(KEYS)
 
 -- The server's clock, in seconds. Workers' clocks differ by more than a lease may be wrong.

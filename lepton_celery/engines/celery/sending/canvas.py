@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from celery import Celery, chord, group
@@ -27,10 +26,9 @@ from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.grid import Place, StageIndex, StageNumber
+from lepton_celery.grid import Place
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.info import JobInfo
-from lepton_celery.planning.ahead import can_run_ahead
 from lepton_celery.planning.batches import batches, format_places, places_between
 from lepton_celery.planning.plan import Plan
 
@@ -38,8 +36,6 @@ PROCESS = "lepton.process"
 CLOSE = "lepton.close"
 TIDY = "lepton.tidy"
 
-_AHEAD_PER_WORKER = 2
-"""Batches of the next stage that are sent behind a stage's own, for each worker."""
 _WINDOW_PER_WORKER = 4
 """Batches of a job in the broker for each worker process that its plan was made for."""
 
@@ -138,21 +134,4 @@ def fill_window(
             kept = wave.pop(0)
         send_wave(app, info, wave, closed=start > 0 or not is_last)
         if is_last:
-            _send_ahead(app, info, plan)
             return kept
-
-
-def _send_ahead(app: Celery, info: JobInfo, plan: Plan) -> None:
-    """Behind a stage's last batches, the first ones of the next, where that is no barrier: for workers that find nothing
-    left to do in this one. Those that come too early are dropped, and sent again with their stage."""
-    following = info.stage + 1
-    if following >= len(plan.stages) or not can_run_ahead(plan, StageIndex(following)):
-        return
-    stage = plan.stages[following]
-    some = places_between(0, min(len(stage.grid), stage.blocks_in(_AHEAD_PER_WORKER * plan.workers)))
-    publisher, its_info = publisher_of(app), replace(info, stage=StageNumber(following))
-    with _publishing():
-        group(
-            [process_signature(publisher, its_info, batch) for batch in batches(stage, plan.workers, some)],
-            app=publisher,
-        ).apply_async()

@@ -33,19 +33,16 @@ from lepton_celery.errors import (
     LeptonError,
 )
 from lepton_celery.execution import seams
-from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.execution.outputs import discard, publish
 from lepton_celery.execution.threads import one_thread
-from lepton_celery.execution.timings import Timings
-from lepton_celery.grid import Place, StageIndex, StageNumber
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
 from lepton_celery.ledger.info import NO_PLACE, JobInfo, JobState
-from lepton_celery.planning.ahead import can_run_ahead, places_before
 from lepton_celery.planning.batches import batches, format_places, parse_places
 from lepton_celery.planning.cost.keep import learn
 
@@ -147,8 +144,6 @@ class _Work:
             return  # forgotten meanwhile
         except BrokerUnreachable as error:
             self._retry(error)
-        if not claim.active and self._do_ahead():
-            return
         left = list(map(Place, claim.granted))
         stale = not claim.active
         try:
@@ -190,46 +185,6 @@ class _Work:
     def _done_elsewhere(self, places: list[Place]) -> bool:
         """Whether blocks that failed here have their receipts all the same."""
         return bool(places) and self.ledger.receipts(self.job_id, self.stage, places) == places
-
-    def _do_ahead(self) -> bool:
-        """Blocks of the next stage, those whose inputs the current one has left already; whether that is what these are.
-
-        Without leases: what is not done here is done with its stage, and what is done twice is the same.
-        """
-        before, began = self.stage - 1, time.perf_counter()
-        try:
-            info = self.ledger.info(self.job_id)
-            if info.state is not JobState.RUNNING or info.stage != before:
-                return False
-            found, context = _process.job(self.ledger, self.settings, self.job_id)
-            plan = found.plan
-            if self.stage >= len(plan.stages) or not can_run_ahead(plan, StageIndex(self.stage)):
-                return False
-            done: list[Place] = []
-            timings = Timings()
-            with (
-                one_thread(),
-                memory_limit(self.settings.memory_limit_bytes),
-                TimeLimit(self.settings.block_limit_s) as limit,
-            ):
-                for box in plan.stages[self.stage].boxes(self.places):
-                    wanted = places_before(plan, StageIndex(self.stage), box)
-                    if self.ledger.receipts(self.job_id, before, wanted) != wanted:
-                        continue
-                    limit.begin()
-                    run_blocks(context, self.stage, box, timings=timings)
-                    done += map(plan.stages[self.stage].tiling.place, box)
-            if done:
-                found.journal.received(self.stage, done)
-                stats = {**timings.stats(), "batches": 1.0, "batch_s": time.perf_counter() - began}
-                if not self.ledger.commit_ahead(self.job_id, before, done, stats=stats):
-                    # the stage has opened meanwhile
-                    self.ledger.commit(self.job_id, self.stage, done, owner=self.owner, stats=stats)
-        except (
-            Exception
-        ) as error:  # whatever it is, it will show again when the stage is at work, and be dealt with there
-            log.warning("job %s: blocks of stage %d not done ahead: %s", self.job_id, self.stage, words(error))
-        return True
 
     def fill_window(self) -> None:
         """Send the next waves."""
