@@ -17,8 +17,7 @@ from typing import Any, Protocol, cast
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker import work
 from lepton_celery.execution import steps
-from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import Claim
 
 LOG = "BENCHMARK_LOG"

@@ -24,8 +24,7 @@ from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_settings
 from lepton_celery.jobs.submit import submit
-from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers, save_for_workers, save_to_folder
 from lepton_celery.planning.cost.model import CostModel

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lepton_celery.ledger.processes import process_started
+
 STACK_FILE = "stack.json"
 """Name of that file."""
-
-_PROC = Path("/proc")  # not on macOS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +38,3 @@ def read_running(directory: Path) -> StackInfo | None:
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     return info if info.started and process_started(info.pid) == info.started else None
-
-
-def process_started(pid: int) -> str | None:
-    """When the process started, as a text that two processes of one pid never share; None when it does not live."""
-    if _PROC.exists():
-        try:
-            stat = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        # proc(5): "pid (name) state ..."; the name may hold anything; field 22 is the start in ticks since boot
-        state, *fields = stat.rpartition(")")[2].split()
-        return None if state in "ZX" else f"{boot}:{fields[18]}"
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from lepton_celery.errors import InputError
 
-ACCEPTED = "redis://host:6379/0, rediss://host:6379/0, redis+socket:///path/to/socket?virtual_host=0 or memory://"
+ACCEPTED = "redis://host:6379/0, rediss://host:6379/0 or redis+socket:///path/to/socket?virtual_host=0"
 
 _REQUIREMENTS = ("required", "optional", "none")
 

@@ -21,7 +21,8 @@ from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import Answer, check_workers
 from lepton_celery.errors import StoreError
-from tests.unit.test_ledger_server import LedgerServer, ledger_server
+from tests.server.server import Server as LedgerServer
+from tests.server.server import running_server as ledger_server
 
 GIB = 1 << 30
 

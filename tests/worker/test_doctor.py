@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from lepton_celery.cli import lepton
 from lepton_celery.engines.celery.worker.inspection import COMMAND, ask_workers
 from lepton_celery.local.local import LocalStack
-from tests.unit.test_ledger_server import ledger_server
+from tests.server.server import running_server as ledger_server
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker

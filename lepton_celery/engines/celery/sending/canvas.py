@@ -27,7 +27,7 @@ from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.batches import batches, format_places, places_between
 from lepton_celery.planning.plan import Plan

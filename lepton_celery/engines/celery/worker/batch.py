@@ -16,7 +16,7 @@ from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import BlockIndex, Place, StageNumber
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)

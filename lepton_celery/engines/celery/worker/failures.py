@@ -24,7 +24,7 @@ from lepton_celery.execution.block import fill_block
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE
 from lepton_celery.planning.batches import alone
 
@@ -59,7 +59,7 @@ class Failures:
         if info.stage != self.stage:
             return  # late: others have done this block, and the stage is over
         where = f"block {block} of stage {info.stage_label}: " if block >= 0 else f"stage {info.stage_label}: "
-        self.ledger.fail(self.job_id, where + reason, stage=self.stage, block=block)
+        self.ledger.fail(self.job_id, where + reason, number=self.stage, place=block)
 
     def again(self, blocks: Sequence[int]) -> None:
         """Hand blocks to the broker once more, each in a message of its own: a bad one takes no others with it."""
@@ -91,7 +91,7 @@ class Failures:
             self.fail(f"{reason}; and it cannot be filled: {words(error)}", block)
             return
         log.warning("job %s: block %d is given up: %s", self.job_id, block, reason)
-        self.ledger.give_up(self.job_id, self.stage, block, reason=reason)
+        self.ledger.fill(self.job_id, self.stage, block, reason=reason)
         self._break_circuit(reason, block)
 
     def _break_circuit(self, reason: str, block: Place) -> None:

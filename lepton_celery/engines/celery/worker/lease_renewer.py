@@ -18,8 +18,8 @@ from celery.worker import state
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS
 from lepton_celery.errors import LeptonError
-from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.grid import StageNumber
+from lepton_celery.ledger import Ledger, open_ledger
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,13 @@ class Keeper:
 
     def __init__(self, ledger: Ledger, lease_s: float) -> None:
         self._ledger, self._lease_s = ledger, lease_s
-        self._held: dict[str, tuple[int, str, int]] = {}
+        self._held: dict[str, tuple[int, str, StageNumber]] = {}
         """The child, job and stage of each owner that was at work at the last look."""
         self._next_renewal = 0.0
 
     def keep(self) -> None:
         """One look at the worker's children."""
-        held: dict[str, tuple[int, str, int]] = {}
+        held: dict[str, tuple[int, str, StageNumber]] = {}
         for request in list(state.active_requests):
             if request.name in (PROCESS, CLOSE) and request.worker_pid:
                 job_id, stage = request.args[:2]

@@ -15,8 +15,7 @@ from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place
-from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.planning.batches import alone, batches
 from lepton_celery.planning.plan import Plan

@@ -39,8 +39,7 @@ from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.execution.outputs import discard, publish
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import FollowingStage, Ledger, open_ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
 from lepton_celery.ledger.info import NO_PLACE, JobInfo, JobState
 from lepton_celery.planning.batches import batches, format_places, parse_places
@@ -263,14 +262,14 @@ class _Work:
             opened = plan.stage_of(following)
             found.journal.opened(following)
             is_mine = ledger.commit_merge(
-                job_id, stage, fence=fence, next_blocks=len(opened.grid), next_stage=following
+                job_id, stage, fence=fence, following=FollowingStage(following, len(opened.grid))
             )
             return following if is_mine else None
         if not ledger.begin_publish(job_id, stage, fence=fence):
             return None  # cancelled or paused, or another merge took over: it publishes
         publish(context, found.files, overwrite=found.options.overwrite)
         result = found.result(seams.measure(context))
-        if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
+        if ledger.commit_merge(job_id, stage, fence=fence, following=None, result=result):
             learn(ledger, self.settings.cost_profile, plan, job_id)  # nobody waits for this any more
         return None
 

