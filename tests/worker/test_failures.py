@@ -46,7 +46,9 @@ from skimage import filters as sk_filters
 import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.errors import JobCancelled, JobFailed
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.info import JobState
+from lepton_celery.planning.batches import places_between
 from lepton_celery.skimage import filters
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster, Disk
@@ -56,6 +58,7 @@ pytestmark = pytest.mark.worker
 
 SIDE, BLOCK = 256, 64
 BLOCKS = 16
+FIRST = StageNumber(0)
 BRIGHT = (70, 200)
 """The pixel of 255: in block 7."""
 
@@ -294,9 +297,9 @@ def test_a_server_that_is_killed(cluster: Cluster, tmp_path: Path, image: NDArra
 @pytest.mark.usefixtures("image")
 def test_nothing_of_a_job_at_work_expires(idle: Cluster, tmp_path: Path) -> None:
     job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0))
-    claim = idle.ledger.claim(job.id, 0, range(4), owner="me", lease_s=60, max_attempts=4)
+    claim = idle.ledger.claim(job.id, FIRST, places_between(0, 4), owner="me", lease_s=60, max_attempts=4)
     assert len(claim.granted) == 4
-    idle.ledger.commit(job.id, 0, [0], owner="me", stats={})
+    idle.ledger.commit(job.id, FIRST, [Place(0)], owner="me", stats={})
     names = list(idle.broker.scan_iter(match="lepton*"))
     assert any(job.id in name for name in names)
     assert [name for name in names if idle.broker.ttl(name) != -1] == []

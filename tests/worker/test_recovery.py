@@ -68,7 +68,9 @@ def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
 def test_a_block_that_fails_every_time_ends_the_job_with_its_words(app: Celery, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     job = submit(tmp_path, app, mapped(tmp_path, "raises", log=str(runs)))
-    with pytest.raises(JobFailed, match="block 7 of stage 1/1: ValueError: a bright pixel") as caught:
+    with pytest.raises(
+        JobFailed, match=r"block 7 \[64:128, 192:256\] of stage 1/1: ValueError: a bright pixel"
+    ) as caught:
         job.wait(30)
     assert caught.value.block == 7
     assert Counter(runs.read_text().split())["7"] == load_settings({"LEPTON_SETTINGS": "test"}).max_attempts
@@ -85,19 +87,19 @@ def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, 
     expected[64:128, 192:256] = 9
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
     assert result[str(tmp_path / "sum.csv")]["value"] == [expected.sum()]  # of the image as it was written
-    (hole,) = job.holes()
-    assert (hole.stage, hole.block, hole.reason) == (0, 7, "ValueError: a bright pixel")
-    assert job.info().holes == 1
-    assert str(job.region(hole.stage, hole.block)) == "[64:128, 192:256]"
+    (filled,) = job.filled_blocks()
+    assert (filled.stage, filled.block, filled.reason) == (0, 7, "ValueError: a bright pixel")
+    assert job.info().filled == 1
+    assert str(job.region(filled.stage, filled.block)) == str(filled.region) == "[64:128, 192:256]"
 
 
 def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     with LocalStack(tmp_path / "stack", workers=1, concurrency=2, flower=False, settings="test") as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
         job.wait(60)
-        (hole,) = job.holes()
-    assert (hole.block, hole.attempts) == (7, 4)
-    assert "took its worker down 4 times" in hole.reason
+        (filled,) = job.filled_blocks()
+    assert (filled.block, filled.attempts) == (7, 4)
+    assert "took its worker down 4 times" in filled.reason
     expected = 255 - dark
     expected[64:128, 192:256] = 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
@@ -111,7 +113,7 @@ def test_a_block_that_takes_long_is_done_elsewhere_and_the_first_receipt_counts(
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
         info = job.wait(60)
     assert info.blocks_done == 16
-    assert info.holes == 0
+    assert info.filled == 0
     assert runs.read_text().split() == ["7", "7"]
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
 
@@ -121,7 +123,7 @@ def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> 
     job = submit(tmp_path, app, mapped(tmp_path, "raises"), on_error="fill")
     with pytest.raises(JobFailed, match="blocks done so far were given up, the last one: ValueError: a bright pixel"):
         job.wait(60)
-    assert len(job.holes()) < 64
+    assert len(job.filled_blocks()) < 64
     job.forget()
 
 
@@ -132,7 +134,7 @@ def test_a_block_that_needs_too_much_memory_is_done_in_pieces(tmp_path: Path, da
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "hungry", bytes_per_pixel=100_000))
         info = job.wait(60)
         assert "in 4 pieces" in (stack.logs / "worker-1.log").read_text()
-    assert info.holes == 0
+    assert info.filled == 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
 
 
@@ -278,7 +280,7 @@ def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> N
         # as a kill in the middle of `submit` leaves it: in the ledger, paused, its inputs not in place
         job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0))
         shutil.rmtree(tmp_path / f".lepton-{job.id}" / "stages")
-        job._ledger.forget(job.id)
+        job._records.forget(job.id)
         with pytest.raises(JobError, match="never submitted as a whole"):
             lepton.resume(tmp_path / "o.npy", app=app)
         assert job.id not in [

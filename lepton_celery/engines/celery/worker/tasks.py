@@ -1,4 +1,4 @@
-"""The Celery tasks: a few lines each over `runner`, named from the first day."""
+"""The Celery tasks, a few lines each over `work`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_celery.grid import StageNumber
     acks_late=True,
     reject_on_worker_lost=True,
     ignore_result=True,
-    max_retries=None,  # the runner counts, by the settings of the application it runs in
+    max_retries=None,  # `work` counts them, by the settings of the application in which it runs
 )
 def process_batch(self: Task[..., None], job_id: str, stage: int, blocks: str) -> None:
     """Do the blocks of one batch that have no receipt yet."""
@@ -38,5 +38,5 @@ def close_wave(self: Task[..., None], job_id: str, stage: int) -> None:
 
 @shared_task(bind=True, name=TIDY, acks_late=True, ignore_result=True)
 def tidy_job(self: Task[..., None], job_id: str) -> None:
-    """Remove what a job that ended long ago has left."""
+    """Discard the files of a job that ended long ago, and forget the job."""
     work.tidy(self, job_id)
