@@ -330,8 +330,8 @@ def _key(job_id: str, name: str) -> str:
 
 
 def owner_of(lease: str) -> str:
-    """Whose a lease is: it is kept as `until call owner`."""
-    return lease.split(" ", 2)[2]
+    """Whose a lease is: it is kept as `until call since owner`."""
+    return lease.split(" ", 3)[3]
 
 
 def is_repaired(cluster: Cluster, loss: Loss) -> bool:
