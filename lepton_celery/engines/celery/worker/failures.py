@@ -20,7 +20,7 @@ from lepton_celery.errors import (
 from lepton_celery.execution.block import fill_block
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger.info import stage_label
+from lepton_celery.ledger.info import NO_PLACE
 
 log = logging.getLogger(__name__)
 
@@ -34,29 +34,33 @@ MAX_PIECES = 256
 """Most pieces in which a block is computed that does not fit into memory."""
 
 
-def fail_job(ledger: Ledger, job_id: str, number: StageNumber, reason: str) -> None:
-    """End a job for a reason that no single block has.
+def fail_job(
+    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, block: str = "", place: Place = NO_PLACE
+) -> None:
+    """End a job. Its files stay until it is resumed, forgotten or too old.
 
-    Its files stay until it is resumed, forgotten or too old. A message of a stage that is over ends nothing: others have
-    done its work.
+    A message of a stage that is over ends nothing, because others have done its work.
+
+    Args:
+        ledger: where the job is recorded.
+        job_id: the job.
+        number: the stage in which it failed.
+        reason: what a person reads.
+        block: the block that failed, as users know it.
+        place: the block's place.
     """
     try:
         info = ledger.info(job_id)
     except JobNotFound:
         return
     if info.stage == number:
-        ledger.fail(job_id, f"stage {stage_label(number, info.stages)}: {reason}", number=number)
+        where = block or f"stage {info.stage_label}"
+        ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
-    """End a job because of one block, like `fail_job`."""
-    try:
-        info = stage.ledger.info(stage.job_id)
-    except JobNotFound:
-        return
-    if info.stage == stage.number:
-        text = f"{stage.describe(place)}: {reason}"
-        stage.ledger.fail(stage.job_id, text, number=stage.number, place=place)
+    """End a job because of one block."""
+    fail_job(stage.ledger, stage.job_id, stage.number, reason, block=stage.describe(place), place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from celery import bootsteps
+from celery import Celery
 from celery.worker import state
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS
+from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import LeptonError
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import Ledger, open_ledger
@@ -27,24 +29,13 @@ _EXPIRED_LEASE_S = 0.001
 """Lease of a batch whose child is dead; the next sweep sends its blocks again."""
 
 
-class LeaseRenewerStep(bootsteps.StartStopStep):
-    """Looks after leases every second, or more often if they are short, in the worker's event loop."""
+class LeaseRenewerStep(TimerStep):
+    """The lease renewer as a part of every worker; it looks every second, or more often if leases are short."""
 
-    requires = ("celery.worker.components:Timer",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._timer: Any = None
-
-    def start(self, parent: Any) -> None:
-        settings: Settings = parent.app.conf["lepton"]
+    def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
+        settings: Settings = app.conf["lepton"]
         renewer = LeaseRenewer(open_ledger(settings.ledger), settings.lease_s)
-        self._timer = parent.timer.call_repeatedly(min(1.0, settings.lease_s / 3), renewer.renew)
-
-    def stop(self, parent: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        return min(1.0, settings.lease_s / 3), renewer.renew
 
 
 class _Holding(NamedTuple):

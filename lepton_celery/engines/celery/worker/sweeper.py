@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.queues import queue_of
+from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
@@ -35,28 +37,12 @@ _SUBMITTING_S = 6 * 3600.0
 """Longest time that copying a job's inputs may take."""
 
 
-class SweeperStep(bootsteps.StartStopStep):
-    """Sweeps every few seconds in the worker's event loop.
+class SweeperStep(TimerStep):
+    """The sweeper as a part of every worker."""
 
-    It is no thread, because the pool forks new children whenever it grows, and a fork must not meet a thread that holds a
-    lock.
-    """
-
-    requires = ("celery.worker.components:Timer",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._timer: Any = None
-
-    def start(self, parent: Any) -> None:
-        settings: Settings = parent.app.conf["lepton"]
-        sweeper = Sweeper(parent.app, open_ledger(settings.ledger), settings)
-        self._timer = parent.timer.call_repeatedly(settings.sweep_s, sweeper.sweep)
-
-    def stop(self, parent: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
+        settings: Settings = app.conf["lepton"]
+        return settings.sweep_s, Sweeper(app, open_ledger(settings.ledger), settings).sweep
 
 
 class Sweeper:

@@ -129,10 +129,8 @@ class StageWork:
             # otherwise its files were taken away under this batch: the job has ended, or others have done these blocks and
             # it is being published
             if self._is_job_open() and not self._have_receipts(places):
-                if not self._may_pass(error):
-                    self._fail(error, stage, places)
-                    return False
-                self._retry(error)
+                self._fail_or_retry(error, stage, places)
+                return False
         except Exception as error:  # the job cannot even be opened here
             log.exception("job %s failed", self.job_id)
             self._fail(error)
@@ -225,9 +223,6 @@ class StageWork:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
         return OpenStage(self.task.app, self.ledger, self.settings, self.owner, manifest, context, self.number)
 
-    def _may_pass(self, error: Exception) -> bool:
-        return not isinstance(error, FINAL) and self.task.request.retries < self.settings.max_retries
-
     def _fail(self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None) -> None:
         """End the job, because of the first of these blocks if there are any."""
         if stage is not None and places:
@@ -235,11 +230,13 @@ class StageWork:
         else:
             fail_job(self.ledger, self.job_id, self.number, reason_of(error))
 
-    def _fail_or_retry(self, error: Exception) -> None:
-        if not self._may_pass(error):
-            self._fail(error)
-            return
-        self._retry(error)
+    def _fail_or_retry(
+        self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None
+    ) -> None:
+        """Have the message come again; end the job if the error does not pass, or was met too often."""
+        if not isinstance(error, FINAL) and self.task.request.retries < self.settings.max_retries:
+            self._retry(error)
+        self._fail(error, stage, places)
 
     def _retry(self, error: Exception) -> NoReturn:
         """Have the message come again after 2, 4, 8 … up to 30 s, with jitter, so that workers do not return together."""
