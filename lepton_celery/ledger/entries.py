@@ -117,7 +117,7 @@ def _read_fields(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str
         filled=int(fields["filled"]),
         stats={},
         stage_stats={},
-        stage_times={number: StageTimes(**found) for number, found in sorted(times.items())},
+        stage_times={number: StageTimes(**marks) for number, marks in sorted(times.items())},
     ).with_stats(dict(sorted(sums.items())))
 
 

@@ -1,4 +1,4 @@
-"""What a ledger tells of a job: its state, its progress, its filled blocks, and the answer to a claim."""
+"""What the ledger tells of a job: its state, its progress, its filled blocks, and the answer to a claim."""
 
 from __future__ import annotations
 

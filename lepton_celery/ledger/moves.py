@@ -13,7 +13,7 @@ A job:
     running      commit_merge with a following stage, under the fence  running: that stage open, no receipts in it
     running      commit_merge without one, under the fence             done
     running      fail                                                  failed: the first reason stays
-    running      pause                                                 paused: nothing starts, what is at work may end
+    running      pause                                                 paused: nothing starts, blocks at work may end
     paused       resume                                                running
     failed       resume                                                running: attempts forgiven, its filled blocks open
     paused       fail, cancel, commit_merge                            as of a running job
@@ -165,14 +165,14 @@ class Ledger:
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
         """The newest jobs, newest first."""
         check_at_least("limit", limit, 0)
-        found: dict[str, JobInfo] = {}  # by id: a job created meanwhile moves the pages, and one comes twice
+        infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile moves the pages, and one comes twice
         start = 0
-        while len(found) < limit and (page := self._index.newest(start, limit)):
+        while len(infos) < limit and (page := self._index.newest(start, limit)):
             start += limit
-            infos = {info.job_id: info for info in self._entries.jobs(page)}
-            found.update(infos)
-            self._index.prune(page, existing=infos)
-        return sorted(found.values(), key=lambda info: info.created_at, reverse=True)[:limit]
+            on_page = {info.job_id: info for info in self._entries.jobs(page)}
+            infos.update(on_page)
+            self._index.prune(page, existing=on_page)
+        return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
 
     def active(self) -> list[str]:
         """Ids of the running jobs, oldest first."""
