@@ -23,8 +23,8 @@ class Entries:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def jobs(self, job_ids: Iterable[str]) -> list[JobInfo]:
-        """The jobs that exist, each as of one moment, in one round trip."""
+    def jobs(self, job_ids: Iterable[str]) -> dict[str, JobInfo | JobError]:
+        """The jobs that exist, each as of one moment, in one round trip; the error of an entry that cannot be read."""
         job_ids = list(job_ids)
         with self._connection.client() as client:
             pipeline = client.pipeline(transaction=len(job_ids) == 1)
@@ -33,18 +33,19 @@ class Entries:
                 pipeline.hgetall(self._connection.key(job_id, "stats"))
             replies = pipeline.execute()
         entries = zip(job_ids, replies[::2], replies[1::2], strict=True)
-        return [read_job(job_id, fields, stats) for job_id, fields, stats in entries if fields]
+        return {job_id: _read_job(job_id, fields, stats) for job_id, fields, stats in entries if fields}
 
     def job(self, job_id: str) -> JobInfo:
         """One job.
 
         Raises:
             JobNotFound: there is no such job.
+            JobError: another release wrote its entry, or it is damaged.
         """
-        infos = self.jobs([job_id])
-        if not infos:
-            raise _not_found(job_id)
-        return infos[0]
+        info = self.jobs([job_id]).get(job_id, _not_found(job_id))
+        if isinstance(info, JobError):
+            raise info
+        return info
 
     def document(self, job_id: str, name: str) -> str | None:
         """One of the job's texts; None if it has none of that name.
@@ -66,14 +67,10 @@ def _not_found(job_id: str) -> JobNotFound:
     return JobNotFound(f"the ledger knows no job {job_id!r}; it was never created or is forgotten", job_id)
 
 
-def read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:
-    """A job from the fields of its entry and of its statistics.
-
-    Raises:
-        JobError: another release wrote the entry, or it is damaged.
-    """
+def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo | JobError:
+    """A job from the fields of its entry and of its statistics."""
     if fields.get("version") != str(VERSION):
-        raise JobError(
+        return JobError(
             f"the ledger's entry of job {job_id!r} has version {fields.get('version', 'none')}, this release reads "
             f"{VERSION}; run one release on all machines, or forget the job and submit it again",
             job_id,
@@ -81,10 +78,12 @@ def read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -
     try:
         return _read_fields(job_id, fields, stats)
     except (KeyError, ValueError) as error:
-        raise JobError(
+        damaged = JobError(
             f"the ledger's entry of job {job_id!r} is damaged ({error!r}); resume the job from its manifest, or forget it",
             job_id,
-        ) from error
+        )
+        damaged.__cause__ = error
+        return damaged
 
 
 def _read_fields(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:

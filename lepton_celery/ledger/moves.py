@@ -163,15 +163,15 @@ class Ledger:
         return self._entries.job(job_id)
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
-        """The newest jobs, newest first."""
+        """The newest jobs, newest first, without those of another release."""
         check_at_least("limit", limit, 0)
         infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile moves the pages, and one comes twice
         start = 0
         while len(infos) < limit and (page := self._index.newest(start, limit)):
             start += limit
-            on_page = {info.job_id: info for info in self._entries.jobs(page)}
-            infos.update(on_page)
-            self._index.prune(page, existing=on_page)
+            entries = self._entries.jobs(page)
+            infos.update({job_id: info for job_id, info in entries.items() if isinstance(info, JobInfo)})
+            self._index.prune(page, existing=entries)
         return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
 
     def active(self) -> list[str]:

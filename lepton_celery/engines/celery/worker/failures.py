@@ -53,6 +53,9 @@ def fail_job(
         info = ledger.info(job_id)
     except JobNotFound:
         return
+    except JobError as error:  # of another release, whose workers may do it
+        log.error("job %s is left alone: %s", job_id, error)
+        return
     if info.stage == number:
         where = block or f"stage {info.stage_label}"
         ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory, retain_freed_memory
-from lepton_celery.errors import JobError, JobNotFound
+from lepton_celery.errors import JobError
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
@@ -57,7 +57,7 @@ class OpenJobs:
         """Close a job that has ended, and discard its files; a failed job keeps them, so that it can be resumed."""
         try:
             state = ledger.info(job_id).state
-        except JobNotFound:
+        except JobError:  # it is forgotten, or of another release
             return
         if state in (JobState.DONE, JobState.CANCELLED):
             self.discard(ledger, settings, job_id)

@@ -104,8 +104,6 @@ class StageWork:
                 lease_s=self.settings.lease_s,
                 max_attempts=self.settings.max_attempts,
             )
-        except JobNotFound:
-            return  # it was forgotten in the meantime
         except BrokerUnreachable as error:
             self._retry(error)
         if not claim.active or self._do_granted(claim, began):
