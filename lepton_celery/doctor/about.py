@@ -12,10 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from lepton_celery.config import Settings
@@ -60,22 +60,6 @@ class About:
     soft_shutdown_s: float = 0.0
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What came of the probes it was asked to read, by folder."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As it travels."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The answer of a worker; it may be of another release, so unknown parts are left out.
-
-        Raises:
-            TypeError: a part is missing.
-        """
-        known = {item.name for item in fields(cls)}
-        found = {name: value for name, value in document.items() if name in known}
-        pool = found.get("pool")
-        return cls(**{**found, "pool": None if pool is None else Pool(**pool)})
 
 
 def about_this_process(settings: Settings) -> About:
@@ -149,12 +133,15 @@ def _shared(settings: Settings) -> dict[str, Any]:
         "worker_memory_bytes": settings.worker_memory_bytes,
         "allowed_roots": list(settings.allowed_roots),
         "allowed_functions": list(settings.allowed_functions),
-        "ledger": place(settings.ledger),
+        "ledger": address_of(settings.ledger),
     }
 
 
-def place(url: str) -> str:
-    """Host, port and database of a URL, and nothing that is secret."""
+def address_of(url: str) -> str:
+    """Host, port and database of a Redis URL, or the path of its socket; two URLs of one database have the same address.
+
+    It is made for comparing: user, password and options are left out. `ledger.address.masked` is what people are shown.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

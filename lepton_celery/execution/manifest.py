@@ -18,6 +18,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.execution.steps import Context
 from lepton_celery.planning.plan import PLAN_VERSION, Plan, functions_of, sources_of
 from lepton_celery.stores.base import Target
+from lepton_celery.stores.documents import from_document, to_document
 from lepton_celery.stores.journal import Journal
 from lepton_celery.stores.workspace import DiskWorkspace
 
@@ -66,7 +67,7 @@ class Manifest:
             "job_id": self.job_id,
             "plan": self.plan.to_json(),
             "workspace": self.workspace,
-            "targets": {str(node): [target.to_json() for target in found] for node, found in self.targets.items()},
+            "targets": {str(node): [to_document(target) for target in found] for node, found in self.targets.items()},
             "files": self.files,
             "overwrite": self.overwrite,
             "names": self.names,
@@ -97,7 +98,7 @@ class Manifest:
             plan=Plan.from_json(document["plan"]),
             workspace=document["workspace"],
             targets={
-                int(node): tuple(Target.from_json(target) for target in found)
+                int(node): tuple(from_document(target, Target, "an output target") for target in found)
                 for node, found in document["targets"].items()
             },
             files=dict(document["files"]),

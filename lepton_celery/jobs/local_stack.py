@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lepton_celery.stores.documents import from_document
+
 STACK_FILE = "stack.json"
 """Name of that file."""
 
@@ -35,8 +37,9 @@ class StackInfo:
 def read_running(directory: Path) -> StackInfo | None:
     """The stack that runs on this state folder; None when there is none, or only the file of one that died."""
     try:
-        info = StackInfo(**json.loads((directory / STACK_FILE).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        document = json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
+        info = from_document(document, StackInfo, STACK_FILE)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return info if info.started and process_started(info.pid) == info.started else None
 

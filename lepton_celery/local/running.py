@@ -5,23 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.local.process import StackError
+from lepton_celery.stores.documents import to_document, write_atomically
 
 _LOCK = "stack.lock"
 
 
 def write_running(directory: Path, info: StackInfo) -> None:
     """Let other processes of this user find the stack."""
-    draft = directory / f"{STACK_FILE}.{info.pid}"
-    draft.unlink(missing_ok=True)
-    # O_EXCL with the mode: the broker's password must at no moment be readable by others
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(info), file, indent=2)
-    draft.replace(directory / STACK_FILE)
+    # the file holds the broker's password, so at no moment may another user read it
+    write_atomically(directory / STACK_FILE, json.dumps(to_document(info), indent=2).encode(), mode=0o600)
 
 
 def remove_running(directory: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,7 +55,7 @@ class ArrayReader(Protocol):
 class Target:
     """An output array on its way to its final name.
 
-    Small and JSON both ways, so that a message can carry it to whoever writes a block.
+    A manifest carries it as JSON (`stores.documents`) to the workers that write its blocks.
     """
 
     path: str
@@ -103,29 +102,6 @@ class Target:
     def native(self) -> np.dtype[Any]:
         """The dtype, in native byte order."""
         return np.dtype(self.dtype).newbyteorder("=")
-
-    def to_json(self) -> dict[str, Any]:
-        """The target as JSON values; `from_json` gives it back."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Target:
-        """The target that `to_json` gave `value` for.
-
-        Raises:
-            InputError: a field is missing or wrong.
-        """
-        try:
-            return cls(
-                path=str(value["path"]),
-                shape=tuple(int(n) for n in value["shape"]),
-                dtype=str(value["dtype"]),
-                block_shape=tuple(int(n) for n in value["block_shape"]),
-                job_id=str(value["job_id"]),
-                overwrite=value.get("overwrite", False) is True,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{dict(value)!r} is no output target: {error!r}") from error
 
 
 class ArrayOutput(Protocol):

@@ -15,13 +15,13 @@ import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.base import AnyArray
-from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.documents import write_atomically
+from lepton_celery.stores.failures import reading
 
 _ALIGN = 64
 
@@ -37,16 +37,9 @@ def write_bundle(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     if any(array.dtype.hasobject for array in arrays.values()):
         raise InputError(f"{path.name} cannot hold arrays of objects: {header}; give arrays of numbers")
-    parts = [_padded(json.dumps(header).encode() + b"\n")]
-    parts += [_padded(array.tobytes()) for array in arrays.values()]
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    with writing(path):
-        try:
-            temporary.write_bytes(b"".join(parts))
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    pieces = [_padded(json.dumps(header).encode() + b"\n")]
+    pieces += [_padded(array.tobytes()) for array in arrays.values()]
+    write_atomically(path, *pieces)
 
 
 def _padded(data: bytes) -> bytes:

@@ -16,9 +16,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from lepton_celery.errors import JobNotFound, StoreError
+from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import reading, writing
 
 MANIFEST = "manifest.json"
@@ -32,11 +32,7 @@ class Journal:
 
     def begin(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest down; the workspace must be there."""
-        path = self._root / MANIFEST
-        temporary = path.with_name(f".{MANIFEST}.{uuid4().hex}")
-        with writing(path):
-            temporary.write_text(json.dumps(manifest), encoding="utf-8")
-            temporary.replace(path)
+        write_atomically(self._root / MANIFEST, json.dumps(manifest).encode())
 
     def manifest(self) -> dict[str, Any]:
         """What `begin` wrote.

@@ -24,6 +24,7 @@ import tifffile
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.base import AnyArray, Target, check_block
+from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.publish import discard_part, exists, held, put_in_place, remove, require_published, sibling
 
@@ -78,17 +79,7 @@ class TiffOutput:
         tiles = [_deflate(tile) for tile in self._cut(block)]
         ends = list(accumulate(map(len, tiles)))
         head = np.array([len(ends), *ends], "<u8").tobytes()
-        final = self._block_file(self._grid.index(position))
-        with writing(self.target.part):
-            temp = sibling(final)
-            try:
-                with temp.open("xb") as file:
-                    file.write(head)
-                    file.writelines(tiles)
-                temp.replace(final)
-            except OSError:
-                temp.unlink(missing_ok=True)
-                raise
+        write_atomically(self._block_file(self._grid.index(position)), head, *tiles)
 
     def publish(self) -> None:
         target, part = self.target, self.target.part

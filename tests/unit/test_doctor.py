@@ -14,13 +14,14 @@ from click.testing import CliRunner
 
 from lepton_celery.cli import lepton
 from lepton_celery.config import LANES, Settings
-from lepton_celery.doctor.about import About, Pool, about_this_process, count_threads, memory_bytes, place
+from lepton_celery.doctor.about import About, Pool, about_this_process, address_of, count_threads, memory_bytes
 from lepton_celery.doctor.finding import Finding, Verdict
 from lepton_celery.doctor.folders import answer_probe, check_folder, probe
 from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_server, server_warnings
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import Answer, check_workers
 from lepton_celery.errors import StoreError
+from lepton_celery.stores.documents import from_document, to_document
 from tests.unit.test_ledger_server import LedgerServer, ledger_server
 
 GIB = 1 << 30
@@ -149,6 +150,11 @@ def test_a_clock_is_off_by_what_the_round_trip_does_not_explain(moment: float, e
 # ----------------------------------------------------------------------------------------------------- workers
 
 
+def sent(about: About, **later: object) -> About:
+    """What arrives of an answer."""
+    return from_document(json.loads(json.dumps({**to_document(about), **later})), About, "the answer")
+
+
 def worker(name: str = "one", **changes: object) -> Answer:
     """The answer of a worker that is like this process, but for what is given."""
     here = about_this_process(Settings())
@@ -160,7 +166,7 @@ def worker(name: str = "one", **changes: object) -> Answer:
         memory_bytes=4 * GIB,
     )
     about = replace(good, **changes)  # type: ignore[arg-type]
-    return Answer(name, About.from_json(json.loads(json.dumps(about.to_json()))), about.time - 0.1, about.time + 0.1)
+    return Answer(name, sent(about), about.time - 0.1, about.time + 0.1)
 
 
 def checked(*answers: Answer, expected: int | None = None) -> list[Finding]:
@@ -222,6 +228,12 @@ def test_two_workers_of_one_name_are_said() -> None:
     assert not_ok(checked(worker("one"), worker("one"))) == {"names": Verdict.WARNING}
 
 
+def test_an_answer_of_a_later_release_can_be_read() -> None:
+    about = worker().about
+    assert about is not None
+    assert sent(about, moons=2) == sent(about)
+
+
 def test_no_worker_is_one_problem() -> None:
     assert not_ok(checked()) == {"answers": Verdict.PROBLEM}
 
@@ -233,7 +245,7 @@ def test_fewer_workers_than_there_should_be_are_a_problem() -> None:
 
 def test_what_a_process_says_holds_no_password() -> None:
     secret = Settings(broker_url="redis://me:s3cret@host:1/2", flower_auth="admin:s3cret")
-    text = json.dumps(about_this_process(secret).to_json())
+    text = json.dumps(to_document(about_this_process(secret)))
     assert "s3cret" not in text
     assert "host:1/2" in text
     assert len(text) < 2000
@@ -248,8 +260,8 @@ def test_what_a_process_says_holds_no_password() -> None:
         ("redis://[::1", "?"),
     ],
 )
-def test_a_place_is_a_url_without_secrets(url: str, expected: str) -> None:
-    assert place(url) == expected
+def test_an_address_is_a_url_without_secrets(url: str, expected: str) -> None:
+    assert address_of(url) == expected
 
 
 def test_memory_is_no_more_than_the_machine_has() -> None:

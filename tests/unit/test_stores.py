@@ -19,6 +19,7 @@ from lepton_celery import errors
 from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.stores import MemoryOutput, MemoryReader, Target, array_output, open_array
 from lepton_celery.stores.base import AnyArray
+from lepton_celery.stores.documents import from_document, to_document
 
 # From Python 3.12 on, forking with zarr's thread alive warns; that it is harmless here is what the tests show.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -386,7 +387,7 @@ class TestMemory:
 class TestTarget:
     def test_it_survives_json(self) -> None:
         target = Target("a.npy", (3, 4), "float32", (2, 2), "j", overwrite=True)
-        assert Target.from_json(target.to_json()) == target
+        assert from_document(to_document(target), Target, "it") == target
 
     @pytest.mark.parametrize("job_id", ["", "../x", "a/b", ".hidden", "a b"])
     def test_a_job_id_cannot_lead_to_another_folder(self, job_id: str) -> None:
@@ -394,7 +395,7 @@ class TestTarget:
             Target("a.npy", (3,), "float32", (2,), job_id)
 
     def test_wrong_json_is_an_input_error(self) -> None:
-        with pytest.raises(errors.InputError, match="no output target"):
-            Target.from_json({"path": "a.npy"})
+        with pytest.raises(errors.InputError, match=r"the target is damaged: .*shape"):
+            from_document({"path": "a.npy"}, Target, "the target")
         with pytest.raises(errors.InputError, match="no dtype"):
             Target("a.npy", (3,), "colour", (2,), "j")

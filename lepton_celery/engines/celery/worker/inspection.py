@@ -19,8 +19,9 @@ from lepton_celery.doctor.about import About, Pool, about_this_process, count_th
 from lepton_celery.doctor.folders import answer_probe
 from lepton_celery.doctor.server import server_warnings
 from lepton_celery.doctor.workers import Answer
-from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.ledger.address import masked
+from lepton_celery.stores.documents import from_document, to_document
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict
         soft_shutdown_s=float(app.conf.worker_soft_shutdown_timeout or 0),
         folders=folders,
     )
-    return found.to_json()
+    return to_document(found)
 
 
 def _pool(worker: Any) -> Pool:
@@ -120,6 +121,6 @@ def ask_workers(
 
 def _parsed(said: Mapping[str, Any]) -> About | None:
     try:
-        return About.from_json(said)
-    except TypeError:  # of a worker that does not know the question, or of another release
+        return from_document(said, About, "the answer of a worker")
+    except InputError:  # from a worker that does not know the question, or whose release answers something else
         return None
