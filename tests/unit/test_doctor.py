@@ -16,11 +16,10 @@ from lepton_celery.cli import lepton
 from lepton_celery.config import LANES, Settings
 from lepton_celery.doctor.about import About, Pool, about_this_process, address_of, count_threads, memory_bytes
 from lepton_celery.doctor.finding import Finding, Verdict
-from lepton_celery.doctor.folders import answer_probe, check_folder, probe
+from lepton_celery.doctor.folders import answer_probe, check_folder, probe, unwritable
 from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_server, server_warnings
 from lepton_celery.doctor.timeouts import check_settings
-from lepton_celery.doctor.workers import Answer, check_workers
-from lepton_celery.errors import StoreError
+from lepton_celery.doctor.workers import Answer, Fleet, check_workers
 from lepton_celery.stores.documents import from_document, to_document
 from tests.unit.test_ledger_server import LedgerServer, ledger_server
 
@@ -116,8 +115,8 @@ def test_a_user_that_may_not_ask_is_told_what_it_needs(server: LedgerServer) -> 
 
 
 def test_nobody_there_is_a_problem_with_a_remedy() -> None:
-    facts, (finding,) = check_server("redis://:s3cret@127.0.0.1:1/0", "broker")
-    assert facts is None
+    answers, (finding,) = check_server("redis://:s3cret@127.0.0.1:1/0", "broker")
+    assert not answers
     assert finding.verdict is Verdict.PROBLEM
     assert finding.advice.startswith("check that a Redis or Valkey server runs there")
     assert "s3cret" not in str(finding)
@@ -129,17 +128,20 @@ GOOD = {"redis_version": "7.2.4", "role": "master", "aof_enabled": 1, "maxmemory
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (ServerFacts(0.001, 0, GOOD), {}),
-        (ServerFacts(0.2, 0, GOOD), {"ledger": Verdict.WARNING}),
-        (ServerFacts(0.001, 2.5, GOOD), {"clock": Verdict.WARNING}),
-        (ServerFacts(0.001, -2.5, GOOD), {"clock": Verdict.WARNING}),
-        (ServerFacts(0.001, 0, {**GOOD, "redis_version": "6.0.16"}), {"version": Verdict.PROBLEM}),
-        (ServerFacts(0.001, 0, {**GOOD, "role": "slave"}), {"role": Verdict.PROBLEM}),
-        (ServerFacts(0.001, 0, {**GOOD, "aof_last_write_status": "err"}), {"persistence": Verdict.PROBLEM}),
+        (ServerFacts("redis://host", 0.001, 0, GOOD), {}),
+        (ServerFacts("redis://host", 0.2, 0, GOOD), {"ledger": Verdict.WARNING}),
+        (ServerFacts("redis://host", 0.001, 2.5, GOOD), {"clock": Verdict.WARNING}),
+        (ServerFacts("redis://host", 0.001, -2.5, GOOD), {"clock": Verdict.WARNING}),
+        (ServerFacts("redis://host", 0.001, 0, {**GOOD, "redis_version": "6.0.16"}), {"version": Verdict.PROBLEM}),
+        (ServerFacts("redis://host", 0.001, 0, {**GOOD, "role": "slave"}), {"role": Verdict.PROBLEM}),
+        (
+            ServerFacts("redis://host", 0.001, 0, {**GOOD, "aof_last_write_status": "err"}),
+            {"persistence": Verdict.PROBLEM},
+        ),
     ],
 )
 def test_what_a_server_says_is_judged(facts: ServerFacts, expected: dict[str, Verdict]) -> None:
-    assert not_ok(check_facts(facts, "redis://host", "ledger")) == expected
+    assert not_ok(check_facts(facts, "ledger")) == expected
 
 
 @pytest.mark.parametrize(("moment", "expected"), [(5.0, 0.0), (12.0, 2.0), (1.0, -3.0)])
@@ -171,9 +173,7 @@ def worker(name: str = "one", **changes: object) -> Answer:
 
 def checked(*answers: Answer, expected: int | None = None) -> list[Finding]:
     here = about_this_process(Settings())
-    return check_workers(
-        answers, here, Settings(), queue_of=lambda lane: f"lepton.{lane}", timeout_s=1, expected=expected
-    )
+    return check_workers(Fleet(answers, here, lambda lane: f"lepton.{lane}", 1.0, expected or 0))
 
 
 def with_version(package: str) -> dict[str, str]:
@@ -297,7 +297,7 @@ def test_a_worker_that_does_not_see_the_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_writes_elsewhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lepton_celery.doctor.folders._SEEN_S", 0.0)
+    monkeypatch.setattr("lepton_celery.doctor.folders._VISIBLE_S", 0.0)
     with probe(tmp_path) as made:
         findings = check_folder(made, {"far": {"error": "", "kind": ""}}, ())
     assert not_ok(findings) == {"shared": Verdict.PROBLEM}
@@ -321,8 +321,11 @@ def test_a_folder_outside_the_roots_here_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be written to from here"), probe(tmp_path / "missing"):
+    with pytest.raises(FileNotFoundError) as caught, probe(tmp_path / "missing"):
         pass
+    finding = unwritable(tmp_path / "missing", caught.value)
+    assert finding.verdict is Verdict.PROBLEM
+    assert "missing cannot be written to from here (No such file" in finding.found
 
 
 # ----------------------------------------------------------------------------------------------------- command

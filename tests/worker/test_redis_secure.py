@@ -218,8 +218,8 @@ def test_wrong_names_and_passwords_are_said(
     with pytest.raises(BrokerUnreachable, match=words) as caught:
         open_ledger(url).ping()
     assert password not in str(caught.value)
-    facts, (finding,) = check_server(url, "broker")
-    assert facts is None
+    answers, (finding,) = check_server(url, "broker")
+    assert not answers
     assert words in finding.advice
 
 
