@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from skimage import data, filters, measure
 
 import lepton_celery as lazy
 from lepton_celery import stores
+from lepton_celery.cli import demo
 from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.grid import Region
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
-from tests.acceptance.commands import environment, lepton
+from tests.acceptance.commands import ROOT, environment, lepton
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -333,6 +335,21 @@ def test_the_demonstration_is_identical_and_leaves_no_process(tmp_path: Path) ->
     assert "galaxies" in done.stdout
     assert {"galaxies.zarr", "galaxies.csv", "galaxies.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert offspring(tmp_path) == []
+
+
+def test_the_demonstration_is_in_the_wheel_where_the_command_looks_for_it() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    [(source, destination)] = wheel["force-include"].items()
+    assert ROOT / source == demo._IN_CHECKOUT
+    assert ROOT / destination == demo._IN_WHEEL
+    assert demo._IN_CHECKOUT.exists()
+
+
+def test_an_installation_without_the_demonstration_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_IN_CHECKOUT", Path("nowhere.py"))
+    done = CliRunner().invoke(lepton_command, ["demo"])
+    assert done.exit_code == 2
+    assert "neither at" in done.stderr
 
 
 def test_ctrl_c_during_the_demonstration_leaves_no_process(tmp_path: Path) -> None:
