@@ -17,7 +17,7 @@ from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import LeptonError
 from lepton_celery.graph.nodes import Node, topological
 from lepton_celery.planning.plan import expanded_parents
-from lepton_celery.proving.prove import Trial, sample_images
+from lepton_celery.proving.subjects import Trial, sample_images
 
 CLASSES = {
     "pointwise": "a pixel follows from the pixel in its place",

@@ -72,6 +72,10 @@ def _threads(shape: Shape, random: Random) -> Array:
     return image
 
 
+def _binary(shape: Shape, random: Random) -> Array:
+    return random.integers(0, 2, shape).astype(float)
+
+
 def _bright(shape: Shape, random: Random) -> Array:
     return 1 - random.integers(0, 5, shape) * 2.0**-16
 
@@ -85,11 +89,12 @@ KINDS: Mapping[str, Callable[[Shape, Random], Array]] = {
     "full corner": _corner,
     "spots": _spots,
     "threads": _threads,
+    "binary": _binary,
     "bright": _bright,
     "signed": _noise,
     "nan": _noise,
 }
-"""Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise."""
+"""Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise, `binary` stays 0 and 1."""
 
 
 def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
@@ -109,6 +114,8 @@ def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) 
         if kind == "nan":
             image[random.random(shape) < 0.03] = np.nan
         return image
+    if kind == "binary":
+        return values.astype(dtype)
     limits = np.iinfo(str(dtype))
     # wide integers go through float64, which holds 53 bits
     top = float(limits.max) if dtype.itemsize < 8 else 2.0**62
