@@ -183,7 +183,7 @@ def _cost() -> CostModel:
 @click.option("--markdown", is_flag=True, help="All that is known of each, as docs/catalogue.md has it.")
 def operations(markdown: bool) -> None:
     if markdown:
-        from lepton_celery.proving.catalogue_page import markdown as written
+        from lepton_celery.cli.catalogue_page import markdown as written
 
         click.echo(written(), nl=False)
         return
