@@ -15,7 +15,7 @@ from pathlib import Path
 from django.core.management import execute_from_command_line
 
 from lepton_celery.errors import LeptonError
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 HERE = Path(__file__).resolve().parent
 QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
@@ -36,15 +36,18 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "django_app.settings"
     os.environ.setdefault("DJANGO_DEBUG", "1")
     os.environ.setdefault("DJANGO_MEDIA_ROOT", str(options.state.absolute() / "media"))
-    stack = LocalStack(
-        options.state,
-        workers=options.workers,
+    project = Project(
         app="django_app",
         cwd=HERE,
         settings="",  # the project's settings are Django's
+        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name that its command line reads
+    )
+    stack = LocalStack(
+        options.state,
+        workers=options.workers,
         flower=False,
         broker_url=os.environ.get("LEPTON_BROKER_URL"),
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name its command line reads
+        project=project,
     )
     stack.stop_on_signals()
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from cells import create_app
 
 from lepton_celery.errors import LeptonError
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 HERE = Path(__file__).resolve().parent
 QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
@@ -34,15 +34,18 @@ def main() -> None:
         sys.exit(f"port {options.port} cannot be had: {error.strerror}; choose another with --port")
 
     os.environ.setdefault("FLASK_MEDIA_ROOT", str(options.state.absolute() / "media"))
-    stack = LocalStack(
-        options.state,
-        workers=options.workers,
+    project = Project(
         app="make_celery",
         cwd=HERE,
         settings="",  # the project's settings are Flask's
+        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name that its command line reads
+    )
+    stack = LocalStack(
+        options.state,
+        workers=options.workers,
         flower=False,
         broker_url=os.environ.get("LEPTON_BROKER_URL"),
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name its command line reads
+        project=project,
     )
     stack.stop_on_signals()
     try:

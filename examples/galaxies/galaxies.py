@@ -23,7 +23,7 @@ from PIL import Image
 import lepton_celery as lepton
 from lepton_celery import skimage as lazy_skimage
 from lepton_celery import stores
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 
 SHRINK = 4
 """The picture of the result is smaller than the photograph by this factor."""

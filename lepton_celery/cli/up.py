@@ -7,7 +7,7 @@ from rich.console import Console
 
 from lepton_celery.config import state_directory
 from lepton_celery.errors import LeptonError
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 
 
 @click.command(

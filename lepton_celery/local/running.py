@@ -1,4 +1,4 @@
-"""Which stack runs on a state folder: how other shells find it, and why there is never a second one."""
+"""The stack that runs on a state folder: how other processes find it, and the lock that keeps a second one out."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ _LOCK = "stack.lock"
 
 
 def write_running(directory: Path, info: StackInfo) -> None:
-    """Let other processes of this user find the stack."""
+    """Write the file by which other processes of this user find the stack."""
     # the file holds the broker's password, so at no moment may another user read it
     write_atomically(directory / STACK_FILE, json.dumps(to_document(info), indent=2).encode(), mode=0o600)
 
 
 def remove_running(directory: Path) -> None:
-    """Take back what `write_running` said."""
+    """Remove the file that `write_running` wrote."""
     (directory / STACK_FILE).unlink(missing_ok=True)
 
 
 def claim(directory: Path) -> int:
-    """Make this process the only owner of a stack on `directory`, until the returned descriptor is closed or it dies.
+    """Make this process the owner of the stack on `directory`, until it dies or closes the descriptor that is returned.
 
-    Raises StackError, naming the owner, when there is one already.
+    Raises:
+        StackError: another process owns a stack there; the message names it.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from lepton_celery.cli import lepton
 from lepton_celery.engines.celery.worker.inspection import COMMAND, ask_workers
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 from tests.unit.test_ledger_server import ledger_server
 from tests.worker.conftest import app_of
 
@@ -37,7 +37,7 @@ def told(found: dict[str, Any], verdict: str) -> dict[str, str]:
 
 
 def test_a_local_stack_is_well(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "state", workers=2, flower=False, settings="local") as stack:
+    with LocalStack(tmp_path / "state", workers=2, flower=False, project=Project(settings="local")) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), workers=2)
         logs = "".join((stack.logs / f"worker-{number}.log").read_text() for number in (1, 2))
     assert (code, told(found, "problem"), told(found, "warning")) == (0, {}, {})
@@ -77,7 +77,11 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     }
     with ledger_server(tmp_path) as forgetful:
         stack = LocalStack(
-            tmp_path / "state", workers=1, flower=False, settings="local", broker_url=forgetful.url, env=other
+            tmp_path / "state",
+            workers=1,
+            flower=False,
+            broker_url=forgetful.url,
+            project=Project(settings="local", env=other),
         )
         with stack:
             app = app_of(stack)
@@ -105,7 +109,9 @@ def test_a_pool_of_threads_is_named(tmp_path: Path) -> None:
         "app = create_app(load_settings())\n"
         "app.conf.worker_pool = 'threads'\n"
     )
-    stack = LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="threaded", cwd=tmp_path)
+    stack = LocalStack(
+        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="threaded", cwd=tmp_path)
+    )
     with stack:
         code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
     assert code == 0
@@ -120,7 +126,9 @@ def test_threads_where_a_worker_forks_are_named(tmp_path: Path) -> None:
         "app = create_app(load_settings())\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     )
-    with LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="busy", cwd=tmp_path) as stack:
+    with LocalStack(
+        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="busy", cwd=tmp_path)
+    ) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
     assert code == 0
     assert "(2)" in told(found, "warning")["fork"]
@@ -130,7 +138,9 @@ def test_workers_of_another_application_are_named(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text(
         "import os\nfrom celery import Celery\napp = Celery(broker=os.environ['LEPTON_BROKER_URL'])\n"
     )
-    stack = LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="plain", cwd=tmp_path)
+    stack = LocalStack(
+        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="plain", cwd=tmp_path)
+    )
     with stack:
         code, found = doctor(stack, "--path", str(tmp_path))
     assert code == 1
