@@ -16,7 +16,7 @@ _IN_CHECKOUT = Path(__file__).parents[2] / "examples" / "galaxies" / "galaxies.p
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
-    """Count the galaxies in a large photograph on local workers, and compare with scikit-image."""
+    """Count galaxies on local workers and compare the result."""
     for path in (_IN_WHEEL, _IN_CHECKOUT):
         if path.exists():
             runpy.run_path(str(path))["main"](arguments, "lepton demo")

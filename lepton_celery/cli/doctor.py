@@ -38,16 +38,14 @@ _PIPE_WIDTH = 1000
 """Columns where the output is no terminal, so that each finding stays on one line."""
 
 
-@click.command(
-    help="Check everything a job depends on: server, settings, workers, files. Exit code 1 when something must change."
-)
+@click.command()
 @click.option(
     "--path",
     "paths",
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="DIR",
-    help="A folder that every worker must read and write; may be repeated. By default allowed_roots, or this folder.",
+    help="A folder that every worker must read and write; may be repeated.  [default: allowed_roots, or this folder]",
 )
 @click.option(
     "--timeout",
@@ -67,6 +65,10 @@ _PIPE_WIDTH = 1000
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_json: bool) -> None:
+    """Check everything that jobs depend on.
+
+    The server, the settings, the workers and the files are checked. The exit code is 1 when something must change.
+    """
     settings = find_settings()
     findings = _examine(settings, paths, timeout_s, expected)
     problems, warnings = count(findings, PROBLEM), count(findings, WARNING)
