@@ -17,9 +17,9 @@ from lepton_celery.graph.nodes import Image, Node
 def build_steps(image: Image, steps: Sequence[str]) -> Node:
     """The graph of steps that are applied one after the other.
 
-    A step is `NAME` or `NAME:ARGUMENTS`, with commas between arguments: `gaussian:sigma=2`, `gaussian:2`. A `+` joins several
-    values of one argument: `properties=label+area`. `threshold:otsu` and `threshold:0.5` are steps too, which give the pixels
-    above a threshold.
+    A step is `NAME` or `NAME:ARGUMENTS`, with commas between arguments: `gaussian:sigma=2`, `gaussian:2`. A `+` joins
+    several values of one argument: `properties=label+area`. `threshold:otsu` and `threshold:0.5` are steps too, which give
+    the pixels above a threshold.
 
     Raises:
         InputError: a step is not understood; the message says which.

@@ -15,9 +15,9 @@ from PIL.PngImagePlugin import PngImageFile
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray, Target, check_region
-from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.failures import reading
 from lepton_celery.stores.npy import NpyOutput, open_part
-from lepton_celery.stores.publish import discard_part, exists, held, put_in_place, require_published, sweep
+from lepton_celery.stores.publish import publish_part
 
 _DTYPES: dict[str, tuple[type[np.generic], int]] = {
     # Pillow's mode: dtype, and length of the colour axis, 0 for none
@@ -83,29 +83,11 @@ class PictureOutput:
         self._blocks.write(region, block)
 
     def publish(self) -> None:
-        target, part = self.target, self.target.part
-        self._blocks = NpyOutput(target)
-        encoded = part.with_name(f"{part.name}.encoded")
-        with writing(target.final), held(part) as there:
-            if not there:
-                require_published(target.final)
-            elif not (encoded.exists() and target.final.exists() and encoded.samefile(target.final)):
-                if os.path.lexists(target.final) and not target.overwrite:
-                    raise exists(target.final)
-                temp = part.with_name(f"{part.name}.encoding")
-                try:
-                    self._encode(temp)
-                    temp.replace(encoded)
-                finally:
-                    temp.unlink(missing_ok=True)
-                aside = part.with_name(f"{part.name}.replaced")
-                put_in_place(encoded, target.final, overwrite=target.overwrite, aside=aside)
-            part.unlink(missing_ok=True)
-            sweep(part)
+        self._blocks = NpyOutput(self.target)
+        publish_part(self.target, self._encode)
 
     def discard(self) -> None:
-        self._blocks = NpyOutput(self.target)
-        discard_part(self.target.part, self.target.final)
+        self._blocks.discard()
 
     def _encode(self, path: Path) -> None:
         image = Image.fromarray(np.asarray(open_part(self.target)))

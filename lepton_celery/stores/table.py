@@ -16,7 +16,7 @@ from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.formats import NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import exists, put_in_place, sibling
+from lepton_celery.stores.publish import output_exists, put_in_place, sibling
 
 _ROWS_AT_ONCE = 100_000
 
@@ -50,7 +50,7 @@ def write_table(
             (_write_csv if name == "csv" else _write_parquet)(temp, arrays)
             if not final.is_file() or final.is_symlink() or not filecmp.cmp(temp, final, shallow=False):
                 if os.path.lexists(final) and not overwrite:
-                    raise exists(final)
+                    raise output_exists(final)
                 put_in_place(temp, final, overwrite=overwrite, aside=temp.with_name(f"{temp.name}.replaced"))
         finally:
             temp.unlink(missing_ok=True)
