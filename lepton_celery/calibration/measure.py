@@ -26,17 +26,20 @@ from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Local, Refused
-from lepton_celery.execution import steps
+from lepton_celery.execution.block import run_block
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.loop import run_stages
+from lepton_celery.execution.merge import merge_stage
 from lepton_celery.execution.threads import one_thread
-from lepton_celery.execution.timings import Tally
+from lepton_celery.execution.timings import Timings
 from lepton_celery.graph.nodes import Node, apply
 from lepton_celery.graph.nodes import open as open_image
-from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.jobs.compute import arrays_of
+from lepton_celery.grid import BlockGrid, Region, StageNumber
 from lepton_celery.kernels import loaded
 from lepton_celery.planning.cost.model import CostModel, function_of
-from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Limits, Options, make_plan
+from lepton_celery.planning.options import Limits, PlanOptions
+from lepton_celery.planning.plan import Stage
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
 
@@ -87,7 +90,7 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
 
 def observe(
     nodes: Sequence[Node], observations: Observations, *, divisions: int = 1, workspace: Workspace | None = None
-) -> Tally:
+) -> Timings:
     """Run a small job in this process and record what each line of its prediction took.
 
     Args:
@@ -100,32 +103,34 @@ def observe(
         The timings of the last stage.
     """
     side = max(next(_sources(nodes)).shape[:2])
-    options = Options(workers=1, limits=_UNLIMITED, in_memory=True, block_shape=(-(-side // divisions),) * 2)
-    plan = make_plan({str(number): node for number, node in enumerate(nodes)}, options)
-    arrays = arrays_of(plan, tuple(nodes))
-    context = steps.Context(plan, workspace or MemoryWorkspace(), arrays=arrays, kernels=loaded())
+    block_shape = (-(-side // divisions),) * 2
+    outputs = {str(number): node for number, node in enumerate(nodes)}
+    planned = make_plan(outputs, PlanOptions(block_shape, workers=1, limits=_UNLIMITED, in_memory=True))
+    plan = planned.plan
+    context = Context(plan, workspace or MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=loaded())
     context.workspace.create()
     for name, index in plan.outputs.items():
         node = plan.nodes[index]
         if node.gives == "image":
             target = Target(name, node.shape, node.dtype, plan.block_of(index), "calibration")
             context.attach(index, stores.MemoryOutput(target))
-    tally = Tally()
-    for stage_index in range(len(plan.stages)):
-        tally, merging_s = _run_stage(context, stage_index)
-        _record(plan, stage_index, tally.stats(), merging_s, observations)
+    timings = Timings(time.thread_time_ns)
+
+    def do_blocks(number: StageNumber) -> None:
+        nonlocal timings
+        timings = Timings(time.thread_time_ns)
+        for block in plan.stage_of(number).grid.indices():
+            run_block(context, number, block, timings=timings)
+
+    def merge(context: Context, number: StageNumber) -> bool:
+        began = time.thread_time()
+        again = merge_stage(context, number)
+        _record(plan.stage_of(number), timings.stats(), time.thread_time() - began, observations)
+        return again
+
+    run_stages(context, do_blocks, merge=merge)
     context.workspace.discard()
-    return tally
-
-
-def _run_stage(context: steps.Context, stage_index: int) -> tuple[Tally, float]:
-    """Do the blocks of a stage and merge it; gives the timings of its blocks, and the seconds that the merge took."""
-    tally = Tally(time.thread_time_ns)
-    for block in context.plan.stages[stage_index].grid.indices():
-        steps.run_block(context, stage_index, block, tally=tally)
-    began = time.thread_time()
-    steps.merge_stage(context, stage_index)
-    return tally, time.thread_time() - began
+    return timings
 
 
 def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
@@ -134,18 +139,16 @@ def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
         yield from _sources(parents) if parents else [node]
 
 
-def _record(
-    plan: Plan, stage_index: int, stats: Mapping[str, float], merging_s: float, observations: Observations
-) -> None:
+def _record(stage: Stage, stats: Mapping[str, float], merge_s: float, observations: Observations) -> None:
     """Record what the lines of a stage's prediction took."""
-    lines = plan.stages[stage_index].predicted.parts
+    lines = stage.predicted.lines
     for line in lines:
         seconds = stats.get(f"{line.kind} {line.node}", 0.0)
         if line.kind in ("compute", "partial") and seconds > 0:
             observations.add(line.kind, line.key, line.calls, line.units, line.taps, seconds)
     merges = [line for line in lines if line.kind == "merge"]
     if len(merges) == 1:  # the time of several merges cannot be told apart
-        observations.add("merge", merges[0].key, merges[0].calls, merges[0].units, 0, merging_s)
+        observations.add("merge", merges[0].key, merges[0].calls, merges[0].units, 0, merge_s)
 
 
 def _measure_functions(observations: Observations) -> None:

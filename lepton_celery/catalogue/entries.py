@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
 from lepton_celery.catalogue.geometry import POINTWISE, BlockRule, Geometry, Stencil, no_halo
 from lepton_celery.catalogue.probing import probe
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
@@ -88,6 +88,8 @@ class Entry:
     """How the result compares with the source's on the whole image; a function if it depends on the arguments."""
     returns: int | Callable[[Arguments], int] = 0
     """Number of results, if the source returns a sequence of them. Each result is a node with an argument `part`."""
+    own_functions: tuple[str, ...] = ()
+    """Parameters that name functions of the user's own, one or a sequence each."""
     reads_itself: bool = False
     """The function gets its images as `View`s, reads the regions it needs, and gets `where`. Images that are not inputs of
     the job are stored first."""
@@ -113,6 +115,11 @@ class Entry:
     @property
     def is_source(self) -> bool:
         """Whether the image exists before the job."""
+        return False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether blocks of the image are computed from blocks of other images."""
         return False
 
     @property
@@ -223,9 +230,17 @@ class Entry:
                 gathered[name] = value
         return gathered
 
+    def functions_in(self, arguments: Arguments) -> list[str]:
+        """The user's own functions that the arguments name, `package.module:function`."""
+        named = [arguments.get(name) or () for name in self.own_functions]
+        return [function for value in named for function in (value if isinstance(value, list | tuple) else [value])]
+
     def count_results(self, arguments: Arguments) -> int:
         """Number of results for these arguments; 0 if the source returns one array and no sequence."""
         return self.returns if isinstance(self.returns, int) else self.returns(self.complete(arguments))
+
+    def refuse_if_listed(self) -> None:
+        """Raise NotExact if the catalogue lists the function only to refuse it, whatever its arguments."""
 
     def validate(self, arguments: Arguments) -> None:
         """Refuse what the function cannot do, before anything runs.
@@ -300,11 +315,26 @@ class Entry:
 
     # ------------------------------------------------------------------ what it does
 
+    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
+        """The function's result for arguments by name, images as arrays.
+
+        With `kernels`, the compiled kernel computes it if there is one that covers the arguments.
+        """
+        self._has_no("pixels")
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        """`region`, cut from what the function returned for the regions read."""
+        self._has_no("geometry")
+
     def on_block(
         self, arguments: Mapping[str, Any], where: Where, *, kernels: bool = False
     ) -> tuple[Array | None, Partial]:
         """The labels of a block if it is labelled, and the block's partial."""
         self._has_no("partials")
+
+    def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
+        """A block's pixels after a round, and whether they differ from those before; `state` is the image before it."""
+        self._has_no("rounds")
 
     def combine_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
         """One partial in place of those of a group of blocks."""
@@ -346,6 +376,10 @@ class Local(Entry):
     """A compiled function that gives the source's bytes for some arguments."""
 
     @property
+    def is_local(self) -> bool:
+        return True
+
+    @property
     def is_fused(self) -> bool:
         return self.own_stage is None
 
@@ -382,11 +416,10 @@ class Local(Entry):
     def blocks_for(self, shape: tuple[int, ...], wanted: tuple[int, ...], arguments: Arguments) -> tuple[int, ...]:
         return wanted if self.own_stage is None else self.own_stage(shape, wanted, arguments)
 
-    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
-        """The function's result for arguments by name, images as arrays.
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return self.geometry.trim(result, region, read)
 
-        With `kernels`, the compiled kernel computes it if there is one that covers the arguments.
-        """
+    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
         if kernels and self.kernel is not None:
             complete = self.complete(arguments)
             if self.kernel.covers(complete) and (compiled := load(self.kernel, resolve(self.source))) is not None:
@@ -530,6 +563,9 @@ class Iterated(Entry):
     def has_own_stage(self) -> bool:
         return True
 
+    def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
+        return self.function(**self.gathered(arguments), state=state, where=where)
+
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
         shape = next(iter(lazy_images(self, arguments).values())).shape
         return Inferred("image", shape, self.dtype(self.complete(arguments)))
@@ -567,6 +603,9 @@ class Refused(Entry):
     """What to use: `filters.gaussian, or compute it on the whole image`."""
 
     def validate(self, arguments: Arguments) -> None:
+        self.refuse_if_listed()
+
+    def refuse_if_listed(self) -> None:
         raise NotExact(f"{self.name} is refused: {self.reason}; use {self.instead}")
 
 

@@ -470,6 +470,7 @@ def entries() -> list[Entry]:
             source=f"{here}.crops.measured_partial",
             images=images,
             values=("objects",),
+            own_functions=("extra_properties",),
             partial=lambda properties, **arguments: measured_partial(**arguments),
             merge=merge_measured,
             result=_table_type,

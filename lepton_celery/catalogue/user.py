@@ -245,6 +245,7 @@ def entries() -> list[Entry]:
             source=f"{here}.map_block",
             images=(),
             sequences=("images",),
+            own_functions=("function",),
             geometry=Stencil(_halo, "as given"),
             wants_where=True,
             cost_ns=50.0,
@@ -252,6 +253,7 @@ def entries() -> list[Entry]:
         Local(
             name="lepton.map_overlap",
             source=f"{here}.map_windows",
+            own_functions=("function",),
             geometry=Windows(),
             wants_where=True,
             dtype=lambda arguments: np.dtype(np.float64),

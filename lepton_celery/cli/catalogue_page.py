@@ -20,7 +20,7 @@ from lepton_celery.catalogue.promise import Exactness, Promise
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import LeptonError
 from lepton_celery.graph.nodes import Node, topological
-from lepton_celery.planning.plan import expanded_parents
+from lepton_celery.planning.lowering import expanded_parents
 from lepton_celery.proving.subjects import Trial, sample_images
 
 CLASSES = {

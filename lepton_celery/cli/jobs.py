@@ -11,9 +11,11 @@ from rich.table import Table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
-from lepton_celery.jobs import client
+from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.jobs.find import get_job, list_jobs
 from lepton_celery.jobs.report import compare, summarize
-from lepton_celery.ledger.base import JobState
+from lepton_celery.jobs.resume import resume as resume_job
+from lepton_celery.ledger.info import JobState
 
 _COLOURS = {
     JobState.DONE: "green",
@@ -30,19 +32,19 @@ _job_argument = click.argument("job_id", metavar="JOB")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of jobs at most.")
 def jobs(limit: int) -> None:
     """List the newest jobs."""
-    infos = client.list_jobs(limit=limit, settings=need_settings())
+    infos = list_jobs(limit=limit, settings=need_settings())
     if not infos:
         click.echo("no jobs yet; submit one with lepton run")
         return
     table = Table("job", "state", "lane", "stage", "blocks", "started", "took", "title", box=None, header_style="bold")
     for info in infos:
         took_s = (info.finished_at or info.updated_at) - info.created_at
-        filled = f" with {info.holes} filled blocks" if info.holes else ""
+        filled = f" with {info.filled} filled blocks" if info.filled else ""
         table.add_row(
             info.job_id,
             f"[{_COLOURS[info.state]}]{info.state}[/]{filled}",
             info.lane,
-            info.place,
+            info.stage_label,
             f"{info.blocks_done}/{info.blocks_total}",
             datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
             f"{took_s:.1f} s",
@@ -58,23 +60,22 @@ def status(job_id: str) -> None:
 
     The exit code is 0 when the job is done or goes on, 5 when it failed, and 6 when it was cancelled.
     """
-    job = client.get_job(job_id, settings=need_settings())
+    job = get_job(job_id, settings=need_settings())
     info, manifest = job.info(), job.manifest()
     click.echo(f"job      {info.job_id}  {info.title}")
     click.echo(f"state    {info.state}, {job.progress():.0%}")
-    click.echo(f"stage    {info.place}, {info.blocks_done} of {info.blocks_total} blocks")
+    click.echo(f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks")
     click.echo(f"lane     {info.lane}")
     for path in manifest.output_paths():
         click.echo(f"output   {path}")
-    for hole in job.holes():
-        region = job.region(hole.stage, hole.block)
-        click.echo(f"filled   block {hole.block} {region} after {hole.attempts} attempts: {hole.reason}")
+    for filled in job.filled_blocks():
+        click.echo(f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {filled.reason}")
     if info.state is JobState.DONE:
         click.echo(summarize(info, manifest.plan))
         click.echo(compare(info, manifest.plan))
-    if info.state is JobState.FAILED:
-        if info.error_block >= 0:
-            click.echo(f"block    {info.error_block} {job.region(info.error_stage, info.error_block)}")
+    if (failure := job.failure()) is not None:
+        if failure.block >= 0:
+            click.echo(f"block    {failure.block} {job.region(StageIndex(failure.stage), BlockIndex(failure.block))}")
         raise JobFailed(
             f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
             f"cause is gone, or `lepton forget {info.job_id}` to remove them",
@@ -88,7 +89,7 @@ def status(job_id: str) -> None:
 @_job_argument
 def cancel(job_id: str) -> None:
     """Stop a job and remove what it has written so far."""
-    job = client.get_job(job_id, settings=need_settings())
+    job = get_job(job_id, settings=need_settings())
     if job.cancel():
         click.echo(f"job {job_id} is cancelled")
     else:
@@ -99,7 +100,7 @@ def cancel(job_id: str) -> None:
 @_job_argument
 def pause(job_id: str) -> None:
     """Pause a job: no more blocks are started until `lepton resume`."""
-    job = client.get_job(job_id, settings=need_settings())
+    job = get_job(job_id, settings=need_settings())
     if job.pause():
         click.echo(f"job {job_id} is paused; `lepton resume {job_id}` lets it go on")
     else:
@@ -114,12 +115,14 @@ def resume(job_id: str) -> None:
     Only missing blocks are computed. JOB is the job's id. If the ledger does not know the job any more, it is the path of
     one of its outputs, or of the folder .lepton-<job> beside them.
     """
-    job = client.resume(job_id, app=create_app(need_settings()))
+    job = resume_job(job_id, app=create_app(need_settings()))
     info = job.info()
     if info.state is JobState.DONE:
         click.echo(f"job {job.id} is done already")
     else:
-        click.echo(f"job {job.id} goes on at stage {info.place}, {info.blocks_done} of {info.blocks_total} blocks done")
+        click.echo(
+            f"job {job.id} goes on at stage {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks done"
+        )
 
 
 @click.command()
@@ -129,5 +132,5 @@ def forget(job_id: str) -> None:
 
     If the job failed, what is left of its files is removed too, so that it cannot be resumed.
     """
-    client.get_job(job_id, settings=need_settings()).forget()
+    get_job(job_id, settings=need_settings()).forget()
     click.echo(f"job {job_id} is forgotten")

@@ -18,17 +18,20 @@ from lepton_celery.cli.where import find_settings
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.execution.manifest import OnError
-from lepton_celery.execution.seams import words
+from lepton_celery.execution.manifest import JobOptions, Lane, OnError
+from lepton_celery.execution.seams import describe
 from lepton_celery.graph.nodes import Node
-from lepton_celery.jobs import client
-from lepton_celery.jobs.client import Lane
-from lepton_celery.jobs.progress import show_progress
-from lepton_celery.jobs.report import compare, explain_outputs, summarize
-from lepton_celery.planning.cost import keep as costs
+from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.prepare import prepare
+from lepton_celery.jobs.progress_bar import show_progress
+from lepton_celery.jobs.report import compare, summarize
+from lepton_celery.jobs.run import run_prepared
+from lepton_celery.jobs.submit import submit
+from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.explain import explain_outputs
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Options
 
 _STEPS_HELP = """
     INPUT is an image (.npy, .zarr, .tif, .png or .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
@@ -118,17 +121,18 @@ def _run_here(given: _RunOptions, outputs: Mapping[str, Node], console: Console)
     if given.resume or given.on_error != "fail":
         raise InputError("--resume and --on-error are for jobs on workers; start some with `lepton up`")
     threads = given.threads or os.cpu_count() or 1
-    prepared = client.prepare(outputs, block_shape=given.block_shape, workers=threads, overwrite=given.overwrite)
+    plan_options = PlanOptions(given.block_shape, threads, cost=model_of_folder())
+    prepared = prepare(outputs, plan_options, JobOptions(overwrite=given.overwrite))
     if not given.here:
         console.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
     with show_progress(prepared.plan, console=console) as draw:
-        job = client.run_prepared(prepared, threads=threads, on_change=draw)
+        job = run_prepared(prepared, threads=threads, on_change=draw)
     _report(job, prepared.plan, console)
 
 
 def _run_on_workers(given: _RunOptions, outputs: Mapping[str, Node], settings: Settings, console: Console) -> bool:
     """Submit the job and wait for it; False if its id was printed instead of waiting."""
-    job = client.submit(
+    job = submit(
         outputs,
         priority=given.priority,
         app=create_app(settings),
@@ -150,16 +154,16 @@ def _run_on_workers(given: _RunOptions, outputs: Mapping[str, Node], settings: S
     return True
 
 
-def _report(job: client.Job, plan: Plan, console: Console) -> None:
+def _report(job: Job, plan: Plan, console: Console) -> None:
     """Print the times of a finished job, its filled blocks, and how visible its block borders are if that is a question."""
     info = job.info()
     console.print(summarize(info, plan), highlight=False, soft_wrap=True)
     console.print(compare(info, plan), highlight=False, soft_wrap=True)
-    for hole in job.holes():
-        region = job.region(hole.stage, hole.block)
-        console.print(f"block {hole.block} {region} is filled: {hole.reason}", highlight=False, markup=False)
+    for filled in job.filled_blocks():
+        text = f"block {filled.block} {filled.region} is filled: {filled.reason}"
+        console.print(text, highlight=False, markup=False)
     if seams := job.seams():
-        console.print(words(seams), highlight=False, soft_wrap=True)
+        console.print(describe(seams), highlight=False, soft_wrap=True)
 
 
 @click.command(help="Show the plan of a job and how long it would take.\n\n    Nothing is computed." + _STEPS_HELP)
@@ -184,7 +188,7 @@ def explain(
         outputs = load_pipeline(pipeline, input, str(Path.cwd()))
     else:
         outputs = _outputs(input, "output", steps, None)
-    options = Options(block_shape=block_shape, workers=workers, cost=_cost_model())
+    options = PlanOptions(block_shape=block_shape, workers=workers, cost=_cost_model())
     click.echo(explain_outputs(outputs, options))
 
 
@@ -193,4 +197,4 @@ def _cost_model() -> CostModel:
     try:
         return calibration.current(find_settings())
     except BrokerUnreachable:
-        return costs.of_folder()
+        return model_of_folder()

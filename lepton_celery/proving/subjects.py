@@ -18,7 +18,7 @@ from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 from lepton_celery.jobs.compute import compute
-from lepton_celery.planning.plan import grid_shape
+from lepton_celery.planning.regions import grid_shape
 from lepton_celery.proving import samples
 
 
