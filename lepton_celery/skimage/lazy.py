@@ -33,6 +33,8 @@ def lazy(full: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = full.rpartition(".")[2]
     exactness = "depends on the arguments" if callable(entry.promise) else str(entry.promise)
-    function.__doc__ = f"Lazy `{entry.source}`, with the same parameters. Compared with the whole-image result it is {exactness}."
+    function.__doc__ = (
+        f"Lazy `{entry.source}`, with the same parameters. Compared with the whole-image result it is {exactness}."
+    )
     function.__signature__ = entry.signature  # type: ignore[attr-defined]
     return function

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from lepton_celery.calibration import measure as calibration
 from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations, fitted
-from lepton_celery.cli.commands import lepton
 from lepton_celery.graph.nodes import apply
 from lepton_celery.graph.nodes import open as open_image
-from lepton_celery.planning.cost import keep as costs
-from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.stores.workspace import DiskWorkspace
 
 
@@ -65,26 +60,3 @@ def test_stores_are_measured_by_reading_and_writing_files(kind: str, tmp_path: P
     assert {"read", "write", "reserve", "publish"} == {found for found, _ in observed.rows}
     figures = observed.figures()
     assert figures["write"][f"{kind} uint8"].seconds_for(4096, calls=4) > 0
-
-
-def test_the_command_keeps_shows_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
-    # a second is over before the rest of the catalogue; what pipelines are made of is measured always
-    began = time.process_time()
-    done = CliRunner().invoke(lepton, ["calibrate", "--seconds", "1", "--path", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    assert time.process_time() - began < 15
-    assert "no broker is configured" in done.output
-    assert list(tmp_path.iterdir()) == [tmp_path / "state"]  # the files it measured with are gone
-    model = costs.model_of_folder()
-    assert model.origin == "calibrated"
-    for name in ("filters.gaussian", "filters.sobel", "lepton.label_blocks", "restoration.denoise_nl_means"):
-        assert any(key.startswith(name) for key in model.figures["compute"])
-    assert 0.1 <= model.speed <= 10
-    shown = CliRunner().invoke(lepton, ["calibrate", "--show"]).output
-    assert "figures: calibrated on" in shown
-    assert "filters.gaussian float32" in shown
-    assert "forgotten" in CliRunner().invoke(lepton, ["calibrate", "--reset"]).output
-    assert costs.model_of_folder() == CostModel()
-    both = CliRunner().invoke(lepton, ["calibrate", "--show", "--reset"])
-    assert both.exit_code == 2

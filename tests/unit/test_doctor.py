@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import redis
-from click.testing import CliRunner
 
-from lepton_celery.cli import lepton
 from lepton_celery.config import LANES, Settings
 from lepton_celery.doctor.about import About, Pool, about_this_process, address_of, count_threads, memory_bytes
 from lepton_celery.doctor.finding import Finding, Verdict
 from lepton_celery.doctor.folders import answer_probe, check_folder, probe, unwritable
-from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_server, server_warnings
+from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_server
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import Answer, Fleet, check_workers
 from lepton_celery.stores.documents import from_document, to_document
-from tests.unit.test_ledger_server import LedgerServer, ledger_server
 
 GIB = 1 << 30
 
@@ -74,44 +69,6 @@ def test_settings_that_contradict_each_other_are_found(settings: Settings, expec
 
 
 # ------------------------------------------------------------------------------------------------------ server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerServer]:
-    with ledger_server(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-def test_a_server_that_forgets_is_said_and_one_that_keeps_is_not(server: LedgerServer) -> None:
-    (said,) = server_warnings(server.url)
-    assert said.startswith("persistence: appendonly no")
-    assert "set appendonly yes" in said
-    with redis.Redis(port=server.port) as client:
-        client.config_set("appendonly", "yes")
-        assert server_warnings(server.url) == []
-        client.config_set("appendonly", "no")
-
-
-def test_a_server_that_drops_keys_is_a_problem_when_it_has_a_limit(server: LedgerServer) -> None:
-    with redis.Redis(port=server.port) as client:
-        client.config_set("maxmemory-policy", "allkeys-lru")
-        assert verdicts(check_server(server.url, "broker")[1])["memory"] is Verdict.WARNING
-        client.config_set("maxmemory", str(GIB))
-        assert verdicts(check_server(server.url, "broker")[1])["memory"] is Verdict.PROBLEM
-        client.config_set("maxmemory-policy", "noeviction")
-        assert verdicts(check_server(server.url, "broker")[1])["memory"] is Verdict.OK
-        used = client.info("memory")["used_memory"]
-        client.config_set("maxmemory", str(int(used * 1.1)))
-        assert verdicts(check_server(server.url, "broker")[1])["memory"] is Verdict.WARNING
-        client.config_set("maxmemory", "0")
-
-
-def test_a_user_that_may_not_ask_is_told_what_it_needs(server: LedgerServer) -> None:
-    with redis.Redis(port=server.port) as client:
-        client.execute_command("ACL", "SETUSER", "few", "on", ">s3cret", "~*", "+@all", "-info")
-    findings = check_server(f"redis://few:s3cret@127.0.0.1:{server.port}/0", "ledger")[1]
-    assert not_ok(findings) == {"configuration": Verdict.WARNING}
-    assert "s3cret" not in str(findings)
 
 
 def test_nobody_there_is_a_problem_with_a_remedy() -> None:
@@ -326,44 +283,3 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     finding = unwritable(tmp_path / "missing", caught.value)
     assert finding.verdict is Verdict.PROBLEM
     assert "missing cannot be written to from here (No such file" in finding.found
-
-
-# ----------------------------------------------------------------------------------------------------- command
-
-
-def doctor(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    inherited = {name: None for name in os.environ if name.startswith("LEPTON_")}
-    given = {**inherited, "LEPTON_STATE": str(folder / "state"), **environment}
-    done = CliRunner().invoke(lepton, ["doctor", "--path", str(folder), *arguments], env=given)
-    return done.exit_code, done.stdout
-
-
-def test_without_a_broker_it_says_so_and_checks_the_rest(tmp_path: Path) -> None:
-    code, text = doctor(tmp_path)
-    assert code == 1
-    assert "none is configured" in text
-    assert "lepton up" in text
-    assert "visibility timeout" in text
-    assert "GB free" in text
-    assert "1 problem in" in text
-
-
-def test_a_broker_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
-    code, text = doctor(tmp_path, "--json", LEPTON_BROKER_URL="redis://:s3cret@127.0.0.1:1/0")
-    found = json.loads(text)
-    assert (code, found["problems"]) == (1, 1)
-    assert found["findings"][0]["name"] == "broker, ledger"
-    assert "s3cret" not in text
-
-
-def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
-    code, text = doctor(tmp_path, "--path", str(tmp_path / "missing"))
-    assert code == 1
-    assert "create it, mount it" in text
-
-
-def test_a_server_without_workers_is_a_problem(server: LedgerServer, tmp_path: Path) -> None:
-    code, text = doctor(tmp_path, "--timeout", "0.2", LEPTON_BROKER_URL=server.url)
-    assert code == 1
-    assert "no worker answered within 0.2 s" in text
-    assert "1 problem, 1 warning in" in text  # it keeps nothing either

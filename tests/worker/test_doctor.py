@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from lepton_celery.cli import lepton
 from lepton_celery.engines.celery.worker.inspection import COMMAND, ask_workers
 from lepton_celery.local.stack import LocalStack, Project
-from tests.unit.test_ledger_server import ledger_server
+from tests.server.server import running_server
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -75,7 +75,7 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
         "LEPTON_LEASE_S": "20",
         "LEPTON_WORKER_MEMORY_BYTES": str(1 << 40),
     }
-    with ledger_server(tmp_path) as forgetful:
+    with running_server(tmp_path) as forgetful:
         stack = LocalStack(
             tmp_path / "state",
             workers=1,
@@ -145,3 +145,45 @@ def test_workers_of_another_application_are_named(tmp_path: Path) -> None:
         code, found = doctor(stack, "--path", str(tmp_path))
     assert code == 1
     assert "cannot run our jobs" in told(found, "problem")["prepared"]
+
+
+# ------------------------------------------------------------------------------------------------ without workers
+
+
+def doctor_alone(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    inherited = {name: None for name in os.environ if name.startswith("LEPTON_")}
+    given = {**inherited, "LEPTON_STATE": str(folder / "state"), **environment}
+    done = CliRunner().invoke(lepton, ["doctor", "--path", str(folder), *arguments], env=given)
+    return done.exit_code, done.stdout
+
+
+def test_without_a_broker_it_says_so_and_checks_the_rest(tmp_path: Path) -> None:
+    code, text = doctor_alone(tmp_path)
+    assert code == 1
+    assert "none is configured" in text
+    assert "lepton up" in text
+    assert "visibility timeout" in text
+    assert "GB free" in text
+    assert "1 problem in" in text
+
+
+def test_a_broker_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
+    code, text = doctor_alone(tmp_path, "--json", LEPTON_BROKER_URL="redis://:s3cret@127.0.0.1:1/0")
+    found = json.loads(text)
+    assert (code, found["problems"]) == (1, 1)
+    assert found["findings"][0]["name"] == "broker, ledger"
+    assert "s3cret" not in text
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    code, text = doctor_alone(tmp_path, "--path", str(tmp_path / "missing"))
+    assert code == 1
+    assert "create it, mount it" in text
+
+
+def test_a_server_without_workers_is_a_problem(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        code, text = doctor_alone(tmp_path, "--timeout", "0.2", LEPTON_BROKER_URL=server.url)
+    assert code == 1
+    assert "no worker answered within 0.2 s" in text
+    assert "1 problem, 1 warning in" in text  # it keeps nothing either
