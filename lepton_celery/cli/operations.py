@@ -8,15 +8,14 @@ from rich.table import Table
 
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.entries import Refused
+from lepton_celery.cli.shipped import load_script
 
 
 @click.command(help="List the operations that steps and graphs may name.")
 @click.option("--markdown", is_flag=True, help="Print the whole catalogue as docs/catalogue.md has it.")
 def operations(markdown: bool) -> None:
     if markdown:
-        from lepton_celery.cli.catalogue_page import markdown as page
-
-        click.echo(page(), nl=False)
+        click.echo(load_script("catalogue_page")["markdown"](), nl=False)
         return
     table = Table("operation", "parameters", "exactness", box=None, header_style="bold")
     for name in public_names():

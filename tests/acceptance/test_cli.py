@@ -22,8 +22,8 @@ from skimage import data, filters, measure
 
 import lepton_celery as lazy
 from lepton_celery import stores
-from lepton_celery.cli import demo
 from lepton_celery.cli import lepton as lepton_command
+from lepton_celery.cli import shipped
 from lepton_celery.grid import Region
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.planning.cost.keep import model_of_folder
@@ -362,16 +362,14 @@ def test_the_demonstration_is_identical_and_leaves_no_process(tmp_path: Path) ->
     assert offspring(tmp_path) == []
 
 
-def test_the_demonstration_is_in_the_wheel_where_the_command_looks_for_it() -> None:
+def test_the_wheel_carries_the_scripts_to_where_commands_look_for_them() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    [(source, destination)] = wheel["force-include"].items()
-    assert ROOT / source == demo._IN_CHECKOUT
-    assert ROOT / destination == demo._IN_WHEEL
-    assert demo._IN_CHECKOUT.exists()
+    assert wheel["force-include"] == {path: f"lepton_celery/cli/{name}.py" for name, path in shipped.SCRIPTS.items()}
+    assert all((ROOT / path).exists() for path in shipped.SCRIPTS.values())
 
 
 def test_an_installation_without_the_demonstration_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_IN_CHECKOUT", Path("nowhere.py"))
+    monkeypatch.setitem(shipped.SCRIPTS, "galaxies", "nowhere.py")
     done = CliRunner().invoke(lepton_command, ["demo"])
     assert done.exit_code == 2
     assert "neither at" in done.stderr

@@ -1,6 +1,7 @@
-"""The catalogue as a document, docs/catalogue.md: what becomes of every function, and how exact it is.
+"""Writes docs/catalogue.md: what becomes of every function, and how exact it is.
 
-`lepton operations --markdown` prints it, so that an installation can list what its own release does.
+`make docs` runs it, through `lepton operations --markdown`. The wheel carries it too, so that an installation can list
+what its own release does.
 """
 
 from __future__ import annotations
