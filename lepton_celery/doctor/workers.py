@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 from lepton_celery.config import LANES
@@ -73,17 +74,6 @@ class Difference(NamedTuple):
         return f"{self.subject} {self.here} here, {others}"
 
 
-class Machine(NamedTuple):
-    """The memory of one machine, which its workers share."""
-
-    name: str
-    memory_bytes: int
-    """0 if unknown."""
-    processes: int
-    wanted_bytes: int
-    """What all its pool processes may hold."""
-
-
 def check_workers(fleet: Fleet) -> list[Finding]:
     """All findings about workers."""
     findings = run(GROUP, _ANSWERS, fleet)
@@ -98,9 +88,7 @@ def check_workers(fleet: Fleet) -> list[Finding]:
         *run(GROUP, _POOLS, fleet),
         *(run(GROUP, [_VERSION], *versions) or [Finding(GROUP, "versions", OK, f"{same} everywhere")]),
         *(run(GROUP, _SETTINGS, *settings) or [Finding(GROUP, "settings", OK, "the same on all workers and here")]),
-        *run(
-            GROUP, [_MEMORY], *(_machine(name, fleet) for name in sorted({about.machine for about in abouts.values()}))
-        ),
+        *run(GROUP, [_MEMORY], *_by_machine(abouts.values())),
         *run(GROUP, [_CLOCKS], fleet),
     ]
 
@@ -128,11 +116,24 @@ def _database(address: str) -> str:
     return address.rpartition("/")[2]
 
 
-def _machine(name: str, fleet: Fleet) -> Machine:
-    there = [about for about in fleet.abouts.values() if about.machine == name]
-    pools = [(about.pool.processes, int(about.settings.get("worker_memory_bytes", 0))) for about in there if about.pool]
-    processes, wanted = sum(count for count, _ in pools), sum(count * each for count, each in pools)
-    return Machine(name, min(about.memory_bytes for about in there), processes, wanted)
+def _by_machine(abouts: Iterable[About]) -> list[list[About]]:
+    """The workers of each machine, which share its memory."""
+    in_order = sorted(abouts, key=lambda about: about.machine)
+    return [list(group) for _, group in groupby(in_order, key=lambda about: about.machine)]
+
+
+def _has_bytes(workers: Sequence[About]) -> int:
+    return min(about.memory_bytes for about in workers)
+
+
+def _wanted_bytes(workers: Sequence[About]) -> int:
+    return sum(
+        about.pool.processes * int(about.settings.get("worker_memory_bytes", 0)) for about in workers if about.pool
+    )
+
+
+def _processes(workers: Iterable[About]) -> int:
+    return sum(about.pool.processes for about in workers if about.pool is not None)
 
 
 def _names(fleet: Fleet) -> str:
@@ -154,8 +155,8 @@ def _other_pools(fleet: Fleet) -> str:
 
 
 def _pools(fleet: Fleet) -> str:
-    processes = sum(pool.processes for pool in fleet.pools.values())
-    return _other_pools(fleet) or (f"prefork, {processes} processes at most" if fleet.pools else "")
+    prefork = f"prefork, {_processes(fleet.abouts.values())} processes at most" if fleet.pools else ""
+    return _other_pools(fleet) or prefork
 
 
 def _threaded(fleet: Fleet) -> str:
@@ -163,14 +164,14 @@ def _threaded(fleet: Fleet) -> str:
     return ", ".join(f"{name} ({count})" for name, count in counts.items() if count > 1)
 
 
-def _memory(machine: Machine) -> str:
-    memory = f"{machine.memory_bytes / 2**30:,.1f} GiB" if machine.memory_bytes else "an unknown amount"
-    wanted = f"{machine.processes} processes may hold {machine.wanted_bytes / 2**30:,.1f} GiB"
-    return f"{machine.name}: {wanted}, it has {memory}"
+def _memory(workers: Sequence[About]) -> str:
+    memory = f"{_has_bytes(workers) / 2**30:,.1f} GiB" if _has_bytes(workers) else "an unknown amount"
+    wanted = f"{_processes(workers)} processes may hold {_wanted_bytes(workers) / 2**30:,.1f} GiB"
+    return f"{workers[0].machine}: {wanted}, it has {memory}"
 
 
-def _less_memory(machine: Machine) -> str:
-    fitting = max(1, int(machine.memory_bytes * 0.8 / max(1, machine.processes)) >> 20 << 20)
+def _less_memory(workers: Sequence[About]) -> str:
+    fitting = max(1, int(_has_bytes(workers) * 0.8 / max(1, _processes(workers))) >> 20 << 20)
     return f"set LEPTON_WORKER_MEMORY_BYTES={fitting} there and where you submit, or run fewer processes"
 
 
@@ -272,12 +273,12 @@ _SETTINGS: tuple[Check[Difference], ...] = (
     ),
 )
 
-_MEMORY: Check[Machine] = Check(
+_MEMORY: Check[Sequence[About]] = Check(
     "memory",
     _memory,
     _less_memory,
-    Case(WARNING, "", lambda machine: not machine.memory_bytes, "see that it has enough"),
-    Case(PROBLEM, "", lambda machine: machine.wanted_bytes > machine.memory_bytes),
+    Case(WARNING, "", lambda workers: not _has_bytes(workers), "see that it has enough"),
+    Case(PROBLEM, "", lambda workers: _wanted_bytes(workers) > _has_bytes(workers)),
 )
 
 _CLOCKS: Check[Fleet] = Check(

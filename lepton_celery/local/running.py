@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.local.process import StackError
 from lepton_celery.stores.documents import to_document, write_atomically
-
-_LOCK = "stack.lock"
 
 
 def write_running(directory: Path, info: StackInfo) -> None:
@@ -32,19 +31,31 @@ def claim(directory: Path) -> int:
         StackError: another process owns a stack there; the message names it.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-    except BlockingIOError:
-        owner = os.pread(lock, 32, 0).decode() or "unknown"
-        os.close(lock)
+    file = directory / "stack.lock"
+    lock = take_lock(file)
+    if lock is None:
         raise StackError(
-            f"a stack runs on {directory} already, owned by process {owner}; stop that one first "
+            f"a stack runs on {directory} already, owned by process {file.read_text() or 'unknown'}; stop that one first "
             "(Ctrl-C in its terminal) or give another folder"
-        ) from None
+        )
+    os.truncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def take_lock(file: Path, *, deadline: float = 0.0) -> int | None:
+    """The descriptor of a file that this process holds locked; None if another process does so until the deadline."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(lock)
+                    return None
+                time.sleep(0.02)
     except BaseException:
         os.close(lock)
         raise
-    return lock

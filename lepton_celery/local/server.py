@@ -6,7 +6,6 @@ that leaves the server behind when its Python process is killed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -24,6 +23,8 @@ from redis.retry import Retry
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
+from lepton_celery.local.running import take_lock
+from lepton_celery.stores.documents import write_atomically
 
 _HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 5
@@ -135,7 +136,13 @@ class RedisServer:
         deadline = time.monotonic() + timeout_s
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._lock = self._claim_directory(deadline)
+            # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
+            # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
+            self._lock = take_lock(self.directory / "server.lock", deadline=deadline)
+            if self._lock is None:
+                raise BrokerUnreachable(
+                    f"another server uses the data folder {self.directory}; stop it or give another folder"
+                )
             for attempt in range(1, _PORT_ATTEMPTS + 1):
                 if self._try_start(binary, self._lock, deadline, is_last=attempt == _PORT_ATTEMPTS):
                     return
@@ -165,31 +172,12 @@ class RedisServer:
     ) -> None:
         self.stop()
 
-    def _claim_directory(self, deadline: float) -> int:
-        # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
-        # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
-        lock = os.open(self.directory / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(0.02)
-                    continue
-                os.close(lock)
-                raise BrokerUnreachable(
-                    f"another server uses the data folder {self.directory}; stop it or give another folder"
-                ) from None
-            except BaseException:
-                os.close(lock)
-                raise
-            return lock
-
     def _try_start(self, binary: Path, lock: int, deadline: float, *, is_last: bool) -> bool:
         """Whether the server answers; it does not if another process took the port first."""
         self._port = free_port()
         self._password = secrets.token_urlsafe(24)
-        self._write_config()
+        config = _CONFIG.format(host=_HOST, port=self._port, password=self._password)
+        write_atomically(self.directory / "server.conf", config.encode(), mode=0o600)
         self._process = ManagedProcess(
             "server",
             [str(binary), "server.conf"],
@@ -211,25 +199,11 @@ class RedisServer:
             time.sleep(0.01)
         raise BrokerUnreachable(self._explain(binary, "did not answer in time"))
 
-    def _write_config(self) -> None:
-        # opened by descriptor: an old file too must have the mode before the password is in it
-        descriptor = os.open(self.directory / "server.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(_CONFIG.format(host=_HOST, port=self._port, password=self._password))
-
     def _answers(self) -> bool:
+        # without retries, since the caller asks again: the default sleeps for seconds between attempts
+        options = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0, "retry": Retry(NoBackoff(), 0)}
         try:
-            with redis.Redis(
-                host=_HOST,
-                port=self._port,
-                password=self._password,
-                socket_connect_timeout=1.0,
-                socket_timeout=1.0,
-                retry=Retry(
-                    NoBackoff(), 0
-                ),  # the default sleeps for seconds between attempts, and the caller asks again
-            ) as client:
+            with redis.Redis.from_url(self.url, **options) as client:
                 return bool(client.ping())
         except redis.RedisError:
             # it does not listen yet or loads its data, or another server has the port and refuses the password
