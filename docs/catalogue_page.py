@@ -97,23 +97,23 @@ def rows() -> list[Row]:
 
 def markdown() -> str:
     """The document."""
-    found = rows()
-    split = [row for row in found if row.kind != "refused"]
+    every_row = rows()
+    split = [row for row in every_row if row.kind != "refused"]
     identical = [row for row in split if row.exactness == "identical"]
-    counts, same = Counter(row.kind for row in found), Counter(row.kind for row in identical)
+    counts, same = Counter(row.kind for row in every_row), Counter(row.kind for row in identical)
     classes = [f"| {kind} | {counts[kind]} | {same[kind]} | {text} |" for kind, text in CLASSES.items() if counts[kind]]
     compiled = [name for name in public_names() if getattr(get_entry(name), "kernel", None) is not None]
     page = _HEAD.format(
         split=len(split),
         identical=len(identical),
-        refused=len(found) - len(split),
+        refused=len(every_row) - len(split),
         classes="\n".join(classes),
         compiled=", ".join(f"`{name}`" for name in compiled),
     )
     for module in dict.fromkeys(row.name.rpartition(".")[0] for row in split):
         lines = [_line(row) for row in split if row.name.rpartition(".")[0] == module]
         page += _TABLE.format(module=module, lines="\n".join(lines))
-    lines = [f"| `{row.name}` | {_cell(row.note)} |" for row in found if row.kind == "refused"]
+    lines = [f"| `{row.name}` | {_cell(row.note)} |" for row in every_row if row.kind == "refused"]
     return page + _REFUSED.format(lines="\n".join(lines))
 
 

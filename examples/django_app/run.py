@@ -23,10 +23,10 @@ QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Start the Django example; Ctrl-C stops all of it.")
+    parser = argparse.ArgumentParser(description="Start the Django example; Ctrl-C stops it.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
-    parser.add_argument("--state", type=Path, default=HERE / ".lepton", help="where logs, uploads and results go")
+    parser.add_argument("--state", type=Path, default=HERE / ".lepton", help="folder of logs, uploads and results")
     options = parser.parse_args()
     try:
         socket.create_server(("127.0.0.1", options.port)).close()

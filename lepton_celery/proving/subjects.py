@@ -54,7 +54,7 @@ class CatalogueFunction:
         self._example: dict[str, Any] = {}
 
     def takes(self, ndim: int) -> bool:
-        """Whether images may have so many axes."""
+        """Whether images may have this number of axes."""
         return not self.entry.ndims or ndim in self.entry.ndims
 
     def images(self, trial: Trial) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class OwnFunction:
         self.name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}".lstrip(".")
 
     def takes(self, ndim: int) -> bool:
-        """Whether the halo given is for so many axes."""
+        """Whether the given halo is for this number of axes."""
         return self.declared is None or isinstance(self.declared, int) or len(tuple(self.declared)) == ndim
 
     def images(self, trial: Trial) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _entry_of(function: Callable[..., Any]) -> Entry | None:
 
 
 def sample_images(entry: Entry, parameters: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
-    """Images for the image parameters that have no default, and for those that the entry names a sample for."""
+    """Images for the image parameters without a default, and for parameters that the entry names a sample for."""
     images: dict[str, Any] = {}
     dtype = np.dtype(trial.dtype)
     for number, name in enumerate([*entry.images, *entry.sequences]):

@@ -21,7 +21,7 @@ _ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_work
 """Settings for zarrs; it gets one thread, because the worker processes are the parallelism."""
 
 _settings = Lock()
-"""Held while zarr's settings differ, which are those of the process. An array keeps the pipeline that it was opened with."""
+"""Held while zarr's settings are changed, which belong to the process. An array keeps the pipeline it was opened with."""
 
 _owners: list[int] = []
 """The id of the process that uses zarrs, once there is one."""
