@@ -29,8 +29,8 @@ from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.skimage import util
 

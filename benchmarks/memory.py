@@ -22,7 +22,7 @@ from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.grid import Region, StageIndex
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan

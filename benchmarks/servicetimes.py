@@ -30,8 +30,8 @@ from lepton_celery.grid import BlockIndex, StageNumber
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.batches import places_between
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan

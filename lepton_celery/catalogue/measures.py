@@ -283,7 +283,9 @@ def _blas_promise(factor: int) -> Any:
 
     def promise(arguments: Arguments) -> Promise:
         image = arguments["image"]
-        return within(factor * (sum(image.shape) + 8), _BLAS) if image.dtype.kind in "bu" else approximate(_BLAS)
+        if image.dtype.kind in "bu":
+            return within(factor * (sum(image.shape) + 8), _BLAS)
+        return approximate(_BLAS, bound=1e-5)  # 3e-7 in float32
 
     return promise
 
@@ -546,7 +548,7 @@ def entries() -> list[Entry]:
         ),
         _composite("moments", _expand_moments, promise=_blas_promise(1)),
         _composite("centroid", _expand_centroid, promise=_blas_promise(2)),
-        _composite("moments_central", _expand_central, promise=approximate(_BLAS)),
+        _composite("moments_central", _expand_central, promise=approximate(_BLAS, bound=1e-3)),
         *[
             Local(
                 name=f"measure.{name}",
@@ -569,7 +571,7 @@ def entries() -> list[Entry]:
             images=pair,
             check=_check_shapes,
             returns=2,
-            promise=approximate(_BLAS),
+            promise=approximate(_BLAS, bound=1e-3),
         ),
         *[
             Refused(name=f"measure.{name}", source=f"skimage.measure.{name}", images=(), reason=reason, instead=instead)

@@ -74,10 +74,14 @@ def _load(kernel: Kernel, source: Callable[..., Any]) -> Callable[..., NDArray[A
 
 def same_bytes(got: NDArray[Any], want: NDArray[Any]) -> bool:
     """Whether two arrays are the same bit by bit; NaNs count as one value."""
-    if got.dtype != want.dtype or got.shape != want.shape:
-        return False
+    return got.dtype == want.dtype and got.shape == want.shape and bool(equal_pixels(got, want).all())
+
+
+def equal_pixels(got: NDArray[Any], want: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which pixels of two arrays of one shape and dtype are the same bit by bit; NaNs count as one value."""
     unsigned = f"u{want.dtype.itemsize}"
-    same = np.ascontiguousarray(got).view(unsigned) == np.ascontiguousarray(want).view(unsigned)
+    equal = np.ascontiguousarray(got).view(unsigned) == np.ascontiguousarray(want).view(unsigned)
     if want.dtype.kind == "f":
-        same |= np.isnan(got) & np.isnan(want)
-    return bool(same.all())
+        equal |= np.isnan(got) & np.isnan(want)
+    result: NDArray[np.bool_] = equal.reshape(want.shape)
+    return result

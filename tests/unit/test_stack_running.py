@@ -10,9 +10,9 @@ from lepton_celery.jobs.local_stack import StackInfo, read_running
 from lepton_celery.ledger.address import masked
 from lepton_celery.ledger.processes import process_started
 from lepton_celery.local import server
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.process import StackError
 from lepton_celery.local.running import claim, remove_running, write_running
+from lepton_celery.local.stack import LocalStack
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import lepton_celery as lepton
 from lepton_celery.errors import JobFailed
 from lepton_celery.grid import Region
 from lepton_celery.ledger import open_ledger
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning import sizes
 from tests.acceptance import commands
 from tests.worker.conftest import app_of
@@ -63,7 +63,7 @@ def status_of(job: lepton.Job, stack: LocalStack, tmp_path: Path) -> str:
 
 @pytest.mark.usefixtures("image")
 def test_a_block_that_fails_has_its_name_in_the_log_the_error_and_the_status(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, stack, "raises")
         with pytest.raises(JobFailed) as caught:
             job.wait(30)
@@ -79,7 +79,7 @@ def test_a_block_that_fails_has_its_name_in_the_log_the_error_and_the_status(tmp
 def test_a_filled_block_has_its_name_in_the_log_the_report_and_the_status(
     tmp_path: Path, image: NDArray[np.uint8]
 ) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, stack, "raises", on_error="fill")
         job.wait(30)
         (filled,) = job.filled_blocks()
@@ -95,7 +95,7 @@ def test_a_filled_block_has_its_name_in_the_log_the_report_and_the_status(
 
 def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(tmp_path: Path, image: NDArray[np.uint8]) -> None:
     env = {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", env=env) as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env=env)) as stack:
         job = submit(tmp_path, stack, "hungry", bytes_per_pixel=100_000)
         job.wait(60)
         assert f"job {job.id}: {NAME} of stage 1/1 needs too much memory; in 4 pieces" in log_of(stack)
@@ -104,7 +104,9 @@ def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(tmp_path: Pa
 
 @pytest.mark.usefixtures("image")
 def test_a_block_that_kills_its_worker_has_its_name_in_the_error(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, concurrency=2, flower=False, settings="test") as stack:
+    with LocalStack(
+        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
+    ) as stack:
         job = submit(tmp_path, stack, "dies")
         with pytest.raises(JobFailed) as caught:
             job.wait(60)
@@ -114,7 +116,7 @@ def test_a_block_that_kills_its_worker_has_its_name_in_the_error(tmp_path: Path)
 
 @pytest.mark.usefixtures("image")
 def test_a_batch_that_cannot_read_its_input_names_its_first_block(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, stack, "missing", path=str(tmp_path / "nothing"))
         with pytest.raises(JobFailed) as caught:
             job.wait(30)

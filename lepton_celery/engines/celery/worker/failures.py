@@ -108,7 +108,7 @@ def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job whose outputs would be little but fill."""
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done
-    if filled >= stage.settings.most_holes and 2 * filled > done:
+    if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
         fail_block(stage, place, f"{filled} of the {done} blocks done so far were given up, the last one: {reason}")
 
 
