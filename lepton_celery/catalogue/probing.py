@@ -13,15 +13,10 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.geometry import Geometry
-from lepton_celery.errors import LeptonError
 from lepton_celery.grid import Region
 
 _PROBE_PX = 6
 """Pixels along each axis of the result that is tried."""
-
-
-class SourceRefuses(Exception):
-    """The function that an entry stands for raised an error on a few pixels; the message is the function's."""
 
 
 class Probed(Protocol):
@@ -33,9 +28,6 @@ class Probed(Protocol):
     @property
     def dtype(self) -> Any: ...
 
-    @property
-    def function(self) -> Any: ...
-
     def complete(self, arguments: Arguments) -> dict[str, Any]: ...
 
     def evaluate(self, arguments: Arguments) -> Array: ...
@@ -46,7 +38,7 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Any]) -> tup
     complete = entry.complete(arguments)
     shapes = [image.shape for image in images.values()]
     if not shapes:
-        result = _tried(entry, {name: _sample(value, None) for name, value in arguments.items()})
+        result = entry.evaluate({name: _sample(value, None) for name, value in arguments.items()})
         return result.shape, result.dtype
     shape = entry.geometry.result_shape(shapes, complete)
     if entry.dtype is not None:
@@ -57,19 +49,7 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Any]) -> tup
     sample = {name: _sample(value, _small(reads.get(name))) for name, value in arguments.items()}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return shape, _tried(entry, sample).dtype
-
-
-def _tried(entry: Probed, arguments: Arguments) -> Array:
-    """The function's result; errors of scikit-image's own function tell that it refuses the arguments."""
-    try:
-        return entry.evaluate(arguments)
-    except LeptonError:
-        raise
-    except Exception as error:
-        if entry.function is None:
-            raise SourceRefuses(str(error)) from error
-        raise
+        return shape, entry.evaluate(sample).dtype
 
 
 def _small(region: Region | None) -> tuple[int, ...] | None:
