@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 
 from lepton_celery.engines.celery.worker.failures import (
     MAX_PIECES,
@@ -16,12 +17,10 @@ from lepton_celery.engines.celery.worker.failures import (
     reason_of,
     retry_alone,
 )
-from lepton_celery.engines.celery.worker.limits import TimeLimit
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.execution.block import run_block, run_blocks
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
-from lepton_celery.ledger.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +54,9 @@ class Batch:
         renew = partial(
             stage.ledger.renew, stage.job_id, stage.number, owner=stage.owner, lease_s=stage.settings.lease_s
         )
-        with guarded(stage.settings, renew) as (heartbeat, limit):
-            self._run_boxes(heartbeat, limit, failed)
-        self.stale = self.stale or heartbeat.lost.is_set()
+        with guarded(stage.settings, renew) as (lost, begin_block):
+            self._run_boxes(lost, begin_block, failed)
+        self.stale = self.stale or lost.is_set()
         retry_alone(stage, failed)
 
     def _send_suspects(self) -> None:
@@ -69,15 +68,15 @@ class Batch:
             self._remove(suspects)
             retry_alone(stage, suspects)
 
-    def _run_boxes(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[Place]) -> None:
+    def _run_boxes(self, lost: Event, begin_block: Callable[[], None], failed: list[Place]) -> None:
         """Do the blocks, each box of small ones at once; `failed` gets the places of those that are to be tried again."""
         stage, receipts = self.stage, _Receipts(self)
         tiling = stage.planned.tiling
         boxes = stage.planned.boxes(self.places)
-        while boxes and not heartbeat.lost.is_set():  # it is lost if the job ended or another worker has the blocks
+        while boxes and not lost.is_set():  # it is set if the job ended or another worker has the blocks
             box = boxes.pop(0)
             places = [tiling.place(block) for block in box]
-            limit.begin()
+            begin_block()
             try:
                 if len(box) == 1:
                     self._run_block(places[0], receipts.timings)

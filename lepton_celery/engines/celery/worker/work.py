@@ -183,8 +183,8 @@ class StageWork:
                 return None
             stage = self._open_stage()
             renew = partial(ledger.renew_merge, self.job_id, self.number, fence=fence, lease_s=settings.lease_s)
-            with guarded(settings, renew) as (_, limit):
-                limit.begin()
+            with guarded(settings, renew) as (_, begin_block):
+                begin_block()
                 following = merge(stage, info, fence)
             if following is not None:
                 return self._open_next(replace(info, stage=following), stage)
