@@ -14,8 +14,10 @@ from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger import info as ledger_info
-from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobRecords, JobState
+from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
+from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.plan import Plan
 
 _POLL_S = (0.01, 0.05)
@@ -40,7 +42,7 @@ class FilledBlock:
 class Job:
     """A job in the ledger: its state, its progress and its end."""
 
-    def __init__(self, job_id: str, records: JobRecords) -> None:
+    def __init__(self, job_id: str, records: Ledger | RunRecord) -> None:
         self.id = job_id
         """Names the job to every process that has the same ledger."""
         self._records = records

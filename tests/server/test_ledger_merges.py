@@ -154,8 +154,6 @@ def test_a_stage_that_follows_is_checked(ledger: Ledger) -> None:
     fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60) or 0
     with pytest.raises(InputError, match="-1 blocks"):
         ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, -1))
-    with pytest.raises(InputError, match="when it is done"):
-        ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 1), result={})
     assert ledger.commit_merge("j", FIRST, fence=fence, following=None)
 
 
