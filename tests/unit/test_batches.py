@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery.grid import Place
-from lepton_celery.planning.batches import alone, batches, format_places, parse_places, places_between
+from lepton_celery.planning.batches import batches, format_places, parse_places, places_between
 from lepton_celery.planning.plan import Prediction, Stage
 
 
@@ -61,7 +61,6 @@ def test_scattered_blocks_make_messages_of_bounded_length() -> None:
     made = replace(stage((1_000_000,), (), 1000), tile=())
     found = batches(made, 1, map(Place, range(0, 999_999, 1001)))
     assert max(len(format_places(batch)) for batch in found) < 80
-    assert alone([Place(3), Place(7)]) == [[3], [7]]
 
 
 @pytest.mark.parametrize(

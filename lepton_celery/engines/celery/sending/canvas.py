@@ -28,7 +28,7 @@ from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, Ledger
-from lepton_celery.planning.batches import alone, batches, format_places, places_between
+from lepton_celery.planning.batches import batches, format_places, places_between
 from lepton_celery.planning.plan import Plan
 
 PROCESS = "lepton.process"
@@ -87,7 +87,7 @@ def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, cl
 
 def send_alone(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
     """Publish blocks in a message each, so that a block that takes its worker down takes no others with it."""
-    send_wave(app, info, alone(places))
+    send_wave(app, info, [[place] for place in places])
 
 
 def send_merge(app: Celery, info: JobInfo) -> None:
