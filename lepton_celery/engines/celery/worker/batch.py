@@ -30,7 +30,7 @@ _COMMIT_EVERY_S = 0.25
 
 @dataclass
 class Batch:
-    """Blocks of a stage that were granted to this process."""
+    """Blocks of a stage that were granted to this process; the receipts of small blocks are handed in several at a time."""
 
     stage: OpenStage
     places: list[Place]
@@ -41,6 +41,14 @@ class Batch:
     """When the message was taken up, by `perf_counter`."""
     stale: bool = False
     """Whether the job ended, or went on, while the batch was at work."""
+
+    def __post_init__(self) -> None:
+        self._timings = Timings()
+        """What the blocks took whose receipts are handed in next."""
+        self._done: list[Place] = []
+        self._batches = 1.0
+        """1 until the first receipts are handed in, so that the ledger counts the batch once."""
+        self._handed_in = self.began
 
     def run(self) -> None:
         """Do the blocks. A block that fails is sent again or given up.
@@ -70,8 +78,7 @@ class Batch:
 
     def _run_boxes(self, lost: Event, begin_block: Callable[[], None], failed: list[Place]) -> None:
         """Do the blocks, each box of small ones at once; `failed` gets the places of those that are to be tried again."""
-        stage, receipts = self.stage, _Receipts(self)
-        tiling = stage.planned.tiling
+        stage, tiling = self.stage, self.stage.planned.tiling
         boxes = stage.planned.boxes(self.places)
         while boxes and not lost.is_set():  # it is set if the job ended or another worker has the blocks
             box = boxes.pop(0)
@@ -79,11 +86,11 @@ class Batch:
             begin_block()
             try:
                 if len(box) == 1:
-                    self._run_block(places[0], receipts.timings)
+                    self._run_block(places[0])
                 else:
-                    run_blocks(stage.context, stage.number, box, timings=receipts.timings)
+                    run_blocks(stage.context, stage.number, box, timings=self._timings)
             except PASSING:
-                receipts.hand_in()
+                self._hand_in()
                 raise
             except Exception as error:  # a user's function may raise anything
                 if len(box) > 1:  # one block is to blame, or there are too many for the memory
@@ -91,21 +98,21 @@ class Batch:
                 elif self._is_to_be_retried(places[0], error):
                     failed.append(places[0])
                 continue
-            receipts.add(places)
-        receipts.hand_in()
+            self._done += places
+            if time.perf_counter() - self._handed_in >= _COMMIT_EVERY_S:
+                self._hand_in()
+        self._hand_in()
 
-    def _run_block(self, place: Place, timings: Timings) -> None:
+    def _run_block(self, place: Place) -> None:
         """Do one block, in as many pieces as it needs to fit into memory."""
-        stage, lost = self.stage, self.lost.get(place, 0)
-        pieces = 1
+        stage, lost, pieces = self.stage, self.lost.get(place, 0), 1
+        block = stage.planned.tiling.block(place)
         if lost > 1 and not stage.ledger.reason(stage.job_id, place):
             # its worker died twice without giving a reason, perhaps for want of memory
             pieces = min(MAX_PIECES, 4 ** (lost - 1))
         while True:
             try:
-                run_block(
-                    stage.context, stage.number, stage.planned.tiling.block(place), pieces=pieces, timings=timings
-                )
+                run_block(stage.context, stage.number, block, pieces=pieces, timings=self._timings)
                 return
             except MemoryError:
                 index, _ = stage.plan.stage_run(stage.number)
@@ -133,42 +140,14 @@ class Batch:
         removed = set(places)
         self.places[:] = [place for place in self.places if place not in removed]
 
-    def hand_in(self, places: list[Place], stats: Mapping[str, float]) -> None:
-        """Write receipts down beside the outputs, then in the ledger."""
-        stage = self.stage
-        stage.manifest.journal.received(stage.number, places)
-        fresh = stage.ledger.commit(stage.job_id, stage.number, places, owner=stage.owner, stats=stats)
+    def _hand_in(self) -> None:
+        """Write the receipts of the blocks done so far down beside the outputs, then in the ledger."""
+        if not self._done:
+            return
+        stage, now = self.stage, time.perf_counter()
+        stats = {**self._timings.stats(), "batches": self._batches, "batch_s": now - self._handed_in}
+        stage.manifest.journal.received(stage.number, self._done)
+        fresh = stage.ledger.commit(stage.job_id, stage.number, self._done, owner=stage.owner, stats=stats)
         self.stale = self.stale or not fresh
-        self._remove(places)
-
-
-class _Receipts:
-    """Receipts of a batch's blocks, which are handed in several at a time."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.timings = Timings()
-        """What the blocks took whose receipts are next."""
-        self._batch = batch
-        self._done: list[Place] = []
-        self._batches = 1.0
-        self._counted = batch.began
-        self._handed_in = time.monotonic()
-
-    def add(self, places: list[Place]) -> None:
-        """Note blocks that are done; their receipts are handed in now or soon."""
-        self._done += places
-        if time.monotonic() - self._handed_in >= _COMMIT_EVERY_S:
-            self.hand_in()
-
-    def hand_in(self) -> None:
-        """Hand the receipts in."""
-        if self._done:
-            self._batch.hand_in(self._done, self._stats())
-        self._done, self.timings, self._handed_in = [], Timings(), time.monotonic()
-
-    def _stats(self) -> dict[str, float]:
-        """The blocks' figures, and the time of the batch since its last receipts, or since it began."""
-        now = time.perf_counter()
-        stats = {**self.timings.stats(), "batches": self._batches, "batch_s": now - self._counted}
-        self._batches, self._counted = 0.0, now
-        return stats
+        self._remove(self._done)
+        self._done, self._timings, self._batches, self._handed_in = [], Timings(), 0.0, now
