@@ -47,7 +47,7 @@ The merge of the current stage, once each block has its receipt (`merging`; noth
     held         begin_merge by another owner, lease live              held as before: refused
     held         begin_merge by another owner, lease over              held by that owner: a new fence
     held         begin_merge by the same owner                         held: a new fence
-    held         renew_merge, under the fence; renew by its owner      held until later
+    held         renew by its owner                                    held until later
     held         release_merge or reopen, under the fence              free
     held         commit_merge, under the fence                         the stage is over
 
@@ -378,11 +378,6 @@ class Ledger:
         _check_lease(lease_s)
         fence: int | None = self._run("begin_merge", job_id, number, owner, lease_s)
         return fence
-
-    def renew_merge(self, job_id: str, number: StageNumber, *, fence: int, lease_s: float) -> bool:
-        """Extend the lease on the merge to `lease_s` seconds from now; False for a stale fence: stop merging."""
-        _check_lease(lease_s)
-        return bool(self._run("renew_merge", job_id, number, fence, lease_s))
 
     def commit_merge(
         self,

@@ -6,14 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
 
 from lepton_celery.engines.celery.worker.failures import (
+    CERTAIN,
     MAX_PIECES,
     PASSING,
     give_up,
-    is_certain,
     reason_of,
     retry_alone,
 )
@@ -59,10 +58,7 @@ class Batch:
         stage = self.stage
         self._send_suspects()
         failed: list[Place] = []
-        renew = partial(
-            stage.ledger.renew, stage.job_id, stage.number, owner=stage.owner, lease_s=stage.settings.lease_s
-        )
-        with guarded(stage.settings, renew) as (lost, begin_block):
+        with guarded(stage) as (lost, begin_block):
             self._run_boxes(lost, begin_block, failed)
         self.stale = self.stale or lost.is_set()
         retry_alone(stage, failed)
@@ -128,7 +124,7 @@ class Batch:
         stage = self.stage
         log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
         self._remove([place])
-        if is_certain(error):
+        if isinstance(error, CERTAIN):
             give_up(stage, place, reason_of(error))
             return False
         stage.ledger.release(

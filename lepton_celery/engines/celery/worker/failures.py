@@ -30,8 +30,11 @@ PASSING = (StoreError, BrokerUnreachable)
 FINAL = (StoreNotFound, OutputExists)
 """Errors of stores that do not pass: a missing file stays missing, and a file in the way stays there. The job ends."""
 
+CERTAIN = (InputError, JobError)
+"""This package's own refusals, which would come again: the block is given up at once."""
+
 MAX_PIECES = 256
-"""Most pieces in which a block is computed that does not fit into memory."""
+"""Largest number of pieces in which a block is computed that does not fit into memory."""
 
 
 def fail_job(
@@ -115,8 +118,3 @@ def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
 def reason_of(error: Exception) -> str:
     """The reason that a person reads."""
     return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
-
-
-def is_certain(error: Exception) -> bool:
-    """Whether an error would come again: this package's own refusals do."""
-    return isinstance(error, InputError | JobError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -58,11 +59,13 @@ class OpenStage:
 
 
 @contextmanager
-def guarded(settings: Settings, renew: Callable[[], bool]) -> Iterator[tuple[Event, Callable[[], None]]]:
+def guarded(stage: OpenStage) -> Iterator[tuple[Event, Callable[[], None]]]:
     """Renew leases, and limit threads, memory and time, while the `with` block works.
 
     Gives an event that is set when the work is no longer wanted, and a function to call when a block begins.
     """
+    settings = stage.settings
+    renew = partial(stage.ledger.renew, stage.job_id, stage.number, owner=stage.owner, lease_s=settings.lease_s)
     with (
         heartbeat(renew, settings.lease_s / 3) as lost,
         one_thread(),

@@ -11,7 +11,6 @@ import os
 import random
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NoReturn
 
 from celery import Task
@@ -182,8 +181,7 @@ class StageWork:
             if self._was_begun_too_often(info):
                 return None
             stage = self._open_stage()
-            renew = partial(ledger.renew_merge, self.job_id, self.number, fence=fence, lease_s=settings.lease_s)
-            with guarded(settings, renew) as (_, begin_block):
+            with guarded(stage) as (_, begin_block):
                 begin_block()
                 following = merge(stage, info, fence)
             if following is not None:
