@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 
 from lepton_celery.errors import LeptonError
@@ -20,21 +19,13 @@ from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.batches import batches, places_between
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What is published when a job is done, besides the images of its context."""
-
-    files: Mapping[str, int] = field(default_factory=dict)
-    """Path of each table or value output, and its node."""
-    overwrite: bool = False
-
-
 def run(
     context: Context,
     record: RunRecord,
     *,
     threads: int,
-    outputs: Outputs | None = None,
+    files: Mapping[str, int] | None = None,
+    overwrite: bool = False,
     on_progress: Callable[[], None] | None = None,
 ) -> None:
     """Run a job to its end.
@@ -43,19 +34,19 @@ def run(
         context: the job in this process.
         record: what has been done is recorded here.
         threads: number of threads; with 1, the calling thread does the work.
-        outputs: tables and values to write.
+        files: path of each table or value output, and its node; they are written beside the images of the context.
+        overwrite: whether they may replace files of the same names.
         on_progress: called after each box of blocks.
 
     Raises:
         LeptonError: what went wrong; nothing is left under an output's final name.
     """
-    outputs = outputs or Outputs()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
     try:
         with one_thread(), pool or nullcontext():
             run_stages(context, partial(_do_blocks, context, record, pool, on_progress))
-            publish(context, outputs.files, overwrite=outputs.overwrite)
-            record.finish({"outputs": sorted(outputs.files), "seams": seams.measure(context)})
+            publish(context, files or {}, overwrite=overwrite)
+            record.finish({"seams": seams.measure(context)})
     except BaseException as error:
         record.fail(str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}")
         discard(context)

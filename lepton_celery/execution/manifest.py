@@ -149,10 +149,6 @@ class Manifest:
             differences.append("what happens to blocks that cannot be done")
         return differences
 
-    def result(self, seams: Mapping[str, float]) -> dict[str, Any]:
-        """What the ledger keeps of a finished job."""
-        return {"outputs": self.output_paths(), "seams": dict(seams)}
-
 
 _NO_PLAN = Plan((), (), {})
 

@@ -171,7 +171,7 @@ def record_of(context: Context) -> RunRecord:
 def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, RunRecord]:
     context = context_of(outputs, "disk", folder)
     record = record_of(context)
-    inline.run(context, record, threads=threads, outputs=inline.Outputs(files_of(context, folder)))
+    inline.run(context, record, threads=threads, files=files_of(context, folder))
     return context, record
 
 

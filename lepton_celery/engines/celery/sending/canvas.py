@@ -48,21 +48,23 @@ def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Si
     """The message for one batch."""
     text = format_places(places)
     shown = text if len(text) <= _TEXT_CHARS else f"{text[: _TEXT_CHARS - 4]} ..."
-    return _signature(app, PROCESS, info, (info.job_id, info.stage, text), f"blocks {shown}")
+    what = f"job {info.job_id} stage {info.stage_label} blocks {shown}"
+    return _signature(app, PROCESS, (info.job_id, info.stage, text), info.lane, what)
 
 
 def close_signature(app: Celery, info: JobInfo) -> Signature:
     """The message at the end of a wave, which also checks whether the stage can be merged."""
-    return _signature(app, CLOSE, info, (info.job_id, info.stage), "close wave")
+    what = f"job {info.job_id} stage {info.stage_label} close wave"
+    return _signature(app, CLOSE, (info.job_id, info.stage), info.lane, what)
 
 
-def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], what: str) -> Signature:
-    """A message on the job's lane; Flower shows a text in place of the arguments."""
+def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: str) -> Signature:
+    """A message on a lane; Flower shows `what` in place of the arguments."""
     options = {
-        "queue": queue_of(info.lane),
+        "queue": queue_of(lane),
         "task_id": short_id(),
         "ignore_result": True,
-        "argsrepr": f"job {info.job_id} stage {info.stage_label} {what}",
+        "argsrepr": what,
         "kwargsrepr": "",
     }
     return app.signature(task, args=args, immutable=True, app=app, options=options)
@@ -98,10 +100,8 @@ def send_merge(app: Celery, info: JobInfo) -> None:
 
 def send_tidy(app: Celery, job_id: str) -> None:
     """Ask a worker that has nothing more urgent to do to discard the files of an ended job and to forget the job."""
-    options = {"queue": queue_of(LANES[-1]), "ignore_result": True, "argsrepr": f"job {job_id}", "kwargsrepr": ""}
-    publisher = publisher_of(app)
     with _publishing():
-        publisher.signature(TIDY, args=(job_id,), immutable=True, app=publisher, options=options).apply_async()
+        _signature(publisher_of(app), TIDY, (job_id,), LANES[-1], f"job {job_id}").apply_async()
 
 
 @contextmanager

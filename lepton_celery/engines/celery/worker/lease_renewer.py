@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery
 from celery.worker import state
@@ -38,13 +38,8 @@ class LeaseRenewerStep(TimerStep):
         return min(1.0, settings.lease_s / 3), renewer.renew
 
 
-class _Holding(NamedTuple):
-    """What the leases of one owner are for."""
-
-    pid: int
-    """The child at work."""
-    job_id: str
-    number: StageNumber
+_Holding = tuple[int, str, StageNumber]
+"""What the leases of one owner are for: the child at work, and the job and the stage it works on."""
 
 
 class LeaseRenewer:
@@ -84,7 +79,7 @@ def _holdings() -> dict[str, _Holding]:
         if request.name in (PROCESS, CLOSE) and request.worker_pid:
             job_id, number = request.args[:2]
             owner = owner_of(request.id, request.worker_pid)
-            held[owner] = _Holding(request.worker_pid, job_id, StageNumber(number))
+            held[owner] = (request.worker_pid, job_id, StageNumber(number))
     return held
 
 

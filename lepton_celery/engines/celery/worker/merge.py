@@ -57,6 +57,6 @@ def _finish(stage: OpenStage, fence: int) -> None:
     if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
         return  # cancelled or paused, or another merge took over and publishes
     publish(stage.context, manifest.files, overwrite=manifest.options.overwrite)
-    result = manifest.result(seams.measure(stage.context))
+    result = {"seams": seams.measure(stage.context)}
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
         learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # nobody waits for this any more

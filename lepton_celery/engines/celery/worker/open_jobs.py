@@ -49,10 +49,6 @@ class OpenJobs:
         self._jobs.move_to_end(job_id)
         return self._jobs[job_id]
 
-    def close(self, job_id: str) -> None:
-        """Close a job's files."""
-        self._jobs.pop(job_id, None)
-
     def close_ended(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Close a job that has ended, and discard its files; a failed job keeps them, so that it can be resumed."""
         try:
@@ -62,7 +58,7 @@ class OpenJobs:
         if state in (JobState.DONE, JobState.CANCELLED):
             self.discard(ledger, settings, job_id)
         elif state is JobState.FAILED:
-            self.close(job_id)
+            self._jobs.pop(job_id, None)
 
     def discard(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Discard the parts of a job's outputs, and its workspace."""
@@ -71,4 +67,4 @@ class OpenJobs:
         except JobError:
             return
         discard(context)
-        self.close(job_id)
+        self._jobs.pop(job_id, None)
