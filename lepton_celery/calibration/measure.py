@@ -85,9 +85,6 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     return replace(model, speed=_speed(model))
 
 
-# ------------------------------------------------------------------------------------------------ functions and blocks
-
-
 def observe(
     nodes: Sequence[Node], observations: Observations, *, divisions: int = 1, workspace: Workspace | None = None
 ) -> Timings:
@@ -206,9 +203,6 @@ def _speed(model: CostModel) -> float:
             ratios.append((figure.unit_ns + taps * figure.tap_ns) / (entry.cost_ns + taps * entry.tap_ns))
     low, high = SPEED_RANGE
     return min(high, max(low, statistics.median(ratios))) if ratios else 1.0
-
-
-# ------------------------------------------------------------------------------------------------ stores
 
 
 def _measure_stores(observations: Observations, folder: Path) -> None:

@@ -136,8 +136,6 @@ class _Box:
                 image[region.within(results[index])] = images[index][region.within(needed[index])]
         return whole
 
-    # ------------------------------------------------------------------ what is left of the blocks
-
     def _leave(self, images: dict[int, Array], needed: dict[int, Region]) -> None:
         """Leave the partials of each block, and write the pixels of the box."""
         for index in self.stage.reduces:
@@ -215,8 +213,6 @@ class _Box:
             self.timings.add("combine", index, began)
             self._put_partial(index, block, partial, level)
 
-    # ------------------------------------------------------------------ images made in rounds
-
     def _do_round(self, index: int, region: Region) -> None:
         """One block in one round of an image that is made in rounds."""
         node = self.plan.nodes[index]
@@ -261,9 +257,6 @@ def _filled(node: PlanNode, region: Region, value: float) -> Array:
 def image_refs(node: PlanNode) -> dict[str, Any]:
     """A node's images as a merge sees them: their shapes and dtypes."""
     return {name: node.arguments[name] for name in node.images}
-
-
-# ------------------------------------------------------------------------------------------------ computing
 
 
 def _evaluate(

@@ -39,8 +39,6 @@ class Context:
     _values: dict[int, Any] = field(default_factory=dict)
     _changed: dict[Key, Array] = field(default_factory=dict)
 
-    # ------------------------------------------------------------------ images that are read
-
     def reader(self, node: int) -> ArrayReader:
         """The open store of an input, or of an image that an earlier stage left."""
         if node not in self._readers:
@@ -69,8 +67,6 @@ class Context:
         if key not in self._changed:
             self._changed[key] = self.workspace.value(key)
         return self._changed[key]
-
-    # ------------------------------------------------------------------ images that are written
 
     def round_output(self, node: int, round: int) -> ArrayOutput:
         """Where a round writes its image."""
@@ -103,8 +99,6 @@ class Context:
                 output.create()
                 self.outputs(node, StageIndex(index)).append(output)
 
-    # ------------------------------------------------------------------ values
-
     def value(self, node: int) -> Any:
         """A whole-image value; it stays in memory after it was first asked for."""
         if node not in self._values:
@@ -127,8 +121,6 @@ class Context:
         # looking up a block's labels takes a few partials, each of them more than once
         read = lru_cache(maxsize=4)(lambda level, block: self.workspace.partial(partials_key(node, level), block))
         return MergedLabels(value, grids, read)
-
-    # ------------------------------------------------------------------ arguments of functions
 
     def arguments(self, node: PlanNode) -> dict[str, Any]:
         """A node's arguments: literals as they are, values loaded, None in place of images."""

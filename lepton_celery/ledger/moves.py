@@ -109,8 +109,6 @@ class Ledger:
         self._connection = connection
         self._index = index
 
-    # ------------------------------------------------------------------ jobs
-
     def create(
         self,
         job_id: str,
@@ -245,8 +243,6 @@ class Ledger:
         text = read_text(self._connection, job_id, "result")
         return None if text is None else from_json(job_id, "result", text)
 
-    # ------------------------------------------------------------------ blocks
-
     def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[int, int]:
         """Move the cursor over the next blocks to hand to the broker.
 
@@ -367,8 +363,6 @@ class Ledger:
         """
         return split_places(self._run("duplicate_slow", job_id, number, older_s, limit))
 
-    # ------------------------------------------------------------------ merges
-
     def begin_merge(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> int | None:
         """A fence, greater than any before in this job, if every block has its receipt and no other owner merges.
 
@@ -428,8 +422,6 @@ class Ledger:
         [reopened] = self._run("reopen", job_id, number, fence, join_places(places))
         return bool(reopened)
 
-    # ------------------------------------------------------------------ cost models, and the server
-
     def costs(self, profile: str) -> dict[str, Any] | None:
         """The cost model of workers of a profile; None if there is none.
 
@@ -463,8 +455,6 @@ class Ledger:
         """
         with self._connection.client() as client:
             client.ping()
-
-    # ------------------------------------------------------------------ scripts
 
     def _run(self, script: str, job_id: str, *arguments: str | float) -> Any:
         answer = self._connection.run(script, job_id, *arguments)

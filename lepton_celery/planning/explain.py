@@ -155,9 +155,6 @@ def _name(operation: str) -> str:
     return _INTERNAL.get(operation, operation.rpartition(".")[2])
 
 
-# ------------------------------------------------------------------------------------------------ figures with units
-
-
 def counted(number: int, noun: str) -> str:
     """A number of things: `1 block`, `1,024 batches`."""
     plural = {"batch": "batches"}.get(noun, noun + "s")

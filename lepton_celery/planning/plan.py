@@ -214,8 +214,6 @@ class Plan:
     costs: str = ""
     """Where the figures of the prediction come from, in words."""
 
-    # ------------------------------------------------------------------ stages
-
     def stage_run(self, number: StageNumber) -> StageRun:
         """The stage and the round that a number of the ledger stands for.
 
@@ -254,8 +252,6 @@ class Plan:
         """The plan with one stage replaced."""
         return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))
 
-    # ------------------------------------------------------------------ partials
-
     def partials_of(self, stage: StageIndex) -> dict[int, int]:
         """The nodes of which a stage's blocks leave partials, and how often each has been combined."""
         combined = dict.fromkeys(self.stages[stage].reduces, 0)
@@ -268,8 +264,6 @@ class Plan:
         """The partials that are merged when a stage ends: those that the next stage does not combine."""
         combined_next = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
         return {index: level for index, level in self.partials_of(stage).items() if index not in combined_next}
-
-    # ------------------------------------------------------------------ images
 
     @cached_property
     def sources(self) -> list[tuple[int, str]]:
@@ -304,8 +298,6 @@ class Plan:
         indices = (*self.stages[stage].stores, *self.stages[stage].reduces)
         entries = [self.nodes[index].entry for index in indices]
         return not any(entry.has_own_stage or entry.reads_itself for entry in entries)
-
-    # ------------------------------------------------------------------ JSON
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""

@@ -106,9 +106,6 @@ def _recomputed(plan: Plan) -> list[int]:
     return sorted(ratios, key=ratios.__getitem__, reverse=True)
 
 
-# ------------------------------------------------------------------------------------------------ alternatives
-
-
 @dataclass(frozen=True)
 class Alternative:
     """Another way to compute the same outputs."""

@@ -75,8 +75,6 @@ class StageSizer:
             )
         return chosen
 
-    # ------------------------------------------------------------------ block shapes
-
     def _wanted(self, plan: Plan, index: StageIndex) -> list[Shape]:
         """The block shape that was asked for, or those to choose from."""
         stage, asked = plan.stages[index], self._options.block_shape
@@ -132,8 +130,6 @@ class StageSizer:
             node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
         ]
         return list(dict.fromkeys(allowed))
-
-    # ------------------------------------------------------------------ batches
 
     def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""

@@ -50,8 +50,6 @@ class StageCutter:
                 stages[-1] = replace(stages[-1], values=self._values_known_after(level))
         return Plan(self._nodes, tuple(stages), self._outputs, intermediates, workers)
 
-    # ------------------------------------------------------------------ levels
-
     def _find_levels(self) -> list[int]:
         levels: list[int] = []
         for index, node in enumerate(self._nodes):
@@ -86,8 +84,6 @@ class StageCutter:
             if self._levels[index] == level + 1 and node.gives != "image" and node.entry.finds_value
         )
 
-    # ------------------------------------------------------------------ one level's stages
-
     def _grouped(self, members: Collection[int]) -> dict[tuple[tuple[int, ...], int], list[int]]:
         """The members of each stage of a level: by grid, and alone if the entry needs a stage of its own."""
         groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
@@ -107,8 +103,6 @@ class StageCutter:
         reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
         stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
         return Stage(shape, shape, 1, stores, reduces, (), Prediction.none(len(shape)))
-
-    # ------------------------------------------------------------------ intermediate images
 
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
         """The images that pass between stages, and the level that stores each: those that have to be stored, and those

@@ -11,7 +11,7 @@ import os
 import random
 import time
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from celery import Task
 
@@ -89,8 +89,6 @@ class StageWork:
         self.ledger = open_ledger(self.settings.ledger)
         self.owner = owner_of(str(self.task.request.id), os.getpid())
 
-    # ------------------------------------------------------------------ blocks
-
     def do_blocks(self) -> None:
         """Do the blocks that the ledger grants."""
         began = time.perf_counter()
@@ -123,9 +121,7 @@ class StageWork:
             return batch.stale
         except PASSING as error:
             self.ledger.release(self.job_id, self.number, places, owner=self.owner, count_attempt=False)
-            # otherwise its files were taken away under this batch: the job has ended, or others have done these blocks and
-            # it is being published
-            if self._is_job_open() and not self._have_receipts(places):
+            if self._is_wanted(places):
                 self._fail_or_retry(error, stage, places)
                 return False
         except Exception as error:  # the job cannot even be opened here
@@ -133,17 +129,18 @@ class StageWork:
             self._fail(error)
         return True
 
-    def _have_receipts(self, places: list[Place]) -> bool:
-        """Whether blocks that failed here were done elsewhere."""
-        return bool(places) and self.ledger.receipts(self.job_id, self.number, places) == places
+    def _is_wanted(self, places: list[Place]) -> bool:
+        """Whether blocks that failed here are still to be done.
 
-    def _is_job_open(self) -> bool:
+        If not, their files were taken away under this batch: the job has ended, or others have done these blocks and it is
+        being published.
+        """
         try:
-            return self.ledger.info(self.job_id).state.is_open
+            if not self.ledger.info(self.job_id).state.is_open:
+                return False
         except JobNotFound:
             return False
-
-    # ------------------------------------------------------------------ waves
+        return not places or self.ledger.receipts(self.job_id, self.number, places) != places
 
     def fill_window(self) -> None:
         """Send the job's next waves."""
@@ -161,8 +158,6 @@ class StageWork:
         except Exception as error:
             log.exception("job %s: its next wave cannot be sent", self.job_id)
             self._fail(error)
-
-    # ------------------------------------------------------------------ merges
 
     def end_stage(self) -> StageWork | None:
         """Merge the stage if every block has its receipt.
@@ -184,8 +179,10 @@ class StageWork:
             with guarded(stage) as (_, begin_block):
                 begin_block()
                 following = merge(stage, info, fence)
-            if following is not None:
-                return self._open_next(replace(info, stage=following), stage)
+            if following is not None:  # opened here: send all of it but the first batch
+                info, app = replace(info, stage=following), self.task.app
+                reserved = canvas.fill_window(app, ledger, settings, info, stage.plan, reserve_first=True)
+                return StageWork(self.task, self.job_id, following, reserved) if reserved else None
         except JobNotFound:
             return None
         except PASSING as error:
@@ -207,13 +204,6 @@ class StageWork:
         reason = f"its merge was begun {attempts} times and never ended; the workers' logs tell more"
         fail_job(self.ledger, self.job_id, self.number, reason)
         return True
-
-    def _open_next(self, info: JobInfo, stage: OpenStage) -> StageWork | None:
-        """Send the next stage except for its first batch."""
-        reserved = canvas.fill_window(self.task.app, self.ledger, self.settings, info, stage.plan, reserve_first=True)
-        return StageWork(self.task, self.job_id, info.stage, reserved) if reserved else None
-
-    # ------------------------------------------------------------------ the job, and its failures
 
     def _open_stage(self) -> OpenStage:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
@@ -237,15 +227,11 @@ class StageWork:
     def _retry(self, error: Exception) -> NoReturn:
         """Have the message come again after 2, 4, 8 … up to 30 s, with jitter, so that workers do not return together."""
         wait = min(30.0, 2.0 ** (1 + int(self.task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
+        text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         raise self.task.retry(
-            args=self._message(),
+            args=(self.job_id, self.number, *text),  # the stage may be a later one than the message's
             exc=error,
             countdown=random.uniform(wait / 2, wait),
             max_retries=self.settings.max_retries + 1,
             queue=queue_of(lane_of(self.task.request.delivery_info)),  # a delayed message does not tell by itself
         )
-
-    def _message(self) -> tuple[Any, ...]:
-        """The arguments of the message, whose stage may be a later one by now."""
-        text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
-        return (self.job_id, self.number, *text)
