@@ -14,12 +14,26 @@ from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
 
 
 def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple[Plan, int]:
-    """The plan with as many combining stages behind a stage as its grid needs, and their number."""
-    stages = _combining_stages(plan, plan.stages[index], options)
-    if not stages:
+    """The plan with as many combining stages behind a stage as its grid needs, and their number.
+
+    The last of them merges the combined partials, and computes the values that the stage computed.
+    """
+    stage = plan.stages[index]
+    combining = _combining_stages(plan, stage, options)
+    if not combining:
         return plan, 0
-    plan = _inserted(plan, index, stages)
-    return _merged_later(plan, index, StageIndex(index + len(stages)), options.cost), len(stages)
+    last, lines = combining[-1], stage.predicted.lines
+    moved = [line for line in lines if line.kind == "merge" and line.node in last.combines]
+    merges = tuple(_merge_of(line, len(last.grid), options.cost) for line in moved)
+    left = tuple(line for line in lines if line not in moved)
+    first = replace(stage, values=(), predicted=replace(stage.predicted, lines=left))
+    combining[-1] = replace(last, values=stage.values, predicted=replace(last.predicted, lines=merges))
+    intermediates = {
+        image: StageIndex(stored_by + len(combining) * (stored_by > index))
+        for image, stored_by in plan.intermediates.items()
+    }
+    stages = (*plan.stages[:index], first, *combining, *plan.stages[index + 1 :])
+    return replace(plan, stages=stages, intermediates=intermediates), len(combining)
 
 
 def group_shape(counts: Sequence[int], fan_in: int) -> tuple[int, ...]:
@@ -44,8 +58,8 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
         batch_blocks = cost.batch_blocks(block_s, blocks, options.workers)
         batches = -(-blocks // batch_blocks)
         seconds = blocks * block_s + batches * cost.overheads.batch_s
-        wall_s = cost.stage_wall_s(seconds, batches, options.workers, 0.0)
-        predicted = replace(Prediction.none(len(stage.shape)), communication_s=seconds, wall_s=wall_s, blocks=blocks)
+        blocks_s = cost.stage_wall_s(seconds, batches, options.workers)
+        predicted = Prediction(communication_s=seconds, blocks_s=blocks_s, blocks=blocks)
         stage = Stage(
             stage.shape,
             block_shape,
@@ -59,33 +73,6 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
         )
         stages.append(stage)
     return stages
-
-
-def _inserted(plan: Plan, index: StageIndex, stages: Sequence[Stage]) -> Plan:
-    """The plan with stages behind a stage; the last of them computes the values that it computed."""
-    first = replace(plan.stages[index], values=())
-    last = replace(stages[-1], values=plan.stages[index].values)
-    intermediates = {
-        image: StageIndex(stage + len(stages) * (stage > index)) for image, stage in plan.intermediates.items()
-    }
-    all_stages = (*plan.stages[:index], first, *stages[:-1], last, *plan.stages[index + 1 :])
-    return replace(plan, stages=all_stages, intermediates=intermediates)
-
-
-def _merged_later(plan: Plan, index: StageIndex, last: StageIndex, cost: CostModel) -> Plan:
-    """The plan with a stage's merges predicted for the stage that has combined its partials."""
-    stage, end = plan.stages[index], plan.stages[last]
-    moved = [line for line in stage.predicted.lines if line.kind == "merge" and line.node in end.combines]
-    cheaper = [_merge_of(line, len(end.grid), cost) for line in moved]
-    gone_s, added_s = sum(line.seconds for line in moved), sum(line.seconds for line in cheaper)
-    before = replace(
-        stage.predicted,
-        lines=tuple(line for line in stage.predicted.lines if line not in moved),
-        merge_s=stage.predicted.merge_s - gone_s,
-        wall_s=stage.predicted.wall_s - gone_s,
-    )
-    after = replace(end.predicted, lines=tuple(cheaper), merge_s=added_s, wall_s=end.predicted.wall_s + added_s)
-    return plan.with_stage(index, replace(stage, predicted=before)).with_stage(last, replace(end, predicted=after))
 
 
 def _merge_of(line: CostLine, blocks: int, cost: CostModel) -> CostLine:

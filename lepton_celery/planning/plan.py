@@ -110,18 +110,16 @@ class CostLine(NamedTuple):
 class Prediction:
     """What a stage is expected to take; bytes and seconds of one worker process over all its blocks."""
 
-    compute_s: float
-    communication_s: float
-    read_bytes: int
-    write_bytes: int
-    memory_bytes: int
+    compute_s: float = 0.0
+    communication_s: float = 0.0
+    read_bytes: int = 0
+    write_bytes: int = 0
+    memory_bytes: int = 0
     """Peak of the arrays that one worker holds."""
-    halo: tuple[int, ...]
+    halo: tuple[int, ...] = ()
     """The widest halo read, in pixels of the stage's grid."""
-    merge_s: float = 0.0
-    """What one process does alone when all blocks are done."""
-    wall_s: float = 0.0
-    """From the stage's first message to its end, on the plan's workers."""
+    blocks_s: float = 0.0
+    """From the stage's first message to its last receipt, on the plan's workers."""
     halo_overread: float = 1.0
     """Bytes read, relative to the size of the images that are read."""
     decode_overread: float = 1.0
@@ -131,10 +129,15 @@ class Prediction:
     lines: tuple[CostLine, ...] = ()
     """What the prediction adds up, without the fixed costs of blocks, batches and the stage."""
 
-    @classmethod
-    def none(cls, ndim: int) -> Prediction:
-        """The prediction of a stage that is not sized yet."""
-        return cls(0.0, 0.0, 0, 0, 0, (0,) * ndim)
+    @property
+    def merge_s(self) -> float:
+        """What one process does alone when all blocks are done."""
+        return sum((line.seconds for line in self.lines if line.kind in ("merge", "publish")), 0.0)
+
+    @property
+    def wall_s(self) -> float:
+        """From the stage's first message to its end, on the plan's workers."""
+        return self.blocks_s + self.merge_s
 
 
 @dataclass(frozen=True)

@@ -134,27 +134,21 @@ class StageSizer:
     def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""
         stage = plan.stages[index]
-        cost = predict(plan, index, needed, memory_bytes, self._options, self._locations)
-        tile = compact(stage.grid.counts, cost.batch_blocks)
+        sized = predict(plan, index, needed, memory_bytes, self._options, self._locations)
+        tile = compact(stage.grid.counts, sized.batch_blocks)
         box = self._box(plan, index, tile)
         if math.prod(box) == 1:
-            tile = runs(stage.grid.counts, cost.batch_blocks)
+            tile = runs(stage.grid.counts, sized.batch_blocks)
         else:  # a block costs less in a box, so a batch has more of them
             boxed = plan.with_stage(index, replace(stage, box_blocks=box))
             wider = needed_regions(boxed, index, middle_box(boxed.stages[index]))
             memory_bytes = max(memory_bytes, peak_bytes(boxed, index, wider))
-            cost = predict(boxed, index, wider, memory_bytes, self._options, self._locations)
-            tile = tuple(map(max, compact(stage.grid.counts, cost.batch_blocks), box))
-        batch_blocks = math.prod(tile)
-        batched = replace(
-            stage,
-            batch_blocks=batch_blocks,
-            min_batch_blocks=min(cost.min_batch_blocks, batch_blocks),
-            predicted=cost.predicted,
-            tile=tile,
-            box_blocks=box,
-        )
-        return plan.with_stage(index, batched)
+            sized = predict(boxed, index, wider, memory_bytes, self._options, self._locations)
+            tile = tuple(map(max, compact(stage.grid.counts, sized.batch_blocks), box))
+        blocks = math.prod(tile)
+        smallest = min(sized.min_batch_blocks, blocks)
+        sized = replace(sized, batch_blocks=blocks, min_batch_blocks=smallest, tile=tile, box_blocks=box)
+        return plan.with_stage(index, sized)
 
     def _box(self, plan: Plan, index: StageIndex, tile: Shape) -> Shape:
         """Blocks along each axis that are computed at once: part of a tile that is small enough in pixels and memory."""

@@ -102,7 +102,7 @@ class StageCutter:
         entries = {index: self._nodes[index].entry for index in members}
         reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
         stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
-        return Stage(shape, shape, 1, stores, reduces, (), Prediction.none(len(shape)))
+        return Stage(shape, shape, 1, stores, reduces, (), Prediction())
 
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
         """The images that pass between stages, and the level that stores each: those that have to be stored, and those

@@ -22,7 +22,7 @@ def stage(counts: tuple[int, ...], tile: tuple[int, ...], batch_blocks: int) -> 
         (),
         (),
         (),
-        Prediction.none(len(counts)),
+        Prediction(),
         tile=tile,
         min_batch_blocks=-(-batch_blocks // 4),
     )

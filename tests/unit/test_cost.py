@@ -86,9 +86,9 @@ def test_batches_balance_what_tasks_cost_against_what_idles_at_the_end() -> None
 
 def test_a_stage_takes_its_share_of_the_work_half_a_batch_and_the_merge() -> None:
     model = CostModel(overheads=Overheads(stage_s=0.5))
-    assert model.stage_wall_s(8.0, 8, 2, 0.25) == pytest.approx(4 + 0.25 + 0.25 + 0.5)
-    assert model.stage_wall_s(8.0, 1, 4, 0) == pytest.approx(8 + 0.5)  # one batch keeps one worker busy
-    assert model.stage_wall_s(8.0, 8, 1, 0) == pytest.approx(8 + 0.5)
+    assert model.stage_wall_s(8.0, 8, 2) == pytest.approx(4 + 0.25 + 0.5)
+    assert model.stage_wall_s(8.0, 1, 4) == pytest.approx(8 + 0.5)  # one batch keeps one worker busy
+    assert model.stage_wall_s(8.0, 8, 1) == pytest.approx(8 + 0.5)
 
 
 # ------------------------------------------------------------------------------------------------ refinement

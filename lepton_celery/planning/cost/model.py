@@ -159,11 +159,11 @@ class CostModel:
         worthwhile = math.ceil(self.overheads.batch_s / max(block_s, MIN_BLOCK_S)) if is_measured else 1
         return max(-(-batch_blocks // 4), min(batch_blocks, worthwhile))
 
-    def stage_wall_s(self, work_s: float, batches: int, workers: int, merge_s: float) -> float:
-        """Seconds of a stage from its first message to its end; `work_s` is the work of all workers, before the merge."""
+    def stage_wall_s(self, work_s: float, batches: int, workers: int) -> float:
+        """Seconds of a stage from its first message to its end, without its merge; `work_s` is the work of all workers."""
         workers, batch_s = max(1, workers), work_s / max(1, batches)
         busy_s = max(batch_s, work_s / workers + batch_s * (workers - 1) / workers / 2)
-        return busy_s + merge_s + self.overheads.stage_s
+        return busy_s + self.overheads.stage_s
 
     @property
     def provenance(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import replace
 
 from lepton_celery.grid import Region, StageIndex
 from lepton_celery.planning.cost.figures import cost_name, figure_key, function_figure
@@ -12,7 +12,7 @@ from lepton_celery.planning.cost.model import CostModel, Figure
 from lepton_celery.planning.locations import CACHED, DECODED, Locations, is_picture
 from lepton_celery.planning.memory import read_by_functions
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import CostLine, Plan, Prediction
+from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
 from lepton_celery.planning.regions import halo_of, middle_box, on_grid
 
 EXPECTED_ROUNDS = 4
@@ -20,14 +20,6 @@ EXPECTED_ROUNDS = 4
 DECODES_PER_CHUNK = 1.25
 """Average number of times that a chunk is decoded by a store that caches chunks; measured with halos, see the data path in
 docs/benchmarks.md."""
-
-
-class StageCost(NamedTuple):
-    """What was found of a stage's batches and its cost."""
-
-    batch_blocks: int
-    min_batch_blocks: int
-    predicted: Prediction
 
 
 class _Estimate:
@@ -48,7 +40,6 @@ class _Estimate:
         self.share = math.prod(self.stage.shape) / self.middle.size * self.rounds
         """Images' worth of work per middle box."""
         self.lines: list[CostLine] = []
-        self.seconds = 0.0
         self.is_measured = True
         """Whether jobs or a calibration measured every function of the stage."""
         self.asked_bytes = self.decoded_bytes = self.image_bytes = self.written_bytes = 0.0
@@ -60,7 +51,6 @@ class _Estimate:
         calls, units = float(calls * self.boxes), units * self.share
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         self.lines.append(CostLine(kind, key, node, calls, units, taps, seconds))
-        self.seconds += seconds
         self.is_measured &= kind != "compute" or figure.seconds > 0
 
     def add_box(self, needed: Mapping[int, Region]) -> None:
@@ -114,11 +104,11 @@ class _Estimate:
     def merge_lines(self) -> list[CostLine]:
         """What one process does alone when the stage's blocks are done."""
         lines = []
-        pixels = float(math.prod(self.stage.shape))
+        pixels, blocks = float(math.prod(self.stage.shape)), float(len(self.stage.grid))
         for index in self.stage.reduces:
-            name, blocks = cost_name(self.plan.nodes[index]), len(self.stage.grid)
+            name = cost_name(self.plan.nodes[index])
             seconds = self.cost.figure("merge", name).seconds_for(pixels, calls=blocks)
-            lines.append(CostLine("merge", name, index, float(blocks), pixels, 0.0, seconds))
+            lines.append(CostLine("merge", name, index, blocks, pixels, 0.0, seconds))
         is_last = self.stage_index == len(self.plan.stages) - 1
         for name, index in self.plan.outputs.items() if is_last and not self.locations.in_memory else ():
             node = self.plan.nodes[index]
@@ -136,8 +126,8 @@ def predict(
     memory_bytes: int,
     options: PlanOptions,
     locations: Locations,
-) -> StageCost:
-    """The batches that a stage should have, and what it will take.
+) -> Stage:
+    """The stage, with the batches that it should have and with what it will take.
 
     Args:
         plan: the plan so far.
@@ -151,40 +141,30 @@ def predict(
     estimate = _Estimate(plan, stage_index, cost, locations)
     estimate.add_box(needed)
     estimate.add_results()
-    blocks, grid_blocks, rounds = estimate.blocks, len(estimate.stage.grid), estimate.rounds
-    block_s = (estimate.seconds + estimate.boxes * overheads.block_s) / blocks + overheads.receipt_s
-    batch_blocks = cost.batch_blocks(block_s, grid_blocks, plan.workers, is_measured=estimate.is_measured)
-    batches = -(-grid_blocks // batch_blocks) * rounds
+    stage, blocks, rounds, lines = estimate.stage, estimate.blocks, estimate.rounds, estimate.lines
+    lines_s = sum(line.seconds for line in lines)
+    compute_s = sum((line.seconds for line in lines if line.kind == "compute"), 0.0)
+    block_s = (lines_s + estimate.boxes * overheads.block_s) / blocks + overheads.receipt_s
+    batch_blocks = cost.batch_blocks(block_s, len(stage.grid), plan.workers, is_measured=estimate.is_measured)
+    batches = -(-len(stage.grid) // batch_blocks) * rounds
     waves = -(-batches // options.wave_batches)
-    fixed_s = (
-        overheads.block_s * estimate.boxes
-        + overheads.receipt_s * blocks
-        + overheads.batch_s * batches
-        + overheads.wave_s * waves
-    )
-    merge = estimate.merge_lines()
-    merge_s = sum((line.seconds for line in merge), 0.0)
-    compute_s = sum((line.seconds for line in estimate.lines if line.kind == "compute"), 0.0)
-    work_s = estimate.seconds + fixed_s
+    work_s = block_s * blocks + overheads.batch_s * batches + overheads.wave_s * waves
     read_bytes = estimate.asked_bytes + sum(read_by_functions(plan, stage_index, needed).values())
-    return StageCost(
-        batch_blocks,
-        cost.min_batch_blocks(block_s, batch_blocks, is_measured=estimate.is_measured),
-        Prediction(
-            compute_s=compute_s,
-            communication_s=work_s - compute_s,
-            read_bytes=int(read_bytes * estimate.share),
-            write_bytes=int(estimate.written_bytes * estimate.share),
-            memory_bytes=memory_bytes,
-            halo=halo_of(plan, stage_index, estimate.middle, needed),
-            merge_s=merge_s,
-            wall_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers, merge_s),
-            halo_overread=estimate.asked_bytes / estimate.image_bytes if estimate.image_bytes else 1.0,
-            decode_overread=estimate.decoded_bytes / estimate.asked_bytes if estimate.asked_bytes else 1.0,
-            blocks=blocks,
-            lines=(*estimate.lines, *merge),
-        ),
+    predicted = Prediction(
+        compute_s=compute_s,
+        communication_s=work_s - compute_s,
+        read_bytes=int(read_bytes * estimate.share),
+        write_bytes=int(estimate.written_bytes * estimate.share),
+        memory_bytes=memory_bytes,
+        halo=halo_of(plan, stage_index, estimate.middle, needed),
+        blocks_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers),
+        halo_overread=estimate.asked_bytes / estimate.image_bytes if estimate.image_bytes else 1.0,
+        decode_overread=estimate.decoded_bytes / estimate.asked_bytes if estimate.asked_bytes else 1.0,
+        blocks=blocks,
+        lines=(*lines, *estimate.merge_lines()),
     )
+    smallest = cost.min_batch_blocks(block_s, batch_blocks, is_measured=estimate.is_measured)
+    return replace(stage, batch_blocks=batch_blocks, min_batch_blocks=smallest, predicted=predicted)
 
 
 def startup_s(plan: Plan, cost: CostModel, locations: Locations) -> float:
