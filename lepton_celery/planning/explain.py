@@ -132,23 +132,17 @@ def _factor(factor: float) -> str:
 def work_of(plan: Plan, index: StageIndex) -> list[str]:
     """What a stage does, in words, in the order in which it does it."""
     stage = plan.stages[index]
-    nodes: set[int] = set()
-    stack = [*stage.stores, *stage.reduces]
-    while stack:
-        node = stack.pop()
-        if node in nodes:
+    needed = {*stage.stores, *stage.reduces}
+    words: list[str] = []
+    for number, node in reversed(list(enumerate(plan.nodes))):
+        if number not in needed:
             continue
-        nodes.add(node)
-        if node in stage.stores or not plan.is_read(node, index):
-            stack += plan.nodes[node].images.values()
-    words = []
-    for node in sorted(nodes):
-        operation, entry = plan.nodes[node].operation, plan.nodes[node].entry
-        if plan.is_read(node, index) and node not in stage.stores:
-            words.append("read input" if entry.is_source else f"read {_name(operation)}")
+        if plan.is_read(number, index) and number not in stage.stores:
+            words.append("read input" if node.entry.is_source else f"read {_name(node.operation)}")
         else:
-            words.append(_name(operation) + (" (kept)" if plan.intermediates.get(node) == index else ""))
-    return words + [f"{_name(plan.nodes[node].operation)} (groups of blocks)" for node in stage.combines]
+            needed.update(node.images.values())
+            words.append(_name(node.operation) + (" (kept)" if plan.intermediates.get(number) == index else ""))
+    return words[::-1] + [f"{_name(plan.nodes[node].operation)} (groups of blocks)" for node in stage.combines]
 
 
 def _name(operation: str) -> str:

@@ -38,14 +38,16 @@ class StageCutter:
         levels = self._levels_of_intermediates(wanted)
         stages: list[Stage] = []
         intermediates: dict[int, StageIndex] = {}
-        for level, results in enumerate(wanted):
-            members = [*results, *(index for index, stored_at in levels.items() if stored_at == level)]
-            groups = self._grouped(dict.fromkeys(members))
+        for level, results in enumerate(_with_intermediates(wanted, levels)):
+            groups = self._grouped(dict.fromkeys(results))
             for (shape, _), group in groups.items():
-                for index in group:
-                    if index in levels or self._nodes[index].entry.labels_blocks:
+                entries = {index: self._nodes[index].entry for index in group}
+                for index, entry in entries.items():
+                    if index in levels or entry.labels_blocks:
                         intermediates[index] = StageIndex(len(stages))
-                stages.append(self._stage(shape, group))
+                reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
+                stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
+                stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction()))
             if groups:
                 stages[-1] = replace(stages[-1], values=self._values_known_after(level))
         return Plan(self._nodes, tuple(stages), self._outputs, intermediates, workers)
@@ -88,32 +90,20 @@ class StageCutter:
         """The members of each stage of a level: by grid, and alone if the entry needs a stage of its own."""
         groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
         for index in members:
-            alone = index if self._nodes[index].entry.has_own_stage else _ALL_TOGETHER
-            groups.setdefault((self._grid_of(index), alone), []).append(index)
+            node = self._nodes[index]
+            alone = index if node.entry.has_own_stage else _ALL_TOGETHER
+            if node.entry.leaves_partials:
+                node = self._nodes[next(iter(node.images.values()))]
+            groups.setdefault((grid_shape(node.shape), alone), []).append(index)
         return groups
-
-    def _grid_of(self, index: int) -> tuple[int, ...]:
-        node = self._nodes[index]
-        if node.entry.leaves_partials:
-            node = self._nodes[next(iter(node.images.values()))]
-        return grid_shape(node.shape)
-
-    def _stage(self, shape: tuple[int, ...], members: Sequence[int]) -> Stage:
-        entries = {index: self._nodes[index].entry for index in members}
-        reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
-        stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
-        return Stage(shape, shape, 1, stores, reduces, (), Prediction())
 
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
         """The images that pass between stages, and the level that stores each: those that have to be stored, and those
         that are cheaper to store once than to compute again."""
         levels = self._stored_anyway()
-        results = [
-            [*found, *(index for index, stored_at in levels.items() if stored_at == level)]
-            for level, found in enumerate(wanted)
-        ]
-        while (found := self._worth_storing(results, levels)) is not None:
-            index, level = found
+        results = _with_intermediates(wanted, levels)
+        while (worth := self._worth_storing(results, levels)) is not None:
+            index, level = worth
             levels[index] = level
         return levels
 
@@ -129,17 +119,15 @@ class StageCutter:
 
     def _computed(self, results: Sequence[int], level: int, intermediates: Mapping[int, int]) -> set[int]:
         """The images that a level computes for its results, given the intermediate images of earlier levels."""
-        stack: list[int] = []
+        needed: set[int] = set()
         for index in results:
             node = self._nodes[index]
-            stack += node.pixels.values() if node.entry.leaves_partials else [index]
+            needed.update(node.pixels.values() if node.entry.leaves_partials else [index])
         computed: set[int] = set()
-        while stack:
-            index = stack.pop()
-            node = self._nodes[index]
-            if index not in computed and node.entry.is_local and intermediates.get(index, level) >= level:
+        for index, node in reversed(list(enumerate(self._nodes))):
+            if index in needed and node.entry.is_local and intermediates.get(index, level) >= level:
                 computed.add(index)
-                stack += node.pixels.values()
+                needed.update(node.pixels.values())
         return computed
 
     def _worth_storing(
@@ -175,19 +163,14 @@ class StageCutter:
 
     def _saving_s(self, index: int, times: int, computed: Collection[int]) -> float:
         """Seconds saved by storing an image instead of computing it `times` more times."""
-        compute_s = 0.0
-        stack, seen = [index], set[int]()
-        while stack:
-            current = stack.pop()
-            if current in seen:
-                continue
-            seen.add(current)
+        compute_s, needed = 0.0, {index}
+        for current in range(index, -1, -1):
             node = self._nodes[current]
-            if current in computed:
+            if current in needed and current in computed:
                 figure, taps = function_figure(self._cost, node)
                 compute_s += figure.seconds_for(node.size_bytes / node.itemsize, calls=0, taps=taps)
-                stack += node.pixels.values()
-            else:
+                needed.update(node.pixels.values())
+            elif current in needed:
                 figure = self._cost.figure("read", self._locations.read_from(node), node.dtype)
                 compute_s += figure.seconds_for(node.size_bytes, calls=0)
         node = self._nodes[index]
@@ -196,3 +179,11 @@ class StageCutter:
         reserve_s = self._cost.figure("reserve", kind).seconds_for(node.size_bytes)
         read_s = self._cost.figure("read", kind, node.dtype).seconds_for(node.size_bytes, calls=0)
         return times * (compute_s - read_s) - write_s - reserve_s
+
+
+def _with_intermediates(wanted: Sequence[Sequence[int]], levels: Mapping[int, int]) -> list[list[int]]:
+    """What each level must produce, the intermediate images that it stores among it."""
+    return [
+        [*results, *(index for index, stored_at in levels.items() if stored_at == level)]
+        for level, results in enumerate(wanted)
+    ]
