@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -318,7 +318,7 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
     return _node(entry, arguments, make("lepton.select", image=wide, index=index))
 
 
-def topological(roots: Sequence[Node], parents: Callable[[Node], Iterator[Node]] = Node.parents) -> list[Node]:
+def topological(roots: Sequence[Node], parents: Callable[[Node], Iterable[Node]] = Node.parents) -> list[Node]:
     """`roots` and all nodes they are computed from, each after its parents; not recursive, so chains may be long."""
     nodes: list[Node] = []
     seen: set[int] = set()

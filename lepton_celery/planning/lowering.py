@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     chunks: dict[int, tuple[int, ...]] = {}
     index_of: dict[int, int] = {}  # by id of the user's node
     known: dict[Any, int] = {}
-    for node in topological(list(outputs.values()), expanded_parents):
+    for node in topological(list(outputs.values()), _needed):
         if node.inner is not None:
             index_of[id(node)] = index_of[id(node.inner)]
             continue
@@ -62,7 +62,11 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
         index = index_of[id(node)] = known.setdefault(key, len(nodes))
         if index < len(nodes):
             continue
-        _check_size(node, max_pixels)
+        if (pixels := math.prod(node.shape)) > max_pixels:
+            raise PlanTooLarge(
+                f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
+                "raise Limits(pixels=…) if that is meant"
+            )
         nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
         if array is not None:
             arrays[index] = np.asarray(array)
@@ -71,18 +75,9 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     return Lowered(tuple(nodes), {name: index_of[id(node)] for name, node in outputs.items()}, arrays, chunks)
 
 
-def expanded_parents(node: Node) -> Iterator[Node]:
+def _needed(node: Node) -> Iterable[Node]:
     """The nodes that a node is computed from; for a composite, the node that it expands to."""
-    return iter([node.inner]) if node.inner is not None else node.parents()
-
-
-def _check_size(node: Node, max_pixels: int) -> None:
-    pixels = math.prod(node.shape)
-    if pixels > max_pixels:
-        raise PlanTooLarge(
-            f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
-            "raise Limits(pixels=…) if that is meant"
-        )
+    return [node.inner] if node.inner is not None else node.parents()
 
 
 def _hashable(value: Any) -> Any:

@@ -73,7 +73,7 @@ def _with_stored_images(lowered: Lowered, options: PlanOptions) -> Plan:
 
 def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) -> Plan:
     """The plan in which the images `stored` are stored before they are used."""
-    locations = _locations(lowered, options)
+    locations = Locations(lowered.chunks, options.in_memory)
     plan = StageCutter(lowered, options.cost, locations, stored).cut(options.workers)
     plan = replace(plan, costs=options.cost.provenance, startup_s=startup_s(plan, options.cost, locations))
     sizer = StageSizer(options, locations)
@@ -83,10 +83,6 @@ def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) ->
         plan, combining = with_combining(plan, index, options)
         index = StageIndex(index + 1 + combining)
     return plan
-
-
-def _locations(lowered: Lowered, options: PlanOptions) -> Locations:
-    return Locations(lowered.chunks, options.in_memory)
 
 
 def _recomputed(plan: Plan) -> list[int]:
@@ -120,7 +116,7 @@ def alternatives(planned: Planned) -> list[Alternative]:
     chosen, lowered, options = planned.plan, planned.lowered, planned.options
     largest = StageIndex(max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape)))
     stage = chosen.stages[largest]
-    tried = StageSizer(options, _locations(lowered, options)).tried(chosen, largest)
+    tried = StageSizer(options, Locations(lowered.chunks, options.in_memory)).tried(chosen, largest)
     shapes = dict.fromkeys([*halving(stage.shape)[:MORE_BLOCK_SHAPES], *tried])
     trials: list[tuple[str, PlanOptions, frozenset[int]]] = [
         (f"blocks of {'×'.join(map(str, shape))}", replace(options, block_shape=shape), frozenset())

@@ -171,13 +171,13 @@ class StageCutter:
                 compute_s += figure.seconds_for(node.size_bytes / node.itemsize, calls=0, taps=taps)
                 needed.update(node.pixels.values())
             elif current in needed:
-                figure = self._cost.figure("read", self._locations.read_from(node), node.dtype)
+                figure = self._cost.figure("read", f"{self._locations.read_from(node)} {node.dtype}")
                 compute_s += figure.seconds_for(node.size_bytes, calls=0)
         node = self._nodes[index]
         kind = self._locations.intermediate(node)
-        write_s = self._cost.figure("write", kind, node.dtype).seconds_for(node.size_bytes, calls=0)
+        write_s = self._cost.figure("write", f"{kind} {node.dtype}").seconds_for(node.size_bytes, calls=0)
         reserve_s = self._cost.figure("reserve", kind).seconds_for(node.size_bytes)
-        read_s = self._cost.figure("read", kind, node.dtype).seconds_for(node.size_bytes, calls=0)
+        read_s = self._cost.figure("read", f"{kind} {node.dtype}").seconds_for(node.size_bytes, calls=0)
         return times * (compute_s - read_s) - write_s - reserve_s
 
 

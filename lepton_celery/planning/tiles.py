@@ -34,12 +34,6 @@ class Tiling:
     tile: tuple[int, ...]
     """Blocks along each axis of a tile; tiles at the far edges are cut off there."""
 
-    def __post_init__(self) -> None:
-        if len(self.tile) != len(self.grid.shape) or any(n < 1 for n in self.tile):
-            raise InputError(
-                f"tiles of {self.tile} blocks in a grid of {self.grid.counts}; give one length per axis, from 1"
-            )
-
     def block(self, place: Place) -> BlockIndex:
         """The block at a place.
 

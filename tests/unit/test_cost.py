@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.jobs.run import run_prepared
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.cost import keep as costs
@@ -40,11 +41,11 @@ def test_a_figure_is_a_line() -> None:
 
 def test_what_was_not_measured_falls_back_to_another_dtype_then_to_what_is_said_of_it() -> None:
     model = CostModel({"compute": {"f float32": Figure(2), "f float64": Figure(4)}}, speed=1.5)
-    assert model.figure("compute", "f", "float32").unit_ns == 2
-    assert model.figure("compute", "f", "uint8").unit_ns == 3  # between the two
-    assert model.figure("compute", "g", "uint8", Figure(10, 7, 1)) == Figure(15, 7, 1.5)
+    assert model.figure("compute", "f float32").unit_ns == 2
+    assert model.figure("compute", "f uint8").unit_ns == 3  # between the two
+    assert model.figure("compute", "g uint8", Figure(10, 7, 1)) == Figure(15, 7, 1.5)
     assert model.figure("read", "npy") == Figure()
-    assert CostModel().figure("write", "zarr", "int16") == CostModel().figure("write", "zarr")
+    assert CostModel().figure("write", "zarr int16") == CostModel().figure("write", "zarr")
 
 
 def test_a_model_that_went_through_json_is_the_same() -> None:
@@ -135,7 +136,7 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
 
     def model_s(model: CostModel, plan: Plan) -> float:
         (line,) = [line for line in plan.stages[0].predicted.lines if line.kind == "compute"]
-        return model.figure("compute", "filters.gaussian", "float32").seconds_for(
+        return model.figure("compute", "filters.gaussian float32").seconds_for(
             line.units, calls=line.calls, taps=line.taps
         )
 
@@ -197,7 +198,7 @@ def test_models_are_kept_in_a_folder_and_taken_from_there(tmp_path: Path, monkey
 
 def test_the_ledgers_model_comes_before_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path))
-    ledger = Records()
+    ledger = cast("Ledger", Records())
     costs.save_to_folder(replace(CostModel(), speed=2.0))
     assert costs.model_of_workers(ledger, "fast").speed == 2.0
     costs.save_for_workers(ledger, "fast", replace(CostModel(), speed=3.0))
@@ -211,7 +212,7 @@ def test_a_job_that_ends_refines_the_ledgers_model(tmp_path: Path) -> None:
     image = graph.open(picture((64, 64), "float32"))
     plan = make_plan({"0": image + 1}, PlanOptions(block_shape=(32, 32), workers=1)).plan
     job = RunRecord("j", {}, stages=1, blocks=4)
-    ledger = Records(job)
+    ledger = cast("Ledger", Records(job))
     compute = next(line for line in plan.stages[0].predicted.lines if line.kind == "compute")
     sums = {"blocks": 4.0, "block_s": 0.5, "compute_s": 0.4, "batches": 2.0, "batch_s": 0.6}
     job.open_stage(StageNumber(0), 4)
@@ -219,6 +220,6 @@ def test_a_job_that_ends_refines_the_ledgers_model(tmp_path: Path) -> None:
     costs.learn(ledger, "default", plan, "j")
     found = costs.model_of_workers(ledger, "default")
     assert found.jobs == 1
-    assert found.figure("compute", "numpy.add", "float32").seconds_for(1024) > compute.seconds / 4
+    assert found.figure("compute", "numpy.add float32").seconds_for(1024) > compute.seconds / 4
     costs.learn(ledger, "default", plan, "j")
     assert costs.model_of_workers(ledger, "default").jobs == 2

@@ -19,19 +19,13 @@ def cost_name(node: PlanNode) -> str:
     return node.operation
 
 
+def figure_key(node: PlanNode) -> str:
+    """The key of the figure of a node's function: its name, and the dtype of its first image, which its time depends on."""
+    first = next(iter(node.images), None)
+    return f"{cost_name(node)} {node.dtype if first is None else node.arguments[first].dtype}"
+
+
 def function_figure(cost: CostModel, node: PlanNode) -> tuple[Figure, float]:
     """What a node's function costs, and the taps of its kernel."""
     shipped = Figure(node.entry.cost_ns, cost.overheads.call_s * 1e9, node.entry.tap_ns)
-    figure = cost.figure("compute", cost_name(node), decisive_dtype(node), shipped)
-    return figure, node.entry.taps_for(node.shape, node.with_defaults)
-
-
-def figure_key(node: PlanNode) -> str:
-    """The key of the figure of a node's function."""
-    return f"{cost_name(node)} {decisive_dtype(node)}"
-
-
-def decisive_dtype(node: PlanNode) -> str:
-    """The dtype that the time of a node's function depends on: that of its first image."""
-    first = next(iter(node.images), None)
-    return node.dtype if first is None else str(node.arguments[first].dtype)
+    return cost.figure("compute", figure_key(node), shipped), node.entry.taps_for(node.shape, node.with_defaults)

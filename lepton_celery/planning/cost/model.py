@@ -120,13 +120,13 @@ class CostModel:
     jobs: int = 0
     """Number of jobs that refined the model."""
 
-    def figure(self, kind: str, name: str, dtype: str = "", shipped: Figure | None = None) -> Figure:
+    def figure(self, kind: str, key: str, shipped: Figure | None = None) -> Figure:
         """The figure of a function or store; `shipped` is the catalogue's, used if nothing was measured."""
         known = self.figures.get(kind, {})
-        measured = known.get(f"{name} {dtype}") or known.get(name)
+        measured = known.get(key) or known.get(key.partition(" ")[0])
         if measured is not None:
             return measured
-        other_dtypes = [figure for key, figure in known.items() if function_of(key) == function_of(name)]
+        other_dtypes = [figure for other, figure in known.items() if function_of(other) == function_of(key)]
         if other_dtypes:
             return _average(other_dtypes)
         if shipped is not None:

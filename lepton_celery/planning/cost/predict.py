@@ -44,36 +44,38 @@ class _Estimate:
         """Whether jobs or a calibration measured every function of the stage."""
         self.asked_bytes = self.decoded_bytes = self.image_bytes = self.written_bytes = 0.0
 
-    def add(
+    def _add(
         self, kind: str, key: str, node: int, figure: Figure, *, calls: float, units: float, taps: float = 0.0
     ) -> None:
         """Add a line; `calls` and `units` are those of one box."""
         calls, units = float(calls * self.boxes), units * self.share
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         self.lines.append(CostLine(kind, key, node, calls, units, taps, seconds))
-        self.is_measured &= kind != "compute" or figure.seconds > 0
 
     def add_box(self, needed: Mapping[int, Region]) -> None:
         """Add what a box reads and computes, given the regions it needs."""
         for index, region in needed.items():
-            node = self.plan.nodes[index]
             if self.plan.is_read(index, self.stage_index):
                 self._add_read(index, region)
             else:
-                figure, taps = function_figure(self.cost, node)
-                self.add("compute", figure_key(node), index, figure, calls=1, units=region.size, taps=taps)
+                self._add_compute(index, calls=1, units=region.size)
+
+    def _add_compute(self, index: int, *, calls: int, units: int) -> None:
+        node = self.plan.nodes[index]
+        figure, taps = function_figure(self.cost, node)
+        self._add("compute", figure_key(node), index, figure, calls=calls, units=units, taps=taps)
+        self.is_measured &= figure.seconds > 0
 
     def _add_read(self, index: int, region: Region) -> None:
         node = self.plan.nodes[index]
         kind = self.locations.read_from(node)
-        pixels, calls = float(region.size), 1.0
+        pixels, calls, key = float(region.size), 1.0, f"{kind} {node.dtype}"
         if kind in DECODED:
             pixels, calls = touched(self.locations.chunks_of(self.plan, index), node.shape, region)
             if kind in CACHED and pixels > DECODES_PER_CHUNK * region.size:
                 calls *= DECODES_PER_CHUNK * region.size / pixels
                 pixels = DECODES_PER_CHUNK * region.size
-        figure = self.cost.figure("read", kind, node.dtype)
-        self.add("read", f"{kind} {node.dtype}", index, figure, calls=calls, units=pixels * node.itemsize)
+        self._add("read", key, index, self.cost.figure("read", key), calls=calls, units=pixels * node.itemsize)
         self.asked_bytes += region.size * node.itemsize
         self.decoded_bytes += pixels * node.itemsize
         self.image_bytes += node.size_bytes * self.middle.size / math.prod(self.stage.shape)
@@ -81,25 +83,19 @@ class _Estimate:
     def add_results(self) -> None:
         """Add what the blocks reduce and write."""
         for index in self.stage.reduces:
-            node = self.plan.nodes[index]
-            self._add_own_compute(index, calls=self.box_blocks)
-            figure = self.cost.figure("partial", cost_name(node))
-            self.add("partial", cost_name(node), index, figure, calls=self.box_blocks, units=self.middle.size)
+            name = cost_name(self.plan.nodes[index])
+            self._add_compute(index, calls=self.box_blocks, units=self.middle.size)
+            figure = self.cost.figure("partial", name)
+            self._add("partial", name, index, figure, calls=self.box_blocks, units=self.middle.size)
         for index in self.stage.stores:
             node = self.plan.nodes[index]
             if node.entry.is_iterated:
-                self._add_own_compute(index, calls=1)
+                self._add_compute(index, calls=1, units=self.middle.size)
             size = on_grid(self.middle, node.shape).size * node.itemsize
             for kind in self.locations.written_to(self.plan, index, self.stage_index):
-                figure = self.cost.figure("write", kind, node.dtype)
-                calls = self.box_blocks if kind in DECODED else 1
-                self.add("write", f"{kind} {node.dtype}", index, figure, calls=calls, units=size)
+                calls, key = self.box_blocks if kind in DECODED else 1, f"{kind} {node.dtype}"
+                self._add("write", key, index, self.cost.figure("write", key), calls=calls, units=size)
                 self.written_bytes += size
-
-    def _add_own_compute(self, index: int, *, calls: int) -> None:
-        node = self.plan.nodes[index]
-        figure, _ = function_figure(self.cost, node)
-        self.add("compute", figure_key(node), index, figure, calls=calls, units=self.middle.size)
 
     def merge_lines(self) -> list[CostLine]:
         """What one process does alone when the stage's blocks are done."""

@@ -57,13 +57,13 @@ def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
     return replace(model, origin=origin, jobs=model.jobs + 1)
 
 
-def _sums_by_stage(plan: Plan, info: JobInfo) -> dict[StageIndex, dict[str, float]]:
+def _sums_by_stage(plan: Plan, info: JobInfo) -> Mapping[StageIndex, Sums]:
     """Statistics by stage of the plan, its rounds added up."""
     sums_of: dict[StageIndex, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for number, sums in info.stage_stats.items():
         for name, value in sums.items():
             sums_of[plan.stage_run(number).stage][name] += value
-    return {index: dict(sums) for index, sums in sums_of.items()}
+    return sums_of
 
 
 def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) -> CostModel:
@@ -109,10 +109,9 @@ def _moved(
 
 def _figure(model: CostModel, line: CostLine) -> Figure:
     """The figure of a line; if none is known, the one that the prediction was made with."""
-    name, _, dtype = line.key.partition(" ")
     known = model.figures.get(line.kind, {})
-    if line.kind != "compute" or any(function_of(key) == function_of(name) for key in known):
-        return model.figure(line.kind, name, dtype)
+    if line.kind != "compute" or any(function_of(key) == function_of(line.key) for key in known):
+        return model.figure(line.kind, line.key)
     units = line.units * (1 + line.taps)
     if not units:
         return Figure(0, line.seconds * 1e9 / max(line.calls, 1))
@@ -161,10 +160,7 @@ def _refined_overheads(
     overheads: Overheads, plan: Plan, info: JobInfo, sums_of: Mapping[StageIndex, Sums]
 ) -> Overheads:
     """Fixed costs, refined by what blocks and batches took besides their work, and by the waits between batches."""
-    sums: dict[str, float] = defaultdict(float)
-    for stage_sums in sums_of.values():
-        for name, value in stage_sums.items():
-            sums[name] += value
+    sums = defaultdict(float, info.stats)
     if sums["boxes"]:
         work_s = sums["compute_s"] + sums["read_s"] + sums["write_s"]
         combined_s = sum(value for name, value in sums.items() if name.startswith("combine "))
