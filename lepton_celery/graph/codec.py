@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +50,12 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
             raise InputError(
                 f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
             )
+
+    def number_of(value: Any) -> int | None:
+        return index_of.get(id(value))
+
     documents = [
-        NodeDocument(node.operation, {name: encode(value, index_of) for name, value in node.arguments.items()})
+        NodeDocument(node.operation, {name: encode(value, number_of) for name, value in node.arguments.items()})
         for node in nodes
     ]
     indices = {name: index_of[id(node)] for name, node in outputs.items()}
@@ -82,14 +86,14 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     return {name: decode({"node": index}, nodes) for name, index in graph.outputs.items()}
 
 
-def encode(value: Any, index_of: Mapping[int, int]) -> Any:
-    """An argument as plain JSON values; `index_of` gives the number of each node by its `id`.
+def encode(value: Any, number_of: Callable[[Any], int | None]) -> Any:
+    """An argument as plain JSON values; `number_of` gives the number of a node, and None for what is no node.
 
     Raises:
         InputError: the value has no JSON form.
     """
-    if isinstance(value, Node):
-        return {"node": index_of[id(value)]}
+    if (number := number_of(value)) is not None:
+        return {"node": number}
     if isinstance(value, np.ndarray):
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, np.generic):
@@ -97,7 +101,7 @@ def encode(value: Any, index_of: Mapping[int, int]) -> Any:
     if isinstance(value, type | np.dtype):
         return np.dtype(value).name
     if isinstance(value, tuple | list | range):
-        return [encode(item, index_of) for item in value]
+        return [encode(item, number_of) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if callable(value):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from lepton_celery.grid import BlockGrid, StageIndex
 from lepton_celery.planning.cost.figures import cost_name
-from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
+from lepton_celery.planning.tiles import compact
 
 
 def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple[Plan, int]:
@@ -22,12 +21,18 @@ def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple
     combining = _combining_stages(plan, stage, options)
     if not combining:
         return plan, 0
-    last, lines = combining[-1], stage.predicted.lines
-    moved = [line for line in lines if line.kind == "merge" and line.node in last.combines]
-    merges = tuple(_merge_of(line, len(last.grid), options.cost) for line in moved)
-    left = tuple(line for line in lines if line not in moved)
-    first = replace(stage, values=(), predicted=replace(stage.predicted, lines=left))
-    combining[-1] = replace(last, values=stage.values, predicted=replace(last.predicted, lines=merges))
+    last, cost = combining[-1], options.cost
+    blocks = float(len(last.grid))
+    left: list[CostLine] = []
+    merges: list[CostLine] = []
+    for line in stage.predicted.lines:
+        if line.kind == "merge" and line.node in last.combines:  # of fewer partials, at the end of the last stage
+            seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
+            merges.append(line._replace(calls=blocks, seconds=seconds))
+        else:
+            left.append(line)
+    first = replace(stage, values=(), predicted=replace(stage.predicted, lines=tuple(left)))
+    combining[-1] = replace(last, values=stage.values, predicted=replace(last.predicted, lines=tuple(merges)))
     intermediates = {
         image: StageIndex(stored_by + len(combining) * (stored_by > index))
         for image, stored_by in plan.intermediates.items()
@@ -36,21 +41,12 @@ def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple
     return replace(plan, stages=stages, intermediates=intermediates), len(combining)
 
 
-def group_shape(counts: Sequence[int], fan_in: int) -> tuple[int, ...]:
-    """About `fan_in` blocks, as compact as the grid allows; at least two, so that grouping comes to an end."""
-    group = [1] * len(counts)
-    while math.prod(group) < max(2, fan_in) and any(n > size for n, size in zip(counts, group, strict=True)):
-        axis = min((size, axis) for axis, size in enumerate(group) if counts[axis] > size)[1]
-        group[axis] *= 2
-    return tuple(group)
-
-
 def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[Stage]:
     cost = options.cost
     nodes = tuple(index for index in stage.reduces if plan.nodes[index].entry.is_combined)
     stages: list[Stage] = []
     while nodes and len(stage.grid) > max(1, options.merge_blocks):
-        group = group_shape(stage.grid.counts, options.fan_in)
+        group = compact(stage.grid.counts, max(2, options.fan_in))  # at least two, so that grouping ends
         block_shape = tuple(min(b * g, n) for b, g, n in zip(stage.block_shape, group, stage.shape, strict=True))
         blocks = len(BlockGrid(stage.shape, block_shape))
         partial_s = sum(cost.figure("merge", cost_name(plan.nodes[index])).call_ns for index in nodes) * 1e-9
@@ -73,9 +69,3 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
         )
         stages.append(stage)
     return stages
-
-
-def _merge_of(line: CostLine, blocks: int, cost: CostModel) -> CostLine:
-    """A merge's line, for partials of fewer blocks."""
-    seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
-    return line._replace(calls=float(blocks), seconds=seconds)

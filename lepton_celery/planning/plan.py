@@ -312,7 +312,7 @@ class Plan:
         return [
             {
                 "operation": node.operation,
-                "arguments": {name: _encode(value) for name, value in node.arguments.items()},
+                "arguments": {name: encode(value, _number_of) for name, value in node.arguments.items()},
                 "shape": list(node.shape),
                 "dtype": node.dtype,
                 "gives": node.gives,
@@ -343,12 +343,8 @@ def ref_to(index: int, node: PlanNode) -> Ref:
     return ImageRef(index, node.shape, np.dtype(node.dtype)) if node.gives == "image" else Ref(index)
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, Ref):
-        return {"node": value.node}
-    if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
-    return encode(value, {})
+def _number_of(value: Any) -> int | None:
+    return value.node if isinstance(value, Ref) else None
 
 
 def grid_over(stage: Stage, shape: tuple[int, ...]) -> BlockGrid:

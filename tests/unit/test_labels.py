@@ -23,7 +23,6 @@ from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs import compute as eager
 from lepton_celery.jobs.compute import compute
-from lepton_celery.planning.combining import group_shape
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
@@ -285,15 +284,6 @@ def test_a_merge_holds_open_labels_only() -> None:
     assert int(value["count"]) == 100
     assert value["renamed"].size == 0
     assert value["before"].shape == (60, 10)
-
-
-def test_a_group_has_as_many_blocks_along_each_axis_as_there_are() -> None:
-    assert group_shape((1000, 1000), 64) == (8, 8)
-    assert group_shape((1, 1000), 64) == (1, 64)
-    assert group_shape((3, 1000), 64) == (4, 16)
-    assert group_shape((30, 30, 30), 64) == (4, 4, 4)
-    assert group_shape((5,), 64) == (8,)
-    assert group_shape((5, 5), 1) == (2, 1)
 
 
 def test_slabs_of_integers_are_numbered_row_by_row_in_every_block() -> None:
