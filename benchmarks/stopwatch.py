@@ -122,7 +122,6 @@ def install() -> None:
         for module, name in (
             (work, "process"),
             (work, "close"),
-            (batch, "run_block"),
             (batch, "run_blocks"),
             (merge, "merge_stage"),
             (merge, "publish"),

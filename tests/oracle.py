@@ -10,7 +10,7 @@ import numpy as np
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.promise import Exactness
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.graph.nodes import Node
@@ -47,7 +47,7 @@ def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
 
     def do_blocks(number: StageNumber) -> None:
         for block in plan.stage_of(number).grid.indices():
-            run_block(context, number, block)
+            run_blocks(context, number, [block])
 
     run_stages(context, do_blocks)
     if output is None:

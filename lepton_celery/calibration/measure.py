@@ -26,7 +26,7 @@ from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Local, Refused
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.merge import merge_stage
@@ -117,7 +117,7 @@ def observe(
         nonlocal timings
         timings = Timings(time.thread_time_ns)
         for block in plan.stage_of(number).grid.indices():
-            run_block(context, number, block, timings=timings)
+            run_blocks(context, number, [block], timings=timings)
 
     def merge(context: Context, number: StageNumber) -> bool:
         began = time.thread_time()

@@ -17,47 +17,39 @@ from lepton_celery.planning.plan import PlanNode, grid_over
 from lepton_celery.planning.regions import needed_regions, on_grid, reads_of, results_of
 
 
-def run_block(
-    context: Context, number: StageNumber, block: BlockIndex, *, pieces: int = 1, timings: Timings | None = None
+def run_blocks(
+    context: Context,
+    number: StageNumber,
+    blocks: Sequence[BlockIndex],
+    *,
+    pieces: int = 1,
+    timings: Timings | None = None,
 ) -> Timings:
-    """Do one block.
+    """Do a block, or several at once: blocks so small that going over them one by one would take longer than their pixels.
 
     May run any number of times, at the same time too: it writes the same bytes to the same places.
 
     Args:
         context: the job in this process.
         number: number of the stage in the ledger.
-        block: the block's index in the stage's grid.
+        blocks: blocks of the stage's grid that fill a box, in C order.
         pieces: number of pieces in which the pixels are computed one after the other; slower, for a block that does not
             fit into memory at once.
-        timings: what the block took is added to these.
+        timings: what the blocks took is added to these.
 
     Returns:
         `timings`, or new ones.
     """
-    return _timed(_Box(context, number, [block], timings), pieces)
-
-
-def run_blocks(
-    context: Context, number: StageNumber, blocks: Sequence[BlockIndex], *, timings: Timings | None = None
-) -> Timings:
-    """Do several blocks that fill a box, in C order, at once, and leave what `run_block` leaves of each.
-
-    This is for blocks so small that going over them one by one would take longer than their pixels.
-    """
-    return _timed(_Box(context, number, blocks, timings), 1)
-
-
-def _timed(box: _Box, pieces: int) -> Timings:
-    began = box.timings.now()
-    box.run(pieces)
-    box.timings.add_blocks(began, len(box.blocks))
-    return box.timings
+    timings = Timings() if timings is None else timings
+    began = timings.now()
+    _Box(context, number, blocks, timings).run(pieces)
+    timings.add_blocks(began, len(blocks))
+    return timings
 
 
 def fill_block(context: Context, number: StageNumber, block: BlockIndex, value: float) -> None:
     """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and what follows from them."""
-    _Box(context, number, [block], None).fill(value)
+    _Box(context, number, [block], Timings()).fill(value)
 
 
 def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[int, Array]:
@@ -83,9 +75,7 @@ def compute_block(
 class _Box:
     """The work on blocks that fill a box of a stage's grid; mostly it is one block."""
 
-    def __init__(
-        self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings | None
-    ) -> None:
+    def __init__(self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings) -> None:
         self.context = context
         self.plan = context.plan
         self.index, self.round = context.plan.stage_run(number)
@@ -94,14 +84,14 @@ class _Box:
         self.region = self.stage.grid.region(blocks[0])
         if len(blocks) > 1:
             self.region = self.region.union(self.stage.grid.region(blocks[-1]))
-        self.timings = Timings() if timings is None else timings
+        self.timings = timings
 
     def run(self, pieces: int) -> None:
         """Compute the blocks and leave their results."""
         if self.stage.combines:
             self._combine(self.blocks[0])
         elif pieces > 1 and self.plan.can_be_cut(self.index):
-            needed = self._results(self.region)
+            needed = self._on_nodes(results_of(self.plan, self.stage))
             self._leave(self._evaluate_pieces(self.region.pieces(pieces), needed), needed)
         else:
             needed = needed_regions(self.plan, self.index, self.region)
@@ -110,19 +100,17 @@ class _Box:
     def fill(self, value: float) -> None:
         """Leave a value in place of the pixels."""
         iterated = self.plan.iterated(self.index)
+        needed = self._on_nodes(iterated or results_of(self.plan, self.stage))
+        images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
         for index in iterated:
-            region = on_grid(self.region, self.plan.nodes[index].shape)
-            pixels = _filled(self.plan.nodes[index], region, value)
-            self.context.round_output(index, self.round).write(region, pixels)
+            self.context.round_output(index, self.round).write(needed[index], images[index])
             self._put_changed(index, False)
         if not iterated:
-            needed = self._results(self.region)
-            images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
             self._leave(images, needed)
 
-    def _results(self, region: Region) -> dict[int, Region]:
-        """The images that the stage stores or reduces, on a region of its grid."""
-        return {index: on_grid(region, self.plan.nodes[index].shape) for index in results_of(self.plan, self.stage)}
+    def _on_nodes(self, indices: Sequence[int]) -> dict[int, Region]:
+        """The box as a region of each of these images."""
+        return {index: on_grid(self.region, self.plan.nodes[index].shape) for index in indices}
 
     def _evaluate_pieces(self, pieces: Sequence[Region], results: Mapping[int, Region]) -> dict[int, Array]:
         """The results, computed piece by piece and put together."""

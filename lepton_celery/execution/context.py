@@ -36,8 +36,7 @@ class Context:
     _readers: dict[Key, ArrayReader] = field(default_factory=dict)
     _round_outputs: dict[Key, ArrayOutput] = field(default_factory=dict)
     _outputs: dict[tuple[int, StageIndex], list[ArrayOutput]] = field(default_factory=dict)
-    _values: dict[int, Any] = field(default_factory=dict)
-    _changed: dict[Key, Array] = field(default_factory=dict)
+    _values: dict[Key, Any] = field(default_factory=dict)
 
     def reader(self, node: int) -> ArrayReader:
         """The open store of an input, or of an image that an earlier stage left."""
@@ -64,9 +63,10 @@ class Context:
     def round_changed(self, node: int, round: int) -> Array:
         """Whether a round changed each block of an image that is made in rounds."""
         key = (node, round)
-        if key not in self._changed:
-            self._changed[key] = self.workspace.value(key)
-        return self._changed[key]
+        if key not in self._values:
+            self._values[key] = self.workspace.value(key)
+        changed: Array = self._values[key]
+        return changed
 
     def round_output(self, node: int, round: int) -> ArrayOutput:
         """Where a round writes its image."""

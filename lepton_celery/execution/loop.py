@@ -25,7 +25,7 @@ def run_stages(
         merge: ends a stage, and returns whether it must be done again.
         stop_before: the stage before which to stop; None to run all.
     """
-    number: StageNumber | None = StageNumber(0) if context.plan.stages else None
+    number: StageNumber | None = StageNumber(0)
     while number is not None and context.plan.stage_run(number).stage != stop_before:
         open_outputs(context, number)
         do_blocks(number)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
-from lepton_celery.execution.block import compute_block, read_block, run_block
+from lepton_celery.execution.block import compute_block, read_block, run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.threads import one_thread
@@ -168,5 +168,6 @@ class ImageProcessor:
 
 def _do_blocks(context: Context, pool: ThreadPoolExecutor, number: StageNumber) -> None:
     """All blocks of a stage before the last: whole-image values and intermediate images."""
-    for _ in pool.map(partial(run_block, context, number), context.plan.stage_of(number).grid.indices()):
+    blocks = context.plan.stage_of(number).grid.indices()
+    for _ in pool.map(lambda block: run_blocks(context, number, [block]), blocks):
         pass

@@ -239,7 +239,7 @@ class Plan:
     @property
     def first_blocks(self) -> int:
         """Blocks of the first stage."""
-        return len(self.stages[0].grid) if self.stages else 0
+        return len(self.stages[0].grid)
 
     @property
     def blocks(self) -> int:

@@ -17,7 +17,7 @@ from skimage.measure import label
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.grid import StageNumber
@@ -244,8 +244,8 @@ def test_what_passes_through_files_gives_the_same(tree: partial[PlanOptions], tm
         leaves_partials = stage.reduces or stage.combines
         assert missing_blocks(context, number) == (list(stage.grid.indices()) if leaves_partials else [])
         for block in stage.grid.indices():
-            run_block(context, number, block)
-            run_block(context, number, block)  # a block may be done twice
+            run_blocks(context, number, [block])
+            run_blocks(context, number, [block])  # a block may be done twice
         assert missing_blocks(context, number) == []
         merge_stage(context, number)
         merge_stage(context, number)
@@ -278,7 +278,7 @@ def test_a_merge_holds_open_labels_only() -> None:
     plan = make_plan({"labels": measure.label(image)}, PlanOptions(block_shape=(6, 6))).plan
     context = Context(plan, MemoryWorkspace(), arrays={0: image})
     for block in plan.stages[0].grid.indices():
-        run_block(context, StageNumber(0), block)
+        run_blocks(context, StageNumber(0), [block])
     merge_stage(context, StageNumber(0))
     value = context.workspace.value(plan.stages[0].reduces[0])
     assert int(value["count"]) == 100

@@ -17,7 +17,7 @@ from lepton_celery.engines.celery.worker.failures import (
     retry_alone,
 )
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
-from lepton_celery.execution.block import run_block, run_blocks
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
 
@@ -108,7 +108,7 @@ class Batch:
             pieces = min(MAX_PIECES, 4 ** (lost - 1))
         while True:
             try:
-                run_block(stage.context, stage.number, block, pieces=pieces, timings=self._timings)
+                run_blocks(stage.context, stage.number, [block], pieces=pieces, timings=self._timings)
                 return
             except MemoryError:
                 index, _ = stage.plan.stage_run(stage.number)
