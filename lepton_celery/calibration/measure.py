@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,14 +25,14 @@ from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.entries import Local, Refused
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.merge import merge_stage
+from lepton_celery.execution.outputs import collect_images
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
-from lepton_celery.graph.nodes import Node, apply
+from lepton_celery.graph.nodes import Node, apply, topological
 from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockGrid, Region, StageNumber
 from lepton_celery.kernels import loaded
@@ -99,18 +99,14 @@ def observe(
     Returns:
         The timings of the last stage.
     """
-    side = max(next(_sources(nodes)).shape[:2])
+    side = max(topological(nodes)[0].shape[:2])  # of the image that all is computed from
     block_shape = (-(-side // divisions),) * 2
     outputs = {str(number): node for number, node in enumerate(nodes)}
     planned = make_plan(outputs, PlanOptions(block_shape, workers=1, limits=_UNLIMITED, in_memory=True))
     plan = planned.plan
     context = Context(plan, workspace or MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=loaded())
     context.workspace.create()
-    for name, index in plan.outputs.items():
-        node = plan.nodes[index]
-        if node.gives == "image":
-            target = Target(name, node.shape, node.dtype, plan.block_of(index), "calibration")
-            context.attach(index, stores.MemoryOutput(target))
+    collect_images(context)
     timings = Timings(time.thread_time_ns)
 
     def do_blocks(number: StageNumber) -> None:
@@ -128,12 +124,6 @@ def observe(
     run_stages(context, do_blocks, merge=merge)
     context.workspace.discard()
     return timings
-
-
-def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
-    for node in nodes:
-        parents = list(node.parents())
-        yield from _sources(parents) if parents else [node]
 
 
 def _record(stage: Stage, stats: Mapping[str, float], merge_s: float, observations: Observations) -> None:
@@ -172,8 +162,8 @@ def _measure_objects(observations: Observations, folder: Path) -> None:
 def _measure_examples(observations: Observations, until: float) -> None:
     """Every other function of the catalogue with its example, the fast ones first, as long as there is time."""
     known = {function_of(key) for kind, key in observations.rows if kind == "compute"}
-    entries = [entry for name in public_names() if isinstance(entry := get_entry(name), Local) and name not in known]
-    for entry in sorted(entries, key=lambda entry: entry.cost_ns):
+    entries = [get_entry(name) for name in public_names() if name not in known]
+    for entry in sorted((entry for entry in entries if entry.is_local), key=lambda entry: entry.cost_ns):
         if time.monotonic() + 2 * entry.cost_ns * 1e-9 * 256**2 > until:
             return
         with suppress(Exception), warnings.catch_warnings():  # an example may need more than an image
@@ -198,7 +188,7 @@ def _speed(model: CostModel) -> float:
     ratios = []
     for key, figure in model.figures["compute"].items():
         entry = get_entry(function_of(key))
-        if not isinstance(entry, Refused) and entry.cost_ns >= 2:
+        if entry.cost_ns >= 2:
             taps = 10.0 if entry.tap_ns else 0.0
             ratios.append((figure.unit_ns + taps * figure.tap_ns) / (entry.cost_ns + taps * entry.tap_ns))
     low, high = SPEED_RANGE

@@ -11,7 +11,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution.context import Context
 from lepton_celery.grid import StageNumber
-from lepton_celery.stores.base import ArrayOutput
+from lepton_celery.stores.base import ArrayOutput, Target
 
 
 def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
@@ -38,6 +38,18 @@ def open_outputs(context: Context, number: StageNumber) -> None:
             context.round_output(node, round)
         else:
             context.outputs(node, index)
+
+
+def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
+    """Have the images among a plan's outputs written to arrays of this process, by node."""
+    images: dict[int, stores.MemoryOutput] = {}
+    for index in set(context.plan.outputs.values()):
+        node = context.plan.nodes[index]
+        if node.gives == "image":
+            target = Target("memory", node.shape, node.dtype, context.plan.block_of(index), "memory")
+            images[index] = stores.MemoryOutput(target)
+            context.attach(index, images[index])
+    return images
 
 
 def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = False) -> None:

@@ -7,10 +7,10 @@ import os
 from typing import Any
 from uuid import uuid4
 
-from lepton_celery import stores
 from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.outputs import collect_images
 from lepton_celery.graph.nodes import Node
 from lepton_celery.kernels import loaded
 from lepton_celery.ledger.record import RunRecord
@@ -18,7 +18,6 @@ from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import Limits, PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
-from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 MIN_KERNEL_PX = 1 << 24
@@ -52,13 +51,7 @@ def compute(
     )
     plan, arrays = planned.plan, planned.lowered.arrays
     context = Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan, kernels))
-    images: dict[int, stores.MemoryOutput] = {}
-    for index in set(plan.outputs.values()):
-        node = plan.nodes[index]
-        if node.gives == "image":
-            target = Target("memory", node.shape, node.dtype, plan.block_of(index), "inline")
-            images[index] = stores.MemoryOutput(target)
-            context.attach(index, images[index])
+    images = collect_images(context)
     record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages), blocks=plan.first_blocks)
     inline.run(context, record, threads=threads)
     for output in images.values():

@@ -12,6 +12,7 @@ from lepton_celery import stores
 from lepton_celery.errors import JobCancelled, JobError, JobFailed, WaitTimeout
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
+from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
 from lepton_celery.ledger import Ledger
@@ -95,8 +96,12 @@ class Job:
         for info in self._watch(deadline):
             if on_change is not None:
                 on_change(info)
-            if not info.state.is_open:
-                return self._ended(info)
+            if info.state is JobState.FAILED:
+                raise self._failure(info)
+            if info.state is JobState.CANCELLED:
+                raise JobCancelled(f"job {self.id} was cancelled", self.id)
+            if info.state is JobState.DONE:
+                return info
         raise WaitTimeout(
             f"job {self.id} is not done after {timeout_s} s; it goes on, wait again or cancel it", self.id
         )
@@ -112,13 +117,6 @@ class Job:
                     return
                 wait(min(pause, left))
                 pause = min(longest, pause * 1.2)
-
-    def _ended(self, info: JobInfo) -> JobInfo:
-        if info.state is JobState.FAILED:
-            raise self._failure(info)
-        if info.state is JobState.CANCELLED:
-            raise JobCancelled(f"job {self.id} was cancelled", self.id)
-        return info
 
     def failure(self) -> JobFailed | None:
         """The error of a failed job, with the stage and the block that failed; None if the job has not failed."""
@@ -148,14 +146,12 @@ class Job:
         Raises:
             JobFailed, JobCancelled, WaitTimeout: as `wait`.
         """
-        from lepton_celery.graph.nodes import open
-
         self.wait(timeout_s)
         manifest = self.manifest()
-        results: dict[str, Any] = {}
-        for name, path in manifest.names.items():
-            results[name] = stores.read_table(path) if path in manifest.files else open(path)
-        return results
+        return {
+            name: stores.read_table(path) if path in manifest.files else open_image(path)
+            for name, path in manifest.names.items()
+        }
 
     def filled_blocks(self) -> list[FilledBlock]:
         """The blocks that could not be done and were filled, with the reason of each; see `on_error` of `submit`."""

@@ -12,12 +12,16 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, versions_of
 from lepton_celery.graph.nodes import Node
+from lepton_celery.grid import StageNumber
+from lepton_celery.ledger import Ledger
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import Planned, make_plan
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.workspace import workspace_root
+
+_FIRST = StageNumber(0)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,21 @@ def _identities(planned: Planned) -> dict[str, str]:
         else stores.identity(url)
         for node, url in planned.plan.sources
     }
+
+
+def record(manifest: Manifest, ledger: Ledger, number: StageNumber = _FIRST) -> None:
+    """Put a job into the ledger, paused, with one of its stages open."""
+    plan = manifest.plan
+    ledger.create(
+        manifest.job_id,
+        manifest.to_json(),
+        lane=manifest.options.lane,
+        title=manifest.title,
+        stages=len(plan.stages),
+        blocks=len(plan.stage_of(number).grid),
+        number=number,
+        paused=True,
+    )
 
 
 def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:

@@ -21,7 +21,6 @@ from lepton_celery.graph.nodes import Image, Node, open
 from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
 from lepton_celery.jobs.compute import use_kernels
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import Stage
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.planning.regions import on_grid
 from lepton_celery.stores.workspace import MemoryWorkspace
@@ -64,10 +63,6 @@ class _Picture:
     node: int
     """The picture's node."""
     merged: Array
-
-    @property
-    def stage(self) -> Stage:
-        return self.context.plan.stages[self.index]
 
 
 class ImageProcessor:
@@ -130,14 +125,13 @@ class ImageProcessor:
         plan = planned.plan
         context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=use_kernels(plan))
         last = StageIndex(len(plan.stages) - 1)
-        picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
         with one_thread(), ThreadPoolExecutor(self._threads) as pool:
             run_stages(context, partial(_do_blocks, context, pool), stop_before=last)
-        self._picture = picture
-        shape = plan.nodes[picture.node].shape
+        self._picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
+        grid = plan.stages[last].grid
         return [
-            Block(index, on_grid(picture.stage.grid.region(index), shape), read_block(context, last, index))
-            for index in picture.stage.grid.indices()
+            Block(index, on_grid(grid.region(index), result.shape), read_block(context, last, index))
+            for index in grid.indices()
         ]
 
     def process_block(self, block: Block) -> ProcessedBlock:

@@ -15,6 +15,7 @@ from lepton_celery.execution.manifest import Manifest, versions_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.prepare import record
 from lepton_celery.ledger import JobState, Ledger, open_ledger
 from lepton_celery.planning.batches import batches
 from lepton_celery.stores.journal import MANIFEST, Journal
@@ -41,14 +42,10 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
     app = app or current_app()
     settings = settings_of(app)
     ledger = open_ledger(settings.ledger)
-    ledger.ping()
-    known = str(job)
     try:
-        ledger.info(known)
+        manifest = Manifest.from_json(ledger.manifest(str(job)))
     except JobNotFound:
         manifest = find_manifest(job)
-    else:
-        manifest = Manifest.from_json(ledger.manifest(known))
     return Job(go_on(manifest, app, ledger, settings), ledger)
 
 
@@ -158,16 +155,7 @@ def _rebuild(manifest: Manifest, ledger: Ledger) -> None:
     opened = journal.stage(len(plan.stages))
     assert opened is not None, "checked by go_on"
     number = StageNumber(opened)
-    ledger.create(
-        manifest.job_id,
-        manifest.to_json(),
-        lane=manifest.options.lane,
-        title=manifest.title,
-        stages=len(plan.stages),
-        blocks=len(plan.stage_of(number).grid),
-        number=number,
-        paused=True,
-    )
+    record(manifest, ledger, number)
     done = list(map(Place, journal.receipts(number)))
     for first in range(0, len(done), _COMMIT_BLOCKS):
         ledger.commit(manifest.job_id, number, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})

@@ -15,7 +15,6 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
@@ -23,7 +22,7 @@ from lepton_celery.jobs import resume as resuming
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.options import JobKeywords, job_options
-from lepton_celery.jobs.prepare import Prepared, for_workers, prepare
+from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.planning.cost.keep import model_of_workers
 from lepton_celery.planning.cost.model import CostModel
@@ -83,7 +82,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     context = manifest.context()
     try:
         # recorded first, and paused: if this process dies now, no worker begins, and what it has left is found
-        _record(ledger, manifest)
+        record(manifest, ledger)
         context.workspace.create()
         manifest.journal.begin(manifest.to_json())
         for reader, copy in copies:
@@ -109,18 +108,4 @@ def _plan_options(options: JobKeywords, settings: Settings, cost: CostModel) -> 
         limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
         cost=cost,
         wave_batches=settings.wave_batches,
-    )
-
-
-def _record(ledger: Ledger, manifest: Manifest) -> None:
-    """Put a job in the ledger, paused, its first stage open."""
-    plan = manifest.plan
-    ledger.create(
-        manifest.job_id,
-        manifest.to_json(),
-        lane=manifest.options.lane,
-        title=manifest.title,
-        stages=len(plan.stages),
-        blocks=plan.first_blocks,
-        paused=True,
     )
