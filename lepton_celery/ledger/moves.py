@@ -78,15 +78,7 @@ from lepton_celery.ledger.entries import (
     split_places,
     to_json,
 )
-from lepton_celery.ledger.info import (
-    NO_PLACE,
-    NO_STAGE,
-    Claim,
-    FilledBlock,
-    FollowingStage,
-    JobInfo,
-    JobState,
-)
+from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
