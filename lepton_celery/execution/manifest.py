@@ -101,7 +101,7 @@ class Manifest:
             InputError: the workspace, the scratch or an output lies outside the roots, or a function is not allowed.
         """
         scratch = self.options.scratch
-        for path in (self.workspace, *([scratch] if scratch else []), *self.output_paths()):
+        for path in filter(None, (self.workspace, scratch, *self.output_paths())):
             stores.check_allowed(stores.local_path(path), roots)
         for function in self.plan.functions if functions is not None else ():
             check_allowed(function, functions or ())

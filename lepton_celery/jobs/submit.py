@@ -65,7 +65,14 @@ def submit(
         cost = model_of_workers(ledger, settings.cost_profile)
     except BrokerUnreachable as error:  # what is wrong with the job itself is said first
         cost, unreachable = CostModel(), error
-    prepared = prepare(outputs, _plan_options(options, settings, cost), job)
+    plan_options = PlanOptions(
+        block_shape=options.get("block_shape"),
+        workers=options.get("workers") or os.cpu_count() or 1,
+        limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
+        cost=cost,
+        wave_batches=settings.wave_batches,
+    )
+    prepared = prepare(outputs, plan_options, job)
     if unreachable is not None:
         raise unreachable
     for function in prepared.plan.functions:
@@ -99,13 +106,3 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
             ledger.forget(manifest.job_id)
         discard(context)
         raise
-
-
-def _plan_options(options: JobKeywords, settings: Settings, cost: CostModel) -> PlanOptions:
-    return PlanOptions(
-        block_shape=options.get("block_shape"),
-        workers=options.get("workers") or os.cpu_count() or 1,
-        limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
-        cost=cost,
-        wave_batches=settings.wave_batches,
-    )

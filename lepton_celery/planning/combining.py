@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from lepton_celery.grid import BlockGrid, StageIndex
-from lepton_celery.planning.cost.figures import cost_name
+from lepton_celery.planning.cost.predict import cost_name
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
 from lepton_celery.planning.tiles import compact

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from lepton_celery.config import Settings
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageIndex
 from lepton_celery.planning.cost.keep import model_of_folder
@@ -67,7 +66,7 @@ def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
     """The same for outputs by path."""
     planned = make_plan(outputs, options)
     plan = planned.plan
-    lines = [explain_plan(plan, options.limits.worker_memory_bytes, options.wave_batches)]
+    lines = [explain_plan(plan, options)]
     others = alternatives(planned)
     if others:
         lines.append(f"instead of {duration(plan.predicted_s)}")
@@ -85,33 +84,27 @@ def _demands(plan: Plan) -> str:
     return f"{size(memory_bytes)} in each worker, {counted(batches, 'batch')} at most"
 
 
-def explain_plan(plan: Plan, limit_bytes: int | None = None, wave_batches: int = Settings.wave_batches) -> str:
-    """A plan in words, a few lines for each stage.
-
-    Args:
-        plan: the plan.
-        limit_bytes: the limit on a worker's memory, to be shown beside what the plan needs.
-        wave_batches: number of batches of a wave.
-    """
+def explain_plan(plan: Plan, options: PlanOptions) -> str:
+    """A plan in words, a few lines for each stage."""
     lines = []
     for index, stage in enumerate(plan.stages):
         work = ", ".join(work_of(plan, StageIndex(index)))
         lines.append(f"stage {index + 1}/{len(plan.stages)}  {work}")
-        lines += [f"   {line}" for line in _stage_lines(stage, limit_bytes, wave_batches)]
+        lines += [f"   {line}" for line in _stage_lines(stage, options)]
     blocks, workers = counted(plan.blocks, "block"), counted(plan.workers, "worker")
     lines.append(f"{blocks} in all, about {duration(plan.predicted_s)} on {workers}")
     lines.append(f"figures: {plan.costs}")
     return "\n".join(lines)
 
 
-def _stage_lines(stage: Stage, limit_bytes: int | None, wave_batches: int) -> list[str]:
+def _stage_lines(stage: Stage, options: PlanOptions) -> list[str]:
     """Blocks and memory, bytes, and predicted times of a stage."""
     predicted = stage.predicted
     blocks = f"{counted(len(stage.grid), 'block')} of {'×'.join(map(str, stage.block_shape))}"
     halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
     batches = -(-len(stage.grid) // stage.batch_blocks)
-    sent = f"{counted(batches, 'batch')} in {counted(-(-batches // wave_batches), 'wave')}"
-    of_limit = "" if limit_bytes is None else f" of {size(limit_bytes)}"
+    sent = f"{counted(batches, 'batch')} in {counted(-(-batches // options.wave_batches), 'wave')}"
+    memory = f"{size(predicted.memory_bytes)} of {size(options.limits.worker_memory_bytes)} in each worker"
     reads = f"reads {size(predicted.read_bytes)}"
     if predicted.read_bytes:
         overread = f"{_factor(predicted.halo_overread)} for the halo"
@@ -119,7 +112,7 @@ def _stage_lines(stage: Stage, limit_bytes: int | None, wave_batches: int) -> li
     work = f"compute {duration(predicted.compute_s)}, communication {duration(predicted.communication_s)}"
     alone = f", then {duration(predicted.merge_s)} merging alone" if predicted.merge_s >= 0.005 else ""
     return [
-        f"{blocks}, {halo}, {sent} · {size(predicted.memory_bytes)}{of_limit} in each worker",
+        f"{blocks}, {halo}, {sent} · {memory}",
         f"{reads}, writes {size(predicted.write_bytes)}",
         f"about {duration(predicted.wall_s)}: worker time {work}{alone}",
     ]

@@ -310,13 +310,9 @@ class Plan:
     def nodes_json(self) -> list[dict[str, Any]]:
         """What is computed, as plain JSON values."""
         return [
-            {
-                "operation": node.operation,
-                "arguments": {name: encode(value, _number_of) for name, value in node.arguments.items()},
-                "shape": list(node.shape),
-                "dtype": node.dtype,
-                "gives": node.gives,
-            }
+            to_document(
+                replace(node, arguments={name: encode(value, _number_of) for name, value in node.arguments.items()})
+            )
             for node in self.nodes
         ]
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lepton_celery.grid import StageIndex
-from lepton_celery.planning.cost.figures import function_figure
 from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.cost.predict import function_figure
 from lepton_celery.planning.locations import Locations
 from lepton_celery.planning.lowering import Lowered
 from lepton_celery.planning.plan import Plan, Prediction, Stage

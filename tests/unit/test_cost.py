@@ -50,7 +50,7 @@ def test_what_was_not_measured_falls_back_to_another_dtype_then_to_what_is_said_
 
 def test_a_model_that_went_through_json_is_the_same() -> None:
     model = CostModel().with_figures("compute", {"filters.sobel float32": Figure(3, 4, 5, 6)})
-    model = replace(model, origin="refined", measured_at=1e9, jobs=3, speed=1.2)
+    model = replace(model, measured_at=1e9, jobs=3, speed=1.2)
     assert CostModel.from_json(json.loads(json.dumps(model.to_json()))) == model
     assert model.provenance.startswith("calibrated on")
     assert model.provenance.endswith(", refined by 3 jobs since")
@@ -145,8 +145,7 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
     for _ in range(20):
         model = refine(model, plan, info)
     assert error(model, plan, info) < before / 2
-    assert (model.origin, model.jobs) == ("shipped", 20)
-    assert refine(replace(model, origin="calibrated"), plan, info).origin == "refined"
+    assert (model.measured_at, model.jobs) == (None, 20)
 
 
 def test_what_a_job_measures_is_what_its_plan_predicts(tmp_path: Path) -> None:
@@ -183,7 +182,7 @@ class Records:
 def test_models_are_kept_in_a_folder_and_taken_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
     assert costs.model_of_folder() == CostModel()
-    model = replace(CostModel(), origin="calibrated", measured_at=1e9, speed=3.0)
+    model = replace(CostModel(), measured_at=1e9, speed=3.0)
     path = costs.save_to_folder(model)
     assert costs.model_of_folder() == model
     image = graph.open(np.broadcast_to(np.uint8(0), (500, 500)))

@@ -81,7 +81,7 @@ def test_what_else_there_was_is_told_with_its_time() -> None:
     plan = planned.plan
     text = explain(node, workers=2)
     head, _, others = text.partition(f"instead of {duration(plan.predicted_s)}\n")
-    assert head.startswith(explain_plan(plan, Limits().worker_memory_bytes))
+    assert head.startswith(explain_plan(plan, PlanOptions()))
     assert re.search(r"[\d.]+ s  fused, nothing stored that need not be  +\S+ MB in each worker", others)
     assert "s  blocks of 512×512 " in others
     found = alternatives(planned)

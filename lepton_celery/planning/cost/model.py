@@ -21,12 +21,11 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 COST_VERSION = 1
-Origin = Literal["shipped", "calibrated", "refined"]
 
 
 def _check_costs(*costs: float) -> None:
@@ -113,8 +112,6 @@ class CostModel:
     overheads: Overheads = field(default_factory=Overheads)
     speed: float = 1.0
     """Ratio of this machine's times to those of the catalogue, for functions that were not measured."""
-    origin: Origin = "shipped"
-    """`calibrated` on this machine, or `refined` by jobs besides."""
     measured_at: float | None = None
     """Time of the calibration, in seconds since the epoch; None if there was none."""
     jobs: int = 0

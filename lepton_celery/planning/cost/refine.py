@@ -53,8 +53,7 @@ def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
         model = _refined_lines(model, plan, index, sums)
     model = _refined_merges(model, plan, info)
     model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, sums_of))
-    origin = "refined" if model.origin == "calibrated" else model.origin
-    return replace(model, origin=origin, jobs=model.jobs + 1)
+    return replace(model, jobs=model.jobs + 1)
 
 
 def _sums_by_stage(plan: Plan, info: JobInfo) -> Mapping[StageIndex, Sums]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory, retain_freed_memory
+from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory
 from lepton_celery.errors import JobError
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
@@ -33,8 +33,7 @@ class OpenJobs:
             InputError: an input has changed, if inputs are checked; or a path or a function is not allowed here.
         """
         if job_id not in self._jobs:
-            if retain_freed_memory():
-                release_freed_memory()  # of the job before, which may have ended elsewhere
+            release_freed_memory()  # of the job before, which may have ended elsewhere
             manifest = Manifest.from_json(ledger.manifest(job_id))
             if check_inputs:
                 manifest.check_inputs()
