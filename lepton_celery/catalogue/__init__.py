@@ -2,104 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 
-from lepton_celery.catalogue import (
-    arithmetic,
-    axes,
-    canny,
-    clahe,
-    color,
-    components,
-    corners,
-    distance,
-    exposure,
-    extrema,
-    filters,
-    hull,
-    interpolate,
-    labelparts,
-    labels,
-    measures,
-    metrics,
-    morphology,
-    ndimage,
-    objects,
-    pairwise,
-    points,
-    rank,
-    rearrange,
-    reconstruction,
-    reductions,
-    resize,
-    restoration,
-    ridges,
-    segmentation,
-    skeleton,
-    source,
-    texture,
-    thresholds,
-    transform,
-    user,
-    util,
-    values,
-    warp,
-    watershed,
-    wrap,
-)
+from lepton_celery.catalogue import labelparts
 from lepton_celery.catalogue.entries import Entry, Local, resolve
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
 
 _MODULES = (
-    source,
-    values,
-    warp,
-    pairwise,
-    arithmetic,
-    corners,
-    texture,
-    points,
-    axes,
-    rearrange,
-    reductions,
-    resize,
-    color,
-    exposure,
-    clahe,
-    filters,
-    metrics,
-    ridges,
-    rank,
-    interpolate,
-    thresholds,
-    morphology,
-    labels,
-    measures,
-    components,
-    canny,
-    objects,
-    segmentation,
-    restoration,
-    transform,
-    util,
-    ndimage,
-    wrap,
-    reconstruction,
-    distance,
-    extrema,
-    skeleton,
-    hull,
-    watershed,
-    user,
-)
+    "arithmetic axes canny clahe color components corners distance exposure extrema filters hull "
+    "interpolate labels measures metrics morphology ndimage objects pairwise points rank rearrange "
+    "reconstruction reductions resize restoration ridges segmentation skeleton source texture thresholds "
+    "transform user util values warp watershed wrap"
+).split()
+"""The modules that declare entries."""
 
 
 @cache
 def catalogue() -> dict[str, Entry]:
     """All entries by name."""
-    return {entry.name: entry for module in _MODULES for entry in module.entries()}
+    return by_name(import_module(f"{__name__}.{name}") for name in _MODULES)
+
+
+def by_name(modules: Iterable[ModuleType]) -> dict[str, Entry]:
+    """The entries that these modules declare, by name.
+
+    Raises:
+        ValueError: two entries have the same name.
+    """
+    entries: dict[str, Entry] = {}
+    declared_in: dict[str, str] = {}
+    for module in modules:
+        for entry in module.entries():
+            if entry.name in entries:
+                raise ValueError(
+                    f"{entry.name} is declared in {declared_in[entry.name]} and in {module.__name__}; remove one of them"
+                )
+            entries[entry.name] = entry
+            declared_in[entry.name] = module.__name__
+    return entries
 
 
 def load_kernels() -> None:

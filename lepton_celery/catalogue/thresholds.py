@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Reduction, Refused, resolve
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Reduction, resolve
 from lepton_celery.catalogue.pairwise import float_of
 from lepton_celery.catalogue.values import HISTOGRAM_DTYPES, bin_centers, extent_and_counts, value_function
 from lepton_celery.errors import InputError
@@ -219,11 +219,5 @@ def entries() -> list[Entry]:
             source="skimage.filters.threshold_mean",
             expand=lambda arguments, build: build("numpy.mean", a=arguments["image"]),
             result=lambda arguments: ((), float_of(arguments["image"].dtype)),
-        ),
-        Refused(
-            name="filters.try_all_threshold",
-            source="skimage.filters.try_all_threshold",
-            reason="it draws a figure",
-            instead="the thresholds themselves, filters.threshold_otsu and others",
         ),
     ]
