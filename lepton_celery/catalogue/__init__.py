@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
-from lepton_celery.catalogue import labelparts
 from lepton_celery.catalogue.entries import Entry, Local, resolve
+from lepton_celery.catalogue.shared import label_kernels as labelparts
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
 
-_MODULES = (
-    "arithmetic axes canny clahe color components corners distance exposure extrema filters hull "
-    "interpolate labels measures metrics morphology ndimage objects pairwise points rank rearrange "
-    "reconstruction reductions resize restoration ridges segmentation skeleton source texture thresholds "
-    "transform user util values warp watershed wrap"
-).split()
-"""The modules that declare entries."""
+FAMILIES = (
+    *("source", "shared", "numpy", "ndimage", "filters", "feature", "measure", "morphology", "segmentation"),
+    *("transform", "exposure", "color", "metrics", "restoration", "util", "own"),
+)
+"""The folders and modules that declare entries; a function of scikit-image is in the one that its name begins with."""
 
 
 @cache
 def catalogue() -> dict[str, Entry]:
     """All entries by name."""
-    return by_name(import_module(f"{__name__}.{name}") for name in _MODULES)
+    return by_name(declaring_modules())
+
+
+def declaring_modules() -> Iterator[ModuleType]:
+    """The modules of all families, imported."""
+    for family in FAMILIES:
+        module = import_module(f"{__name__}.{family}")
+        yield module
+        for inside in iter_modules(getattr(module, "__path__", ())):
+            yield import_module(f"{module.__name__}.{inside.name}")
 
 
 def by_name(modules: Iterable[ModuleType]) -> dict[str, Entry]:
@@ -37,7 +45,7 @@ def by_name(modules: Iterable[ModuleType]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     declared_in: dict[str, str] = {}
     for module in modules:
-        for entry in module.entries():
+        for entry in getattr(module, "entries", tuple)():
             if entry.name in entries:
                 raise ValueError(
                     f"{entry.name} is declared in {declared_in[entry.name]} and in {module.__name__}; remove one of them"

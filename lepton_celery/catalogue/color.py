@@ -11,7 +11,7 @@ import numpy as np
 from lepton_celery.catalogue import geometry
 from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials
 from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Reduction
-from lepton_celery.catalogue.halos import local
+from lepton_celery.catalogue.shared.halos import local
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.kernels import Kernel

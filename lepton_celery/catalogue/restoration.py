@@ -12,8 +12,8 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, Where
 from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused
 from lepton_celery.catalogue.geometry import Stencil
-from lepton_celery.catalogue.halos import footprint_halo, local, whole
 from lepton_celery.catalogue.promise import IDENTICAL, Promise, approximate
+from lepton_celery.catalogue.shared.halos import footprint_halo, local, whole
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, Where
 from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused, resolve
-from lepton_celery.catalogue.halos import local
+from lepton_celery.catalogue.shared.halos import local
 
 _CONVERSIONS = {
     "img_as_float": ("float64", 0.5),

@@ -14,7 +14,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array, Where
 from lepton_celery.catalogue.entries import Iterated, Labelling, Local, MergedLabels, Reduction, ValueFunction
-from lepton_celery.catalogue.labels import LABELS, SETTLED
+from lepton_celery.catalogue.shared.labels import LABELS, SETTLED
 from lepton_celery.execution.timings import Tally
 from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.planning.plan import (

@@ -11,8 +11,8 @@ import pytest
 from skimage import exposure as whole
 
 from lepton_celery import graph
-from lepton_celery.catalogue import clahe
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.exposure import clahe
 from lepton_celery.errors import InputError
 from lepton_celery.skimage import exposure, filters
 from tests.exactness.cases.case import FLAT, SOLID

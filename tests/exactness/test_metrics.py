@@ -12,7 +12,7 @@ import pytest
 
 from lepton_celery import graph
 from lepton_celery.catalogue.entries import resolve
-from lepton_celery.catalogue.metrics import buffers, crop_sum
+from lepton_celery.catalogue.metrics.similarity import buffers, crop_sum
 from lepton_celery.errors import InputError, NotExact
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, evaluate, picture

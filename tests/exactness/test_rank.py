@@ -12,7 +12,7 @@ from skimage.morphology import disk
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.rank import FLAT, SOLID
+from lepton_celery.catalogue.filters.rank import FLAT, SOLID
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.skimage import filters
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture

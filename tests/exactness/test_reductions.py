@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
-from lepton_celery.catalogue import pairwise
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.shared import pairwise
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.jobs import compute as eager

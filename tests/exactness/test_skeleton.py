@@ -12,7 +12,7 @@ from skimage import morphology
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.skeleton import AT_ONCE, zhang
+from lepton_celery.catalogue.morphology.skeleton import AT_ONCE, zhang
 from lepton_celery.errors import InputError
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
-from lepton_celery.catalogue import thresholds
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import resolve
+from lepton_celery.catalogue.filters import thresholds
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.skimage import filters
 from tests.exactness.cases.case import FLAT

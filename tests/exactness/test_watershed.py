@@ -11,8 +11,8 @@ from skimage.segmentation import watershed as source
 
 import lepton_celery as lepton
 from lepton_celery import graph
-from lepton_celery.catalogue import watershed
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.segmentation import watershed
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.stores import MemoryReader

@@ -16,9 +16,9 @@ from skimage.measure import blur_effect, label, regionprops, regionprops_table
 from skimage.measure._regionprops import COL_DTYPES
 
 from lepton_celery import graph, stores
-from lepton_celery.catalogue import crops
 from lepton_celery.catalogue.arrays import Array, Where
-from lepton_celery.catalogue.objects import SUMMED
+from lepton_celery.catalogue.measure import crops
+from lepton_celery.catalogue.measure.regionprops import SUMMED
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import Region

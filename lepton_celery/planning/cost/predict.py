@@ -11,7 +11,7 @@ from typing import Any
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.entries import Entry, Iterated, Labelling, Local, Reduction
 from lepton_celery.catalogue.geometry import Stencil
-from lepton_celery.catalogue.labels import LABELS, SETTLED
+from lepton_celery.catalogue.shared.labels import LABELS, SETTLED
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.planning.cost.model import CostModel, Figure

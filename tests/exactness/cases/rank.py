@@ -9,7 +9,7 @@ import numpy as np
 from skimage.morphology import disk
 
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.rank import FLAT, SOLID
+from lepton_celery.catalogue.filters.rank import FLAT, SOLID
 from tests.exactness.cases.case import SOLID as VOLUME
 from tests.exactness.cases.case import Case
 from tests.oracle import picture
