@@ -14,7 +14,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array, Where
 from lepton_celery.catalogue.entries import Iterated, Labelling, Local, MergedLabels, Reduction, ValueFunction
-from lepton_celery.catalogue.shared.labels import LABELS, SETTLED
+from lepton_celery.catalogue.shared.labels import DECIDED, LABELS
 from lepton_celery.execution.timings import Tally
 from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.planning.plan import (
@@ -93,7 +93,7 @@ class Context:
             if self.plan.kept.get(node) == stage:
                 image = self.plan.nodes[node]
                 block = self.plan.block_of(node)
-                packed = image.operation in (LABELS, SETTLED)
+                packed = image.operation in (LABELS, DECIDED)
                 found.append(self.workspace.image_output(node, image.shape, image.dtype, block, compress=packed))
             for output in found:
                 output.create()

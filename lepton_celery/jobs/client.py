@@ -15,7 +15,7 @@ from celery import Celery
 
 from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.own import check_allowed
+from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines import inline
 from lepton_celery.engines.celery.app import create_app, settings_of

@@ -91,7 +91,7 @@ def test_coefficients_of_nothing_are_those_of_scikit_image() -> None:
 
 def test_what_coefficients_cannot_take_is_refused() -> None:
     negative, mask = picture(FLAT, float) - 0.5, np.ones(FLAT, bool)
-    with pytest.raises(InputError, match="none below 0"):
+    with pytest.raises(InputError, match="pixels below 0"):
         evaluate(graph.apply("manders_overlap_coeff", negative, negative), (7, 10))
     with pytest.raises(InputError, match="0 and 1"):
         evaluate(graph.apply("intersection_coeff", picture(FLAT, "uint8"), mask), (7, 10))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from lepton_celery import graph
 from lepton_celery.catalogue.entries import resolve
-from lepton_celery.catalogue.metrics.similarity import buffers, crop_sum
+from lepton_celery.catalogue.shared.buffers import buffers, crop_sum
 from lepton_celery.errors import InputError, NotExact
+from lepton_celery.graph.nodes import Node
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, evaluate, picture
 
@@ -43,9 +44,9 @@ def test_the_sum_of_a_crop_is_numpys(dtype: str, shape: Any, pad: int, block_sha
     crop = image[tuple(slice(pad, -pad) for _ in shape)]
     for kind in {dtype, "float64"}:
         lazy = crop_sum(graph.open(image), [(pad, n - pad) for n in shape], kind, graph.make)
-        assert_same_as_whole(lazy, np.sum(crop, dtype=kind), block_shape)
+        assert_same_as_whole(cast("Node", lazy), np.sum(crop, dtype=kind), block_shape)
         whole = crop_sum(graph.open(image), [(0, n) for n in shape], kind, graph.make)
-        assert_same_as_whole(whole, np.sum(image, dtype=kind), block_shape)
+        assert_same_as_whole(cast("Node", whole), np.sum(image, dtype=kind), block_shape)
 
 
 @pytest.mark.parametrize("layout", [(50, 294), (3, 9000), (9000, 3), (7, 1, 5000), (4, 30, 300), (20000,)])

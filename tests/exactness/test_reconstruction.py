@@ -55,7 +55,7 @@ def test_what_cannot_be_flooded_is_refused() -> None:
     for options, message in (
         ({"method": "opening"}, "'dilation' or 'erosion'"),
         ({"footprint": np.ones((2, 3))}, "no middle"),
-        ({"footprint": np.ones(3)}, "as many axes"),
+        ({"footprint": np.ones(3)}, "same number of axes"),
         ({"footprint": np.ones((3, 3)), "offset": np.array([0, 0])}, "not supported"),
     ):
         with pytest.raises(InputError, match=message):

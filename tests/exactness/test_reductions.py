@@ -106,7 +106,7 @@ def test_sums_of_many_stretches_are_numpys(monkeypatch: pytest.MonkeyPatch, shap
 def test_sums_are_numpys_read_from_the_source_and_from_a_copy_in_raster_order(
     monkeypatch: pytest.MonkeyPatch, dtype: str, wide_px: int
 ) -> None:
-    monkeypatch.setattr(pairwise, "WIDE_PX", wide_px)
+    monkeypatch.setattr(pairwise, "_WIDE_PX", wide_px)
     image = wide((7, 150, 141), dtype)
     for name in ("sum", "mean", "std"):
         assert_same_as_whole(graph.apply(f"numpy.{name}", image), getattr(np, name)(image), (3, 64, 100))

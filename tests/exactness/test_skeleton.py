@@ -12,7 +12,7 @@ from skimage import morphology
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.morphology.skeleton import AT_ONCE, zhang
+from lepton_celery.catalogue.morphology.skeleton import ROUND_ITERATIONS, zhang
 from lepton_celery.errors import InputError
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral
@@ -61,7 +61,7 @@ def test_thin_objects_and_noise(name: str, dtype: str) -> None:
         agree(name, image.astype(dtype), (6, 11))
 
 
-@pytest.mark.parametrize("times", [0, 1, 3, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE])
+@pytest.mark.parametrize("times", [0, 1, 3, ROUND_ITERATIONS, ROUND_ITERATIONS + 1, 3 * ROUND_ITERATIONS])
 def test_so_many_iterations(times: int) -> None:
     image = np.ones((130, 117), np.uint8)
     image[60, 60] = 0

@@ -58,7 +58,7 @@ def test_what_is_certain_of_a_part_is_so_in_the_whole(kind: str, connectivity: A
         footprint = watershed._footprint(connectivity, 2)
         faces = watershed._faces(part, shape, tuple(n // 2 for n in footprint.shape))
         images = (MemoryReader(image), MemoryReader(markers), MemoryReader(mask))
-        flood = watershed._flooded(watershed._Part.read(*images, part), faces, footprint)
+        flood = watershed._flooded(watershed._Pixels.read(*images, part), faces, footprint)
         sure = ~flood.from_faces & ~flood.contested
         np.testing.assert_array_equal(flood.labels[sure], whole[part.slices][sure])
         certain += int(sure.sum())
@@ -71,7 +71,7 @@ def test_what_is_certain_of_a_part_is_so_in_the_whole(kind: str, connectivity: A
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.0005, 0.02])
 def test_blocks_with_small_halos(kind: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watershed, "FIRST_PX", 2)
+    monkeypatch.setattr(watershed, "FIRST_HALO_PX", 2)
     for seed in range(3):
         random = np.random.default_rng(seed)
         shape = (83, 67)
@@ -85,9 +85,9 @@ def test_a_smooth_image_is_never_flooded_as_a_whole(monkeypatch: pytest.MonkeyPa
     random = np.random.default_rng(0)
     image = ndimage.gaussian_filter(random.random((300, 280)), 4)
     markers = ndimage.label(image == ndimage.minimum_filter(image, 9))[0]
-    monkeypatch.setattr(watershed, "WHOLE_PX", 270 * 270)
+    monkeypatch.setattr(watershed, "MAX_PX", 270 * 270)
     assert_same_as_whole(graph.apply(NAME, image, markers), source(image, markers), (64, 70))
-    monkeypatch.setattr(watershed, "WHOLE_PX", 100 * 100)
+    monkeypatch.setattr(watershed, "MAX_PX", 100 * 100)
     with pytest.raises(InputError, match="at once"):
         lepton.compute(graph.apply(NAME, image, markers), block_shape=(64, 70), threads=1)
 

@@ -215,7 +215,7 @@ def test_a_label_that_a_table_cannot_name_is_refused() -> None:
 
 
 def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crops, "MOST_PX", 100)
+    monkeypatch.setattr(crops, "MAX_BOX_PX", 100)
     labels = np.zeros((20, 20), int)
     labels[5:15, 5:16] = 77
     lazy = measure.regionprops_table(labels, properties=("label", "perimeter"))
@@ -226,7 +226,7 @@ def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyP
 
 
 def test_objects_are_measured_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crops, "TOGETHER_PX", 60)
+    monkeypatch.setattr(crops, "GROUP_PX", 60)
     check(label(blobs()), picture((37, 41), "uint8"), ("label", "perimeter", "moments_weighted", "orientation"))
 
 

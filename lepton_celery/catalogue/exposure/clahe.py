@@ -1,65 +1,73 @@
 """`skimage.exposure.equalize_adapthist`: contrast limited adaptive histogram equalization (CLAHE).
 
-The image is cut into tiles of the kernel's size, from its origin on. A first stage finds each tile's map from grey level to
-grey level, as an image of maps; a second looks up every pixel in the maps of the tiles around it and interpolates.
+The image is cut into tiles of the kernel's size, from its origin on. A first stage computes each tile's map from grey level
+to grey level, as an image of maps. A second stage looks up every pixel in the maps of the tiles around it and interpolates.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, Shapes, Where
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import ColourOverLabels
+from lepton_celery.catalogue.results import always
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 LEVELS = 1 << 14
 """Grey levels that scikit-image works with, `NR_OF_GRAY`."""
 TILES_PX = 1 << 20
-"""Pixels that a block of maps is found from, where tiles are smaller."""
-
-Shapes = Sequence[tuple[int, ...]]
+"""Pixels of the tiles whose maps make up one block of maps; a larger tile is a block of its own."""
 
 
 def _tile_counts(shape: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-n // k) for n, k in zip(shape, kernel, strict=True))
 
 
-def _sources(n: int, k: int, start: int, stop: int) -> Array:
-    """Where along an axis of `n` pixels those of tiles `start` to `stop` come from: the last tile goes on by reflection."""
+def _tile_pixels(n: int, k: int, start: int, stop: int) -> Array:
+    """The pixels, along an axis of `n`, of the tiles `start` to `stop`; the last tile is filled up by reflection."""
     padded = np.pad(np.arange(n), (k // 2, (k - n % k) % k + -(-k // 2)), mode="reflect")
     return padded[k // 2 + start * k : k // 2 + stop * k]
 
 
-@dataclass(frozen=True)
 class TileMaps:
     """One map of `arguments["nbins"]` levels for each tile of `arguments["kernel"]` pixels."""
 
-    def result_shape(self, images: Shapes, arguments: Arguments) -> tuple[int, ...]:
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return (*_tile_counts(images[0], arguments["kernel"]), arguments["nbins"])
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         axes = zip(images[0], arguments["kernel"], region.start[:-1], region.stop[:-1], strict=True)
-        found = [_sources(*axis) for axis in axes]
-        return [Region(tuple(int(at.min()) for at in found), tuple(int(at.max()) + 1 for at in found))]
+        pixels = [_tile_pixels(*axis) for axis in axes]
+        return [Region(tuple(int(p.min()) for p in pixels), tuple(int(p.max()) + 1 for p in pixels))]
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         return result[..., region.start[-1] : region.stop[-1]]
 
 
-def tile_blocks(shape: tuple[int, ...], wanted: tuple[int, ...], arguments: Arguments) -> tuple[int, ...]:
-    """Blocks of whole maps, of as many tiles as make up `TILES_PX` pixels."""
+def tile_blocks(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
+    """Blocks of the maps of as many tiles as make up `TILES_PX` pixels."""
     *tiles, nbins = shape
     side = int(TILES_PX ** (1 / len(tiles)))
     return (*(min(n, max(1, side // k)) for n, k in zip(tiles, arguments["kernel"], strict=True)), nbins)
 
 
+@declare(
+    Local(
+        "lepton.tile_maps",
+        geometry=TileMaps(),
+        own_stage=tile_blocks,
+        wants_where=True,
+        dtype=always(np.uint16),
+        cost_ns=20.0,
+    )
+)
 def tile_maps(image: Array, kernel: Sequence[int], clip_limit: float, nbins: int, where: Where) -> Array:
     """Source: `skimage.exposure._adapthist._clahe`, up to the maps."""
     from skimage.exposure._adapthist import clip_histogram, map_histogram
@@ -67,8 +75,8 @@ def tile_maps(image: Array, kernel: Sequence[int], clip_limit: float, nbins: int
     assert where.result is not None
     ndim, tiles = image.ndim, where.result.shape[:-1]
     axes = zip(where.shape, kernel, where.result.start[:-1], where.result.stop[:-1], strict=True)
-    sources = [_sources(*axis) - first for axis, first in zip(axes, where.region.start, strict=True)]
-    bins = _bins(nbins)[image][np.ix_(*sources)]
+    local = [_tile_pixels(*axis) - first for axis, first in zip(axes, where.region.start, strict=True)]
+    bins = _bins(nbins)[image][np.ix_(*local)]
     cut = bins.reshape([n for pair in zip(tiles, kernel, strict=True) for n in pair])
     pixels = cut.transpose([*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)]).reshape(math.prod(tiles), -1)
     size = math.prod(kernel)
@@ -84,11 +92,10 @@ def _bins(nbins: int) -> Array:
     return np.arange(LEVELS) // (1 + LEVELS // nbins)
 
 
-@dataclass(frozen=True)
 class Interpolated:
     """A pixel follows from itself and from the maps of the tiles whose centres surround it."""
 
-    def result_shape(self, images: Shapes, arguments: Arguments) -> tuple[int, ...]:
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return images[0]
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
@@ -96,12 +103,22 @@ class Interpolated:
         axes = list(zip(region.start, region.stop, arguments["kernel"], tiles, strict=True))
         first = [min(max((start + k // 2) // k - 1, 0), n - 1) for start, _, k, n in axes]
         last = [min((stop - 1 + k // 2) // k, n - 1) for _, stop, k, n in axes]
-        return [region, Region((*first, 0), (*(at + 1 for at in last), nbins))]
+        return [region, Region((*first, 0), (*(tile + 1 for tile in last), nbins))]
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         return result
 
 
+@declare(
+    Local(
+        "lepton.interpolate_maps",
+        images=("image", "maps"),
+        geometry=Interpolated(),
+        wants_where=True,
+        dtype=always(np.uint16),
+        cost_ns=90.0,
+    )
+)
 def interpolate_maps(image: Array, maps: Array, kernel: Sequence[int], where: Where) -> Array:
     """Source: `skimage.exposure._adapthist._clahe`, from the maps on."""
     ndim, region = image.ndim, where.region
@@ -109,9 +126,9 @@ def interpolate_maps(image: Array, maps: Array, kernel: Sequence[int], where: Wh
     (_, read) = Interpolated().reads(region, [where.shape, (*counts, maps.shape[-1])], {"kernel": kernel})
     tiles, weights = [], []
     for axis in range(ndim):
-        behind = np.arange(region.start[axis], region.stop[axis]) + kernel[axis] // 2
-        before, share = behind // kernel[axis] - 1, (behind % kernel[axis]) / kernel[axis]
-        # tiles at the border also stand for those beyond it
+        shifted = np.arange(region.start[axis], region.stop[axis]) + kernel[axis] // 2
+        before, share = shifted // kernel[axis] - 1, (shifted % kernel[axis]) / kernel[axis]
+        # tiles at the border also stand for the tiles beyond it
         tiles.append([(before + e).clip(0, counts[axis] - 1) - read.start[axis] for e in (0, 1)])
         weights.append([1 - share, share])
     bins = _bins(maps.shape[-1])[image]
@@ -119,7 +136,7 @@ def interpolate_maps(image: Array, maps: Array, kernel: Sequence[int], where: Wh
     for edge in np.ndindex(*[2] * ndim):
         around = np.ix_(*(tiles[axis][e] for axis, e in enumerate(edge)))
         mapped = maps[(*around, bins)]
-        # multiplied from the last axis on, as there
+        # multiplied from the last axis on, as in scikit-image
         weight: Any = 1.0
         for part in reversed(np.ix_(*(weights[axis][e] for axis, e in enumerate(edge)))):
             weight = weight * part
@@ -127,16 +144,19 @@ def interpolate_maps(image: Array, maps: Array, kernel: Sequence[int], where: Wh
     return result.astype(image.dtype)
 
 
+@declare(Local("lepton.grey_levels", cost_ns=4.0))
 def grey_levels(image: Array) -> Array:
+    """The image rounded to grey levels."""
     return np.round(image).astype(np.uint16)
 
 
+@declare(Local("lepton.with_value", images=("hsv", "value"), geometry=ColourOverLabels(), cost_ns=6.0))
 def with_value(hsv: Array, value: Array) -> Array:
-    """A picture in hue, saturation and value, with another value."""
+    """A picture in hue, saturation and value, with its value replaced."""
     return np.concatenate([hsv[..., :2], value[..., np.newaxis]], axis=-1)
 
 
-def _equalized(image: Any, arguments: Arguments, build: Build) -> Any:
+def _equalized(image: Lazy, arguments: Arguments, build: Build) -> Lazy:
     kernel = _kernel(image.shape, arguments["kernel_size"])
     options = {"kernel": kernel, "nbins": arguments["nbins"]}
     scaled = build("util.img_as_uint", image=image)
@@ -148,29 +168,16 @@ def _equalized(image: Any, arguments: Arguments, build: Build) -> Any:
     return build("exposure.rescale_intensity", image=build("numpy.astype", x=mapped, dtype=dtype))
 
 
-def _kernel(shape: tuple[int, ...], size: Any) -> tuple[int, ...]:
+def _kernel(shape: Shape, size: Any) -> tuple[int, ...]:
     """Pixels of a tile along each axis; an eighth of the whole image by default."""
     if size is None:
         return tuple(max(n // 8, 1) for n in shape)
     return (int(size),) * len(shape) if np.ndim(size) == 0 else tuple(int(k) for k in size)
 
 
-def _is_coloured(shape: tuple[int, ...]) -> bool:
-    """Whether scikit-image takes an image for RGB or RGBA."""
+def _is_coloured(shape: Shape) -> bool:
+    """Whether scikit-image treats an image as RGB or RGBA."""
     return len(shape) == 3 and shape[-1] in (3, 4)
-
-
-def _expand(arguments: Arguments, build: Build) -> Any:
-    image = arguments["image"]
-    if not _is_coloured(image.shape):
-        return _equalized(image, arguments, build)
-    height, width, channels = image.shape
-    rows, columns = (0, height, 1), (0, width, 1)
-    if channels == 4:
-        image = build("lepton.select", image=image, index=(rows, columns, (0, 3, 1)))
-    hsv = build("color.rgb2hsv", rgb=image)
-    value = _equalized(build("lepton.select", image=hsv, index=(rows, columns, 2)), arguments, build)
-    return build("color.hsv2rgb", hsv=build("lepton.with_value", hsv=hsv, value=value))
 
 
 def _check(arguments: Arguments) -> None:
@@ -186,41 +193,15 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"nbins={nbins!r} is no number of bins; give a whole number of at least 1")
 
 
-def entries() -> list[Entry]:
-    """Adaptive histogram equalization and its parts."""
-    here = "lepton_celery.catalogue.exposure.clahe"
-    return [
-        Local(name="lepton.grey_levels", source=f"{here}.grey_levels", cost_ns=4.0),
-        Local(
-            name="lepton.tile_maps",
-            source=f"{here}.tile_maps",
-            geometry=TileMaps(),
-            own_stage=tile_blocks,
-            wants_where=True,
-            dtype=lambda arguments: np.dtype(np.uint16),
-            cost_ns=20.0,
-        ),
-        Local(
-            name="lepton.interpolate_maps",
-            source=f"{here}.interpolate_maps",
-            images=("image", "maps"),
-            geometry=Interpolated(),
-            wants_where=True,
-            dtype=lambda arguments: np.dtype(np.uint16),
-            cost_ns=90.0,
-        ),
-        Local(
-            name="lepton.with_value",
-            source=f"{here}.with_value",
-            images=("hsv", "value"),
-            geometry=ColourOverLabels(),
-            cost_ns=6.0,
-        ),
-        Composite(
-            name="exposure.equalize_adapthist",
-            source="skimage.exposure.equalize_adapthist",
-            check=_check,
-            expand=_expand,
-            gives="image",
-        ),
-    ]
+@declare(Composite("exposure.equalize_adapthist", check=_check, gives="image"))
+def _expand(arguments: Arguments, build: Build) -> Lazy:
+    image = arguments["image"]
+    if not _is_coloured(image.shape):
+        return _equalized(image, arguments, build)
+    height, width, channels = image.shape
+    rows, columns = (0, height, 1), (0, width, 1)
+    if channels == 4:
+        image = build("lepton.select", image=image, index=(rows, columns, (0, 3, 1)))
+    hsv = build("color.rgb2hsv", rgb=image)
+    value = _equalized(build("lepton.select", image=hsv, index=(rows, columns, 2)), arguments, build)
+    return build("color.hsv2rgb", hsv=build("lepton.with_value", hsv=hsv, value=value))

@@ -1,6 +1,6 @@
-"""`skimage.filters`: ridges and vessels by the eigenvalues of the Hessian, at several scales.
+"""`skimage.filters`: ridges and vessels, from the eigenvalues of the Hessian at several scales.
 
-What scikit-image divides by is a maximum over the whole image: it is found first, for each scale, and given to every block.
+scikit-image divides by a maximum over the whole image. The maximum of each scale is computed first, and every block gets it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy
+from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, ValueFunction, resolve
-from lepton_celery.catalogue.feature.corners import check_mode
 from lepton_celery.catalogue.geometry import Stencil
-from lepton_celery.catalogue.shared.halos import gaussian_radius, local
+from lepton_celery.catalogue.results import value_like
+from lepton_celery.catalogue.shared.halos import check_mode, gaussian_radius
+from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 
 _RADIUS = "max over sigma of 2 * int(t * sigma / sqrt(2) + 0.5), t = 8 for sigma > 1, else 100"
-_EXAMPLE = {"sigmas": (1.5, 2)}  # the defaults reach 142 pixels
 
 
 def hessian_radius(sigma: float) -> int:
@@ -40,18 +41,22 @@ def _halo(arguments: Arguments) -> int:
     return max((hessian_radius(sigma) for sigma in _sigmas(arguments)), default=0)
 
 
+_ONE_SCALE = Stencil(lambda arguments: hessian_radius(arguments["sigma"]), _RADIUS)
+
+
 def _eigenvalues(image: Array, sigma: float, black_ridges: bool, mode: str, cval: float) -> Array:
     from skimage.feature import hessian_matrix, hessian_matrix_eigvals
 
     image = image.astype(image.dtype if image.dtype == np.float32 else np.float64, copy=False)
     image = image if black_ridges else -image
     elements = hessian_matrix(image, sigma, mode=mode, cval=cval, use_gaussian_derivatives=True)
-    found: Array = hessian_matrix_eigvals(elements)
-    return found
+    eigenvalues: Array = hessian_matrix_eigvals(elements)
+    return eigenvalues
 
 
+@declare(Local("lepton.neuriteness", geometry=_ONE_SCALE, cost_ns=400.0))
 def neuriteness(image: Array, sigma: float, alpha: float | None, black_ridges: bool, mode: str, cval: float) -> Array:
-    """What `skimage.filters.meijering` finds at one scale, before it divides by the greatest.
+    """The response of `skimage.filters.meijering` at one scale, before it is divided by the greatest response.
 
     Source: `skimage.filters.meijering`.
     """
@@ -66,56 +71,63 @@ def neuriteness(image: Array, sigma: float, alpha: float | None, black_ridges: b
     return result
 
 
-def brightest(values: Array, best: Array | None, extent: Array) -> Array:
-    """One scale, divided by its greatest in the whole image, where it is above the scales before."""
+@declare(Local("lepton.brightest", images=("values", "best"), values=("extent",), cost_ns=4.0))
+def brightest(values: Array, best: Array | None, extent: Extent) -> Array:
+    """The greater of the scales before and of this scale, divided by its maximum over the whole image."""
     scaled = values / extent[1] if extent[1] > 0 else values
     result: Array = np.maximum(np.zeros_like(scaled) if best is None else best, scaled)
     return result
 
 
+@declare(Local("lepton.structure", geometry=_ONE_SCALE, cost_ns=400.0))
 def structure(image: Array, sigma: float, black_ridges: bool, mode: str, cval: float) -> Array:
-    """The Hessian's norm, by half of whose maximum `skimage.filters.frangi` scales where no gamma is given."""
+    """The Hessian's norm; half its maximum is the default gamma of `skimage.filters.frangi`."""
     eigenvalues = _eigenvalues(image, sigma, black_ridges, mode, cval)
     magnitudes = np.take_along_axis(eigenvalues, abs(eigenvalues).argsort(0), 0)
     result: Array = np.sqrt((magnitudes**2).sum(0))
     return result
 
 
-def half_maximum(extent: Array) -> Any:
-    """frangi's gamma; 1 where the image has no structure at all."""
+@declare(ValueFunction("lepton.half_maximum", values=("extent",), result=value_like("extent")))
+def half_maximum(extent: Extent) -> Any:
+    """The default gamma of `frangi`; 1 if the image has no structure at all."""
     half = extent[1] / 2
     return half if half != 0 else 1
 
 
-def vesselness(
-    image: Array,
-    method: str,
-    sigmas: Sequence[float],
-    alpha: float,
-    beta: float,
-    gamma: Any,
-    black_ridges: bool,
-    mode: str,
-    cval: float,
-) -> Array:
+@declare(Local("lepton.vesselness", values=("gamma",), geometry=Stencil(_halo, _RADIUS), cost_ns=3000.0))
+def vesselness(image: Array, method: str, sigmas: Sequence[float], gamma: Any, **options: Any) -> Array:
     """`skimage.filters.frangi` or `hessian`, with gamma from the whole image."""
-    function = resolve(f"skimage.filters.{method}")
-    options = {"black_ridges": black_ridges, "mode": mode, "cval": cval}
-    return np.asarray(function(image, sigmas, alpha=alpha, beta=beta, gamma=gamma, **options))
+    return np.asarray(resolve(f"skimage.filters.{method}")(image, sigmas, gamma=gamma, **options))
 
 
-def _expand_meijering(arguments: Arguments, build: Build) -> Any:
+def _check(arguments: Arguments) -> None:
+    check_mode(arguments)
+    if not _sigmas(arguments):
+        raise InputError("sigmas is empty; give at least one scale, in pixels")
+
+
+_COMMON: dict[str, Any] = {
+    "ndims": (2, 3),
+    "check": _check,
+    "example": {"sigmas": (1.5, 2)},  # the defaults reach 142 pixels
+}
+
+
+@declare(Composite("filters.meijering", gives="image", **_COMMON))
+def _expand_meijering(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["image"]
     options = {name: arguments[name] for name in ("alpha", "black_ridges", "mode", "cval")}
-    best = None
+    best: Lazy | None = None
     for sigma in _sigmas(arguments):
         values = build("lepton.neuriteness", image=image, sigma=sigma, **options)
         best = build("lepton.brightest", values=values, best=best, extent=build("lepton.extent", image=values))
+    assert best is not None  # `_check` wants a scale
     return best
 
 
-def _expand_vesselness(name: str) -> Callable[[Arguments, Build], Any]:
-    def expand(arguments: Arguments, build: Build) -> Any:
+def _expand_vesselness(name: str) -> Callable[[Arguments, Build], Lazy]:
+    def expand(arguments: Arguments, build: Build) -> Lazy:
         image, gamma, sigmas = arguments["image"], arguments["gamma"], _sigmas(arguments)
         edge = {name: arguments[name] for name in ("black_ridges", "mode", "cval")}
         if gamma is None:
@@ -127,72 +139,10 @@ def _expand_vesselness(name: str) -> Callable[[Arguments, Build], Any]:
     return expand
 
 
-def _check(arguments: Arguments) -> None:
-    check_mode(arguments)
-    if not _sigmas(arguments):
-        raise InputError("sigmas is empty; give at least one scale, in pixels")
-
-
-def _one_scale(name: str, function: Any) -> Local:
-    return Local(
-        name=f"lepton.{name}",
-        source=f"lepton_celery.catalogue.filters.ridges.{name}",
-        function=function,
-        geometry=Stencil(lambda arguments: hessian_radius(arguments["sigma"]), _RADIUS),
-        cost_ns=400.0,
-    )
-
-
-def entries() -> list[Entry]:
-    """Ridge filters."""
-    here = "lepton_celery.catalogue.filters.ridges"
-    return [
-        local("filters.sato", _halo, _RADIUS, ndims=(2, 3), check=_check, example=_EXAMPLE, cost_ns=2500.0),
-        *[
-            Composite(
-                name=f"filters.{name}",
-                source=f"skimage.filters.{name}",
-                ndims=(2, 3),
-                check=_check,
-                example=_EXAMPLE,
-                expand=_expand_vesselness(name),
-                gives="image",
-            )
-            for name in ("frangi", "hessian")
-        ],
-        Composite(
-            name="filters.meijering",
-            source="skimage.filters.meijering",
-            ndims=(2, 3),
-            check=_check,
-            example=_EXAMPLE,
-            expand=_expand_meijering,
-            gives="image",
-        ),
-        _one_scale("neuriteness", neuriteness),
-        _one_scale("structure", structure),
-        Local(
-            name="lepton.brightest",
-            source=f"{here}.brightest",
-            images=("values", "best"),
-            values=("extent",),
-            function=brightest,
-            cost_ns=4.0,
-        ),
-        ValueFunction(
-            name="lepton.half_maximum",
-            source=f"{here}.half_maximum",
-            images=(),
-            values=("extent",),
-            function=half_maximum,
-            result=lambda arguments: ((), arguments["extent"].dtype),
-        ),
-        Local(
-            name="lepton.vesselness",
-            source=f"{here}.vesselness",
-            values=("gamma",),
-            function=vesselness,
-            geometry=Stencil(_halo, _RADIUS),
-            cost_ns=3000.0,
-        ),
-    ]
+ENTRIES: tuple[Entry, ...] = (
+    Local("filters.sato", geometry=Stencil(_halo, _RADIUS), cost_ns=2500.0, **_COMMON),
+    *(
+        Composite(f"filters.{name}", expand=_expand_vesselness(name), gives="image", **_COMMON)
+        for name in ("frangi", "hessian")
+    ),
+)

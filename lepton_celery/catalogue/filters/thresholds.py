@@ -9,19 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Reduction, resolve
-from lepton_celery.catalogue.shared.pairwise import float_of
-from lepton_celery.catalogue.shared.values import HISTOGRAM_DTYPES, bin_centers, extent_and_counts, value_function
+from lepton_celery.catalogue.arrays import (
+    Arguments,
+    Array,
+    DType,
+    Lazy,
+    Partial,
+    Partials,
+    Shape,
+    View,
+    Where,
+    float_dtype,
+)
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Composite, Reduction, ValueFunction, resolve
+from lepton_celery.catalogue.results import ValueType, value_like, value_of
+from lepton_celery.catalogue.shared.histograms import (
+    HISTOGRAM_DTYPES,
+    bin_centers,
+    check_bins_per_value,
+    extent_and_counts,
+)
+from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
 WHOLE_PX = 1 << 24
-"""Pixels of an image that one worker may look at as a whole to find a value: a few copies stay below a GiB."""
+"""Pixels of an image that one worker may load as a whole to find a value: a few copies stay below a GiB."""
 
 
-def threshold(extent: Array, counts: Array, method: str, nbins: int, **options: Any) -> Any:
-    """Source: `skimage.filters.threshold_` and the method, given the histogram."""
+@declare(ValueFunction("lepton.threshold", values=("extent", "counts"), result=value_like("extent")))
+def threshold(extent: Extent, counts: Array, method: str, nbins: int, **options: Any) -> Any:
+    """Source: `skimage.filters.threshold_{method}`, given the histogram."""
     find = resolve(f"skimage.filters.threshold_{method}")
     low, high = extent
     centers = bin_centers(extent, counts.size, extent.dtype)
@@ -30,7 +49,7 @@ def threshold(extent: Array, counts: Array, method: str, nbins: int, **options: 
             return find(extent, nbins=nbins, **options)
         if method == "triangle":
             return triangle(counts, centers)
-        # the only method that has its histogram add up to 1
+        # multiotsu alone has its histogram add up to 1
         return find(hist=(counts / np.sum(counts) if method == "multiotsu" else counts, centers), **options)
     except (ValueError, RuntimeError, IndexError) as error:
         raise InputError(
@@ -40,7 +59,7 @@ def threshold(extent: Array, counts: Array, method: str, nbins: int, **options: 
 
 
 def triangle(counts: Array, centers: Array) -> Any:
-    """Source: `skimage.filters.threshold_triangle`, behind its histogram."""
+    """Source: `skimage.filters.threshold_triangle`, from its histogram on."""
     nbins = len(counts)
     peak = np.argmax(counts)
     low, high = np.flatnonzero(counts)[[0, -1]]
@@ -56,13 +75,14 @@ def triangle(counts: Array, centers: Array) -> Any:
     return centers[nbins - level - 1 if flip else level]
 
 
-def li(extent: Array, counts: Array, tolerance: float | None, initial_guess: float | None) -> Any:
+@declare(ValueFunction("lepton.li", values=("extent", "counts"), result=value_of(np.float64)))
+def li(extent: Extent, counts: Array, tolerance: float | None, initial_guess: float | None) -> Any:
     """Source: `skimage.filters.threshold_li` for integers, from their counts."""
     low, high = extent
     if low == high:
         return low
     with np.errstate(over="ignore"):
-        # a signed image wider than its dtype's positive range wraps around, as it does there
+        # a signed image wider than its dtype's positive range wraps around, as it does in scikit-image
         values = (np.arange(int(low), int(high) + 1).astype(extent.dtype) - low)[counts > 0].astype(np.int64)
     least, greatest = int(values.min()), int(values.max())
     centers = np.arange(least, greatest + 1)
@@ -91,8 +111,14 @@ def li(extent: Array, counts: Array, tolerance: float | None, initial_guess: flo
     return following + low
 
 
+def merge_first(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
+    """The value of the first block."""
+    return next(iter(partials))[1]["value"][0]
+
+
+@declare(Reduction("lepton.whole_li", merge=merge_first, result=value_like("image"), reads_itself=True, cost_ns=100.0))
 def whole_li(image: View, where: Where, **options: Any) -> Partial:
-    """`skimage.filters.threshold_li` of the whole image, by the block that has its first pixel."""
+    """`skimage.filters.threshold_li` of the whole image, computed by the first block."""
     from skimage.filters import threshold_li
 
     if any(where.region.start):
@@ -100,12 +126,8 @@ def whole_li(image: View, where: Where, **options: Any) -> Partial:
     return {"value": np.array([threshold_li(image.read(Region.whole(image.shape)), **options)])}
 
 
-def _first(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
-    return next(iter(partials))[1]["value"][0]
-
-
-def _centers_dtype(arguments: Arguments) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = arguments["image"].dtype
+def _centers_dtype(arguments: Arguments) -> DType:
+    dtype: DType = arguments["image"].dtype
     return np.dtype(np.int64) if dtype.kind in "iu" else dtype
 
 
@@ -116,27 +138,26 @@ class Method:
     name: str
     options: tuple[str, ...] = ()
     """Parameters besides the image and the number of bins."""
-    shape: Callable[[Arguments], tuple[int, ...]] = lambda arguments: ()
+    shape: Callable[[Arguments], Shape] = lambda arguments: ()
 
     def entry(self) -> Composite:
         return Composite(
-            name=f"filters.threshold_{self.name}",
-            source=f"skimage.filters.threshold_{self.name}",
+            f"filters.threshold_{self.name}",
             dtypes=HISTOGRAM_DTYPES,
             check=self.check,
             expand=self.expand,
             result=lambda arguments: (self.shape(arguments), _centers_dtype(arguments)),
         )
 
-    def expand(self, arguments: Arguments, build: Build) -> Any:
-        histogram = _histogram(arguments["image"], arguments["nbins"], build)
+    def expand(self, arguments: Arguments, build: Build) -> Lazy:
+        extent, counts = extent_and_counts(build, arguments["image"], arguments["nbins"])
         options = {name: arguments[name] for name in ("nbins", *self.options)}
-        return build("lepton.threshold", **histogram, method=self.name, **options)
+        return build("lepton.threshold", extent=extent, counts=counts, method=self.name, **options)
 
     def check(self, arguments: Arguments) -> None:
         if arguments["image"] is None or arguments.get("hist") is not None:
             raise InputError(f"threshold_{self.name} is found from the image here; give the image and no hist")
-        narrow(arguments)
+        check_bins_per_value(arguments)
         nbins = arguments["nbins"]
         if not isinstance(nbins, int | np.integer) or nbins < 1:
             raise InputError(f"nbins={nbins!r} is no number of bins; give a whole number of at least 1")
@@ -152,72 +173,38 @@ METHODS = (
 )
 
 
-def _histogram(image: Any, nbins: int, build: Build) -> dict[str, Any]:
-    extent, counts = extent_and_counts(build, image, nbins)
-    return {"extent": extent, "counts": counts}
-
-
-def narrow(arguments: Arguments) -> None:
-    """Refuse integers of so many bits that a bin for each value is too many."""
-    image = arguments["image"]
-    if image.dtype.kind in "iu" and image.dtype.itemsize > 2:
-        raise InputError(
-            f"an image of {image.dtype} would need one bin for each of its values; "
-            "convert it to uint8, uint16 or a float dtype first"
-        )
-
-
-def _expand_li(arguments: Arguments, build: Build) -> Any:
-    image = arguments["image"]
-    options = {name: arguments[name] for name in ("tolerance", "initial_guess")}
-    if image.dtype.kind == "f":
-        return build("lepton.whole_li", image=image, **options)
-    return build("lepton.li", **_histogram(image, 1, build), **options)
+def _float_result(arguments: Arguments) -> ValueType:
+    return (), float_dtype(arguments["image"].dtype)
 
 
 def _check_li(arguments: Arguments) -> None:
-    narrow(arguments)
+    check_bins_per_value(arguments)
     image = arguments["image"]
     if arguments["iter_callback"] is not None:
-        raise InputError("iter_callback is not supported here: workers have no way back to it; leave it out")
+        raise InputError("iter_callback is not supported here: workers cannot call it; leave it out")
     if callable(arguments["initial_guess"]):
         raise InputError("initial_guess cannot be a function here; give a number")
     if image.dtype.kind == "f" and math.prod(image.shape) > WHOLE_PX:
         raise InputError(
-            f"threshold_li goes over a float image again and again in an order of its own, so it is found by one worker, "
-            f"for up to {WHOLE_PX:,} pixels; this image has {math.prod(image.shape):,}: convert it first, for instance "
-            "with util.img_as_uint"
+            f"threshold_li adds up a float image again and again in an order of its own, so one worker computes it for up "
+            f"to {WHOLE_PX:,} pixels; this image has {math.prod(image.shape):,}: convert it first, for instance with "
+            "util.img_as_uint"
         )
 
 
-def entries() -> list[Entry]:
-    """Thresholds."""
-    here = "lepton_celery.catalogue.filters.thresholds"
-    return [
-        value_function(threshold, ("extent", "counts"), lambda arguments: ((), arguments["extent"].dtype)),
-        value_function(li, ("extent", "counts"), lambda arguments: ((), np.dtype(np.float64))),
-        Reduction(
-            name="lepton.whole_li",
-            source=f"{here}.whole_li",
-            partial=whole_li,
-            merge=_first,
-            result=lambda arguments: ((), arguments["image"].dtype),
-            reads_itself=True,
-            cost_ns=100.0,
-        ),
-        *[method.entry() for method in METHODS],
-        Composite(
-            name="filters.threshold_li",
-            source="skimage.filters.threshold_li",
-            dtypes=HISTOGRAM_DTYPES,
-            check=_check_li,
-            expand=_expand_li,
-            result=lambda arguments: ((), float_of(arguments["image"].dtype)),
-        ),
-        Composite(
-            name="filters.threshold_mean",
-            source="skimage.filters.threshold_mean",
-            expand=lambda arguments, build: build("numpy.mean", a=arguments["image"]),
-            result=lambda arguments: ((), float_of(arguments["image"].dtype)),
-        ),
-    ]
+@declare(Composite("filters.threshold_li", dtypes=HISTOGRAM_DTYPES, check=_check_li, result=_float_result))
+def _expand_li(arguments: Arguments, build: Build) -> Lazy:
+    image = arguments["image"]
+    options = {name: arguments[name] for name in ("tolerance", "initial_guess")}
+    if image.dtype.kind == "f":
+        return build("lepton.whole_li", image=image, **options)
+    extent, counts = extent_and_counts(build, image, 1)
+    return build("lepton.li", extent=extent, counts=counts, **options)
+
+
+@declare(Composite("filters.threshold_mean", result=_float_result))
+def _expand_mean(arguments: Arguments, build: Build) -> Lazy:
+    return build("numpy.mean", a=arguments["image"])
+
+
+ENTRIES = tuple(method.entry() for method in METHODS)

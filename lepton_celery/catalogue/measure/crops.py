@@ -1,30 +1,28 @@
 """Properties that scikit-image measures object by object, each on the pixels of its bounding box.
 
-scikit-image itself looks at nothing but that box, so it is given the same boxes here: cut from the block that holds the
-whole object, or read from the stored images where blocks cut the object. What it computes is then the same to the last bit.
+scikit-image itself reads nothing but that box. Here it gets the same boxes, read from the stored images, so that its results
+are the same to the last bit.
 
 Source: `skimage.measure._regionprops`, which reads an image only as `image[region.slice]`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, View, Where
-from lepton_celery.catalogue.own import called
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Partials, View, Where
+from lepton_celery.catalogue.shared.functions import OwnFunction, callable_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
-MOST_PX = 1 << 26
-"""Most pixels of the bounding box of an object that blocks cut; one worker measures it, in 10 to 80 bytes per pixel."""
-TOGETHER_PX = 1 << 22
-"""Most pixels of the boxes of objects measured together, unless one alone has more; bounds what their regions hold."""
-
-Function = Callable[..., Any]
+MAX_BOX_PX = 1 << 26
+"""Pixels of the largest bounding box of an object that blocks cut. One worker measures it, in 10 to 80 bytes per pixel."""
+GROUP_PX = 1 << 22
+"""Pixels of the boxes of objects that are measured as a group, which bounds the memory of scikit-image's objects."""
 
 
 def measured_partial(
@@ -33,7 +31,7 @@ def measured_partial(
     measured: Sequence[str],
     separator: str,
     spacing: Any,
-    extra_properties: Sequence[Function | str] | None,
+    extra_properties: Sequence[OwnFunction] | None,
     objects: Mapping[str, Array],
     where: Where,
 ) -> Partial:
@@ -62,11 +60,11 @@ def measured_partial(
     sizes = (boxes[1] - boxes[0]).prod(axis=0)
     _refuse_huge(labels, sizes, cut=(boxes[1] > block[1]).any(axis=0))
     slices = as_slices(boxes[0], boxes[1])
-    window = _window(boxes, block)
-    pixels = _Boxed(label_image, window)
-    intensities = None if intensity_image is None else _Boxed(intensity_image, window)
-    functions = [called(function) for function in extra_properties or ()]
-    found = []
+    near = _near_region(boxes, block)
+    pixels = _Boxed(label_image, near)
+    intensities = None if intensity_image is None else _Boxed(intensity_image, near)
+    functions = [callable_of(function) for function in extra_properties or ()]
+    groups = []
     for group in _groups(sizes):
         regions = [
             RegionProperties(
@@ -74,29 +72,30 @@ def measured_partial(
             )
             for i in group
         ]
-        found.append(_columns(regions, measured, separator))
-    return {"row": row, **_packed({name: np.concatenate([columns[name] for columns in found]) for name in found[0]})}
+        groups.append(_columns(regions, measured, separator))
+    columns = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
+    return {"row": row, **_packed(columns)}
 
 
 def as_slices(starts: Array, stops: Array) -> Array:
     """The property `slice` of each object."""
-    found = np.empty(starts.shape[1], dtype=object)
+    slices = np.empty(starts.shape[1], dtype=object)
     for row, (start, stop) in enumerate(zip(starts.T.tolist(), stops.T.tolist(), strict=True)):
-        found[row] = tuple(slice(a, b, None) for a, b in zip(start, stop, strict=True))
-    return found
+        slices[row] = tuple(slice(a, b, None) for a, b in zip(start, stop, strict=True))
+    return slices
 
 
 def _refuse_huge(labels: Array, sizes: Array, cut: Array) -> None:
-    for at in np.flatnonzero(cut & (sizes > MOST_PX)):
+    for index in np.flatnonzero(cut & (sizes > MAX_BOX_PX)):
         raise InputError(
-            f"object {labels[at]} has a bounding box of {sizes[at]:,} pixels, over the limit of {MOST_PX:,} for what one "
-            "worker measures at once; set that label to 0, or ask only for properties that blocks add up (area, bbox, "
-            "centroid, extent, intensity_mean …)"
+            f"object {labels[index]} has a bounding box of {sizes[index]:,} pixels, over the limit of {MAX_BOX_PX:,} for "
+            "one worker; set that label to 0, or ask only for properties that blocks add up (area, bbox, centroid, extent, "
+            "intensity_mean …)"
         )
 
 
-def _window(boxes: Array, block: Array) -> Region:
-    """What is read at once: all boxes that reach no more than half a block beyond it; none where there are none."""
+def _near_region(boxes: Array, block: Array) -> Region:
+    """The region that is read at once: around all boxes that reach at most half a block beyond the block; may be empty."""
     near = (boxes[1] <= block[1] + (block[1] - block[0]) // 2).all(axis=0)
     start = boxes[0][:, near].min(axis=1) if near.any() else block[0, :, 0]
     stop = boxes[1][:, near].max(axis=1) if near.any() else start
@@ -104,29 +103,29 @@ def _window(boxes: Array, block: Array) -> Region:
 
 
 def _groups(sizes: Array) -> Iterator[range]:
-    """Stretches of objects to be measured together."""
+    """The objects, in groups that are measured one after the other."""
     first, total = 0, 0
-    for at, size in enumerate(sizes.tolist()):
-        if at > first and total + size > TOGETHER_PX:
-            yield range(first, at)
-            first, total = at, 0
+    for index, size in enumerate(sizes.tolist()):
+        if index > first and total + size > GROUP_PX:
+            yield range(first, index)
+            first, total = index, 0
         total += size
     yield range(first, len(sizes))
 
 
 class _Boxed:
-    """A stored image from which boxes are taken as from an array; those that lie in the window are read together."""
+    """A stored image from which boxes are taken as from an array; boxes that lie in the region `near` are read at once."""
 
-    def __init__(self, view: View, window: Region) -> None:
+    def __init__(self, view: View, near: Region) -> None:
         self.shape = tuple(view.shape)
         self.ndim = len(self.shape)
         self._view = view
-        self._window = self._with_channels(window.start, window.stop)
+        self._near = self._with_channels(near.start, near.stop)
 
     def __getitem__(self, box: tuple[slice, ...]) -> Array:
         region = self._with_channels([edge.start for edge in box], [edge.stop for edge in box])
-        if self._window.contains(region):
-            return self._pixels[region.within(self._window)]
+        if self._near.contains(region):
+            return self._pixels[region.within(self._near)]
         return self._view.read(region)
 
     def _with_channels(self, start: Sequence[int], stop: Sequence[int]) -> Region:
@@ -135,11 +134,11 @@ class _Boxed:
 
     @cached_property
     def _pixels(self) -> Array:
-        return self._view.read(self._window)
+        return self._view.read(self._near)
 
 
 def _columns(regions: Sequence[Any], properties: Iterable[str], separator: str) -> dict[tuple[str, str], Array]:
-    """What scikit-image makes of the regions, by property and column."""
+    """The properties that scikit-image measures of the regions, by property and column."""
     from skimage.measure._regionprops import _props_to_dict
 
     return {
@@ -152,33 +151,33 @@ def _columns(regions: Sequence[Any], properties: Iterable[str], separator: str) 
 def _packed(columns: Mapping[tuple[str, str], Array]) -> Partial:
     """Columns of one dtype as one array: a partial of a hundred arrays takes long to write and read."""
     packed: Partial = {}
-    for at, dtype in enumerate(dict.fromkeys(values.dtype for values in columns.values())):
-        alike = {name: values for name, values in columns.items() if values.dtype == dtype}
-        packed |= {f"names{at}": np.array(list(alike)), f"values{at}": np.stack(list(alike.values()))}
+    for number, dtype in enumerate(dict.fromkeys(values.dtype for values in columns.values())):
+        of_dtype = {name: values for name, values in columns.items() if values.dtype == dtype}
+        packed |= {f"names{number}": np.array(list(of_dtype)), f"values{number}": np.stack(list(of_dtype.values()))}
     return packed
 
 
 def measured_columns(partials: Partials) -> dict[str, dict[str, Array]]:
     """The columns of each measured property, by property."""
-    every = [partial for _, partial in partials if partial["row"].size]
+    of_blocks = [partial for _, partial in partials if partial["row"].size]
     columns: dict[str, dict[str, Array]] = {}
-    if not every:
+    if not of_blocks:
         return columns
-    order = np.argsort(np.concatenate([partial["row"] for partial in every]))
-    for key in (key for key in every[0] if key.startswith("names")):
-        values = np.concatenate([partial[key.replace("names", "values")] for partial in every], axis=1)
-        for (name, column), measured in zip(every[0][key].tolist(), values, strict=True):
+    order = np.argsort(np.concatenate([partial["row"] for partial in of_blocks]))
+    for key in (key for key in of_blocks[0] if key.startswith("names")):
+        values = np.concatenate([partial[key.replace("names", "values")] for partial in of_blocks], axis=1)
+        for (name, column), measured in zip(of_blocks[0][key].tolist(), values, strict=True):
             columns.setdefault(name, {})[column] = measured[order]
     return columns
 
 
 def empty_columns(arguments: Arguments) -> dict[str, dict[str, Array]]:
-    """The columns that scikit-image gives of images without objects, by property; images are told by shape and dtype."""
+    """The columns that scikit-image returns for images without objects, by property."""
     from skimage.measure import regionprops_table
 
     labels, intensity = arguments["label_image"], arguments["intensity_image"]
     axes = (1,) * len(labels.shape)
-    functions = {function.__name__: function for function in map(called, arguments["extra_properties"] or ())}
+    functions = {function.__name__: function for function in map(callable_of, arguments["extra_properties"] or ())}
     return {
         name: regionprops_table(
             np.zeros(axes, int),
@@ -192,8 +191,8 @@ def empty_columns(arguments: Arguments) -> dict[str, dict[str, Array]]:
     }
 
 
-def why_not(name: str, labels: Any, intensity: Any, spacing: Any) -> str:
-    """Why scikit-image does not give a property of such images: it is tried on a small solid object; '' where it does."""
+def why_not(name: str, labels: Lazy, intensity: Lazy | None, spacing: Any) -> str:
+    """Why scikit-image does not return a property for such images, found out on a small solid object; '' if it does."""
     from skimage.measure import regionprops_table
 
     ndim = len(labels.shape)

@@ -1,27 +1,48 @@
-"""`skimage.morphology.reconstruction` and what is made of it: floods that stop only where the mask says so.
+"""`skimage.morphology.reconstruction`, and the extremes of a given height that follow from it.
 
 A flood may run over the whole image, so no halo is enough. Blocks are reconstructed in rounds, each from what its neighbours
-reached in the round before. What has flooded is never more than the whole image's result, and when no block changes any
-more, no pixel can flood its neighbour: that is the whole image's result.
+reached in the round before. The flooded image never exceeds the whole image's result; when a round changes no block, no
+pixel can flood its neighbour any more, and the image is the whole image's result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Iterated, Local
+from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, View, Where
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Composite, Iterated, Local
+from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 
 # ------------------------------------------------------------------------------------------------ reconstruction
 
 
+def _reach(ndim: int, footprint: Any) -> tuple[int, ...]:
+    """The farthest that one step of a flood goes, per axis."""
+    return (1,) * ndim if footprint is None else tuple(n // 2 for n in np.shape(footprint))
+
+
+def _dtype(arguments: Arguments) -> DType:
+    return np.dtype(np.float32) if arguments["mask"].dtype == np.float32 else np.dtype(np.float64)
+
+
+@declare(
+    Iterated(
+        "lepton.flood",
+        images=("seed", "mask"),
+        halo=lambda arguments: _reach(len(arguments["mask"].shape), arguments["footprint"]),
+        dtype=_dtype,
+        cost_ns=400.0,
+    )
+)
 def flood_block(
     seed: View, mask: View, method: str, footprint: Any, state: View | None, where: Where
 ) -> tuple[Array, bool]:
-    """One block reconstructed from its own seed and what its surroundings have reached.
+    """A block reconstructed from its own seed and from what its surroundings have reached.
 
     Source: `skimage.morphology.reconstruction`, run on the block and a footprint's reach around it.
     """
@@ -41,29 +62,6 @@ def flood_block(
     return after[inside], changed
 
 
-def _reach(ndim: int, footprint: Any) -> tuple[int, ...]:
-    """The farthest that one step of a flood goes, per axis."""
-    return (1,) * ndim if footprint is None else tuple(n // 2 for n in np.shape(footprint))
-
-
-def _halo(arguments: Arguments) -> tuple[int, ...]:
-    return _reach(len(arguments["mask"].shape), arguments["footprint"])
-
-
-def _float_of(arguments: Arguments) -> np.dtype[Any]:
-    return np.dtype(np.float32) if arguments["mask"].dtype == np.float32 else np.dtype(np.float64)
-
-
-def settled(image: Array) -> Array:
-    """An image that has settled, as it is."""
-    return image
-
-
-def _expand_reconstruction(arguments: Arguments, build: Build) -> Any:
-    wanted = {name: arguments[name] for name in ("seed", "mask", "method", "footprint")}
-    return build("lepton.settled", image=build("lepton.flood", **wanted))
-
-
 def _check_reconstruction(arguments: Arguments) -> None:
     seed, mask, footprint, offset = (arguments[name] for name in ("seed", "mask", "footprint", "offset"))
     if arguments["method"] not in ("dilation", "erosion"):
@@ -72,25 +70,43 @@ def _check_reconstruction(arguments: Arguments) -> None:
         raise InputError(f"seed of shape {seed.shape} and mask of shape {mask.shape} do not match; give one shape")
     shape = np.shape(footprint) if footprint is not None else (3,) * len(mask.shape)
     if len(shape) != len(mask.shape):
-        raise InputError(f"footprint of shape {shape} for an image of {len(mask.shape)} axes; give one of as many axes")
+        raise InputError(
+            f"footprint of shape {shape} for an image of {len(mask.shape)} axes; give one with the same number of axes"
+        )
     if not all(n % 2 for n in shape):
         raise InputError(f"footprint of shape {shape} has no middle; give odd lengths")
     if offset is not None:
         raise InputError(f"offset={offset} is not supported here; centre the footprint by padding it with zeros")
 
 
+@declare(
+    Composite(
+        "morphology.reconstruction",
+        images=("seed", "mask"),
+        check=_check_reconstruction,
+        gives="image",
+        samples={"mask": "upper"},
+        needs_finite=True,  # with pixels that do not compare, scikit-image's loop reads beyond its memory
+    )
+)
+def _expand_reconstruction(arguments: Arguments, build: Build) -> Lazy:
+    given = {name: arguments[name] for name in ("seed", "mask", "method", "footprint")}
+    return build("lepton.after_rounds", image=build("lepton.flood", **given))
+
+
 # ------------------------------------------------------------------------------------------------ h-maxima, h-minima
 
 
-def lowered(image: Array, h: Any, extent: Array, up: bool) -> Array:
-    """The image less `h` (more, where `up`), which floods back to it up to where its extremes are lower than `h`.
+@declare(Local("lepton.lowered", values=("extent",), cost_ns=4.0))
+def lowered(image: Array, h: Any, extent: Extent, up: bool) -> Array:
+    """The image lowered by `h` (with `up`, raised), from which a flood restores all but extremes of that height.
 
     Source: `skimage.morphology.h_maxima` and `h_minima`.
     """
     from skimage.util.dtype import dtype_limits
 
-    if h > np.ptp(extent):
-        return image.astype(_working(image, h))  # there are none; `peaks` says so
+    if h > np.ptp(extent):  # there are no such extremes, as `peaks` says
+        return image.astype(_same_kind(image[..., :0], h)[0].dtype)
     image, h = _same_kind(image, h)
     if image.dtype.kind == "f":
         resolution = 2 * np.finfo(image.dtype).resolution * np.abs(image)
@@ -107,34 +123,32 @@ def lowered(image: Array, h: Any, extent: Array, up: bool) -> Array:
     return shifted
 
 
-def _working(image: Array, h: Any) -> np.dtype[Any]:
-    return _same_kind(image[..., :0], h)[0].dtype
-
-
 def _same_kind(image: Array, h: Any) -> tuple[Array, Any]:
-    """A fraction of a grey level makes the image float, as in scikit-image."""
+    """The image and the height in one dtype: a fraction of a grey level makes the image float, as in scikit-image."""
     if np.issubdtype(type(h), np.floating) and image.dtype.kind in "iu":
         return (image.astype(float), h) if h % 1 else (image, image.dtype.type(h))
     return image, h
 
 
+@declare(Local("lepton.as_working", cost_ns=1.0))
 def as_working(image: Array, h: Any) -> Array:
     """The image in the dtype in which it is compared with `h`."""
     return _same_kind(image, h)[0]
 
 
-def peaks(image: Array, flooded: Array, extent: Array, h: Any, up: bool) -> Array:
-    """Where an image stands at least `h` out of its flooded self."""
+@declare(Local("lepton.peaks", images=("image", "flooded"), values=("extent",), cost_ns=3.0))
+def peaks(image: Array, flooded: Array, extent: Extent, h: Any, up: bool) -> Array:
+    """The pixels that differ from the flooded image by at least `h`."""
     if h > np.ptp(extent):
         return np.zeros(image.shape, np.uint8)
     image, h = _same_kind(image, h)
     residue = flooded - image if up else image - flooded
-    found: Array = (residue >= h).astype(np.uint8)
-    return found
+    mask: Array = (residue >= h).astype(np.uint8)
+    return mask
 
 
-def _expand_peaks(up: bool) -> Any:
-    def expand(arguments: Arguments, build: Build) -> Any:
+def _expand_peaks(up: bool) -> Callable[[Arguments, Build], Lazy]:
+    def expand(arguments: Arguments, build: Build) -> Lazy:
         image, h, footprint = arguments["image"], arguments["h"], arguments["footprint"]
         extent = build("lepton.extent", image=image)
         seed = build("lepton.lowered", image=image, h=h, extent=extent, up=up)
@@ -152,51 +166,15 @@ def _check_peaks(arguments: Arguments) -> None:
         raise InputError(f"h={h!r}; give a height above 0, or use local_maxima or local_minima")
 
 
-def entries() -> list[Entry]:
-    """Reconstruction and the extremes of a given height."""
-    here = "lepton_celery.catalogue.morphology.reconstruction"
-    return [
-        Iterated(
-            name="lepton.flood",
-            source=f"{here}.flood_block",
-            images=("seed", "mask"),
-            function=flood_block,
-            halo=_halo,
-            dtype=_float_of,
-            cost_ns=400.0,
-        ),
-        Local(name="lepton.settled", source=f"{here}.settled", function=settled, cost_ns=0.5),
-        Local(name="lepton.lowered", source=f"{here}.lowered", values=("extent",), function=lowered, cost_ns=4.0),
-        Local(name="lepton.as_working", source=f"{here}.as_working", function=as_working, cost_ns=1.0),
-        Local(
-            name="lepton.peaks",
-            source=f"{here}.peaks",
-            images=("image", "flooded"),
-            values=("extent",),
-            function=peaks,
-            cost_ns=3.0,
-        ),
-        Composite(
-            name="morphology.reconstruction",
-            source="skimage.morphology.reconstruction",
-            images=("seed", "mask"),
-            check=_check_reconstruction,
-            expand=_expand_reconstruction,
-            gives="image",
-            samples={"mask": "upper"},
-            needs_finite=True,  # scikit-image's loop runs over its memory's end where pixels do not compare
-        ),
-        *[
-            Composite(
-                name=f"morphology.{name}",
-                source=f"skimage.morphology.{name}",
-                dtype_kinds="iuf",
-                check=_check_peaks,
-                expand=_expand_peaks(up),
-                gives="image",
-                example={"h": 0.2},
-                needs_finite=True,
-            )
-            for name, up in (("h_maxima", False), ("h_minima", True))
-        ],
-    ]
+ENTRIES = tuple(
+    Composite(
+        f"morphology.{name}",
+        dtype_kinds="iuf",
+        check=_check_peaks,
+        expand=_expand_peaks(up),
+        gives="image",
+        example={"h": 0.2},
+        needs_finite=True,
+    )
+    for name, up in (("h_maxima", False), ("h_minima", True))
+)

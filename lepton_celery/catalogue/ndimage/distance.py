@@ -1,7 +1,7 @@
-"""`scipy.ndimage.distance_transform_edt`: how far each pixel is from the background, wherever that is.
+"""`scipy.ndimage.distance_transform_edt`: how far each pixel is from the background.
 
-No halo is enough for every image, so a block looks as far as it must: the distances found with a halo are upper bounds of
-the true ones, and are true where no pixel beyond the halo can be nearer.
+No halo is enough for every image, so a block reads as far as it must: the distances computed with a halo are upper bounds of
+the true distances, and are true unless a pixel beyond the halo can be nearer.
 """
 
 from __future__ import annotations
@@ -11,33 +11,44 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, View, Where
+from lepton_celery.catalogue.declare import declare, leave_out
+from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import Stencil, any_block
-from lepton_celery.catalogue.morphology.footprints import distance_to_phantom
 from lepton_celery.catalogue.promise import IDENTICAL, Promise, within
-from lepton_celery.catalogue.shared.halos import constant, leave_out, per_axis
+from lepton_celery.catalogue.results import always
+from lepton_celery.catalogue.shared.distance import distance_to_phantom
+from lepton_celery.catalogue.shared.halos import per_axis
 from lepton_celery.errors import InputError
 
-FIRST_PX = 32
-"""How far a block looks at first."""
+FIRST_HALO_PX = 32
+"""The halo with which a block begins."""
 
 
-def distance(input: View, sampling: Any, found: Any, where: Where) -> Array:
-    """The distances of one block.
+@declare(
+    Local(
+        "lepton.distance",
+        images=("input",),
+        values=("has_background",),
+        geometry=Stencil(FIRST_HALO_PX, f"{FIRST_HALO_PX}, more as far from the background"),
+        own_stage=any_block,
+        reads_itself=True,
+        dtype=always(np.float64),
+        cost_ns=60.0,
+    )
+)
+def distance(input: View, sampling: Any, has_background: bool, where: Where) -> Array:
+    """The distances of one block. `has_background` says whether the whole image has any.
 
     Source: `scipy.ndimage.distance_transform_edt`, run on the block and as much around it as decides.
-
-    Args:
-        found: whether the whole image has background.
     """
     from scipy.ndimage import distance_transform_edt
 
     region = where.region
-    if not found:
+    if not has_background:
         return distance_to_phantom(where, sampling)
     lengths = per_axis(1 if sampling is None else sampling, region.ndim, None, "sampling")
-    halo = [FIRST_PX] * region.ndim
+    halo = [FIRST_HALO_PX] * region.ndim
     while True:
         wide = region.expand(halo, where.shape)
         pixels = input.read(wide)
@@ -74,34 +85,8 @@ def _check(arguments: Arguments) -> None:
             raise InputError(f"sampling={sampling!r}; give the lengths of a pixel, above 0")
 
 
-def _expand(arguments: Arguments, build: Build) -> Any:
+@declare(Composite("ndimage.distance_transform_edt", images=("input",), promise=_promise, check=_check, gives="image"))
+def _expand(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["input"]
-    found = build("lepton.any_pixel", image=image, value=False)
-    return build("lepton.distance", input=image, sampling=arguments["sampling"], found=found)
-
-
-def entries() -> list[Entry]:
-    """The euclidean distance transform."""
-    return [
-        Local(
-            name="lepton.distance",
-            source="lepton_celery.catalogue.ndimage.distance.distance",
-            images=("input",),
-            values=("found",),
-            function=distance,
-            geometry=Stencil(constant(FIRST_PX), f"{FIRST_PX}, more as far from the background"),
-            own_stage=any_block,
-            reads_itself=True,
-            dtype=lambda arguments: np.dtype(np.float64),
-            cost_ns=60.0,
-        ),
-        Composite(
-            name="ndimage.distance_transform_edt",
-            source="scipy.ndimage.distance_transform_edt",
-            images=("input",),
-            promise=_promise,
-            check=_check,
-            expand=_expand,
-            gives="image",
-        ),
-    ]
+    has_background = build("lepton.any_pixel", image=image, value=False)
+    return build("lepton.distance", input=image, sampling=arguments["sampling"], has_background=has_background)

@@ -1,18 +1,20 @@
-"""`skimage.transform`: images made larger and smaller, and pyramids of them."""
+"""`skimage.transform`: images made larger and smaller."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
-from lepton_celery.catalogue.geometry import Stencil, Whole, one_block
-from lepton_celery.catalogue.shared.halos import gaussian_radius, whole
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, Shapes, float_dtype
+from lepton_celery.catalogue.declare import declare, whole
+from lepton_celery.catalogue.entries import Build, Composite, Local
+from lepton_celery.catalogue.geometry import Stencil, Whole
+from lepton_celery.catalogue.results import given_dtype
+from lepton_celery.catalogue.shared.boxes import boxes
+from lepton_celery.catalogue.shared.halos import gaussian_radius
 from lepton_celery.catalogue.transform.interpolate import (
     as_float,
     clipped,
@@ -22,25 +24,65 @@ from lepton_celery.catalogue.transform.interpolate import (
     spline_order,
 )
 from lepton_celery.errors import InputError
-from lepton_celery.grid import Region
 
 # ------------------------------------------------------------------------------------------------ resize
 
 
-def resized(
-    image: Any,
-    output_shape: Sequence[float],
-    build: Build,
-    *,
-    order: int | None = None,
-    mode: str = "reflect",
-    cval: float = 0,
-    clip: bool = True,
-    preserve_range: bool = False,
-    anti_aliasing: bool | None = None,
-    anti_aliasing_sigma: Any = None,
-) -> Any:
+@dataclass(frozen=True)
+class ResizeOptions:
+    """The parameters of `skimage.transform.resize` besides the image and its new shape."""
+
+    order: int | None = None
+    mode: str = "reflect"
+    cval: float = 0
+    clip: bool = True
+    preserve_range: bool = False
+    anti_aliasing: bool | None = None
+    anti_aliasing_sigma: Any = None
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> ResizeOptions:
+        return cls(**{name: arguments[name] for name in cls.__dataclass_fields__})
+
+
+def resized(image: Lazy, output_shape: Sequence[float], options: ResizeOptions, build: Build) -> Lazy:
     """The node that stands for `skimage.transform.resize`: the image converted, smoothed, interpolated and clipped."""
+    image, shape = _with_axes(image, output_shape, build)
+    smaller = any(n < m for n, m in zip(shape, image.shape, strict=True))
+    anti_aliasing = options.anti_aliasing
+    if anti_aliasing is None:
+        anti_aliasing = smaller and image.dtype != bool and not (image.dtype.kind in "iu" and options.order == 0)
+    if anti_aliasing and image.dtype == bool:
+        raise InputError("anti_aliasing of a bool image; leave it out, or convert the image with .astype first")
+    order, mode = spline_order(options.order, image.dtype), ndimage_mode(options.mode)
+    source = as_float(image, options.preserve_range, build) if order else image
+    factors = np.divide(image.shape, shape)
+    # SciPy's own rounding, of lengths that are not whole numbers
+    lengths = tuple(round(n * (1 / factor)) for n, factor in zip(image.shape, factors, strict=True))
+    if options.mode == "wrap":
+        given = {**asdict(options), "order": order, "anti_aliasing": anti_aliasing}
+        return build(
+            "lepton.resize_whole",
+            image=image,
+            output_shape=tuple(shape),
+            options=tuple(given.items()),
+            lengths=lengths,
+            dtype=source.dtype.name,
+        )
+    pixels = source
+    if anti_aliasing:
+        pixels = _smoothed(source, factors, options.anti_aliasing_sigma, mode, options.cval, build)
+    if any(factor != 1 for factor in factors):
+        pixels, pad = coefficients(pixels, order, mode, options.cval, build)
+        how = {"order": order, "mode": mode, "cval": options.cval, "pad": pad, "dtype": source.dtype.name}
+        pixels = build("lepton.zoom", image=pixels, shape=lengths, **how)
+    if not options.clip or (order == 0 and not anti_aliasing and in_range(image.dtype)):
+        return pixels
+    return clipped(pixels, source, options.mode, options.cval, build)
+
+
+def _with_axes(image: Lazy, output_shape: Sequence[float], build: Build) -> tuple[Lazy, list[float]]:
+    """The image and the new shape with the same number of axes."""
     shape = list(output_shape)
     if len(shape) > image.ndim:
         image = build("numpy.expand_dims", a=image, axis=tuple(range(image.ndim, len(shape))))
@@ -48,39 +90,11 @@ def resized(
         shape.append(image.shape[-1])
     if len(shape) != image.ndim or not all(n >= 1 for n in shape):
         raise InputError(f"output_shape {output_shape} for an image of shape {image.shape}; give a length per axis")
-    smaller = any(n < m for n, m in zip(shape, image.shape, strict=True))
-    if anti_aliasing is None:
-        anti_aliasing = smaller and image.dtype != bool and not (image.dtype.kind in "iu" and order == 0)
-    if anti_aliasing and image.dtype == bool:
-        raise InputError("anti_aliasing of a bool image; leave it out, or convert the image with .astype first")
-    order, ndi_mode = spline_order(order, image.dtype), ndimage_mode(mode)
-    source = as_float(image, preserve_range, build) if order else image
-    factors = np.divide(image.shape, shape)
-    # as SciPy has it, for lengths that are not whole numbers
-    lengths = tuple(round(n * (1 / factor)) for n, factor in zip(image.shape, factors, strict=True))
-    if mode == "wrap":
-        given = (order, mode, cval, clip, preserve_range, anti_aliasing, anti_aliasing_sigma)
-        options = tuple(zip(_RESIZE, given, strict=True))
-        return build(
-            "lepton.resize_whole",
-            image=image,
-            output_shape=tuple(shape),
-            options=options,
-            lengths=lengths,
-            dtype=source.dtype.name,
-        )
-    found = _smoothed(source, factors, anti_aliasing_sigma, ndi_mode, cval, build) if anti_aliasing else source
-    if any(factor != 1 for factor in factors):
-        found, pad = coefficients(found, order, ndi_mode, cval, build)
-        how = {"order": order, "mode": ndi_mode, "cval": cval, "pad": pad, "dtype": source.dtype.name}
-        found = build("lepton.zoom", image=found, shape=lengths, **how)
-    if not clip or (order == 0 and not anti_aliasing and in_range(image.dtype)):
-        return found
-    return clipped(found, source, mode, cval, build)
+    return image, shape
 
 
-def _smoothed(image: Any, factors: Array, sigma: Any, mode: str, cval: float, build: Build) -> Any:
-    """What keeps an image that is made smaller from aliasing."""
+def _smoothed(image: Lazy, factors: Array, sigma: Any, mode: str, cval: float, build: Build) -> Lazy:
+    """The image smoothed against aliasing, before it is made smaller."""
     sigmas = np.maximum(0, (factors - 1) / 2) if sigma is None else np.atleast_1d(sigma) * np.ones_like(factors)
     if np.any(sigmas < 0):
         raise InputError(f"anti_aliasing_sigma {sigma} is below 0; give standard deviations in pixels")
@@ -89,158 +103,72 @@ def _smoothed(image: Any, factors: Array, sigma: Any, mode: str, cval: float, bu
     return build("lepton.smooth", input=image, sigma=tuple(sigmas.tolist()), mode=mode, cval=cval)
 
 
-def _smooth_halo(arguments: Arguments) -> tuple[int, ...]:
-    return tuple(gaussian_radius(sigma) for sigma in arguments["sigma"])
-
-
 @dataclass(frozen=True)
 class Reshaped(Whole):
     """Every pixel may depend on all pixels, and the result has a shape of its own."""
 
-    shape: Callable[[Arguments], tuple[int, ...]]
+    shape: Callable[[Arguments], Shape]
 
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return self.shape(arguments)
 
 
-def _resize_whole(image: Array, lengths: Any, dtype: str, options: Any, output_shape: Any) -> Array:
+@declare(
+    whole(
+        "lepton.resize_whole",
+        Reshaped(lambda arguments: tuple(arguments["lengths"])),
+        dtype=given_dtype,
+        cost_ns=60.0,
+    )
+)
+def resize_whole(image: Array, lengths: Shape, dtype: str, options: Any, output_shape: Any) -> Array:
+    """`skimage.transform.resize` itself."""
     from skimage.transform import resize
 
-    found: Array = resize(image, output_shape, **dict(options))
-    return found
+    result: Array = resize(image, output_shape, **dict(options))
+    return result
 
 
-_RESIZE = ("order", "mode", "cval", "clip", "preserve_range", "anti_aliasing", "anti_aliasing_sigma")
+@declare(Composite("transform.resize", gives="image", example={"output_shape": (9, 40)}))
+def _expand_resize(arguments: Arguments, build: Build) -> Lazy:
+    return resized(arguments["image"], arguments["output_shape"], ResizeOptions.of(arguments), build)
 
 
-def _options(arguments: Arguments, names: Sequence[str] = _RESIZE) -> dict[str, Any]:
-    return {name: arguments[name] for name in names}
-
-
-def _expand_resize(arguments: Arguments, build: Build) -> Any:
-    return resized(arguments["image"], arguments["output_shape"], build, **_options(arguments))
-
-
-def channels_last(image: Any, channel_axis: Any, function: Callable[[Any], Any], build: Build) -> Any:
-    """What a function makes of the image with its channels, if it has any, on the last axis."""
+def channels_last(image: Lazy, channel_axis: Any, function: Callable[[Lazy], Lazy], build: Build) -> Lazy:
+    """The result of a function of the image with its channels, if it has any, on the last axis."""
     if channel_axis is None:
         return function(image)
     axis = int(channel_axis)
-    found = function(build("numpy.moveaxis", a=image, source=axis, destination=-1))
-    return build("numpy.moveaxis", a=found, source=-1, destination=axis)
+    result = function(build("numpy.moveaxis", a=image, source=axis, destination=-1))
+    return build("numpy.moveaxis", a=result, source=-1, destination=axis)
 
 
-def _expand_rescale(arguments: Arguments, build: Build) -> Any:
+@declare(Composite("transform.rescale", gives="image", example={"scale": 0.6}))
+def _expand_rescale(arguments: Arguments, build: Build) -> Lazy:
     channel_axis, scale = arguments["channel_axis"], np.atleast_1d(arguments["scale"])
     spatial = arguments["image"].ndim - (channel_axis is not None)
     if len(scale) not in (1, spatial):
         raise InputError(f"scale {arguments['scale']} for an image of {spatial} axes; give one number, or one per axis")
 
-    def rescaled(image: Any) -> Any:
+    def rescaled(image: Lazy) -> Lazy:
         factors = np.append(scale, 1) if channel_axis is not None and len(scale) > 1 else scale
         shape = np.maximum(np.round(factors * np.asarray(image.shape)), 1)
         if channel_axis is not None:
             shape[-1] = image.shape[-1]
-        return resized(image, shape.tolist(), build, **_options(arguments))
+        return resized(image, shape.tolist(), ResizeOptions.of(arguments), build)
 
     return channels_last(arguments["image"], channel_axis, rescaled, build)
-
-
-# ------------------------------------------------------------------------------------------------ pyramids
-
-_SMOOTH = ("mode", "cval", "channel_axis")
-_LAYER = ("order", "mode", "cval")
-
-
-def _smooth(image: Any, sigma: Any, arguments: Arguments, build: Build) -> Any:
-    channel_axis = arguments["channel_axis"]
-    sigma = sigma if channel_axis is None else (sigma,) * (image.ndim - 1)
-    return build("filters.gaussian", image=image, sigma=sigma, preserve_range=True, **_options(arguments, _SMOOTH))
-
-
-def _scaled_shape(shape: tuple[int, ...], scale: Callable[[int], float], arguments: Arguments) -> tuple[int, ...]:
-    """Lengths scaled, and rounded up, but for the channels."""
-    axis = arguments["channel_axis"]
-    channels = None if axis is None else axis % len(shape)
-    return tuple(n if at == channels else math.ceil(scale(n)) for at, n in enumerate(shape))
-
-
-def _factor(arguments: Arguments, name: str) -> float:
-    factor = float(arguments[name])
-    if factor <= 1:
-        raise InputError(f"{name} {arguments[name]}; give a number greater than 1")
-    return factor
-
-
-def _sigma(arguments: Arguments, factor: float) -> Any:
-    return 2 * factor / 6.0 if arguments["sigma"] is None else arguments["sigma"]
-
-
-def _layer(image: Any, shape: tuple[int, ...], arguments: Arguments, build: Build) -> Any:
-    return resized(image, shape, build, anti_aliasing=False, **_options(arguments, _LAYER))
-
-
-def _reduced(image: Any, arguments: Arguments, build: Build) -> Any:
-    factor = _factor(arguments, "downscale")
-    smooth = _smooth(image, _sigma(arguments, factor), arguments, build)
-    return _layer(smooth, _scaled_shape(image.shape, lambda n: n / factor, arguments), arguments, build)
-
-
-def _expand_reduce(arguments: Arguments, build: Build) -> Any:
-    return _reduced(as_float(arguments["image"], arguments["preserve_range"], build), arguments, build)
-
-
-def _expand_expand(arguments: Arguments, build: Build) -> Any:
-    factor = _factor(arguments, "upscale")
-    image = as_float(arguments["image"], arguments["preserve_range"], build)
-    shape = _scaled_shape(image.shape, lambda n: arguments["upscale"] * n, arguments)
-    return _smooth(_layer(image, shape, arguments, build), _sigma(arguments, factor), arguments, build)
-
-
-def _gaussian_layers(arguments: Arguments) -> int:
-    """Images of a gaussian pyramid: until one more would be no smaller, or `max_layer` are made."""
-    factor = _factor(arguments, "downscale")
-    shape, layers = arguments["image"].shape, 1
-    while layers - 1 != arguments["max_layer"]:
-        smaller = _scaled_shape(shape, lambda n: n / factor, arguments)
-        if smaller == shape:
-            break
-        shape, layers = smaller, layers + 1
-    return layers
-
-
-def _expand_gaussian(arguments: Arguments, build: Build) -> Any:
-    image = as_float(arguments["image"], arguments["preserve_range"], build)
-    for _ in range(arguments["part"]):
-        image = _reduced(image, arguments, build)
-    return image
-
-
-def _laplacian_layers(arguments: Arguments) -> int:
-    factor = _factor(arguments, "downscale")
-    if arguments["max_layer"] != -1:
-        return max(0, int(arguments["max_layer"])) + 1
-    axis, shape = arguments["channel_axis"], list(arguments["image"].shape)
-    if axis is not None:
-        shape.pop(axis)
-    return math.ceil(math.log(max(shape), factor)) + 1
-
-
-def _expand_laplacian(arguments: Arguments, build: Build) -> Any:
-    factor = _factor(arguments, "downscale")
-    sigma = _sigma(arguments, factor)
-    image = as_float(arguments["image"], arguments["preserve_range"], build)
-    smooth = _smooth(image, sigma, arguments, build)
-    for _ in range(arguments["part"]):
-        image = _layer(smooth, _scaled_shape(image.shape, lambda n: n / factor, arguments), arguments, build)
-        smooth = _smooth(image, sigma, arguments, build)
-    return build("numpy.subtract", x1=image, x2=smooth)
 
 
 # ------------------------------------------------------------------------------------------------ local means
 
 
-def _local_mean_shape(arguments: Arguments) -> tuple[int, ...]:
+@declare(Composite("transform.downscale_local_mean", gives="image", example={"factors": 2}))
+def _expand_downscale(arguments: Arguments, build: Build) -> Lazy:
+    return boxes(arguments["image"], "factors", arguments["factors"], "mean", arguments["cval"], None, build)
+
+
+def _local_mean_shape(arguments: Arguments) -> Shape:
     """The shape that `skimage.transform.resize_local_mean` returns."""
     image, wanted = arguments["image"], tuple(arguments["output_shape"])
     shape, channel_axis = list(image.shape), arguments["channel_axis"]
@@ -261,139 +189,23 @@ def _local_mean_shape(arguments: Arguments) -> tuple[int, ...]:
     return (*(int(n) for n in wanted[:axis]), channels, *(int(n) for n in wanted[axis:]))
 
 
-def _float_dtype(arguments: Arguments) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = arguments["image"].dtype
-    return np.dtype(dtype) if np.dtype(dtype).kind == "f" else np.dtype(np.float64)
-
-
-# ------------------------------------------------------------------------------------------------ boxes
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """A pixel of the result stands for a box of `arguments["block_size"]` pixels, boxes anchored at the image's origin."""
-
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
-        return tuple(-(-n // size) for n, size in zip(images[0], arguments["block_size"], strict=True))
-
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        axes = zip(region.start, region.stop, arguments["block_size"], images[0], strict=True)
-        return [Region(*zip(*((start * size, min(n, stop * size)) for start, stop, size, n in axes), strict=True))]
-
-    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        return result
-
-
-REDUCTIONS = ("mean", "max", "min", "sum", "median")
-"""Functions of NumPy that a box of pixels may be reduced by."""
-
-
-def reduce_boxes(
-    image: Array, block_size: Sequence[int], func: str, cval: float, dtype: str | None, where: Where
-) -> Array:
-    """`skimage.measure.block_reduce` of boxes that begin at the image's first pixel.
-
-    NumPy adds up in an order that it chooses by the layout of the array; with a single box along an axis that order is
-    another. Where the whole image has more boxes than one, so has the array that is reduced here.
-    """
-    from skimage.measure import block_reduce
-
-    counts = [-(-n // size) for n, size in zip(image.shape, block_size, strict=True)]
-    missing = [
-        (0, (2 if count == 1 and n > size else count) * size - m)
-        for m, count, n, size in zip(image.shape, counts, where.shape, block_size, strict=True)
-    ]
-    if any(behind for _, behind in missing):
-        image = np.pad(image, missing, mode="constant", constant_values=cval)
-    options = {} if dtype is None else {"dtype": np.dtype(dtype)}
-    found: Array = block_reduce(image, tuple(block_size), getattr(np, func), cval, options)
-    return found[tuple(slice(count) for count in counts)]
-
-
-def _reduced_dtype(arguments: Arguments) -> np.dtype[Any]:
-    options = {} if arguments["dtype"] is None else {"dtype": np.dtype(arguments["dtype"])}
-    one = np.ones((1, 1), arguments["image"].dtype)
-    dtype: np.dtype[Any] = getattr(np, arguments["func"])(one, axis=(1,), **options).dtype
-    return dtype
-
-
-def _expand_block_reduce(arguments: Arguments, build: Build) -> Any:
-    func, options = arguments["func"], dict(arguments["func_kwargs"] or {})
-    name = func if isinstance(func, str) else getattr(func, "__name__", None)
-    if name not in REDUCTIONS or (callable(func) and func is not getattr(np, name)):
-        raise InputError(f"func {func!r}; give one of {', '.join(f'numpy.{known}' for known in REDUCTIONS)}")
-    dtype = options.pop("dtype", None)
-    if options or (dtype is not None and name not in ("mean", "sum")):
-        raise InputError(
-            f"func_kwargs {arguments['func_kwargs']!r} of numpy.{name}; only dtype of mean and sum is supported"
-        )
-    return _boxes(arguments["image"], "block_size", arguments["block_size"], name, arguments["cval"], dtype, build)
-
-
-def _boxes(image: Any, name: str, sizes: Any, func: str, cval: float, dtype: Any, build: Build) -> Any:
-    per_axis = list(sizes) if np.ndim(sizes) else [sizes] * image.ndim
-    if len(per_axis) != image.ndim or not all(isinstance(n, int | np.integer) and n >= 1 for n in per_axis):
-        raise InputError(
-            f"{name} {sizes!r} for an image of shape {image.shape}; give a whole number of at least 1 per axis"
-        )
-    block_size = tuple(int(n) for n in per_axis)
-    kept = None if dtype is None else np.dtype(dtype).name
-    return build("lepton.reduce_boxes", image=image, block_size=block_size, func=func, cval=cval, dtype=kept)
-
-
-def _expand_downscale(arguments: Arguments, build: Build) -> Any:
-    return _boxes(arguments["image"], "factors", arguments["factors"], "mean", arguments["cval"], None, build)
-
-
-# ------------------------------------------------------------------------------------------------ entries
-
-
-def _composite(name: str, expand: Callable[[Arguments, Build], Any], **options: Any) -> Composite:
-    options.setdefault("source", f"skimage.{name}")
-    return Composite(name=name, expand=expand, gives="image", **options)
-
-
-def entries() -> list[Entry]:
-    """Other sizes."""
-    here = "lepton_celery.catalogue.transform.resize"
-    return [
-        _composite("transform.resize", _expand_resize, example={"output_shape": (9, 40)}),
-        _composite("transform.rescale", _expand_rescale, example={"scale": 0.6}),
-        _composite("transform.pyramid_reduce", _expand_reduce),
-        _composite("transform.pyramid_expand", _expand_expand),
-        _composite("transform.pyramid_gaussian", _expand_gaussian, returns=_gaussian_layers),
-        _composite("transform.pyramid_laplacian", _expand_laplacian, returns=_laplacian_layers),
-        _composite("transform.downscale_local_mean", _expand_downscale, example={"factors": 2}),
-        _composite("measure.block_reduce", _expand_block_reduce),
-        whole(
-            "transform.resize_local_mean",
-            geometry=Reshaped(_local_mean_shape),
-            dtype=_float_dtype,
-            example={"output_shape": (9, 40)},
-            cost_ns=60.0,
+ENTRIES = (
+    whole(
+        "transform.resize_local_mean",
+        Reshaped(_local_mean_shape),
+        dtype=lambda arguments: float_dtype(np.dtype(arguments["image"].dtype)),
+        example={"output_shape": (9, 40)},
+        cost_ns=60.0,
+    ),
+    Local(
+        "lepton.smooth",
+        source="scipy.ndimage.gaussian_filter",
+        images=("input",),
+        geometry=Stencil(
+            lambda arguments: tuple(gaussian_radius(sigma) for sigma in arguments["sigma"]),
+            "int(4 * sigma + 0.5) per axis",
         ),
-        Local(
-            name="lepton.resize_whole",
-            source=f"{here}._resize_whole",
-            geometry=Reshaped(lambda arguments: tuple(arguments["lengths"])),
-            own_stage=one_block,
-            dtype=lambda arguments: np.dtype(arguments["dtype"]),
-            cost_ns=60.0,
-        ),
-        Local(
-            name="lepton.smooth",
-            source="scipy.ndimage.gaussian_filter",
-            images=("input",),
-            geometry=Stencil(_smooth_halo, "int(4 * sigma + 0.5) per axis"),
-            cost_ns=4.0,
-            tap_ns=0.33,
-        ),
-        Local(
-            name="lepton.reduce_boxes",
-            source=f"{here}.reduce_boxes",
-            geometry=Boxes(),
-            wants_where=True,
-            dtype=_reduced_dtype,
-            cost_ns=60.0,
-        ),
-    ]
+        cost_ns=4.0,
+        tap_ns=0.33,
+    ),
+)

@@ -1,21 +1,21 @@
-"""`skimage.transform`: images turned, bent and unrolled.
+"""`skimage.transform`: images rotated, bent and unrolled.
 
-scikit-image warps in two ways, and so do the parts here: orders 1 and 3 with a matrix go through its own Cython routine,
-everything else through `scipy.ndimage.map_coordinates`.
+scikit-image warps in two ways: with a matrix and order 1 or 3, by its own Cython routine (`warp_matrix`), and otherwise by
+`scipy.ndimage.map_coordinates`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, View, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, resolve
-from lepton_celery.catalogue.shared.halos import whole
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, Shapes, View, Where
+from lepton_celery.catalogue.declare import declare, whole
+from lepton_celery.catalogue.entries import Build, Composite, Local, resolve
+from lepton_celery.catalogue.results import dtype_of, given_dtype
 from lepton_celery.catalogue.transform.interpolate import (
     as_float,
     clipped,
@@ -28,250 +28,112 @@ from lepton_celery.catalogue.transform.interpolate import (
     spline_order,
 )
 from lepton_celery.catalogue.transform.resize import Reshaped, channels_last
+from lepton_celery.catalogue.transform.warp_matrix import has_one_sign, is_affine
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
-
-# ------------------------------------------------------------------------------------------------ by a matrix
-
-
-def _matrix_places(matrix: Array, rows: Array, columns: Array) -> tuple[Array, Array]:
-    """Where pixels come from: their rows and columns, by the operations of `skimage.transform._warps_cy`.
-
-    They are in the dtype of the matrix, which is that of the image.
-    """
-    h, x, y = matrix.ravel(), columns.astype(matrix.dtype), rows.astype(matrix.dtype)
-    column, row = h[0] * x + h[1] * y + h[2], h[3] * x + h[4] * y + h[5]
-    if _is_affine(matrix):
-        return row, column
-    depth = h[6] * x + h[7] * y + h[8]
-    return row / depth, column / depth
-
-
-def _is_affine(matrix: Array) -> bool:
-    return bool((matrix[2] == [0, 0, 1]).all())
-
-
-def _depths(matrix: Array, rows: Array, columns: Array) -> Array:
-    """What a homography divides by."""
-    h = matrix.ravel()
-    depth: Array = h[6] * columns.astype(matrix.dtype) + h[7] * rows.astype(matrix.dtype) + h[8]
-    return depth
-
-
-def _corners(start: Sequence[int], stop: Sequence[int]) -> tuple[Array, Array]:
-    rows, columns = (np.array([a, z - 1]) for a, z in zip(start[:2], stop[:2], strict=True))
-    return rows[:, np.newaxis], columns[np.newaxis]
-
-
-_REACH = {1: (0, 1), 3: (1, 2)}
-"""Pixels before and behind the one that a place lies in."""
-
-
-@dataclass(frozen=True)
-class Warped:
-    """Places follow from `arguments["matrix"]`, so a block of the result comes from a quadrilateral."""
-
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
-        return (*arguments["shape"], *images[0][2:])
-
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
-        matrix = arguments["matrix"]
-        places = _matrix_places(matrix, *_corners(region.start, region.stop))
-        before, behind = _REACH[arguments["order"]]
-        ends = []
-        for place, n in zip(places, images[0][:2], strict=True):
-            low, high = float(place.min()), float(place.max())
-            # the corners of an affine map are the farthest to the last bit; rounding may push a quotient farther
-            slack = 0 if _is_affine(matrix) else 1 + 16 * np.finfo(matrix.dtype).eps * max(abs(low), abs(high))
-            inside = math.isfinite(low) and math.isfinite(high) and high - low < 2 * n
-            first, last = (
-                (math.floor(low - slack) - before, math.floor(high + slack) + behind) if inside else (0, n - 1)
-            )
-            used = _folded(np.arange(first, last + 1), n, arguments["mode"])
-            used = np.clip(used, 0, n - 1)
-            ends.append((int(used.min()), int(used.max()) + 1))
-        ends += list(zip(region.start[2:], region.stop[2:], strict=True))
-        return [Region(*zip(*ends, strict=True))]
-
-    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        return result
-
-
-def _folded(at: Array, n: int, mode: str) -> Array:
-    """The pixels that those outside an axis of `n` stand for. Source: `coord_map` in `skimage/_shared/interpolation.pxd`."""
-    folded = at
-    if mode == "edge":
-        folded = np.clip(at, 0, n - 1)
-    elif mode == "wrap":
-        folded = at % n
-    elif mode == "symmetric":
-        at = np.where(at < 0, -at - 1, at)
-        folded = np.where(at // n % 2, n - 1 - at % n, at % n)
-    elif mode == "reflect":
-        at, last = np.abs(at), max(n - 1, 1)
-        folded = np.where(at // last % 2, last - at % last, at % last) if n > 1 else np.zeros_like(at)
-    return folded
-
-
-def warp_by_matrix(
-    image: Array, matrix: Array, shape: Sequence[int], order: int, mode: str, cval: float, where: Where
-) -> Array:
-    """`where.result` of the warped image. Source: `skimage.transform._warps_cy._warp_fast`."""
-    assert where.result is not None
-    (top, left), (bottom, right) = where.result.start[:2], where.result.stop[:2]
-    result = np.empty((bottom - top, right - left, *image.shape[2:]), image.dtype)
-    columns = np.arange(left, right)[np.newaxis]
-    origin, size = where.region.start[:2], where.shape[:2]
-    outside = image.dtype.type(cval)
-
-    def pixels(row: Array, column: Array) -> Array:
-        folded = [_folded(at, n, mode) for at, n in zip((row, column), size, strict=True)]
-        local = [np.clip(at - o, 0, n - 1) for at, o, n in zip(folded, origin, image.shape[:2], strict=True)]
-        found: Array = image[local[0], local[1]]
-        if mode == "constant":
-            found[(row < 0) | (row >= size[0]) | (column < 0) | (column >= size[1])] = outside
-        return found
-
-    for rows in slabs(result.shape):
-        some = np.arange(top + rows.start, top + rows.stop)[:, np.newaxis]
-        row, column = np.broadcast_arrays(*_matrix_places(matrix, some, columns))
-        result[rows] = (_bilinear if order == 1 else _bicubic)(pixels, row, column, image.ndim - 2)
-    return result
-
-
-Pixels = Callable[[Array, Array], Array]
-
-
-def _bilinear(pixels: Pixels, row: Array, column: Array, channels: int) -> Array:
-    """Source: `bilinear_interpolation` in `skimage/_shared/interpolation.pxd`, compiled: float32 for what is multiplied by
-    the distance from the first pixel, float64 for all else."""
-    (above, left), (below, right) = (np.floor(row), np.floor(column)), (np.ceil(row), np.ceil(column))
-    dr, dc = (_with_channels(place - first, channels) for place, first in ((row, above), (column, left)))
-    top, bottom = (
-        (1 - dc.astype(np.float64)) * pixels(_whole(at), _whole(left)) + dc * pixels(_whole(at), _whole(right))
-        for at in (above, below)
-    )
-    found: Array = (1 - dr.astype(np.float64)) * top + dr * bottom
-    return found
-
-
-def _bicubic(pixels: Pixels, row: Array, column: Array, channels: int) -> Array:
-    """Source: `bicubic_interpolation` in `skimage/_shared/interpolation.pxd`."""
-    above, left = np.floor(row), np.floor(column)
-    dr, dc = (_with_channels(place - first, channels) for place, first in ((row, above), (column, left)))
-    rows, columns = ([_whole(first) + step for step in (-1, 0, 1, 2)] for first in (above, left))
-    return _cubic(dr, [_cubic(dc, [pixels(r, c) for c in columns]) for r in rows])
-
-
-def _cubic(x: Array, f: Sequence[Array]) -> Array:
-    half, two, three, four, five = (x.dtype.type(n) for n in (0.5, 2, 3, 4, 5))
-    found: Array = f[1] + half * x * (
-        f[2] - f[0] + x * (two * f[0] - five * f[1] + four * f[2] - f[3] + x * (three * (f[1] - f[2]) + f[3] - f[0]))
-    )
-    return found
-
-
-def _whole(places: Array) -> Array:
-    return places.astype(np.int64)
-
-
-def _with_channels(weights: Array, channels: int) -> Array:
-    return weights.reshape(*weights.shape, *(1,) * channels)
-
 
 # ------------------------------------------------------------------------------------------------ by a function
 
 
-def _homography(points: Array, matrix: Array) -> Array:
+def homography(points: Array, matrix: Array) -> Array:
+    """The points that a matrix maps these points to."""
     from skimage.transform import ProjectiveTransform
 
-    found: Array = ProjectiveTransform(matrix=matrix)(points)
-    return found
+    mapped: Array = ProjectiveTransform(matrix=matrix)(points)
+    return mapped
 
 
 _MAPPINGS = {
-    "matrix": "lepton_celery.catalogue.transform.warp._homography",
+    "matrix": f"{__name__}.homography",
     "swirl": "skimage.transform._warps._swirl_mapping",
     "linear": "skimage.transform._warps._linear_polar_mapping",
     "log": "skimage.transform._warps._log_polar_mapping",
 }
-"""The functions that say where pixels come from; those of scikit-image are its own."""
+"""The functions that give the coordinates from which pixels come, most of them scikit-image's own."""
+
+Mapped = tuple[str, Sequence[tuple[str, Any]]]
+"""One of `_MAPPINGS`, and its parameters."""
+Spline = tuple[int, str, float, int]
+"""Order, mode and `cval` of the interpolation, and the pixels that the image is padded with."""
 
 
-@dataclass(frozen=True)
 class Scattered:
-    """The pixels of a block come from anywhere; the region is one of as many pixels."""
+    """The pixels of a block come from anywhere in the image; the region only has the right number of pixels."""
 
-    def result_shape(self, images: Sequence[tuple[int, ...]], arguments: Arguments) -> tuple[int, ...]:
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return tuple(arguments["shape"])
 
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         return [Region.whole([min(n, size) for n, size in zip(images[0], region.shape, strict=True)])]
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         return result
 
 
+@declare(Local("lepton.warp_by_function", geometry=Scattered(), reads_itself=True, dtype=given_dtype, cost_ns=100.0))
 def warp_by_function(
-    image: View,
-    mapping: str,
-    options: Sequence[tuple[str, Any]],
-    shape: Sequence[int],
-    order: int,
-    mode: str,
-    cval: float,
-    pad: int,
-    dtype: str,
-    where: Where,
+    image: View, mapping: Mapped, shape: Sequence[int], spline: Spline, dtype: str, where: Where
 ) -> Array:
-    """`where.region` of the warped image, which is padded with `pad` pixels. Source: `skimage.transform.warp`."""
-    region = where.region
+    """`where.region` of the warped image. Source: `skimage.transform.warp`."""
+    region, (order, mode, cval, pad) = where.region, spline
     result = np.empty(region.shape, dtype)
-    alone = shape[0] * shape[1] == 1
     for rows in slabs(result.shape):
-        height, width = rows.stop - rows.start, result.shape[1]
-        # laid out in memory as `warp_coords` has it, for functions may go through other layouts in another way
-        points = np.indices((width, height), dtype=np.float64).reshape(2, -1).T
-        points += (region.start[1], region.start[0] + rows.start)
-        if len(points) == 1 and not alone:  # BLAS has another routine for one point
-            points = np.repeat(points, 2, axis=0)
-        found = resolve(_MAPPINGS[mapping])(points, **dict(options))[: height * width]
-        column, row = found.T.reshape(2, width, height).swapaxes(1, 2)
-        places = [row, column]
+        column, row = _mapped(mapping, region, rows, alone=shape[0] * shape[1] == 1)
+        coordinates = [row, column]
         if len(shape) == 3:
-            places = [row[..., np.newaxis], column[..., np.newaxis]]
-            places.append(np.arange(region.start[2], region.stop[2], dtype=np.float64)[np.newaxis, np.newaxis])
-        places = [place + pad for place in places]
+            coordinates = [row[..., np.newaxis], column[..., np.newaxis]]
+            coordinates.append(np.arange(region.start[2], region.stop[2], dtype=np.float64)[np.newaxis, np.newaxis])
+        coordinates = [along + pad for along in coordinates]
         ends = [
-            span(float(place.min()), float(place.max()), n, order, mode)
-            for place, n in zip(places, image.shape, strict=True)
+            span(float(along.min()), float(along.max()), n, order, mode)
+            for along, n in zip(coordinates, image.shape, strict=True)
         ]
         pixels = image.read(Region(*zip(*ends, strict=True)))
-        local = [place - start for place, (start, _) in zip(places, ends, strict=True)]
+        local = [along - start for along, (start, _) in zip(coordinates, ends, strict=True)]
         result[rows] = interpolated(pixels, local, order, mode, cval, dtype)
     return result
 
 
+def _mapped(mapping: Mapped, region: Region, rows: slice, alone: bool) -> Array:
+    """The columns and the rows from which these rows of a region come, shape `(2, rows, columns)`."""
+    name, options = mapping
+    height, width = rows.stop - rows.start, region.shape[1]
+    # laid out in memory as by `warp_coords`, since the order of a function's operations may depend on the layout
+    points = np.indices((width, height), dtype=np.float64).reshape(2, -1).T
+    points += (region.start[1], region.start[0] + rows.start)
+    if len(points) == 1 and not alone:  # BLAS has another routine for one point
+        points = np.repeat(points, 2, axis=0)
+    mapped: Array = resolve(_MAPPINGS[name])(points, **dict(options))[: height * width]
+    return mapped.T.reshape(2, width, height).swapaxes(1, 2)
+
+
 # ------------------------------------------------------------------------------------------------ composites
 
-_HOW = ("order", "mode", "cval", "clip", "preserve_range")
-_DEFAULTS: Mapping[str, Any] = {"order": None, "mode": "constant", "cval": 0, "clip": True, "preserve_range": False}
+
+@dataclass(frozen=True)
+class WarpOptions:
+    """The parameters of `skimage.transform.warp` besides the image, the mapping and the new shape."""
+
+    order: int | None = None
+    mode: str = "constant"
+    cval: float = 0
+    clip: bool = True
+    preserve_range: bool = False
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> WarpOptions:
+        return cls(**{name: arguments[name] for name in cls.__dataclass_fields__ if name in arguments})
 
 
 def _warped(
-    image: Any,
+    image: Lazy,
     mapping: str,
-    options: Mapping[str, Any],
+    parameters: Mapping[str, Any],
     output_shape: Any,
+    options: WarpOptions,
     build: Build,
-    *,
-    order: int | None,
-    mode: str,
-    cval: float,
-    clip: bool,
-    preserve_range: bool,
-) -> Any:
-    """The node that stands for `skimage.transform.warp` by one of the known mappings."""
+) -> Lazy:
+    """The node that stands for `skimage.transform.warp` by one of `_MAPPINGS`."""
     given = tuple(image.shape[:2] if output_shape is None else output_shape)
     lengths = tuple(int(n) for n in given[:2])
     if (
@@ -281,52 +143,54 @@ def _warped(
         or min(lengths) < 1
     ):
         raise InputError(f"output_shape {output_shape} for an image of shape {image.shape}; give rows and columns")
-    ndi_mode, order = ndimage_mode(mode), spline_order(order, image.dtype)
-    source = as_float(image, preserve_range, build) if order else image
+    ndi_mode, order = ndimage_mode(options.mode), spline_order(options.order, image.dtype)
+    source = as_float(image, options.preserve_range, build) if order else image
     if mapping == "matrix" and order in (1, 3):
-        found = _by_matrix(source, options["matrix"], lengths, order, mode, cval, build)
+        result = _by_matrix(source, parameters["matrix"], lengths, order, options, build)
     else:
-        pixels, pad = coefficients(source, order, ndi_mode, cval, build)
-        found = build(
+        pixels, pad = coefficients(source, order, ndi_mode, options.cval, build)
+        result = build(
             "lepton.warp_by_function",
             image=pixels,
-            mapping=mapping,
-            options=tuple(options.items()),
+            mapping=(mapping, tuple(parameters.items())),
             shape=(*lengths, *image.shape[2:]),
-            order=order,
-            mode=ndi_mode,
-            cval=cval,
-            pad=pad,
+            spline=(order, ndi_mode, options.cval, pad),
             dtype=source.dtype.name,
         )
-    if not clip or (order == 0 and in_range(image.dtype, mode, cval)):
-        return found
-    return clipped(found, source, mode, cval, build)
+    if not options.clip or (order == 0 and in_range(image.dtype, options.mode, options.cval)):
+        return result
+    return clipped(result, source, options.mode, options.cval, build)
 
 
 def _by_matrix(
-    image: Any, matrix: Array, lengths: tuple[int, ...], order: int, mode: str, cval: float, build: Build
-) -> Any:
+    image: Lazy, matrix: Array, lengths: tuple[int, ...], order: int, options: WarpOptions, build: Build
+) -> Lazy:
     matrix = matrix.astype(image.dtype)
-    depths = _depths(matrix, *_corners((0, 0), lengths))
-    if _is_affine(matrix) or (depths > 0).all() or (depths < 0).all():
-        how = {"matrix": matrix, "shape": lengths, "order": order, "mode": mode, "cval": cval}
-        return build("lepton.warp_by_matrix", image=image, **how)
-    # the horizon lies in the result: places near it are anywhere in the image, and beyond
-    return build(
-        "lepton.warp_whole", image=image, inverse_map=matrix, output_shape=lengths, order=order, mode=mode, cval=cval
+    how = {"order": order, "mode": options.mode, "cval": options.cval}
+    if is_affine(matrix) or has_one_sign(matrix, lengths):
+        return build("lepton.warp_by_matrix", image=image, matrix=matrix, shape=lengths, **how)
+    # the horizon lies in the result: pixels near it come from anywhere in the image, and from beyond
+    return build("lepton.warp_whole", image=image, inverse_map=matrix, output_shape=lengths, **how)
+
+
+@declare(
+    whole(
+        "lepton.warp_whole",
+        Reshaped(lambda arguments: (*arguments["output_shape"], *arguments["image"].shape[2:])),
+        dtype=dtype_of("image"),
+        cost_ns=60.0,
     )
-
-
-def _warp_whole(image: Array, inverse_map: Array, output_shape: Any, order: int, mode: str, cval: float) -> Array:
+)
+def warp_whole(image: Array, inverse_map: Array, output_shape: Any, order: int, mode: str, cval: float) -> Array:
+    """`skimage.transform.warp` itself."""
     from skimage.transform import warp
 
-    found: Array = warp(image, inverse_map, None, output_shape, order, mode, cval, clip=False, preserve_range=True)
-    return found
+    result: Array = warp(image, inverse_map, None, output_shape, order, mode, cval, clip=False, preserve_range=True)
+    return result
 
 
 def _matrix_of(inverse_map: Any) -> Array:
-    """The matrix of a homography, given as such or as a transform of scikit-image."""
+    """The matrix of a homography that is given as a matrix or as a transform of scikit-image."""
     params = inverse_map if isinstance(inverse_map, np.ndarray) else getattr(inverse_map, "params", None)
     if not isinstance(params, np.ndarray) or params.shape != (3, 3) or params.dtype.kind not in "iuf":
         raise InputError(
@@ -336,19 +200,21 @@ def _matrix_of(inverse_map: Any) -> Array:
     return params.astype(np.float64)
 
 
-def _expand_warp(arguments: Arguments, build: Build) -> Any:
+_SHEAR = np.array([[0.9, 0.2, 1.5], [-0.1, 1.1, 2.25], [0, 0, 1]])
+
+
+@declare(Composite("transform.warp", ndims=(2, 3), gives="image", example={"inverse_map": _SHEAR}))
+def _expand_warp(arguments: Arguments, build: Build) -> Lazy:
     if arguments["map_args"]:
         raise InputError("map_args are for functions, which are not supported here; give a matrix of shape (3, 3)")
-    options = {"matrix": _matrix_of(arguments["inverse_map"])}
-    return _warped(arguments["image"], "matrix", options, arguments["output_shape"], build, **_how(arguments))
+    parameters = {"matrix": _matrix_of(arguments["inverse_map"])}
+    options = WarpOptions.of(arguments)
+    return _warped(arguments["image"], "matrix", parameters, arguments["output_shape"], options, build)
 
 
-def _how(arguments: Arguments) -> dict[str, Any]:
-    return {name: arguments.get(name, default) for name, default in _DEFAULTS.items()}
-
-
-def _expand_rotate(arguments: Arguments, build: Build) -> Any:
-    """The matrix is found as `skimage.transform.rotate` finds it."""
+@declare(Composite("transform.rotate", ndims=(2, 3), gives="image", example={"angle": 30}))
+def _expand_rotate(arguments: Arguments, build: Build) -> Lazy:
+    """The matrix is computed as in `skimage.transform.rotate`."""
     from skimage.transform import SimilarityTransform
 
     image, center = arguments["image"], arguments["center"]
@@ -364,79 +230,39 @@ def _expand_rotate(arguments: Arguments, build: Build) -> Any:
         turn = SimilarityTransform(translation=tuple(least)) + turn
     matrix = turn.params.copy()
     matrix[2] = (0, 0, 1)
-    return _warped(image, "matrix", {"matrix": matrix}, output_shape, build, **_how(arguments))
+    return _warped(image, "matrix", {"matrix": matrix}, output_shape, WarpOptions.of(arguments), build)
 
 
-def _expand_swirl(arguments: Arguments, build: Build) -> Any:
+@declare(Composite("transform.swirl", ndims=(2, 3), gives="image"))
+def _expand_swirl(arguments: Arguments, build: Build) -> Lazy:
     image, center = arguments["image"], arguments["center"]
     middle = np.array(image.shape)[:2][::-1] / 2 if center is None else np.asarray(center)
-    options = {"center": middle, **{name: arguments[name] for name in ("rotation", "strength", "radius")}}
-    return _warped(image, "swirl", options, arguments["output_shape"], build, **_how(arguments))
+    parameters = {"center": middle, **{name: arguments[name] for name in ("rotation", "strength", "radius")}}
+    return _warped(image, "swirl", parameters, arguments["output_shape"], WarpOptions.of(arguments), build)
 
 
-def _expand_polar(arguments: Arguments, build: Build) -> Any:
+@declare(Composite("transform.warp_polar", ndims=(2,), gives="image"))
+def _expand_polar(arguments: Arguments, build: Build) -> Lazy:
     channel_axis, scaling, radius = (arguments[name] for name in ("channel_axis", "scaling", "radius"))
-    unknown = sorted(set(arguments) - {*_HOW, "image", "center", "radius", "output_shape", "scaling", "channel_axis"})
+    known = {*WarpOptions.__dataclass_fields__, "image", "center", "radius", "output_shape", "scaling", "channel_axis"}
+    unknown = sorted(set(arguments) - known)
     if scaling not in ("linear", "log") or unknown:
         raise InputError(
             f"scaling {scaling!r}, {', '.join(unknown)}; give scaling 'linear' or 'log', and options of warp"
         )
 
-    def unrolled(image: Any) -> Any:
+    def unrolled(image: Lazy) -> Lazy:
         center = arguments["center"]
         middle = np.array(image.shape)[:2] / 2 - 0.5 if center is None else np.asarray(center)
         wide, high = np.array(image.shape)[:2] / 2
         reach = np.sqrt(wide**2 + high**2) if radius is None else radius
         shape = arguments["output_shape"]
         height, width = (360, int(np.ceil(reach))) if shape is None else (int(n) for n in shape[:2])
-        options = {
+        parameters = {
             "k_angle": height / (2 * np.pi),
             "k_radius": width / (reach if scaling == "linear" else np.log(reach)),
             "center": middle,
         }
-        return _warped(image, scaling, options, (height, width), build, **_how(arguments))
+        return _warped(image, scaling, parameters, (height, width), WarpOptions.of(arguments), build)
 
     return channels_last(arguments["image"], channel_axis, unrolled, build)
-
-
-def _composite(name: str, expand: Callable[[Arguments, Build], Any], **options: Any) -> Composite:
-    options.setdefault("ndims", (2, 3))
-    return Composite(
-        name=f"transform.{name}", source=f"skimage.transform.{name}", expand=expand, gives="image", **options
-    )
-
-
-def entries() -> list[Entry]:
-    """Warps."""
-    here = "lepton_celery.catalogue.transform.warp"
-    shear = np.array([[0.9, 0.2, 1.5], [-0.1, 1.1, 2.25], [0, 0, 1]])
-    return [
-        _composite("warp", _expand_warp, example={"inverse_map": shear}),
-        _composite("rotate", _expand_rotate, example={"angle": 30}),
-        _composite("swirl", _expand_swirl),
-        _composite("warp_polar", _expand_polar, ndims=(2,)),
-        Local(
-            name="lepton.warp_by_matrix",
-            source=f"{here}.warp_by_matrix",
-            dtype_kinds="f",
-            geometry=Warped(),
-            wants_where=True,
-            dtype=lambda arguments: arguments["image"].dtype,
-            cost_ns=110.0,
-        ),
-        Local(
-            name="lepton.warp_by_function",
-            source=f"{here}.warp_by_function",
-            geometry=Scattered(),
-            reads_itself=True,
-            dtype=lambda arguments: np.dtype(arguments["dtype"]),
-            cost_ns=100.0,
-        ),
-        whole(
-            "lepton.warp_whole",
-            source=f"{here}._warp_whole",
-            geometry=Reshaped(lambda arguments: (*arguments["output_shape"], *arguments["image"].shape[2:])),
-            dtype=lambda arguments: arguments["image"].dtype,
-            cost_ns=60.0,
-        ),
-    ]

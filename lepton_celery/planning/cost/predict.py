@@ -11,7 +11,7 @@ from typing import Any
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.entries import Entry, Iterated, Labelling, Local, Reduction
 from lepton_celery.catalogue.geometry import Stencil
-from lepton_celery.catalogue.shared.labels import LABELS, SETTLED
+from lepton_celery.catalogue.shared.labels import DECIDED, LABELS
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.planning.cost.model import CostModel, Figure
@@ -57,7 +57,7 @@ class Places:
         """The kind of store that keeps an image between stages."""
         if self.in_memory:
             return "memory"
-        return "packed" if node.operation in (LABELS, SETTLED) else "npy"
+        return "packed" if node.operation in (LABELS, DECIDED) else "npy"
 
 
 def _kind(path: str) -> str:
@@ -366,4 +366,4 @@ def peak_bytes(plan: Plan, at: int, needed: Mapping[int, Region]) -> int:
 def _chunked(plan: Plan, needed: Mapping[int, Region], at: int) -> list[int]:
     """The images that a stage reads of which decoded chunks are kept for the next block."""
     read = [(index, plan.nodes[index]) for index in needed if plan.is_read(index, at)]
-    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.operation in (LABELS, SETTLED)]
+    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.operation in (LABELS, DECIDED)]
