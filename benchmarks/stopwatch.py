@@ -18,7 +18,8 @@ from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker import work
 from lepton_celery.execution import steps
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Claim, Ledger
+from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger.info import Claim
 
 LOG = "BENCHMARK_LOG"
 """Environment: file for the times; none: nothing is timed."""

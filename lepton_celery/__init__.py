@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from lepton_celery.errors import LeptonError
     from lepton_celery.graph import from_json, open, to_json
     from lepton_celery.graph.own import map_blocks, map_overlap
-    from lepton_celery.jobs.client import Job, get_job, list_jobs, resume, run, submit
     from lepton_celery.jobs.compute import compute
+    from lepton_celery.jobs.find import get_job, list_jobs
+    from lepton_celery.jobs.job import Job
     from lepton_celery.jobs.processor import ImageProcessor
-    from lepton_celery.jobs.report import explain
-    from lepton_celery.planning.planner import Limits
+    from lepton_celery.jobs.resume import resume
+    from lepton_celery.jobs.run import run
+    from lepton_celery.jobs.submit import submit
+    from lepton_celery.planning.explain import explain
+    from lepton_celery.planning.options import Limits
     from lepton_celery.proving.prove import prove
 
 __version__ = "0.1.0"
@@ -67,20 +71,20 @@ _HOMES = {
     "compute": "jobs.compute",
     "map_blocks": "graph.own",
     "map_overlap": "graph.own",
-    "explain": "jobs.report",
+    "explain": "planning.explain",
     "ImageProcessor": "jobs.processor",
     "prove": "proving.prove",
     "calibrate": "calibration.calibrate",
-    "submit": "jobs.client",
-    "run": "jobs.client",
-    "resume": "jobs.client",
-    "Job": "jobs.client",
-    "get_job": "jobs.client",
-    "list_jobs": "jobs.client",
+    "submit": "jobs.submit",
+    "run": "jobs.run",
+    "resume": "jobs.resume",
+    "Job": "jobs.job",
+    "get_job": "jobs.find",
+    "list_jobs": "jobs.find",
     "create_app": "engines.celery.app",
     "configure": "engines.celery.app",
     "Settings": "config",
-    "Limits": "planning.planner",
+    "Limits": "planning.options",
     "LeptonError": "errors",
 }
 

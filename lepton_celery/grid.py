@@ -7,9 +7,9 @@ Positions are in pixels, axes in NumPy's order (first axis slowest), every inter
              |hhhh|wwwwwwwww|hhhh|     block 1: halo on both sides
                        |hhhh|www|      block 2: ragged, shorter than the others
 
-`w` is what the block writes, `h` what it reads besides. A halo is clipped at the image's edge, never padded: there the
-function applies its own boundary mode, as it does on the whole image. What the halo spoils is trimmed off again,
-and only on the sides that face another block.
+A block writes the pixels `w`, and reads the pixels `h` besides. A halo is clipped at the image's edge and never padded:
+there the function applies its own boundary mode, as it does on the whole image. The result is trimmed to the pixels `w` on
+the sides that face another block.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Region:
     """A box of pixels, half-open on every axis."""
 
     start: tuple[int, ...]
-    """First pixel on each axis."""
+    """The first pixel on each axis."""
     stop: tuple[int, ...]
     """One past the last pixel on each axis."""
 
@@ -51,7 +51,7 @@ class Region:
 
     @classmethod
     def whole(cls, shape: Sequence[int]) -> Region:
-        """The region that covers an image of `shape`."""
+        """The region of a whole image of `shape`."""
         return cls((0,) * len(shape), tuple(shape))
 
     @property
@@ -73,7 +73,7 @@ class Region:
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     def expand(self, halo: Sequence[int], shape: Sequence[int]) -> Region:
-        """This region and `halo` pixels around it on both sides of each axis, clipped to an image of `shape`."""
+        """This region with `halo` more pixels on both sides of each axis, clipped to an image of `shape`."""
         if not any(halo) and len(halo) == self.ndim and not any(map(lt, shape, self.stop)):
             return self
         return Region(
@@ -82,7 +82,7 @@ class Region:
         )
 
     def within(self, outer: Region) -> tuple[slice, ...]:
-        """This region as an index into an array that holds `outer`."""
+        """This region as an index into an array of the pixels of `outer`."""
         if not outer.contains(self):
             raise InputError(f"region {self} is not inside {outer}")
         return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
@@ -98,7 +98,7 @@ class Region:
         )
 
     def pieces(self, count: int) -> list[Region]:
-        """This region cut across its longest axes into at least `count` parts, or into single pixels."""
+        """This region cut across its longest axes into `count` pieces or more, or into single pixels."""
         pieces = [self]
         while len(pieces) < count and max(self.shape, default=0) and any(piece.size > 1 for piece in pieces):
             pieces = [half for piece in pieces for half in _halves(piece)]
@@ -122,8 +122,8 @@ def _halves(region: Region) -> list[Region]:
 class BlockGrid:
     """An image cut into blocks of one shape, ragged at the far edges.
 
-    Blocks are numbered in C order of their position. The grid holds no list: a block follows from its index, so a grid
-    of a million blocks costs what a grid of one does.
+    Blocks are numbered in C order of their position. The grid holds no list: a block follows from its index, so that a grid
+    of a million blocks takes no more memory than a grid of one.
     """
 
     shape: tuple[int, ...]
@@ -157,7 +157,7 @@ class BlockGrid:
         return map(BlockIndex, range(self._size))
 
     def position(self, index: BlockIndex) -> tuple[int, ...]:
-        """Where block `index` stands in the grid, in blocks along each axis."""
+        """The position of a block in the grid, in blocks along each axis."""
         if not 0 <= index < self._size:
             raise InputError(f"block {index} is not in a grid of {len(self)} blocks")
         position, left = [], int(index)
@@ -169,21 +169,21 @@ class BlockGrid:
     def index(self, position: Sequence[int]) -> BlockIndex:
         """The block at `position` in the grid."""
         index = 0
-        for at, count in zip(position, self.counts, strict=True):
-            if not 0 <= at < count:
+        for coordinate, count in zip(position, self.counts, strict=True):
+            if not 0 <= coordinate < count:
                 raise InputError(f"position {tuple(position)} is outside a grid of {self.counts} blocks")
-            index = index * count + at
+            index = index * count + coordinate
         return BlockIndex(index)
 
     def region(self, index: BlockIndex) -> Region:
-        """What block `index` writes."""
+        """The pixels that a block writes."""
         position = self.position(index)
         start = tuple(p * b for p, b in zip(position, self.block_shape, strict=True))
         stop = tuple(min(n, a + b) for a, b, n in zip(start, self.block_shape, self.shape, strict=True))
         return Region(start, stop)
 
     def overlapping(self, region: Region) -> Iterator[BlockIndex]:
-        """Blocks that share a pixel with `region`, in index order."""
+        """The blocks that share a pixel with `region`, in C order."""
         if region.size == 0:
             return
         first = [a // b for a, b in zip(region.start, self.block_shape, strict=True)]

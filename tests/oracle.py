@@ -10,11 +10,13 @@ import numpy as np
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.promise import Exactness
-from lepton_celery.execution import steps
+from lepton_celery.execution.block import run_block
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.loop import run_stages
 from lepton_celery.graph.nodes import Node
-from lepton_celery.grid import BlockIndex
-from lepton_celery.jobs.compute import arrays_of
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.grid import StageNumber
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import MemoryWorkspace
 
@@ -48,19 +50,22 @@ def bits(array: Array) -> Array:
 
 def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
     """What the steps make of a node, block after block in this thread; `compute` takes longer to start than these run."""
-    plan = make_plan({"out": lazy}, Options(block_shape=None if block_shape is None else tuple(block_shape), workers=1))
-    context = steps.Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)), kernels=True)
+    shape = None if block_shape is None else tuple(block_shape)
+    planned = make_plan({"out": lazy}, PlanOptions(block_shape=shape, workers=1))
+    plan = planned.plan
+    context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=True)
     index = plan.outputs["out"]
     node = plan.nodes[index]
     output = None
     if node.gives == "image":
         output = MemoryOutput(Target("memory", node.shape, node.dtype, plan.block_of(index), "test"))
         context.attach(index, output)
-    slot: int | None = 0
-    while slot is not None:
-        for block in range(len(plan.stages[plan.place(slot)[0]].grid)):
-            steps.run_block(context, slot, BlockIndex(block))
-        slot = plan.following(slot, again=steps.merge_stage(context, slot))
+
+    def do_blocks(number: StageNumber) -> None:
+        for block in plan.stage_of(number).grid.indices():
+            run_block(context, number, block)
+
+    run_stages(context, do_blocks)
     if output is None:
         return context.value(index)
     output.publish()

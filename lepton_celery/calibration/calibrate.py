@@ -21,11 +21,13 @@ from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import LeptonError, WaitTimeout
 from lepton_celery.graph.nodes import apply
 from lepton_celery.graph.nodes import open as open_image
-from lepton_celery.jobs import client
-from lepton_celery.jobs import find as discovery
+from lepton_celery.grid import StageNumber
+from lepton_celery.jobs.find import find_settings
+from lepton_celery.jobs.submit import submit
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import JobInfo, Ledger
-from lepton_celery.planning.cost import keep as costs
+from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger.info import JobInfo
+from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers, save_for_workers, save_to_folder
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.cost.refine import refine
 
@@ -67,7 +69,7 @@ def calibrate(
         BrokerUnreachable: a broker is configured and does not answer.
     """
     began = time.monotonic()
-    settings = settings or discovery.find_settings()
+    settings = settings or find_settings()
     ledger = None if settings is None else open_ledger(settings.ledger)
     if ledger is not None:
         ledger.ping()
@@ -78,12 +80,12 @@ def calibrate(
         with _all_at_work():
             model = calibration.measure(Path(work), seconds=seconds)
         if settings is not None and ledger is not None:
-            costs.keep(ledger, settings.cost_profile, model)
+            save_for_workers(ledger, settings.cost_profile, model)
             found = _with_tasks(model, Path(work), settings, ledger)
             on_workers = found is not None
             model = found or model
-            costs.keep(ledger, settings.cost_profile, model)
-    kept = [f"the file {costs.keep_in_folder(model)}"]
+            save_for_workers(ledger, settings.cost_profile, model)
+    kept = [f"the file {save_to_folder(model)}"]
     if settings is not None:
         kept.append(f"the ledger, for the profile {settings.cost_profile!r}")
     return Calibrated(model, tuple(kept), on_workers, time.monotonic() - began)
@@ -121,18 +123,18 @@ def _all_at_work() -> Iterator[None]:
 
 def current(settings: Settings | None = None) -> CostModel:
     """The cost model that jobs are planned by: the ledger's where a broker is configured, else this folder's."""
-    settings = settings or discovery.find_settings()
+    settings = settings or find_settings()
     if settings is None:
-        return costs.of_folder()
-    return costs.of_workers(open_ledger(settings.ledger), settings.cost_profile)
+        return model_of_folder()
+    return model_of_workers(open_ledger(settings.ledger), settings.cost_profile)
 
 
 def reset(settings: Settings | None = None) -> None:
     """Forget what was measured: plans go by the shipped figures again."""
-    settings = settings or discovery.find_settings()
-    costs.keep_in_folder(None)
+    settings = settings or find_settings()
+    save_to_folder(None)
     if settings is not None:
-        costs.keep(open_ledger(settings.ledger), settings.cost_profile, None)
+        save_for_workers(open_ledger(settings.ledger), settings.cost_profile, None)
 
 
 def _with_tasks(model: CostModel, folder: Path, settings: Settings, ledger: Ledger) -> CostModel | None:
@@ -147,7 +149,7 @@ def _with_tasks(model: CostModel, folder: Path, settings: Settings, ledger: Ledg
     rests = []
     for number in range(_JOBS):
         began = time.monotonic()
-        job = client.submit({str(folder / f"{number}.npy"): graph}, app=app, block_shape=(_BLOCK, _BLOCK))
+        job = submit({str(folder / f"{number}.npy"): graph}, app=app, block_shape=(_BLOCK, _BLOCK))
         try:
             info = job.wait(_PATIENCE_S)
         except (WaitTimeout, LeptonError):
@@ -167,7 +169,7 @@ def _with_tasks(model: CostModel, folder: Path, settings: Settings, ledger: Ledg
 
 def _at_work_s(info: JobInfo) -> float:
     """Seconds from a job's first stage's beginning to its end."""
-    first = info.stage_times[0].began
+    first = info.stage_times[StageNumber(0)].began
     assert first is not None and info.finished_at is not None
     return info.finished_at - first
 

@@ -27,17 +27,20 @@ from lepton_celery import stores
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Entry, Local, Refused
-from lepton_celery.execution import steps
+from lepton_celery.execution.block import run_block
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.loop import run_stages
+from lepton_celery.execution.merge import merge_stage
 from lepton_celery.execution.threads import one_thread
-from lepton_celery.execution.timings import Tally
+from lepton_celery.execution.timings import Timings
 from lepton_celery.graph.nodes import Node, apply
 from lepton_celery.graph.nodes import open as open_image
-from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.jobs.compute import arrays_of
+from lepton_celery.grid import BlockGrid, Region, StageNumber
 from lepton_celery.kernels import loaded
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads, function_of
-from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Limits, Options, make_plan
+from lepton_celery.planning.options import Limits, PlanOptions
+from lepton_celery.planning.plan import Stage
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.proving import samples
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
@@ -192,32 +195,37 @@ def observe(
     *,
     divisions: int = 1,
     workspace: Workspace | None = None,
-    targets: Mapping[str, str] | None = None,
-) -> Tally:
+) -> Timings:
     """Do a small job in this process, in blocks of so many along each axis, and note what each part took."""
-    outputs = {str(at): node for at, node in enumerate(nodes)}
+    outputs = {str(number): node for number, node in enumerate(nodes)}
     side = max(next(iter(_sources(nodes))).shape[:2])
-    options = Options(workers=1, limits=_UNLIMITED, in_memory=True, block_shape=(-(-side // divisions),) * 2)
-    plan = make_plan(outputs, options)
-    arrays = arrays_of(plan, tuple(nodes))
-    context = steps.Context(plan, workspace or MemoryWorkspace(), arrays=arrays, kernels=loaded())
+    block_shape = (-(-side // divisions),) * 2
+    planned = make_plan(outputs, PlanOptions(block_shape, workers=1, limits=_UNLIMITED, in_memory=True))
+    plan, arrays = planned.plan, planned.lowered.arrays
+    context = Context(plan, workspace or MemoryWorkspace(), arrays=arrays, kernels=loaded())
     context.workspace.create()
     for name, index in plan.outputs.items():
         node = plan.nodes[index]
         if node.gives == "image":
             target = Target(name, node.shape, node.dtype, plan.block_of(index), "calibration")
             context.attach(index, stores.MemoryOutput(target))
-    whole = Tally()
-    for at, stage in enumerate(plan.stages):
-        tally = Tally(time.thread_time_ns)
-        for block in stage.grid.indices():
-            steps.run_block(context, at, block, tally=tally)
-        worked = time.thread_time()
-        steps.merge_stage(context, at)
-        _note(plan, at, tally.stats(), time.thread_time() - worked, observed)
-        whole = tally
+    timings = Timings(time.thread_time_ns)
+
+    def do_blocks(number: StageNumber) -> None:
+        nonlocal timings
+        timings = Timings(time.thread_time_ns)
+        for block in plan.stage_of(number).grid.indices():
+            run_block(context, number, block, timings=timings)
+
+    def merge(context: Context, number: StageNumber) -> bool:
+        began = time.thread_time()
+        again = merge_stage(context, number)
+        _note(plan.stage_of(number), timings.stats(), time.thread_time() - began, observed)
+        return again
+
+    run_stages(context, do_blocks, merge=merge)
     context.workspace.discard()
-    return whole
+    return timings
 
 
 def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
@@ -229,16 +237,16 @@ def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
             yield node
 
 
-def _note(plan: Plan, at: int, stats: Mapping[str, float], merging_s: float, observed: Observations) -> None:
+def _note(stage: Stage, stats: Mapping[str, float], merge_s: float, observed: Observations) -> None:
     """What the lines of a stage's prediction took."""
-    merged = [part for part in plan.stages[at].predicted.parts if part.kind == "merge"]
-    for part in plan.stages[at].predicted.parts:
-        seconds = stats.get(f"{part.kind} {part.node}", 0.0)
-        if part.kind in ("compute", "partial") and seconds > 0:
-            observed.add(part.kind, part.key, part.calls, part.units, part.taps, seconds)
-    if len(merged) == 1:
-        (part,) = merged
-        observed.add("merge", part.key, part.calls, part.units, 0, merging_s)
+    merges = [line for line in stage.predicted.lines if line.kind == "merge"]
+    for line in stage.predicted.lines:
+        seconds = stats.get(f"{line.kind} {line.node}", 0.0)
+        if line.kind in ("compute", "partial") and seconds > 0:
+            observed.add(line.kind, line.key, line.calls, line.units, line.taps, seconds)
+    if len(merges) == 1:
+        (line,) = merges
+        observed.add("merge", line.key, line.calls, line.units, 0, merge_s)
 
 
 def _measure_functions(observed: Observations) -> None:
@@ -331,8 +339,8 @@ def _block_s(folder: Path) -> float:
     ignored = Observations()
     best = math.inf
     for _ in range(_REPEAT + 1):
-        tally = observe([apply("numpy.add", image, np.float32(1))], ignored, divisions=16)
-        stats = tally.stats()
+        timings = observe([apply("numpy.add", image, np.float32(1))], ignored, divisions=16)
+        stats = timings.stats()
         best = min(best, (stats["block_s"] - stats["compute_s"] - stats["read_s"] - stats["write_s"]) / stats["boxes"])
     return max(best, 1e-6)
 

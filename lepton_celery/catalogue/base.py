@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol, Self
 
-from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials, Shape, Shapes, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials, Shape, Shapes, View, Where
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
 from lepton_celery.catalogue.signatures import library_path, signature_of
 from lepton_celery.errors import DtypeNotSupported, InputError
@@ -73,6 +73,8 @@ class Entry:
     """How the result compares with the source's on the whole image; a function if it depends on the arguments."""
     returns: int | Callable[[Arguments], int] = 0
     """Number of results, if the source returns a sequence of them. Each result is a node with an argument `part`."""
+    own_functions: tuple[str, ...] = ()
+    """Parameters that name functions of the user's own, one or a sequence each."""
     reads_itself: bool = False
     """The function gets its images as `View`s, reads the regions it needs, and gets `where`. Images that are not inputs of
     the job are stored first."""
@@ -111,6 +113,11 @@ class Entry:
     @property
     def is_source(self) -> bool:
         """Whether the image exists before the job."""
+        return False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether blocks of the image are computed from blocks of other images."""
         return False
 
     @property
@@ -221,9 +228,17 @@ class Entry:
                 gathered[name] = value
         return gathered
 
+    def functions_in(self, arguments: Arguments) -> list[str]:
+        """The user's own functions that the arguments name, `package.module:function`."""
+        named = [arguments.get(name) or () for name in self.own_functions]
+        return [function for value in named for function in (value if isinstance(value, list | tuple) else [value])]
+
     def count_results(self, arguments: Arguments) -> int:
         """Number of results for these arguments; 0 if the source returns one array and no sequence."""
         return self.returns if isinstance(self.returns, int) else self.returns(self.complete(arguments))
+
+    def refuse_if_listed(self) -> None:
+        """Raise NotExact if the catalogue lists the function only to refuse it, whatever its arguments."""
 
     def validate(self, arguments: Arguments) -> None:
         """Refuse what the function cannot do, before anything runs.
@@ -298,11 +313,26 @@ class Entry:
 
     # ------------------------------------------------------------------ what it does
 
+    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
+        """The function's result for arguments by name, images as arrays.
+
+        With `kernels`, the compiled kernel computes it if there is one that covers the arguments.
+        """
+        self._has_no("pixels")
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        """`region`, cut from what the function returned for the regions read."""
+        self._has_no("geometry")
+
     def on_block(
         self, arguments: Mapping[str, Any], where: Where, *, kernels: bool = False
     ) -> tuple[Array | None, Partial]:
         """The labels of a block if it is labelled, and the block's partial."""
         self._has_no("partials")
+
+    def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
+        """A block's pixels after a round, and whether they differ from those before; `state` is the image before it."""
+        self._has_no("rounds")
 
     def combine_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
         """One partial in place of those of a group of blocks."""

@@ -164,7 +164,10 @@ def _check_label2rgb(arguments: Arguments) -> None:
         )
     _channels_last("label", added=1)(arguments)
     options = {name: arguments[name] for name in _PAINT_OPTIONS}
-    paint_labels(np.arange(2), np.arange(2), **options)  # a wrong colour shows here rather than in a worker
+    try:
+        paint_labels(np.arange(2), np.arange(2), **options)  # a wrong colour shows here rather than in a worker
+    except KeyError as error:
+        raise InputError(f"{error} is no colour; give a name of skimage.color.color_dict, or RGB values") from error
 
 
 @declare(

@@ -19,7 +19,7 @@ jobs or Celery.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -34,6 +34,7 @@ from lepton_celery.catalogue.arrays import (
     Partials,
     Shape,
     Shapes,
+    View,
     Where,
 )
 from lepton_celery.catalogue.base import Build, Entry, Gives, Inferred, Sample, describe_kinds, lazy_images
@@ -104,6 +105,10 @@ class Local(Entry):
         return replace(self, function=function, source=self.source or _path_of(function))
 
     @property
+    def is_local(self) -> bool:
+        return True
+
+    @property
     def is_fused(self) -> bool:
         return self.own_stage is None
 
@@ -140,11 +145,10 @@ class Local(Entry):
     def blocks_for(self, shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
         return wanted if self.own_stage is None else self.own_stage(shape, wanted, arguments)
 
-    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
-        """The function's result for arguments by name, images as arrays.
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return self.geometry.trim(result, region, read)
 
-        With `kernels`, the compiled kernel computes it if there is one that covers the arguments.
-        """
+    def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
         if kernels and self.kernel is not None:
             complete = self.complete(arguments)
             if self.kernel.covers(complete) and (compiled := load(self.kernel, resolve(self.source))) is not None:
@@ -301,6 +305,9 @@ class Iterated(Entry):
     def has_own_stage(self) -> bool:
         return True
 
+    def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
+        return self.function(**self.gathered(arguments), state=state, where=where)
+
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
         shape = next(iter(lazy_images(self, arguments).values())).shape
         return Inferred("image", shape, self.dtype(self.complete(arguments)))
@@ -342,6 +349,9 @@ class Refused(Entry):
     """What to use: `filters.gaussian, or compute it on the whole image`."""
 
     def validate(self, arguments: Arguments) -> None:
+        self.refuse_if_listed()
+
+    def refuse_if_listed(self) -> None:
         raise NotExact(f"{self.name} is refused: {self.reason}; use {self.instead}")
 
 

@@ -34,6 +34,7 @@ Parameters = Sequence[tuple[str, Any]]
         "lepton.map_blocks",
         images=(),
         sequences=("images",),
+        own_functions=("function",),
         geometry=Stencil(lambda arguments: tuple(arguments["halo"]), "as given"),
         wants_where=True,
         cost_ns=50.0,
@@ -106,7 +107,16 @@ class Windows:
         return result[tuple(inside[: result.ndim])]
 
 
-@declare(Local("lepton.map_overlap", geometry=Windows(), wants_where=True, dtype=always(np.float64), cost_ns=200.0))
+@declare(
+    Local(
+        "lepton.map_overlap",
+        own_functions=("function",),
+        geometry=Windows(),
+        wants_where=True,
+        dtype=always(np.float64),
+        cost_ns=200.0,
+    )
+)
 def map_windows(
     image: Array,
     function: OwnFunction,

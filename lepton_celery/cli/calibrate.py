@@ -52,7 +52,7 @@ def calibrate(path: Path | None, seconds: float, show: bool, reset: bool) -> Non
 
 
 def _show(model: CostModel) -> None:
-    click.echo(f"figures: {model.words}")
+    click.echo(f"figures: {model.provenance}")
     click.echo(f"{'':51}{'ns a pixel or byte':>20}{'ns a tap':>10}{'µs a call':>12}")
     for kind, figures in model.figures.items():
         for key, figure in sorted(figures.items()):

@@ -16,8 +16,8 @@ from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import with_broker
 from lepton_celery.errors import LeptonError
 from lepton_celery.grid import Region
-from lepton_celery.jobs import client
 from lepton_celery.jobs.report import summarize
+from lepton_celery.jobs.submit import submit
 from lepton_celery.local.local import LocalStack
 
 
@@ -54,7 +54,7 @@ def demo(directory: Path, side: int, workers: int, flower: bool, compare: bool, 
         lazy = galaxies.galaxies(photo)
         app = create_app(with_broker(load_settings(), stack.broker_url))
         outputs = {labels: lazy.labels, table: lazy.table, overlay: lazy.overlay}
-        job = client.submit(outputs, app=app, priority="interactive", title="galaxies", workers=workers, overwrite=True)
+        job = submit(outputs, app=app, priority="interactive", title="galaxies", workers=workers, overwrite=True)
         console.print(f"[bold]job[/]      {job.id}")
         info = job.wait(progress=True)
         rows = stores.read_table(table)

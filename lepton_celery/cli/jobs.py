@@ -11,15 +11,17 @@ from rich.table import Table as RichTable
 from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
-from lepton_celery.jobs import client
+from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.jobs.find import get_job, list_jobs
 from lepton_celery.jobs.report import compare, summarize
-from lepton_celery.ledger.base import JobInfo, JobState
+from lepton_celery.jobs.resume import resume as resume_job
+from lepton_celery.ledger.info import JobInfo, JobState
 
 
 @click.command(help="List the newest jobs.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
 def jobs(limit: int) -> None:
-    found = client.list_jobs(limit=limit, settings=need_settings())
+    found = list_jobs(limit=limit, settings=need_settings())
     if not found:
         click.echo("no jobs yet; submit one with lepton run")
         return
@@ -31,7 +33,7 @@ def jobs(limit: int) -> None:
             info.job_id,
             _state(info),
             info.lane,
-            info.place,
+            info.stage_label,
             f"{info.blocks_done}/{info.blocks_total}",
             datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
             f"{_seconds(info):.1f} s",
@@ -43,24 +45,23 @@ def jobs(limit: int) -> None:
 @click.command(help="Say how far JOB is; exit code 0 when it is done or running, 5 when it failed, 6 when cancelled.")
 @click.argument("job", metavar="JOB")
 def status(job: str) -> None:
-    found = client.get_job(job, settings=need_settings())
+    found = get_job(job, settings=need_settings())
     info = found.info()
     click.echo(f"job      {info.job_id}  {info.title}")
     click.echo(f"state    {info.state}, {found.progress():.0%}")
-    click.echo(f"stage    {info.place}, {info.blocks_done} of {info.blocks_total} blocks")
+    click.echo(f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks")
     click.echo(f"lane     {info.lane}")
     manifest = found.manifest()
     for path in manifest.output_paths():
         click.echo(f"output   {path}")
-    for hole in found.holes():
-        region = found.region(hole.stage, hole.block)
-        click.echo(f"filled   block {hole.block} {region} after {hole.attempts} attempts: {hole.reason}")
+    for filled in found.filled_blocks():
+        click.echo(f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {filled.reason}")
     if info.state is JobState.DONE:
         click.echo(summarize(info, manifest.plan))
         click.echo(compare(info, manifest.plan))
-    if info.state is JobState.FAILED:
-        if info.error_block >= 0:
-            click.echo(f"block    {info.error_block} {found.region(info.error_stage, info.error_block)}")
+    if (failure := found.failure()) is not None:
+        if failure.block >= 0:
+            click.echo(f"block    {failure.block} {found.region(StageIndex(failure.stage), BlockIndex(failure.block))}")
         raise JobFailed(
             f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
             f"cause is gone, or `lepton forget {info.job_id}` to remove them",
@@ -73,7 +74,7 @@ def status(job: str) -> None:
 @click.command(help="Stop JOB and remove what it has written so far.")
 @click.argument("job", metavar="JOB")
 def cancel(job: str) -> None:
-    found = client.get_job(job, settings=need_settings())
+    found = get_job(job, settings=need_settings())
     if found.cancel():
         click.echo(f"job {job} is cancelled")
     else:
@@ -83,7 +84,7 @@ def cancel(job: str) -> None:
 @click.command(help="Start no more blocks of JOB until `lepton resume JOB`.")
 @click.argument("job", metavar="JOB")
 def pause(job: str) -> None:
-    found = client.get_job(job, settings=need_settings())
+    found = get_job(job, settings=need_settings())
     if found.pause():
         click.echo(f"job {job} is paused; `lepton resume {job}` lets it go on")
     else:
@@ -98,20 +99,20 @@ def resume(job: str) -> None:
     JOB is its id or, where the ledger does not know it any more, the path of one of its outputs or of the folder
     .lepton-<job> beside them.
     """
-    resumed = client.resume(job, app=create_app(need_settings()))
+    resumed = resume_job(job, app=create_app(need_settings()))
     info = resumed.info()
     if info.state is JobState.DONE:
         click.echo(f"job {resumed.id} is done already")
     else:
         click.echo(
-            f"job {resumed.id} goes on at stage {info.place}, {info.blocks_done} of {info.blocks_total} blocks done"
+            f"job {resumed.id} goes on at stage {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks done"
         )
 
 
 @click.command(help="Remove JOB, which has ended, from the list, and what is left of its files if it failed.")
 @click.argument("job", metavar="JOB")
 def forget(job: str) -> None:
-    client.get_job(job, settings=need_settings()).forget()
+    get_job(job, settings=need_settings()).forget()
     click.echo(f"job {job} is forgotten")
 
 
@@ -127,5 +128,5 @@ def _state(info: JobInfo) -> str:
         JobState.PAUSED: "yellow",
         JobState.RUNNING: "cyan",
     }
-    holes = f" with {info.holes} filled blocks" if info.holes else ""
-    return f"[{colours[info.state]}]{info.state}[/]{holes}"
+    filled = f" with {info.filled} filled blocks" if info.filled else ""
+    return f"[{colours[info.state]}]{info.state}[/]{filled}"

@@ -18,17 +18,20 @@ from lepton_celery.cli.where import find_settings
 from lepton_celery.config import LANES
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.execution.manifest import OnError
-from lepton_celery.execution.seams import words
+from lepton_celery.execution.manifest import JobOptions, Lane, OnError
+from lepton_celery.execution.seams import describe
 from lepton_celery.graph.nodes import Node
-from lepton_celery.jobs import client
-from lepton_celery.jobs.client import Lane
-from lepton_celery.jobs.progress import show_progress
-from lepton_celery.jobs.report import compare, explain_outputs, summarize
-from lepton_celery.planning.cost import keep as costs
+from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.prepare import prepare
+from lepton_celery.jobs.progress_bar import show_progress
+from lepton_celery.jobs.report import compare, summarize
+from lepton_celery.jobs.run import run_prepared
+from lepton_celery.jobs.submit import submit
+from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.explain import explain_outputs
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Options
 
 _STEPS_HELP = """
     INPUT is an image (.npy, .zarr, .tif, .png, .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
@@ -102,15 +105,17 @@ def run(
         if resume or on_error != "fail":
             raise InputError("--resume and --on-error are for jobs on workers; start some with `lepton up`")
         threads = threads or os.cpu_count() or 1
-        prepared = client.prepare(outputs, block_shape=block_shape, workers=threads, overwrite=overwrite)
+        prepared = prepare(
+            outputs, PlanOptions(block_shape, threads, cost=model_of_folder()), JobOptions(overwrite=overwrite)
+        )
         if not here:
             quiet.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
         with show_progress(prepared.plan, console=quiet) as draw:
-            done = client.run_prepared(prepared, threads=threads, on_change=draw)
+            done = run_prepared(prepared, threads=threads, on_change=draw)
         _report(done, prepared.plan, quiet)
     else:
         app = create_app(settings)
-        job = client.submit(
+        job = submit(
             outputs,
             priority=priority,
             app=app,
@@ -127,7 +132,7 @@ def run(
         click.echo(f"wrote {path}")
 
 
-def _wait(job: client.Job, quiet: Console) -> None:
+def _wait(job: Job, quiet: Console) -> None:
     quiet.print(f"job {job.id}", highlight=False)
     try:
         job.wait(progress=True)
@@ -137,16 +142,16 @@ def _wait(job: client.Job, quiet: Console) -> None:
     _report(job, job.manifest().plan, quiet)
 
 
-def _report(job: client.Job, plan: Plan, quiet: Console) -> None:
+def _report(job: Job, plan: Plan, quiet: Console) -> None:
     """What a finished job took, and how visible its block borders are where that is a question."""
     info = job.info()
     quiet.print(summarize(info, plan), highlight=False, soft_wrap=True)
     quiet.print(compare(info, plan), highlight=False, soft_wrap=True)
-    for hole in job.holes():
-        region = job.region(hole.stage, hole.block)
-        quiet.print(f"block {hole.block} {region} is filled: {hole.reason}", highlight=False, markup=False)
+    for filled in job.filled_blocks():
+        words = f"block {filled.block} {filled.region} is filled: {filled.reason}"
+        quiet.print(words, highlight=False, markup=False)
     if seams := job.seams():
-        quiet.print(words(seams), highlight=False, soft_wrap=True)
+        quiet.print(describe(seams), highlight=False, soft_wrap=True)
 
 
 @click.command(help="Say what processing INPUT would do: stages, blocks, memory, time. Nothing is run." + _STEPS_HELP)
@@ -167,7 +172,7 @@ def explain(
         outputs = load_pipeline(pipeline, input, str(Path.cwd()))
     else:
         outputs = _outputs(input, "output", steps, None)
-    options = Options(block_shape=block_shape, workers=workers, cost=_cost())
+    options = PlanOptions(block_shape=block_shape, workers=workers, cost=_cost())
     click.echo(explain_outputs(outputs, options))
 
 
@@ -176,7 +181,7 @@ def _cost() -> CostModel:
     try:
         return tuning.current(find_settings())
     except BrokerUnreachable:
-        return costs.of_folder()
+        return model_of_folder()
 
 
 @click.command(help="List the operations that steps and graphs may name.")

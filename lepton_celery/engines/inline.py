@@ -1,72 +1,91 @@
-"""Runs a plan in this process, on threads: the same steps and the same ledger calls, without a broker."""
+"""Runs a plan in this process, on threads: the same work as on workers, without a broker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 
 from lepton_celery.errors import LeptonError
-from lepton_celery.execution import seams, steps
+from lepton_celery.execution import seams
+from lepton_celery.execution.block import run_blocks
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.loop import run_stages
+from lepton_celery.execution.outputs import discard, publish
 from lepton_celery.execution.threads import one_thread
-from lepton_celery.grid import Place
-from lepton_celery.ledger.base import Ledger
-from lepton_celery.planning.batches import batches
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger.record import RunRecord
+from lepton_celery.planning.batches import batches, places_between
 
-OWNER = "inline"
-_LEASE_S = 3600.0  # nobody else can take a block of this process
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is published when a job is done, besides the images of its context."""
+
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Path of each table or value output, and its node."""
+    overwrite: bool = False
 
 
 def run(
-    context: steps.Context,
-    ledger: Ledger,
-    job_id: str,
+    context: Context,
+    record: RunRecord,
     *,
     threads: int,
-    files: Mapping[str, int] | None = None,
-    overwrite: bool = False,
+    outputs: Outputs | None = None,
     on_progress: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job that stands in `ledger` to its end.
+    """Run a job to its end.
+
+    Args:
+        context: the job in this process.
+        record: what has been done is recorded here.
+        threads: number of threads; with 1, the calling thread does the work.
+        outputs: tables and values to write.
+        on_progress: called after each box of blocks.
 
     Raises:
         LeptonError: what went wrong; nothing is left under an output's final name.
     """
+    outputs = outputs or Outputs()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
     try:
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
         with one_thread(), pool or nullcontext():
-            slot: int | None = 0
-            while slot is not None:
-                _run_stage(context, ledger, job_id, slot, pool, on_progress)
-                slot = _merge(context, ledger, job_id, slot, files or {}, overwrite)
+            run_stages(context, partial(_do_blocks, context, record, pool, on_progress))
+            publish(context, outputs.files, overwrite=outputs.overwrite)
+            record.finish({"outputs": sorted(outputs.files), "seams": seams.measure(context)})
     except BaseException as error:
-        reason = str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
-        ledger.fail(job_id, reason)
-        steps.discard(context)
+        record.fail(str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}")
+        discard(context)
         raise
 
 
-def _run_stage(
-    context: steps.Context,
-    ledger: Ledger,
-    job_id: str,
-    slot: int,
+def _do_blocks(
+    context: Context,
+    record: RunRecord,
     pool: ThreadPoolExecutor | None,
     on_progress: Callable[[], None] | None,
+    number: StageNumber,
 ) -> None:
-    index, _ = context.plan.place(slot)
-    stage = context.plan.stages[index]
-    blocks = len(stage.grid)
-    steps.open_outputs(context, slot)  # once, before threads ask for them
-    ledger.take(job_id, slot, count=blocks, window=blocks)
-    work = partial(_do_batch, context, ledger, job_id, slot, on_progress)
-    dealt = batches(stage, context.plan.workers, range(blocks))
+    """All blocks of a stage."""
+    stage = context.plan.stage_of(number)
+    record.open_stage(number, len(stage.grid))
+
+    def do_batch(places: list[Place]) -> None:
+        for box in stage.boxes(places):
+            timings = run_blocks(context, number, box)
+            record.receive(len(box), timings.stats())
+            if on_progress is not None:
+                on_progress()
+
+    stage_batches = batches(stage, context.plan.workers, places_between(0, len(stage.grid)))
     if pool is None:
-        for batch in dealt:
-            work(batch)
+        for batch in stage_batches:
+            do_batch(batch)
         return
-    futures = [pool.submit(work, batch) for batch in dealt]
+    futures = [pool.submit(do_batch, batch) for batch in stage_batches]
     try:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     finally:
@@ -74,41 +93,3 @@ def _run_stage(
             future.cancel()
     for future in done:
         future.result()
-
-
-def _do_batch(
-    context: steps.Context,
-    ledger: Ledger,
-    job_id: str,
-    slot: int,
-    on_progress: Callable[[], None] | None,
-    places: Sequence[Place],
-) -> None:
-    stage = context.plan.stages[context.plan.place(slot)[0]]
-    for box in stage.boxes(places):
-        own = [stage.order.place(block) for block in box]
-        claim = ledger.claim(job_id, slot, own, owner=OWNER, lease_s=_LEASE_S, max_attempts=1)
-        if not claim.granted:
-            return  # cancelled
-        report = steps.run_blocks(context, slot, box)
-        ledger.commit(job_id, slot, own, owner=OWNER, stats=report.stats())
-        if on_progress is not None:
-            on_progress()
-
-
-def _merge(
-    context: steps.Context, ledger: Ledger, job_id: str, slot: int, files: Mapping[str, int], overwrite: bool
-) -> int | None:
-    """End a stage; the number under which work goes on, None at the end."""
-    fence = ledger.begin_merge(job_id, slot, owner=OWNER, lease_s=_LEASE_S)
-    if fence is None:
-        return None  # cancelled
-    following = context.plan.following(slot, again=steps.merge_stage(context, slot))
-    if following is None:
-        steps.publish(context, files, overwrite=overwrite)
-        result = {"outputs": sorted(files), "seams": seams.measure(context)}
-        ledger.commit_merge(job_id, slot, fence=fence, next_blocks=None, result=result)
-        return None
-    blocks = len(context.plan.stages[context.plan.place(following)[0]].grid)
-    ledger.commit_merge(job_id, slot, fence=fence, next_blocks=blocks, next_stage=following)
-    return following

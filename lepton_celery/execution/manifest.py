@@ -1,10 +1,10 @@
-"""What the ledger keeps of a job: its plan, and where its inputs, outputs and workspace are."""
+"""What the ledger keeps of a job: its plan, its options, and where its inputs, outputs and workspace are."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -15,18 +15,37 @@ from typing import Any, Literal
 from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
-from lepton_celery.execution.steps import Context
-from lepton_celery.planning.plan import PLAN_VERSION, Plan, functions_of, sources_of
+from lepton_celery.execution.context import Context
+from lepton_celery.planning.plan import PLAN_VERSION, Plan
 from lepton_celery.stores.base import Target
+from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.stores.journal import Journal
 from lepton_celery.stores.workspace import DiskWorkspace
 
-MANIFEST_VERSION = 3
+MANIFEST_VERSION = 4
 
+Lane = Literal["interactive", "default", "batch"]
 OnError = Literal["fail", "fill"]
 
 _PACKAGES = ("lepton-celery", "numpy", "scikit-image", "scipy")
-"""What decides the pixels."""
+"""Packages that decide the pixels."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a user chooses of a job, besides its plan."""
+
+    lane: Lane = "default"
+    title: str = ""
+    """What the user calls the job; empty for the names of its outputs."""
+    overwrite: bool = False
+    """Whether outputs may replace what stands under their names."""
+    on_error: OnError = "fail"
+    """What happens to the job when a block cannot be done: it fails, or the block is filled."""
+    fill_value: float = 0.0
+    """Pixels of filled blocks, with `on_error="fill"`."""
+    scratch: str = ""
+    """Directory for the images that pass between stages; empty for the workspace."""
 
 
 @dataclass(frozen=True)
@@ -37,122 +56,79 @@ class Manifest:
     plan: Plan
     workspace: str
     """Directory of the job's intermediate files."""
+    options: JobOptions = field(default_factory=JobOptions)
     targets: dict[int, tuple[Target, ...]] = field(default_factory=dict)
     """Where image outputs go, by node."""
     files: dict[str, int] = field(default_factory=dict)
     """Path of each table or value output, and its node."""
-    overwrite: bool = False
     names: dict[str, str] = field(default_factory=dict)
-    """Each output's path as the user gave it, and the absolute path."""
-    lane: str = "default"
-    called: str = ""
-    """What the user calls the job."""
-    on_error: OnError = "fail"
-    """What becomes of the job when one of its blocks cannot be done."""
-    fill_value: float = 0.0
-    """Pixels of blocks that were given up, with `on_error="fill"`."""
+    """Path of each output as the user gave it, and its absolute path."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Identity of each input when the job was submitted, by URL."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Of the packages and the user's own functions that decide the pixels."""
+    """Versions of the packages and of the user's own functions that decide the pixels."""
     plan_digest: str = ""
-    """Stands for the plan as it was made, before inputs were copied for workers."""
-    scratch: str = ""
-    """Directory for the images that pass between stages; empty: the workspace."""
+    """Digest of the plan as it was made, before inputs were copied for workers."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "version": MANIFEST_VERSION,
-            "job_id": self.job_id,
-            "plan": self.plan.to_json(),
-            "workspace": self.workspace,
-            "targets": {str(node): [target.to_json() for target in found] for node, found in self.targets.items()},
-            "files": self.files,
-            "overwrite": self.overwrite,
-            "names": self.names,
-            "lane": self.lane,
-            "called": self.called,
-            "on_error": self.on_error,
-            "fill_value": self.fill_value,
-            "inputs": self.inputs,
-            "versions": self.versions,
-            "plan_digest": self.plan_digest,
-            "scratch": self.scratch,
-        }
+        """The manifest as plain JSON values."""
+        document = to_document(replace(self, plan=_NO_PLAN))
+        return {"version": MANIFEST_VERSION, **document, "plan": self.plan.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Manifest:
         """The manifest that `to_json` wrote.
 
         Raises:
-            InputError: it was written by another version.
+            InputError: another version wrote it, or it is damaged.
         """
-        if document.get("version") != MANIFEST_VERSION:
-            raise InputError(
-                f"the job's manifest has version {document.get('version')!r}, this process reads version "
-                f"{MANIFEST_VERSION}; run the same release of lepton-celery on all machines"
-            )
-        return cls(
-            job_id=document["job_id"],
-            plan=Plan.from_json(document["plan"]),
-            workspace=document["workspace"],
-            targets={
-                int(node): tuple(Target.from_json(target) for target in found)
-                for node, found in document["targets"].items()
-            },
-            files=dict(document["files"]),
-            overwrite=document["overwrite"],
-            names=dict(document["names"]),
-            lane=document["lane"],
-            called=document["called"],
-            on_error=document["on_error"],
-            fill_value=document["fill_value"],
-            inputs=dict(document["inputs"]),
-            versions=dict(document["versions"]),
-            plan_digest=document["plan_digest"],
-            scratch=document["scratch"],
-        )
+        remedy = "run the same release of lepton-celery on all machines"
+        check_version(document, MANIFEST_VERSION, "the job's manifest", remedy)
+        without_plan = {**document, "plan": to_document(_NO_PLAN)}
+        return replace(from_document(without_plan, cls, "the job's manifest"), plan=Plan.from_json(document["plan"]))
 
     def context(
         self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None, *, kernels: bool = False
     ) -> Context:
-        """What the steps work with; paths outside `roots` are refused, and functions that `functions` does not allow.
+        """The job in this process.
 
-        `kernels`: whether compiled kernels are used, where there are any.
+        Args:
+            roots: directories that its files must lie in; empty for all.
+            functions: patterns of the user's own functions that are allowed; None for all.
+            kernels: whether compiled kernels are used where there are any.
 
         Raises:
             InputError: the workspace, the scratch or an output lies outside the roots, or a function is not allowed.
         """
-        scratch = [self.scratch] if self.scratch else []
-        for path in (self.workspace, *scratch, *self.output_paths()):
+        scratch = self.options.scratch
+        for path in (self.workspace, *([scratch] if scratch else []), *self.output_paths()):
             stores.check_allowed(stores.local_path(path), roots)
-        if functions is not None:
-            for path in functions_of(self.plan):
-                check_allowed(path, functions)
-        workspace = DiskWorkspace(Path(self.workspace), self.job_id, Path(self.scratch) if self.scratch else None)
+        for function in self.plan.functions if functions is not None else ():
+            check_allowed(function, functions or ())
+        workspace = DiskWorkspace(Path(self.workspace), self.job_id, Path(scratch) if scratch else None)
         return Context(self.plan, workspace, self.targets, roots, kernels=kernels)
 
     def output_paths(self) -> list[str]:
         """The final names of all outputs."""
-        return [*(target.path for found in self.targets.values() for target in found), *self.files]
+        return [*(target.path for targets in self.targets.values() for target in targets), *self.files]
 
     @property
     def title(self) -> str:
-        """What the job is called: by its outputs where nobody named it."""
-        return self.called or ", ".join(Path(path).name for path in self.output_paths())
+        """What the job is called: by its outputs if the user gave no title."""
+        return self.options.title or ", ".join(Path(path).name for path in self.output_paths())
 
     @property
     def journal(self) -> Journal:
-        """Where the job's receipts are written down beside its outputs."""
+        """Where the job's receipts are written beside its outputs."""
         return Journal(Path(self.workspace))
 
     def check_inputs(self) -> None:
         """Notice an input that is not what it was when the job was submitted.
 
         Raises:
-            InputError: which, what it was and what it is.
+            InputError: an input has changed; the message says which, what it was and what it is.
         """
-        for _, url in sources_of(self.plan):
+        for _, url in self.plan.sources:
             before = self.inputs.get(url)
             if before is not None and (now := stores.identity(url)) != before:
                 raise InputError(
@@ -161,34 +137,39 @@ class Manifest:
                 )
 
     def differences(self, other: Manifest) -> list[str]:
-        """What another job would do differently, in words; none: the same pixels into the same files."""
-        found = [
-            f"the input {url} ({self.inputs.get(url, 'none')}, now {other.inputs.get(url, 'none')})"
-            for url in sorted(self.inputs.keys() | other.inputs.keys())
-            if self.inputs.get(url) != other.inputs.get(url)
-        ]
-        found += [
-            f"the version of {name} ({self.versions.get(name, 'none')}, now {other.versions.get(name, 'none')})"
-            for name in sorted(self.versions.keys() | other.versions.keys())
-            if self.versions.get(name) != other.versions.get(name)
-        ]
+        """What another job would do differently, in words; empty if it makes the same pixels in the same files."""
+        differences = _changes("the input {}", self.inputs, other.inputs)
+        differences += _changes("the version of {}", self.versions, other.versions)
         if self.plan_digest != other.plan_digest:
-            found.append("the functions, their parameters or the blocks")
+            differences.append("the functions, their parameters or the blocks")
         if sorted(self.names.values()) != sorted(other.names.values()):
-            found.append("the outputs")
-        if (self.on_error, self.fill_value) != (other.on_error, other.fill_value):
-            found.append("what becomes of blocks that cannot be done")
-        return found
+            differences.append("the outputs")
+        ours, theirs = self.options, other.options
+        if (ours.on_error, ours.fill_value) != (theirs.on_error, theirs.fill_value):
+            differences.append("what happens to blocks that cannot be done")
+        return differences
 
     def result(self, seams: Mapping[str, float]) -> dict[str, Any]:
         """What the ledger keeps of a finished job."""
         return {"outputs": self.output_paths(), "seams": dict(seams)}
 
 
+_NO_PLAN = Plan((), (), {})
+
+
+def _changes(what: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """The entries in which two mappings differ, in words."""
+    return [
+        f"{what.format(name)} ({ours.get(name, 'none')}, now {theirs.get(name, 'none')})"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
 def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
     """A short text that changes with what a plan computes, and with the blocks that were asked for.
 
-    Blocks that the planner chose are left out: it may choose others another day, and a job that goes on keeps its own.
+    Blocks that the planner chose are left out: it may choose others another day, and a job that is resumed keeps its own.
     """
     document = {
         "version": PLAN_VERSION,
@@ -206,13 +187,13 @@ def _package_versions() -> Mapping[str, str]:
 
 def versions_of(plan: Plan) -> dict[str, str]:
     """The versions of what decides the pixels: packages, and the files of the user's own functions."""
-    found = dict(_package_versions())
-    for function in functions_of(plan):
+    versions = dict(_package_versions())
+    for function in plan.functions:
         module = function.partition(":")[0]
         try:
             spec = find_spec(module)
         except ModuleNotFoundError:  # only the workers have it
             continue
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
-            found[module] = blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()
-    return found
+            versions[module] = blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()
+    return versions

@@ -5,16 +5,7 @@ May import: the catalogue, stores, grid, errors. Everything that plans or runs a
 
 from __future__ import annotations
 
-from lepton_celery.graph.nodes import (
-    Image,
-    Node,
-    Table,
-    Value,
-    apply,
-    from_json,
-    make,
-    open,
-    to_json,
-)
+from lepton_celery.graph.codec import from_json, to_json
+from lepton_celery.graph.nodes import Image, Node, Table, Value, apply, make, open
 
 __all__ = ["Image", "Node", "Table", "Value", "apply", "from_json", "make", "open", "to_json"]

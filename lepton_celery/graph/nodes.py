@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -17,20 +17,18 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from lepton_celery import stores
 from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Arguments, Array
-from lepton_celery.catalogue.entries import Entry, Refused, lazy_images
+from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
+from lepton_celery.catalogue.probing import SourceRefuses
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
-
-GRAPH_VERSION = 1
-PUBLIC_PARTS = frozenset({SOURCE, "lepton.select", "lepton.count_labels"})
-"""Parts of the planner's vocabulary that a stored graph may name."""
+from lepton_celery.graph.indexing import normal_index
 
 
 class Node(NDArrayOperatorsMixin):
     """A value that a plan will compute: an `Image`, a whole-image `Value` or a `Table`."""
 
-    gives = "node"
+    gives: ClassVar[Gives]
 
     def __init__(
         self,
@@ -47,7 +45,7 @@ class Node(NDArrayOperatorsMixin):
         self.shape = shape
         self.dtype = dtype
         self.inner = inner
-        """What a composite operation stands for."""
+        """The node that a composite expands to; None for other operations."""
 
     @property
     def ndim(self) -> int:
@@ -88,64 +86,64 @@ class Image(Node):
     gives = "image"
 
     array: Array | None = None
-    """The pixels, where the image was handed in as an array."""
+    """The pixels of an image that was opened from an array."""
     chunks: tuple[int, ...] | None = None
-    """The chunks of the file it is read from; None: it is none."""
+    """Chunk shape of the file that the image is read from; None for an array."""
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Image]:
         """The images along the first axis."""
-        return (self[at] for at in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: Any) -> Image:
-        """NumPy's basic indexing."""
-        picked, backwards, added = _normal_index(index, self.shape)
-        image = apply("lepton.select", self, index=picked)
+        """The image that NumPy's basic indexing gives: whole numbers, slices, None and `...`."""
+        selected, flipped, added = normal_index(index, self.shape)
+        image = apply("lepton.select", self, index=selected)
         image = apply("numpy.expand_dims", image, added) if added else image
-        return _image(apply("numpy.flip", image, backwards) if backwards else image)
+        return _image(apply("numpy.flip", image, flipped) if flipped else image)
 
     @property
-    def T(self) -> Image:  # noqa: N802 - as ndarray has it
+    def T(self) -> Image:  # noqa: N802 - the name that ndarray uses
         """The image with its axes in the opposite order."""
         return self.transpose()
 
     def transpose(self, *axes: Any) -> Image:
-        """The image with its axes in another order, as `ndarray.transpose` has it."""
+        """The image with its axes in another order, as from `ndarray.transpose`."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return _image(apply("numpy.transpose", self, order))
 
     def astype(self, dtype: Any) -> Image:
-        """The image converted, as `ndarray.astype` does."""
+        """The image with its pixels converted, as from `ndarray.astype`."""
         return _image(apply("numpy.astype", self, np.dtype(dtype).name))
 
     def min(self) -> Value:
-        """The least pixel of the whole image."""
+        """The smallest pixel of the whole image."""
         return _value(apply("numpy.min", self))
 
     def max(self) -> Value:
-        """The greatest pixel of the whole image."""
+        """The largest pixel of the whole image."""
         return _value(apply("numpy.max", self))
 
     def clip(self, min: Any = None, max: Any = None) -> Image:
-        """The image with its pixels limited, as `ndarray.clip` does."""
+        """The image with its pixels limited, as from `ndarray.clip`."""
         return _image(apply("numpy.clip", self, min, max))
 
     def round(self, decimals: int = 0) -> Image:
-        """The image rounded, as `ndarray.round` does."""
+        """The image with its pixels rounded, as from `ndarray.round`."""
         return _image(apply("numpy.round", self, decimals))
 
     def sum(self, **options: Any) -> Value:
-        """The sum of the pixels, as `numpy.sum` has it."""
+        """The sum of the pixels, as from `numpy.sum`."""
         return _value(apply("numpy.sum", self, **options))
 
     def mean(self, **options: Any) -> Value:
-        """The mean of the pixels, as `numpy.mean` has it."""
+        """The mean of the pixels, as from `numpy.mean`."""
         return _value(apply("numpy.mean", self, **options))
 
     def std(self, **options: Any) -> Value:
-        """The standard deviation of the pixels, as `numpy.std` has it."""
+        """The standard deviation of the pixels, as from `numpy.std`."""
         return _value(apply("numpy.std", self, **options))
 
     def any(self) -> Value:
@@ -164,12 +162,12 @@ class Value(Node):
 
 
 class Table(Node):
-    """A lazy table of objects: columns by name."""
+    """A lazy table of objects, with columns by name."""
 
     gives = "table"
 
 
-_KINDS: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
+_CLASSES: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
 
 
 def _image(node: Node) -> Image:
@@ -206,46 +204,47 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
 
 
 def apply(name: str, *args: Any, **kwargs: Any) -> Any:
-    """The lazy result of an operation of the catalogue; a tuple of them where the function returns several images.
+    """The lazy result of an operation of the catalogue; a tuple of results if the function returns several.
 
     Warns:
         NotExactWarning: the result may differ from scikit-image's; the message says how far.
 
     Raises:
-        InputError: unknown operation, wrong argument, or dtype that it cannot take.
+        InputError: the operation is unknown, an argument is wrong, or an image has a dtype that the function cannot take.
     """
     entry = get_entry(name)
-    if isinstance(entry, Refused):
-        entry.validate({})  # whatever it is given
-    if entry.name == "lepton.select":
-        arguments: dict[str, Any] = {"image": args[0] if args else kwargs["image"], "index": kwargs["index"]}
-    else:
-        arguments = entry.spread(entry.bind(args, entry.gathered(kwargs)))
-    for parameter in entry.image_names(arguments):
-        given = arguments.get(parameter)
-        if isinstance(given, np.ndarray):
-            is_number = given.ndim == 0 and parameter in entry.values
-            arguments[parameter] = given[()] if is_number else open(given)
+    entry.refuse_if_listed()
+    arguments = _bound(entry, args, kwargs)
     _check_nodes(entry, arguments)
     try:
         entry.validate(arguments)
         _warn(entry, arguments)
-        if entry.returns and "part" not in arguments:
-            count = entry.count_results(arguments)
-            if count:
-                return tuple(make(entry.name, **arguments, part=part) for part in range(count))
+        if entry.returns and "part" not in arguments and (count := entry.count_results(arguments)):
+            return tuple(make(entry.name, **arguments, part=part) for part in range(count))
         return make(entry.name, **arguments)
     except LeptonError:
         raise
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError, AttributeError, RuntimeError) as error:
+    except (SourceRefuses, TypeError, ValueError, OverflowError) as error:
+        # what scikit-image says of these arguments; any other error is a fault of this package and is not hidden
         given = [f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, Node)]
         raise InputError(
             f"{entry.name} refuses {', '.join(given) or 'this image'}: {error}; its parameters are {entry.signature}"
         ) from error
 
 
+def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by name, arrays opened as lazy images."""
+    arguments = entry.spread(entry.bind(args, entry.gathered(kwargs)))
+    for parameter in entry.image_names(arguments):
+        given = arguments.get(parameter)
+        if isinstance(given, np.ndarray):
+            is_number = given.ndim == 0 and parameter in entry.values
+            arguments[parameter] = given[()] if is_number else open(given)
+    return arguments
+
+
 def _warn(entry: Entry, arguments: Arguments) -> None:
-    """Say so where the result may not be scikit-image's own."""
+    """Warn if the result may differ from scikit-image's."""
     promise = entry.promised(arguments)
     if promise.exactness is not Exactness.IDENTICAL:
         warnings.warn(
@@ -256,7 +255,7 @@ def _warn(entry: Entry, arguments: Arguments) -> None:
 
 
 def _check_nodes(entry: Entry, arguments: Arguments) -> None:
-    """Images only where images belong, values only where values do."""
+    """Refuse images and values in places that do not take them."""
     for parameter, value in arguments.items():
         fits = (
             not isinstance(value, Node)
@@ -277,7 +276,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
 
 
 def make(name: str, **arguments: Any) -> Node:
-    """A node of any entry of the catalogue, its shape and dtype inferred. Arguments are taken as they are."""
+    """A node of any entry of the catalogue, with its shape and dtype inferred; the arguments are not checked."""
     entry = get_entry(name)
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if arguments.get("mode") == "wrap" and entry.is_positional:
@@ -287,7 +286,7 @@ def make(name: str, **arguments: Any) -> Node:
 
 def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node:
     gives, shape, dtype, expanded = entry.infer(arguments, make)
-    return _KINDS[gives](entry.name, arguments, shape, dtype, expanded if inner is None else inner)
+    return _CLASSES[gives](entry.name, arguments, shape, dtype, expanded if inner is None else inner)
 
 
 def _wrapped(entry: Entry, arguments: Arguments) -> Node:
@@ -306,174 +305,17 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
     return _node(entry, arguments, make("lepton.select", image=wide, index=index))
 
 
-def _normal_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[int, ...]]:
-    """An index as `lepton.select` takes it; of the result, the axes that are to run backwards and those that are new."""
-    items = list(index) if isinstance(index, tuple) else [index]
-    # by identity: arrays and nodes in an index answer == with more of their kind
-    ellipses = [at for at, item in enumerate(items) if item is Ellipsis]
-    missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
-    if len(ellipses) > 1 or missing < 0:
-        raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
-    at = ellipses[0] if ellipses else len(items)
-    items[at : at + 1] = [slice(None)] * missing
-    picked: list[Any] = []
-    backwards, added, axis = [], [], 0
-    for item in items:
-        if item is None:
-            added.append(axis)
-        else:
-            picked.append(_normal_item(item, shape[len(picked)], index, shape))
-            if isinstance(picked[-1], int):
-                continue
-            if item.step is not None and item.step < 0:
-                backwards.append(axis)
-        axis += 1
-    return tuple(picked), tuple(backwards), tuple(added)
-
-
-def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
-    """A pixel's number, or (start, stop, step) with a step of at least 1."""
-    if isinstance(item, int | np.integer) and not isinstance(item, bool):
-        if not -n <= item < n:
-            raise InputError(f"index {index!r} is outside an image of shape {shape}")
-        return int(item) % n
-    if not isinstance(item, slice) or item.step == 0:
-        raise InputError(f"index {index!r}: give whole numbers and slices with steps other than 0, None or ...")
-    places = range(*item.indices(n))
-    if len(places) == 0:
-        raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")
-    places = places if places.step > 0 else places[::-1]
-    return (places[0], places[-1] + 1, places.step)
-
-
-# ------------------------------------------------------------------------------------------------ walking and JSON
-
-
 def topological(roots: Sequence[Node], parents: Callable[[Node], Iterator[Node]] = Node.parents) -> list[Node]:
-    """All nodes below `roots`, parents first; without recursion, so that long chains do no harm."""
-    order: list[Node] = []
+    """`roots` and all nodes they are computed from, each after its parents; not recursive, so chains may be long."""
+    nodes: list[Node] = []
     seen: set[int] = set()
     stack = [(node, False) for node in reversed(roots)]
     while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
+        node, parents_done = stack.pop()
+        if parents_done:
+            nodes.append(node)
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
             stack.extend((parent, False) for parent in reversed(list(parents(node))))
-    return order
-
-
-def encode(value: Any, index_of: Mapping[int, int]) -> Any:
-    """An argument as JSON."""
-    if isinstance(value, Node):
-        return {"node": index_of[id(value)]}
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
-    if isinstance(value, np.generic):
-        return {"scalar": value.item(), "dtype": str(value.dtype)}
-    if isinstance(value, type | np.dtype):
-        return np.dtype(value).name
-    if isinstance(value, tuple | list | range):
-        return [encode(item, index_of) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if callable(value):
-        raise InputError(
-            f"{value!r} cannot be sent to a worker; functions are sent by name: define it in a module that workers can "
-            "import, or use lepton.compute"
-        )
-    raise InputError(f"argument {value!r} of type {type(value).__name__} cannot be sent to a worker; give plain values")
-
-
-def decode(value: Any, nodes: Sequence[Any]) -> Any:
-    """The argument that `encode` wrote."""
-    if isinstance(value, list):
-        # sequences are tuples on both engines: some functions of scikit-image refuse lists
-        return tuple(decode(item, nodes) for item in value)
-    if not isinstance(value, dict):
-        return value
-    if "node" in value:
-        at = value["node"]
-        if not isinstance(at, int) or not 0 <= at < len(nodes):
-            raise InputError(f"the graph names node {at!r} before it is made; list nodes in the order of their use")
-        return nodes[at]
-    if "array" in value:
-        return np.array(value["array"], dtype=value["dtype"])
-    if "scalar" in value:
-        return np.dtype(value["dtype"]).type(value["scalar"])
-    raise InputError(f"argument {value!r} is not understood; give a plain value, a node, an array or a scalar")
-
-
-def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
-    """The graph of named outputs as plain JSON values."""
-    order = topological(list(outputs.values()))
-    index_of = {id(node): at for at, node in enumerate(order)}
-    for node in order:
-        if isinstance(node, Image) and node.array is not None:
-            raise InputError(
-                f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
-            )
-    nodes = [
-        {
-            "operation": node.operation,
-            "arguments": {key: encode(value, index_of) for key, value in node.arguments.items()},
-        }
-        for node in order
-    ]
-    return {
-        "version": GRAPH_VERSION,
-        "nodes": nodes,
-        "outputs": {name: index_of[id(node)] for name, node in outputs.items()},
-    }
-
-
-def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Node]:
-    """The named outputs of a graph that came from outside; every name and argument is checked again.
-
-    Args:
-        document: what `to_json` gave, or a person wrote.
-        inputs: replaces sources: a source whose url is `input:NAME` opens `inputs[NAME]`.
-
-    Raises:
-        InputError: another version, an unknown operation, or arguments that do not fit.
-    """
-    found = document.get("version") if hasattr(document, "get") else type(document).__name__
-    if found != GRAPH_VERSION:
-        raise InputError(f"a graph of version {found!r} was given; this release reads version {GRAPH_VERSION}")
-    try:
-        return _decoded(document, inputs or {})
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
-        if isinstance(error, LeptonError):
-            raise
-        raise InputError(
-            f"the graph cannot be read: {error!r}; it wants "
-            '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'
-        ) from error
-
-
-def _decoded(document: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Node]:
-    nodes: list[Node] = []
-    for entry in document.get("nodes", []):
-        name = entry.get("operation", "")
-        arguments = {key: decode(value, nodes) for key, value in entry.get("arguments", {}).items()}
-        if name.startswith("lepton.") and name not in PUBLIC_PARTS:
-            raise InputError(f"operation {name!r} is internal; a graph names public operations only")
-        nodes.append(_open_source(arguments, inputs) if name == SOURCE else apply(name, **arguments))
-    outputs = document.get("outputs", {})
-    if not outputs:
-        raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
-    return {name: decode({"node": at}, nodes) for name, at in outputs.items()}
-
-
-def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Image:
-    url = arguments.get("url")
-    if not isinstance(url, str):
-        raise InputError(f"a source has url {url!r}; give a path or URL")
-    if url.startswith("input:"):
-        name = url.removeprefix("input:")
-        if name not in inputs:
-            raise InputError(f"the graph reads input {name!r}, which was not given; inputs are {sorted(inputs)}")
-        return open(inputs[name])
-    return open(url)
+    return nodes

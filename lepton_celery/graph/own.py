@@ -26,16 +26,16 @@ def map_blocks(
     """A function of your own, done block by block.
 
     Args:
-        function: takes as many arrays as there are images, then `parameters` by name, and returns an array of the shape
-            of the first. Blocks come C-contiguous, with their halo, in no particular order and more than once where work
-            is repeated. On Celery workers it must be importable, and its `package.module:function` must be in the setting
-            `allowed_functions`; what cannot be imported (a lambda) works with `lepton.compute` only.
+        function: takes an array for each image, then `parameters` by name, and returns an array of the first one's shape.
+            It gets C-contiguous blocks with their halo, in no particular order, and the same block again if work is
+            repeated. Celery workers must be able to import it, and their setting `allowed_functions` must name its
+            `package.module:function`; a function that cannot be imported (a lambda) works with `lepton.compute` only.
         images: lazy images or arrays of one shape.
-        halo: pixels around a block that the function needs to see, one number or one per axis; what it makes of them is
-            cut off. `lepton.prove(function)` finds the least.
-        mode: what stands for the halo outside the image: None: nothing, blocks at the edge are smaller; or `reflect`,
-            `mirror`, `nearest`, `constant` (zeros), `wrap`, as in SciPy.
-        parameters: plain values, passed on.
+        halo: pixels around a block that the function needs to see, one number or one per axis; the result is cut off
+            there. `lepton.prove(function)` finds the smallest halo.
+        mode: what the halo holds outside the image: `reflect`, `mirror`, `nearest`, `constant` (zeros) or `wrap`, as in
+            SciPy; None for no halo there, so that blocks at the edge are smaller.
+        parameters: plain values for the function.
 
     Raises:
         InputError: shapes that do not match, a halo longer than the image, or a function that fails on a few pixels.
@@ -74,21 +74,22 @@ def map_overlap(
     channels: int | None = None,
     **parameters: Any,
 ) -> Image:
-    """Predictions of overlapping windows, blended: what tiled neural inference needs.
+    """Predictions of overlapping windows, blended, as tiled neural inference needs them.
 
-    Windows lie every `window - overlap` pixels from the image's origin, the last one ends with the image; they are the same
-    for any block shape, and so are the pixels. Blocks that are multiples of `window - overlap` do least work twice.
+    Windows begin every `window - overlap` pixels from the image's origin, and the last one ends with the image. They are the
+    same for any block shape, and so are the pixels. Blocks that are multiples of `window - overlap` repeat the least work.
 
     Args:
-        function: takes one window (with all channels, if the image has them) and `parameters`, returns as many pixels, each
-            a number or `channels` of them. As for `map_blocks`, workers must be able and allowed to import it.
+        function: takes one window, with all channels if the image has them, and `parameters` by name; returns an array of
+            the window's pixels, with a last axis of `channels` if those are given. As for `map_blocks`, workers must be
+            able and allowed to import it.
         image: spatial axes, and possibly a last axis of channels.
-        window: pixels per spatial axis; smaller images are one window.
+        window: pixels per spatial axis; a smaller image is one window.
         overlap: pixels that neighbouring windows share, less than `window`.
         blend: `average`; `max`; `hann` or `gaussian`, weights that fall towards the window's edge; or an array of weights
             above zero, of the window's shape.
-        channels: how many numbers per pixel the function returns, in a last axis; None: one, and no such axis.
-        parameters: plain values, passed on.
+        channels: length of the last axis of what the function returns; None if there is no such axis.
+        parameters: plain values for the function.
 
     Returns:
         A float64 image.

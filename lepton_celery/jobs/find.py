@@ -1,13 +1,18 @@
-"""Which broker this process talks to: a URL that was given, or the local stack of this folder."""
+"""Which broker this process talks to, and the jobs that are known there."""
 
 from __future__ import annotations
 
 import os
 
+from celery import Celery
+
 from lepton_celery.config import Settings, load_settings, state_directory
+from lepton_celery.engines.celery.app import create_app, settings_of
 from lepton_celery.engines.celery.sending.queues import with_broker
 from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.local_stack import read_running
+from lepton_celery.ledger import JobInfo, open_ledger
 
 
 def find_settings() -> Settings | None:
@@ -36,3 +41,34 @@ def need_settings() -> Settings:
             "no broker is configured; set LEPTON_BROKER_URL, or start a local stack in this folder with `lepton up`"
         )
     return settings
+
+
+def current_app() -> Celery:
+    """The project's own Celery application if it was configured for jobs, else one for the broker that was named.
+
+    Raises:
+        BrokerUnreachable: no broker was named and no local stack runs in this folder.
+    """
+    from celery.app import app_or_default
+
+    current = app_or_default()  # itself and not `celery.current_app`, a stand-in that cannot be referred to weakly
+    if current.conf.get("lepton") is not None:
+        return current
+    return create_app(need_settings())
+
+
+def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
+    """A job by its id.
+
+    Raises:
+        JobNotFound: the ledger does not know it.
+        BrokerUnreachable: the ledger does not answer.
+    """
+    ledger = open_ledger((settings or settings_of(current_app())).ledger)
+    ledger.info(job_id)
+    return Job(job_id, ledger)
+
+
+def list_jobs(*, limit: int = 100, settings: Settings | None = None) -> list[JobInfo]:
+    """The newest jobs, newest first."""
+    return open_ledger((settings or settings_of(current_app())).ledger).jobs(limit=limit)

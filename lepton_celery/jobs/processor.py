@@ -13,13 +13,17 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
-from lepton_celery.execution import steps
+from lepton_celery.execution.block import compute_block, read_block, run_block
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.graph.nodes import Image, Node, open
-from lepton_celery.grid import BlockIndex, Region
-from lepton_celery.jobs.compute import arrays_of, use_kernels
-from lepton_celery.planning.plan import on_grid
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
+from lepton_celery.jobs.compute import use_kernels
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.plan import Stage
+from lepton_celery.planning.planner import make_plan
+from lepton_celery.planning.regions import on_grid
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 
@@ -28,15 +32,15 @@ class Block:
     """A part of the split image: the pixels to process, halo included, and where the result belongs."""
 
     index: BlockIndex
-    """Number in the grid, C order."""
+    """Its number in the grid, in C order."""
     region: Region
-    """What it becomes in the merged picture."""
+    """The pixels of the merged picture that it becomes."""
     reads: Mapping[int, Array]
     """What processing reads, by node of the plan."""
 
     @property
     def pixels(self) -> Array:
-        """The image around the region, with the halo that the operation needs. Writable: what is processed is this."""
+        """The image around the region, with the halo that the operation needs. Changes to it are processed."""
         return next(iter(self.reads.values()))
 
 
@@ -47,7 +51,23 @@ class ProcessedBlock:
     index: BlockIndex
     region: Region
     pixels: Array
-    """Result of exactly the region's shape."""
+    """The result, in exactly the region's shape."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A split image on its way to the merged picture."""
+
+    context: Context
+    index: StageIndex
+    """The last stage: its blocks are the picture's."""
+    node: int
+    """The picture's node."""
+    merged: Array
+
+    @property
+    def stage(self) -> Stage:
+        return self.context.plan.stages[self.index]
 
 
 class ImageProcessor:
@@ -73,9 +93,9 @@ class ImageProcessor:
         """
         Args:
             operation: a lazy function such as `filters.gaussian`, or any function of a lazy image that gives one.
-            block_shape: pixels per axis; None: chosen.
-            num_threads: None: one per processor.
-            parameters: passed on to `operation`.
+            block_shape: shape of a block in pixels; None to let the planner choose.
+            num_threads: number of threads; None for one per processor.
+            parameters: arguments of `operation`, by name.
         """
         self._operation = operation
         self._parameters = parameters
@@ -83,15 +103,13 @@ class ImageProcessor:
         self._threads = os.cpu_count() or 1
         if num_threads is not None:
             self.set_num_threads(num_threads)
-        self._context: steps.Context | None = None
-        self._node = -1
-        self._picture: Array | None = None
+        self._picture: _Picture | None = None
 
     def set_num_threads(self, num_threads: int) -> None:
-        """Use so many threads where several blocks are done at once.
+        """Set the number of threads that do several blocks at once.
 
         Raises:
-            InputError: less than 1.
+            InputError: the number is less than 1.
         """
         if num_threads < 1:
             raise InputError(f"num_threads={num_threads}; give at least 1")
@@ -108,20 +126,26 @@ class ImageProcessor:
         result = self._operation(open(np.asarray(image)), **self._parameters)
         if not isinstance(result, Image):
             raise InputError(f"the operation gives {result!r}; an ImageProcessor needs one that gives an image")
-        plan = make_plan({"picture": result}, Options(block_shape=self._block_shape, workers=self._threads))
-        arrays = arrays_of(plan, (result,))
-        self._context = steps.Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan))
-        self._node = plan.outputs["picture"]
-        self._picture = np.zeros(result.shape, result.dtype)
-        last = last_stage(self._context)
-        for stage in range(last):
-            self._run(stage)
-        return [self._block(index) for index in plan.stages[last].grid.indices()]
+        planned = make_plan({"picture": result}, PlanOptions(self._block_shape, self._threads))
+        plan = planned.plan
+        context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=use_kernels(plan))
+        last = StageIndex(len(plan.stages) - 1)
+        picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
+        with one_thread(), ThreadPoolExecutor(self._threads) as pool:
+            run_stages(context, partial(_do_blocks, context, pool), stop_before=last)
+        self._picture = picture
+        shape = plan.nodes[picture.node].shape
+        return [
+            Block(index, on_grid(picture.stage.grid.region(index), shape), read_block(context, last, index))
+            for index in picture.stage.grid.indices()
+        ]
 
     def process_block(self, block: Block) -> ProcessedBlock:
         """The result of one block, in this thread. May be called for blocks in any order, and from several threads."""
-        context = self._context_now()
-        pixels = steps.compute_block(context, last_stage(context), block.index, block.reads, self._node)
+        if self._picture is None:
+            raise InputError("there is nothing to process yet; split an image first")
+        picture = self._picture
+        pixels = compute_block(picture.context, picture.index, block.index, block.reads, picture.node)
         return ProcessedBlock(block.index, block.region, pixels)
 
     def process_blocks(self, blocks: Iterable[Block]) -> list[ProcessedBlock]:
@@ -130,7 +154,7 @@ class ImageProcessor:
             return list(pool.map(self.process_block, blocks))
 
     def merge_blocks(self, blocks: ProcessedBlock | Iterable[ProcessedBlock]) -> Array:
-        """The picture so far, with one processed block or several put in; zeros where none has been.
+        """The picture so far, with one processed block or several put in; zeros where no block has been put in.
 
         Returns:
             The picture, the same array each time until the next `split_image`.
@@ -138,37 +162,11 @@ class ImageProcessor:
         if self._picture is None:
             raise InputError("there is no picture yet; split an image first")
         for block in [blocks] if isinstance(blocks, ProcessedBlock) else blocks:
-            self._picture[block.region.slices] = block.pixels
-        return self._picture
-
-    def _context_now(self) -> steps.Context:
-        if self._context is None:
-            raise InputError("there is nothing to process yet; split an image first")
-        return self._context
-
-    def _run(self, stage: int) -> None:
-        """A stage before the last, in as many rounds as it takes: whole-image values and what is kept."""
-        context = self._context_now()
-        again, slot = True, stage
-        while again:
-            steps.open_outputs(context, slot)
-            work = partial(steps.run_block, context, slot)
-            with one_thread(), ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(work, context.plan.stages[stage].grid.indices()):
-                    pass
-            again = steps.merge_stage(context, slot)
-            slot += len(context.plan.stages)
-
-    def _region(self, index: BlockIndex) -> Region:
-        context = self._context_now()
-        stage = context.plan.stages[last_stage(context)]
-        return on_grid(stage.grid.region(index), context.plan.nodes[self._node].shape)
-
-    def _block(self, index: BlockIndex) -> Block:
-        context = self._context_now()
-        return Block(index, self._region(index), steps.read_block(context, last_stage(context), index))
+            self._picture.merged[block.region.slices] = block.pixels
+        return self._picture.merged
 
 
-def last_stage(context: steps.Context) -> int:
-    """The stage whose blocks are the picture's."""
-    return len(context.plan.stages) - 1
+def _do_blocks(context: Context, pool: ThreadPoolExecutor, number: StageNumber) -> None:
+    """All blocks of a stage before the last: whole-image values and intermediate images."""
+    for _ in pool.map(partial(run_block, context, number), context.plan.stage_of(number).grid.indices()):
+        pass

@@ -1,4 +1,4 @@
-"""Going on with a job that stopped: from the ledger if that knows it, else from the manifest beside its outputs."""
+"""`lepton.resume`: a job that stopped goes on, from the ledger if that knows it, else from the manifest by its outputs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,51 @@ from celery import Celery
 
 from lepton_celery import stores
 from lepton_celery.config import Settings
+from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
-from lepton_celery.ledger.base import JobState, Ledger
+from lepton_celery.grid import StageNumber
+from lepton_celery.jobs.find import current_app
+from lepton_celery.jobs.job import Job
+from lepton_celery.ledger import JobState, Ledger, open_ledger
 from lepton_celery.planning.batches import batches
 from lepton_celery.stores.journal import MANIFEST, Journal
 from lepton_celery.stores.workspace import workspace_root
 
 _COMMIT_BLOCKS = 10_000
-"""Receipts that are handed to the ledger at a time."""
+"""Number of receipts that are handed to the ledger at a time."""
 
 
-def resume(job: str | Path, app: Celery, ledger: Ledger, settings: Settings) -> str:
-    """Let a job go on; its id. See `lepton_celery.resume`."""
+def resume(job: str | Path, *, app: Celery | None = None) -> Job:
+    """Let a job go on that failed, was paused, or whose ledger was lost: only blocks that are missing are done.
+
+    Args:
+        job: its id; or, for a job that the ledger does not know, the path of one of its outputs or of the folder
+            `.lepton-<job>` beside them, where its manifest is.
+        app: as for `submit`.
+
+    Raises:
+        JobNotFound: neither the ledger nor a manifest here knows the job.
+        JobError: the job was cancelled.
+        InputError: its inputs, or the versions of what computes it, have changed since; nothing was touched.
+        BrokerUnreachable: no broker answers.
+    """
+    app = app or current_app()
+    settings = settings_of(app)
+    ledger = open_ledger(settings.ledger)
+    ledger.ping()
     known = str(job)
     try:
         ledger.info(known)
     except JobNotFound:
-        return go_on(find(job), app, ledger, settings)
-    return go_on(Manifest.from_json(ledger.manifest(known)), app, ledger, settings)
+        manifest = find_manifest(job)
+    else:
+        manifest = Manifest.from_json(ledger.manifest(known))
+    return Job(go_on(manifest, app, ledger, settings), ledger)
 
 
-def find(job: str | Path) -> Manifest:
+def find_manifest(job: str | Path) -> Manifest:
     """The manifest of a job by its id (in this folder), one of its outputs, or the folder of its workspace.
 
     Raises:
@@ -40,7 +62,8 @@ def find(job: str | Path) -> Manifest:
     for folder in (path, workspace_root(Path.cwd(), str(job))):
         if (folder / MANIFEST).exists():
             return Manifest.from_json(Journal(folder).manifest())
-    beside = [found for found in _manifests(path.parent) if str(stores.local_path(job)) in found.output_paths()]
+    output = str(stores.local_path(job))
+    beside = [manifest for manifest in _manifests(path.parent) if output in manifest.output_paths()]
     if beside:
         return beside[-1]
     raise JobNotFound(
@@ -50,43 +73,43 @@ def find(job: str | Path) -> Manifest:
     )
 
 
-def same_work(wanted: Manifest) -> Manifest | None:
-    """The unfinished job that was to write the same outputs; None when there is none.
+def unfinished_job(wanted: Manifest) -> Manifest | None:
+    """The unfinished job that was to write the same outputs; None if there is none.
 
     Raises:
         InputError: it would make other pixels than are wanted now.
     """
     outputs = sorted(wanted.output_paths())
-    for found in reversed(_manifests(Path(wanted.workspace).parent)):
-        if sorted(found.output_paths()) != outputs:
+    for manifest in reversed(_manifests(Path(wanted.workspace).parent)):
+        if sorted(manifest.output_paths()) != outputs:
             continue
-        if found.journal.stage(len(found.plan.stages)) is None:
+        if manifest.journal.stage(len(manifest.plan.stages)) is None:
             continue  # its submitter died before its inputs were in place: there is nothing to go on with
-        if differences := found.differences(wanted):
+        if differences := manifest.differences(wanted):
             raise InputError(
-                f"job {found.job_id} left parts of these outputs, and cannot be gone on with: {'; '.join(differences)} "
-                f"differ; submit without resume, or `lepton forget {found.job_id}`"
+                f"job {manifest.job_id} left parts of these outputs, and cannot be gone on with: "
+                f"{'; '.join(differences)} differ; submit without resume, or `lepton forget {manifest.job_id}`"
             )
-        return found
+        return manifest
     return None
 
 
 def _manifests(directory: Path) -> list[Manifest]:
-    """Of the unfinished jobs that write into a folder, the newest last."""
-    found = []
+    """Manifests of the unfinished jobs that write into a folder, the newest last."""
+    manifests = []
     for path in sorted(directory.glob(f".lepton-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns):
         try:
-            found.append(Manifest.from_json(Journal(path.parent).manifest()))
+            manifests.append(Manifest.from_json(Journal(path.parent).manifest()))
         except LeptonError:
             continue  # of another release, or being removed just now
-    return found
+    return manifests
 
 
 def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> str:
     """Have a job's missing blocks done; the job's id.
 
     Raises:
-        JobError: it was cancelled.
+        JobError: the job was cancelled.
         InputError: inputs or versions have changed.
     """
     job_id = manifest.job_id
@@ -98,17 +121,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         return job_id
     if state is JobState.CANCELLED:
         raise JobError(f"job {job_id} was cancelled, and what it had written is removed; submit it again", job_id)
-    if now := versions_of(manifest.plan):
-        changed = [
-            f"{name} {manifest.versions.get(name)}, now {now[name]}"
-            for name in now
-            if now[name] != manifest.versions.get(name)
-        ]
-        if changed:
-            raise InputError(
-                f"job {job_id} was begun with other versions ({'; '.join(changed)}), which may give other pixels; "
-                "install those again, or submit the job anew"
-            )
+    _check_versions(manifest)
     manifest.check_inputs()
     if manifest.journal.stage(len(manifest.plan.stages)) is None:
         raise JobError(
@@ -117,35 +130,51 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
             job_id,
         )
     if state is None:
-        rebuild(manifest, ledger)
+        _rebuild(manifest, ledger)
     if state is not JobState.RUNNING:
         ledger.resume(job_id)
-    send_missing(manifest, app, ledger, settings)
+    _send_missing(manifest, app, ledger, settings)
     return job_id
 
 
-def rebuild(manifest: Manifest, ledger: Ledger) -> None:
+def _check_versions(manifest: Manifest) -> None:
+    """Refuse a job that was begun with other versions of what decides the pixels."""
+    before = manifest.versions
+    changed = [
+        f"{name} {before.get(name)}, now {now}"
+        for name, now in versions_of(manifest.plan).items()
+        if now != before.get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"job {manifest.job_id} was begun with other versions ({'; '.join(changed)}), which may give other pixels; "
+            "install those again, or submit the job anew"
+        )
+
+
+def _rebuild(manifest: Manifest, ledger: Ledger) -> None:
     """Put a job back into a ledger, paused, as its journal has it."""
     plan, journal = manifest.plan, manifest.journal
-    stage = journal.stage(len(plan.stages))
-    assert stage is not None, "checked by go_on"
+    opened = journal.stage(len(plan.stages))
+    assert opened is not None, "checked by go_on"
+    number = StageNumber(opened)
     ledger.create(
         manifest.job_id,
         manifest.to_json(),
-        lane=manifest.lane,
+        lane=manifest.options.lane,
         title=manifest.title,
         stages=len(plan.stages),
-        blocks=len(plan.stages[plan.place(stage)[0]].grid),
-        stage=stage,
+        blocks=len(plan.stage_of(number).grid),
+        stage=number,
         paused=True,
     )
-    done = journal.receipts(stage)
+    done = journal.receipts(number)
     for first in range(0, len(done), _COMMIT_BLOCKS):
-        ledger.commit(manifest.job_id, stage, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
+        ledger.commit(manifest.job_id, number, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
 
 
-def send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> None:
-    """Hand a running job's blocks without receipt to the broker, whatever became of earlier messages."""
+def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> None:
+    """Hand a running job's blocks without receipt to the broker, whatever happened to earlier messages."""
     info = ledger.info(manifest.job_id)
     if info.blocks_done == info.blocks_total:
         canvas.send_merge(app, info)
@@ -154,7 +183,7 @@ def send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Sett
     stage = plan.stages[info.stage_index]
     # blocks before the last receipt count as sent, so that those with a receipt are not sent once more
     if info.dispatched < info.blocks_done:
-        ledger.take(info.job_id, info.stage, count=info.blocks_done, window=info.blocks_total)
+        ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, window=info.blocks_total)
     lost = ledger.unreceipted(info.job_id, info.stage, limit=settings.window_batches * stage.batch_blocks)
     if lost:
         canvas.send_wave(app, info, batches(stage, plan.workers, lost))

@@ -63,126 +63,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
+
+from lepton_celery.grid import Place
+from lepton_celery.ledger.info import Claim, FilledBlock, JobInfo
 
 VERSION = 3
 """Of a job's entry; another release's is refused, not guessed at."""
-
-
-class JobState(StrEnum):
-    """How far a job is. All but `RUNNING` and `PAUSED` are final, and `FAILED` can be resumed."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class StageTimes:
-    """When a stage was at work, in seconds since the epoch; None: not yet, or never."""
-
-    began: float | None = None
-    """It was open in a job that ran."""
-    received: float | None = None
-    """Its last receipt came in."""
-    ended: float | None = None
-    """Its merge was committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobInfo:
-    """A job as it stood at one moment."""
-
-    job_id: str
-    state: JobState
-    lane: str
-    """The queue its blocks go to."""
-    title: str
-    """What the user called it."""
-    stage: int
-    """Number of the current stage; of the last one that was open when the job has ended. A stage that is done again has
-    numbers of its own, `stages` greater each time."""
-    stages: int
-    """Number of stages."""
-    blocks_done: int
-    """Distinct blocks of the current stage that have their receipt."""
-    blocks_total: int
-    """Blocks of the current stage."""
-    dispatched: int
-    """Blocks of the current stage that were handed to the broker: those before the cursor."""
-    merging: bool
-    """All receipts are in and the merge is not committed."""
-    created_at: float
-    """Seconds since the epoch."""
-    updated_at: float
-    """Seconds since the epoch of the last take, claim, commit or move of the job or its merge."""
-    finished_at: float | None
-    """Seconds since the epoch; None while the job runs."""
-    error: str
-    """Why it failed; empty when it did not."""
-    error_stage: int
-    """Stage that failed; -1 when it was none."""
-    error_block: int
-    """Block that failed; -1 when it was none."""
-    merge_attempts: int
-    """How often the current stage's merge was begun."""
-    holes: int
-    """Blocks that were given up; the output has fill values there."""
-    stats: dict[str, float]
-    """The caller's sums over all stages; each block's first receipt counts, repeats do not."""
-    stage_stats: dict[int, dict[str, float]]
-    """The same by number of the stage; a stage without any is missing."""
-    stage_times: dict[int, StageTimes]
-    """When each stage was at work, by its number."""
-
-    @property
-    def stage_index(self) -> int:
-        """Which of the plan's stages is at work."""
-        return self.stage % self.stages
-
-    @property
-    def place(self) -> str:
-        """The stage in words: `2/5`, and its round where it is done again."""
-        again = self.stage // self.stages
-        return f"{self.stage_index + 1}/{self.stages}" + (f" round {again + 1}" if again else "")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Hole:
-    """A block that was given up."""
-
-    stage: int
-    """Number of its stage."""
-    block: int
-    attempts: int
-    """How often it was tried and lost."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What became of the blocks asked for: each is in one of the lists, in the order asked."""
-
-    granted: list[int]
-    """Leased to the caller, who works on these."""
-    leased: list[int]
-    """At work elsewhere."""
-    done: list[int]
-    """Have their receipt."""
-    exhausted: list[int]
-    """Lost too many attempts; whoever sees this fails the job."""
-    active: bool
-    """False when the stage takes no work: the job ended, is in another stage, or merges. All lists are empty then."""
-    lost: dict[int, int] = field(default_factory=dict)
-    """Of the granted, those that were lost before, and how often."""
-
-
-INACTIVE = Claim([], [], [], [], active=False)
-"""The answer to a claim in a stage that takes no work."""
 
 
 class Ledger(Protocol):
@@ -216,7 +103,7 @@ class Ledger(Protocol):
         """The job as it stands. Raises `JobNotFound`."""
         ...
 
-    def ending(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]:
+    def end_signal(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]:
         """Something to wait with while the `with` block runs: for at most so many seconds, and no longer than until the job
         ends. May come back early, so look at `info` each time; where ends are not announced it waits all the time."""
         ...
@@ -229,7 +116,7 @@ class Ledger(Protocol):
         """Ids of the running jobs, oldest first."""
         ...
 
-    def take(self, job_id: str, stage: int, *, count: int, window: int) -> tuple[int, int]:
+    def dispatch(self, job_id: str, stage: int, *, count: int, window: int) -> tuple[int, int]:
         """The next blocks to hand to the broker, half-open `[start, stop)`: at most `count`, and so many that at most
         `window` blocks are dispatched and not done. Empty when nothing may be dispatched."""
         ...
@@ -258,7 +145,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[int]:
+    def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[Place]:
         """Those of the blocks that have their receipt, in the order asked; none when the job is not running in that
         stage."""
         ...
@@ -285,20 +172,20 @@ class Ledger(Protocol):
         job is not in that stage."""
         ...
 
-    def holes(self, job_id: str) -> list[Hole]:
+    def filled_blocks(self, job_id: str) -> list[FilledBlock]:
         """The blocks that were given up, by stage and block."""
         ...
 
-    def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+    def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[Place]:
         """Dispatched blocks with neither receipt nor live lease, the first `limit` in index order."""
         ...
 
-    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[Place]:
         """Takes blocks whose lease is over from their owners, each an attempt lost: at most `limit`, in index order. Each
         is in the answer of one call only, so whoever has the answer hands it to the broker again."""
         ...
 
-    def straggling(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[int]:
+    def duplicate_slow(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[Place]:
         """Takes live leases that were granted at least `older_s` seconds ago from their owners, no attempt lost: at most
         `limit`, in index order, each block once. Whoever has the answer hands the blocks to the broker again; their first
         owner goes on too, and the first receipt counts."""

@@ -50,8 +50,9 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.address import masked, redis_py_url
-from lepton_celery.ledger.base import INACTIVE, VERSION, Claim, Hole, JobInfo, JobState, StageTimes
+from lepton_celery.ledger.base import VERSION
 from lepton_celery.ledger.checks import (
     block_beyond,
     check_at_least,
@@ -63,6 +64,7 @@ from lepton_celery.ledger.checks import (
     no_next_stage,
 )
 from lepton_celery.ledger.documents import from_json, to_json
+from lepton_celery.ledger.info import INACTIVE, Claim, FilledBlock, JobInfo, JobState, StageTimes
 from lepton_celery.ledger.remedies import remedy
 
 CONNECT_TIMEOUT_S = 3.0
@@ -162,7 +164,7 @@ class RedisLedger:
         return found[0]
 
     @contextmanager
-    def ending(self, job_id: str) -> Iterator[Callable[[float], None]]:
+    def end_signal(self, job_id: str) -> Iterator[Callable[[float], None]]:
         server: Any = self._redis  # redis-py does not type this part
         with server.pubsub() as listening:
             broken = False
@@ -213,7 +215,7 @@ class RedisLedger:
         self._prune(dict(entries), keep={job_id for job_id, state in states.items() if state is not None})
         return [job_id for job_id, state in states.items() if state == JobState.RUNNING]
 
-    def take(self, job_id: str, stage: int, *, count: int, window: int) -> tuple[int, int]:
+    def dispatch(self, job_id: str, stage: int, *, count: int, window: int) -> tuple[int, int]:
         check_at_least("count", count, 0)
         check_at_least("window", window, 0)
         start, stop = self._run("take", job_id, stage, count, window)
@@ -245,7 +247,7 @@ class RedisLedger:
             raise block_beyond(job_id, stage, *map(int, beyond))
         return int(fresh)
 
-    def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[int]:
+    def receipts(self, job_id: str, stage: int, blocks: Sequence[int]) -> list[Place]:
         return _split(self._run("receipts", job_id, stage, _joined(distinct(blocks))))
 
     def commit_ahead(self, job_id: str, stage: int, blocks: Sequence[int], *, stats: Mapping[str, float]) -> int:
@@ -268,7 +270,7 @@ class RedisLedger:
             raise block_beyond(job_id, stage, *map(int, beyond))
         return bool(done)
 
-    def holes(self, job_id: str) -> list[Hole]:
+    def filled_blocks(self, job_id: str) -> list[FilledBlock]:
         with self._server() as server:
             found: dict[str, str] = server.hgetall(self._key(job_id, "holes"))
         return sorted(_hole(key, text) for key, text in found.items())
@@ -290,15 +292,15 @@ class RedisLedger:
             found: list[str] = server.zrangebyscore(self._prefix + "ended", "-inf", latest)
         return found
 
-    def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+    def unreceipted(self, job_id: str, stage: int, *, limit: int) -> list[Place]:
         check_at_least("limit", limit, 0)
         return _split(self._run("unreceipted", job_id, stage, limit))
 
-    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[int]:
+    def reclaim(self, job_id: str, stage: int, *, limit: int) -> list[Place]:
         check_at_least("limit", limit, 0)
         return _split(self._run("reclaim", job_id, stage, limit))
 
-    def straggling(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[int]:
+    def duplicate_slow(self, job_id: str, stage: int, *, older_s: float, limit: int) -> list[Place]:
         check_at_least("limit", limit, 0)
         return _split(self._run("straggling", job_id, stage, older_s, limit))
 
@@ -478,8 +480,8 @@ def _joined(blocks: Sequence[int]) -> str:
     return " ".join(map(str, blocks))
 
 
-def _split(text: str) -> list[int]:
-    return [int(block) for block in text.split()]
+def _split(text: str) -> list[Place]:
+    return [Place(int(place)) for place in text.split()]
 
 
 def _seconds(stamp: tuple[int, int]) -> float:
@@ -490,10 +492,10 @@ def _not_found(job_id: str) -> JobNotFound:
     return JobNotFound(f"the ledger knows no job {job_id!r}; it was never created or is forgotten", job_id)
 
 
-def _hole(key: str, text: str) -> Hole:
+def _hole(key: str, text: str) -> FilledBlock:
     stage, _, block = key.partition(" ")
     attempts, _, reason = text.partition(" ")
-    return Hole(int(stage), int(block), int(attempts), reason)
+    return FilledBlock(StageNumber(int(stage)), Place(int(block)), int(attempts), reason)
 
 
 def _info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:
@@ -515,14 +517,14 @@ def _info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> J
 
 def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo:
     totals: dict[str, float] = {}
-    by_stage: dict[int, dict[str, float]] = {}
-    times: dict[int, dict[str, float]] = {}
+    by_stage: dict[StageNumber, dict[str, float]] = {}
+    times: dict[StageNumber, dict[str, float]] = {}
     for key, text in stats.items():
         stage, _, name = key.partition(" ")
         if name.startswith("@"):
-            times.setdefault(int(stage), {})[name[1:]] = float(text)
+            times.setdefault(StageNumber(int(stage)), {})[name[1:]] = float(text)
             continue
-        by_stage.setdefault(int(stage), {})[name] = float(text)
+        by_stage.setdefault(StageNumber(int(stage)), {})[name] = float(text)
         totals[name] = totals.get(name, 0.0) + float(text)
     done, total = int(fields["done"]), int(fields["total"])
     state = JobState(fields["state"])
@@ -531,7 +533,7 @@ def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str])
         state=state,
         lane=fields["lane"],
         title=fields["title"],
-        stage=int(fields["stage"]),
+        stage=StageNumber(int(fields["stage"])),
         stages=int(fields["stages"]),
         blocks_done=done,
         blocks_total=total,
@@ -541,10 +543,10 @@ def _read_info(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str])
         updated_at=float(fields["updated"]),
         finished_at=float(fields["finished"]) if "finished" in fields else None,
         error=fields.get("error", ""),
-        error_stage=int(fields.get("error_stage", -1)),
-        error_block=int(fields.get("error_block", -1)),
+        error_stage=StageNumber(int(fields.get("error_stage", -1))),
+        error_place=Place(int(fields.get("error_block", -1))),
         merge_attempts=int(fields.get("merge_attempts", 0)),
-        holes=int(fields["holes"]),
+        filled=int(fields["holes"]),
         stats=totals,
         stage_stats=dict(sorted(by_stage.items())),
         stage_times={stage: StageTimes(**found) for stage, found in sorted(times.items())},

@@ -1,76 +1,114 @@
 """A plan: the graph lowered to stages, ready to run on either engine.
 
 A stage is all the work between two barriers. A barrier is a whole-image value (an extent, a histogram, the joined labels):
-what needs it can only begin when every block has been seen. Within a stage the functions are fused: each block reads its
-inputs once, with the halo that all its functions need together, and stores only results.
+what needs it can begin only when every block has been seen. Within a stage the functions are fused: each block reads its
+inputs once, with the halo that all its functions need together, and stores results only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lepton_celery.catalogue import get_entry
-from lepton_celery.catalogue.entries import Entry, Iterated, Labelling, Local, Reduction, ValueFunction
-from lepton_celery.catalogue.source import SOURCE
-from lepton_celery.errors import InputError
-from lepton_celery.graph.nodes import Node, decode, encode, topological
-from lepton_celery.grid import BlockGrid, BlockIndex, Place, Region
-from lepton_celery.planning.tiles import TileOrder
+from lepton_celery.catalogue.entries import Entry, Gives
+from lepton_celery.graph.codec import decode, encode
+from lepton_celery.grid import BlockGrid, BlockIndex, Place, StageIndex, StageNumber
+from lepton_celery.planning.tiles import Tiling
+from lepton_celery.stores.documents import check_version, from_document, to_document
 
-PLAN_VERSION = 4
+PLAN_VERSION = 5
+
+_SAME_RELEASE = "run the same release of lepton-celery on all machines"
 
 
-class Ref(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ref:
     """An argument that is another node of the plan."""
 
     node: int
 
 
+@dataclass(frozen=True, slots=True)
+class ImageRef(Ref):
+    """An argument that is an image of the plan: to the catalogue it looks like that image."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 @dataclass(frozen=True)
 class PlanNode:
-    """A node of the lowered graph: a source, or an entry that runs as it is."""
+    """A node of the lowered graph: an entry of the catalogue and its arguments."""
 
     operation: str
+    """The entry's name."""
     arguments: dict[str, Any]
-    """Literals, and `Ref` for nodes."""
+    """Literals, and a `Ref` for each node."""
     shape: tuple[int, ...]
     dtype: str
-    gives: str
-    """`image`, `value` or `table`."""
+    gives: Gives
 
-    @property
+    @cached_property
+    def entry(self) -> Entry:
+        """The catalogue's entry."""
+        return get_entry(self.operation)
+
+    @cached_property
+    def images(self) -> Mapping[str, int]:
+        """The arguments that are images, and their nodes."""
+        named = {name: self.arguments.get(name) for name in self.entry.image_names(self.arguments)}
+        return {name: ref.node for name, ref in named.items() if isinstance(ref, ImageRef)}
+
+    @cached_property
+    def pixels(self) -> Mapping[str, int]:
+        """The images that the function gets as arrays; none if it reads stored images itself."""
+        return {} if self.entry.reads_itself else self.images
+
+    @cached_property
+    def with_defaults(self) -> Mapping[str, Any]:
+        """The arguments, and the source's defaults for those that were not given."""
+        return self.entry.complete(self.arguments)
+
+    @cached_property
     def itemsize(self) -> int:
+        """Bytes of a pixel."""
         return np.dtype(self.dtype).itemsize
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole image."""
+        return math.prod(self.shape) * self.itemsize
+
     def refs(self) -> Iterator[int]:
+        """The nodes that this one is computed from."""
         return (value.node for value in self.arguments.values() if isinstance(value, Ref))
 
 
-class Part(NamedTuple):
+class CostLine(NamedTuple):
     """A line of a prediction: one function, or one image read or written, over all blocks of a stage."""
 
     kind: str
-    """As of the cost model's figures."""
+    """Kind of the cost model's figure: compute, read, write …"""
     key: str
-    """The figure's."""
+    """Key of the figure."""
     node: int
     calls: float
     units: float
     """Pixels or bytes."""
     taps: float
     seconds: float
-    """Of one worker process."""
+    """Predicted seconds of one worker process."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a stage is expected to take; bytes and seconds over all its blocks, one worker process."""
+    """What a stage is expected to take; bytes and seconds of one worker process over all its blocks."""
 
     compute_s: float
     communication_s: float
@@ -81,17 +119,22 @@ class Prediction:
     halo: tuple[int, ...]
     """The widest halo read, in pixels of the stage's grid."""
     merge_s: float = 0.0
-    """What one process does alone when the blocks are done."""
+    """What one process does alone when all blocks are done."""
     wall_s: float = 0.0
     """From the stage's first message to its end, on the plan's workers."""
-    halo_times: float = 1.0
-    """Bytes read, over those of the images that are read."""
-    chunk_times: float = 1.0
-    """Bytes decoded, over bytes read: chunks are decoded whole."""
+    halo_overread: float = 1.0
+    """Bytes read, relative to the size of the images that are read."""
+    decode_overread: float = 1.0
+    """Bytes decoded, relative to the bytes read: chunks are decoded whole."""
     blocks: int = 0
-    """Blocks done, each round counted."""
-    parts: tuple[Part, ...] = ()
-    """What it adds up from, without the fixed costs of blocks, batches and the stage."""
+    """Blocks done, each round of a repeated stage counted."""
+    lines: tuple[CostLine, ...] = ()
+    """What the prediction adds up, without the fixed costs of blocks, batches and the stage."""
+
+    @classmethod
+    def none(cls, ndim: int) -> Prediction:
+        """The prediction of a stage that is not sized yet."""
+        return cls(0.0, 0.0, 0, 0, 0, (0,) * ndim)
 
 
 @dataclass(frozen=True)
@@ -99,45 +142,59 @@ class Stage:
     """Blocks that can run in any order, and the merge that follows them."""
 
     shape: tuple[int, ...]
-    """What the stage's grid of blocks tiles."""
+    """Shape of the image that the stage's grid tiles."""
     block_shape: tuple[int, ...]
     batch_blocks: int
     """Blocks that one Celery task does."""
     stores: tuple[int, ...]
-    """Images each block writes: outputs, and what later stages read back."""
+    """Images that each block writes: outputs, and what later stages read."""
     reduces: tuple[int, ...]
     """Nodes of which each block leaves a partial."""
     values: tuple[int, ...]
-    """Whole-image values that the merge finds from others."""
+    """Whole-image values that the merge computes from others."""
     predicted: Prediction
     combines: tuple[int, ...] = ()
     """Nodes whose partials each block combines into one: those of the blocks of the stage before that lie in it."""
     tile: tuple[int, ...] = ()
-    """Blocks along each axis that are done one after the other; none: in C order."""
-    together: tuple[int, ...] = ()
-    """Blocks along each axis that are read, computed and written at once, where a worker has all of them; none: one."""
-    least: int = 1
-    """Blocks of a task towards the stage's end, at the least."""
+    """Blocks along each axis that are done one after the other; empty for C order."""
+    box_blocks: tuple[int, ...] = ()
+    """Blocks along each axis that a worker reads, computes and writes at once if it has all of them; empty for one."""
+    min_batch_blocks: int = 1
+    """Smallest number of blocks of a task near the end of the stage."""
 
     @cached_property
     def grid(self) -> BlockGrid:
+        """The blocks."""
         return BlockGrid(self.shape, self.block_shape)
 
     @cached_property
-    def order(self) -> TileOrder:
-        """The order in which the blocks are done; the ledger and messages name blocks by their places in it."""
-        return TileOrder(self.grid, self.tile or (1,) * len(self.shape))
+    def tiling(self) -> Tiling:
+        """The order in which the blocks are done; the ledger and messages name a block by its place in it."""
+        return Tiling(self.grid, self.tile or (1,) * len(self.shape))
 
-    def blocks_of(self, batches: int) -> int:
-        """About how many blocks so many batches have; those at the image's edges may be smaller than the others."""
+    @property
+    def box_shape(self) -> tuple[int, ...]:
+        """`box_blocks`, with ones if it is empty."""
+        return self.box_blocks or (1,) * len(self.shape)
+
+    def blocks_in(self, batches: int) -> int:
+        """Approximate number of blocks of that many batches; batches at the image's edges may be smaller than others."""
         if not self.tile:
             return batches * self.batch_blocks
         tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
         return max(batches, batches * len(self.grid) // tiles)
 
     def boxes(self, places: Iterable[Place]) -> list[list[BlockIndex]]:
-        """The blocks at these places, in groups that are done at once."""
-        return self.order.boxes(map(self.order.block, places), self.together or (1,) * len(self.shape))
+        """The blocks at these places, in groups that are computed at once."""
+        return self.tiling.boxes(map(self.tiling.block, places), self.box_shape)
+
+
+class StageRun(NamedTuple):
+    """What a stage's number in the ledger stands for."""
+
+    stage: StageIndex
+    round: int
+    """How often the stage was done before: it is 0 but for stages that are repeated."""
 
 
 @dataclass(frozen=True)
@@ -147,71 +204,125 @@ class Plan:
     nodes: tuple[PlanNode, ...]
     stages: tuple[Stage, ...]
     outputs: dict[str, int]
-    """Output name to node."""
-    kept: dict[int, int] = field(default_factory=dict)
-    """Image nodes that a stage leaves in the workspace for later stages, and that stage."""
+    """Name of each output, and its node."""
+    intermediates: dict[int, StageIndex] = field(default_factory=dict)
+    """Images that pass from a stage to later ones through the workspace, and the stage that stores each."""
     workers: int = 1
-    """Worker processes that it was made for."""
-    begin_s: float = 0.0
+    """Worker processes that the plan was made for."""
+    startup_s: float = 0.0
     """Predicted seconds from the call to the first stage."""
     costs: str = ""
     """Where the figures of the prediction come from, in words."""
 
-    def place(self, slot: int) -> tuple[int, int]:
-        """The stage, and how often it was done before, of a number under which the ledger keeps it.
+    # ------------------------------------------------------------------ stages
 
-        Stages that repeat are done under a new number each time, so that late messages of a round before do no harm.
+    def stage_run(self, number: StageNumber) -> StageRun:
+        """The stage and the round that a number of the ledger stands for.
+
+        A stage that is repeated has a new number each time, so that late messages of an earlier round do no harm.
         """
-        rounds, stage = divmod(slot, len(self.stages))
-        return stage, rounds
+        rounds, index = divmod(number, len(self.stages))
+        return StageRun(StageIndex(index), rounds)
 
-    def following(self, slot: int, again: bool) -> int | None:
-        """The number under which work goes on: the same stage once more, the next one, or None at the end."""
-        stage, _ = self.place(slot)
+    def stage_of(self, number: StageNumber) -> Stage:
+        """The stage that a number of the ledger stands for."""
+        return self.stages[self.stage_run(number).stage]
+
+    def following(self, number: StageNumber, *, again: bool) -> StageNumber | None:
+        """The number of what is done next: the same stage once more, the next stage, or None at the end."""
         if again:
-            return slot + len(self.stages)
-        return stage + 1 if stage + 1 < len(self.stages) else None
+            return StageNumber(number + len(self.stages))
+        index = self.stage_run(number).stage + 1
+        return StageNumber(index) if index < len(self.stages) else None
+
+    @property
+    def first_blocks(self) -> int:
+        """Blocks of the first stage."""
+        return len(self.stages[0].grid) if self.stages else 0
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all stages."""
+        return sum(len(stage.grid) for stage in self.stages)
 
     @property
     def predicted_s(self) -> float:
         """Seconds from the call to the end, on the plan's workers."""
-        return self.begin_s + sum(stage.predicted.wall_s for stage in self.stages)
+        return self.startup_s + sum(stage.predicted.wall_s for stage in self.stages)
 
-    @property
-    def blocks(self) -> int:
-        """Blocks over all stages."""
-        return sum(len(stage.grid) for stage in self.stages)
+    def with_stage(self, index: StageIndex, stage: Stage) -> Plan:
+        """The plan with one stage replaced."""
+        return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))
 
-    def partials_of(self, stage: int) -> dict[int, int]:
-        """The nodes of which a stage's blocks leave partials, and how often these have been combined."""
+    # ------------------------------------------------------------------ partials
+
+    def partials_of(self, stage: StageIndex) -> dict[int, int]:
+        """The nodes of which a stage's blocks leave partials, and how often each has been combined."""
         combined = dict.fromkeys(self.stages[stage].reduces, 0)
         if self.stages[stage].combines:
-            before = self.partials_of(stage - 1)
+            before = self.partials_of(StageIndex(stage - 1))
             combined |= {index: before[index] + 1 for index in self.stages[stage].combines}
         return combined
 
-    def to_merge(self, stage: int) -> dict[int, int]:
-        """Those of `partials_of` that end with this stage: the next one does not combine them."""
-        goes_on = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
-        return {index: level for index, level in self.partials_of(stage).items() if index not in goes_on}
+    def to_merge(self, stage: StageIndex) -> dict[int, int]:
+        """The partials that are merged when a stage ends: those that the next stage does not combine."""
+        combined_next = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
+        return {index: level for index, level in self.partials_of(stage).items() if index not in combined_next}
+
+    # ------------------------------------------------------------------ images
+
+    @cached_property
+    def sources(self) -> list[tuple[int, str]]:
+        """The inputs: node and URL of each."""
+        return [(index, str(node.arguments["url"])) for index, node in enumerate(self.nodes) if node.entry.is_source]
+
+    @cached_property
+    def functions(self) -> list[str]:
+        """The user's own functions that the plan calls, each as `package.module:function`."""
+        return [str(function) for node in self.nodes for function in node.entry.functions_in(node.arguments)]
+
+    def block_of(self, index: int) -> tuple[int, ...]:
+        """Shape of the blocks in which an image is written, with its channels if it has any."""
+        stage = next(stage for stage in self.stages if index in stage.stores)
+        return grid_over(stage, self.nodes[index].shape).block_shape
+
+    def is_read(self, index: int, stage: StageIndex) -> bool:
+        """Whether a stage reads this image from a store and does not compute it."""
+        if self.nodes[index].entry.is_source:
+            return True
+        return index in self.intermediates and self.intermediates[index] < stage
+
+    def iterated(self, stage: StageIndex) -> list[int]:
+        """The images of a stage that are made in rounds."""
+        return [index for index in self.stages[stage].stores if self.nodes[index].entry.is_iterated]
+
+    def can_be_cut(self, stage: StageIndex) -> bool:
+        """Whether blocks may be computed in pieces, or several at once.
+
+        That is so if all functions of the stage see blocks only, so that pixels do not depend on how the image is cut.
+        """
+        indices = (*self.stages[stage].stores, *self.stages[stage].reduces)
+        entries = [self.nodes[index].entry for index in indices]
+        return not any(entry.has_own_stage or entry.reads_itself for entry in entries)
+
+    # ------------------------------------------------------------------ JSON
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
-        return {
-            "version": PLAN_VERSION,
-            "nodes": self.nodes_json(),
-            "stages": [_values(stage) | {"predicted": _values(stage.predicted)} for stage in self.stages],
-            "outputs": self.outputs,
-            "kept": {str(node): stage for node, stage in self.kept.items()},
-            "workers": self.workers,
-            "begin_s": self.begin_s,
-            "costs": self.costs,
-        }
+        document = to_document(replace(self, nodes=()))
+        return {"version": PLAN_VERSION, **document, "nodes": self.nodes_json()}
 
     def nodes_json(self) -> list[dict[str, Any]]:
         """What is computed, as plain JSON values."""
         return [
-            _values(node) | {"arguments": {k: _encode(v) for k, v in node.arguments.items()}} for node in self.nodes
+            {
+                "operation": node.operation,
+                "arguments": {name: _encode(value) for name, value in node.arguments.items()},
+                "shape": list(node.shape),
+                "dtype": node.dtype,
+                "gives": node.gives,
+            }
+            for node in self.nodes
         ]
 
     @classmethod
@@ -219,100 +330,22 @@ class Plan:
         """The plan that `to_json` wrote.
 
         Raises:
-            InputError: it was written by another version.
+            InputError: another version wrote it, or it is damaged.
         """
-        if document.get("version") != PLAN_VERSION:
-            raise InputError(
-                f"the plan has version {document.get('version')!r}, this worker reads version {PLAN_VERSION}; "
-                "run the same release of lepton-celery on all machines"
-            )
-        refs = [Ref(at) for at in range(len(document["nodes"]))]
-        return cls(
-            nodes=tuple(
-                PlanNode(
-                    operation=node["operation"],
-                    arguments={key: decode(value, refs) for key, value in node["arguments"].items()},
-                    shape=tuple(node["shape"]),
-                    dtype=node["dtype"],
-                    gives=node["gives"],
-                )
-                for node in document["nodes"]
-            ),
-            stages=tuple(
-                Stage(
-                    shape=tuple(stage["shape"]),
-                    block_shape=tuple(stage["block_shape"]),
-                    batch_blocks=stage["batch_blocks"],
-                    stores=tuple(stage["stores"]),
-                    reduces=tuple(stage["reduces"]),
-                    values=tuple(stage["values"]),
-                    predicted=_prediction(stage["predicted"]),
-                    combines=tuple(stage["combines"]),
-                    tile=tuple(stage["tile"]),
-                    together=tuple(stage["together"]),
-                    least=stage["least"],
-                )
-                for stage in document["stages"]
-            ),
-            outputs=dict(document["outputs"]),
-            kept={int(node): stage for node, stage in document["kept"].items()},
-            workers=document["workers"],
-            begin_s=document["begin_s"],
-            costs=document["costs"],
-        )
-
-    def images_of(self, node: PlanNode) -> Mapping[str, int]:
-        """The arguments of a node that are images, and their nodes."""
-        known, found = self._images.get(id(node), (None, {}))
-        if known is not node:
-            for name in get_entry(node.operation).image_names(node.arguments):
-                value = node.arguments.get(name)
-                if isinstance(value, Ref) and self.nodes[value.node].gives == "image":
-                    found[name] = value.node
-            self._images[id(node)] = node, found
-        return found
-
-    @cached_property
-    def _images(self) -> dict[int, tuple[PlanNode, dict[str, int]]]:
-        """What `images_of` has found: it is asked several times for each block."""
-        return {}
-
-    def shown(self, index: int) -> Mapping[str, Any]:
-        """A node's arguments, its source's defaults among them, with the nodes of its images in their places."""
-        if index not in self._shown:
-            node = self.nodes[index]
-            images = {name: self.nodes[image] for name, image in self.images_of(node).items()}
-            self._shown[index] = get_entry(node.operation).complete(node.arguments) | images
-        return self._shown[index]
-
-    @cached_property
-    def _shown(self) -> dict[int, dict[str, Any]]:
-        return {}
-
-    def pixels_of(self, node: PlanNode) -> Mapping[str, int]:
-        """Those images of a node that it gets as arrays; a function that reads for itself gets none."""
-        return {} if reads_itself(get_entry(node.operation)) else self.images_of(node)
-
-    def block_of(self, index: int) -> tuple[int, ...]:
-        """The blocks in which an image is written, with its channels if it has any."""
-        stage = next(stage for stage in self.stages if index in stage.stores)
-        return grid_over(stage, self.nodes[index].shape).block_shape
-
-    def is_read(self, index: int, stage: int) -> bool:
-        """Whether stage `stage` reads this image from a store rather than computing it."""
-        if self.nodes[index].operation == SOURCE:
-            return True
-        return index in self.kept and self.kept[index] < stage
+        check_version(document, PLAN_VERSION, "the plan", _SAME_RELEASE)
+        plan = from_document({**document, "nodes": []}, cls, "the plan")
+        nodes: list[PlanNode] = []
+        for written in document["nodes"]:
+            node = from_document(written, PlanNode, "a node of the plan")
+            refs = [ref_to(number, before) for number, before in enumerate(nodes)]
+            arguments = {name: decode(value, refs) for name, value in node.arguments.items()}
+            nodes.append(replace(node, arguments=arguments))
+        return replace(plan, nodes=tuple(nodes))
 
 
-def _values(item: PlanNode | Stage | Prediction) -> dict[str, Any]:
-    """A dataclass's fields, as they are: `dataclasses.asdict` would copy all they hold, and take most of a submission."""
-    return {name: getattr(item, name) for name in item.__dataclass_fields__}
-
-
-def _prediction(values: Mapping[str, Any]) -> Prediction:
-    parts = tuple(Part(*part) for part in values["parts"])
-    return Prediction(**{**values, "halo": tuple(values["halo"]), "parts": parts})
+def ref_to(index: int, node: PlanNode) -> Ref:
+    """The argument that stands for a node."""
+    return ImageRef(index, node.shape, np.dtype(node.dtype)) if node.gives == "image" else Ref(index)
 
 
 def _encode(value: Any) -> Any:
@@ -323,170 +356,7 @@ def _encode(value: Any) -> Any:
     return encode(value, {})
 
 
-# ------------------------------------------------------------------------------------------------ lowering
-
-
-def lower(outputs: Mapping[str, Node]) -> tuple[list[PlanNode], dict[str, int]]:
-    """The graph with composites expanded and equal nodes made one.
-
-    Returns:
-        The nodes, each after the nodes it needs, and the node of each output.
-    """
-    nodes: list[PlanNode] = []
-    at: dict[int, int] = {}
-    known: dict[Any, int] = {}
-    for node in topological(list(outputs.values()), expanded_parents):
-        if node.inner is not None:
-            at[id(node)] = at[id(node.inner)]
-            continue
-        arguments = {
-            name: Ref(at[id(value)]) if isinstance(value, Node) else value for name, value in node.arguments.items()
-        }
-        array = getattr(node, "array", None)
-        key = (node.operation, id(array) if array is not None else None, _frozen(arguments))
-        if key not in known:
-            known[key] = len(nodes)
-            nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
-        at[id(node)] = known[key]
-    return nodes, {name: at[id(node)] for name, node in outputs.items()}
-
-
-def expanded_parents(node: Node) -> Iterator[Node]:
-    """What a node is computed from, where a composite stands for the node it expands to."""
-    return iter([node.inner]) if node.inner is not None else node.parents()
-
-
-def _frozen(value: Any) -> Any:
-    """A hashable stand-in for an argument."""
-    if isinstance(value, dict):
-        return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
-    if isinstance(value, list | tuple) and not isinstance(value, Ref):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, np.ndarray):
-        return (value.shape, str(value.dtype), value.tobytes())
-    return (type(value).__name__, str(value))  # as text 0.0 and -0.0 differ, as their results may
-
-
-def levels_of(nodes: Sequence[PlanNode], cut: Collection[int] = ()) -> list[int]:
-    """How many barriers lie before each node is known; `cut`: images that are to be stored before they are used."""
-    levels: list[int] = []
-    for node in nodes:
-        entry = entry_of(node)
-        before = max((levels[ref] for ref in node.refs()), default=0)
-        if entry is not None and reads_itself(entry):
-            # what it reads must have been stored by an earlier stage
-            stored = [levels[ref] + is_fused(nodes[ref]) for ref in node.refs() if nodes[ref].gives == "image"]
-            before = max(before, *stored)
-        levels.append(before + (len(levels) in cut or (entry is not None and is_barrier(entry))))
-    return levels
-
-
-def is_barrier(entry: Entry) -> bool:
-    """Whether what uses the entry's result has to wait until all its blocks are done."""
-    return isinstance(entry, Reduction | Labelling) or has_own_stage(entry)
-
-
-def has_own_stage(entry: Entry | None) -> bool:
-    """Whether the entry's image is stored by a stage that makes nothing else."""
-    return isinstance(entry, Iterated) or (isinstance(entry, Local) and entry.own_stage is not None)
-
-
-def reads_itself(entry: Entry) -> bool:
-    """Whether the entry reads its images for itself, from where they are stored."""
-    return isinstance(entry, Iterated) or entry.reads_itself
-
-
-def can_be_cut(plan: Plan, stage_index: int) -> bool:
-    """Whether a stage's blocks can be computed in parts, or several at once: all its functions see the blocks and not the
-    image, so that pixels do not depend on how it is cut."""
-    stage = plan.stages[stage_index]
-    found = [entry_of(plan.nodes[index]) for index in (*stage.stores, *stage.reduces)]
-    return not any(entry is not None and (has_own_stage(entry) or reads_itself(entry)) for entry in found)
-
-
-def is_fused(node: PlanNode) -> bool:
-    """Whether an image is, by itself, only passed on within a stage and not stored."""
-    entry = entry_of(node)
-    return isinstance(entry, Local) and entry.own_stage is None
-
-
-# ------------------------------------------------------------------------------------------------ regions
-
-
-def grid_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """What a grid of blocks tiles: the image without a last axis of up to four channels, which is never cut."""
-    return tuple(shape[:-1]) if len(shape) >= 3 and shape[-1] <= 4 else tuple(shape)
-
-
-def on_grid(region: Region, shape: Sequence[int]) -> Region:
-    """The part of an image of `shape` that belongs to a block's region of its stage's grid; axes it has more are whole."""
-    more = shape[region.ndim :]
-    return Region((*region.start, *(0 for _ in more)), (*region.stop, *more))
-
-
-def grid_over(stage: Stage, shape: Sequence[int]) -> BlockGrid:
+def grid_over(stage: Stage, shape: tuple[int, ...]) -> BlockGrid:
     """A stage's blocks as blocks of an image of `shape`: the same numbers, and all channels if it has any."""
     more = shape[len(stage.shape) :]
     return BlockGrid((*stage.shape, *more), (*stage.block_shape, *more))
-
-
-def needed_regions(plan: Plan, stage_index: int, block: Region) -> dict[int, Region]:
-    """The region of every image that one block needs, found by walking the graph backwards from what it stores."""
-    stage = plan.stages[stage_index]
-    needed: dict[int, Region] = {}
-
-    def need(index: int, region: Region) -> None:
-        if region.size:  # of images side by side, a block may need some only
-            needed[index] = needed[index].union(region) if index in needed else region
-
-    for index in stage.stores:
-        if not isinstance(entry_of(plan.nodes[index]), Labelling | Iterated):
-            need(index, on_grid(block, plan.nodes[index].shape))
-    for index in stage.reduces:
-        for image in plan.pixels_of(plan.nodes[index]).values():
-            need(image, on_grid(block, plan.nodes[image].shape))
-    for index in range(len(plan.nodes) - 1, -1, -1):
-        if index not in needed or plan.is_read(index, stage_index):
-            continue
-        if plan.pixels_of(plan.nodes[index]):
-            for image, region in zip(*reads_of(plan, index, needed[index]), strict=True):
-                need(image, region)
-    return needed
-
-
-def reads_of(plan: Plan, index: int, region: Region) -> tuple[list[int], list[Region]]:
-    """The images a local node is computed from, and the region of each that `region` of it needs."""
-    node = plan.nodes[index]
-    entry = entry_of(node)
-    assert isinstance(entry, Local), node.operation
-    images = list(plan.images_of(node).values())
-    shapes = [plan.nodes[image].shape for image in images]
-    return images, entry.geometry.reads(region, shapes, plan.shown(index))
-
-
-def entry_of(node: PlanNode) -> Entry | None:
-    """The catalogue's entry; None for a source."""
-    return None if node.operation == SOURCE else get_entry(node.operation)
-
-
-def is_value(node: PlanNode) -> bool:
-    """Whether the merge computes this node: from whole-image values, without pixels."""
-    if node.operation == SOURCE or node.gives == "image":
-        return False
-    return isinstance(get_entry(node.operation), ValueFunction | Local)
-
-
-def functions_of(plan: Plan) -> list[str]:
-    """The functions of the user's own that a plan calls, `package.module:function`."""
-    called: list[Any] = []
-    for node in plan.nodes:
-        if node.operation in ("lepton.map_blocks", "lepton.map_overlap"):
-            called.append(node.arguments["function"])
-        elif node.operation == "lepton.measured_table":
-            called += node.arguments["extra_properties"]
-    return [str(function) for function in called]
-
-
-def sources_of(plan: Plan) -> Iterable[tuple[int, str]]:
-    """The plan's inputs: node and URL."""
-    return [(i, node.arguments["url"]) for i, node in enumerate(plan.nodes) if node.operation == SOURCE]

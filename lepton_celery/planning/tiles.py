@@ -1,17 +1,18 @@
 """The order in which a stage's blocks are done: tile by tile, so that neighbours follow each other.
 
-    tiles of 2 x 2 blocks in a grid of 3 x 5; the numbers are places in the order
+    tiles of 2 x 2 blocks in a grid of 3 x 5; the numbers are places
 
      0  1 |  4  5 |  8
      2  3 |  6  7 |  9
     ------+-------+---
     10 11 | 12 13 | 14
 
-A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times, and may
-compute small blocks of it at once: such tiles are compact. Those of blocks that are done one by one are runs of a row.
+A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times. It may also
+compute several small blocks of a tile at once: then the tile is compact. Blocks that are computed one by one are tiled in
+runs of a row.
 
-Places are what messages and the ledger name, since those of a tile are one stretch; steps and stores know blocks by their
-number in the grid, in C order. Nothing is listed: a place follows from a block, and a block from its place.
+Messages and the ledger name a block by its place, because the places of a tile are one stretch. Users, stores and the
+catalogue name it by its index in the grid. Nothing is listed: each follows from the other.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lepton_celery.grid import BlockGrid, BlockIndex, Place
 
 
 @dataclass(frozen=True, slots=True)
-class TileOrder:
+class Tiling:
     """The blocks of a grid, tile by tile in C order, and in C order within a tile."""
 
     grid: BlockGrid
@@ -40,89 +41,94 @@ class TileOrder:
             )
 
     def block(self, place: Place) -> BlockIndex:
-        """The block at a place."""
+        """The block at a place.
+
+        Raises:
+            InputError: the grid has no such place.
+        """
         if not 0 <= place < len(self.grid):
             raise InputError(f"place {place} is not in an order of {len(self.grid)} blocks")
         starts, lengths, thickness, left = [], [], 1, int(place)
         counts = self.grid.counts
         for axis, (count, tile) in enumerate(zip(counts, self.tile, strict=True)):
-            # what one tile's length along this axis holds: all later axes, as thick as the tile is along earlier ones
-            slab = thickness * math.prod(counts[axis + 1 :])
-            at, left = divmod(left, tile * slab)
-            starts.append(at * tile)
-            lengths.append(min(tile, count - at * tile))
+            # blocks in a slab that is one tile long on this axis, whole on later axes, and the tile's size on earlier ones
+            slab = tile * thickness * math.prod(counts[axis + 1 :])
+            number, left = divmod(left, slab)
+            starts.append(number * tile)
+            lengths.append(min(tile, count - number * tile))
             thickness *= lengths[-1]
-        position = []
+        offsets = []
         for length in reversed(lengths):
-            left, at = divmod(left, length)
-            position.append(at)
-        return self.grid.index([start + at for start, at in zip(starts, reversed(position), strict=True)])
+            left, offset = divmod(left, length)
+            offsets.append(offset)
+        return self.grid.index([start + offset for start, offset in zip(starts, reversed(offsets), strict=True)])
 
     def place(self, block: BlockIndex) -> Place:
-        """Where a block stands in the order."""
+        """The place of a block."""
         counts, position = self.grid.counts, self.grid.position(block)
         place, thickness, inside = 0, 1, 0
-        for axis, (at, count, tile) in enumerate(zip(position, counts, self.tile, strict=True)):
-            start = at // tile * tile
+        for axis, (coordinate, count, tile) in enumerate(zip(position, counts, self.tile, strict=True)):
+            start = coordinate // tile * tile
             place += start * thickness * math.prod(counts[axis + 1 :])
             length = min(tile, count - start)
             thickness *= length
-            inside = inside * length + at - start
+            inside = inside * length + coordinate - start
         return Place(place + inside)
 
     def stop(self, place: Place) -> int:
         """The first place after the tile that holds `place`."""
         position = self.grid.position(self.block(place))
         last = [
-            min(at // tile * tile + tile, count) - 1
-            for at, tile, count in zip(position, self.tile, self.grid.counts, strict=True)
+            min(coordinate // tile * tile + tile, count) - 1
+            for coordinate, tile, count in zip(position, self.tile, self.grid.counts, strict=True)
         ]
         return self.place(self.grid.index(last)) + 1
 
-    def boxes(self, blocks: Iterable[BlockIndex], most: Sequence[int]) -> list[list[BlockIndex]]:
-        """Blocks in groups that fill a box each, of at most `most` blocks along each axis; each group in C order.
+    def boxes(self, blocks: Iterable[BlockIndex], largest: Sequence[int]) -> list[list[BlockIndex]]:
+        """Blocks in groups that fill a box each, in C order within a box.
 
-        Tiles are cut into boxes of that size, and those into smaller ones where blocks are missing.
+        Tiles are cut into boxes of at most `largest` blocks along each axis, and into smaller ones where blocks are missing.
         """
-        rooms: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        cells: dict[tuple[int, ...], list[_Position]] = {}
         for block in sorted(blocks):
             position = self.grid.position(block)
-            room = tuple(
-                part
-                for at, tile, n in zip(position, self.tile, most, strict=True)
-                for part in (at // tile, at % tile // n)
+            cell = tuple(
+                number
+                for coordinate, tile, n in zip(position, self.tile, largest, strict=True)
+                for number in (coordinate // tile, coordinate % tile // n)
             )
-            rooms.setdefault(room, []).append(position)
-        found = []
-        for positions in rooms.values():
-            for start, stop in _joined([(at, tuple(n + 1 for n in at)) for at in positions]):
-                inside = product(*map(range, start, stop))
-                found.append([self.grid.index(at) for at in inside])
-        return found
+            cells.setdefault(cell, []).append(position)
+        return [
+            [self.grid.index(position) for position in product(*map(range, start, stop))]
+            for positions in cells.values()
+            for start, stop in _joined([(position, tuple(n + 1 for n in position)) for position in positions])
+        ]
 
 
-_Box = tuple[tuple[int, ...], tuple[int, ...]]
-"""First position and one past the last, on each axis."""
+_Position = tuple[int, ...]
+_Box = tuple[_Position, _Position]
+"""First position of a box, and one past its last position on each axis."""
 
 
 def _joined(boxes: list[_Box]) -> list[_Box]:
-    """Boxes side by side made one, along the last axis first."""
+    """Neighbouring boxes made one, along the last axis first."""
     for axis in reversed(range(len(boxes[0][0]))):
-        ends: dict[_Box, _Box] = {}
-        """Where a box would have to begin to go on from one that is known, and that one."""
+        known: dict[_Box, _Box] = {}
+        """Boxes by the edge at which a neighbour would go on."""
         for start, stop in boxes:
-            before = ends.pop((start, (*stop[:axis], start[axis], *stop[axis + 1 :])), None)
+            edge = (start, (*stop[:axis], start[axis], *stop[axis + 1 :]))
+            before = known.pop(edge, None)
             first = start if before is None else before[0]
-            ends[((*start[:axis], stop[axis], *start[axis + 1 :]), stop)] = (first, stop)
-        boxes = sorted(ends.values())
+            known[((*start[:axis], stop[axis], *start[axis + 1 :]), stop)] = (first, stop)
+        boxes = sorted(known.values())
     return boxes
 
 
 def runs(counts: Sequence[int], size: int) -> tuple[int, ...]:
-    """Blocks along each axis of a tile of about `size` and not more that is as long as the last axis lets it be.
+    """Shape, in blocks, of a tile of at most about `size` blocks that is as long as possible along the last axis.
 
-    Chunks under a halo at the sides are then those of the block before and after; of those above and below, a few rows are
-    read alone.
+    The chunks under the halos at its sides are then those of the block before and after. Of the chunks above and below,
+    a few rows are decoded alone.
     """
     tile, left = [], max(1, size)
     for count in reversed(counts):
@@ -133,9 +139,9 @@ def runs(counts: Sequence[int], size: int) -> tuple[int, ...]:
 
 
 def compact(counts: Sequence[int], size: int) -> tuple[int, ...]:
-    """Blocks along each axis of a tile of about `size` and not more, as compact as the grid lets it be.
+    """Shape, in blocks, of a tile of at most about `size` blocks that is as compact as the grid allows.
 
-    Tiles of a grid are about equally large: 100 blocks make 7 tiles of 15, not 6 of 16 and a small one.
+    The tiles of a grid are about equally large: 100 blocks make 7 tiles of 15, not 6 tiles of 16 and a small one.
     """
     tile = [1] * len(counts)
     while True:

@@ -16,7 +16,7 @@ from lepton_celery.catalogue.geometry import Stencil, Whole
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import LeptonError
 from lepton_celery.graph.nodes import Node, topological
-from lepton_celery.planning.plan import expanded_parents
+from lepton_celery.planning.lowering import expanded_parents
 from lepton_celery.proving.prove import Trial, sample_images
 
 CLASSES = {

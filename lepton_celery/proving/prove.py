@@ -25,8 +25,8 @@ from lepton_celery.catalogue.promise import IDENTICAL, Exactness, Promise
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
-from lepton_celery.jobs import compute as eager
-from lepton_celery.planning.plan import grid_shape
+from lepton_celery.jobs import compute as computing
+from lepton_celery.planning.regions import grid_shape
 from lepton_celery.proving import samples
 
 FEW = 7
@@ -224,7 +224,7 @@ class _Catalogued:
         kernels = load_settings().kernels
 
         def compute() -> Any:
-            found = eager.compute(*nodes, block_shape=block_shape, threads=1, kernels=kernels)
+            found = computing.compute(*nodes, block_shape=block_shape, threads=1, kernels=kernels)
             return (found,) if isinstance(lazy, tuple) and len(nodes) == 1 else found
 
         return compute, self.entry.promised(nodes[0].arguments)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lepton_celery.ledger.base import JobInfo
+from lepton_celery.ledger.info import JobInfo
 from tests.chaos.cluster import QUEUES, Cluster
 from tests.chaos.faults import restore
 from tests.chaos.jobs import assert_right

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 import lepton_celery as lepton
 from lepton_celery.engines.celery.worker import lease_renewer
-from lepton_celery.ledger.base import JobState
+from lepton_celery.ledger.info import JobState
 from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
 
 _SIDE = "chaos:delayed"

@@ -19,7 +19,7 @@ import redis
 
 import lepton_celery as lepton
 from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, StoreError
-from lepton_celery.ledger.base import JobInfo, JobState
+from lepton_celery.ledger.info import JobInfo, JobState
 from tests.chaos import checks, jobs
 from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
 from tests.chaos.faults import FAULTS, Fault, Scene, is_repaired

@@ -20,7 +20,7 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.jobs.compute import compute
-from lepton_celery.planning.planner import Options
+from lepton_celery.planning.options import PlanOptions
 from tests import oracle
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 from tests.unit.test_labels import spiral
@@ -79,11 +79,11 @@ def test_components_that_wind_through_all_blocks(
 
 
 @pytest.fixture(params=[(1, 2), (1, 5), (3, 4)], ids=str)
-def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Options]:
+def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PlanOptions]:
     """Plans of the test combine partials in groups, however few blocks there are."""
     merge_blocks, fan_in = request.param
-    options = partial(Options, merge_blocks=merge_blocks, fan_in=fan_in)
-    monkeypatch.setattr(oracle, "Options", options)
+    options = partial(PlanOptions, merge_blocks=merge_blocks, fan_in=fan_in)
+    monkeypatch.setattr(oracle, "PlanOptions", options)
     return options
 
 
@@ -260,8 +260,8 @@ def test_what_has_no_exact_split_is_refused() -> None:
         graph.apply("feature.canny", FLAT.astype(np.int64))
 
 
-def test_the_count_of_labels_comes_with_them(tree: Callable[..., Options], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lepton_celery.jobs.compute.Options", tree)
+def test_the_count_of_labels_comes_with_them(tree: Callable[..., PlanOptions], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lepton_celery.jobs.compute.PlanOptions", tree)
     image = TRICKY["half full"]
     for name, whole in (("ndimage.label", ndi.label), ("measure.label", None)):
         lazy = graph.apply(name, image, **({} if whole else {"return_num": True}))

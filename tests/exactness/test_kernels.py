@@ -237,7 +237,7 @@ def test_without_numba_scikit_image_does_it() -> None:
 
 
 def test_the_setting_turns_them_off() -> None:
-    big = "import lepton_celery.jobs.compute; lepton_celery.jobs.compute.WORTH_PX = 1"
+    big = "import lepton_celery.jobs.compute; lepton_celery.jobs.compute.MIN_KERNEL_PX = 1"
     assert uses_numba(before=big)
     assert not uses_numba(before=big, LEPTON_KERNELS="0")
 

@@ -13,7 +13,8 @@ from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import filters
 from tests.exactness.cases.case import FLAT, SOLID
 from tests.oracle import assert_same_as_whole, picture
@@ -68,7 +69,7 @@ def test_rearranged_images_go_through_filters_as_whole_images_do(chain: Any, blo
 
 
 def _plan_of(lazy: Any, block_shape: tuple[int, ...]) -> Any:
-    return make_plan({"out": lazy}, Options(block_shape=block_shape, workers=1))
+    return make_plan({"out": lazy}, PlanOptions(block_shape=block_shape, workers=1)).plan
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from lepton_celery.execution.steps import Context
 from scipy import ndimage
 from skimage.filters import gaussian
 
 from lepton_celery import graph
 from lepton_celery.execution import steps
-from lepton_celery.execution.steps import Context
 from lepton_celery.graph.nodes import Node
-from lepton_celery.grid import BlockIndex, Place
+from lepton_celery.grid import BlockIndex, Place, StageIndex
 from lepton_celery.jobs.compute import arrays_of
 from lepton_celery.planning.ahead import can_run_ahead, places_before
 from lepton_celery.planning.cost.predict import Places
@@ -38,14 +38,14 @@ def stored_between() -> tuple[Plan, Node]:
 
 def test_a_stage_that_only_leaves_images_is_no_barrier() -> None:
     plan, _ = stored_between()
-    assert [can_run_ahead(plan, stage) for stage in range(len(plan.stages))] == [False, True]
+    assert [can_run_ahead(plan, StageIndex(stage)) for stage in range(len(plan.stages))] == [False, True]
 
 
 def test_whole_image_values_are_barriers() -> None:
     image = graph.open(IMAGE)
     plan = make_plan({"o.npy": measure.label(image > filters.threshold_otsu(image))}, Options(block_shape=BLOCK))
     assert len(plan.stages) == 3
-    assert not any(can_run_ahead(plan, stage) for stage in range(3))
+    assert not any(can_run_ahead(plan, StageIndex(stage)) for stage in range(3))
 
 
 def test_stages_that_have_nothing_in_common_need_not_wait() -> None:
@@ -54,18 +54,18 @@ def test_stages_that_have_nothing_in_common_need_not_wait() -> None:
         "b.npy": filters.sobel(graph.open(IMAGE[:40])),
     }
     plan = make_plan(outputs, Options(block_shape=BLOCK))
-    assert can_run_ahead(plan, 1)
-    assert places_before(plan, 1, map(BlockIndex, range(len(plan.stages[1].grid)))) == []
+    assert can_run_ahead(plan, StageIndex(1))
+    assert places_before(plan, StageIndex(1), map(BlockIndex, range(len(plan.stages[1].grid)))) == []
 
 
 def test_a_block_waits_for_the_blocks_under_its_halo() -> None:
     plan, _ = stored_between()
     before, stage = plan.stages
     corner, middle = stage.grid.index((0, 0)), stage.grid.index((2, 2))
-    assert [before.order.block(place) for place in places_before(plan, 1, [corner])] == [
+    assert [before.order.block(place) for place in places_before(plan, StageIndex(1), [corner])] == [
         before.grid.index(at) for at in ((0, 0), (0, 1), (1, 0), (1, 1))
     ]
-    assert len(places_before(plan, 1, [middle])) == 9  # a halo of 8 pixels
+    assert len(places_before(plan, StageIndex(1), [middle])) == 9  # a halo of 8 pixels
 
 
 def test_blocks_done_ahead_have_the_same_pixels(tmp_path: Path) -> None:
@@ -81,7 +81,9 @@ def test_blocks_done_ahead_have_the_same_pixels(tmp_path: Path) -> None:
     for place in range(len(before.grid)):
         steps.run_block(context, 0, before.order.block(Place(place)))
         done.add(place)
-        for block in [block for block in waiting if done.issuperset(places_before(plan, 1, [BlockIndex(block)]))]:
+        for block in [
+            block for block in waiting if done.issuperset(places_before(plan, StageIndex(1), [BlockIndex(block)]))
+        ]:
             steps.run_block(context, 1, BlockIndex(block))
             waiting.remove(block)
             ahead += place + 1 < len(before.grid)

@@ -9,14 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery.grid import Place
-from lepton_celery.planning.batches import alone, batches, format_blocks, parse_blocks
+from lepton_celery.planning.batches import alone, batches, format_places, parse_places, places_between
 from lepton_celery.planning.plan import Prediction, Stage
 
 
 def stage(counts: tuple[int, ...], tile: tuple[int, ...], batch_blocks: int) -> Stage:
     ones = (1,) * len(counts)
     return Stage(
-        counts, ones, batch_blocks, (), (), (), Prediction(0, 0, 0, 0, 0, ones), tile=tile, least=-(-batch_blocks // 4)
+        counts,
+        ones,
+        batch_blocks,
+        (),
+        (),
+        (),
+        Prediction.none(len(counts)),
+        tile=tile,
+        min_batch_blocks=-(-batch_blocks // 4),
     )
 
 
@@ -25,20 +33,20 @@ def test_every_place_is_in_one_batch(
     down: int, right: int, tall: int, wide: int, workers: int, data: st.DataObject
 ) -> None:
     made = stage((down, right), (tall, wide), tall * wide)
-    places = sorted(data.draw(st.sets(st.integers(0, down * right - 1))))
+    places = sorted(map(Place, data.draw(st.sets(st.integers(0, down * right - 1)))))
     found = batches(made, workers, places)
     assert [place for batch in found for place in batch] == places
     assert all(0 < len(batch) <= made.batch_blocks for batch in found)
     for batch in found:
-        assert made.order.stop(batch[0]) == made.order.stop(batch[-1])
+        assert made.tiling.stop(batch[0]) == made.tiling.stop(batch[-1])
 
 
 def test_batches_are_tiles() -> None:
-    assert batches(stage((4, 6), (2, 3), 6), 1, range(12)) == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    assert batches(stage((4, 6), (2, 3), 6), 1, places_between(0, 12)) == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
 
 
 def test_batches_become_smaller_towards_the_end_of_a_stage() -> None:
-    sizes = [len(batch) for batch in batches(stage((256,), (16,), 16), 2, range(256))]
+    sizes = [len(batch) for batch in batches(stage((256,), (16,), 16), 2, places_between(0, 256))]
     assert sizes[:14] == [16] * 14
     assert sizes[-1] == 4  # a quarter
     assert len(sizes) <= 16 + 4  # not many more than there would be
@@ -46,13 +54,13 @@ def test_batches_become_smaller_towards_the_end_of_a_stage() -> None:
 
 def test_a_stage_without_tiles_is_cut_in_order() -> None:
     made = replace(stage((64,), (), 4), tile=())
-    assert batches(made, 1, range(8)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert batches(made, 1, places_between(0, 8)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_scattered_blocks_make_messages_of_bounded_length() -> None:
     made = replace(stage((1_000_000,), (), 1000), tile=())
-    found = batches(made, 1, range(0, 999_999, 1001))
-    assert max(len(format_blocks(batch)) for batch in found) < 80
+    found = batches(made, 1, map(Place, range(0, 999_999, 1001)))
+    assert max(len(format_places(batch)) for batch in found) < 80
     assert alone([Place(3), Place(7)]) == [[3], [7]]
 
 
@@ -60,5 +68,5 @@ def test_scattered_blocks_make_messages_of_bounded_length() -> None:
     ("blocks", "text"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 1, 2, 18], "0-2,18"), ([3, 5, 6], "3,5-6")]
 )
 def test_blocks_are_written_in_stretches(blocks: list[int], text: str) -> None:
-    assert format_blocks(blocks) == text
-    assert parse_blocks(text) == blocks
+    assert format_places(list(map(Place, blocks))) == text
+    assert parse_places(text) == blocks

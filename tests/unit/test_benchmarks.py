@@ -36,7 +36,9 @@ from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery.config import Settings
-from lepton_celery.jobs import client
+from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.jobs.prepare import prepare
+from lepton_celery.planning.options import PlanOptions
 
 
 def task_in(folder: Path, case: Case, name: str) -> Task:
@@ -279,7 +281,7 @@ def test_measured_stages_stand_for_those_of_a_large_plan(tmp_path: Path) -> None
 def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -> None:
     case = Case("any", "W1", (96, 96), (32, 32), ())
     task = task_in(tmp_path, case, "out")
-    plan = client.prepare(workload_of(task).graph(task), block_shape=case.block).manifest.plan
+    plan = prepare(workload_of(task).graph(task), PlanOptions(case.block), JobOptions()).plan
     assert memory.live_bytes(plan, 0) == (64 * 64 + 32 * 32) * 4  # the middle block with its halo of 16, and its result
 
 

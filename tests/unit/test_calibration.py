@@ -74,7 +74,7 @@ def test_the_command_keeps_shows_and_forgets(tmp_path: Path, monkeypatch: pytest
     assert time.process_time() - began < 15
     assert "no broker is configured" in done.output
     assert list(tmp_path.iterdir()) == [tmp_path / "state"]  # the files it measured with are gone
-    model = costs.of_folder()
+    model = costs.model_of_folder()
     assert model.origin == "calibrated"
     for name in ("filters.gaussian", "filters.sobel", "lepton.label_blocks", "restoration.denoise_nl_means"):
         assert any(key.startswith(name) for key in model.figures["compute"])
@@ -83,6 +83,6 @@ def test_the_command_keeps_shows_and_forgets(tmp_path: Path, monkeypatch: pytest
     assert "figures: calibrated on" in shown
     assert "filters.gaussian float32" in shown
     assert "forgotten" in CliRunner().invoke(lepton, ["calibrate", "--reset"]).output
-    assert costs.of_folder() == CostModel()
+    assert costs.model_of_folder() == CostModel()
     both = CliRunner().invoke(lepton, ["calibrate", "--show", "--reset"])
     assert both.exit_code == 2

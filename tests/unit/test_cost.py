@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ import pytest
 import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.errors import InputError
-from lepton_celery.jobs import client
-from lepton_celery.ledger import Ledger, MemoryLedger
-from lepton_celery.ledger.base import JobInfo
+from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.grid import StageNumber
+from lepton_celery.jobs.prepare import prepare
+from lepton_celery.jobs.run import run_prepared
+from lepton_celery.ledger.info import JobInfo
+from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
-from lepton_celery.planning.cost.refine import MOST, refine, towards
-from lepton_celery.planning.plan import Part, Plan
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.planning.cost.refine import MAX_RATIO, refine, towards
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.plan import CostLine, Plan
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import filters
 from tests.oracle import picture
 
@@ -46,9 +51,9 @@ def test_a_model_that_went_through_json_is_the_same() -> None:
     model = CostModel().with_figures("compute", {"filters.sobel float32": Figure(3, 4, 5, 6)})
     model = replace(model, origin="refined", measured_at=1e9, jobs=3, speed=1.2)
     assert CostModel.from_json(json.loads(json.dumps(model.to_json()))) == model
-    assert model.words.startswith("calibrated on")
-    assert model.words.endswith(", refined by 3 jobs since")
-    assert replace(CostModel(), jobs=1).words.startswith("shipped, refined by 1 job; ")
+    assert model.provenance.startswith("calibrated on")
+    assert model.provenance.endswith(", refined by 3 jobs since")
+    assert replace(CostModel(), jobs=1).provenance.startswith("shipped, refined by 1 job; ")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +77,8 @@ def test_batches_balance_what_tasks_cost_against_what_idles_at_the_end() -> None
     assert large == 1
     assert model.batch_blocks(0.004, 80, 2) == 10  # not less than four batches for each of two workers, …
     assert model.batch_blocks(1e-9, 80, 2) == 40  # … unless these do less than their messages cost
-    assert model.least_blocks(1e-9, 40) == 40
-    assert model.least_blocks(0.5, 40) == 10
+    assert model.min_batch_blocks(1e-9, 40) == 40
+    assert model.min_batch_blocks(0.5, 40) == 10
     dear = CostModel(overheads=Overheads(batch_s=0.08))
     assert dear.batch_blocks(0.02, 1000, 2) > model.batch_blocks(0.02, 1000, 2)
     assert model.batch_blocks(0.001, 10**9, 2) * 0.001 <= 1.001
@@ -89,35 +94,36 @@ def test_a_stage_takes_its_share_of_the_work_half_a_batch_and_the_merge() -> Non
 # ------------------------------------------------------------------------------------------------ refinement
 
 
-def part(**changes: Any) -> Part:
-    return Part("compute", "f float32", 0, 1, 1e9, 0, 1.0)._replace(**changes)
+def part(**changes: Any) -> CostLine:
+    return CostLine("compute", "f float32", 0, 1, 1e9, 0, 1.0)._replace(**changes)
 
 
 def test_a_figure_moves_towards_what_was_measured_and_no_farther_than_it_may() -> None:
     known = Figure(unit_ns=1.0, seconds=10)
-    assert 1.0 < towards(known, part(), 1.0, 1.2, 1.2).unit_ns < 1.2
+    assert 1.0 < towards(known, part(), 1.2, 1.2).unit_ns < 1.2
     # a little work moves it a little
-    assert towards(known, part(), 1.0, 1.2, 0.1).unit_ns < towards(known, part(), 1.0, 1.2, 5.0).unit_ns
+    assert towards(known, part(), 1.2, 0.1).unit_ns < towards(known, part(), 1.2, 5.0).unit_ns
     # one job is not believed without bound, an unmeasured figure is given up
-    assert towards(known, part(), 1.0, 100.0, 1000.0).unit_ns <= 1 + (MOST - 1) / 2
-    assert towards(Figure(unit_ns=1.0), part(), 1.0, 20.0, 20.0).unit_ns == pytest.approx(20)
-    assert towards(known, part(), 1.0, 0.0001, 10.0).unit_ns > 0.3
+    assert towards(known, part(), 100.0, 1000.0).unit_ns <= 1 + (MAX_RATIO - 1) / 2
+    assert towards(Figure(unit_ns=1.0), part(), 20.0, 20.0).unit_ns == pytest.approx(20)
+    assert towards(known, part(), 0.0001, 10.0).unit_ns > 0.3
     # a little work is believed where it took far less: what inflates a measurement is common, what shrinks it is not
-    assert towards(known, part(), 1.0, 0.3, 0.05).unit_ns < 0.85 < 1.01 > towards(known, part(), 1.0, 3.0, 0.05).unit_ns
+    assert towards(known, part(), 0.3, 0.05).unit_ns < 0.85 < 1.01 > towards(known, part(), 3.0, 0.05).unit_ns
 
 
 def test_jobs_of_tiny_blocks_tell_of_calls_and_not_of_pixels() -> None:
     figure = Figure(unit_ns=1.0, call_ns=20_000, seconds=5)
     tiny = part(calls=10_000, units=10_000 * 1000)
-    moved = towards(figure, tiny, 1.0, 2.0, 0.4)
+    moved = towards(figure, tiny, 2.0, 0.4)
     assert moved.call_ns / figure.call_ns - 1 > 10 * (moved.unit_ns / figure.unit_ns - 1) > 0
 
 
 def job(folder: Path, number: int, cost: CostModel) -> tuple[Plan, JobInfo]:
     image = graph.open(picture((512, 512), "float32"))
     path = str(folder / f"{number}.npy")
-    prepared = client.prepare({path: filters.gaussian(image, sigma=3)}, block_shape=(128, 128), cost=cost)
-    done = client.run_prepared(prepared, threads=1)
+    options = PlanOptions(block_shape=(128, 128), cost=cost)
+    prepared = prepare({path: filters.gaussian(image, sigma=3)}, options, JobOptions())
+    done = run_prepared(prepared, threads=1)
     return prepared.plan, done.info()
 
 
@@ -128,7 +134,7 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
         return abs(math.log(model_s(model, plan) / info.stats["compute_s"]))
 
     def model_s(model: CostModel, plan: Plan) -> float:
-        (line,) = [line for line in plan.stages[0].predicted.parts if line.kind == "compute"]
+        (line,) = [line for line in plan.stages[0].predicted.lines if line.kind == "compute"]
         return model.figure("compute", "filters.gaussian", "float32").seconds_for(
             line.units, calls=line.calls, taps=line.taps
         )
@@ -144,10 +150,10 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
 
 def test_what_a_job_measures_is_what_its_plan_predicts(tmp_path: Path) -> None:
     plan, info = job(tmp_path, 0, CostModel())
-    stats, predicted = info.stage_stats[0], plan.stages[0].predicted
+    stats, predicted = info.stage_stats[StageNumber(0)], plan.stages[0].predicted
     assert stats["blocks"] == predicted.blocks == 16
     measured = {name for name in stats if " " in name}
-    assert measured == {f"{line.kind} {line.node}" for line in predicted.parts if line.kind != "publish"}
+    assert measured == {f"{line.kind} {line.node}" for line in predicted.lines if line.kind != "publish"}
     assert stats["compute_s"] == pytest.approx(sum(stats[name] for name in measured if name.startswith("compute ")))
     assert stats["block_s"] >= stats["compute_s"] + stats["read_s"] + stats["write_s"]
 
@@ -155,45 +161,64 @@ def test_what_a_job_measures_is_what_its_plan_predicts(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ keeping
 
 
+class Records:
+    """Cost models by profile, and one job."""
+
+    def __init__(self, job: RunRecord | None = None) -> None:
+        self.job = job
+        self.models: dict[str, dict[str, Any] | None] = {}
+
+    def costs(self, profile: str) -> dict[str, Any] | None:
+        return self.models.get(profile)
+
+    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
+        self.models[profile] = None if document is None else json.loads(json.dumps(dict(document)))
+
+    def info(self, job_id: str) -> JobInfo:
+        assert self.job is not None
+        return self.job.info(job_id)
+
+
 def test_models_are_kept_in_a_folder_and_taken_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
-    assert costs.of_folder() == CostModel()
+    assert costs.model_of_folder() == CostModel()
     model = replace(CostModel(), origin="calibrated", measured_at=1e9, speed=3.0)
-    path = costs.keep_in_folder(model)
-    assert costs.of_folder() == model
+    path = costs.save_to_folder(model)
+    assert costs.model_of_folder() == model
     image = graph.open(np.broadcast_to(np.uint8(0), (500, 500)))
     assert "figures: calibrated on" in lepton.explain(image + 1)
     path.write_text('{"version": 99}')
-    assert costs.of_folder() == CostModel()  # of another release: as if there were none
+    assert costs.model_of_folder() == CostModel()  # of another release: as if there were none
     path.write_text("{")
-    assert costs.of_folder() == CostModel()
-    costs.keep_in_folder(None)
+    assert costs.model_of_folder() == CostModel()
+    costs.save_to_folder(None)
     assert not path.exists()
 
 
 def test_the_ledgers_model_comes_before_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path))
-    ledger: Ledger = MemoryLedger()
-    costs.keep_in_folder(replace(CostModel(), speed=2.0))
-    assert costs.of_workers(ledger, "fast").speed == 2.0
-    costs.keep(ledger, "fast", replace(CostModel(), speed=3.0))
-    assert costs.of_workers(ledger, "fast").speed == 3.0
-    assert costs.of_workers(ledger, "slow").speed == 2.0
+    ledger = Records()
+    costs.save_to_folder(replace(CostModel(), speed=2.0))
+    assert costs.model_of_workers(ledger, "fast").speed == 2.0
+    costs.save_for_workers(ledger, "fast", replace(CostModel(), speed=3.0))
+    assert costs.model_of_workers(ledger, "fast").speed == 3.0
+    assert costs.model_of_workers(ledger, "slow").speed == 2.0
     ledger.keep_costs("fast", {"version": 99})
-    assert costs.of_workers(ledger, "fast").speed == 2.0
+    assert costs.model_of_workers(ledger, "fast").speed == 2.0
 
 
 def test_a_job_that_ends_refines_the_ledgers_model(tmp_path: Path) -> None:
-    ledger = MemoryLedger()
     image = graph.open(picture((64, 64), "float32"))
-    plan = make_plan({"0": image + 1}, Options(block_shape=(32, 32), workers=1))
-    ledger.create("j", {}, lane="default", title="", stages=1, blocks=4)
-    compute = next(line for line in plan.stages[0].predicted.parts if line.kind == "compute")
+    plan = make_plan({"0": image + 1}, PlanOptions(block_shape=(32, 32), workers=1)).plan
+    job = RunRecord("j", {}, stages=1, blocks=4)
+    ledger = Records(job)
+    compute = next(line for line in plan.stages[0].predicted.lines if line.kind == "compute")
     sums = {"blocks": 4.0, "block_s": 0.5, "compute_s": 0.4, "batches": 2.0, "batch_s": 0.6}
-    ledger.commit("j", 0, [0, 1, 2, 3], owner="a", stats={**sums, f"compute {compute.node}": 0.4})
+    job.open_stage(StageNumber(0), 4)
+    job.receive(4, {**sums, f"compute {compute.node}": 0.4})
     costs.learn(ledger, "default", plan, "j")
-    found = costs.of_workers(ledger, "default")
+    found = costs.model_of_workers(ledger, "default")
     assert found.jobs == 1
     assert found.figure("compute", "numpy.add", "float32").seconds_for(1024) > compute.seconds / 4
     costs.learn(ledger, "default", plan, "j")
-    assert costs.of_workers(ledger, "default").jobs == 2
+    assert costs.model_of_workers(ledger, "default").jobs == 2

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
-from lepton_celery.graph.nodes import Image, Table, Value, encode, from_json, to_json
+from lepton_celery.graph.codec import encode, from_json, to_json
+from lepton_celery.graph.nodes import Image, Table, Value
 from lepton_celery.jobs.compute import compute
-from lepton_celery.planning.plan import grid_shape
+from lepton_celery.planning.regions import grid_shape
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
@@ -334,7 +335,7 @@ WRONG: list[tuple[Any, str]] = [
     (document(SOURCE, outputs={}), "no outputs"),
     (document(SOURCE, outputs={"a": 7}), "names node 7"),
     (document(SOURCE, outputs={"a": -1}), "names node -1"),
-    (document(SOURCE, outputs={"a": "0"}), "names node '0'"),
+    (document(SOURCE, outputs={"a": "0"}), r"Expected `int`, got `str`"),
     (document(SOURCE, {**GAUSSIAN, "arguments": {"image": {"node": 1}}}), "names node 1"),
     (document(SOURCE, {**GAUSSIAN, "arguments": {"image": {"node": 0}, "sgma": 2}}), "sgma"),
     (document(SOURCE, {**GAUSSIAN, "arguments": {"image": {"node": 0}, "sigma": {"exec": 1}}}), "not understood"),

@@ -17,12 +17,16 @@ from skimage.measure import label
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
-from lepton_celery.execution import steps
-from lepton_celery.grid import BlockIndex
+from lepton_celery.execution.block import run_block
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.grid import StageNumber
 from lepton_celery.jobs import compute as eager
 from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.combining import group_shape
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Options, group_shape, make_plan
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import measure
 from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace
@@ -189,11 +193,11 @@ TREES = [(1, 2), (1, 4), (2, 3), (5, 64)]
 
 
 @pytest.fixture(params=TREES, ids=str)
-def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> partial[Options]:
+def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> partial[PlanOptions]:
     """Plans combine partials in groups before they are merged, however few there are."""
-    options = partial(Options, merge_blocks=request.param[0], fan_in=request.param[1])
-    monkeypatch.setattr(oracle, "Options", options)
-    monkeypatch.setattr(eager, "Options", options)
+    options = partial(PlanOptions, merge_blocks=request.param[0], fan_in=request.param[1])
+    monkeypatch.setattr(oracle, "PlanOptions", options)
+    monkeypatch.setattr(eager, "PlanOptions", options)
     return options
 
 
@@ -226,26 +230,26 @@ def test_a_job_with_a_tree_of_merges_gives_the_labels_and_their_number() -> None
     assert int(count) == number
 
 
-def test_what_passes_through_files_gives_the_same(tree: partial[Options], tmp_path: Path) -> None:
+def test_what_passes_through_files_gives_the_same(tree: partial[PlanOptions], tmp_path: Path) -> None:
     image = FLAT_IMAGES["combs"]
     lazy = measure.label(image)
-    plan = make_plan({"labels": lazy, "greatest": lazy.max()}, tree(block_shape=(4, 5)))
+    planned = make_plan({"labels": lazy, "greatest": lazy.max()}, tree(block_shape=(4, 5)))
+    plan = planned.plan
     plan = Plan.from_json(json.loads(json.dumps(plan.to_json())))
     workspace = DiskWorkspace(tmp_path / "work", "j")
     workspace.create()
-    context = steps.Context(plan, workspace, arrays=eager.arrays_of(plan, (lazy,)))
+    context = Context(plan, workspace, arrays=planned.lowered.arrays)
     output = MemoryOutput(Target("memory", image.shape, "int32", (4, 5), "j"))
     context.attach(plan.outputs["labels"], output)
-    for at, stage in enumerate(plan.stages):
-        assert steps.missing_blocks(context, at) == (
-            list(range(len(stage.grid))) if stage.reduces or stage.combines else []
-        )
-        for block in range(len(stage.grid)):
-            steps.run_block(context, at, BlockIndex(block))
-            steps.run_block(context, at, BlockIndex(block))  # a block may be done twice
-        assert steps.missing_blocks(context, at) == []
-        steps.merge_stage(context, at)
-        steps.merge_stage(context, at)
+    for number, stage in zip(map(StageNumber, range(len(plan.stages))), plan.stages, strict=True):
+        leaves_partials = stage.reduces or stage.combines
+        assert missing_blocks(context, number) == (list(stage.grid.indices()) if leaves_partials else [])
+        for block in stage.grid.indices():
+            run_block(context, number, block)
+            run_block(context, number, block)  # a block may be done twice
+        assert missing_blocks(context, number) == []
+        merge_stage(context, number)
+        merge_stage(context, number)
     output.publish()
     expected = label(image)
     assert_identical(output.array, expected)
@@ -254,27 +258,29 @@ def test_what_passes_through_files_gives_the_same(tree: partial[Options], tmp_pa
 
 def test_only_grids_of_very_many_blocks_get_a_tree() -> None:
     lazy = measure.label(graph.open(np.zeros((320, 330), np.uint8)))
-    few = make_plan({"labels": lazy}, Options(block_shape=(32, 33)))
+    few = make_plan({"labels": lazy}, PlanOptions(block_shape=(32, 33))).plan
     assert [bool(stage.combines) for stage in few.stages] == [False, False]
-    many = make_plan({"labels": lazy}, Options(block_shape=(5, 5)))
+    many = make_plan({"labels": lazy}, PlanOptions(block_shape=(5, 5))).plan
     blocks = [len(stage.grid) for stage in many.stages if stage.reduces or stage.combines]
     assert [bool(stage.combines) for stage in many.stages] == [False, True, False]
     assert blocks == [64 * 66, 8 * 9]
-    deep = make_plan({"labels": lazy}, Options(block_shape=(1, 1)))
+    deep = make_plan({"labels": lazy}, PlanOptions(block_shape=(1, 1))).plan
     assert [len(stage.grid) for stage in deep.stages] == [320 * 330, 40 * 42, 5 * 6, 320 * 330]
     # what later stages read is still known by the stage that stores it
-    assert [deep.stages[stage].stores for stage in deep.kept.values()] == [(index,) for index in deep.kept]
+    assert [deep.stages[stage].stores for stage in deep.intermediates.values()] == [
+        (index,) for index in deep.intermediates
+    ]
 
 
 def test_a_merge_holds_open_labels_only() -> None:
     # one component in each block, none of which touches another block
     image = np.zeros((60, 60), bool)
     image[2::6, 2::6] = True
-    plan = make_plan({"labels": measure.label(image)}, Options(block_shape=(6, 6)))
-    context = steps.Context(plan, MemoryWorkspace(), arrays={0: image})
-    for block in range(len(plan.stages[0].grid)):
-        steps.run_block(context, 0, BlockIndex(block))
-    steps.merge_stage(context, 0)
+    plan = make_plan({"labels": measure.label(image)}, PlanOptions(block_shape=(6, 6))).plan
+    context = Context(plan, MemoryWorkspace(), arrays={0: image})
+    for block in plan.stages[0].grid.indices():
+        run_block(context, StageNumber(0), block)
+    merge_stage(context, StageNumber(0))
     value = context.workspace.value(plan.stages[0].reduces[0])
     assert int(value["count"]) == 100
     assert value["renamed"].size == 0

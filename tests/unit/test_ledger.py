@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound
+from lepton_celery.grid import Place
 from lepton_celery.ledger import Claim, JobState, Ledger, MemoryLedger, base, open_ledger
 from lepton_celery.ledger.redis import RedisLedger
 from tests.unit.test_ledger_server import LedgerServer, ledger_server
@@ -198,9 +199,9 @@ class TestEveryLedger:
 
     def test_a_claim_sorts_blocks_by_what_became_of_them(self, ledger: Ledger) -> None:
         new_job(ledger, blocks=6)
-        assert claim(ledger, "j", [3, 1]) == Claim([3, 1], [], [], [], active=True)
+        assert claim(ledger, "j", [3, 1]) == Claim([Place(3), Place(1)], [], [], [], active=True)
         commit(ledger, "j", [1])
-        assert claim(ledger, "j", [5, 3, 1, 0, 5], "b") == Claim([5, 0], [3], [1], [], active=True)
+        assert claim(ledger, "j", [5, 3, 1, 0, 5], "b") == Claim([Place(5), Place(0)], [Place(3)], [1], [], active=True)
 
     def test_blocks_that_were_never_dispatched_can_be_claimed(self, ledger: Ledger) -> None:
         new_job(ledger, dispatched=0)
@@ -236,7 +237,7 @@ class TestEveryLedger:
         for _ in range(2):
             assert claim(ledger, "j", [0], "b", runs=2).granted == [0]
             ledger.release("j", 0, [0, 1], owner="b", count_attempt=True)
-        assert claim(ledger, "j", [0, 1], runs=2) == Claim([1], [], [], [0], active=True)
+        assert claim(ledger, "j", [0, 1], runs=2) == Claim([Place(1)], [], [], [Place(0)], active=True)
 
     def test_only_the_owner_can_release(self, ledger: Ledger) -> None:
         new_job(ledger)
@@ -487,7 +488,7 @@ class TestEveryLedger:
         assert (info.stage, info.blocks_total, info.blocks_done, info.dispatched) == (1, 7, 0, 0)
         assert not info.merging
         assert_takes_no_work(ledger, "j", stage=0)
-        assert claim(ledger, "j", [0, 6], stage=1) == Claim([0, 6], [], [], [], active=True)
+        assert claim(ledger, "j", [0, 6], stage=1) == Claim([Place(0), Place(6)], [], [], [], active=True)
 
     def test_the_last_merge_ends_the_job_with_its_result(self, ledger: Ledger) -> None:
         new_job(ledger, stages=1)
@@ -527,7 +528,7 @@ class TestEveryLedger:
         assert ledger.unreceipted("j", 0, limit=9) == [1, 3]
         assert not ledger.commit_merge("j", 0, fence=fence, next_blocks=None)
         assert ledger.begin_merge("j", 0, owner="n", lease_s=60) is None
-        assert claim(ledger, "j", [0, 1, 3], "b") == Claim([1, 3], [], [0], [], active=True)
+        assert claim(ledger, "j", [0, 1, 3], "b") == Claim([Place(1), Place(3)], [], [Place(0)], [], active=True)
         assert commit(ledger, "j", [1, 3], "b") == 2
         assert (ledger.begin_merge("j", 0, owner="n", lease_s=60) or 0) > fence
 

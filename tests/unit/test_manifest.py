@@ -11,8 +11,9 @@ import pytest
 
 from lepton_celery import graph
 from lepton_celery.errors import InputError
-from lepton_celery.execution.manifest import Manifest
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.execution.manifest import JobOptions, Manifest
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import measure
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import DiskWorkspace
@@ -22,7 +23,7 @@ def manifest(folder: Path) -> Manifest:
     np.save(folder / "in.npy", np.ones((40, 50), np.uint8))
     labels = measure.label(graph.open(folder / "in.npy") > 0)
     outputs = {"labels": labels, "table": measure.regionprops_table(labels)}
-    plan = make_plan(outputs, Options(block_shape=(16, 16)))
+    plan = make_plan(outputs, PlanOptions(block_shape=(16, 16))).plan
     node = plan.outputs["labels"]
     path = str(folder / "labels.zarr")
     target = Target(path, (40, 50), "int32", (16, 16), "job1", overwrite=True)
@@ -32,7 +33,7 @@ def manifest(folder: Path) -> Manifest:
         workspace=str(folder / ".lepton-job1"),
         targets={node: (target,)},
         files={str(folder / "table.csv"): plan.outputs["table"]},
-        overwrite=True,
+        options=JobOptions(overwrite=True),
         names={"labels.zarr": path},
     )
 
@@ -67,7 +68,7 @@ def test_a_worker_refuses_paths_outside_its_roots(tmp_path: Path) -> None:
 def test_a_worker_refuses_scratch_outside_its_roots(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    elsewhere = replace(manifest(data), scratch=str(tmp_path / "scratch"))
+    elsewhere = replace(manifest(data), options=JobOptions(scratch=str(tmp_path / "scratch")))
     elsewhere.context()
     with pytest.raises(InputError, match="allowed"):
         elsewhere.context((data,))
@@ -77,7 +78,7 @@ def test_a_worker_refuses_to_read_outside_its_roots(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     job = manifest(tmp_path)
-    moved = Manifest("job1", job.plan, str(data / "work"), {}, {})
+    moved = Manifest("job1", job.plan, str(data / "work"))
     context = moved.context((data,))
     with pytest.raises(InputError, match="allowed"):
         context.reader(0)

@@ -22,9 +22,9 @@ from lepton_celery.catalogue.measure.regionprops import SUMMED
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import Region
-from lepton_celery.jobs.client import run
 from lepton_celery.jobs.compute import compute
-from lepton_celery.planning.plan import Plan, functions_of
+from lepton_celery.jobs.run import run
+from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import filters, measure
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
@@ -255,7 +255,7 @@ def test_only_what_is_needed_is_read_and_stored() -> None:
     labels, smooth = measure.label(lazy > 0.4), filters.gaussian(lazy, 1)
 
     def stages(*properties: str) -> list[int]:
-        plan = make_plan({"table": measure.regionprops_table(labels, smooth, properties=properties)})
+        plan = make_plan({"table": measure.regionprops_table(labels, smooth, properties=properties)}).plan
         return [len(stage.stores) for stage in plan.stages]
 
     assert stages("label", "area", "intensity_mean", "slice") == [1, 0]
@@ -293,8 +293,8 @@ def test_functions_of_ones_own_are_sent_by_name_and_lambdas_not_at_all(tmp_path:
         lazy: Node = measure.regionprops_table(labels, properties=("label",), extra_properties=(function,))
         return lazy
 
-    plan = make_plan({"table": table(blur_effect)})
-    assert functions_of(plan) == ["skimage.measure._blur_effect:blur_effect"]
+    plan = make_plan({"table": table(blur_effect)}).plan
+    assert plan.functions == ["skimage.measure._blur_effect:blur_effect"]
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     with pytest.raises(InputError, match="functions are sent by name"):
         run({str(tmp_path / "objects.csv"): table(lambda mask: mask.size)})
@@ -305,5 +305,5 @@ def test_functions_of_ones_own_are_sent_by_name_and_lambdas_not_at_all(tmp_path:
 
 def test_the_plan_of_a_measured_table_comes_back_from_json() -> None:
     lazy = measure.regionprops_table(label(blobs()), properties=("solidity", "label"), spacing=(np.float32(0.5), 2))
-    plan = make_plan({"table": lazy})
+    plan = make_plan({"table": lazy}).plan
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan

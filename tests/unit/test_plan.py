@@ -15,12 +15,16 @@ import zarr
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, PlanTooLarge
-from lepton_celery.execution import steps
+from lepton_celery.execution.block import compute_block, read_block
+from lepton_celery.execution.context import Context
 from lepton_celery.graph.nodes import Node
-from lepton_celery.grid import BlockIndex, Region
+from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
-from lepton_celery.planning.plan import Plan, grid_over, grid_shape, needed_regions, on_grid
-from lepton_celery.planning.planner import BLOCK_PX, LEAST_PX, Limits, Options, block_candidates, make_plan
+from lepton_celery.planning.options import Limits, PlanOptions
+from lepton_celery.planning.plan import Plan, grid_over
+from lepton_celery.planning.planner import make_plan
+from lepton_celery.planning.regions import grid_shape, needed_regions, on_grid
+from lepton_celery.planning.sizes import BLOCK_PX, MIN_BLOCK_PX, block_candidates
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
 from lepton_celery.stores import Target, array_output
 from lepton_celery.stores.workspace import MemoryWorkspace
@@ -33,14 +37,17 @@ def vast(shape: tuple[int, ...], dtype: str = "uint8") -> graph.Image:
 
 
 def plan_of(*nodes: Node, **options: Any) -> Plan:
-    return make_plan({str(at): node for at, node in enumerate(nodes)}, Options(**{"workers": 2, **options}))
+    return make_plan({str(at): node for at, node in enumerate(nodes)}, PlanOptions(**{"workers": 2, **options})).plan
 
 
 def operations(plan: Plan, stage: int) -> set[str]:
     """What a stage computes or reduces."""
     found = plan.stages[stage]
-    needed = needed_regions(plan, stage, found.grid.region(BlockIndex(0)))
-    indices = {index for index in needed if not plan.is_read(index, stage)} | {*found.reduces, *found.stores}
+    needed = needed_regions(plan, StageIndex(stage), found.grid.region(BlockIndex(0)))
+    indices = {index for index in needed if not plan.is_read(index, StageIndex(stage))} | {
+        *found.reduces,
+        *found.stores,
+    }
     return {plan.nodes[index].operation for index in indices}
 
 
@@ -73,7 +80,7 @@ def test_a_chain_of_local_functions_is_one_stage_that_stores_only_its_end() -> N
     plan = plan_of(end)
     assert len(plan.stages) == 1
     assert [plan.nodes[i].operation for i in plan.stages[0].stores] == ["lepton.select"]
-    assert plan.kept == {}
+    assert plan.intermediates == {}
     assert {"filters.gaussian", "morphology.opening", "filters.sobel"} <= operations(plan, 0)
 
 
@@ -115,16 +122,16 @@ def test_equal_nodes_are_computed_once() -> None:
 def test_what_is_cheap_is_computed_again_and_what_is_dear_is_kept() -> None:
     image = vast((2000, 2000))
     cheap, dear = image + 1.0, filters.median(image, np.ones((15, 15), np.uint8))
-    assert plan_of(cheap - cheap.max()).kept == {}
+    assert plan_of(cheap - cheap.max()).intermediates == {}
     plan = plan_of(dear - dear.max())
-    assert [plan.nodes[i].operation for i in plan.kept] == ["ndimage.median_filter"]
+    assert [plan.nodes[i].operation for i in plan.intermediates] == ["ndimage.median_filter"]
     assert operations(plan, 0) == {"ndimage.median_filter", "lepton.extent"}
     assert "ndimage.median_filter" not in operations(plan, 1)
 
 
 def test_labels_of_blocks_are_always_kept() -> None:
     plan = plan_of(measure.label(vast((500, 600)) > 3))
-    assert [plan.nodes[i].operation for i in plan.kept] == ["lepton.label_blocks"]
+    assert [plan.nodes[i].operation for i in plan.intermediates] == ["lepton.label_blocks"]
 
 
 def test_outputs_of_different_grids_are_stages_of_their_own() -> None:
@@ -150,7 +157,7 @@ def test_a_few_channels_are_never_cut() -> None:
 
 def test_a_plan_that_went_through_json_is_the_same_plan() -> None:
     outputs = everything(graph.open(picture((60, 70), "uint16")))
-    document = make_plan(outputs, Options(block_shape=(20, 30))).to_json()
+    document = make_plan(outputs, PlanOptions(block_shape=(20, 30))).plan.to_json()
     text = json.dumps(document)
     again = Plan.from_json(json.loads(text))
     assert json.dumps(again.to_json()) == text
@@ -186,7 +193,7 @@ def test_blocks_chosen_are_neither_vast_nor_tiny_nor_too_few() -> None:
             assert all(b <= n for block in candidates for b, n in zip(block, shape, strict=True))
             blocks = len(plan_of(vast(shape), workers=workers).stages[0].grid)
             is_thin = min(shape) < 64  # the next smaller block would be tiny
-            assert is_thin or blocks >= 4 * workers or size[0] <= 4 * LEAST_PX
+            assert is_thin or blocks >= 4 * workers or size[0] <= 4 * MIN_BLOCK_PX
 
 
 @pytest.mark.parametrize("block_shape", [(5,), (5, 5, 5), ()])
@@ -254,7 +261,7 @@ def test_a_million_blocks_are_planned_in_seconds_and_little_memory() -> None:
     assert len(small.stages[0].grid) == 100
     assert seconds < 3
     assert many < few + 500_000
-    assert len(json.dumps(large.to_json())) < len(json.dumps(small.to_json())) + 1000
+    assert len(json.dumps(large.to_json())) < len(json.dumps(small.to_json())) + 1100
 
 
 # ------------------------------------------------------------------------------------------------ regions
@@ -277,12 +284,16 @@ class CountingReader:
 def reads_of_block(node: Node, block_shape: tuple[int, ...], block: int, image: Array) -> list[Region]:
     plan = plan_of(node, block_shape=block_shape)
     assert len(plan.stages) == 1
-    context = steps.Context(plan, MemoryWorkspace())
+    context = Context(plan, MemoryWorkspace())
     source = next(i for i, found in enumerate(plan.nodes) if found.operation == "lepton.source")
     reader = CountingReader(image)
     context._readers[source] = reader
-    steps.compute_block(
-        context, 0, BlockIndex(block), steps.read_block(context, 0, BlockIndex(block)), plan.outputs["0"]
+    compute_block(
+        context,
+        StageIndex(0),
+        BlockIndex(block),
+        read_block(context, StageIndex(0), BlockIndex(block)),
+        plan.outputs["0"],
     )
     return reader.regions
 
@@ -317,7 +328,7 @@ def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
     predicted = plan.stages[0].predicted
     assert predicted.halo == (1, 1)
     assert predicted.read_bytes == 602 * 602 * 4 * 25
-    assert predicted.halo_times == pytest.approx((602 / 600) ** 2)
+    assert predicted.halo_overread == pytest.approx((602 / 600) ** 2)
     assert predicted.write_bytes == 3000 * 3000 * 4
     assert predicted.compute_s > 0
     assert predicted.communication_s > 25 * 0.0002
@@ -326,10 +337,10 @@ def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
 
 def test_small_blocks_that_are_done_at_once_are_predicted_so() -> None:
     stage = plan_of(filters.sobel(vast((3200, 3200), "float32")), block_shape=(64, 64)).stages[0]
-    at_once = int(np.prod(stage.together))
+    at_once = int(np.prod(stage.box_blocks))
     assert 16 < at_once <= 64
     assert stage.predicted.read_bytes == pytest.approx(3200**2 * 4, rel=0.02)  # alone they would read 6 % more
-    (compute,) = [part for part in stage.predicted.parts if part.kind == "compute"]
+    (compute,) = [part for part in stage.predicted.lines if part.kind == "compute"]
     assert compute.calls == -(-2500 // at_once)
 
 
@@ -350,7 +361,7 @@ def test_what_large_halos_would_compute_over_and_over_is_stored() -> None:
     image = vast((2048, 2048))
     dear = filters.median(image, np.ones((15, 15), np.uint8))
     plan = plan_of(filters.gaussian(dear, sigma=60))
-    assert [plan.nodes[index].operation for index in plan.kept] == ["ndimage.median_filter"]
+    assert [plan.nodes[index].operation for index in plan.intermediates] == ["ndimage.median_filter"]
     assert [stage.predicted.halo for stage in plan.stages] == [(7, 7), (240, 240)]
     assert len(plan_of(filters.gaussian(dear, sigma=1)).stages) == 1
     assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap: computed again
@@ -369,9 +380,9 @@ def test_blocks_lie_on_whole_chunks_of_what_is_read(tmp_path: Path) -> None:
     image = stored_in(tmp_path, (9000, 9000), (600, 600))
     stage = plan_of(image + 1).stages[0]
     assert all(length % 600 == 0 for length in stage.block_shape)
-    assert stage.predicted.chunk_times == 1.0
+    assert stage.predicted.decode_overread == 1.0
     halved = plan_of(image + 1, block_shape=(1024, 1024)).stages[0].predicted
-    assert halved.chunk_times > 1.2
+    assert halved.decode_overread > 1.2
     assert halved.wall_s > stage.predicted.wall_s
 
 
@@ -380,8 +391,8 @@ def test_chunks_that_a_halo_touches_are_decoded_whole_and_kept_for_the_next_bloc
     predicted = plan_of(filters.gaussian(image, sigma=2), block_shape=(512, 512)).stages[0].predicted
     assert predicted.halo == (8, 8)
     assert predicted.read_bytes == 528 * 528 * 64
-    assert predicted.chunk_times == pytest.approx(1.25)
-    read = next(part for part in predicted.parts if part.kind == "read")
+    assert predicted.decode_overread == pytest.approx(1.25)
+    read = next(part for part in predicted.lines if part.kind == "read")
     assert read.key == "zarr uint8"
     assert read.calls == pytest.approx(9 * 64 * 1.25 * 528**2 / (9 * 512**2))
 
@@ -399,9 +410,9 @@ def test_a_dear_task_makes_batches_larger_and_a_dear_block_makes_blocks_larger()
 def test_a_dear_store_makes_it_cheaper_to_compute_again() -> None:
     image = vast((2000, 2000))
     smooth = filters.gaussian(image, sigma=3)
-    assert len(plan_of(smooth - smooth.max()).kept) == 1
+    assert len(plan_of(smooth - smooth.max()).intermediates) == 1
     dear = CostModel().with_figures("write", {"npy": Figure(100.0)})
-    assert plan_of(smooth - smooth.max(), cost=dear).kept == {}
+    assert plan_of(smooth - smooth.max(), cost=dear).intermediates == {}
 
 
 def test_blocks_are_no_larger_than_memory_allows() -> None:
@@ -429,7 +440,7 @@ def test_what_blocks_merge_to_after_they_were_combined_is_predicted_once() -> No
     stages = plan_of(measure.label(vast((10_000, 10_000)) > 3), block_shape=(100, 100)).stages
     assert [bool(stage.combines) for stage in stages] == [False, True, False]
     assert stages[0].predicted.merge_s == 0
-    (merge,) = [part for part in stages[1].predicted.parts if part.kind == "merge"]
+    (merge,) = [part for part in stages[1].predicted.lines if part.kind == "merge"]
     assert merge.calls == len(stages[1].grid)
 
 

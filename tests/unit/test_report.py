@@ -11,9 +11,12 @@ import pytest
 import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.errors import PlanTooLarge
-from lepton_celery.jobs.report import compare, duration, explain, explain_plan, size, summarize
-from lepton_celery.ledger.memory import MemoryLedger
-from lepton_celery.planning.planner import Limits, Options, alternatives, make_plan
+from lepton_celery.grid import StageNumber
+from lepton_celery.jobs.report import compare, summarize
+from lepton_celery.ledger.record import RunRecord
+from lepton_celery.planning.explain import duration, explain, explain_plan, size
+from lepton_celery.planning.options import Limits, PlanOptions
+from lepton_celery.planning.planner import alternatives, make_plan
 from lepton_celery.skimage import filters, measure
 from tests.oracle import picture
 
@@ -66,7 +69,7 @@ def test_what_cannot_run_is_not_explained() -> None:
 
 def test_more_workers_are_predicted_to_take_less_time() -> None:
     def seconds(workers: int) -> float:
-        return make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=workers)).predicted_s
+        return make_plan(dict(zip("ab", cells(), strict=True)), PlanOptions(workers=workers)).plan.predicted_s
 
     assert seconds(4) < seconds(2) < seconds(1) < 2.2 * seconds(2)
 
@@ -74,13 +77,14 @@ def test_more_workers_are_predicted_to_take_less_time() -> None:
 def test_what_else_there_was_is_told_with_its_time() -> None:
     dear = filters.median(graph.open(np.broadcast_to(np.uint8(0), (4096, 4096))), np.ones((15, 15), np.uint8))
     node = filters.gaussian(dear, sigma=60)
-    plan = make_plan({"0": node}, Options(workers=2))
+    planned = make_plan({"0": node}, PlanOptions(workers=2))
+    plan = planned.plan
     text = explain(node, workers=2)
     head, _, others = text.partition(f"instead of {duration(plan.predicted_s)}\n")
     assert head.startswith(explain_plan(plan, Limits().worker_memory_bytes))
     assert re.search(r"[\d.]+ s  fused, nothing stored that need not be  +\S+ MB in each worker", others)
     assert "s  blocks of 512×512 " in others
-    found = alternatives({"0": node}, Options(workers=2), plan)
+    found = alternatives(planned)
     assert all(other.plan.predicted_s > plan.predicted_s for other in found)
 
 
@@ -116,14 +120,13 @@ def test_sizes_read_well(number: float, words: str) -> None:
 
 
 def test_a_finished_job_says_what_was_predicted_beside_what_it_took() -> None:
-    plan = make_plan(dict(zip("ab", cells(), strict=True)), Options(workers=2))
-    ledger = MemoryLedger()
-    ledger.create("job1", {}, lane="default", title="", stages=len(plan.stages), blocks=len(plan.stages[0].grid))
-    text = summarize(ledger.info("job1"), plan)
+    plan = make_plan(dict(zip("ab", cells(), strict=True)), PlanOptions(workers=2)).plan
+    record = RunRecord("job1", {}, stages=len(plan.stages), blocks=plan.first_blocks)
+    text = summarize(record.info("job1"), plan)
     assert f"{plan.blocks} blocks in 4 stages" in text
     assert "predicted" in text
     assert "computing 0.00 s, reading and writing 0.00 s" in text
-    assert "-" in compare(ledger.info("job1"), plan)  # nothing was measured
+    assert "-" in compare(record.info("job1"), plan)  # nothing was measured
 
 
 def test_a_job_that_ran_is_compared_with_its_plan_stage_by_stage(tmp_path: Path) -> None:
@@ -137,5 +140,5 @@ def test_a_job_that_ran_is_compared_with_its_plan_stage_by_stage(tmp_path: Path)
         assert line.count(" s") >= 6
         assert " -" not in line
     times = job.info().stage_times
-    assert times[0].ended == times[1].began
+    assert times[StageNumber(0)].ended == times[StageNumber(1)].began
     assert job.report().endswith("\n".join(lines))

@@ -14,10 +14,13 @@ from lepton_celery import graph
 from lepton_celery.catalogue import catalogue
 from lepton_celery.catalogue.arrays import Array, View, Where
 from lepton_celery.catalogue.entries import Composite, Iterated, Local
-from lepton_celery.execution import steps
-from lepton_celery.grid import BlockIndex
+from lepton_celery.execution.block import run_block
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.grid import BlockIndex, StageNumber
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.workspace import DiskWorkspace
 from tests.oracle import evaluate
 
@@ -98,20 +101,20 @@ def test_the_inline_engine_goes_round_until_nothing_changes() -> None:
 @pytest.mark.usefixtures("spreading")
 def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) -> None:
     image = spiral(21)
-    plan = make_plan({"out": graph.apply("test.spread", image)}, Options(block_shape=(5, 5), workers=1))
+    plan = make_plan({"out": graph.apply("test.spread", image)}, PlanOptions(block_shape=(5, 5), workers=1)).plan
     plan = Plan.from_json(plan.to_json())
     workspace = DiskWorkspace(tmp_path / "work", "job")
     workspace.create()
-    slot: int | None = 0
+    number: StageNumber | None = StageNumber(0)
     most, rounds = 0, 0
-    while slot is not None and plan.place(slot)[0] == 0:
-        context: Any = steps.Context(plan, workspace, arrays={0: image})  # as of a worker that has just come
-        for block in range(len(plan.stages[0].grid)):
-            steps.run_block(context, slot, BlockIndex(block))
-        assert steps.missing_blocks(context, slot) == []
-        again = steps.merge_stage(context, slot)
-        assert steps.merge_stage(context, slot) is again  # a merge may run twice
-        slot = plan.following(slot, again)
+    while number is not None and plan.stage_run(number).stage == 0:
+        context: Any = Context(plan, workspace, arrays={0: image})  # as of a worker that has just come
+        for block in plan.stages[0].grid.indices():
+            run_block(context, number, block)
+        assert missing_blocks(context, number) == []
+        again = merge_stage(context, number)
+        assert merge_stage(context, number) is again  # a merge may run twice
+        number = plan.following(number, again=again)
         rounds += 1
         most = max(most, len(list((tmp_path / "work").glob(".image*"))))
     assert rounds > 3
@@ -122,9 +125,11 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
 
 
 def test_numbers_of_rounds_are_never_used_twice() -> None:
-    plan = make_plan({"out": graph.open(np.ones((4, 4))) + graph.open(np.ones((4, 4))).max()}, Options(workers=1))
+    plan = make_plan(
+        {"out": graph.open(np.ones((4, 4))) + graph.open(np.ones((4, 4))).max()}, PlanOptions(workers=1)
+    ).plan
     assert len(plan.stages) == 2
-    assert plan.following(0, again=True) == 2
-    assert plan.place(2) == (0, 1)
-    assert plan.following(2, again=False) == 1
-    assert plan.following(1, again=False) is None
+    assert plan.following(StageNumber(0), again=True) == 2
+    assert plan.stage_run(StageNumber(2)) == (0, 1)
+    assert plan.following(StageNumber(2), again=False) == 1
+    assert plan.following(StageNumber(1), again=False) is None

@@ -11,7 +11,7 @@ import lepton_celery as lepton
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution import seams
 from lepton_celery.grid import BlockGrid
-from lepton_celery.jobs import client
+from lepton_celery.jobs.run import run
 from lepton_celery.stores import MemoryReader
 from tests.oracle import picture
 
@@ -43,7 +43,7 @@ def test_jobs_report_the_seams_of_functions_that_look_at_their_block(tmp_path: P
     exact = str(tmp_path / "exact.npy")
     from lepton_celery.skimage import filters
 
-    job = client.run(
+    job = run(
         {
             bad: lepton.map_blocks(normalize, source),
             good: lepton.map_blocks(blur, source, halo=12),
@@ -55,20 +55,20 @@ def test_jobs_report_the_seams_of_functions_that_look_at_their_block(tmp_path: P
     assert set(found) == {bad, good}  # what is identical needs no figure
     assert found[bad] > 2
     assert 0.7 < found[good] < 1.3
-    assert "1 is none" in seams.words(found)
+    assert "1 is none" in seams.describe(found)
 
 
 def test_the_figure_of_an_image_without_seams_is_about_one() -> None:
     image = picture((120, 90), "float64")
-    assert 0.8 < seams.figure(MemoryReader(image), BlockGrid(image.shape, (30, 30))) < 1.2
+    assert 0.8 < seams.seam_figure(MemoryReader(image), BlockGrid(image.shape, (30, 30))) < 1.2
     stepped = image + np.add.outer(np.arange(120) // 30, np.arange(90) // 30)
-    assert seams.figure(MemoryReader(stepped), BlockGrid(image.shape, (30, 30))) > 2
+    assert seams.seam_figure(MemoryReader(stepped), BlockGrid(image.shape, (30, 30))) > 2
 
 
 def test_one_block_and_constant_images_have_no_seams() -> None:
     flat = np.full((40, 40), 3.0)
-    assert seams.figure(MemoryReader(flat), BlockGrid((40, 40), (10, 10))) == 1.0
-    assert seams.figure(MemoryReader(picture((40, 40), "uint8")), BlockGrid((40, 40), (40, 40))) == 1.0
+    assert seams.seam_figure(MemoryReader(flat), BlockGrid((40, 40), (10, 10))) == 1.0
+    assert seams.seam_figure(MemoryReader(picture((40, 40), "uint8")), BlockGrid((40, 40), (40, 40))) == 1.0
 
 
 def test_many_borders_are_sampled() -> None:
@@ -80,5 +80,5 @@ def test_many_borders_are_sampled() -> None:
             return super().read(region)
 
     image = picture((500, 500), "float64")
-    seams.figure(Counting(image), BlockGrid((500, 500), (2, 2)))
-    assert Counting.reads <= 2 * seams.BORDERS
+    seams.seam_figure(Counting(image), BlockGrid((500, 500), (2, 2)))
+    assert Counting.reads <= 2 * seams.MAX_BORDERS

@@ -46,7 +46,7 @@ from skimage import filters as sk_filters
 import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.errors import JobCancelled, JobFailed
-from lepton_celery.ledger.base import JobState
+from lepton_celery.ledger.info import JobState
 from lepton_celery.skimage import filters
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster, Disk

@@ -35,7 +35,7 @@ from lepton_celery.errors import BrokerUnreachable, InputError, JobCancelled, Jo
 from lepton_celery.grid import Region
 from lepton_celery.jobs.report import progress_of
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import JobState
+from lepton_celery.ledger.info import JobState
 from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
 from lepton_celery.planning.batches import batches

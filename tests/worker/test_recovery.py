@@ -21,7 +21,7 @@ from skimage import filters as whole_filters
 import lepton_celery as lepton
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound
-from lepton_celery.ledger.base import JobState
+from lepton_celery.ledger.info import JobState
 from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
 from lepton_celery.skimage import filters

@@ -144,6 +144,7 @@ def merge_measured(partials: Partials, arguments: Arguments, grid: BlockGrid) ->
         "lepton.measured_table",
         images=_IMAGES,
         values=("objects",),
+        own_functions=("extra_properties",),
         merge=merge_measured,
         result=_table_type,
         reads_itself=True,

@@ -4,74 +4,86 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from lepton_celery.config import state_directory
 from lepton_celery.errors import BrokerUnreachable, LeptonError
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.cost.refine import refine
 from lepton_celery.planning.plan import Plan
+from lepton_celery.stores.documents import write_atomically
 
 FILE = "costs.json"
+
+
+class CostRecords(Protocol):
+    """What this module needs of a ledger."""
+
+    def costs(self, profile: str) -> dict[str, Any] | None: ...
+
+    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None: ...
+
+    def info(self, job_id: str) -> JobInfo: ...
+
 
 log = logging.getLogger(__name__)
 
 
-def of_workers(ledger: Ledger, profile: str) -> CostModel:
+def model_of_workers(ledger: CostRecords, profile: str) -> CostModel:
     """The model that the ledger keeps for workers of a profile; else this folder's, else the shipped one.
 
     Raises:
         BrokerUnreachable: the ledger does not answer.
     """
-    return _of_ledger(ledger, profile) or of_folder()
+    return _model_in_ledger(ledger, profile) or model_of_folder()
 
 
-def _of_ledger(ledger: Ledger, profile: str) -> CostModel | None:
+def _model_in_ledger(ledger: CostRecords, profile: str) -> CostModel | None:
     try:
         document = ledger.costs(profile)
         return None if document is None else CostModel.from_json(document)
     except BrokerUnreachable:
         raise
-    except LeptonError as error:  # damaged, or of another release: as if there were none
-        log.warning("the cost model of %s is left aside: %s", profile, error)
+    except LeptonError as error:  # damaged, or of another release: the same as no model
+        log.warning("the cost model of profile %s is ignored: %s", profile, error)
         return None
 
 
-def of_folder(folder: Path | None = None) -> CostModel:
-    """The model of a state folder, this one's unless another is named; else the shipped one."""
+def model_of_folder(folder: Path | None = None) -> CostModel:
+    """The model of a state folder, by default this process's; else the shipped one."""
     path = (folder or state_directory()) / FILE
     try:
         return CostModel.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError:
         return CostModel()
     except (ValueError, LeptonError) as error:
-        log.warning("the cost model %s is left aside: %s", path, error)
+        log.warning("the cost model %s is ignored: %s", path, error)
         return CostModel()
 
 
-def keep_in_folder(model: CostModel | None, folder: Path | None = None) -> Path:
-    """Keep a model for work in this process; None removes it. Gives the file back."""
+def save_to_folder(model: CostModel | None, folder: Path | None = None) -> Path:
+    """Save a model for work in this process, and return its file; None removes the file."""
     path = (folder or state_directory()) / FILE
     if model is None:
         path.unlink(missing_ok=True)
         return path
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{FILE}.{id(model)}")
-    draft.write_text(json.dumps(model.to_json()), encoding="utf-8")
-    draft.replace(path)
+    write_atomically(path, json.dumps(model.to_json()).encode())
     return path
 
 
-def keep(ledger: Ledger, profile: str, model: CostModel | None) -> None:
-    """Keep a model for workers of a profile; None removes it."""
+def save_for_workers(ledger: CostRecords, profile: str, model: CostModel | None) -> None:
+    """Save a model for workers of a profile; None removes it."""
     ledger.keep_costs(profile, None if model is None else model.to_json())
 
 
-def learn(ledger: Ledger, profile: str, plan: Plan, job_id: str) -> None:
-    """Refine the model of a profile by a job that is done. Of two jobs that end at once, one may be lost."""
+def learn(ledger: CostRecords, profile: str, plan: Plan, job_id: str) -> None:
+    """Refine the model of a profile by a finished job. Of two jobs that end at the same time, one may be lost."""
     try:
-        model = _of_ledger(ledger, profile) or CostModel()
-        keep(ledger, profile, refine(model, plan, ledger.info(job_id)))
-    except (ArithmeticError, LookupError, ValueError, LeptonError):  # the job has done its work, and does not need this
+        model = _model_in_ledger(ledger, profile) or CostModel()
+        save_for_workers(ledger, profile, refine(model, plan, ledger.info(job_id)))
+    except (ArithmeticError, LookupError, ValueError, LeptonError):  # the job is done and does not need this
         log.exception("job %s: the cost model is not refined", job_id)

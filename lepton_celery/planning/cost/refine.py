@@ -1,176 +1,200 @@
-"""Refines the cost model by what a job measured of itself.
+"""Refines the cost model by what a finished job measured of itself.
 
 Each line of a stage's prediction is compared with what its work took. The figure moves towards that by a share that grows
-with the work measured and shrinks with the work it rests on, of which only the last seconds count. One job moves a
-known figure by a factor of `MOST` at the most: a machine that was busy with something else must not spoil it.
+with the work measured and shrinks with the work the figure rests on, of which only the last seconds count. One job moves a
+known figure by a factor of `MAX_RATIO` at most, because a machine that was busy with something else must not spoil it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lepton_celery.ledger.base import JobInfo, StageTimes
+from lepton_celery.grid import StageIndex, StageNumber
+from lepton_celery.ledger.info import JobInfo, StageTimes
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads, function_of
-from lepton_celery.planning.plan import Part, Plan
+from lepton_celery.planning.plan import CostLine, Plan
 
-MOST = 3.0
-"""Factor by which a job's measurement may differ from a figure that was measured before, …"""
-_MOST_UNKNOWN = 50.0
-"""… and from one that was not."""
-_CLEARLY_LESS = 0.6
-"""Much makes work take longer than it should (a busy machine, what is loaded the first time), and nothing less: …"""
-_LESS_WEIGHT = 0.3
-"""… so a job that took so much less than a figure says moves it by this share at the least."""
-_REMEMBERED_S = 10.0
-"""Seconds of work that a figure rests on at most: what is older is outweighed."""
-_LEAST_S = 0.001
-"""Less work than this tells nothing."""
-_SHARE = 0.3
-"""How far a fixed cost moves, …"""
-_MOST_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_s": 1.0}
-"""… and what it is at the most: beyond, workers waited for something else, such as another job."""
+MAX_RATIO = 3.0
+"""Largest ratio between a job's measurement and a measured figure that is believed."""
+_MAX_RATIO_SHIPPED = 50.0
+"""Largest ratio between a job's measurement and a shipped figure that is believed."""
+_FAST_RATIO = 0.6
+"""A job that took less than this share of the predicted time counts as unexpectedly fast."""
+_MIN_FAST_WEIGHT = 0.3
+"""Smallest share by which an unexpectedly fast job moves a figure. Contention slows work down but nothing speeds it up, so a
+fast job tells more than a slow one."""
+_MAX_WEIGHT = 0.5
+"""Largest share by which a job moves a figure that rests on enough work."""
+_ENOUGH_S = 0.05
+"""Seconds of measured work from which a figure rests on enough work."""
+_MEMORY_S = 10.0
+"""Seconds of measured work that a figure remembers; older work is outweighed."""
+_MIN_WORK_S = 0.001
+"""Work below this many seconds tells nothing."""
+_MIN_SHARE = 0.05
+"""Share of a measurement below which a line is not refined by it."""
+_MIN_FACTOR = 0.05
+"""Smallest factor by which the parts of a figure change."""
+_OVERHEAD_WEIGHT = 0.3
+"""Share by which a job moves a fixed cost."""
+_MAX_OVERHEAD_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_s": 1.0}
+"""Largest believable fixed costs: beyond them, workers waited for something else, such as another job."""
+
+Sums = Mapping[str, float]
+"""What the blocks of a stage measured, by name; see `execution.timings`."""
 
 
 def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
-    """The model, refined by a job that is done."""
-    stages = _by_stage(plan, info)
-    for at, sums in stages.items():
-        model = _refined_parts(model, plan, at, sums)
-    model = _refined_ends(model, plan, info)
-    model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, stages))
+    """The model, refined by a finished job."""
+    sums_of = _sums_by_stage(plan, info)
+    for index, sums in sums_of.items():
+        model = _refined_lines(model, plan, index, sums)
+    model = _refined_merges(model, plan, info)
+    model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, sums_of))
     origin = "refined" if model.origin == "calibrated" else model.origin
     return replace(model, origin=origin, jobs=model.jobs + 1)
 
 
-def _by_stage(plan: Plan, info: JobInfo) -> dict[int, dict[str, float]]:
+def _sums_by_stage(plan: Plan, info: JobInfo) -> dict[StageIndex, dict[str, float]]:
     """Statistics by stage of the plan, its rounds added up."""
-    found: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for slot, sums in info.stage_stats.items():
+    sums_of: dict[StageIndex, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for number, sums in info.stage_stats.items():
         for name, value in sums.items():
-            found[plan.place(slot)[0]][name] += value
-    return {at: dict(sums) for at, sums in found.items()}
+            sums_of[plan.stage_run(number).stage][name] += value
+    return {index: dict(sums) for index, sums in sums_of.items()}
 
 
-def _refined_parts(model: CostModel, plan: Plan, at: int, sums: Mapping[str, float]) -> CostModel:
-    """By what computing, reading and writing took; several lines of one node share what it took."""
-    predicted = plan.stages[at].predicted
+def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) -> CostModel:
+    """The model, refined by what computing, reading and writing took; several lines of one node share what it took."""
+    predicted = plan.stages[index].predicted
     done = sums.get("blocks", 0.0) / predicted.blocks if predicted.blocks else 0.0
-    together: dict[tuple[str, int], list[Part]] = defaultdict(list)
-    for part in predicted.parts:
-        together[part.kind, part.node].append(part)
-    for (kind, node), parts in together.items():
-        model = _moved(model, parts, done, sums.get(f"{kind} {node}", 0.0))
+    lines_of: dict[tuple[str, int], list[CostLine]] = defaultdict(list)
+    for line in predicted.lines:
+        lines_of[line.kind, line.node].append(line)
+    for (kind, node), lines in lines_of.items():
+        model = _moved(model, lines, done, sums.get(f"{kind} {node}", 0.0))
     return model
 
 
-def _moved(model: CostModel, parts: Iterable[Part], done: float, measured_s: float, fixed_s: float = 0.0) -> CostModel:
-    """The figures of some lines, moved towards what they took together."""
-    parts = list(parts)
-    known = [_figure(model, part) for part in parts]
-    each = [
-        figure.seconds_for(part.units * done, calls=part.calls * done, taps=part.taps)
-        for figure, part in zip(known, parts, strict=True)
-    ]
-    expected_s = sum(each)
-    if measured_s < _LEAST_S or expected_s <= 0:
-        return model
-    took = max(measured_s - fixed_s, expected_s / MOST) if fixed_s else measured_s
-    for figure, part, expected in zip(known, parts, each, strict=True):
-        share = expected / expected_s
-        if share < 0.05:
-            continue
-        moved = towards(figure, part, done, took / expected_s, share * took)
-        model = model.with_figures(part.kind, {part.key: moved})
-    return model
+def _moved(
+    model: CostModel, lines: Sequence[CostLine], done: float, measured_s: float, fixed_s: float = 0.0
+) -> CostModel:
+    """The model with the figures of some lines moved towards what they took together.
 
-
-def _figure(model: CostModel, part: Part) -> Figure:
-    """The figure of a line; where none is known, the one that the prediction was made with."""
-    name, _, dtype = part.key.partition(" ")
-    units, calls = part.units * (1 + part.taps), part.calls
-    spread = Figure(part.seconds * 1e9 / units, 0, part.seconds * 1e9 / units) if units else Figure(0, 0)
-    otherwise = spread if units else Figure(0, part.seconds * 1e9 / max(calls, 1))
-    known = model.figures.get(part.kind, {})
-    if part.kind == "compute" and not any(function_of(key) == function_of(name) for key in known):
-        return otherwise
-    return model.figure(part.kind, name, dtype)
-
-
-def towards(figure: Figure, part: Part, done: float, ratio: float, measured_s: float) -> Figure:
-    """A figure moved towards `ratio` times the seconds that it says of a line.
-
-    What is said of calls, units and taps moves by their shares of the time: a job of tiny blocks tells of calls.
+    Args:
+        model: the model.
+        lines: lines of a prediction.
+        done: the share of the predicted blocks that were done.
+        measured_s: seconds that the lines and `fixed_s` took.
+        fixed_s: a fixed cost among them.
     """
-    most = MOST if figure.seconds else _MOST_UNKNOWN
-    ratio = min(most, max(1 / most, ratio))
-    weight = measured_s / (measured_s + min(figure.seconds, _REMEMBERED_S)) if figure.seconds else 1.0
-    weight = min(weight, 0.5) if figure.seconds >= 0.05 else weight
-    weight = max(weight, _LESS_WEIGHT) if ratio < _CLEARLY_LESS else weight
-    shares = [part.calls * figure.call_ns, part.units * figure.unit_ns, part.units * part.taps * figure.tap_ns]
-    total = sum(shares)
-    shares = [share / total for share in shares]
+    known = [_figure(model, line) for line in lines]
+    expected = [
+        figure.seconds_for(line.units * done, calls=line.calls * done, taps=line.taps)
+        for figure, line in zip(known, lines, strict=True)
+    ]
+    total_s = sum(expected)
+    if measured_s < _MIN_WORK_S or total_s <= 0:
+        return model
+    work_s = max(measured_s - fixed_s, total_s / MAX_RATIO) if fixed_s else measured_s
+    for figure, line, expected_s in zip(known, lines, expected, strict=True):
+        share = expected_s / total_s
+        if share >= _MIN_SHARE:
+            moved = towards(figure, line, work_s / total_s, share * work_s)
+            model = model.with_figures(line.kind, {line.key: moved})
+    return model
+
+
+def _figure(model: CostModel, line: CostLine) -> Figure:
+    """The figure of a line; if none is known, the one that the prediction was made with."""
+    name, _, dtype = line.key.partition(" ")
+    known = model.figures.get(line.kind, {})
+    if line.kind != "compute" or any(function_of(key) == function_of(name) for key in known):
+        return model.figure(line.kind, name, dtype)
+    units = line.units * (1 + line.taps)
+    if not units:
+        return Figure(0, line.seconds * 1e9 / max(line.calls, 1))
+    unit_ns = line.seconds * 1e9 / units
+    return Figure(unit_ns, 0, unit_ns)
+
+
+def towards(figure: Figure, line: CostLine, ratio: float, measured_s: float) -> Figure:
+    """A figure moved towards `ratio` times the seconds that it predicts for a line.
+
+    Its costs per call, unit and tap move by their shares of the time: a job of tiny blocks tells about calls.
+    """
+    largest = MAX_RATIO if figure.seconds else _MAX_RATIO_SHIPPED
+    ratio = min(largest, max(1 / largest, ratio))
+    weight = measured_s / (measured_s + min(figure.seconds, _MEMORY_S)) if figure.seconds else 1.0
+    weight = min(weight, _MAX_WEIGHT) if figure.seconds >= _ENOUGH_S else weight
+    weight = max(weight, _MIN_FAST_WEIGHT) if ratio < _FAST_RATIO else weight
+    parts = [line.calls * figure.call_ns, line.units * figure.unit_ns, line.units * line.taps * figure.tap_ns]
+    shares = [part / sum(parts) for part in parts]
     change = weight * (ratio - 1) / sum(share**2 for share in shares)
-    call, unit, tap = (max(0.05, 1 + change * share) for share in shares)
+    call, unit, tap = (max(_MIN_FACTOR, 1 + change * share) for share in shares)
     return Figure(
         figure.unit_ns * unit,
         figure.call_ns * call,
         figure.tap_ns * tap,
-        min(_REMEMBERED_S, figure.seconds + measured_s),
+        min(_MEMORY_S, figure.seconds + measured_s),
     )
 
 
-def _refined_ends(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
-    """By what merges took: from a stage's last receipt to its end."""
-    for slot, times in info.stage_times.items():
-        at = plan.place(slot)[0]
+def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
+    """The model, refined by what merges took: from a stage's last receipt to its end."""
+    for number, times in info.stage_times.items():
         if times.received is None or times.ended is None:
             continue
-        parts = [part for part in plan.stages[at].predicted.parts if part.kind in ("merge", "publish")]
-        took = times.ended - times.received
-        if sum(part.seconds for part in parts) > model.overheads.stage_s:
-            model = _moved(model, parts, 1.0, took, fixed_s=model.overheads.stage_s)
+        predicted = plan.stage_of(number).predicted
+        lines = [line for line in predicted.lines if line.kind in ("merge", "publish")]
+        measured_s, expected_s = times.ended - times.received, sum(line.seconds for line in lines)
+        if expected_s > model.overheads.stage_s:
+            model = _moved(model, lines, 1.0, measured_s, fixed_s=model.overheads.stage_s)
         else:
-            rest = took - sum(part.seconds for part in parts)
-            model = replace(model, overheads=_nearer(model.overheads, "stage_s", rest))
+            model = replace(model, overheads=_nearer(model.overheads, "stage_s", measured_s - expected_s))
     return model
 
 
 def _refined_overheads(
-    overheads: Overheads, plan: Plan, info: JobInfo, stages: Mapping[int, Mapping[str, float]]
+    overheads: Overheads, plan: Plan, info: JobInfo, sums_of: Mapping[StageIndex, Sums]
 ) -> Overheads:
-    """By what blocks and batches took besides their work, and by what workers waited between batches."""
+    """Fixed costs, refined by what blocks and batches took besides their work, and by the waits between batches."""
     sums: dict[str, float] = defaultdict(float)
-    for found in stages.values():
-        for name, value in found.items():
+    for stage_sums in sums_of.values():
+        for name, value in stage_sums.items():
             sums[name] += value
     if sums["boxes"]:
-        work = sums["compute_s"] + sums["read_s"] + sums["write_s"]
-        combined = sum(value for name, value in sums.items() if name.startswith("combine "))
-        overheads = _nearer(overheads, "block_s", (sums["block_s"] - work - combined) / sums["boxes"])
+        work_s = sums["compute_s"] + sums["read_s"] + sums["write_s"]
+        combined_s = sum(value for name, value in sums.items() if name.startswith("combine "))
+        overheads = _nearer(overheads, "block_s", (sums["block_s"] - work_s - combined_s) / sums["boxes"])
     if sums["batches"]:
-        waits = [_wait_s(plan, info.stage_times.get(at, StageTimes()), found) for at, found in stages.items()]
+        no_times = StageTimes()
+        waits = [
+            _wait_s(plan, info.stage_times.get(StageNumber(index), no_times), found) for index, found in sums_of.items()
+        ]
         known = {"batch_s": sums["batches"] * overheads.batch_s, "receipt_s": sums["blocks"] * overheads.receipt_s}
-        measured = sums["batch_s"] - sums["block_s"] + sum(waits)
-        # each moves by its share: batches of few blocks tell what a batch costs, those of many what a receipt does
-        off = measured - sum(known.values())
+        measured_s = sums["batch_s"] - sums["block_s"] + sum(waits)
+        # each moves by its share: batches of few blocks tell about batches, batches of many blocks about receipts
+        excess_s = measured_s - sum(known.values())
         squares = sum(value**2 for value in known.values())
         for name, value in known.items():
-            overheads = _nearer(overheads, name, getattr(overheads, name) * (1 + off * value / squares))
+            overheads = _nearer(overheads, name, getattr(overheads, name) * (1 + excess_s * value / squares))
     return overheads
 
 
-def _wait_s(plan: Plan, times: StageTimes, sums: Mapping[str, float]) -> float:
-    """Seconds that workers waited between a stage's batches, without the idle end that is reckoned with anyway."""
+def _wait_s(plan: Plan, times: StageTimes, sums: Sums) -> float:
+    """Seconds that workers waited between a stage's batches, without the idle end that predictions contain anyway."""
     if times.began is None or times.received is None or not sums.get("batches"):
         return 0.0
-    busy = sums.get("batch_s", 0.0)
-    idle = busy / sums["batches"] * (plan.workers - 1) / 2
-    return max(0.0, (times.received - times.began) * plan.workers - busy - idle)
+    busy_s = sums.get("batch_s", 0.0)
+    idle_s = busy_s / sums["batches"] * (plan.workers - 1) / 2
+    return max(0.0, (times.received - times.began) * plan.workers - busy_s - idle_s)
 
 
 def _nearer(overheads: Overheads, name: str, measured_s: float) -> Overheads:
+    """The fixed costs with one of them moved towards what was measured."""
     known: float = getattr(overheads, name)
-    bounded = min(MOST * known, _MOST_S[name], max(known / MOST, measured_s))
-    return replace(overheads, **{name: known + _SHARE * (bounded - known)})
+    believed = min(MAX_RATIO * known, _MAX_OVERHEAD_S[name], max(known / MAX_RATIO, measured_s))
+    return replace(overheads, **{name: known + _OVERHEAD_WEIGHT * (believed - known)})

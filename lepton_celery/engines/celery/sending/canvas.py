@@ -27,10 +27,11 @@ from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.grid import Place
-from lepton_celery.ledger.base import JobInfo, Ledger
+from lepton_celery.grid import Place, StageIndex, StageNumber
+from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.ahead import can_run_ahead
-from lepton_celery.planning.batches import batches, format_blocks
+from lepton_celery.planning.batches import batches, format_places, places_between
 from lepton_celery.planning.plan import Plan
 
 PROCESS = "lepton.process"
@@ -43,9 +44,9 @@ _WINDOW_PER_WORKER = 4
 """Batches of a job in the broker for each worker process that its plan was made for."""
 
 
-def process_signature(app: Celery, info: JobInfo, blocks: Sequence[int]) -> Signature:
+def process_signature(app: Celery, info: JobInfo, blocks: Sequence[Place]) -> Signature:
     """One batch."""
-    text = format_blocks(blocks)
+    text = format_places(blocks)
     return _signature(app, PROCESS, info, (info.job_id, info.stage, text), f"blocks {_short(text)}")
 
 
@@ -64,13 +65,13 @@ def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], wha
         "queue": queue_of(info.lane),
         "task_id": short_id(),
         "ignore_result": True,
-        "argsrepr": f"job {info.job_id} stage {info.place} {what}",
+        "argsrepr": f"job {info.job_id} stage {info.stage_label} {what}",
         "kwargsrepr": "",
     }
     return app.signature(task, args=args, immutable=True, app=app, options=options)
 
 
-def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[int]], *, closed: bool = True) -> None:
+def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[Place]], *, closed: bool = True) -> None:
     """Publish batches as one chord, or as a group if no `close_wave` is to follow; a batch alone, which ends its stage by
     itself, as a task."""
     publisher = publisher_of(app)
@@ -123,15 +124,15 @@ def fill_window(
     window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
     kept: list[Place] = []
     while True:
-        start, stop = ledger.take(
+        start, stop = ledger.dispatch(
             info.job_id,
             info.stage,
-            count=stage.blocks_of(max(settings.wave_batches, window // 3)),
-            window=stage.blocks_of(window),
+            count=stage.blocks_in(max(settings.wave_batches, window // 3)),
+            window=stage.blocks_in(window),
         )
         if stop == start:
             return kept
-        wave = batches(stage, plan.workers, range(start, stop))
+        wave = batches(stage, plan.workers, places_between(start, stop))
         is_last = stop == len(stage.grid)
         if keep and not kept and (is_last or len(wave) > 1):  # else nobody would send the next wave
             kept = wave.pop(0)
@@ -145,11 +146,11 @@ def _send_ahead(app: Celery, info: JobInfo, plan: Plan) -> None:
     """Behind a stage's last batches, the first ones of the next, where that is no barrier: for workers that find nothing
     left to do in this one. Those that come too early are dropped, and sent again with their stage."""
     following = info.stage + 1
-    if following >= len(plan.stages) or not can_run_ahead(plan, following):
+    if following >= len(plan.stages) or not can_run_ahead(plan, StageIndex(following)):
         return
     stage = plan.stages[following]
-    some = range(min(len(stage.grid), stage.blocks_of(_AHEAD_PER_WORKER * plan.workers)))
-    publisher, its_info = publisher_of(app), replace(info, stage=following)
+    some = places_between(0, min(len(stage.grid), stage.blocks_in(_AHEAD_PER_WORKER * plan.workers)))
+    publisher, its_info = publisher_of(app), replace(info, stage=StageNumber(following))
     with _publishing():
         group(
             [process_signature(publisher, its_info, batch) for batch in batches(stage, plan.workers, some)],

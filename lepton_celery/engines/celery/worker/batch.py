@@ -10,13 +10,14 @@ from functools import partial
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.worker.failures import MOST_PIECES, PASSING, Failures, is_certain, words
 from lepton_celery.engines.celery.worker.limits import TimeLimit, memory_limit
-from lepton_celery.execution import manifest, steps
+from lepton_celery.execution.block import run_block, run_blocks
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.threads import one_thread
-from lepton_celery.execution.timings import Tally
-from lepton_celery.grid import BlockIndex, Place
+from lepton_celery.execution.timings import Timings
+from lepton_celery.grid import BlockIndex, Place, StageNumber
 from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
-from lepton_celery.planning.plan import can_be_cut
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,9 @@ class Batch:
 
     ledger: Ledger
     settings: Settings
-    found: manifest.Manifest
-    context: steps.Context
-    stage: int
+    found: Manifest
+    context: Context
+    stage: StageNumber
     left: list[Place]
     """Places of the blocks without a receipt, in order."""
     owner: str
@@ -66,19 +67,19 @@ class Batch:
 
     def _do(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[Place]) -> None:
         receipts = _Receipts(self)
-        stage = self.found.plan.stages[self.found.plan.place(self.stage)[0]]
+        stage = self.found.plan.stage_of(self.stage)
         boxes = stage.boxes(self.left)
         while boxes:
             if heartbeat.lost.is_set():
                 break  # cancelled, or given to another worker
             box = boxes.pop(0)
-            places = [stage.order.place(block) for block in box]
+            places = [stage.tiling.place(block) for block in box]
             limit.begin()
             try:
                 if len(box) == 1:
-                    self._run_block(box[0], places[0], receipts.tally)
+                    self._run_block(box[0], places[0], receipts.timings)
                 else:
-                    steps.run_blocks(self.context, self.stage, box, tally=receipts.tally)
+                    run_blocks(self.context, self.stage, box, timings=receipts.timings)
             except PASSING:
                 receipts.hand_in()
                 raise
@@ -91,7 +92,7 @@ class Batch:
             receipts.add(places)
         receipts.hand_in()
 
-    def _run_block(self, block: BlockIndex, place: Place, tally: Tally) -> None:
+    def _run_block(self, block: BlockIndex, place: Place, timings: Timings) -> None:
         """One block, in pieces if that is what it takes."""
         pieces, lost = 1, self.lost.get(place, 0)
         if lost > 1 and not self.ledger.reason(self.found.job_id, place):
@@ -100,11 +101,11 @@ class Batch:
             )  # its worker died twice without a word: for want of memory, perhaps
         while True:
             try:
-                steps.run_block(self.context, self.stage, block, pieces=pieces, tally=tally)
+                run_block(self.context, self.stage, block, pieces=pieces, timings=timings)
                 return
             except MemoryError:
-                stage_index, _ = self.found.plan.place(self.stage)
-                if pieces >= MOST_PIECES or not can_be_cut(self.found.plan, stage_index):
+                index, _ = self.found.plan.stage_run(self.stage)
+                if pieces >= MOST_PIECES or not self.found.plan.can_be_cut(index):
                     raise
                 pieces *= 4
                 log.warning("job %s: block %d needs too much memory; in %d pieces", self.found.job_id, block, pieces)
@@ -126,7 +127,7 @@ class _Receipts:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self.tally = Tally()
+        self.timings = Timings()
         """What the blocks took whose receipts are next."""
         self._done: list[Place] = []
         self._batches = 1.0
@@ -150,11 +151,11 @@ class _Receipts:
             batch.stale = batch.stale or not fresh
             done = set(self._done)
             batch.left[:] = [block for block in batch.left if block not in done]
-        self._done, self.tally, self._handed_in = [], Tally(), time.monotonic()
+        self._done, self.timings, self._handed_in = [], Timings(), time.monotonic()
 
     def _stats(self) -> dict[str, float]:
         """The blocks' figures, and the time of the batch since its last receipts, or since it began."""
         now = time.perf_counter()
-        stats = {**self.tally.stats(), "batches": self._batches, "batch_s": now - self._counted}
+        stats = {**self.timings.stats(), "batches": self._batches, "batch_s": now - self._counted}
         self._batches, self._counted = 0.0, now
         return stats

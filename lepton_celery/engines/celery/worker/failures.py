@@ -20,10 +20,12 @@ from lepton_celery.errors import (
     StoreError,
     StoreNotFound,
 )
-from lepton_celery.execution import steps
+from lepton_celery.execution.block import fill_block
+from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
-from lepton_celery.grid import Place
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger.info import NO_PLACE
 from lepton_celery.planning.batches import alone
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,9 @@ class Failures:
     ledger: Ledger
     settings: Settings
     job_id: str
-    stage: int
+    stage: StageNumber
 
-    def fail(self, reason: str, block: int = -1) -> None:
+    def fail(self, reason: str, block: Place = NO_PLACE) -> None:
         """End the job. What it has written stays until it is resumed, forgotten or too old."""
         try:
             info = self.ledger.info(self.job_id)
@@ -56,7 +58,7 @@ class Failures:
             return
         if info.stage != self.stage:
             return  # late: others have done this block, and the stage is over
-        where = f"block {block} of stage {info.place}: " if block >= 0 else f"stage {info.place}: "
+        where = f"block {block} of stage {info.stage_label}: " if block >= 0 else f"stage {info.stage_label}: "
         self.ledger.fail(self.job_id, where + reason, stage=self.stage, block=block)
 
     def again(self, blocks: Sequence[int]) -> None:
@@ -64,7 +66,7 @@ class Failures:
         if blocks:
             canvas.send_wave(self.app, self.ledger.info(self.job_id), alone(map(Place, sorted(blocks))))
 
-    def exhausted(self, blocks: list[int], found: Manifest, context: steps.Context) -> None:
+    def exhausted(self, blocks: list[Place], found: Manifest, context: Context) -> None:
         """Blocks that were tried as often as is allowed."""
         for block in blocks:
             reason = self.ledger.reason(self.job_id, block)
@@ -77,14 +79,14 @@ class Failures:
             f"memory, or crashed{limit}; its log tells more"
         )
 
-    def give_up(self, block: int, reason: str, found: Manifest, context: steps.Context) -> None:
+    def give_up(self, block: Place, reason: str, found: Manifest, context: Context) -> None:
         """End the job, or fill the block and go on, as the job was submitted."""
-        if found.on_error == "fail":
+        if found.options.on_error == "fail":
             self.fail(reason, block)
             return
         try:
-            order = found.plan.stages[found.plan.place(self.stage)[0]].order
-            steps.fill_block(context, self.stage, order.block(Place(block)), found.fill_value)
+            tiling = found.plan.stage_of(self.stage).tiling
+            fill_block(context, self.stage, tiling.block(block), found.options.fill_value)
         except Exception as error:
             self.fail(f"{reason}; and it cannot be filled: {words(error)}", block)
             return
@@ -92,9 +94,9 @@ class Failures:
         self.ledger.give_up(self.job_id, self.stage, block, reason=reason)
         self._break_circuit(reason, block)
 
-    def _break_circuit(self, reason: str, block: int) -> None:
+    def _break_circuit(self, reason: str, block: Place) -> None:
         """End a job that would come out as little but fill."""
-        holes = sum(hole.stage == self.stage for hole in self.ledger.holes(self.job_id))
+        holes = sum(hole.stage == self.stage for hole in self.ledger.filled_blocks(self.job_id))
         info = self.ledger.info(self.job_id)
         if holes >= self.settings.most_holes and 2 * holes > info.blocks_done:
             self.fail(

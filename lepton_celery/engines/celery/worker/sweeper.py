@@ -13,10 +13,11 @@ from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
-from lepton_celery.execution import manifest
+from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import JobInfo, JobState, Ledger
+from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.planning.batches import alone, batches
 from lepton_celery.planning.plan import Plan
 
@@ -112,13 +113,13 @@ class Sweeper:
         older_s = self._settings.straggler * max(batch_s, self._settings.sweep_s)
         if self._waiting(info):
             return  # there is other work
-        slow = self._ledger.straggling(info.job_id, info.stage, older_s=older_s, limit=_MOST_LOST)
+        slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MOST_LOST)
         if slow:
             log.warning("job %s: %d blocks take long; handed to others too", info.job_id, len(slow))
             canvas.send_wave(self._app, info, alone(map(Place, slow)))
 
     def _plan(self, info: JobInfo) -> Plan:
-        return manifest.Manifest.from_json(self._ledger.manifest(info.job_id)).plan
+        return Manifest.from_json(self._ledger.manifest(info.job_id)).plan
 
     def _tidy(self, now: float) -> None:
         """Have ended jobs removed, and those whose submitter died before it had all in place."""

@@ -7,6 +7,7 @@ from celery import Task, shared_task
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
 from lepton_celery.engines.celery.worker import inspection as inspection
 from lepton_celery.engines.celery.worker import work
+from lepton_celery.grid import StageNumber
 
 
 @shared_task(
@@ -19,7 +20,7 @@ from lepton_celery.engines.celery.worker import work
 )
 def process_batch(self: Task[..., None], job_id: str, stage: int, blocks: str) -> None:
     """Do the blocks of one batch that have no receipt yet."""
-    work.process(self, job_id, stage, blocks)
+    work.process(self, job_id, StageNumber(stage), blocks)
 
 
 @shared_task(
@@ -32,7 +33,7 @@ def process_batch(self: Task[..., None], job_id: str, stage: int, blocks: str) -
 )
 def close_wave(self: Task[..., None], job_id: str, stage: int) -> None:
     """Send the job's next wave; merge the stage if every block has its receipt."""
-    work.close(self, job_id, stage)
+    work.close(self, job_id, StageNumber(stage))
 
 
 @shared_task(bind=True, name=TIDY, acks_late=True, ignore_result=True)

@@ -32,16 +32,22 @@ from lepton_celery.errors import (
     JobNotFound,
     LeptonError,
 )
-from lepton_celery.execution import manifest, seams, steps
+from lepton_celery.execution import seams
+from lepton_celery.execution.block import run_blocks
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.manifest import Manifest
+from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.execution.outputs import discard, publish
 from lepton_celery.execution.threads import one_thread
-from lepton_celery.execution.timings import Tally
-from lepton_celery.grid import Place
+from lepton_celery.execution.timings import Timings
+from lepton_celery.grid import Place, StageIndex, StageNumber
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import JobInfo, JobState, Ledger
+from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.heartbeat import Heartbeat
+from lepton_celery.ledger.info import NO_PLACE, JobInfo, JobState
 from lepton_celery.planning.ahead import can_run_ahead, places_before
-from lepton_celery.planning.batches import batches, format_blocks, parse_blocks
-from lepton_celery.planning.cost import keep as costs
+from lepton_celery.planning.batches import batches, format_places, parse_places
+from lepton_celery.planning.cost.keep import learn
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +60,20 @@ class Process:
 
     def __init__(self) -> None:
         self._ledgers: dict[str, Ledger] = {}
-        self._jobs: OrderedDict[str, manifest.Manifest] = OrderedDict()
-        self._contexts: dict[str, steps.Context] = {}
+        self._jobs: OrderedDict[str, Manifest] = OrderedDict()
+        self._contexts: dict[str, Context] = {}
 
     def ledger(self, settings: Settings) -> Ledger:
         if settings.ledger not in self._ledgers:
             self._ledgers[settings.ledger] = open_ledger(settings.ledger)
         return self._ledgers[settings.ledger]
 
-    def job(
-        self, ledger: Ledger, settings: Settings, job_id: str, *, inputs: bool = True
-    ) -> tuple[manifest.Manifest, steps.Context]:
+    def job(self, ledger: Ledger, settings: Settings, job_id: str, *, inputs: bool = True) -> tuple[Manifest, Context]:
         """The manifest and the open files of a job; `inputs` tells whether these will be read."""
         if job_id not in self._jobs:
             if freed_memory.keep():
                 freed_memory.give_back()  # of the job before, which may have ended elsewhere
-            found = manifest.Manifest.from_json(ledger.manifest(job_id))
+            found = Manifest.from_json(ledger.manifest(job_id))
             if inputs:
                 found.check_inputs()
             self._jobs[job_id] = found
@@ -93,15 +97,15 @@ class Process:
 _process = Process()
 
 
-def process(task: Task[..., None], job_id: str, stage: int, text: str) -> None:
+def process(task: Task[..., None], job_id: str, stage: StageNumber, text: str) -> None:
     """Do the blocks of one batch that have no receipt yet, and hand in their receipts; the last ones of a stage merge it."""
-    work: _Work | None = _Work(task, job_id, stage, parse_blocks(text))
+    work: _Work | None = _Work(task, job_id, stage, parse_places(text))
     while work is not None:
         work.do_blocks()
         work = work.end_stage()
 
 
-def close(task: Task[..., None], job_id: str, stage: int) -> None:
+def close(task: Task[..., None], job_id: str, stage: StageNumber) -> None:
     """Send the job's next wave; merge the stage if every block has its receipt and nobody has."""
     work: _Work | None = _Work(task, job_id, stage, [])
     assert work is not None
@@ -118,7 +122,7 @@ class _Work:
 
     task: Task[..., None]
     job_id: str
-    stage: int
+    stage: StageNumber
     places: list[Place]
 
     def __post_init__(self) -> None:
@@ -172,7 +176,7 @@ class _Work:
             # being published
             if _is_at_work(self.ledger, self.job_id) and not self._done_elsewhere(left):
                 if isinstance(error, FINAL) or self.task.request.retries >= self.settings.max_retries:
-                    self.failures.fail(str(error), left[0] if left else -1)
+                    self.failures.fail(str(error), left[0] if left else NO_PLACE)
                     return
                 self._retry(error)
             stale = True
@@ -199,25 +203,25 @@ class _Work:
                 return False
             found, context = _process.job(self.ledger, self.settings, self.job_id)
             plan = found.plan
-            if self.stage >= len(plan.stages) or not can_run_ahead(plan, self.stage):
+            if self.stage >= len(plan.stages) or not can_run_ahead(plan, StageIndex(self.stage)):
                 return False
             done: list[Place] = []
-            tally = Tally()
+            timings = Timings()
             with (
                 one_thread(),
                 memory_limit(self.settings.memory_limit_bytes),
                 TimeLimit(self.settings.block_limit_s) as limit,
             ):
                 for box in plan.stages[self.stage].boxes(self.places):
-                    wanted = places_before(plan, self.stage, box)
+                    wanted = places_before(plan, StageIndex(self.stage), box)
                     if self.ledger.receipts(self.job_id, before, wanted) != wanted:
                         continue
                     limit.begin()
-                    steps.run_blocks(context, self.stage, box, tally=tally)
-                    done += map(plan.stages[self.stage].order.place, box)
+                    run_blocks(context, self.stage, box, timings=timings)
+                    done += map(plan.stages[self.stage].tiling.place, box)
             if done:
                 found.journal.received(self.stage, done)
-                stats = {**tally.stats(), "batches": 1.0, "batch_s": time.perf_counter() - began}
+                stats = {**timings.stats(), "batches": 1.0, "batch_s": time.perf_counter() - began}
                 if not self.ledger.commit_ahead(self.job_id, before, done, stats=stats):
                     # the stage has opened meanwhile
                     self.ledger.commit(self.job_id, self.stage, done, owner=self.owner, stats=stats)
@@ -287,21 +291,21 @@ class _Work:
         _clear_up(ledger, settings, self.job_id)
         return None
 
-    def _merge(self, info: JobInfo, found: manifest.Manifest, context: steps.Context, fence: int) -> int | None:
+    def _merge(self, info: JobInfo, found: Manifest, context: Context, fence: int) -> StageNumber | None:
         """Merge the stage; the number of the next one if there is one and this call opened it."""
         plan, ledger, job_id, stage = found.plan, self.ledger, self.job_id, self.stage
         found.check_inputs()
-        missing = steps.missing_blocks(context, stage)
+        missing = missing_blocks(context, stage)
         if missing:  # a receipt without its partial: trust what is there, not what was said
             log.warning("job %s stage %d: %d blocks left no partial; done again", job_id, stage, len(missing))
             at = plan.stages[info.stage_index]
-            places = sorted(map(at.order.place, missing))
+            places = sorted(map(at.tiling.place, missing))
             if ledger.reopen(job_id, stage, places, fence=fence):
                 canvas.send_wave(self.task.app, info, batches(at, plan.workers, places))
             return None
-        following = plan.following(stage, again=steps.merge_stage(context, stage))
+        following = plan.following(stage, again=merge_stage(context, stage))
         if following is not None:
-            opened = plan.stages[plan.place(following)[0]]
+            opened = plan.stage_of(following)
             found.journal.opened(following)
             is_mine = ledger.commit_merge(
                 job_id, stage, fence=fence, next_blocks=len(opened.grid), next_stage=following
@@ -309,13 +313,13 @@ class _Work:
             return following if is_mine else None
         if not ledger.begin_publish(job_id, stage, fence=fence):
             return None  # cancelled or paused, or another merge took over: it publishes
-        steps.publish(context, found.files, overwrite=found.overwrite)
+        publish(context, found.files, overwrite=found.options.overwrite)
         result = found.result(seams.measure(context))
         if ledger.commit_merge(job_id, stage, fence=fence, next_blocks=None, result=result):
-            costs.learn(ledger, self.settings.cost_profile, plan, job_id)  # nobody waits for this any more
+            learn(ledger, self.settings.cost_profile, plan, job_id)  # nobody waits for this any more
         return None
 
-    def _open(self, info: JobInfo, found: manifest.Manifest) -> _Work | None:
+    def _open(self, info: JobInfo, found: Manifest) -> _Work | None:
         """Send the next stage, but for its first batch, which is done here: the files are open, and no message need come."""
         kept = canvas.fill_window(self.task.app, self.ledger, self.settings, info, found.plan, keep=True)
         return _Work(self.task, self.job_id, info.stage, kept) if kept else None
@@ -339,7 +343,7 @@ class _Work:
 
     def _message(self) -> tuple[Any, ...]:
         """What the message asks for, which may have come to another stage meanwhile."""
-        text = (format_blocks(self.places),) if self.task.name == canvas.PROCESS else ()
+        text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         return (self.job_id, self.stage, *text)
 
 
@@ -383,5 +387,5 @@ def _discard(ledger: Ledger, settings: Settings, job_id: str) -> None:
         _, context = _process.job(ledger, settings, job_id, inputs=False)
     except JobError:
         return
-    steps.discard(context)
+    discard(context)
     _process.drop(job_id)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lepton_celery.jobs.report import progress_of
-from lepton_celery.ledger.base import JobInfo, JobState
+from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.planning.plan import Plan
 
 
@@ -31,8 +31,8 @@ def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Cal
 
         def draw(info: JobInfo) -> None:
             blocks = f"{info.blocks_done}/{info.blocks_total} blocks"
-            at = "merging" if info.merging and info.state is JobState.RUNNING else blocks
-            description = f"stage {info.place}"
-            bar.update(task, completed=progress_of(info, plan), description=description, blocks=at)
+            doing = "merging" if info.merging and info.state is JobState.RUNNING else blocks
+            description = f"stage {info.stage_label}"
+            bar.update(task, completed=progress_of(info, plan), description=description, blocks=doing)
 
         yield draw

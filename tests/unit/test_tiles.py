@@ -11,31 +11,31 @@ from hypothesis import strategies as st
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, BlockIndex, Place
-from lepton_celery.planning.tiles import TileOrder, compact, runs
+from lepton_celery.planning.tiles import Tiling, compact, runs
 
 
 @st.composite
-def orders(draw: st.DrawFn) -> TileOrder:
+def orders(draw: st.DrawFn) -> Tiling:
     """Grids of up to four axes, and tiles that may be larger than they are."""
     counts = draw(st.lists(st.integers(1, 7), min_size=1, max_size=4))
     tile = draw(st.tuples(*(st.integers(1, 5) for _ in counts)))
-    return TileOrder(BlockGrid(tuple(counts), (1,) * len(counts)), tile)
+    return Tiling(BlockGrid(tuple(counts), (1,) * len(counts)), tile)
 
 
 @given(orders())
-def test_every_block_has_one_place(order: TileOrder) -> None:
+def test_every_block_has_one_place(order: Tiling) -> None:
     blocks = [order.block(Place(place)) for place in range(len(order.grid))]
     assert sorted(blocks) == list(range(len(order.grid)))
     assert [order.place(block) for block in blocks] == list(range(len(order.grid)))
 
 
 def test_the_picture_in_the_docstring() -> None:
-    order = TileOrder(BlockGrid((3, 5), (1, 1)), (2, 2))
+    order = Tiling(BlockGrid((3, 5), (1, 1)), (2, 2))
     assert [order.place(BlockIndex(block)) for block in range(15)] == [0, 1, 4, 5, 8, 2, 3, 6, 7, 9, 10, 11, 12, 13, 14]
 
 
 @given(orders())
-def test_the_blocks_of_a_tile_are_one_stretch(order: TileOrder) -> None:
+def test_the_blocks_of_a_tile_are_one_stretch(order: Tiling) -> None:
     tile_of = [
         tuple(at // n for at, n in zip(order.grid.position(order.block(Place(place))), order.tile, strict=True))
         for place in range(len(order.grid))
@@ -45,7 +45,7 @@ def test_the_blocks_of_a_tile_are_one_stretch(order: TileOrder) -> None:
 
 
 @given(orders(), st.data())
-def test_boxes_hold_each_block_once_and_are_boxes(order: TileOrder, data: st.DataObject) -> None:
+def test_boxes_hold_each_block_once_and_are_boxes(order: Tiling, data: st.DataObject) -> None:
     blocks = data.draw(st.lists(st.integers(0, len(order.grid) - 1), unique=True))
     most = data.draw(st.tuples(*(st.integers(1, 4) for _ in order.tile)))
     boxes = list(order.boxes(map(BlockIndex, blocks), most))
@@ -59,7 +59,7 @@ def test_boxes_hold_each_block_once_and_are_boxes(order: TileOrder, data: st.Dat
 
 
 @given(orders(), st.data())
-def test_a_stretch_of_places_makes_few_boxes(order: TileOrder, data: st.DataObject) -> None:
+def test_a_stretch_of_places_makes_few_boxes(order: Tiling, data: st.DataObject) -> None:
     """The part of a tile that a message holds is some whole rows and parts of rows, whatever the number of axes."""
     first = data.draw(st.integers(0, len(order.grid) - 1))
     last = data.draw(st.integers(first, order.stop(Place(first)) - 1))
@@ -68,7 +68,7 @@ def test_a_stretch_of_places_makes_few_boxes(order: TileOrder, data: st.DataObje
 
 
 @given(orders())
-def test_a_tile_stops_where_the_next_one_begins(order: TileOrder) -> None:
+def test_a_tile_stops_where_the_next_one_begins(order: Tiling) -> None:
     place, tiles = 0, 0
     while place < len(order.grid):
         place, tiles = order.stop(Place(place)), tiles + 1
@@ -77,7 +77,7 @@ def test_a_tile_stops_where_the_next_one_begins(order: TileOrder) -> None:
 
 
 def test_all_blocks_together_make_as_few_boxes_as_there_can_be() -> None:
-    order = TileOrder(BlockGrid((8, 8), (1, 1)), (4, 4))
+    order = Tiling(BlockGrid((8, 8), (1, 1)), (4, 4))
     assert [len(box) for box in order.boxes(map(BlockIndex, range(64)), (4, 4))] == [16] * 4
 
 
@@ -122,6 +122,6 @@ def test_runs_follow_the_last_axis(counts: tuple[int, ...], size: int, expected:
 def test_refusals_name_what_is_wrong() -> None:
     grid = BlockGrid((4, 4), (2, 2))
     with pytest.raises(InputError, match="one length per axis"):
-        TileOrder(grid, (2,))
+        Tiling(grid, (2,))
     with pytest.raises(InputError, match="place 4 is not in an order of 4 blocks"):
-        TileOrder(grid, (1, 1)).block(Place(4))
+        Tiling(grid, (1, 1)).block(Place(4))

@@ -15,14 +15,16 @@ from lepton_celery import graph, stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.engines import inline
 from lepton_celery.errors import InputError
-from lepton_celery.execution import steps
-from lepton_celery.execution.steps import Context
-from lepton_celery.grid import BlockIndex, Place
-from lepton_celery.jobs.compute import arrays_of, compute, first_blocks
-from lepton_celery.ledger.base import JobState
-from lepton_celery.ledger.memory import MemoryLedger
-from lepton_celery.planning.plan import can_be_cut
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.execution.block import compute_block, fill_block, read_block, run_block, run_blocks
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.execution.outputs import as_columns, create_outputs, discard, publish
+from lepton_celery.grid import BlockIndex, Place, StageIndex, StageNumber
+from lepton_celery.jobs.compute import compute
+from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.record import RunRecord
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import exposure, filters, measure
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
@@ -52,14 +54,15 @@ def workspace(kind: str, folder: Path) -> Workspace:
 
 
 def context_of(outputs: dict[str, graph.Node], kind: str, folder: Path) -> Context:
-    plan = make_plan(outputs, Options(block_shape=BLOCK, workers=2))
+    planned = make_plan(outputs, PlanOptions(block_shape=BLOCK, workers=2))
+    plan = planned.plan
     targets: dict[int, tuple[Target, ...]] = {}
     for name, index in plan.outputs.items():
         node = plan.nodes[index]
         if node.gives == "image":
             target = Target(str(folder / name), node.shape, node.dtype, plan.block_of(index), "job1")
             targets[index] = (*targets.get(index, ()), target)
-    found = Context(plan, workspace(kind, folder), targets, arrays=arrays_of(plan, tuple(outputs.values())))
+    found = Context(plan, workspace(kind, folder), targets, arrays=planned.lowered.arrays)
     found.workspace.create()
     return found
 
@@ -89,15 +92,17 @@ def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: 
         blocks = [*range(len(stage.grid))] * 2
         random.shuffle(blocks)
         for block in blocks:
-            report = steps.run_block(context, at, block)
+            report = run_block(context, StageNumber(at), block)
             assert report.stats()["blocks"] == 1
-        assert steps.missing_blocks(context, at) == []
-        steps.merge_stage(context, at)
+        assert missing_blocks(context, StageNumber(at)) == []
+        merge_stage(context, StageNumber(at))
         if kind == "disk":  # a second worker merges, knowing nothing of the first
-            steps.merge_stage(Context(context.plan, context.workspace, context.targets, arrays=context.arrays), at)
-    steps.publish(context, files_of(context, tmp_path))
+            merge_stage(
+                Context(context.plan, context.workspace, context.targets, arrays=context.arrays), StageNumber(at)
+            )
+    publish(context, files_of(context, tmp_path))
     if kind == "disk":
-        steps.publish(context, files_of(context, tmp_path))
+        publish(context, files_of(context, tmp_path))
     check(context, tmp_path)
 
 
@@ -105,74 +110,76 @@ def test_a_block_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
-            steps.run_block(context, at, BlockIndex(block))
+            run_block(context, StageNumber(at), BlockIndex(block))
         before = contents(tmp_path)
         for block in reversed(range(len(stage.grid))):
-            steps.run_block(context, at, BlockIndex(block))
+            run_block(context, StageNumber(at), BlockIndex(block))
         assert contents(tmp_path) == before
-        steps.merge_stage(context, at)
+        merge_stage(context, StageNumber(at))
 
 
 def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
-    steps.create_outputs(context)
+    create_outputs(context)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
-            steps.run_block(context, at, BlockIndex(block))
-        steps.merge_stage(context, at)
+            run_block(context, StageNumber(at), BlockIndex(block))
+        merge_stage(context, StageNumber(at))
         assert not [p for p in tmp_path.iterdir() if p.suffix in (".npy", ".csv") and not p.name.startswith(".")]
-    steps.publish(context, files_of(context, tmp_path))
+    publish(context, files_of(context, tmp_path))
     assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {*cells(), "work"}
 
 
 def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for block in range(len(context.plan.stages[0].grid)):
-        steps.run_block(context, 0, BlockIndex(block))
-    steps.discard(context)
+        run_block(context, StageNumber(0), BlockIndex(block))
+    discard(context)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_lost_partials_are_missed(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     blocks = len(context.plan.stages[0].grid)
-    assert steps.missing_blocks(context, 0) == list(range(blocks))
+    assert missing_blocks(context, StageNumber(0)) == list(range(blocks))
     for block in range(blocks):
-        steps.run_block(context, 0, BlockIndex(block))
-    assert steps.missing_blocks(context, 0) == []
+        run_block(context, StageNumber(0), BlockIndex(block))
+    assert missing_blocks(context, StageNumber(0)) == []
     assert isinstance(context.workspace, DiskWorkspace)
     context.workspace.partial_path(context.plan.stages[0].reduces[0], BlockIndex(3)).unlink()
-    assert steps.missing_blocks(context, 0) == [3]
+    assert missing_blocks(context, StageNumber(0)) == [3]
 
 
 def test_a_stages_block_is_what_was_read_of_it() -> None:
     lazy = filters.sobel(graph.open(IMAGE))
-    plan = make_plan({"out": lazy}, Options(block_shape=BLOCK))
-    context = Context(plan, MemoryWorkspace(), arrays=arrays_of(plan, (lazy,)))
-    read = steps.read_block(context, 0, BlockIndex(4))
+    planned = make_plan({"out": lazy}, PlanOptions(block_shape=BLOCK))
+    plan = planned.plan
+    context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays)
+    read = read_block(context, StageIndex(0), BlockIndex(4))
     assert [array.shape for array in read.values()] == [(18, 22)]
-    pixels = steps.compute_block(context, 0, BlockIndex(4), read, plan.outputs["out"])
+    pixels = compute_block(context, StageIndex(0), BlockIndex(4), read, plan.outputs["out"])
     assert_identical(pixels, whole_filters.sobel(IMAGE)[plan.stages[0].grid.region(BlockIndex(4)).slices])
 
 
 # ------------------------------------------------------------------------------------------------ inline engine
 
 
-def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, MemoryLedger]:
+def record_of(context: Context) -> RunRecord:
+    return RunRecord("job1", {}, stages=len(context.plan.stages), blocks=context.plan.first_blocks)
+
+
+def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, RunRecord]:
     context = context_of(outputs, "disk", folder)
-    ledger = MemoryLedger()
-    ledger.create(
-        "job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan)
-    )
-    inline.run(context, ledger, "job1", threads=threads, files=files_of(context, folder))
-    return context, ledger
+    record = record_of(context)
+    inline.run(context, record, threads=threads, outputs=inline.Outputs(files_of(context, folder)))
+    return context, record
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_inline_engine_takes_a_job_to_its_end(threads: int, tmp_path: Path) -> None:
-    context, ledger = run_inline(cells(), tmp_path, threads)
+    context, record = run_inline(cells(), tmp_path, threads)
     check(context, tmp_path)
-    info = ledger.info("job1")
+    info = record.info("job1")
     assert info.state is JobState.DONE
     assert info.stats["write_bytes"] > 0
 
@@ -182,13 +189,10 @@ def test_a_job_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     array[40, 50] = np.nan
     outputs = {"mask.npy": graph.open(array) > filters.threshold_otsu(array)}
     context = context_of(outputs, "disk", tmp_path)
-    ledger = MemoryLedger()
-    ledger.create(
-        "job1", {}, lane="default", title="", stages=len(context.plan.stages), blocks=first_blocks(context.plan)
-    )
+    record = record_of(context)
     with pytest.raises(InputError, match="finite"):
-        inline.run(context, ledger, "job1", threads=2)
-    info = ledger.info("job1")
+        inline.run(context, record, threads=2)
+    info = record.info("job1")
     assert info.state is JobState.FAILED
     assert "finite" in str(info)
     assert list(tmp_path.iterdir()) == []
@@ -245,9 +249,9 @@ def test_the_image_handed_in_is_not_changed() -> None:
 
 
 def test_values_make_one_row_tables(tmp_path: Path) -> None:
-    assert {k: v.tolist() for k, v in steps.as_columns(np.float64(3)).items()} == {"value": [3.0]}
-    assert {k: v.tolist() for k, v in steps.as_columns(np.array([1, 2])).items()} == {"value": [1, 2]}
-    assert {k: v.tolist() for k, v in steps.as_columns({"a": [1]}).items()} == {"a": [1]}
+    assert {k: v.tolist() for k, v in as_columns(np.float64(3)).items()} == {"value": [3.0]}
+    assert {k: v.tolist() for k, v in as_columns(np.array([1, 2])).items()} == {"value": [1, 2]}
+    assert {k: v.tolist() for k, v in as_columns({"a": [1]}).items()} == {"a": [1]}
     run_inline({"max.csv": graph.open(IMAGE).max()}, tmp_path, 1)
     assert stores.read_table(tmp_path / "max.csv")["value"].tolist() == [IMAGE.max()]
 
@@ -256,10 +260,10 @@ def finish(context: Context, folder: Path, run_block: Any) -> None:
     """Take a job to its end with blocks done by `run_block`."""
     slot: int | None = 0
     while slot is not None:
-        for block in range(len(context.plan.stages[context.plan.place(slot)[0]].grid)):
+        for block in range(len(context.plan.stages[context.plan.stage_run(StageNumber(slot)).stage].grid)):
             run_block(context, slot, block)
-        slot = context.plan.following(slot, again=steps.merge_stage(context, slot))
-    steps.publish(context, files_of(context, folder))
+        slot = context.plan.following(StageNumber(slot), again=merge_stage(context, StageNumber(slot)))
+    publish(context, files_of(context, folder))
 
 
 @pytest.mark.parametrize("pieces", [2, 7, 400])
@@ -268,7 +272,7 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
     context = context_of(cells(), kind, tmp_path)
 
     def in_pieces(context: Context, slot: int, block: int) -> None:
-        steps.run_block(context, slot, BlockIndex(block), pieces=pieces)
+        run_block(context, StageNumber(slot), BlockIndex(block), pieces=pieces)
 
     finish(context, tmp_path, in_pieces)
     check(context, tmp_path)
@@ -282,21 +286,23 @@ def test_blocks_done_at_once_leave_what_each_of_them_leaves(
     context = context_of(cells(), kind, tmp_path)
     slot: int | None = 0
     while slot is not None:
-        stage = context.plan.stages[context.plan.place(slot)[0]]
-        whole = replace(stage, tile=(len(stage.grid),) * 2, together=together)
+        stage = context.plan.stages[context.plan.stage_run(StageNumber(slot)).stage]
+        whole = replace(stage, tile=(len(stage.grid),) * 2, box_blocks=together)
         boxes = whole.boxes(map(Place, range(len(stage.grid))))
         assert max(map(len, boxes)) > 1
         for box in boxes:
-            steps.run_blocks(context, slot, box)
-        slot = context.plan.following(slot, again=steps.merge_stage(context, slot))
-    steps.publish(context, files_of(context, tmp_path))
+            run_blocks(context, StageNumber(slot), box)
+        slot = context.plan.following(StageNumber(slot), again=merge_stage(context, StageNumber(slot)))
+    publish(context, files_of(context, tmp_path))
     check(context, tmp_path)
 
 
 def test_functions_that_see_the_whole_image_are_not_cut() -> None:
     image = graph.open(IMAGE > 100)
-    plan = make_plan({"o.npy": graph.apply("morphology.medial_axis", image, rng=0)}, Options(block_shape=BLOCK))
-    assert not all(can_be_cut(plan, stage) for stage in range(len(plan.stages)))
+    plan = make_plan(
+        {"o.npy": graph.apply("morphology.medial_axis", image, rng=0)}, PlanOptions(block_shape=BLOCK)
+    ).plan
+    assert not all(plan.can_be_cut(StageIndex(stage)) for stage in range(len(plan.stages)))
 
 
 @pytest.mark.parametrize(
@@ -311,9 +317,9 @@ def test_a_filled_block_has_the_value_if_its_dtype_can(
 
     def second_filled(context: Context, slot: int, block: int) -> None:
         if block == 1:
-            steps.fill_block(context, slot, BlockIndex(block), value)
+            fill_block(context, StageNumber(slot), BlockIndex(block), value)
         else:
-            steps.run_block(context, slot, BlockIndex(block))
+            run_block(context, StageNumber(slot), BlockIndex(block))
 
     finish(context, tmp_path, second_filled)
     filled = image.copy()

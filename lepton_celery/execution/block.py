@@ -1,0 +1,322 @@
+"""One block: read its regions, compute the stage's functions on them, write the results and leave the partials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import Array, Where
+from lepton_celery.execution.context import Context, partials_key
+from lepton_celery.execution.timings import Timings
+from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
+from lepton_celery.planning.memory import LiveArrays
+from lepton_celery.planning.plan import PlanNode, grid_over
+from lepton_celery.planning.regions import needed_regions, on_grid, reads_of, results_of
+
+
+def run_block(
+    context: Context, number: StageNumber, block: BlockIndex, *, pieces: int = 1, timings: Timings | None = None
+) -> Timings:
+    """Do one block.
+
+    May run any number of times, at the same time too: it writes the same bytes to the same places.
+
+    Args:
+        context: the job in this process.
+        number: number of the stage in the ledger.
+        block: the block's index in the stage's grid.
+        pieces: number of pieces in which the pixels are computed one after the other; slower, for a block that does not
+            fit into memory at once.
+        timings: what the block took is added to these.
+
+    Returns:
+        `timings`, or new ones.
+    """
+    return _timed(_Box(context, number, [block], timings), pieces)
+
+
+def run_blocks(
+    context: Context, number: StageNumber, blocks: Sequence[BlockIndex], *, timings: Timings | None = None
+) -> Timings:
+    """Do several blocks that fill a box, in C order, at once, and leave what `run_block` leaves of each.
+
+    This is for blocks so small that going over them one by one would take longer than their pixels.
+    """
+    return _timed(_Box(context, number, blocks, timings), 1)
+
+
+def _timed(box: _Box, pieces: int) -> Timings:
+    began = box.timings.now()
+    box.run(pieces)
+    box.timings.add_blocks(began, len(box.blocks))
+    return box.timings
+
+
+def fill_block(context: Context, number: StageNumber, block: BlockIndex, value: float) -> None:
+    """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and what follows from them."""
+    _Box(context, number, [block], None).fill(value)
+
+
+def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[int, Array]:
+    """What a block reads: the regions, halo included, of the images that are not computed, by node."""
+    needed = needed_regions(context.plan, index, context.plan.stages[index].grid.region(block))
+    return {
+        image: context.reader(image).read(region)
+        for image, region in needed.items()
+        if context.plan.is_read(image, index)
+    }
+
+
+def compute_block(
+    context: Context, index: StageIndex, block: BlockIndex, read: Mapping[int, Array], node: int
+) -> Array:
+    """One image's pixels of a block, computed from what `read_block` returned; nothing is written."""
+    region = context.plan.stages[index].grid.region(block)
+    needed = needed_regions(context.plan, index, region)
+    images = _evaluate(context, index, needed, Timings(), read)
+    return images[node][on_grid(region, context.plan.nodes[node].shape).within(needed[node])]
+
+
+class _Box:
+    """The work on blocks that fill a box of a stage's grid; mostly it is one block."""
+
+    def __init__(
+        self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings | None
+    ) -> None:
+        self.context = context
+        self.plan = context.plan
+        self.index, self.round = context.plan.stage_run(number)
+        self.stage = context.plan.stages[self.index]
+        self.blocks = blocks
+        self.region = self.stage.grid.region(blocks[0])
+        if len(blocks) > 1:
+            self.region = self.region.union(self.stage.grid.region(blocks[-1]))
+        self.timings = Timings() if timings is None else timings
+
+    def run(self, pieces: int) -> None:
+        """Compute the blocks and leave their results."""
+        if self.stage.combines:
+            self._combine(self.blocks[0])
+        elif pieces > 1 and self.plan.can_be_cut(self.index):
+            needed = self._results(self.region)
+            self._leave(self._evaluate_pieces(self.region.pieces(pieces), needed), needed)
+        else:
+            needed = needed_regions(self.plan, self.index, self.region)
+            self._leave(_evaluate(self.context, self.index, needed, self.timings), needed)
+
+    def fill(self, value: float) -> None:
+        """Leave a value in place of the pixels."""
+        iterated = self.plan.iterated(self.index)
+        for index in iterated:
+            region = on_grid(self.region, self.plan.nodes[index].shape)
+            pixels = _filled(self.plan.nodes[index], region, value)
+            self.context.round_output(index, self.round).write(region, pixels)
+            self._put_changed(index, False)
+        if not iterated:
+            needed = self._results(self.region)
+            images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
+            self._leave(images, needed)
+
+    def _results(self, region: Region) -> dict[int, Region]:
+        """The images that the stage stores or reduces, on a region of its grid."""
+        return {index: on_grid(region, self.plan.nodes[index].shape) for index in results_of(self.plan, self.stage)}
+
+    def _evaluate_pieces(self, pieces: Sequence[Region], results: Mapping[int, Region]) -> dict[int, Array]:
+        """The results, computed piece by piece and put together."""
+        nodes = self.plan.nodes
+        whole = {index: np.empty(region.shape, nodes[index].dtype) for index, region in results.items()}
+        for piece in pieces:
+            needed = needed_regions(self.plan, self.index, piece)
+            images = _evaluate(self.context, self.index, needed, self.timings)
+            for index, image in whole.items():
+                region = on_grid(piece, nodes[index].shape)
+                image[region.within(results[index])] = images[index][region.within(needed[index])]
+        return whole
+
+    # ------------------------------------------------------------------ what is left of the blocks
+
+    def _leave(self, images: dict[int, Array], needed: dict[int, Region]) -> None:
+        """Leave the partials of each block, and write the pixels of the box."""
+        for index in self.stage.reduces:
+            for block in self.blocks:
+                region = self.stage.grid.region(block)
+                labels, partial = self._reduce(index, region, images, needed)
+                self._put_partial(index, block, partial)
+                if labels is not None:
+                    self._put_labels(images, needed, index, labels, on_grid(region, labels.shape))
+        for index in self.stage.stores:
+            node = self.plan.nodes[index]
+            region = on_grid(self.region, node.shape)
+            if node.entry.is_iterated:
+                self._do_round(index, region)
+                continue
+            pixels = images[index][region.within(needed[index])]
+            began = self.timings.now()
+            for output in self.context.outputs(index, self.index):
+                output.write(region, pixels)
+                self.timings.write_bytes += pixels.nbytes
+            self.timings.add("write", index, began)
+
+    def _reduce(
+        self, index: int, block: Region, images: Mapping[int, Array], needed: Mapping[int, Region]
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """A block's labels, if the node labels blocks, and its partial."""
+        node = self.plan.nodes[index]
+        arguments = self.context.arguments(node)
+        if node.entry.reads_itself:
+            arguments |= self.context.views(node)
+        for name, image in node.pixels.items():
+            region = on_grid(block, self.plan.nodes[image].shape)
+            arguments[name] = np.ascontiguousarray(images[image][region.within(needed[image])])
+        first = next(iter(node.images.values()))
+        where = self.context.where(first, on_grid(block, self.plan.nodes[first].shape))
+        began = self.timings.now()
+        with np.errstate(all="ignore"):
+            labels_and_partial = node.entry.on_block(arguments, where, kernels=self.context.kernels)
+        self.timings.add("compute", index, began)
+        return labels_and_partial
+
+    def _put_partial(self, index: int, block: BlockIndex, partial: dict[str, Array], level: int = 0) -> None:
+        began = self.timings.now()
+        self.context.workspace.put_partial(partials_key(index, level), block, partial)
+        self.timings.add("partial", index, began)
+        self.timings.write_bytes += sum(array.nbytes for array in partial.values())
+
+    def _put_labels(
+        self, images: dict[int, Array], needed: dict[int, Region], index: int, labels: Array, region: Region
+    ) -> None:
+        """Put one block's labels among those of the box."""
+        box = on_grid(self.region, self.plan.nodes[index].shape)
+        if region == box:
+            images[index] = labels
+        else:
+            if index not in images:
+                images[index] = np.empty(box.shape, labels.dtype)
+            images[index][region.within(box)] = labels
+        needed[index] = box
+
+    def _combine(self, block: BlockIndex) -> None:
+        """Leave one partial in place of those of a group of blocks."""
+        before = self.plan.stages[self.index - 1]
+        members = list(before.grid.overlapping(self.region))
+        for index, level in self.plan.partials_of(self.index).items():
+            node = self.plan.nodes[index]
+            images = image_refs(node)
+            shape = next(iter(images.values())).shape
+            key = partials_key(index, level - 1)
+            partials = ((member, self.context.workspace.partial(key, member)) for member in members)
+            arguments = self.context.arguments(node) | images
+            group = grid_over(self.stage, shape).region(block)
+            began = self.timings.now()
+            partial = node.entry.combine_partials(partials, arguments, grid_over(before, shape), group)
+            self.timings.add("combine", index, began)
+            self._put_partial(index, block, partial, level)
+
+    # ------------------------------------------------------------------ images made in rounds
+
+    def _do_round(self, index: int, region: Region) -> None:
+        """One block in one round of an image that is made in rounds."""
+        node = self.plan.nodes[index]
+        where = Where(region, node.shape, grid_over(self.stage, node.shape))
+        state = self.context.round_image(index, self.round - 1) if self.round else None
+        if state is not None and not self._may_change(index, where):
+            began = self.timings.now()
+            pixels, changed = state.read(region), False
+            self.timings.add("read", index, began)
+        else:
+            arguments = self.context.arguments(node) | self.context.views(node)
+            began = self.timings.now()
+            with np.errstate(all="ignore"):
+                pixels, changed = node.entry.on_round(arguments, state, where)
+            self.timings.add("compute", index, began)
+        began = self.timings.now()
+        self.context.round_output(index, self.round).write(region, pixels)
+        self._put_changed(index, changed)
+        self.timings.add("write", index, began)
+        self.timings.write_bytes += pixels.nbytes
+
+    def _put_changed(self, index: int, changed: bool) -> None:
+        self.context.workspace.put_partial((index, self.round), self.blocks[0], {"changed": np.array([changed])})
+
+    def _may_change(self, index: int, where: Where) -> bool:
+        """Whether the round before changed a block that this one looks at."""
+        node = self.plan.nodes[index]
+        halo = node.entry.halo_px(where.region.ndim, node.with_defaults)
+        changed = self.context.round_changed(index, self.round - 1)
+        assert where.grid is not None, "given by `_do_round`"
+        return any(changed[block] for block in where.grid.overlapping(where.region.expand(halo, where.shape)))
+
+
+def _filled(node: PlanNode, region: Region, value: float) -> Array:
+    dtype = np.dtype(node.dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(str(dtype))
+        value = value if value == np.floor(value) and limits.min <= value <= limits.max else 0
+    return np.full(region.shape, value, dtype)
+
+
+def image_refs(node: PlanNode) -> dict[str, Any]:
+    """A node's images as a merge sees them: their shapes and dtypes."""
+    return {name: node.arguments[name] for name in node.images}
+
+
+# ------------------------------------------------------------------------------------------------ computing
+
+
+def _evaluate(
+    context: Context,
+    index: StageIndex,
+    needed: Mapping[int, Region],
+    timings: Timings,
+    read: Mapping[int, Array] | None = None,
+) -> dict[int, Array]:
+    """The images that a block needs, each on just its region; an array is freed when nothing needs it any more.
+
+    `read` has what is read from stores if that was read before.
+    """
+    live = LiveArrays(context.plan, index, needed)
+    images: dict[int, Array] = {}
+    for node in sorted(needed):
+        began = timings.now()
+        if context.plan.is_read(node, index):
+            images[node] = context.reader(node).read(needed[node]) if read is None else read[node]
+            timings.add("read", node, began)
+            timings.read_bytes += images[node].nbytes
+            continue
+        images[node] = _compute(context, node, needed[node], images, needed)
+        timings.add("compute", node, began)
+        for freed in live.after(node):
+            images.pop(freed, None)
+    return images
+
+
+def _compute(
+    context: Context, index: int, region: Region, images: Mapping[int, Array], needed: Mapping[int, Region]
+) -> Array:
+    """One image on `region`, C-contiguous, computed from others."""
+    node = context.plan.nodes[index]
+    arguments = context.arguments(node)
+    if node.entry.reads_itself:
+        arguments |= context.views(node)
+        arguments["where"] = context.where(next(iter(node.images.values())), region)
+        with np.errstate(all="ignore"):
+            return np.asarray(node.entry.evaluate(arguments), order="C")
+    reads = reads_of(context.plan, index, region)
+    for name, (image, read) in zip(node.images, reads, strict=True):
+        if not read.size:
+            arguments[name] = np.empty(read.shape, context.plan.nodes[image].dtype)
+            continue
+        pixels = images[image] if read == needed[image] else images[image][read.within(needed[image])]
+        # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
+        arguments[name] = np.asarray(pixels, order="C")
+    if node.entry.wants_kernels:
+        arguments["kernels"] = context.kernels
+    if node.entry.wants_where:
+        arguments["where"] = replace(context.where(*reads[0]), result=region)
+    with np.errstate(all="ignore"):
+        result = node.entry.evaluate(arguments, kernels=context.kernels)
+    # unlike ascontiguousarray, asarray keeps an array without axes
+    return np.asarray(node.entry.trim(result, region, [read for _, read in reads]), order="C")

@@ -1,0 +1,32 @@
+"""All stages of a job one after the other in this process: blocks, merge, next stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.merge import merge_stage
+from lepton_celery.execution.outputs import open_outputs
+from lepton_celery.grid import StageIndex, StageNumber
+
+
+def run_stages(
+    context: Context,
+    do_blocks: Callable[[StageNumber], None],
+    *,
+    merge: Callable[[Context, StageNumber], bool] = merge_stage,
+    stop_before: StageIndex | None = None,
+) -> None:
+    """Run the stages of a plan, repeated stages as often as it takes.
+
+    Args:
+        context: the job in this process.
+        do_blocks: does all blocks of the stage with this number.
+        merge: ends a stage, and returns whether it must be done again.
+        stop_before: the stage before which to stop; None to run all.
+    """
+    number: StageNumber | None = StageNumber(0) if context.plan.stages else None
+    while number is not None and context.plan.stage_run(number).stage != stop_before:
+        open_outputs(context, number)
+        do_blocks(number)
+        number = context.plan.following(number, again=merge(context, number))

@@ -1,0 +1,61 @@
+"""The end of a stage: its partials add up to whole-image values, from which other values follow."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lepton_celery.execution.block import image_refs
+from lepton_celery.execution.context import Context, partials_key
+from lepton_celery.grid import BlockIndex, StageNumber
+from lepton_celery.planning.plan import grid_over
+
+
+def missing_blocks(context: Context, number: StageNumber) -> list[BlockIndex]:
+    """Blocks that have a receipt but left no partial; the merge reopens them."""
+    index, round = context.plan.stage_run(number)
+    keys = [partials_key(node, level) for node, level in context.plan.partials_of(index).items()]
+    keys += [(node, round) for node in context.plan.iterated(index)]
+    missing: set[BlockIndex] = set()
+    for key in keys:
+        missing.update(context.workspace.missing_partials(key, len(context.plan.stages[index].grid)))
+    return sorted(missing)
+
+
+def merge_stage(context: Context, number: StageNumber) -> bool:
+    """Find the whole-image values that a stage's partials add up to. May run any number of times.
+
+    Returns:
+        Whether the stage must be done again, because a round has changed its image.
+    """
+    plan = context.plan
+    index, round = plan.stage_run(number)
+    stage = plan.stages[index]
+    changed = [_end_round(context, node, round, len(stage.grid)) for node in plan.iterated(index)]
+    if any(changed):
+        return True
+    for merged, level in plan.to_merge(index).items():
+        node = plan.nodes[merged]
+        partials = context.workspace.partials(partials_key(merged, level), len(stage.grid))
+        images = image_refs(node)
+        grid = grid_over(stage, next(iter(images.values())).shape)
+        value = node.entry.merge_partials(partials, context.arguments(node) | images, grid)
+        context.put_value(merged, value, index)
+    for computed in stage.values:
+        node = plan.nodes[computed]
+        with np.errstate(all="ignore"):
+            value = node.entry.find_value(context.arguments(node))
+        context.put_value(computed, value, index)
+    return False
+
+
+def _end_round(context: Context, node: int, round: int, blocks: int) -> bool:
+    """Whether a round changed an image; if it did not, the value of the image's node is the number of this last round."""
+    workspace = context.workspace
+    changed = np.array([bool(partial["changed"][0]) for _, partial in workspace.partials((node, round), blocks)])
+    if round >= 2:
+        workspace.drop((node, round - 2))  # a block of this round reads the round before
+    if changed.any():
+        workspace.put_value((node, round), changed)
+        return True
+    workspace.put_value(node, np.int64(round))
+    return False

@@ -1,0 +1,64 @@
+"""A job's outputs: made before its first block, published when it is done, discarded if it does not end well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lepton_celery import stores
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.execution.context import Context
+from lepton_celery.grid import StageNumber
+from lepton_celery.stores.base import ArrayOutput
+
+
+def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
+    return (stores.array_output(target) for targets in context.targets.values() for target in targets)
+
+
+def create_outputs(context: Context) -> None:
+    """Make the parts of all image outputs, so that a missing permission shows before anything runs."""
+    for output in _image_outputs(context):
+        output.create()
+
+
+def reserve_outputs(context: Context) -> None:
+    """Take the disk space that image outputs need, so that a full disk shows at once; workers may be writing already."""
+    for output in _image_outputs(context):
+        output.reserve()
+
+
+def open_outputs(context: Context, number: StageNumber) -> None:
+    """Open everything that a stage's blocks write to; threads that share a context must not do it at the same time."""
+    index, round = context.plan.stage_run(number)
+    for node in context.plan.stages[index].stores:
+        if context.plan.nodes[node].entry.is_iterated:
+            context.round_output(node, round)
+        else:
+            context.outputs(node, index)
+
+
+def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = False) -> None:
+    """Give all outputs their final names: images, and `files` (path to node) of tables and values. Idempotent."""
+    # a merge that runs again may replace what its first run published
+    again = context.workspace.mark("publishing")
+    for path, node in files.items():
+        stores.write_table(path, as_columns(context.value(node)), overwrite=overwrite or again)
+    for output in _image_outputs(context):
+        output.publish()
+
+
+def as_columns(value: Any) -> dict[str, Array]:
+    """A value as columns of a table."""
+    if isinstance(value, dict):
+        return {name: np.asarray(column) for name, column in value.items()}
+    return {"value": np.atleast_1d(np.asarray(value))}
+
+
+def discard(context: Context) -> None:
+    """Remove every file of a job that did not end well: the parts of its outputs, and its workspace."""
+    for output in _image_outputs(context):
+        output.discard()
+    context.workspace.discard()

@@ -1,0 +1,146 @@
+"""Graphs and their arguments as plain JSON values, both ways; what comes from outside is checked again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.source import SOURCE
+from lepton_celery.errors import InputError
+from lepton_celery.graph.nodes import Image, Node, apply, open, topological
+from lepton_celery.stores.documents import check_version, from_document, to_document
+
+GRAPH_VERSION = 1
+PUBLIC_INTERNAL = frozenset({SOURCE, "lepton.select", "lepton.count_labels"})
+"""Internal entries of the catalogue that a stored graph may name."""
+
+_FORM = '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'
+
+
+@dataclass(frozen=True)
+class NodeDocument:
+    """A node in a stored graph."""
+
+    operation: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GraphDocument:
+    """A stored graph: nodes, each after those it names, and the node of each output."""
+
+    version: int
+    nodes: list[NodeDocument]
+    outputs: dict[str, int]
+
+
+def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
+    """The graph of named outputs as plain JSON values.
+
+    Raises:
+        InputError: an input is an array in memory, or an argument has no JSON form.
+    """
+    nodes = topological(list(outputs.values()))
+    index_of = {id(node): index for index, node in enumerate(nodes)}
+    for node in nodes:
+        if isinstance(node, Image) and node.array is not None:
+            raise InputError(
+                f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
+            )
+    documents = [
+        NodeDocument(node.operation, {name: encode(value, index_of) for name, value in node.arguments.items()})
+        for node in nodes
+    ]
+    indices = {name: index_of[id(node)] for name, node in outputs.items()}
+    return to_document(GraphDocument(GRAPH_VERSION, documents, indices))
+
+
+def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Node]:
+    """The named outputs of a graph that came from outside; every name and argument is checked again.
+
+    Args:
+        document: what `to_json` gave, or a person wrote.
+        inputs: replacements for sources: a source with the URL `input:NAME` opens `inputs[NAME]`.
+
+    Raises:
+        InputError: the document has another version or form, an operation is unknown, or arguments do not fit.
+    """
+    check_version(document, GRAPH_VERSION, "the graph", f"give a graph of this form: {_FORM}")
+    graph = from_document(document, GraphDocument, "the graph")
+    nodes: list[Node] = []
+    for written in graph.nodes:
+        name = written.operation
+        if name.startswith("lepton.") and name not in PUBLIC_INTERNAL:
+            raise InputError(f"operation {name!r} is internal; a graph names public operations only")
+        arguments = {key: decode(value, nodes) for key, value in written.arguments.items()}
+        nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
+    if not graph.outputs:
+        raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
+    return {name: decode({"node": index}, nodes) for name, index in graph.outputs.items()}
+
+
+def encode(value: Any, index_of: Mapping[int, int]) -> Any:
+    """An argument as plain JSON values; `index_of` gives the number of each node by its `id`.
+
+    Raises:
+        InputError: the value has no JSON form.
+    """
+    if isinstance(value, Node):
+        return {"node": index_of[id(value)]}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return {"scalar": value.item(), "dtype": str(value.dtype)}
+    if isinstance(value, type | np.dtype):
+        return np.dtype(value).name
+    if isinstance(value, tuple | list | range):
+        return [encode(item, index_of) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if callable(value):
+        raise InputError(
+            f"{value!r} cannot be sent to a worker; functions are sent by name: define it in a module that workers can "
+            "import, or use lepton.compute"
+        )
+    raise InputError(f"argument {value!r} of type {type(value).__name__} cannot be sent to a worker; give plain values")
+
+
+def decode(value: Any, nodes: Sequence[Any]) -> Any:
+    """The argument that `encode` wrote; `nodes` are the nodes by their numbers.
+
+    Raises:
+        InputError: it is no such argument.
+    """
+    if isinstance(value, list):
+        # sequences are tuples on both engines: some functions of scikit-image refuse lists
+        return tuple(decode(item, nodes) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "node" in value:
+        number = value["node"]
+        if not isinstance(number, int) or not 0 <= number < len(nodes):
+            raise InputError(f"the graph names node {number!r} before it is made; list nodes in the order of their use")
+        return nodes[number]
+    try:
+        if "array" in value:
+            return np.array(value["array"], dtype=value["dtype"])
+        if "scalar" in value:
+            return np.dtype(value["dtype"]).type(value["scalar"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"argument {value!r} cannot be read: {error!r}; give its values and their dtype") from error
+    raise InputError(f"argument {value!r} is not understood; give a plain value, a node, an array or a scalar")
+
+
+def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Image:
+    url = arguments.get("url")
+    if not isinstance(url, str):
+        raise InputError(f"a source has url {url!r}; give a path or URL")
+    if url.startswith("input:"):
+        name = url.removeprefix("input:")
+        if name not in inputs:
+            raise InputError(f"the graph reads input {name!r}, which was not given; inputs are {sorted(inputs)}")
+        return open(inputs[name])
+    return open(url)

@@ -1,0 +1,64 @@
+"""NumPy's basic indexing of a lazy image, in the form that the catalogue's `lepton.select` takes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lepton_celery.errors import InputError
+
+
+class NormalIndex(NamedTuple):
+    """An index in three steps, each an operation of the catalogue."""
+
+    selected: tuple[Any, ...]
+    """What `lepton.select` takes: for each axis of the image a pixel's number, or (start, stop, step) with a step from 1."""
+    flipped: tuple[int, ...]
+    """Axes of the result that run flipped."""
+    added: tuple[int, ...]
+    """Axes of the result that are new, of length 1."""
+
+
+def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
+    """NumPy's basic index of an image of `shape`, split into steps.
+
+    Raises:
+        InputError: the index is none of NumPy's basic ones, is outside the image, or picks no pixel.
+    """
+    items = list(index) if isinstance(index, tuple) else [index]
+    # compared by identity: arrays and nodes in an index answer == with arrays and nodes
+    ellipses = [number for number, item in enumerate(items) if item is Ellipsis]
+    missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
+    if len(ellipses) > 1 or missing < 0:
+        raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
+    gap = ellipses[0] if ellipses else len(items)
+    items[gap : gap + 1] = [slice(None)] * missing
+    selected: list[Any] = []
+    flipped, added, axis = [], [], 0
+    for item in items:
+        if item is None:
+            added.append(axis)
+        else:
+            selected.append(_normal_item(item, shape[len(selected)], index, shape))
+            if isinstance(selected[-1], int):
+                continue
+            if item.step is not None and item.step < 0:
+                flipped.append(axis)
+        axis += 1
+    return NormalIndex(tuple(selected), tuple(flipped), tuple(added))
+
+
+def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
+    """What an item of an index picks on an axis of length n: a pixel's number, or (start, stop, step) with a step from 1."""
+    if isinstance(item, int | np.integer) and not isinstance(item, bool):
+        if not -n <= item < n:
+            raise InputError(f"index {index!r} is outside an image of shape {shape}")
+        return int(item) % n
+    if not isinstance(item, slice) or item.step == 0:
+        raise InputError(f"index {index!r}: give whole numbers and slices with steps other than 0, None or ...")
+    pixels = range(*item.indices(n))
+    if len(pixels) == 0:
+        raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")
+    pixels = pixels if pixels.step > 0 else pixels[::-1]
+    return (pixels[0], pixels[-1] + 1, pixels.step)

@@ -1,0 +1,124 @@
+"""A job that is checked and planned, and has not begun: every refusal comes here, before anything is written."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lepton_celery import stores
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.errors import InputError
+from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, versions_of
+from lepton_celery.graph.nodes import Node
+from lepton_celery.planning.lowering import ARRAY_URL
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import Planned, make_plan
+from lepton_celery.stores.base import ArrayReader, Target
+from lepton_celery.stores.workspace import workspace_root
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that was checked and planned, and has not begun."""
+
+    manifest: Manifest
+    arrays: dict[int, Array]
+    """Inputs that are arrays of this process, by node."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+        return self.manifest.plan
+
+
+def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: JobOptions) -> Prepared:
+    """Check and plan a job.
+
+    Raises:
+        InputError: an output, an input or the plan is refused; the message says which and why.
+        StoreError: an input cannot be read, or an output cannot be written.
+    """
+    for path, node in outputs.items():
+        stores.check_output(path, overwrite=options.overwrite)
+        if isinstance(node, Node):
+            _check_format(path, node)
+    planned = make_plan(outputs, plan_options)
+    plan, job_id = planned.plan, secrets.token_hex(6)
+    targets, files = _destinations(plan, job_id, options)
+    first = stores.local_path(next(iter(outputs)))
+    scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
+    manifest = Manifest(
+        job_id,
+        plan,
+        str(workspace_root(first.parent, job_id)),
+        replace(options, scratch=scratch),
+        targets,
+        files,
+        names={str(path): str(stores.local_path(path)) for path in outputs},
+        inputs=_identities(planned),
+        versions=versions_of(plan),
+        plan_digest=digest_of(plan, plan_options.block_shape),
+    )
+    return Prepared(manifest, planned.lowered.arrays)
+
+
+def _check_format(path: str, node: Node) -> None:
+    is_table = Path(path).suffix.lower() in stores.TABLE_SUFFIXES
+    if node.gives == "image" and is_table:
+        raise InputError(f"{path} is a table format and {node!r} is an image; write it to .zarr, .npy, .tif or .png")
+    if node.gives != "image" and not is_table:
+        raise InputError(f"{path} is an image format and {node!r} is a {node.gives}; write it to .csv or .parquet")
+    if node.gives == "image":
+        stores.check_dtype(path, node.shape, node.dtype)
+    if node.gives == "table" and node.dtype == object:
+        raise InputError(
+            f"{path} takes numbers, and {node!r} has columns of arrays or slices (coords, image, slice …); "
+            "leave those properties out, or take the table with lepton.compute"
+        )
+
+
+def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[int, tuple[Target, ...]], dict[str, int]]:
+    """Where image outputs go, by node, and the node of each table or value output, by path."""
+    targets: dict[int, tuple[Target, ...]] = {}
+    files: dict[str, int] = {}
+    for path, index in plan.outputs.items():
+        node, absolute = plan.nodes[index], str(stores.local_path(path))
+        if node.gives == "image":
+            target = Target(absolute, node.shape, node.dtype, plan.block_of(index), job_id, options.overwrite)
+            stores.array_output(target)  # refuses blocks that the format cannot hold
+            targets[index] = (*targets.get(index, ()), target)
+        else:
+            files[absolute] = index
+    return targets, files
+
+
+def _identities(planned: Planned) -> dict[str, str]:
+    """What tells each input from other versions of it, by URL; arrays are told by their content."""
+    arrays = planned.lowered.arrays
+    return {
+        f"array {node}" if node in arrays else url: stores.content_identity(arrays[node])
+        if node in arrays
+        else stores.identity(url)
+        for node, url in planned.plan.sources
+    }
+
+
+def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:
+    """The manifest as workers get it, and the inputs that must be copied into the workspace first.
+
+    Workers cannot read arrays of this process, and cannot read PNG and JPEG by region.
+    """
+    manifest = prepared.manifest
+    nodes = list(manifest.plan.nodes)
+    copies: list[tuple[ArrayReader, Path]] = []
+    for index, url in manifest.plan.sources:
+        is_array = url == ARRAY_URL
+        reader: ArrayReader = stores.MemoryReader(prepared.arrays[index]) if is_array else stores.open_array(url)
+        if is_array or stores.needs_ingest(reader):
+            copy = Path(manifest.workspace) / f"input{index}.npy"
+            copies.append((reader, copy))
+            nodes[index] = replace(nodes[index], arguments={"url": str(copy)})
+    return replace(manifest, plan=replace(manifest.plan, nodes=tuple(nodes))), copies

@@ -1,0 +1,75 @@
+"""`lepton.run`: a job in this process, on threads, into files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from lepton_celery.engines import inline
+from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
+from lepton_celery.graph.nodes import Node
+from lepton_celery.jobs.compute import use_kernels
+from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.prepare import Prepared, prepare
+from lepton_celery.ledger.info import JobInfo
+from lepton_celery.ledger.record import RunRecord
+from lepton_celery.planning.cost.keep import model_of_folder
+from lepton_celery.planning.options import Limits, PlanOptions
+
+
+def run(
+    outputs: Mapping[str, Node],
+    *,
+    threads: int | None = None,
+    block_shape: tuple[int, ...] | None = None,
+    overwrite: bool = False,
+    limits: Limits | None = None,
+    on_change: Callable[[JobInfo], None] | None = None,
+) -> Job:
+    """Compute lazy nodes into files in this process, on threads, without a broker; returns when it is done.
+
+    Memory depends on the block, not on the image: what passes between stages is kept on disk beside the outputs.
+
+    Args:
+        outputs: path or file:// URL of each output, and its node.
+        threads: number of threads; None for one per processor.
+        block_shape: shape of a block in pixels; None to let the planner choose.
+        overwrite: whether to replace what stands under an output's name, when the job is done.
+        limits: what the plan may ask for.
+        on_change: called with the job's state after each box of blocks.
+
+    Raises:
+        LeptonError: what went wrong; nothing is left under an output's name.
+    """
+    threads = threads or os.cpu_count() or 1
+    plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder())
+    return run_prepared(
+        prepare(outputs, plan_options, JobOptions(overwrite=overwrite)), threads=threads, on_change=on_change
+    )
+
+
+def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
+    """Run in this process what `prepare` checked and planned; see `run`."""
+    manifest, plan = prepared.manifest, prepared.plan
+    context = replace(manifest.context(kernels=use_kernels(plan)), arrays=prepared.arrays)
+    context.workspace.create()
+    try:
+        create_outputs(context)
+        reserve_outputs(context)
+    except BaseException:
+        discard(context)
+        raise
+    stages, blocks = len(plan.stages), plan.first_blocks
+    record = RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=stages, blocks=blocks)
+
+    def changed() -> None:
+        if on_change is not None:
+            on_change(record.info(manifest.job_id))
+
+    result = inline.Outputs(manifest.files, manifest.options.overwrite)
+    inline.run(context, record, threads=threads, outputs=result, on_progress=changed)
+    changed()
+    context.workspace.discard()
+    return Job(manifest.job_id, record)

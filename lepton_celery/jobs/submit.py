@@ -1,0 +1,126 @@
+"""`lepton.submit`: a job for Celery workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Unpack
+
+from celery import Celery
+
+from lepton_celery import stores
+from lepton_celery.catalogue.shared.functions import check_allowed
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.app import settings_of
+from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.execution.manifest import Manifest
+from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
+from lepton_celery.graph.nodes import Node
+from lepton_celery.grid import StageNumber
+from lepton_celery.jobs import resume as resuming
+from lepton_celery.jobs.find import current_app
+from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.options import JobKeywords, job_options
+from lepton_celery.jobs.prepare import Prepared, for_workers, prepare
+from lepton_celery.ledger import Ledger, open_ledger
+from lepton_celery.planning.cost.keep import model_of_workers
+from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.options import Limits, PlanOptions
+
+
+def submit(
+    outputs: Mapping[str, Node], *, app: Celery | None = None, resume: bool = False, **options: Unpack[JobKeywords]
+) -> Job:
+    """Have Celery workers compute lazy nodes into files; returns at once.
+
+    Args:
+        outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables and
+            values to .csv or .parquet. Workers must see the same paths.
+        app: the Celery application; None for the project's own if it was `configure`d, else one for the broker that
+            LEPTON_BROKER_URL names or that `lepton up` started in this folder.
+        resume: whether to go on with an unfinished job that was to write the same outputs from the same inputs, instead
+            of starting again.
+        priority: the lane: `interactive` is served before `default`, and `default` before `batch`.
+        title: what to call the job; by default the names of its outputs.
+        block_shape: shape of a block in pixels; None to let the planner choose.
+        workers: worker processes to plan for; None for as many as this machine has processors.
+        overwrite: whether to replace what stands under an output's name, when the job is done.
+        limits: what the plan may ask for.
+        on_error: what happens when a block fails, or takes its worker down, as often as the setting `max_attempts` says:
+            `fail` ends the job, `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
+        fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
+
+    Raises:
+        InputError, StoreError: the job is refused before anything ran; also if an unfinished job would have made other
+            pixels.
+        BrokerUnreachable: no broker answers; nothing was submitted.
+    """
+    app = app or current_app()
+    settings = settings_of(app)
+    job = job_options(options, scratch=settings.scratch)
+    ledger = open_ledger(settings.ledger)
+    unreachable: BrokerUnreachable | None = None
+    try:
+        cost = model_of_workers(ledger, settings.cost_profile)
+    except BrokerUnreachable as error:  # what is wrong with the job itself is said first
+        cost, unreachable = CostModel(), error
+    prepared = prepare(outputs, _plan_options(options, settings, cost), job)
+    if unreachable is not None:
+        raise unreachable
+    for function in prepared.plan.functions:
+        check_allowed(function, settings.allowed_functions)
+    if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
+        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
+    _send(prepared, app, ledger, settings)
+    return Job(prepared.manifest.job_id, ledger)
+
+
+def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -> None:
+    """Record a job, put everything in place that workers need, and send its first waves."""
+    manifest, copies = for_workers(prepared)
+    context = manifest.context()
+    try:
+        # recorded first, and paused: if this process dies now, no worker begins, and what it has left is found
+        _record(ledger, manifest)
+        context.workspace.create()
+        manifest.journal.begin(manifest.to_json())
+        for reader, copy in copies:
+            stores.ingest(reader, copy)
+        manifest.check_inputs()
+        create_outputs(context)
+        manifest.journal.opened(StageNumber(0))
+        ledger.resume(manifest.job_id)
+        canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
+        # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it
+        reserve_outputs(context)
+    except BaseException:
+        with suppress(BrokerUnreachable):
+            ledger.forget(manifest.job_id)
+        discard(context)
+        raise
+
+
+def _plan_options(options: JobKeywords, settings: Settings, cost: CostModel) -> PlanOptions:
+    return PlanOptions(
+        block_shape=options.get("block_shape"),
+        workers=options.get("workers") or os.cpu_count() or 1,
+        limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
+        cost=cost,
+        wave_batches=settings.wave_batches,
+    )
+
+
+def _record(ledger: Ledger, manifest: Manifest) -> None:
+    """Put a job in the ledger, paused, its first stage open."""
+    plan = manifest.plan
+    ledger.create(
+        manifest.job_id,
+        manifest.to_json(),
+        lane=manifest.options.lane,
+        title=manifest.title,
+        stages=len(plan.stages),
+        blocks=plan.first_blocks,
+        paused=True,
+    )

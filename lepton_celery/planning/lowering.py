@@ -1,0 +1,98 @@
+"""From the graph a user built to the graph that is planned: composites expanded, equal nodes made one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.errors import InputError, PlanTooLarge
+from lepton_celery.graph.nodes import Image, Node, topological
+from lepton_celery.planning.plan import PlanNode, Ref, ref_to
+
+ARRAY_URL = "memory:"
+"""URL of an input that is an array of this process."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The nodes to be planned, and everything else that the graph tells; nothing walks the graph again."""
+
+    nodes: tuple[PlanNode, ...]
+    """Each node after the nodes it needs."""
+    outputs: dict[str, int]
+    """Name of each output, and its node."""
+    arrays: dict[int, Array]
+    """The inputs that are arrays of this process, by node."""
+    chunks: dict[int, tuple[int, ...]]
+    """Chunk shape of each input that is stored in chunks, by node."""
+
+
+def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
+    """The graph of named outputs, lowered.
+
+    Raises:
+        InputError: there are no outputs, or one is no node.
+        PlanTooLarge: an image has more than `max_pixels` pixels.
+    """
+    if not outputs:
+        raise InputError("no outputs were given; name at least one node to compute")
+    for name, node in outputs.items():
+        if not isinstance(node, Node):
+            raise InputError(f"output {name!r} is {type(node).__name__}, not a lazy image, value or table")
+    nodes: list[PlanNode] = []
+    arrays: dict[int, Array] = {}
+    chunks: dict[int, tuple[int, ...]] = {}
+    index_of: dict[int, int] = {}  # by id of the user's node
+    known: dict[Any, int] = {}
+    for node in topological(list(outputs.values()), expanded_parents):
+        if node.inner is not None:
+            index_of[id(node)] = index_of[id(node.inner)]
+            continue
+        arguments = {
+            name: ref_to(index_of[id(value)], nodes[index_of[id(value)]]) if isinstance(value, Node) else value
+            for name, value in node.arguments.items()
+        }
+        array = node.array if isinstance(node, Image) else None
+        key = (node.operation, id(array) if array is not None else None, _hashable(arguments))
+        index = index_of[id(node)] = known.setdefault(key, len(nodes))
+        if index < len(nodes):
+            continue
+        _check_size(node, max_pixels)
+        nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
+        if array is not None:
+            arrays[index] = np.asarray(array)
+        if isinstance(node, Image) and node.chunks is not None:
+            chunks[index] = node.chunks
+    return Lowered(tuple(nodes), {name: index_of[id(node)] for name, node in outputs.items()}, arrays, chunks)
+
+
+def expanded_parents(node: Node) -> Iterator[Node]:
+    """The nodes that a node is computed from; for a composite, the node that it expands to."""
+    return iter([node.inner]) if node.inner is not None else node.parents()
+
+
+def _check_size(node: Node, max_pixels: int) -> None:
+    pixels = math.prod(node.shape)
+    if pixels > max_pixels:
+        raise PlanTooLarge(
+            f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
+            "raise Limits(pixels=…) if that is meant"
+        )
+
+
+def _hashable(value: Any) -> Any:
+    """A hashable stand-in for an argument; equal arguments have equal stand-ins."""
+    if isinstance(value, Ref):
+        return (Ref, value.node)
+    if isinstance(value, dict):
+        return tuple((key, _hashable(item)) for key, item in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(_hashable(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return (value.shape, str(value.dtype), value.tobytes())
+    return (type(value).__name__, str(value))  # as text 0.0 and -0.0 differ, as their results may

@@ -1,0 +1,83 @@
+"""How long a block's arrays live: what the plan promises of memory, and when the engines free an array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lepton_celery.grid import Region, StageIndex
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.regions import reads_of
+from lepton_celery.stores.chunk_cache import CACHE_BYTES
+
+_TEMPORARIES = 2
+"""Arrays as large as its result that a function holds while it computes."""
+_PARTIAL_COPIES = 3
+"""Arrays as large as the block that making a partial takes."""
+
+
+class LiveArrays:
+    """The arrays that a block still needs, while its nodes are computed in order.
+
+    An array is freed when the last node that uses it has been computed. Results of the stage are used once more, when they
+    are stored or reduced.
+    """
+
+    def __init__(self, plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> None:
+        self._plan, self._stage = plan, stage_index
+        self._uses = dict.fromkeys(needed, 0)
+        for index in needed:
+            for image in self.inputs_of(index):
+                self._uses[image] = self._uses.get(image, 0) + 1
+        stage = plan.stages[stage_index]
+        for index in (*stage.stores, *stage.reduces):
+            node = plan.nodes[index]
+            for image in node.pixels.values() if node.entry.leaves_partials else (index,):
+                self._uses[image] = self._uses.get(image, 0) + 1
+
+    def inputs_of(self, index: int) -> list[int]:
+        """The arrays that computing a node takes; none if it is read from a store."""
+        if self._plan.is_read(index, self._stage):
+            return []
+        return list(self._plan.nodes[index].pixels.values())
+
+    def after(self, index: int) -> list[int]:
+        """The arrays that nothing needs any more once this node is computed."""
+        freed = []
+        for image in self.inputs_of(index):
+            self._uses[image] -= 1
+            if self._uses[image] == 0:
+                freed.append(image)
+        return freed
+
+
+def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> int:
+    """The most that one block's arrays take at a time, the temporaries of functions and decoded chunks included."""
+    live_arrays = LiveArrays(plan, stage_index, needed)
+    sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
+    live = peak = sum(read_by_functions(plan, stage_index, needed).values())
+    live += sum(min(CACHE_BYTES, plan.nodes[index].size_bytes) for index in _cached(plan, needed, stage_index))
+    for index in sorted(needed):
+        live += sizes[index]
+        computed = not plan.is_read(index, stage_index)
+        peak = max(peak, live + (_TEMPORARIES * sizes[index] if computed else 0))
+        live -= sum(sizes.get(image, 0) for image in live_arrays.after(index))
+    reduced = plan.stages[stage_index].reduces
+    largest = max((sizes.get(image, 0) for index in reduced for image in plan.nodes[index].refs()), default=0)
+    return max(peak, live + _PARTIAL_COPIES * largest)
+
+
+def read_by_functions(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> dict[int, int]:
+    """Bytes of each image that a block's functions read themselves, as far as their geometry tells beforehand."""
+    read: dict[int, int] = {}
+    for index in needed:
+        entry = plan.nodes[index].entry
+        if entry.reads_itself and not plan.is_read(index, stage_index):
+            for image, region in reads_of(plan, index, needed[index]):
+                read[image] = max(read.get(image, 0), region.size * plan.nodes[image].itemsize)
+    return read
+
+
+def _cached(plan: Plan, needed: Mapping[int, Region], stage_index: StageIndex) -> list[int]:
+    """The images that a stage reads and of which decoded chunks are cached for the next block."""
+    read = [(index, plan.nodes[index]) for index in needed if plan.is_read(index, stage_index)]
+    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.entry.labels_blocks]

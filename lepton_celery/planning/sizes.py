@@ -1,0 +1,228 @@
+"""How large blocks and batches are: the quickest of a few block shapes that fit the limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lepton_celery.errors import InputError, PlanTooLarge
+from lepton_celery.grid import BlockGrid, BlockIndex, Region, StageIndex
+from lepton_celery.planning.cost.model import BATCHES_PER_WORKER
+from lepton_celery.planning.cost.predict import predict
+from lepton_celery.planning.locations import Locations
+from lepton_celery.planning.memory import peak_bytes
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.plan import Plan, Stage
+from lepton_celery.planning.regions import MAX_CHANNELS, middle_box, middle_of, needed_regions
+from lepton_celery.planning.tiles import compact, runs
+
+BLOCK_PX = 1 << 20
+"""Pixels of a block by default: large enough for fixed costs to vanish, small enough to stay in the processor's caches."""
+MIN_BLOCK_PX = 1 << 16
+"""Pixels below which a block's fixed costs are no longer small."""
+MIN_SIDE_PX = 64
+"""Shortest side of the blocks that are tried."""
+MAX_BOX_PX = 1 << 18
+"""Largest number of pixels of blocks that are computed at once because each of them is small."""
+MAX_READ_PX = 1 << 22
+"""Pixels of one image that a block reads, halo included, above which the planner takes smaller blocks."""
+TIE_RATIO = 1.03
+"""Block shapes whose predicted times differ by less than this ratio count as equally quick; the first of them is taken."""
+
+Shape = tuple[int, ...]
+
+
+class StageSizer:
+    """Chooses the blocks and batches of the stages of one graph."""
+
+    def __init__(self, options: PlanOptions, locations: Locations) -> None:
+        self._options = options
+        self._locations = locations
+
+    def sized(self, plan: Plan, index: StageIndex) -> Plan:
+        """The plan with a stage's blocks, batches and prediction.
+
+        Raises:
+            InputError: the block shape that was asked for does not fit.
+            PlanTooLarge: the stage needs more than the limits allow.
+        """
+        stage, limits = plan.stages[index], self._options.limits
+        shapes = self._allowed(plan, stage, self._wanted(plan, index))
+        trials: list[Plan] = []
+        for block_shape in shapes:
+            trial = plan.with_stage(index, replace(stage, block_shape=block_shape))
+            needed = needed_regions(trial, index, middle_of(trial.stages[index].grid))
+            memory_bytes = peak_bytes(trial, index, needed)
+            if memory_bytes > limits.worker_memory_bytes:
+                continue
+            reads_much = max((region.size for region in needed.values()), default=0) > MAX_READ_PX
+            if reads_much and block_shape != shapes[-1] and self._options.block_shape is None:
+                continue
+            trials.append(self._batched(trial, index, needed, memory_bytes))
+        if not trials:
+            raise PlanTooLarge(
+                f"blocks of {block_shape} need {memory_bytes / 2**20:.0f} MiB in each worker, over the limit of "
+                f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise Limits(worker_memory_bytes=…)"
+            )
+        quickest = min(trial.stages[index].predicted.wall_s for trial in trials)
+        chosen = next(trial for trial in trials if trial.stages[index].predicted.wall_s <= TIE_RATIO * quickest)
+        grid = chosen.stages[index].grid
+        if len(grid) > limits.blocks:
+            raise PlanTooLarge(
+                f"blocks of {grid.block_shape} make {len(grid):,} blocks of an image of {stage.shape}, over the limit of "
+                f"{limits.blocks:,}; use larger blocks"
+            )
+        return chosen
+
+    # ------------------------------------------------------------------ block shapes
+
+    def _wanted(self, plan: Plan, index: StageIndex) -> list[Shape]:
+        """The block shape that was asked for, or those to choose from."""
+        stage, asked = plan.stages[index], self._options.block_shape
+        if asked is None:
+            return self._candidates(plan, index)
+        has_channels = len(asked) == len(stage.shape) + 1 and asked[-1] <= MAX_CHANNELS
+        spatial = asked[:-1] if has_channels else asked
+        if len(spatial) == len(stage.shape):
+            return [tuple(min(b, n) for b, n in zip(spatial, stage.shape, strict=True))]
+        fits_elsewhere = any(
+            len(spatial) - len(other.shape) in (0, spatial[-1:] <= (MAX_CHANNELS,)) for other in plan.stages
+        )
+        if not fits_elsewhere:
+            raise InputError(f"block shape {spatial} for a grid of shape {stage.shape}; give one length per axis")
+        return self._candidates(plan, index)
+
+    def _candidates(self, plan: Plan, index: StageIndex) -> list[Shape]:
+        """The shapes of `block_candidates`, and similar shapes in whole chunks of what the stage reads."""
+        stage = plan.stages[index]
+        shapes = block_candidates(stage.shape, self._options.workers)
+        for chunks in self._chunks(plan, index):
+            shapes += [aligned(block, chunks, stage.shape) for block in shapes]
+        enough = BATCHES_PER_WORKER * self._options.workers
+        many = [block for block in shapes if len(BlockGrid(stage.shape, block)) >= enough]
+        return list(dict.fromkeys(many or shapes))
+
+    def _chunks(self, plan: Plan, index: StageIndex) -> list[Shape]:
+        """The chunks of the stored images that a stage reads and that lie on its grid pixel by pixel."""
+        stage = plan.stages[index]
+        ndim = len(stage.shape)
+        chunk_shapes = [
+            chunks[:ndim]
+            for image in needed_regions(plan, index, middle_of(stage.grid))
+            if plan.is_read(image, index)
+            and plan.nodes[image].shape[:ndim] == stage.shape
+            and (chunks := self._locations.chunks_of(plan, image)) is not None
+        ]
+        return list(dict.fromkeys(chunk_shapes))
+
+    def tried(self, plan: Plan, index: StageIndex) -> list[Shape]:
+        """The block shapes that were considered for a stage when none was asked for."""
+        return self._allowed(plan, plan.stages[index], self._candidates(plan, index))
+
+    @staticmethod
+    def _allowed(plan: Plan, stage: Stage, shapes: Sequence[Shape]) -> list[Shape]:
+        """Block shapes as a function with a stage of its own needs them."""
+        if not stage.stores:
+            return list(shapes)
+        node = plan.nodes[stage.stores[0]]
+        ndim = len(stage.shape)
+        channels = node.shape[ndim:]  # never cut
+        allowed = [
+            node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
+        ]
+        return list(dict.fromkeys(allowed))
+
+    # ------------------------------------------------------------------ batches
+
+    def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
+        """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""
+        stage = plan.stages[index]
+        cost = predict(plan, index, needed, memory_bytes, self._options, self._locations)
+        tile = compact(stage.grid.counts, cost.batch_blocks)
+        box = self._box(plan, index, tile)
+        if math.prod(box) == 1:
+            tile = runs(stage.grid.counts, cost.batch_blocks)
+        else:  # a block costs less in a box, so a batch has more of them
+            boxed = plan.with_stage(index, replace(stage, box_blocks=box))
+            wider = needed_regions(boxed, index, middle_box(boxed.stages[index]))
+            memory_bytes = max(memory_bytes, peak_bytes(boxed, index, wider))
+            cost = predict(boxed, index, wider, memory_bytes, self._options, self._locations)
+            tile = tuple(map(max, compact(stage.grid.counts, cost.batch_blocks), box))
+        batch_blocks = math.prod(tile)
+        batched = replace(
+            stage,
+            batch_blocks=batch_blocks,
+            min_batch_blocks=min(cost.min_batch_blocks, batch_blocks),
+            predicted=cost.predicted,
+            tile=tile,
+            box_blocks=box,
+        )
+        return plan.with_stage(index, batched)
+
+    def _box(self, plan: Plan, index: StageIndex, tile: Shape) -> Shape:
+        """Blocks along each axis that are computed at once: part of a tile that is small enough in pixels and memory."""
+        stage, one = plan.stages[index], (1,) * len(tile)
+        if not plan.can_be_cut(index) or plan.functions:  # the user's own functions may rely on the blocks asked for
+            return one
+        # after concatenation a box may need distant regions of the inputs
+        first = stage.grid.region(BlockIndex(0))
+        if not all(_lies_over(plan, index, image) for image in needed_regions(plan, index, first)):
+            return one
+        box = tile
+        while math.prod(box) > 1:
+            lengths = [min(b * n, m) for b, n, m in zip(stage.block_shape, box, stage.shape, strict=True)]
+            region = Region((0,) * len(box), tuple(lengths))
+            fits = (
+                peak_bytes(plan, index, needed_regions(plan, index, region)) <= self._options.limits.worker_memory_bytes
+            )
+            if fits and region.size <= MAX_BOX_PX:
+                break
+            longest = max(range(len(box)), key=lambda axis: (box[axis], -axis))
+            box = tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(box))
+        return box
+
+
+def _lies_over(plan: Plan, index: StageIndex, image: int) -> bool:
+    """Whether an image is read or computed where the stage's blocks are, and nowhere else."""
+    node, shape = plan.nodes[image], plan.stages[index].shape
+    return node.shape[: len(shape)] == shape and (plan.is_read(image, index) or node.entry.is_positional)
+
+
+def block_candidates(shape: Shape, workers: int) -> list[Shape]:
+    """Block shapes to try for an image, from about `BLOCK_PX` pixels downwards, with lengths that are powers of two.
+
+    The largest are left out for an image of less than four such blocks per worker, as long as blocks keep `MIN_BLOCK_PX`
+    pixels.
+    """
+    shapes = halving(shape)
+    enough = BATCHES_PER_WORKER * workers
+    while len(shapes) > 1 and len(BlockGrid(shape, shapes[0])) < enough and math.prod(shapes[1]) >= MIN_BLOCK_PX:
+        shapes = shapes[1:]
+    return shapes
+
+
+def aligned(block: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
+    """A block shape near `block` in whole chunks; an axis that the block covers stays covered."""
+    return tuple(
+        n if b >= n else min(n, max(1, round(b / chunk)) * chunk)
+        for b, chunk, n in zip(block, chunks, shape, strict=True)
+    )
+
+
+def halving(shape: Shape) -> list[Shape]:
+    """Block shapes from about `BLOCK_PX` pixels downwards, each with half the side of the one before."""
+    shapes: list[Shape] = []
+    side = 1 << round(math.log2(BLOCK_PX) / max(1, len(shape)))
+    while True:
+        # axes shorter than a side leave their share of pixels to the others
+        long = [n for n in shape if n > side]
+        block = tuple(min(n, side) for n in shape)
+        spare = BLOCK_PX // max(1, math.prod(block)) if not shapes and len(long) < len(shape) else 1
+        if spare > 1 and long:
+            grown = side << int(math.log2(spare) / len(long))
+            block = tuple(min(n, grown) if n > side else n for n in shape)
+        shapes.append(block)
+        if side <= MIN_SIDE_PX:
+            return shapes
+        side //= 2
