@@ -21,7 +21,6 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Labelling
-from lepton_celery.catalogue.results import value_of
 from lepton_celery.catalogue.shared.label_joining import FALSE, OPEN, TRUE, combine_labels, is_edge, merge_labels
 from lepton_celery.catalogue.shared.label_kernels import fastest, label_alone
 from lepton_celery.errors import InputError
@@ -179,16 +178,3 @@ def label_entry(family: str) -> Composite:
         returns=lambda arguments: 2 if arguments["return_num"] else 0,
         gives="",
     )
-
-
-ENTRIES = (
-    Composite(
-        "lepton.count_labels",
-        source="skimage.measure.label",
-        images=("label_image",),
-        dtype_kinds="bui",
-        check=_check_label,
-        expand=lambda arguments, build: _expand_label({**arguments, "part": 1}, build),
-        result=value_of(np.int64),
-    ),
-)
