@@ -1,9 +1,9 @@
-"""Edge filters: smoothed differences along one axis, or their magnitude over several.
+"""Edge filters: smoothed differences along one axis, or their magnitude over several axes.
 
-The order of arithmetic is that of `skimage.filters.edges` on `scipy.ndimage.convolve`: each axis has a kernel of its own,
-whose products are added up in double precision in the order of its weights in memory, zeros left out, and rounded to the
-image's dtype; squares, their sum and the square root are in the image's dtype. All axes are done while a few rows are in
-the cache, instead of one image after the other.
+The order of arithmetic is that of `skimage.filters.edges` on `scipy.ndimage.convolve`. Each axis has weights of its own. The
+products with the weights are added up in double precision, in the order of the weights in memory and without those that are
+zero, and rounded to the image's dtype. Squares, their sum and the square root are in the image's dtype. The kernel does all
+axes while a few rows are in the cache, instead of one axis of the whole image after the other.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from skimage.util import img_as_float
 from lepton_celery.kernels.border import extended
 from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
 
-_KEPT_PX = 1 << 16
-"""Pixels that are held, in double precision and with their border, while rows are worked on: half a megabyte."""
+_CACHED_PX = 1 << 16
+"""Pixels of the rows in work, with their border and in double precision: half a megabyte, which the cache holds."""
 
 
 @inlined
-def _six(sums: Pixels, kept: Pixels, at: Pixels, weights: Pixels, first: int) -> None:
+def _add_six(sums: Pixels, cached: Pixels, at: Pixels, weights: Pixels, first: int) -> None:
+    """Adds six weighted pixels to each sum, in the order of the weights."""
     n = sums.size
-    a, b, c = kept[at[0] : at[0] + n], kept[at[1] : at[1] + n], kept[at[2] : at[2] + n]
-    d, e, f = kept[at[3] : at[3] + n], kept[at[4] : at[4] + n], kept[at[5] : at[5] + n]
+    a, b, c = cached[at[0] : at[0] + n], cached[at[1] : at[1] + n], cached[at[2] : at[2] + n]
+    d, e, f = cached[at[3] : at[3] + n], cached[at[4] : at[4] + n], cached[at[5] : at[5] + n]
     v, w, x = weights[first], weights[first + 1], weights[first + 2]
     y, z, u = weights[first + 3], weights[first + 4], weights[first + 5]
     for j in range(n):
@@ -43,24 +44,25 @@ def _six(sums: Pixels, kept: Pixels, at: Pixels, weights: Pixels, first: int) ->
 
 
 @inlined
-def _one(sums: Pixels, kept: Pixels, at: int, weight: float) -> None:
+def _add_one(sums: Pixels, cached: Pixels, at: int, weight: float) -> None:
+    """Adds one weighted pixel to each sum."""
     n = sums.size
-    a = kept[at : at + n]
+    a = cached[at : at + n]
     for j in range(n):
         sums[j] += weight * a[j]
 
 
 @inlined
-def _keep(kept: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval: float) -> None:
-    """A row with its border."""
+def _copy_row(cached: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval: float) -> None:
+    """Copies a row and its border."""
     n = pixels.size
-    inside = kept[radius : radius + n]
+    inside = cached[radius : radius + n]
     for j in range(n):
         inside[j] = pixels[j]
     for j in range(radius):
         left, right = columns[j], columns[radius + n + j]
-        kept[j] = cval if left < 0 else pixels[left]
-        kept[radius + n + j] = cval if right < 0 else pixels[right]
+        cached[j] = cval if left < 0 else pixels[left]
+        cached[radius + n + j] = cval if right < 0 else pixels[right]
 
 
 @kernel(
@@ -98,17 +100,21 @@ def _edges(
     magnitude: bool,
     divisor: Pixels,
 ) -> None:
-    """An image of `shape` (depth, height, width); `taps` are the (plane, row, column) of the weights within a window."""
+    """The edges of an image of `shape` (depth, height, width).
+
+    `taps` has the (plane, row, column) of each weight in its window, and `ends` the number of weights up to the end of each
+    axis. `planes`, `rows` and `columns` are the pixels of each axis with its border.
+    """
     depth, height, width = shape
     deep = planes.size - depth + 1
     wide = width + 2 * radius
-    count = max(1, min(height, _KEPT_PX // (deep * wide) - 2 * radius))
+    count = max(1, min(height, _CACHED_PX // (deep * wide) - 2 * radius))
     tall = count + 2 * radius
-    kept = np.empty(deep * tall * wide)
+    cached = np.empty(deep * tall * wide)
     at = (taps[0::3] * tall + taps[1::3]) * wide + taps[2::3]
     now = np.empty_like(at)
     sums = np.empty(width)
-    one = np.empty(width, source.dtype)
+    along = np.empty(width, source.dtype)
     total = np.empty(width, source.dtype)
     for plane in range(depth):
         for top in range(0, height, count):
@@ -118,10 +124,10 @@ def _edges(
                     start = (p * tall + i) * wide
                     z, y = planes[plane + p], rows[top + i]
                     if z < 0 or y < 0:
-                        kept[start : start + wide] = cval
+                        cached[start : start + wide] = cval
                     else:
                         row = (z * height + y) * width
-                        _keep(kept[start : start + wide], source[row : row + width], columns, radius, cval)
+                        _copy_row(cached[start : start + wide], source[row : row + width], columns, radius, cval)
             for i in range(n):
                 for k in range(at.size):
                     now[k] = at[k] + i * wide
@@ -130,19 +136,19 @@ def _edges(
                 for end in ends:
                     sums[:] = 0
                     while first + 6 <= end:
-                        _six(sums, kept, now[first:], weights, first)
+                        _add_six(sums, cached, now[first:], weights, first)
                         first += 6
                     while first < end:
-                        _one(sums, kept, now[first], weights[first])
+                        _add_one(sums, cached, now[first], weights[first])
                         first += 1
                     for j in range(width):
-                        one[j] = sums[j]
+                        along[j] = sums[j]
                     if magnitude:
                         for j in range(width):
-                            total[j] += one[j] * one[j]
+                            total[j] += along[j] * along[j]
                     else:
                         for j in range(width):
-                            total[j] += one[j]
+                            total[j] += along[j]
                 row = (plane * height + top + i) * width
                 done = result[row : row + width]
                 if magnitude:
@@ -154,7 +160,7 @@ def _edges(
 
 
 def _window(ndim: int, axis: int, edge: Any, smooth: Any) -> NDArray[np.float64]:
-    """The weights of one axis as they lie over the image: those of a convolution, turned round."""
+    """The weights of one axis as they lie over the image: those of a convolution, reversed."""
 
     def along(weights: Any, dim: int) -> NDArray[np.float64]:
         shape = [1] * ndim
@@ -176,13 +182,13 @@ def _filtered(image: NDArray[Any], axis: Any, mode: str, cval: float, edge: Any,
     taps: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
     ends: list[int] = []
-    for one in axes:
-        window = _window(ndim, one, edge, smooth)
-        used = np.abs(window) > np.finfo(float).eps  # as SciPy has it
-        found = np.argwhere(used)
-        taps.append(np.pad(found, ((0, 0), (3 - ndim, 0))))
+    for filtered in axes:
+        window = _window(ndim, filtered, edge, smooth)
+        used = np.abs(window) > np.finfo(float).eps  # SciPy's own test for zero
+        positions = np.argwhere(used)
+        taps.append(np.pad(positions, ((0, 0), (3 - ndim, 0))))
         weights.append(window[used])
-        ends.append(len(found) + (ends[-1] if ends else 0))
+        ends.append(len(positions) + (ends[-1] if ends else 0))
     shape = (1,) * (3 - ndim) + image.shape
     result = np.empty_like(image)
     _edges(
@@ -204,7 +210,7 @@ def _filtered(image: NDArray[Any], axis: Any, mode: str, cval: float, edge: Any,
 
 
 def _family(smooth: Any, edge: Any = (1, 0, -1)) -> tuple[Callable[..., NDArray[Any]], ...]:
-    """A filter of any axis, and those of the first and the second one."""
+    """A filter of any axes, a filter of the first axis, and a filter of the second."""
 
     def magnitude(image: NDArray[Any], mask: None, *, axis: Any, mode: str, cval: float) -> NDArray[Any]:
         return _filtered(image, axis, mode, cval, edge, smooth)
