@@ -82,9 +82,9 @@ def merge_digit(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Ra
     for rank, prefix, start in zip(ranks, prefixes, below, strict=True):
         row = rows[0] if digit == 0 else rows[int(np.searchsorted(search, prefix))]
         cumulative = np.cumsum(row) + start
-        found = int(np.searchsorted(cumulative, rank, side="right"))
-        longer.append((int(prefix) << width) | found)
-        lesser.append(int(cumulative[found - 1]) if found else int(start))
+        value = int(np.searchsorted(cumulative, rank, side="right"))
+        longer.append((int(prefix) << width) | value)
+        lesser.append(int(cumulative[value - 1]) if value else int(start))
     return {
         "rank": np.asarray(ranks, np.int64),
         "prefix": np.array(longer, np.uint64),

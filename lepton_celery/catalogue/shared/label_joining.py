@@ -136,8 +136,8 @@ class _Joining:
         pairs = np.concatenate([np.zeros((0, 2), np.int64), *self._edges])
         edges = (np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1]))
         graph = coo_array(edges, shape=(self._total, self._total))
-        found: tuple[int, Array] = connected_components(graph, directed=False)
-        return found
+        components: tuple[int, Array] = connected_components(graph, directed=False)
+        return components
 
     def touches_outside(self, component: Array, count: int) -> Array:
         """Which components have a label on one of the group's own faces."""
@@ -231,7 +231,7 @@ def _joined_pairs(
     mine, my_pixels = _touching(partial, toward)
     theirs, their_pixels = _touching(other, tuple(-step for step in toward))
     free = [axis for axis, step in enumerate(toward) if step == 0]
-    found = [np.zeros((0, 2), np.int64)]
+    touching = [np.zeros((0, 2), np.int64)]
     for shift in product((-1, 0, 1), repeat=len(free)):
         way = list(toward)
         for axis, step in zip(free, shift, strict=True):
@@ -246,8 +246,8 @@ def _joined_pairs(
         joined = (a > 0) & (b > 0)
         if my_pixels is not None and their_pixels is not None:
             joined &= my_pixels[tuple(here)] == their_pixels[tuple(there)]
-        found.append(np.stack([a[joined], b[joined]], axis=1).astype(np.int64))
-    pairs = np.concatenate(found)
+        touching.append(np.stack([a[joined], b[joined]], axis=1).astype(np.int64))
+    pairs = np.concatenate(touching)
     # objects touch along many pixels in a row, of which the first is enough
     pairs = pairs[np.append(True, np.any(pairs[1:] != pairs[:-1], axis=1))[: len(pairs)]]
     shifted: Array = pairs + np.array([offset - 1, other_offset - 1])
