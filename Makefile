@@ -40,7 +40,7 @@ up: $(READY) ## a broker, workers and Flower on this machine, until Ctrl-C
 	@$(BIN)/lepton up
 
 test: lint ## check the style and the types, then run all tests
-	$(BIN)/pytest tests/unit tests/exactness -n 2
+	$(BIN)/pytest tests/unit tests/exactness tests/server -n 2
 	$(BIN)/pytest tests/worker tests/acceptance -n 3 --dist loadfile --durations=10
 
 lint: $(READY) ## ruff and mypy

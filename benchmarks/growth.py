@@ -28,8 +28,8 @@ from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.jobs import client
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import util
 
 _BLOCK = 1024

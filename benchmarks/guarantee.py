@@ -24,7 +24,7 @@ from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 _WORKLOADS = ("W1", "W3", "W4", "W5")
 
@@ -99,14 +99,8 @@ def _inside(span: Span, batches: Sequence[Span]) -> bool:
 def _stack(folder: Path, name: str, **env: str) -> Iterator[Celery]:
     """Workers that are watched as the environment says, and an application that submits to them."""
     root = {"PYTHONPATH": str(Path(__file__).parents[1])}
-    with LocalStack(
-        folder / name,
-        workers=WORKERS,
-        flower=False,
-        app="benchmarks.stopwatch_app",
-        settings="local",
-        env={**root, **env},
-    ) as stack:
+    project = Project(app="benchmarks.stopwatch_app", settings="local", env={**root, **env})
+    with LocalStack(folder / name, workers=WORKERS, flower=False, project=project) as stack:
         values = {"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}
         app = lepton.create_app(load_settings(values))
         publisher_of(app)

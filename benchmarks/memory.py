@@ -23,7 +23,7 @@ from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.grid import BlockIndex, Region
 from lepton_celery.jobs import client
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.plan import Plan, needed_regions
 
 PROMISED = 3

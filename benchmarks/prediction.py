@@ -24,7 +24,7 @@ from lepton_celery.config import Settings, load_settings
 from lepton_celery.jobs.report import compare
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobInfo
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.plan import Plan

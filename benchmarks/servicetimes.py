@@ -27,8 +27,8 @@ from lepton_celery.grid import BlockIndex, Place
 from lepton_celery.jobs import client
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.batches import alone
 from lepton_celery.planning.plan import Plan
 

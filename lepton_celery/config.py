@@ -1,12 +1,13 @@
-"""Every setting of the product, once, with its unit and default.
+"""Every setting of this package, with its unit and default.
 
-A setting is given by its name in a `settings/` module, or by `LEPTON_` and its name in capitals in the environment, which
+A setting is given by its name in a `settings/` module, or in the environment as `LEPTON_` and its name in capitals, which
 wins. Unknown names are refused. Celery's own settings stay Celery's (`lepton_celery.engines.celery.settings`).
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
@@ -16,126 +17,148 @@ from typing import Any
 from lepton_celery.errors import InputError
 
 LANES = ("interactive", "default", "batch")
-"""Queues by urgency, the most urgent first."""
+"""The lanes of jobs, the most urgent first; each has a queue of its own."""
+
+RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
+"""Old names of settings and their new ones. The old names are accepted until release 0.2."""
 
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
-"""Variables that the launcher and the Procfile read; not settings of the application."""
+"""Variables that are no settings: the launcher and the Procfile read them."""
+
+_BOOLEANS = {"0": False, "1": True}
+"""How true and false are written in the environment."""
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
+"""Types of settings as an error message calls them."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How client and workers find each other, and how patient they are."""
+    """How clients and workers find each other, and how long they wait before they repair something."""
 
     broker_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
-    """Celery's broker."""
+    """URL of Celery's broker."""
     result_backend: str = field(default="", repr=False)
-    """Where chords are counted, a Redis URL; empty: the broker."""
+    """Redis URL of Celery's result backend, which counts the tasks of a chord. Empty: the broker."""
     ledger_url: str = field(default="", repr=False)
-    """Where jobs are recorded, a Redis URL; empty: the result backend."""
+    """Redis URL of the ledger, which records jobs. Empty: the result backend."""
     allowed_roots: tuple[str, ...] = ()
-    """Directories workers may read from and write to; empty: all. Several are separated by `:` in the environment."""
+    """Directories that workers may read from and write to. Empty: all. The environment separates them by `:`."""
     allowed_functions: tuple[str, ...] = ()
-    """Functions of your own that workers may call, `package.module:function` or a pattern such as `package.module:*`; empty:
-    none. Several are separated by commas in the environment."""
+    """Functions of your own that workers may call: `package.module:function`, or a pattern such as `package.module:*`.
+    Empty: none. The environment separates them by commas."""
     scratch: str = ""
-    """Directory for the images that pass between a job's stages, seen by all workers and within `allowed_roots`, such as a
-    folder of /dev/shm where there is one machine; empty: beside the job's first output."""
+    """Directory for the images that pass between the stages of a job, such as one in /dev/shm on a single machine. All
+    workers must see it, and it must lie within `allowed_roots`. Empty: beside the job's first output."""
     lease_s: float = 7.5
-    """Seconds without a sign of life after which a worker's blocks are given to others."""
+    """Seconds without a sign of life after which other workers take over a worker's blocks."""
     sweep_s: float = 2.0
-    """Seconds between a worker's looks for lost work."""
+    """Seconds between two sweeps of a worker, in which it looks for lost work."""
     max_attempts: int = 4
-    """Times a block may fail, or take its worker down, before it is given up."""
-    most_holes: int = 16
-    """Blocks of a stage that may be given up and filled while they are more than half of those done; then the job fails."""
-    straggler: float = 3.0
-    """Times as long as a batch of its stage takes on average that a batch may take before its blocks are done by another
-    worker too, once there is nothing else to do in the stage; the first receipt counts. 0: never."""
+    """How often a block may fail or take its worker down before it is given up."""
+    max_filled_blocks: int = 16
+    """How many blocks of a stage may be given up and filled while they are more than half of the finished blocks. After
+    that the job fails."""
+    duplicate_after: float = 3.0
+    """When a stage has no work left to send, a second worker takes the blocks of a batch that has run for this many times
+    the average of its stage. The receipt that comes first counts. 0: never."""
     block_limit_s: float = 3600.0
-    """Seconds that one block may take; then its worker process is ended, and the block counted as lost. 0: no limit."""
+    """Seconds after which a block that still runs counts as lost and its worker process is ended. 0: no limit."""
     retention_s: float = 7 * 24 * 3600.0
-    """Seconds that an ended job stays in the ledger; until then a failed one keeps its files and can be resumed."""
+    """Seconds for which an ended job stays in the ledger. A failed job keeps its files and can be resumed until then."""
     max_retries: int = 5
-    """Times a batch is tried again after a passing error of a store or the ledger."""
+    """How often a batch is tried again after a temporary error of a store or of the ledger."""
     wave_batches: int = 16
-    """Batches of a job that travel in one chord."""
+    """Number of batches that are sent as one chord."""
     window_batches: int = 48
-    """Batches of a job that may be in the broker at a time; at least two waves, so that no worker idles between waves."""
+    """Number of batches of a job that the broker may hold. With less than two waves, workers idle between waves."""
     visibility_timeout_s: int = 3600
-    """Seconds after which Redis hands an unacknowledged message to another worker; a backstop, leases act first."""
+    """Seconds after which Redis gives an unacknowledged message to another worker. This is a backstop: leases act first."""
     flower_auth: str = field(default="", repr=False)
-    """`user:password` for Flower; empty: no password on this machine, one made up at start elsewhere."""
+    """`user:password` for Flower. Empty: no password on this machine; elsewhere Flower makes one up when it starts."""
     worker_memory_bytes: int = 1 << 30
-    """Arrays that one worker process may hold; larger plans are refused."""
+    """Bytes of arrays that one worker process may hold. A plan that needs more is refused."""
     memory_limit_bytes: int = 3 << 30
-    """What a worker process may take in all while it works on a batch, besides what it has when idle; a block that needs
-    more is done in smaller pieces. 0: no limit. Linux only."""
+    """Bytes that a worker process may take while it works on a batch, beyond what it takes when it is idle. A block that
+    needs more is computed in smaller pieces. 0: no limit. Linux only."""
     cost_profile: str = "default"
-    """Under which name the ledger keeps what work costs on these workers; give other kinds of machine another."""
+    """Name under which the ledger keeps the cost model of these workers. Give machines of another kind another name."""
     kernels: bool = True
-    """Whether compiled kernels do the functions that have one, where Numba is installed (the extra `fast`); pixels are the
-    same either way. `1` or `0` in the environment."""
+    """Whether compiled kernels replace the functions they exist for, where Numba is installed (the extra `fast`). The
+    pixels are the same. The environment says `1` or `0`."""
 
     @property
     def backend(self) -> str:
+        """URL of the result backend."""
         return self.result_backend or self.broker_url
 
     @property
     def ledger(self) -> str:
+        """URL of the ledger."""
         return self.ledger_url or self.backend
 
 
 def state_directory() -> Path:
-    """Where a folder's local stack and cost model are kept: `LEPTON_STATE`, or `.lepton`."""
+    """The directory of this folder's local stack and cost model: `LEPTON_STATE`, or `.lepton`."""
     return Path(os.environ.get("LEPTON_STATE", ".lepton")).absolute()
 
 
 def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Settings from a `settings/` module's values and the environment, which wins.
+    """Settings from the values of a `settings/` module and the environment, which wins.
+
+    Warns:
+        DeprecationWarning: a setting has its old name.
 
     Raises:
-        InputError: a name that is no setting, or a value that is not of its type.
+        InputError: a name is no setting, or a value has another type.
     """
     known = {item.name: item for item in fields(Settings)}
-    found: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in known:
+        current = _current_name(name, name)
+        if current not in known:
             raise InputError(f"{name!r} is not a setting; there are {', '.join(known)}")
-        found[name] = value
+        given[current] = value
     for variable, text in environ.items():
         if not variable.startswith("LEPTON_") or variable in _RESERVED:
             continue
-        name = variable.removeprefix("LEPTON_").lower()
+        name = _current_name(variable.removeprefix("LEPTON_").lower(), variable)
         if name not in known:
-            raise InputError(
-                f"{variable} names no setting; there are {', '.join('LEPTON_' + n.upper() for n in known)}"
-            )
-        found[name] = _parsed(variable, text, known[name].default, "," if name == "allowed_functions" else os.pathsep)
-    return Settings(**found)
+            variables = ", ".join(f"LEPTON_{known_name.upper()}" for known_name in known)
+            raise InputError(f"{variable} names no setting; there are {variables}")
+        separator = "," if name == "allowed_functions" else os.pathsep
+        given[name] = _parsed(variable, text, known[name].default, separator)
+    return Settings(**given)
 
 
-def _parsed(variable: str, text: str, like: Any, separator: str) -> Any:
-    if isinstance(like, tuple):
-        return tuple(part for part in text.split(separator) if part)
-    if isinstance(like, bool):
+def _current_name(name: str, given: str) -> str:
+    """The name that a setting has now; `given` is how the user wrote it."""
+    if name not in RENAMED:
+        return name
+    current = RENAMED[name] if given == name else f"LEPTON_{RENAMED[name].upper()}"
+    warnings.warn(f"{given} is called {current} since 0.1; the old name goes in 0.2", DeprecationWarning, stacklevel=3)
+    return RENAMED[name]
+
+
+def _parsed(variable: str, text: str, default: Any, separator: str) -> Any:
+    """The value of a variable, in the type of the setting's default."""
+    if isinstance(default, tuple):
+        return tuple(item for item in text.split(separator) if item)
+    if isinstance(default, bool):
         if text not in _BOOLEANS:
             raise InputError(f"{variable}={text!r} is neither {' nor '.join(_BOOLEANS)}; correct or unset it")
         return _BOOLEANS[text]
     try:
-        return type(like)(text)
+        return type(default)(text)
     except ValueError:
-        raise InputError(f"{variable}={text!r} is not {_A[type(like)]}; correct or unset it") from None
-
-
-_BOOLEANS = {"0": False, "1": True}
-_A = {int: "a whole number", float: "a number", str: "text"}
+        raise InputError(f"{variable}={text!r} is not {_TYPE_NAMES[type(default)]}; correct or unset it") from None
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of the module that `LEPTON_SETTINGS` names under `settings/`, or the defaults, and the environment.
+    """The settings from the environment and from the module of `settings/` that `LEPTON_SETTINGS` names, if it does.
 
     Raises:
-        InputError: there is no such module, or it or the environment has a wrong value.
+        InputError: there is no such module, or a value is wrong.
     """
     environ = os.environ if environ is None else environ
     name = environ.get("LEPTON_SETTINGS", "")

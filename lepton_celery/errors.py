@@ -1,25 +1,25 @@
-"""Every error this package raises, under one root.
+"""Every error that this package raises, under one root.
 
 - `LeptonError`
     - `InputError` (ValueError): an argument is wrong
         - `UnknownOperation` (also LookupError): no such function in the catalogue
         - `DtypeNotSupported` (also TypeError): the function cannot take this dtype
-        - `NotExact`: the function would not give scikit-image's pixels this way, so it is refused
-        - `PlanTooLarge`: the plan does not fit a limit
+        - `NotExact`: the function would not give scikit-image's pixels with these arguments, so it is refused
+        - `PlanTooLarge`: the plan exceeds a limit
     - `StoreError` (OSError): an input cannot be read or an output cannot be written
         - `StoreNotFound` (also FileNotFoundError)
         - `OutputExists` (also FileExistsError)
     - `BrokerUnreachable` (ConnectionError): no broker or ledger answers
-    - `JobError` (RuntimeError): a job did not end well; carries `job_id`
+    - `JobError` (RuntimeError): a job did not succeed; carries `job_id`
         - `JobNotFound` (also LookupError)
-        - `JobFailed`: carries the stage and the block that failed
+        - `JobFailed`: a block or a merge failed; carries the stage and the block
         - `JobCancelled`
         - `WaitTimeout` (also TimeoutError)
 
-`NotExactWarning` (UserWarning) is given, not raised, where a result may differ and says so.
+`NotExactWarning` (UserWarning) is a warning and no error: the result may differ, and the message says how far.
 
-A message says what was given, what is wrong and what to do. Every class keeps its fields in `args`, so that it comes
-back whole from Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
+A message says what was given, what is wrong and what to do. Every class keeps its fields in `args`, so that it survives
+Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LeptonError(Exception):
     """Root of all errors of this package."""
 
     exit_code = 1
-    """What the command line exits with when this error ends it."""
+    """The exit code of the command line when this error ends it."""
 
 
 class InputError(LeptonError, ValueError):
@@ -39,7 +39,7 @@ class InputError(LeptonError, ValueError):
 
 
 class UnknownOperation(InputError, LookupError):
-    """No function of that name is in the catalogue."""
+    """The catalogue has no function of that name."""
 
 
 class DtypeNotSupported(InputError, TypeError):
@@ -47,7 +47,7 @@ class DtypeNotSupported(InputError, TypeError):
 
 
 class NotExact(InputError):
-    """Splitting would change the pixels in this configuration, so it is refused."""
+    """Splitting would change the pixels with these arguments, so the function is refused."""
 
 
 class NotExactWarning(UserWarning):
@@ -55,7 +55,7 @@ class NotExactWarning(UserWarning):
 
 
 class PlanTooLarge(InputError):
-    """The plan needs more than a stated limit."""
+    """The plan needs more than a limit allows."""
 
 
 class StoreError(LeptonError, OSError):
@@ -65,11 +65,11 @@ class StoreError(LeptonError, OSError):
 
 
 class StoreNotFound(StoreError, FileNotFoundError):
-    """There is nothing at that path or URL."""
+    """Nothing is at that path or URL."""
 
 
 class OutputExists(StoreError, FileExistsError):
-    """Something stands under the output's final name already."""
+    """Something has the output's final name already."""
 
 
 class BrokerUnreachable(LeptonError, ConnectionError):
@@ -79,25 +79,25 @@ class BrokerUnreachable(LeptonError, ConnectionError):
 
 
 class JobError(LeptonError, RuntimeError):
-    """A job did not end well."""
+    """A job did not succeed."""
 
     exit_code = 5
 
     def __init__(self, message: str, job_id: str = "") -> None:
         super().__init__(message, job_id)
         self.job_id = job_id
-        """The job this is about."""
+        """The id of the job."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class JobNotFound(JobError, LookupError):
-    """The ledger knows no job of that id."""
+    """The ledger knows no job with that id."""
 
 
 class JobFailed(JobError):
-    """The job failed; the message holds the reason the worker gave."""
+    """The job failed; the message has the reason that the worker gave."""
 
     def __init__(self, message: str, job_id: str = "", stage: int = -1, block: int = -1) -> None:
         super().__init__(message, job_id)
@@ -115,6 +115,6 @@ class JobCancelled(JobError):
 
 
 class WaitTimeout(JobError, TimeoutError):
-    """The job was not done within the time given; it goes on running."""
+    """The job was not done within the given time; it goes on."""
 
     exit_code = 7

@@ -1,7 +1,7 @@
 """Flower's configuration: `celery -A workers.app flower --conf=settings/flower.py`.
 
-Flower executes this file; a name that is one of its options becomes that option. The file is read after FLOWER_* from the
-environment, so what it does not set stays open there (FLOWER_PORT, FLOWER_URL_PREFIX), and before the command line.
+Flower executes this file and takes every name that is one of its options. Flower reads the variables FLOWER_* before this
+file, so they decide only what the file leaves unset (FLOWER_PORT, FLOWER_URL_PREFIX); the command line comes last and wins.
 
 Reference: https://flower.readthedocs.io/en/latest/config.html
 """
@@ -22,19 +22,19 @@ _is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test")
 _given = load_settings().flower_auth
 
 # https://flower.readthedocs.io/en/latest/config.html#read-only
-# looking at the workers should not be enough to shut them down; `lepton cancel` stops a job. Without a password Flower
-# refuses every button, so it does not show them
+# who may look at workers need not be allowed to shut them down; `lepton cancel` stops a job. Without a password Flower
+# refuses every button, so it hides them
 read_only = not (_is_local and _given)
 
 # https://flower.readthedocs.io/en/latest/config.html#max-tasks
-# a large job sends more tasks than this; the ledger counts them all, Flower shows the last ones
+# a large job sends more tasks than Flower keeps; the ledger counts them all
 max_tasks = 20_000
 
 # https://flower.readthedocs.io/en/latest/config.html#persistent
 persistent = False
 
 # https://flower.readthedocs.io/en/latest/config.html#tasks-columns
-# the arguments tell job, stage and blocks; ids of messages tell nothing
+# the arguments name job, stage and blocks; the ids of messages say nothing to a person
 tasks_columns = "name,args,state,received,runtime,worker,retries"
 
 # https://flower.readthedocs.io/en/latest/config.html#natural-time
@@ -59,7 +59,7 @@ elif not (_is_local or options.basic_auth or options.auth):
 
 # https://flower.readthedocs.io/en/latest/config.html#format-task
 def format_task(task: Any) -> Any:
-    """Celery writes `{}` and `None` where a task has no named arguments and no result; nothing says that better."""
+    """Leave the cells empty in which Celery writes `{}` and `None` for no named arguments and no result."""
     if task.kwargs == "{}":
         task.kwargs = ""
     if task.result == "None":

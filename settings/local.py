@@ -1,4 +1,4 @@
-"""A laptop: `lepton up` fills in the broker that it starts."""
+"""Settings of a laptop; `lepton up` puts in the broker that it starts."""
 
 from __future__ import annotations
 

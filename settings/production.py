@@ -1,4 +1,4 @@
-"""Servers: the compose files and the Procfile."""
+"""Settings of servers, for the compose files and the Procfile."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from settings.base import VALUES as BASE
 VALUES: dict[str, Any] = {
     **BASE,
     "broker_url": "redis://redis:6379/0",
-    # where images and results live, the same path on every worker
+    # images and results have the same path on every worker
     "allowed_roots": ("/data",),
 }

@@ -1,4 +1,4 @@
-"""The test suite: short waits, so that repairs are seen within a test."""
+"""Settings of the test suite: short waits, so that repairs happen within a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VALUES: dict[str, Any] = {
     **BASE,
     "lease_s": 3.0,
     "sweep_s": 0.5,
-    "straggler": 24.0,  # 12 s: leases are put to the test with blocks that take less
+    "duplicate_after": 24.0,  # 12 s: the tests of leases use blocks that take less
     "visibility_timeout_s": 60,
     "allowed_functions": ("scipy.ndimage:*", "tests.faults.blocks:*"),
 }

@@ -17,30 +17,14 @@ from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
+from lepton_celery.proving.compare import difference
 from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 
 def assert_identical(found: Any, expected: Any) -> None:
-    """Equal kind, dtype, shape and bits; any NaN equals any NaN."""
-    if isinstance(expected, Mapping):
-        assert list(found) == list(expected)
-        for name in expected:
-            try:
-                assert_identical(found[name], expected[name])
-            except AssertionError as error:
-                raise AssertionError(f"column {name}: {error}") from error
-        return
-    got, want = np.asarray(found), np.asarray(expected)
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
-    different = bits(got) != bits(want)
-    if want.dtype.kind == "f":
-        different &= ~(np.isnan(got) & np.isnan(want))
-    if different.any():
-        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(different)))
-        first = np.atleast_1d(got)[at], np.atleast_1d(want)[at]
-        raise AssertionError(f"{int(different.sum())} of {want.size} pixels differ, the first at {at}: {first}")
+    """Equal dtype, shape and bits; any NaN equals any NaN."""
+    assert difference(found, expected) == ""
 
 
 def bits(array: Array) -> Array:
@@ -89,13 +73,7 @@ def assert_as_promised(lazy: Node, whole: Any, block_shape: Sequence[int]) -> No
     if promise.exactness is Exactness.IDENTICAL:
         assert_same_as_whole(lazy, whole, block_shape)
         return
-    found, expected = np.asarray(evaluate(lazy, block_shape)), np.asarray(whole)
-    assert found.dtype == expected.dtype
-    assert found.shape == expected.shape
-    if promise.exactness is Exactness.ULP:
-        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
-        scale = np.spacing(np.nanmax(np.abs(expected), initial=0).astype(expected.dtype))
-        assert np.nanmax(np.abs(found - expected), initial=0) <= promise.ulp * scale
+    assert difference(evaluate(lazy, block_shape), whole, promise) == ""
 
 
 def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:

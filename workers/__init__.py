@@ -1,1 +1,1 @@
-"""Entry points that processes are started with; nothing imports them."""
+"""Entry points of worker processes and Flower; nothing imports them."""

@@ -14,7 +14,7 @@ from benchmarks import arrays
 from benchmarks.cases import Task
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import Filter, workload_of
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 Array = NDArray[Any]
 
@@ -23,15 +23,9 @@ class NaiveCelery:
     """Pickled pixels."""
 
     def start(self, work: Path) -> None:
-        self._stack = LocalStack(
-            work / "naive",
-            workers=1,
-            concurrency=WORKERS,
-            flower=False,
-            app="benchmarks.systems.celery_naive_app",
-            # Celery refuses pickle to root, with reason; here both ends are ours
-            env={"C_FORCE_ROOT": "1"},
-        )
+        # Celery refuses pickle to root, with reason; here both ends are ours
+        project = Project(app="benchmarks.systems.celery_naive_app", env={"C_FORCE_ROOT": "1"})
+        self._stack = LocalStack(work / "naive", workers=1, concurrency=WORKERS, flower=False, project=project)
         self._stack.start()
         os.environ["LEPTON_BROKER_URL"] = self._stack.broker_url
         from benchmarks.systems import celery_naive_app

@@ -12,7 +12,7 @@ from celery.result import AsyncResult
 
 from benchmarks.cases import Task
 from benchmarks.systems.base import WORKERS, batches, by_reference
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 
 class CeleryReference:
@@ -20,7 +20,9 @@ class CeleryReference:
 
     def start(self, work: Path) -> None:
         app = "benchmarks.systems.celery_reference_app"
-        self._stack = LocalStack(work / "reference", workers=1, concurrency=WORKERS, flower=False, app=app)
+        self._stack = LocalStack(
+            work / "reference", workers=1, concurrency=WORKERS, flower=False, project=Project(app=app)
+        )
         self._stack.start()
         os.environ["LEPTON_BROKER_URL"] = self._stack.broker_url
         from benchmarks.systems import celery_reference_app

@@ -9,7 +9,7 @@ from benchmarks.cases import Task
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 
 
 class LeptonCelery:

@@ -1,4 +1,4 @@
-"""Counts the objects in an image: a page, and a job as four URLs: begin it, look at it, cancel it, fetch its files.
+"""Counts the objects in an image: a page, and four URLs for a job: start it, look at it, cancel it, fetch its files.
 
 flask --app cells run
 """
@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 import lepton_celery
 from lepton_celery.errors import BrokerUnreachable, InputError, JobNotFound, StoreError
 
-# imported by name, scikit-image is loaded now rather than by the first request
+# functions are imported by name, so that scikit-image is loaded now and not by the first request
 from lepton_celery.skimage.color import rgb2gray
 from lepton_celery.skimage.exposure import rescale_intensity
 from lepton_celery.skimage.filters import gaussian, threshold_otsu
@@ -39,11 +39,11 @@ FILES = ("overlay.png", "cells.csv", "labels.tif")
 MAX_UPLOAD_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000
 OVERLAY_PX = 2000
-"""Longest side of the picture, about."""
+"""Longest side of the overlay, approximately."""
 
 
 def celery_init_app(app: Flask) -> Celery:
-    """Flask's documented pattern, and one line that makes the application able to run image jobs.
+    """The pattern of Flask's documentation, with one line that makes the application able to run image jobs.
 
     https://flask.palletsprojects.com/en/stable/patterns/celery/
     """
@@ -82,13 +82,13 @@ def create_app() -> Flask:
 
 
 def refuse_other_sites() -> None:
-    """There is no login and so no token: browsers say themselves which site a request comes from."""
+    """Refuse requests from pages of other sites. Without a login there is no token, but browsers send the site."""
     if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         abort(403, "the request came from another site; open this site's page")
 
 
 def failure(error: Exception) -> ResponseReturnValue:
-    """What went wrong, as a status and a message that a client can act on."""
+    """Turn an error into a status code and a message that a client can act on."""
     match error:
         case HTTPException(code=413):
             return {"error": f"the upload is over {MAX_UPLOAD_BYTES >> 20} MB; send a smaller image"}, 413
@@ -127,7 +127,7 @@ def create() -> ResponseReturnValue:
 
 
 def picture_of_request(directory: Path) -> Path:
-    """The image to work on: the upload, saved under a name of the server's, or a sample."""
+    """The image to work on: a sample, or the upload, which is saved under a name of the server."""
     upload = request.files.get("image")
     if upload and upload.filename:
         suffix = Path(upload.filename).suffix.lower()
@@ -163,7 +163,7 @@ def file(job_id: str, name: str) -> Response:
 
 
 def submit(picture: Path, directory: Path) -> lepton_celery.Job:
-    """Have the objects of an image counted: gaussian → Otsu threshold → label → region table, and a picture of it."""
+    """Submit a job that counts the objects of an image: gaussian → Otsu threshold → label → region table and overlay."""
     image = lepton_celery.open(picture)
     is_gray = image.ndim == 2
     if not is_gray and (image.ndim != 3 or image.shape[2] not in (3, 4)):
@@ -196,7 +196,7 @@ def jobs_root() -> Path:
 
 
 def find(job_id: str) -> tuple[lepton_celery.Job, Path]:
-    """A job of this site and its directory; JobNotFound for others, that may use the same broker."""
+    """A job of this site and its directory; JobNotFound for jobs of other sites on the same broker."""
     job = lepton_celery.get_job(job_id)
     directory = Path(job.manifest().output_paths()[0]).parent
     if directory.parent != jobs_root():
@@ -227,7 +227,7 @@ def describe(job: lepton_celery.Job, directory: Path) -> dict[str, Any]:
 
 @shared_task(bind=True, name="cells.notify", max_retries=None)
 def notify(self: Task[..., str], job_id: str) -> str:
-    """A task of the project's own: say how a job ended, where another would send a mail, and remove the upload."""
+    """Write down how a job ended, where another project would send a mail, and remove the upload."""
     job, directory = find(job_id)
     info = job.info()
     if info.state == "running":

@@ -1,4 +1,4 @@
-"""What workers are started with: `celery -A make_celery worker -Q …`."""
+"""The entry point of workers: `celery -A make_celery worker -Q …`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from cells import create_app
 
 from lepton_celery.errors import LeptonError
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 HERE = Path(__file__).resolve().parent
 QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
@@ -23,10 +23,10 @@ QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Start the Flask example; Ctrl-C stops all of it.")
+    parser = argparse.ArgumentParser(description="Start the Flask example; Ctrl-C stops it.")
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
-    parser.add_argument("--state", type=Path, default=HERE / ".lepton", help="where logs, uploads and results go")
+    parser.add_argument("--state", type=Path, default=HERE / ".lepton", help="folder of logs, uploads and results")
     options = parser.parse_args()
     try:
         socket.create_server(("127.0.0.1", options.port)).close()
@@ -34,15 +34,18 @@ def main() -> None:
         sys.exit(f"port {options.port} cannot be had: {error.strerror}; choose another with --port")
 
     os.environ.setdefault("FLASK_MEDIA_ROOT", str(options.state.absolute() / "media"))
-    stack = LocalStack(
-        options.state,
-        workers=options.workers,
+    project = Project(
         app="make_celery",
         cwd=HERE,
         settings="",  # the project's settings are Flask's
+        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name that its command line reads
+    )
+    stack = LocalStack(
+        options.state,
+        workers=options.workers,
         flower=False,
         broker_url=os.environ.get("LEPTON_BROKER_URL"),
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name its command line reads
+        project=project,
     )
     stack.stop_on_signals()
     try:

@@ -1,4 +1,4 @@
-"""`lepton.calibrate`: measures what work costs on this machine, and keeps it for the plans to come."""
+"""`lepton.calibrate`: measures what work costs on this machine, and saves it for later plans."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lepton_celery.calibration import measure as calibration
+from lepton_celery.calibration.measure import measure
+from lepton_celery.calibration.workloads import photograph
 from lepton_celery.catalogue import load_kernels
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.app import create_app
-from lepton_celery.errors import LeptonError, WaitTimeout
+from lepton_celery.errors import LeptonError
 from lepton_celery.graph.nodes import apply
 from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_settings
 from lepton_celery.jobs.submit import submit
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers, save_for_workers, save_to_folder
 from lepton_celery.planning.cost.model import CostModel
@@ -33,37 +33,40 @@ from lepton_celery.planning.cost.refine import refine
 
 _SIDE, _BLOCK = 1024, 32
 _JOBS = 4
-"""Small jobs that show what tasks and stages cost; the first also wakes the workers up."""
+"""Number of small jobs that measure tasks and stages; the first one only gets the workers going."""
+_REFINEMENTS = 2
+"""How often each job refines the model: one refinement moves a figure by a part of the difference only."""
 _ANSWER_S = 1.0
-"""Workers that take longer to answer are none."""
+"""Time in which a worker must answer to be counted on."""
 _PATIENCE_S = 20.0
+"""Longest wait for a small job."""
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What was measured, and where it is kept."""
+    """What was measured, and where it is saved."""
 
     model: CostModel
     kept: tuple[str, ...]
-    """The places, in words."""
+    """The file and the ledger that the model was saved in, in words."""
     on_workers: bool
-    """Whether workers answered, so that what tasks and stages cost was measured too."""
+    """Whether workers answered, so that the cost of tasks and stages was measured too."""
     took_s: float
 
 
 def calibrate(
     folder: str | Path | None = None, *, seconds: float = 8.0, settings: Settings | None = None
 ) -> Calibrated:
-    """Measure functions, stores, blocks and, where workers answer, tasks on this machine; takes seconds.
+    """Measure functions, stores, blocks and, if workers answer, tasks on this machine; takes seconds.
 
-    The figures are kept in the state folder (`.lepton`), for work in this process, and in the ledger where a broker is
-    configured, for jobs; `submit`, `run`, `compute` and `explain` plan by them from then on, and jobs refine them. Run it
+    The figures are saved in the state folder (`.lepton`), for work in this process, and in the ledger if a broker is
+    configured, for jobs. From then on `submit`, `run`, `compute` and `explain` plan by them, and jobs refine them. Calibrate
     on a machine like the workers', while nothing else runs.
 
     Args:
-        folder: where files are written meanwhile; None: this folder. Give the file system that outputs go to.
-        seconds: time after which functions that were not tried yet keep the catalogue's figures.
-        settings: of the broker; None: found as `submit` finds it.
+        folder: a folder on the file system that outputs go to; files are written there meanwhile. None for this folder.
+        seconds: time after which no more functions are measured; the rest keep the catalogue's figures.
+        settings: settings with the broker; None to find them as `submit` does.
 
     Raises:
         BrokerUnreachable: a broker is configured and does not answer.
@@ -73,17 +76,17 @@ def calibrate(
     ledger = None if settings is None else open_ledger(settings.ledger)
     if ledger is not None:
         ledger.ping()
-    if (settings or load_settings()).kernels:  # as workers, and programs that do much work, have them
+    if (settings or load_settings()).kernels:  # workers have them, and so have programs that do much work
         load_kernels()
     on_workers = False
     with tempfile.TemporaryDirectory(prefix=".lepton-calibration-", dir=folder or Path.cwd()) as work:
-        with _all_at_work():
-            model = calibration.measure(Path(work), seconds=seconds)
+        with _busy_processors():
+            model = measure(Path(work), seconds=seconds)
         if settings is not None and ledger is not None:
             save_for_workers(ledger, settings.cost_profile, model)
-            found = _with_tasks(model, Path(work), settings, ledger)
-            on_workers = found is not None
-            model = found or model
+            measured = _measure_tasks(model, Path(work), settings)
+            on_workers = measured is not None
+            model = measured or model
             save_for_workers(ledger, settings.cost_profile, model)
     kept = [f"the file {save_to_folder(model)}"]
     if settings is not None:
@@ -91,7 +94,7 @@ def calibrate(
     return Calibrated(model, tuple(kept), on_workers, time.monotonic() - began)
 
 
-_COMPANY = """
+_BUSY_PROGRAM = """
 import os, sys, numpy
 from scipy.ndimage import gaussian_filter
 image = numpy.ones((1024, 1024), "float32")
@@ -102,15 +105,15 @@ while os.getppid() == int(sys.argv[1]):
 
 
 @contextmanager
-def _all_at_work() -> Iterator[None]:
-    """The other processors at work as well, as they are while a job runs.
+def _busy_processors() -> Iterator[None]:
+    """Keep the other processors busy, as they are while a job runs.
 
-    They share memory, caches and cores with each other: a process alone would be measured a quarter to a half too quick.
+    Processors share memory, caches and cores, so a process that runs alone is a quarter to a half faster.
     """
-    command = [sys.executable, "-c", _COMPANY, str(os.getpid())]
+    command = [sys.executable, "-c", _BUSY_PROGRAM, str(os.getpid())]
     others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range((os.cpu_count() or 1) - 1)]
     try:
-        for other in others:  # a line says that its imports are done
+        for other in others:  # the program prints a line after its imports
             assert other.stdout is not None
             other.stdout.readline()
         yield
@@ -122,7 +125,7 @@ def _all_at_work() -> Iterator[None]:
 
 
 def current(settings: Settings | None = None) -> CostModel:
-    """The cost model that jobs are planned by: the ledger's where a broker is configured, else this folder's."""
+    """The cost model that jobs are planned by: the ledger's if a broker is configured, else this folder's."""
     settings = settings or find_settings()
     if settings is None:
         return model_of_folder()
@@ -130,50 +133,43 @@ def current(settings: Settings | None = None) -> CostModel:
 
 
 def reset(settings: Settings | None = None) -> None:
-    """Forget what was measured: plans go by the shipped figures again."""
+    """Remove what was measured, so that plans go by the shipped figures again."""
     settings = settings or find_settings()
     save_to_folder(None)
     if settings is not None:
         save_for_workers(open_ledger(settings.ledger), settings.cost_profile, None)
 
 
-def _with_tasks(model: CostModel, folder: Path, settings: Settings, ledger: Ledger) -> CostModel | None:
-    """The model with what tasks, stages and jobs cost, from small jobs; None when no worker does them in time."""
+def _measure_tasks(model: CostModel, folder: Path, settings: Settings) -> CostModel | None:
+    """The model with the cost of tasks, stages and jobs, from small jobs; None if no worker does them in time."""
     app = create_app(settings)
     if not app.control.ping(timeout=_ANSWER_S):
         return None
-    image = calibration.photograph((_SIDE, _SIDE), "float32")
-    np.save(folder / "source.npy", image)
+    np.save(folder / "source.npy", photograph((_SIDE, _SIDE), "float32"))
     source = open_image(folder / "source.npy")
     graph = apply("numpy.subtract", source, apply("numpy.max", source))
-    rests = []
+    around_s = []
     for number in range(_JOBS):
         began = time.monotonic()
         job = submit({str(folder / f"{number}.npy"): graph}, app=app, block_shape=(_BLOCK, _BLOCK))
         try:
             info = job.wait(_PATIENCE_S)
-        except (WaitTimeout, LeptonError):
+        except LeptonError:
             with suppress(LeptonError):
                 job.cancel()
             return None
-        took = time.monotonic() - began
+        took_s = time.monotonic() - began
         if number:
-            rests.append(took - _at_work_s(info))
-            for _ in range(2):  # a figure moves by a share
-                model = _with_overheads(model, refine(model, job.manifest().plan, info))
+            around_s.append(took_s - _stages_s(info))
+            for _ in range(_REFINEMENTS):
+                model = replace(model, overheads=refine(model, job.manifest().plan, info).overheads)
         with suppress(LeptonError):
             job.forget()
-    overheads = replace(model.overheads, job_s=max(0.005, min(rests)))
-    return replace(model, overheads=overheads)
+    return replace(model, overheads=replace(model.overheads, job_s=max(0.005, min(around_s))))
 
 
-def _at_work_s(info: JobInfo) -> float:
-    """Seconds from a job's first stage's beginning to its end."""
-    first = info.stage_times[StageNumber(0)].began
-    assert first is not None and info.finished_at is not None
-    return info.finished_at - first
-
-
-def _with_overheads(model: CostModel, refined: CostModel) -> CostModel:
-    """The fixed costs of the one and the figures of the other."""
-    return replace(model, overheads=refined.overheads)
+def _stages_s(info: JobInfo) -> float:
+    """Seconds between the begin of a job's first stage and the job's end."""
+    began = info.stage_times[StageNumber(0)].began
+    assert began is not None and info.finished_at is not None
+    return info.finished_at - began

@@ -22,6 +22,8 @@ class Promise:
     exactness: Exactness
     ulp: int = 0
     """Largest error of a pixel, in units in the last place of the result's greatest magnitude; 0 for no such bound."""
+    bound: float = 0.0
+    """Largest mean absolute error of an approximate result, as a share of the result's greatest magnitude."""
     reason: str = ""
     """Why the result is not identical, for the warning that a user gets."""
 
@@ -34,9 +36,12 @@ IDENTICAL = Promise(Exactness.IDENTICAL)
 
 def within(ulp: int, reason: str) -> Promise:
     """A promise that results differ in the last places at most."""
-    return Promise(Exactness.ULP, ulp, reason)
+    return Promise(Exactness.ULP, ulp, reason=reason)
 
 
-def approximate(reason: str) -> Promise:
-    """A promise of a similar picture but not the same pixels; jobs measure how visible the block borders are in it."""
-    return Promise(Exactness.APPROXIMATE, 0, reason)
+def approximate(reason: str, *, bound: float) -> Promise:
+    """A promise of a similar picture but not the same pixels; jobs measure how visible the block borders are in it.
+
+    `bound` was measured: no proof shows a larger mean absolute error, as a share of the result's greatest magnitude.
+    """
+    return Promise(Exactness.APPROXIMATE, bound=bound, reason=reason)

@@ -178,7 +178,8 @@ def _patch_promise(arguments: Arguments) -> Promise:
         return IDENTICAL
     return approximate(
         "fast_mode=True takes distances of patches from running sums over the whole image, whose rounding depends on where "
-        "they begin, and drops patches beyond a cut-off; use fast_mode=False"
+        "they begin, and drops patches beyond a cut-off; use fast_mode=False",
+        bound=0.2,  # 0.14 in images of a few pixels, 0.03 in larger ones
     )
 
 
@@ -201,7 +202,8 @@ def _check_wiener(arguments: Arguments) -> None:
         ndims=(1, 2, 3),
         needs_finite=True,
         promise=approximate(
-            "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi"
+            "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi",
+            bound=0.1,  # no two calls for 400 random images differed
         ),
         cost_ns=220.0,
     )

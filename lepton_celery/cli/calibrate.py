@@ -1,4 +1,4 @@
-"""`lepton calibrate`: measure what work costs here, show it, or forget it."""
+"""`lepton calibrate`: measures what work costs on this machine, shows it, or removes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lepton_celery.calibration import calibrate as tuning
+from lepton_celery.calibration import calibrate as calibration
 from lepton_celery.cli.where import find_settings
 from lepton_celery.errors import InputError
 from lepton_celery.planning.cost.model import CostModel
@@ -16,35 +16,40 @@ from lepton_celery.planning.cost.model import CostModel
 @click.option(
     "--path",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder to measure files in: one where outputs go. This one by default.",
+    help="Folder to measure files in, such as one that outputs go to.  [default: this folder]",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1), default=8.0, show_default=True, help="Try no more functions after that."
+    "--seconds",
+    type=click.FloatRange(1),
+    default=8.0,
+    show_default=True,
+    help="Time after which no more functions are measured.",
 )
-@click.option("--show", is_flag=True, help="Show the figures that plans go by; nothing is measured.")
-@click.option("--reset", is_flag=True, help="Forget what was measured: the shipped figures count again.")
+@click.option("--show", is_flag=True, help="Show the figures that plans go by, without measuring.")
+@click.option("--reset", is_flag=True, help="Remove what was measured and go by the shipped figures again.")
 def calibrate(path: Path | None, seconds: float, show: bool, reset: bool) -> None:
-    """Measure what functions, files, blocks and tasks cost on this machine, so that plans fit it; takes seconds.
+    """Measure what work costs on this machine.
 
-    Run it on a machine like the workers', while nothing else runs. Jobs refine the figures afterwards.
+    Functions, files, blocks and tasks are measured, so that plans fit the machine; it takes seconds. Run it on a machine
+    like the workers', while nothing else runs. Jobs refine the figures afterwards.
     """
     if show and reset:
         raise InputError("both --show and --reset were given; give one of them")
     settings = find_settings()
     if reset:
-        tuning.reset(settings)
+        calibration.reset(settings)
         click.echo("forgotten: plans go by the shipped figures")
         return
     if show:
-        _show(tuning.current(settings))
+        _show(calibration.current(settings))
         return
-    done = tuning.calibrate(path, seconds=seconds, settings=settings)
+    done = calibration.calibrate(path, seconds=seconds, settings=settings)
     measured = sum(len(figures) for figures in done.model.figures.values())
     click.echo(
         f"measured {measured} figures in {done.took_s:.0f} s; functions take {done.model.speed:.2f} × what is shipped"
     )
-    for place in done.kept:
-        click.echo(f"kept in  {place}")
+    for location in done.kept:
+        click.echo(f"kept in  {location}")
     if settings is None:
         click.echo("tasks    no broker is configured: what a task costs is as shipped (`lepton up` starts workers)")
     elif not done.on_workers:

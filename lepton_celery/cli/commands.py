@@ -1,4 +1,4 @@
-"""The group of commands, and how errors become messages and exit codes."""
+"""The group of commands; it turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lepton_celery.errors import LeptonError
 _COMMANDS = {
     "run": "run",
     "explain": "run",
-    "operations": "run",
+    "operations": "operations",
     "prove": "prove",
     "jobs": "jobs",
     "status": "jobs",
@@ -26,11 +26,11 @@ _COMMANDS = {
     "up": "up",
     "demo": "demo",
 }
-"""Command to module of this package; loaded when used, so that `lepton --help` is quick."""
+"""The module of each command. Modules are imported when they are used, so that a command starts quickly."""
 
 
 class _Failure(click.ClickException):
-    """A refusal or failure in one clear message."""
+    """An error of this package as click shows it: its message, and its exit code."""
 
     def __init__(self, error: LeptonError) -> None:
         super().__init__(str(error))

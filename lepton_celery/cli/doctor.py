@@ -1,4 +1,4 @@
-"""`lepton doctor`: looks at everything a job depends on and says what to change."""
+"""`lepton doctor`: checks everything a job depends on and says what to change."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from rich.table import Table as RichTable
 from lepton_celery.cli.where import find_settings
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.doctor.about import about_this_process
-from lepton_celery.doctor.finding import Finding, Verdict, count, ok, problem
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, count
 from lepton_celery.doctor.folders import GROUP as FILES
-from lepton_celery.doctor.folders import Probe, check_folder, probe
+from lepton_celery.doctor.folders import Probe, check_folder, probe, unwritable
 from lepton_celery.doctor.server import GROUP as SERVER
 from lepton_celery.doctor.server import SCHEMES, check_server
+from lepton_celery.doctor.timeouts import GROUP as SETTINGS
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import GROUP as WORKERS
-from lepton_celery.doctor.workers import Answer, check_workers
+from lepton_celery.doctor.workers import Answer, Fleet, check_workers
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
-from lepton_celery.errors import BrokerUnreachable, LeptonError, StoreError
+from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.ledger.address import masked
 
-_MARKS = {Verdict.OK: "[green]✓[/]", Verdict.WARNING: "[yellow]![/]", Verdict.PROBLEM: "[red]✗[/]"}
+_MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
 _PIPE_WIDTH = 1000
+"""Columns where the output is no terminal, so that each finding stays on one line."""
 
 
-@click.command(
-    help="Check everything a job depends on: server, settings, workers, files. Exit code 1 when something must change."
-)
+@click.command()
 @click.option(
     "--path",
     "paths",
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="DIR",
-    help="A folder that every worker must read and write; may be repeated. By default allowed_roots, or this folder.",
+    help="A folder that every worker must read and write; may be repeated.  [default: allowed_roots, or this folder]",
 )
 @click.option(
     "--timeout",
@@ -54,20 +54,24 @@ _PIPE_WIDTH = 1000
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait so long for workers' answers.",
+    help="How long to wait for workers' answers.",
 )
 @click.option(
     "--workers",
     "expected",
     type=click.IntRange(1),
     metavar="N",
-    help="There should be so many workers; fewer are a problem, and once all have answered nothing is waited for.",
+    help="How many workers there should be. Fewer are a problem; the command ends its wait when all have answered.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings for a machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_json: bool) -> None:
+    """Check everything that jobs depend on.
+
+    The server, the settings, the workers and the files are checked. The exit code is 1 when something must change.
+    """
     settings = find_settings()
     findings = _examine(settings, paths, timeout_s, expected)
-    problems, warnings = count(findings, Verdict.PROBLEM), count(findings, Verdict.WARNING)
+    problems, warnings = count(findings, PROBLEM), count(findings, WARNING)
     if as_json:
         document = {"problems": problems, "warnings": warnings, "findings": [asdict(finding) for finding in findings]}
         click.echo(json.dumps(document, indent=2))
@@ -78,37 +82,25 @@ def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_j
 
 
 def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, expected: int | None) -> list[Finding]:
-    """All findings; what needs a broker is left out when there is none."""
+    """All findings; without a broker, those that need none."""
     settings = named or load_settings()
-    reachable, findings = _server(named)
+    is_reachable, findings = _check_servers(named)
     findings += check_settings(settings)
     with ExitStack() as stack:
         probes: list[Probe] = []
         for folder in _folders(paths, settings):
             try:
                 probes.append(stack.enter_context(probe(folder)))
-            except StoreError as error:
-                findings.append(_refused(FILES, "space", error))
+            except OSError as error:
+                findings.append(unwritable(folder, error))
         answers: list[Answer] = []
-        if reachable:
-            tokens = {str(made.folder): made.token for made in probes}
-            try:
-                answers = ask_workers(create_app(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
-            except BrokerUnreachable as error:
-                findings.append(_refused(WORKERS, "answers", error))
-            else:
-                here = about_this_process(settings)
-                findings += check_workers(
-                    answers, here, settings, queue_of=queue_of, timeout_s=timeout_s, expected=expected
-                )
+        if is_reachable:
+            answers, about_workers = _check_workers(settings, probes, timeout_s, expected)
+            findings += about_workers
         for made in probes:
-            said = {
-                answer.worker: answer.about.folders.get(str(made.folder), {})
-                for answer in answers
-                if answer.about is not None
-            }
+            said = {a.worker: a.about.folders.get(str(made.folder), {}) for a in answers if a.about is not None}
             findings += check_folder(made, said, settings.allowed_roots)
-    order = [SERVER, "settings", WORKERS, FILES]
+    order = [SERVER, SETTINGS, WORKERS, FILES]
     return sorted(findings, key=lambda finding: order.index(finding.group))
 
 
@@ -117,44 +109,44 @@ def _folders(paths: Sequence[Path], settings: Settings) -> list[Path]:
     return list(dict.fromkeys(path.absolute() for path in wanted))
 
 
-def _server(settings: Settings | None) -> tuple[bool, list[Finding]]:
+def _check_workers(
+    settings: Settings, probes: Sequence[Probe], timeout_s: float, expected: int | None
+) -> tuple[list[Answer], list[Finding]]:
+    tokens = {str(made.folder): made.token for made in probes}
+    try:
+        answers = ask_workers(create_app(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
+    except BrokerUnreachable as error:
+        advice = "give the broker's user the keys and channels that docs/operations.md lists"
+        return [], [Finding(WORKERS, "answers", PROBLEM, str(error), advice)]
+    here = about_this_process(settings)
+    return answers, check_workers(Fleet(answers, here, queue_of, timeout_s, expected or 0))
+
+
+def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:
     """Whether broker and ledger answer, and the findings about them."""
     if settings is None:
-        return False, [
-            problem(
-                SERVER,
-                "broker",
-                "none is configured, and no local stack runs in this folder",
-                "set LEPTON_BROKER_URL, or start a broker and workers here with `lepton up`",
-            )
-        ]
+        found = "none is configured, and no local stack runs in this folder"
+        advice = "set LEPTON_BROKER_URL, or start a broker and workers here with `lepton up`"
+        return False, [Finding(SERVER, "broker", PROBLEM, found, advice)]
     if settings.ledger == settings.broker_url:
-        facts, findings = check_server(settings.ledger, "broker, ledger")
-        return facts is not None, findings
-    reached, broker = _broker(settings)
-    facts, ledger = check_server(settings.ledger, "ledger")
-    return reached and facts is not None, [*broker, *ledger]
+        return check_server(settings.ledger, "broker, ledger")
+    has_broker, findings = _check_broker(settings)
+    has_ledger, about_ledger = check_server(settings.ledger, "ledger")
+    return has_broker and has_ledger, findings + about_ledger
 
 
-def _broker(settings: Settings) -> tuple[bool, list[Finding]]:
+def _check_broker(settings: Settings) -> tuple[bool, list[Finding]]:
     if settings.broker_url.startswith(SCHEMES):
-        facts, findings = check_server(settings.broker_url, "broker")
-        return facts is not None, findings
+        return check_server(settings.broker_url, "broker")
     try:
-        latency = broker_latency(create_app(settings))
+        latency_ms = 1000 * broker_latency(create_app(settings))
     except BrokerUnreachable as error:
-        return False, [_refused(SERVER, "broker", error)]
-    return True, [ok(SERVER, "broker", f"{masked(settings.broker_url)} answers in {latency * 1000:.1f} ms")]
-
-
-def _refused(group: str, name: str, error: LeptonError) -> Finding:
-    """An error as a finding: its last clause says what to do."""
-    found, _, advice = str(error).rpartition("; ")
-    return problem(group, name, found or str(error), advice)
+        advice = "check that a broker runs there and that this machine may reach it"
+        return False, [Finding(SERVER, "broker", PROBLEM, str(error), advice)]
+    return True, [Finding(SERVER, "broker", OK, f"{masked(settings.broker_url)} answers in {latency_ms:.1f} ms")]
 
 
 def _print(findings: Sequence[Finding], problems: int, warnings: int) -> None:
-    # a file or a pipe gets each finding on one line
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     widest = max(len(finding.name) for finding in findings)
     for group, members in groupby(findings, key=lambda finding: finding.group):

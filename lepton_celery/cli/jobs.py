@@ -1,4 +1,4 @@
-"""`lepton jobs`, `lepton status`, and what stops jobs and lets them go on."""
+"""`lepton jobs`, `lepton status`, and the commands that stop jobs and continue them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 from rich.console import Console
-from rich.table import Table as RichTable
+from rich.table import Table
 
 from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
@@ -15,53 +15,67 @@ from lepton_celery.grid import BlockIndex, StageIndex
 from lepton_celery.jobs.find import get_job, list_jobs
 from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.jobs.resume import resume as resume_job
-from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.ledger.info import JobState
+
+_COLOURS = {
+    JobState.DONE: "green",
+    JobState.FAILED: "red",
+    JobState.CANCELLED: "yellow",
+    JobState.PAUSED: "yellow",
+    JobState.RUNNING: "cyan",
+}
+
+_job_argument = click.argument("job_id", metavar="JOB")
 
 
-@click.command(help="List the newest jobs.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of jobs at most.")
 def jobs(limit: int) -> None:
-    found = list_jobs(limit=limit, settings=need_settings())
-    if not found:
+    """List the newest jobs."""
+    infos = list_jobs(limit=limit, settings=need_settings())
+    if not infos:
         click.echo("no jobs yet; submit one with lepton run")
         return
-    table = RichTable(
-        "job", "state", "lane", "stage", "blocks", "started", "took", "title", box=None, header_style="bold"
-    )
-    for info in found:
+    table = Table("job", "state", "lane", "stage", "blocks", "started", "took", "title", box=None, header_style="bold")
+    for info in infos:
+        took_s = (info.finished_at or info.updated_at) - info.created_at
+        filled = f" with {info.filled} filled blocks" if info.filled else ""
         table.add_row(
             info.job_id,
-            _state(info),
+            f"[{_COLOURS[info.state]}]{info.state}[/]{filled}",
             info.lane,
             info.stage_label,
             f"{info.blocks_done}/{info.blocks_total}",
             datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
-            f"{_seconds(info):.1f} s",
+            f"{took_s:.1f} s",
             info.title,
         )
     Console().print(table)
 
 
-@click.command(help="Say how far JOB is; exit code 0 when it is done or running, 5 when it failed, 6 when cancelled.")
-@click.argument("job", metavar="JOB")
-def status(job: str) -> None:
-    found = get_job(job, settings=need_settings())
-    info = found.info()
+@click.command()
+@_job_argument
+def status(job_id: str) -> None:
+    """Show the progress of a job.
+
+    The exit code is 0 when the job is done or goes on, 5 when it failed, and 6 when it was cancelled.
+    """
+    job = get_job(job_id, settings=need_settings())
+    info, manifest = job.info(), job.manifest()
     click.echo(f"job      {info.job_id}  {info.title}")
-    click.echo(f"state    {info.state}, {found.progress():.0%}")
+    click.echo(f"state    {info.state}, {job.progress():.0%}")
     click.echo(f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks")
     click.echo(f"lane     {info.lane}")
-    manifest = found.manifest()
     for path in manifest.output_paths():
         click.echo(f"output   {path}")
-    for filled in found.filled_blocks():
+    for filled in job.filled_blocks():
         click.echo(f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {filled.reason}")
     if info.state is JobState.DONE:
         click.echo(summarize(info, manifest.plan))
         click.echo(compare(info, manifest.plan))
-    if (failure := found.failure()) is not None:
+    if (failure := job.failure()) is not None:
         if failure.block >= 0:
-            click.echo(f"block    {failure.block} {found.region(StageIndex(failure.stage), BlockIndex(failure.block))}")
+            click.echo(f"block    {failure.block} {job.region(StageIndex(failure.stage), BlockIndex(failure.block))}")
         raise JobFailed(
             f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
             f"cause is gone, or `lepton forget {info.job_id}` to remove them",
@@ -71,62 +85,52 @@ def status(job: str) -> None:
         raise click.exceptions.Exit(6)
 
 
-@click.command(help="Stop JOB and remove what it has written so far.")
-@click.argument("job", metavar="JOB")
-def cancel(job: str) -> None:
-    found = get_job(job, settings=need_settings())
-    if found.cancel():
-        click.echo(f"job {job} is cancelled")
+@click.command()
+@_job_argument
+def cancel(job_id: str) -> None:
+    """Stop a job and remove what it has written so far."""
+    job = get_job(job_id, settings=need_settings())
+    if job.cancel():
+        click.echo(f"job {job_id} is cancelled")
     else:
-        click.echo(f"job {job} had ended already: {found.info().state}")
-
-
-@click.command(help="Start no more blocks of JOB until `lepton resume JOB`.")
-@click.argument("job", metavar="JOB")
-def pause(job: str) -> None:
-    found = get_job(job, settings=need_settings())
-    if found.pause():
-        click.echo(f"job {job} is paused; `lepton resume {job}` lets it go on")
-    else:
-        click.echo(f"job {job} had ended already, or is just being published: {found.info().state}")
+        click.echo(f"job {job_id} had ended already: {job.info().state}")
 
 
 @click.command()
-@click.argument("job", metavar="JOB")
-def resume(job: str) -> None:
-    """Let JOB go on that was paused, failed, or whose ledger was lost; only missing blocks are done.
+@_job_argument
+def pause(job_id: str) -> None:
+    """Pause a job: no more blocks are started until `lepton resume`."""
+    job = get_job(job_id, settings=need_settings())
+    if job.pause():
+        click.echo(f"job {job_id} is paused; `lepton resume {job_id}` lets it go on")
+    else:
+        click.echo(f"job {job_id} had ended already, or is just being published: {job.info().state}")
 
-    JOB is its id or, where the ledger does not know it any more, the path of one of its outputs or of the folder
-    .lepton-<job> beside them.
+
+@click.command()
+@_job_argument
+def resume(job_id: str) -> None:
+    """Continue a job that was paused, failed, or lost its ledger.
+
+    Only missing blocks are computed. JOB is the job's id. If the ledger does not know the job any more, it is the path of
+    one of its outputs, or of the folder .lepton-<job> beside them.
     """
-    resumed = resume_job(job, app=create_app(need_settings()))
-    info = resumed.info()
+    job = resume_job(job_id, app=create_app(need_settings()))
+    info = job.info()
     if info.state is JobState.DONE:
-        click.echo(f"job {resumed.id} is done already")
+        click.echo(f"job {job.id} is done already")
     else:
         click.echo(
-            f"job {resumed.id} goes on at stage {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks done"
+            f"job {job.id} goes on at stage {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks done"
         )
 
 
-@click.command(help="Remove JOB, which has ended, from the list, and what is left of its files if it failed.")
-@click.argument("job", metavar="JOB")
-def forget(job: str) -> None:
-    get_job(job, settings=need_settings()).forget()
-    click.echo(f"job {job} is forgotten")
+@click.command()
+@_job_argument
+def forget(job_id: str) -> None:
+    """Remove an ended job from the list.
 
-
-def _seconds(info: JobInfo) -> float:
-    return (info.finished_at or info.updated_at) - info.created_at
-
-
-def _state(info: JobInfo) -> str:
-    colours = {
-        JobState.DONE: "green",
-        JobState.FAILED: "red",
-        JobState.CANCELLED: "yellow",
-        JobState.PAUSED: "yellow",
-        JobState.RUNNING: "cyan",
-    }
-    filled = f" with {info.filled} filled blocks" if info.filled else ""
-    return f"[{colours[info.state]}]{info.state}[/]{filled}"
+    If the job failed, what is left of its files is removed too, so that it cannot be resumed.
+    """
+    get_job(job_id, settings=need_settings()).forget()
+    click.echo(f"job {job_id} is forgotten")

@@ -1,4 +1,4 @@
-"""Turns what a person types into a lazy graph: `gaussian:sigma=2 threshold:otsu label`."""
+"""Turns the steps that a person types into a lazy graph: `gaussian:sigma=2 threshold:otsu label`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lepton_celery.graph.nodes import Image, Node
 
 
 def build_steps(image: Image, steps: Sequence[str]) -> Node:
-    """The graph of steps applied one after the other.
+    """The graph of steps that are applied one after the other.
 
-    A step is `NAME` or `NAME:ARGUMENTS`, arguments separated by commas: `gaussian:sigma=2`, `gaussian:2`,
-    `adjust_gamma:0.5`. Several values of one argument are joined by `+`: `properties=label+area`. Besides the catalogue's
-    names there is `threshold:otsu` or `threshold:0.5`, which gives the pixels above a threshold.
+    A step is `NAME` or `NAME:ARGUMENTS`, with commas between arguments: `gaussian:sigma=2`, `gaussian:2`. A `+` joins
+    several values of one argument: `properties=label+area`. `threshold:otsu` and `threshold:0.5` are steps too, which give
+    the pixels above a threshold.
 
     Raises:
         InputError: a step is not understood; the message says which.
@@ -43,7 +43,7 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
 
 
 def _intensity(image: Image, labels: Node, positional: list[Any], keyword: dict[str, Any]) -> Image | None:
-    """The input itself, where a property asks for intensities and it has the labels' shape."""
+    """The input image, if a property asks for intensities and the image has the labels' shape."""
     wanted = keyword.get("properties", positional[1] if len(positional) > 1 else ())
     asked = any("intensity" in str(name) or "weighted" in str(name) for name in wanted)
     return image if asked and image.shape == labels.shape else None
@@ -59,32 +59,32 @@ def _threshold(image: Node, positional: list[Any], step: str) -> Node:
 
 
 def parse_arguments(text: str, step: str) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a step: those without a name, and those with one."""
+    """The positional and the named arguments of a step."""
     positional: list[Any] = []
     keyword: dict[str, Any] = {}
-    for part in _split(text):
-        name, equals, value = part.partition("=")
+    for item in _split(text):
+        name, equals, value = item.partition("=")
         if equals and name.strip().isidentifier():
             keyword[name.strip()] = _value(value)
         elif keyword:
-            raise InputError(f"step {step!r}: {part!r} has no name but comes after one that has; give it one")
+            raise InputError(f"step {step!r}: {item!r} has no name but comes after a named argument; name it too")
         else:
-            positional.append(_value(part))
+            positional.append(_value(item))
     return positional, keyword
 
 
 def _split(text: str) -> Iterator[str]:
-    """Parts between commas that stand in no bracket."""
-    depth, part = 0, ""
+    """The texts between commas outside of brackets."""
+    depth, item = 0, ""
     for char in text:
         depth += (char in "([{") - (char in ")]}")
         if char == "," and depth == 0:
-            yield part.strip()
-            part = ""
+            yield item.strip()
+            item = ""
         else:
-            part += char
-    if part.strip():
-        yield part.strip()
+            item += char
+    if item.strip():
+        yield item.strip()
 
 
 def _value(text: str) -> Any:
@@ -93,14 +93,14 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
     except (ValueError, SyntaxError):
-        return [_value(part) for part in text.split("+")] if "+" in text.strip("+") else text
+        return [_value(item) for item in text.split("+")] if "+" in text.strip("+") else text
 
 
 def load_pipeline(file: Path, source: str, output: str) -> dict[str, Node]:
-    """The outputs of a graph in a JSON file, on an input and into an output.
+    """The outputs of a graph in a JSON file, by the paths that they are written to.
 
-    Its sources with the url `input:image` read `source`. A graph with one output writes `output`; one with several writes
-    them under their names into the directory `output`.
+    Sources of the graph with the url `input:image` read `source`. If the graph has one output, `output` is its path; several
+    outputs go into the directory `output` under their names.
 
     Raises:
         InputError: the file is not a graph, or `output` does not fit it.

@@ -1,4 +1,4 @@
-"""`lepton prove`."""
+"""`lepton prove`: the prover on the command line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,23 @@ from lepton_celery.errors import InputError
 
 @click.command()
 @click.argument("function", metavar="FUNCTION")
-@click.option("--param", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the function.")
-@click.option("--halo", type=int, help="Pixels that a function of your own reaches; left out: looked for.")
-@click.option("--dtype", "dtypes", multiple=True, help="A dtype of the images; left out: all it declares.")
-@click.option("--ndim", "ndims", type=click.IntRange(1, 4), multiple=True, default=(2, 3), help="Axes of the images.")
-@click.option("--seed", default=0, show_default=True, help="Of the random images.")
-@click.option("--quick", is_flag=True, help="A few of the images and cuts.")
+@click.option(
+    "--param", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the function; may be repeated."
+)
+@click.option(
+    "--halo", type=int, metavar="PIXELS", help="How far a function of your own reaches.  [default: found out]"
+)
+@click.option("--dtype", "dtypes", multiple=True, help="A dtype of the images; may be repeated.  [default: all]")
+@click.option(
+    "--ndim",
+    "ndims",
+    type=click.IntRange(1, 4),
+    multiple=True,
+    default=(2, 3),
+    help="Axes of the images.  [default: 2, 3]",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the random images.")
+@click.option("--quick", is_flag=True, help="Try a few of the images and cuts only.")
 @click.pass_context
 def prove(
     ctx: click.Context,
@@ -33,11 +44,11 @@ def prove(
     seed: int,
     quick: bool,
 ) -> None:
-    """Compare FUNCTION on whole images with the same in blocks.
+    """Compare a function in blocks with the whole image.
 
-    FUNCTION is a name of the catalogue (`filters.gaussian`) or a function of your own, `package.module:function`, that
-    takes an image first and returns one of the same shape. The images are random ones and those on which splitting goes
-    wrong; for a function with a halo the smallest exact one is found. Ends with 1 when a trial is different.
+    FUNCTION is a name of the catalogue (`filters.gaussian`) or a function of your own, `package.module:function`, that takes
+    an image first and returns one of the same shape. The images are random ones and those on which splitting goes wrong. For
+    a function with a halo the smallest exact one is found. The exit code is 1 when a trial fails.
     """
     from lepton_celery.proving.prove import prove as run
 
@@ -53,15 +64,14 @@ def prove(
 
 
 def _own(path: str) -> Callable[..., Any]:
-    """The function at `package.module:function`, looked for from the working directory too, as `python -m` does."""
+    """The function at `package.module:function`; as with `python -m`, modules of the working directory count too."""
     module, _, name = path.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module), name)
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"there is no function {path!r}: {error}; give package.module:function") from error
-    if not callable(found):
-        raise InputError(f"{path!r} is {type(found).__name__}, not a function")
-    function: Callable[..., Any] = found
+    if not callable(function):
+        raise InputError(f"{path!r} is {type(function).__name__}, not a function")
     return function

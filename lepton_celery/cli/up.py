@@ -7,26 +7,34 @@ from rich.console import Console
 
 from lepton_celery.config import state_directory
 from lepton_celery.errors import LeptonError
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack
 
 
-@click.command(
-    help="Run a broker, workers and Flower on this machine until Ctrl-C. Other commands in this folder find them."
+@click.command()
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Number of worker processes.")
+@click.option(
+    "--autoscale",
+    metavar="MAX,MIN",
+    help="Start one worker whose pool grows and shrinks with the load, such as 4,1.",
 )
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Worker processes.")
-@click.option("--autoscale", metavar="MAX,MIN", help="One worker that grows and shrinks instead, such as 4,1.")
 @click.option("--flower/--no-flower", default=True, show_default=True, help="Run the dashboard.")
-@click.option("--broker-url", envvar="LEPTON_BROKER_URL", help="Use this broker; none is started.")
+@click.option(
+    "--broker-url", envvar="LEPTON_BROKER_URL", metavar="URL", help="Use this broker instead of starting one."
+)
 def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None) -> None:
+    """Run a broker, workers and Flower on this machine.
+
+    They run until Ctrl-C. Other commands in the same folder find them.
+    """
     console = Console(stderr=True)
     scale: tuple[int, int] | None = None
     if autoscale is not None:
-        parts = autoscale.split(",")
-        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+        limits = autoscale.split(",")
+        if len(limits) != 2 or not all(limit.strip().isdigit() for limit in limits):
             raise click.BadParameter(
                 f"{autoscale!r} is not MAX,MIN; give two numbers such as 4,1", param_hint="--autoscale"
             )
-        scale = (int(parts[0]), int(parts[1]))
+        scale = (int(limits[0]), int(limits[1]))
     stack = LocalStack(
         state_directory(), workers=1 if scale else workers, autoscale=scale, flower=flower, broker_url=broker_url
     )
@@ -38,7 +46,7 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
         click.echo("Ctrl-C stops it")
         ended = stack.wait()
         if ended is not None:
-            raise LeptonError(f"{ended.name} ended by itself; its last words:\n{ended.log_tail(15)}")
+            raise LeptonError(f"{ended.name} ended by itself; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:
         console.print("stopping: workers finish the batch in hand …")
     finally:

@@ -1,4 +1,4 @@
-"""What one process says of itself and its machine; small, JSON, without passwords.
+"""What one process says of itself and its machine, as small JSON without passwords.
 
 A worker answers with it when `lepton doctor` asks, and the doctor compares the answers with each other and with its own.
 """
@@ -12,19 +12,21 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from lepton_celery.config import Settings
 
 PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image", "celery", "kombu", "redis")
-"""Whose versions are compared."""
+"""Packages whose versions are compared."""
+
+SAME_EVERYWHERE = ("lease_s", "sweep_s", "max_attempts", "visibility_timeout_s", "allowed_roots", "allowed_functions")
+"""Settings that must have the same value in all processes."""
 
 _CGROUP = Path("/sys/fs/cgroup")  # Linux only
-_TASKS = Path("/proc/self/task")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,49 +45,40 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One process."""
+    """What a process says of itself."""
 
     machine: str
+    """The name of its machine."""
     platform: str
     """linux or darwin."""
     time: float
     """Its clock when it answered."""
     versions: Mapping[str, str]
+    """The versions of Python and of `PACKAGES`."""
     settings: Mapping[str, Any]
-    """Those that all processes must agree on, and those that say what this one takes."""
+    """The settings that must be the same everywhere, the memory of a pool process, and the address of the ledger."""
     memory_bytes: int
-    """What this machine or container has; 0 when it cannot be told."""
+    """The memory of its machine or container; 0 when it cannot be told."""
     pool: Pool | None = None
     queues: Sequence[str] = ()
     soft_shutdown_s: float = 0.0
+    """How long a stop leaves the batch in hand."""
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What came of the probes it was asked to read, by folder."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As it travels."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The answer of a worker; it may be of another release, so unknown parts are left out.
-
-        Raises:
-            TypeError: a part is missing.
-        """
-        known = {item.name for item in fields(cls)}
-        found = {name: value for name, value in document.items() if name in known}
-        pool = found.get("pool")
-        return cls(**{**found, "pool": None if pool is None else Pool(**pool)})
+    """The answers to the probes that it was asked to read, by folder."""
 
 
 def about_this_process(settings: Settings) -> About:
-    """What this process says of itself."""
+    """What this process says of itself; only a worker has a pool, queues and folders."""
+    told = {name: getattr(settings, name) for name in (*SAME_EVERYWHERE, "worker_memory_bytes")}
     return About(
         machine=socket.gethostname(),
         platform=sys.platform,
         time=time.time(),
-        versions=_versions(),
-        settings=_shared(settings),
+        versions={"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}},
+        settings={
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in told.items()},
+            "ledger": address_of(settings.ledger),
+        },
         memory_bytes=memory_bytes(),
     )
 
@@ -100,20 +93,20 @@ def memory_bytes() -> int:
 
 
 def _cgroup_limits() -> list[int]:
-    """Limits of the control groups this process is in, of both versions."""
-    found = []
+    """Memory limits of the control groups of both versions that this process is in."""
+    limits = []
     for file in (_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes", *_own_cgroups()):
         try:
             text = file.read_text(encoding="ascii").strip()
         except OSError:
             continue
         if text.isdigit() and int(text) > 0:
-            found.append(int(text))
-    return found
+            limits.append(int(text))
+    return limits
 
 
 def _own_cgroups() -> list[Path]:
-    """Where the limits of this process's group and the groups around it stand, on a machine with version 2."""
+    """The files with the limits of this process's group of version 2, and of the groups around it."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -123,38 +116,25 @@ def _own_cgroups() -> list[Path]:
 
 
 def count_threads() -> int:
-    """Threads of this process, those of libraries included where the system tells."""
+    """Threads of this process, with those of libraries where the system tells."""
     try:
-        return len(list(_TASKS.iterdir()))
+        return len(list(Path("/proc/self/task").iterdir()))
     except OSError:
         return threading.active_count()
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
-def _shared(settings: Settings) -> dict[str, Any]:
-    return {
-        "lease_s": settings.lease_s,
-        "sweep_s": settings.sweep_s,
-        "max_attempts": settings.max_attempts,
-        "visibility_timeout_s": settings.visibility_timeout_s,
-        "worker_memory_bytes": settings.worker_memory_bytes,
-        "allowed_roots": list(settings.allowed_roots),
-        "allowed_functions": list(settings.allowed_functions),
-        "ledger": place(settings.ledger),
-    }
+def address_of(url: str) -> str:
+    """Host, port and database of a Redis URL, or the path of its socket: the same for all URLs of one database.
 
-
-def place(url: str) -> str:
-    """Host, port and database of a URL, and nothing that is secret."""
+    It is for comparing, so user, password and options are left out; people are shown `ledger.address.masked`.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

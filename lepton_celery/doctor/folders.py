@@ -21,19 +21,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_celery.doctor.finding import Finding, ok, problem, warning
-from lepton_celery.errors import InputError, StoreError
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding
+from lepton_celery.errors import InputError
 from lepton_celery.stores.paths import check_allowed, local_path
 
 GROUP = "files"
 
 _PREFIX = ".lepton-probe-"
 _TOKEN = re.compile(r"[0-9a-f]{32}")
-_WORDS = 256
-"""Longest probe that a worker reads, in bytes."""
-_SEEN_S = 5.0
-"""A network file system may show a new file that much later."""
+_PROBE_BYTES = 256
+"""The longest probe that a worker reads."""
+_VISIBLE_S = 5.0
+"""How long a network file system may take to show a new file."""
 _LITTLE_FREE = 0.05
+"""Free share of a disk below which it gets a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,22 @@ def probe(folder: Path) -> Iterator[Probe]:
     """Lay a probe into a folder; it and all answers are removed at the end.
 
     Raises:
-        StoreError: this process cannot write there.
+        OSError: this process cannot write there; `unwritable` makes the finding.
     """
     made = Probe(folder, secrets.token_hex(16), secrets.token_hex(32).encode())
-    try:
-        _write_new(folder / f"{_PREFIX}{made.token}", made.words)
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written to from here ({error.strerror}); "
-            "create it, mount it, or let this user write to it"
-        ) from error
+    _write_new(folder / f"{_PREFIX}{made.token}", made.words)
     try:
         yield made
     finally:
         for file in folder.glob(f"{_PREFIX}{made.token}*"):
             with suppress(OSError):
                 file.unlink()
+
+
+def unwritable(folder: Path, error: OSError) -> Finding:
+    """The finding about a folder that this process cannot write to."""
+    found = f"{folder} cannot be written to from here ({error.strerror})"
+    return Finding(GROUP, "space", PROBLEM, found, "create it, mount it, or let this user write to it")
 
 
 def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
         return {"error": "it is outside this worker's allowed_roots", "kind": "refused"}
     try:
         with (path / f"{_PREFIX}{token}").open("rb") as file:
-            words = file.read(_WORDS)
+            words = file.read(_PROBE_BYTES)
     except OSError as error:
         return {"error": f"it does not see the file that was written here ({error.strerror})", "kind": "unseen"}
     try:
@@ -109,8 +110,9 @@ _ADVICE = {
     "refused": "add it to LEPTON_ALLOWED_ROOTS of that worker, or keep images where it may go",
     "unseen": "mount the same file system under the same path on every worker",
     "unwritable": "let the worker's user write there: outputs are written by workers",
-    "other": "mount one file system there: what this worker writes does not appear here",
+    "elsewhere": "mount one file system there: what this worker writes does not appear here",
 }
+"""What to change, by the kind of a worker's answer."""
 
 
 def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: Sequence[str]) -> list[Finding]:
@@ -122,53 +124,42 @@ def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: S
         roots: `allowed_roots` of this machine.
     """
     findings = [*_local(made.folder, roots)]
-    by_kind: dict[str, list[str]] = {}
-    words: dict[str, str] = {}
+    failed: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
     for worker, answer in sorted(answers.items()):
         kind = str(answer.get("kind", "unseen"))
         if not kind and not _arrived(made, worker):
-            kind = "other"
+            kind = "elsewhere"
         if kind:
-            by_kind.setdefault(kind, []).append(worker)
-            words[kind] = str(answer.get("error")) or "it reads and writes there, and the file is not here"
-    findings += [
-        problem(GROUP, "shared", f"{made.folder}: {', '.join(workers)}: {words[kind]}", _ADVICE[kind])
-        for kind, workers in by_kind.items()
-    ]
-    good = len(answers) - sum(map(len, by_kind.values()))
-    if good:
-        findings.append(ok(GROUP, "shared", f"{made.folder}: {good} of {len(answers)} workers read and write it"))
+            failed.setdefault(kind, []).append(worker)
+            reasons[kind] = str(answer.get("error")) or "it reads and writes there, and the file is not here"
+    for kind, workers in failed.items():
+        found = f"{made.folder}: {', '.join(workers)}: {reasons[kind]}"
+        findings.append(Finding(GROUP, "shared", PROBLEM, found, _ADVICE[kind]))
+    if good := len(answers) - sum(map(len, failed.values())):
+        found = f"{made.folder}: {good} of {len(answers)} workers read and write it"
+        findings.append(Finding(GROUP, "shared", OK, found))
     return findings
 
 
-def _local(folder: Path, roots: Sequence[str]) -> list[Finding]:
-    findings = []
+def _local(folder: Path, roots: Sequence[str]) -> Iterator[Finding]:
     try:
         check_allowed(folder, [Path(root) for root in roots])
     except InputError:
-        findings.append(
-            problem(
-                GROUP,
-                "allowed",
-                f"{folder} is outside allowed_roots here ({', '.join(roots)})",
-                "add it to LEPTON_ALLOWED_ROOTS, here and on every worker",
-            )
-        )
+        found = f"{folder} is outside allowed_roots here ({', '.join(roots)})"
+        yield Finding(GROUP, "allowed", PROBLEM, found, "add it to LEPTON_ALLOWED_ROOTS, here and on every worker")
     usage = shutil.disk_usage(folder)
-    free = f"{folder}: {usage.free / 1e9:,.1f} GB free"
+    found = f"{folder}: {usage.free / 1e9:,.1f} GB free"
     if usage.free < _LITTLE_FREE * usage.total:
-        findings.append(
-            warning(GROUP, "space", free, "make room: results and what passes between stages are kept there")
-        )
+        yield Finding(GROUP, "space", WARNING, found, "make room: results and the images between stages are kept there")
     else:
-        findings.append(ok(GROUP, "space", free))
-    return findings
+        yield Finding(GROUP, "space", OK, found)
 
 
 def _arrived(made: Probe, worker: str) -> bool:
-    """Whether what the worker wrote is seen here, after a moment if need be."""
+    """Whether the file that the worker wrote is seen here, after a moment if need be."""
     file = _answer_file(made.folder, made.token, worker)
-    deadline = time.monotonic() + _SEEN_S
+    deadline = time.monotonic() + _VISIBLE_S
     while True:
         with suppress(OSError):
             return file.read_text(encoding="ascii") == made.digest

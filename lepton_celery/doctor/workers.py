@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
 
-from lepton_celery.config import LANES, Settings
-from lepton_celery.doctor.about import About
-from lepton_celery.doctor.finding import Finding, ok, problem, warning
+from lepton_celery.config import LANES
+from lepton_celery.doctor.about import SAME_EVERYWHERE, About, Pool
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Check, Finding, run
 from lepton_celery.doctor.server import CLOCKS_APART_S, beyond
 
 GROUP = "workers"
 
-_PIXELS = ("lepton-celery", "numpy", "scipy", "scikit-image")
+PIXEL_PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image")
 """Packages whose versions decide about pixels."""
-_MUST_AGREE = ("lease_s", "sweep_s", "max_attempts", "visibility_timeout_s", "allowed_roots", "allowed_functions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,245 +26,264 @@ class Answer:
 
     worker: str
     about: About | None
-    """None: it answered, but not to this question."""
+    """What the worker says of itself; None if it does not know the question, or answers as another release does."""
     asked_at: float
-    """This machine's clock when the question was sent …"""
+    """This machine's clock when the question was sent."""
     received_at: float
-    """… and when the answer came."""
+    """This machine's clock when the answer came."""
 
 
-def check_workers(
-    answers: Sequence[Answer],
-    here: About,
-    settings: Settings,
-    *,
-    queue_of: Callable[[str], str],
-    timeout_s: float,
-    expected: int | None = None,
-) -> list[Finding]:
-    """All findings about workers.
+@dataclass(frozen=True)
+class Fleet:
+    """All workers that answered, and what they are compared with."""
 
-    Args:
-        answers: of all workers that answered.
-        here: what this process says of itself.
-        settings: of this process.
-        queue_of: the queue of a lane.
-        timeout_s: how long was waited for answers.
-        expected: how many workers there should be; None: any.
-    """
-    if not answers:
-        return [
-            problem(
-                GROUP,
-                "answers",
-                f"no worker answered within {timeout_s:g} s",
-                "start one (`lepton up`, or celery -A workers.app worker); if one runs and is solo and busy, ask again",
-            )
-        ]
-    names = [answer.worker for answer in answers]
-    abouts = {answer.worker: answer.about for answer in answers if answer.about is not None}
-    strangers = sorted({answer.worker for answer in answers if answer.about is None})
-    findings = [_answers(sorted(names), expected, timeout_s)]
-    if doubles := sorted({name for name in names if names.count(name) > 1}):
-        findings.append(
-            warning(
-                GROUP,
-                "names",
-                f"several workers are called {', '.join(doubles)}: only one of them is looked at",
-                "give each a name of its own: --hostname=worker1@%h",
-            )
-        )
-    if strangers:
-        findings.append(
-            problem(
-                GROUP,
-                "prepared",
-                f"{', '.join(strangers)} cannot run our jobs or has another release",
-                "call lepton_celery.configure(app) where its application is made, and install one release everywhere",
-            )
-        )
-    if abouts:
-        findings += [
-            *_lanes(abouts, queue_of),
-            *_versions(abouts, here),
-            *_settings(abouts, here),
-            *_pools(abouts),
-            *_memory(abouts),
-            *_shutdown(abouts, settings),
-            _clocks(answers),
-        ]
-    return findings
+    answers: Sequence[Answer]
+    here: About
+    """What this process says of itself."""
+    queue_of: Callable[[str], str]
+    """The queue of a lane."""
+    timeout_s: float
+    """How long this process waits for answers."""
+    expected: int = 0
+    """How many workers there should be; 0 for any number."""
+
+    @cached_property
+    def abouts(self) -> Mapping[str, About]:
+        """What the workers of this release say of themselves."""
+        return {answer.worker: answer.about for answer in self.answers if answer.about is not None}
+
+    @cached_property
+    def pools(self) -> Mapping[str, Pool]:
+        return {name: about.pool for name, about in self.abouts.items() if about.pool is not None}
+
+    @cached_property
+    def forking(self) -> Mapping[str, Pool]:
+        return {name: pool for name, pool in self.pools.items() if pool.start_method == "fork"}
 
 
-def _answers(names: Sequence[str], expected: int | None, timeout_s: float) -> Finding:
-    found = f"{len(names)}: {', '.join(names)}"
-    if expected is not None and len(names) < expected:
-        advice = f"see what became of the others; only answers within {timeout_s:g} s count"
-        return problem(GROUP, "answers", f"{found}; there should be {expected}", advice)
-    return ok(GROUP, "answers", found)
+class Difference(NamedTuple):
+    """A setting or a version that is not the same on all workers and here."""
+
+    subject: str
+    here: str
+    others: Mapping[str, Sequence[str]]
+    """The workers that have another value, by the value."""
+
+    def __str__(self) -> str:
+        others = "; ".join(f"{value} on {', '.join(workers)}" for value, workers in self.others.items())
+        return f"{self.subject} {self.here} here, {others}"
 
 
-def _lanes(abouts: Mapping[str, About], queue_of: Callable[[str], str]) -> list[Finding]:
-    served = {queue for about in abouts.values() for queue in about.queues}
-    missing = [queue_of(lane) for lane in LANES if queue_of(lane) not in served]
-    if missing:
-        return [
-            problem(
-                GROUP,
-                "lanes",
-                f"nobody serves {', '.join(missing)}: such jobs wait for ever",
-                f"start a worker with --queues={','.join(missing)}",
-            )
-        ]
-    return [ok(GROUP, "lanes", f"{', '.join(LANES)} are served")]
-
-
-def _versions(abouts: Mapping[str, About], here: About) -> list[Finding]:
-    findings = []
-    for package in here.versions:
-        others = _different(
-            {name: about.versions.get(package) for name, about in abouts.items()}, here.versions[package]
-        )
-        if not others:
-            continue
-        found = f"{package} {here.versions[package]} here, {others}"
-        if package in _PIXELS:
-            advice = "install the same on all machines: pixels may differ (one requirements.lock for all)"
-            findings.append(problem(GROUP, "versions", found, advice))
-        else:
-            findings.append(warning(GROUP, "versions", found, "better install the same on all machines"))
-    if findings:
+def check_workers(fleet: Fleet) -> list[Finding]:
+    """All findings about workers."""
+    findings = run(GROUP, _ANSWERS, fleet)
+    if not (abouts := fleet.abouts):
         return findings
-    shown = ", ".join(f"{name} {here.versions[name]}" for name in ("numpy", "scipy", "scikit-image", "celery"))
-    return [ok(GROUP, "versions", f"{shown}: the same on all workers and here")]
+    here = fleet.here
+    versions = _differences(here.versions, {name: about.versions for name, about in abouts.items()})
+    settings = _differences(here.settings, {name: about.settings for name, about in abouts.items()})
+    same = ", ".join(f"{name} {here.versions[name]}" for name in ("numpy", "scipy", "scikit-image", "celery"))
+    return [
+        *findings,
+        *run(GROUP, _POOLS, fleet),
+        *(run(GROUP, [_VERSION], *versions) or [Finding(GROUP, "versions", OK, f"{same} everywhere")]),
+        *(run(GROUP, _SETTINGS, *settings) or [Finding(GROUP, "settings", OK, "the same on all workers and here")]),
+        *run(GROUP, [_MEMORY], *_by_machine(abouts.values())),
+        *run(GROUP, [_CLOCKS], fleet),
+    ]
 
 
-def _settings(abouts: Mapping[str, About], here: About) -> list[Finding]:
-    findings = []
-    for setting in _MUST_AGREE:
-        mine = here.settings[setting]
-        if others := _different({name: about.settings.get(setting) for name, about in abouts.items()}, mine):
-            findings.append(
-                warning(
-                    GROUP,
-                    "settings",
-                    f"{setting} is {_shown(mine)} here, {others}",
-                    f"set LEPTON_{setting.upper()} alike on all machines",
-                )
-            )
-    ledgers = {name: str(about.settings.get("ledger")) for name, about in abouts.items()}
-    mine = str(here.settings["ledger"])
-    if others := _different(ledgers, mine):
-        found = f"the ledger is at {mine} here, {others}"
-        if any(ledger.rpartition("/")[2] != mine.rpartition("/")[2] for ledger in ledgers.values()):
-            advice = "name one database everywhere (LEPTON_LEDGER_URL): a job is known in its own only"
-            findings.append(problem(GROUP, "ledger", found, advice))
-        else:
-            findings.append(
-                warning(GROUP, "ledger", found, "make sure that these are names of one server (LEPTON_LEDGER_URL)")
-            )
-    return findings or [ok(GROUP, "settings", "alike on all workers and here")]
+def _differences(here: Mapping[str, object], others: Mapping[str, Mapping[str, object]]) -> list[Difference]:
+    """What has another value on a worker than here."""
+    differences = []
+    for subject, mine in here.items():
+        by_value: dict[str, list[str]] = {}
+        for worker, values in sorted(others.items()):
+            if (value := values.get(subject)) != mine:
+                by_value.setdefault(_text(value), []).append(worker)
+        if by_value:
+            differences.append(Difference(subject, _text(mine), by_value))
+    return differences
 
 
-def _different(values: Mapping[str, object], mine: object) -> str:
-    """Which workers have another value, in words; empty when none has."""
-    by_value: dict[str, list[str]] = {}
-    for worker, value in sorted(values.items()):
-        if value != mine:
-            by_value.setdefault(_shown(value), []).append(worker)
-    return "; ".join(f"{value} on {', '.join(workers)}" for value, workers in by_value.items())
-
-
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "empty"
     return "unknown" if value is None else str(value)
 
 
-def _pools(abouts: Mapping[str, About]) -> list[Finding]:
-    findings = []
-    pools = {name: about.pool for name, about in abouts.items() if about.pool is not None}
-    if others := sorted(f"{name} ({pool.kind})" for name, pool in pools.items() if pool.kind != "prefork"):
-        findings.append(
-            warning(
-                GROUP,
-                "pool",
-                f"{', '.join(others)}: a block that crashes or takes too long takes the whole worker along",
-                "start workers with --pool=prefork, the default",
-            )
-        )
-    forking = {name: pool for name, pool in pools.items() if pool.kind == "prefork" and pool.start_method == "fork"}
-    if threaded := sorted(
-        f"{name} ({pool.parent_threads})" for name, pool in forking.items() if pool.parent_threads > 1
-    ):
-        findings.append(
-            warning(
-                GROUP,
-                "fork",
-                f"the process that forks has threads: {', '.join(threaded)}; a child may find a lock held for ever",
-                "start no threads where the application is imported, and set OMP_NUM_THREADS=1 for workers",
-            )
-        )
-    if macs := sorted(name for name in forking if abouts[name].platform == "darwin"):
-        findings.append(
-            warning(
-                GROUP,
-                "fork",
-                f"{', '.join(macs)} forks on macOS, whose libraries may crash in a child",
-                "use it for development only; for servers take Linux",
-            )
-        )
-    if findings or not pools:
-        return findings
-    processes = sum(pool.processes for pool in pools.values())
-    return [ok(GROUP, "pool", f"prefork, {processes} processes at most, no threads where they fork")]
+def _database(address: str) -> str:
+    return address.rpartition("/")[2]
 
 
-def _memory(abouts: Mapping[str, About]) -> list[Finding]:
-    """Workers on one machine share its memory."""
-    findings = []
-    for machine in sorted({about.machine for about in abouts.values()}):
-        there = [about for about in abouts.values() if about.machine == machine]
-        has = min(about.memory_bytes for about in there)
-        processes = sum(about.pool.processes for about in there if about.pool is not None)
-        wanted = sum(
-            about.pool.processes * int(about.settings.get("worker_memory_bytes", 0))
-            for about in there
-            if about.pool is not None
-        )
-        found = f"{machine}: {processes} processes may hold {wanted / 2**30:,.1f} GiB, it has {has / 2**30:,.1f}"
-        if not has:
-            findings.append(warning(GROUP, "memory", f"{machine}: its memory is unknown", "see that it has enough"))
-        elif wanted > has:
-            fit = max(1, int(has * 0.8 / max(1, processes)) >> 20 << 20)
-            advice = f"set LEPTON_WORKER_MEMORY_BYTES={fit} there and where you submit, or run fewer processes"
-            findings.append(problem(GROUP, "memory", found, advice))
-        else:
-            findings.append(ok(GROUP, "memory", found))
-    return findings
+def _by_machine(abouts: Iterable[About]) -> list[list[About]]:
+    """The workers of each machine, which share its memory."""
+    in_order = sorted(abouts, key=lambda about: about.machine)
+    return [list(group) for _, group in groupby(in_order, key=lambda about: about.machine)]
 
 
-def _shutdown(abouts: Mapping[str, About], settings: Settings) -> Iterable[Finding]:
-    if hasty := sorted(name for name, about in abouts.items() if about.soft_shutdown_s <= 0):
-        yield warning(
-            GROUP,
-            "shutdown",
-            f"{', '.join(hasty)}: a stop cuts the batch in hand off; its blocks wait {settings.lease_s:g} s for others",
-            "set worker_soft_shutdown_timeout = 5 in the Celery application",
-        )
+def _has_bytes(workers: Sequence[About]) -> int:
+    return min(about.memory_bytes for about in workers)
 
 
-def _clocks(answers: Sequence[Answer]) -> Finding:
+def _wanted_bytes(workers: Sequence[About]) -> int:
+    return sum(
+        about.pool.processes * int(about.settings.get("worker_memory_bytes", 0)) for about in workers if about.pool
+    )
+
+
+def _processes(workers: Iterable[About]) -> int:
+    return sum(about.pool.processes for about in workers if about.pool is not None)
+
+
+def _names(fleet: Fleet) -> str:
+    names = sorted(answer.worker for answer in fleet.answers)
+    return f"{len(names)}: {', '.join(names)}" if names else f"no worker answered within {fleet.timeout_s:g} s"
+
+
+def _doubles(fleet: Fleet) -> str:
+    return ", ".join(name for name, count in Counter(answer.worker for answer in fleet.answers).items() if count > 1)
+
+
+def _unserved(fleet: Fleet) -> str:
+    served = {queue for about in fleet.abouts.values() for queue in about.queues}
+    return ",".join(queue for lane in LANES if (queue := fleet.queue_of(lane)) not in served)
+
+
+def _other_pools(fleet: Fleet) -> str:
+    return ", ".join(f"{name} ({pool.kind})" for name, pool in fleet.pools.items() if pool.kind != "prefork")
+
+
+def _pools(fleet: Fleet) -> str:
+    prefork = f"prefork, {_processes(fleet.abouts.values())} processes at most" if fleet.pools else ""
+    return _other_pools(fleet) or prefork
+
+
+def _threaded(fleet: Fleet) -> str:
+    counts = {name: pool.parent_threads for name, pool in fleet.forking.items()}
+    return ", ".join(f"{name} ({count})" for name, count in counts.items() if count > 1)
+
+
+def _memory(workers: Sequence[About]) -> str:
+    memory = f"{_has_bytes(workers) / 2**30:,.1f} GiB" if _has_bytes(workers) else "an unknown amount"
+    wanted = f"{_processes(workers)} processes may hold {_wanted_bytes(workers) / 2**30:,.1f} GiB"
+    return f"{workers[0].machine}: {wanted}, it has {memory}"
+
+
+def _less_memory(workers: Sequence[About]) -> str:
+    fitting = max(1, int(_has_bytes(workers) * 0.8 / max(1, _processes(workers))) >> 20 << 20)
+    return f"set LEPTON_WORKER_MEMORY_BYTES={fitting} there and where you submit, or run fewer processes"
+
+
+def _apart(fleet: Fleet) -> str:
     apart = []
-    for answer in answers:
+    for answer in fleet.answers:
         ahead = beyond(answer.about.time, answer.asked_at, answer.received_at) if answer.about else 0.0
         if abs(ahead) > CLOCKS_APART_S:
             apart.append(f"{answer.worker} {abs(ahead):,.0f} s {'ahead' if ahead > 0 else 'behind'}")
-    if apart:
-        return warning(
-            GROUP,
-            "clocks",
-            f"{', '.join(apart)} of this machine",
-            "let all machines keep time (chrony): a worker that is behind looks for lost work that much later",
-        )
-    return ok(GROUP, "clocks", f"within {CLOCKS_APART_S:g} s of this machine's")
+    return ", ".join(apart)
+
+
+_ANSWERS: tuple[Check[Fleet], ...] = (
+    Check(
+        "answers",
+        _names,
+        "see what became of the others, or wait longer for them (--timeout)",
+        Case(
+            PROBLEM,
+            "",
+            lambda fleet: not fleet.answers,
+            "start one (`lepton up`, or celery -A workers.app worker); if one runs and is solo and busy, ask again",
+        ),
+        Case(PROBLEM, "there should be more", lambda fleet: len(fleet.answers) < fleet.expected),
+    ),
+    Check(
+        "names",
+        _doubles,
+        "give each a name of its own: --hostname=worker1@%h",
+        Case(WARNING, "several workers have this name, and only one of them is looked at"),
+    ),
+    Check(
+        "prepared",
+        lambda fleet: ", ".join(answer.worker for answer in fleet.answers if answer.about is None),
+        "call lepton_celery.configure(app) where its application is made, and install one release everywhere",
+        Case(PROBLEM, "it cannot run our jobs, or has another release"),
+    ),
+)
+
+_POOLS: tuple[Check[Fleet], ...] = (
+    Check(
+        "lanes",
+        lambda fleet: _unserved(fleet) or f"{', '.join(LANES)} are served",
+        lambda fleet: f"start a worker with --queues={_unserved(fleet)}",
+        Case(PROBLEM, "no worker serves this, so its jobs wait for ever", _unserved),
+    ),
+    Check(
+        "pool",
+        _pools,
+        "start workers with --pool=prefork, the default",
+        Case(WARNING, "a block that crashes or takes too long takes the whole worker along", _other_pools),
+    ),
+    Check(
+        "fork",
+        _threaded,
+        "start no threads where the application is imported, and set OMP_NUM_THREADS=1 for workers",
+        Case(WARNING, "the process that forks has threads, so a child may find a lock held for ever"),
+    ),
+    Check(
+        "fork",
+        lambda fleet: ", ".join(name for name in fleet.forking if fleet.abouts[name].platform == "darwin"),
+        "use it for development only; for servers take Linux",
+        Case(WARNING, "it forks on macOS, whose libraries may crash in a child"),
+    ),
+    Check(
+        "shutdown",
+        lambda fleet: ", ".join(name for name, about in fleet.abouts.items() if about.soft_shutdown_s <= 0),
+        "set worker_soft_shutdown_timeout = 5 in the Celery application",
+        Case(WARNING, "a stop cuts the batch in hand off, and its blocks wait for the end of their lease"),
+    ),
+)
+
+_VERSION: Check[Difference] = Check(
+    "versions",
+    str,
+    "install the same on all machines (one requirements.lock for all)",
+    Case(PROBLEM, "pixels may differ", lambda package: package.subject in PIXEL_PACKAGES),
+    Case(WARNING),
+)
+
+_SETTINGS: tuple[Check[Difference], ...] = (
+    Check(
+        "settings",
+        lambda setting: str(setting) if setting.subject in SAME_EVERYWHERE else "",
+        lambda setting: f"set LEPTON_{setting.subject.upper()} to the same value on all machines",
+        Case(WARNING),
+    ),
+    Check(
+        "ledger",
+        lambda setting: str(setting) if setting.subject == "ledger" else "",
+        "make sure that these are names of one server (LEPTON_LEDGER_URL)",
+        Case(
+            PROBLEM,
+            "a job is known in its own database only",
+            lambda ledger: {_database(address) for address in ledger.others} != {_database(ledger.here)},
+            "name one database everywhere (LEPTON_LEDGER_URL)",
+        ),
+        Case(WARNING),
+    ),
+)
+
+_MEMORY: Check[Sequence[About]] = Check(
+    "memory",
+    _memory,
+    _less_memory,
+    Case(WARNING, "", lambda workers: not _has_bytes(workers), "see that it has enough"),
+    Case(PROBLEM, "", lambda workers: _wanted_bytes(workers) > _has_bytes(workers)),
+)
+
+_CLOCKS: Check[Fleet] = Check(
+    "clocks",
+    lambda fleet: _apart(fleet) or f"within {CLOCKS_APART_S:g} s of this machine's",
+    "let all machines keep time (chrony): a worker that is behind looks for lost work that much later",
+    Case(WARNING, "", _apart),
+)

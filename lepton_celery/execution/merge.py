@@ -53,7 +53,7 @@ def _end_round(context: Context, node: int, round: int, blocks: int) -> bool:
     workspace = context.workspace
     changed = np.array([bool(partial["changed"][0]) for _, partial in workspace.partials((node, round), blocks)])
     if round >= 2:
-        workspace.drop((node, round - 2))  # a block of this round reads the round before
+        workspace.discard_node((node, round - 2))  # a block of this round reads the round before
     if changed.any():
         workspace.put_value((node, round), changed)
         return True

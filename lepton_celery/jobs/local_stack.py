@@ -1,4 +1,4 @@
-"""The local stack of a folder, as other processes find it: a file in the state folder names its broker."""
+"""How other processes find the local stack of a folder: a file in its state folder names the broker."""
 
 from __future__ import annotations
 
@@ -7,42 +7,45 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lepton_celery.stores.documents import from_document
+
 STACK_FILE = "stack.json"
-"""Name of that file."""
+"""Name of the file in the state folder."""
 
 _PROC = Path("/proc")  # not on macOS
 
 
 @dataclass(frozen=True, slots=True)
 class StackInfo:
-    """What another process needs to know of a running stack."""
+    """A running stack, for other processes."""
 
     pid: int
-    """The process that owns the stack; SIGTERM or SIGINT to it ends the stack if it asked for that."""
+    """Id of the process that owns the stack. SIGINT ends the stack, and SIGTERM if the owner called `stop_on_signals`."""
     started: str
-    """When that process started, in the system's own terms: tells it from a later one of the same pid."""
+    """When that process started, as `process_started` says: it tells the process from a later one of the same id."""
     broker_url: str = field(repr=False)
-    """With its password."""
+    """The broker's URL with its password."""
     flower_url: str | None
     app: str
-    """The Celery application module the workers run."""
+    """The module of the Celery application that the workers run."""
     settings: str
-    """The name of the settings they run with."""
+    """The name of their settings module."""
     processes: dict[str, int]
     """Process ids by name: server, worker-1, worker-2, ..., flower."""
 
 
 def read_running(directory: Path) -> StackInfo | None:
-    """The stack that runs on this state folder; None when there is none, or only the file of one that died."""
+    """The stack that runs on a state folder; None if there is none, or if only the file of a dead one is left."""
     try:
-        info = StackInfo(**json.loads((directory / STACK_FILE).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        document = json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
+        info = from_document(document, StackInfo, STACK_FILE)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return info if info.started and process_started(info.pid) == info.started else None
 
 
 def process_started(pid: int) -> str | None:
-    """When the process started, as a text that two processes of one pid never share; None when it does not live."""
+    """When a process started, as a text that no later process of the same id has; None if there is no such process."""
     if _PROC.exists():
         try:
             stat = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,9 +1,9 @@
-"""The watchman: a tiny process that outlives its owner just long enough to end what the owner started.
+"""A small process that ends what its owner started, should the owner die.
 
-The kernel can tell one child that its parent died (Linux, PR_SET_PDEATHSIG), but not that child's own children, not on
-macOS, and not when the child was started from a thread that has ended since. So a second process holds the reading end
-of a pipe from the owner. When the owner dies, in whatever way, the pipe closes and the watchman signals every process
-group it was told of. It runs this very file, as a script without site-packages: about 15 ms to start, 8 MB.
+The kernel can tell a child that its parent died (Linux, PR_SET_PDEATHSIG), but not that child's own children, not on macOS,
+and not if the thread that started the child has ended. So the watchman, a second process, holds the reading end of a pipe
+from the owner. However the owner dies, the pipe closes, and the watchman signals every process group it was told of. It runs
+this very file as a script without site-packages, which takes 15 ms to start and 8 MB.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 
 _GRACE_S = 3.0
-"""How long a group may take to end by itself once it was signalled, before it is killed."""
+"""How long a signalled group may take to end by itself before it is killed."""
 _OWNER_CHECK_S = 1.0
-"""How often the owner is looked for by pid: a copy of the pipe in a forked process would keep it open."""
+"""How often the watchman looks for its owner by pid: a forked process may have a copy of the pipe and keep it open."""
 
 
 class Guard:
-    """Ends the watched process groups when this process dies without having done so itself."""
+    """Ends the watched process groups if this process dies before it has ended them itself."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,7 +37,7 @@ class Guard:
         return self._process.pid if self._process else None
 
     def watch(self, group: int, death_signal: signal.Signals) -> None:
-        """Send `death_signal` to the process group when this process dies, and SIGKILL if that is not enough."""
+        """Send `death_signal` to a process group when this process dies, and SIGKILL if that does not end it."""
         with self._lock:
             if self._process is None:
                 self._process = subprocess.Popen(
@@ -51,12 +51,12 @@ class Guard:
             self._tell(f"watch {group} {int(death_signal)}\n")
 
     def forget(self, group: int) -> None:
-        """Stop watching a group: it is gone, and its number may come to mean another process."""
+        """Stop watching a group that has ended; the system may give its number to another process."""
         with self._lock:
             self._tell(f"forget {group}\n")
 
     def close(self) -> None:
-        """End the watchman, and with it whatever is still being watched."""
+        """End the watchman, which ends whatever it still watches."""
         with self._lock:
             if self._process is None or self._process.stdin is None:
                 return
@@ -102,7 +102,7 @@ def _stand_watch(owner: int) -> None:
     groups: dict[int, int] = {}
     pending = b""
     while True:
-        # asked before the pipe is read: an owner that died at once has said whom to watch all the same
+        # asked before the pipe is read: an owner that has died since may still have said what to watch
         is_orphan = os.getppid() != owner
         if not select.select([0], [], [], 0 if is_orphan else _OWNER_CHECK_S)[0]:
             if is_orphan:

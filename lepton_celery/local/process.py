@@ -1,4 +1,4 @@
-"""One child process: its log, its start, its orderly end, and its certain end when we die first."""
+"""One child process: its log, how it starts, how it ends in order, and how it ends when this process dies first."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class StackError(LeptonError, RuntimeError):
 
 
 class ManagedProcess:
-    """A child process that ends when told, and that cannot outlive its owner.
+    """A child process that ends when it is told to, and that cannot outlive its owner.
 
-    It gets a session of its own, so Ctrl-C in a terminal reaches the owner only, which then ends its children in
-    order. Its standard output and error go to `log`; the log of the run before is kept beside it as `<log>.1`.
+    It has a session of its own, so Ctrl-C in a terminal reaches the owner only, which then ends its children in order. Its
+    standard output and error go to `log`; the log of the run before is renamed to `<log>.1`.
 
         worker = ManagedProcess("worker-1", argv, log=Path("worker-1.log"), guard=guard)
         worker.start()
@@ -50,7 +50,18 @@ class ManagedProcess:
         death_signal: signal.Signals = signal.SIGKILL,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        """`env` is the whole environment (None: ours); `death_signal` is what the child gets when we die."""
+        """Say what to run; `start` starts it.
+
+        Args:
+            name: what messages call the process.
+            argv: the program and its arguments.
+            log: file for standard output and error.
+            guard: ends the process if this one dies.
+            env: the whole environment; None for this process's.
+            cwd: the folder to run in; None for this process's.
+            death_signal: the signal that the child gets when this process dies.
+            pass_fds: file descriptors that the child inherits.
+        """
         self.name = name
         self.argv = tuple(argv)
         self.log = log
@@ -71,7 +82,8 @@ class ManagedProcess:
     def start(self) -> None:
         """Start the child. It may not be ready yet: see `wait_for_line`.
 
-        Raises StackError when there is no such program or it cannot be executed.
+        Raises:
+            StackError: there is no such program, or it cannot be executed.
         """
         if self._process is not None:
             raise StackError(f"{self.name} was started before, as process {self.pid}; make a new one to start again")
@@ -117,13 +129,14 @@ class ManagedProcess:
         return "\n".join(text.splitlines()[-lines:])
 
     def wait_for_line(self, pattern: str, timeout_s: float) -> None:
-        """Return once a line of the log matches the regular expression.
+        """Return when a line of the log matches the regular expression.
 
-        Raises StackError, with the log's last lines, when the process ends first or the time is up.
+        Raises:
+            StackError: the process ends first, or the time is up; the message has the log's last lines.
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            # asked before the log is read: what it wrote just before its end must count
+            # asked before the log is read, so that what it wrote just before its end counts
             has_ended = not self.is_running
             if re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
                 return
@@ -137,15 +150,15 @@ class ManagedProcess:
         return f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}"
 
     def terminate(self) -> None:
-        """Ask the process to end and return at once. Asks once: a second SIGTERM could mean `now` to it."""
+        """Ask the process to end, without waiting for it. It is asked once, as a second SIGTERM could mean `now`."""
         if self._process is not None and self.is_running and not self._was_told_to_end:
             self._was_told_to_end = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float) -> int | None:
-        """Ask the process to end, wait for it, and kill its whole process group if that takes longer than `timeout_s`.
+        """Ask the process to end and wait for it; kill its whole process group if it takes longer than `timeout_s`.
 
-        Returns the exit code. An exception on the way (Ctrl-C once more) kills the group at once.
+        Returns the exit code. An exception meanwhile, such as that of another Ctrl-C, kills the group at once.
         """
         if self._process is None:
             return None
@@ -159,21 +172,21 @@ class ManagedProcess:
         return self.poll()
 
     def kill(self) -> None:
-        """End the process and everything in its group now. Does nothing when that was done before."""
+        """Kill the process and everything in its group. Does nothing if that was done before."""
         if self._process is None or self._is_gone:
             return
         with suppress(ProcessLookupError, PermissionError):  # gone; macOS answers EPERM while only zombies are left
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._is_gone = True  # from here on its number may be another group's
+        self._is_gone = True  # from now on its number may be another group's
         self._guard.forget(self._process.pid)
 
 
 def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child runs before exec to be signalled when this process dies; None where that cannot be had.
+    """A function for the child to call before exec, so that the kernel signals it when this process dies.
 
-    The kernel sends the signal when the *thread* that forked ends, so only the main thread may ask for it: from any
-    other, the child would die in the middle of its work. There the guard alone has to do.
+    None on other systems than Linux, and in other threads than the main one: the kernel sends the signal when the *thread*
+    that forked ends, so the child would die in the middle of its work. The guard has to be enough there.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None
@@ -182,7 +195,7 @@ def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
 
     def ask_kernel() -> None:
         prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # it died between the fork and the call above, so no signal will come
+        if os.getppid() != parent:  # the parent died before the call above, so no signal will come
             os._exit(1)
 
     return ask_kernel

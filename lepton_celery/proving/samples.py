@@ -1,7 +1,7 @@
-"""Images to prove functions on: random ones, and the shapes on which splitting goes wrong.
+"""Images for proofs: random ones, and those on which splitting goes wrong.
 
-Ties, plateaus, constant images and blocks, a corner without background, values near the end of the dtype, NaN, long thin
-objects. All are made from a seed, so that a proof can be repeated.
+These have ties, plateaus, constant blocks, a corner without background, values near the end of the dtype, NaN, or long thin
+objects. All images are made from a seed, so that a proof can be repeated.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ Shape = tuple[int, ...]
 Random = np.random.Generator
 
 FLAT_SHAPES: tuple[Shape, ...] = ((23, 31), (13, 29), (1, 17), (16, 2), (3, 3), (1, 1))
-"""Primes, sizes of one pixel, and a block or less."""
+"""Shapes of 2-D images: primes, axes of one pixel, and images that one block holds."""
 SOLID_SHAPES: tuple[Shape, ...] = ((9, 11, 10), (1, 7, 8), (5, 2, 6))
+"""Shapes of 3-D images."""
 BLOCKS: Mapping[int, tuple[Shape, ...]] = {
     1: ((7,), (3,)),
     2: ((5, 7), (11, 13), (2, 31), (64, 4)),
     3: ((4, 5, 3), (3, 11, 4)),
     4: ((3, 4, 5, 3),),
 }
-"""Smaller than most halos, prime, thin, ragged, larger than the image on one axis."""
+"""Shapes of blocks by number of axes: smaller than most halos, prime, thin, ragged, larger than the image on one axis."""
 
 
 def _noise(shape: Shape, random: Random) -> Array:
@@ -72,6 +73,10 @@ def _threads(shape: Shape, random: Random) -> Array:
     return image
 
 
+def _binary(shape: Shape, random: Random) -> Array:
+    return random.integers(0, 2, shape).astype(float)
+
+
 def _bright(shape: Shape, random: Random) -> Array:
     return 1 - random.integers(0, 5, shape) * 2.0**-16
 
@@ -85,15 +90,16 @@ KINDS: Mapping[str, Callable[[Shape, Random], Array]] = {
     "full corner": _corner,
     "spots": _spots,
     "threads": _threads,
+    "binary": _binary,
     "bright": _bright,
     "signed": _noise,
     "nan": _noise,
 }
-"""Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise."""
+"""Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise, `binary` stays 0 and 1."""
 
 
 def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
-    """The kinds of image that a dtype can hold."""
+    """The kinds of images that a dtype can hold."""
     left_out = {"f": set(), "i": {"nan"}}.get(dtype.kind, {"nan", "signed"})
     return [kind for kind in KINDS if kind not in left_out]
 
@@ -109,6 +115,8 @@ def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) 
         if kind == "nan":
             image[random.random(shape) < 0.03] = np.nan
         return image
+    if kind == "binary":
+        return values.astype(dtype)
     limits = np.iinfo(str(dtype))
     # wide integers go through float64, which holds 53 bits
     top = float(limits.max) if dtype.itemsize < 8 else 2.0**62
@@ -118,7 +126,7 @@ def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) 
 
 
 def sample_for(wanted: Sample, kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) -> Array:
-    """An image as a parameter wants it: labels and masks follow the same kind of image."""
+    """An image of the sort that a parameter takes; labels and masks are made from the same kind of image."""
     if wanted in ("rgb", "rgba"):
         return sample(kind, (*shape, 3 if wanted == "rgb" else 4), dtype, seed)
     if wanted == "upper":

@@ -1,4 +1,4 @@
-"""scikit-image's own names and signatures, lazily: each call makes a node of the graph instead of pixels.
+"""scikit-image's names and signatures, lazily: a call makes a node of the graph instead of pixels.
 
 from lepton_celery.skimage import filters, measure
 """

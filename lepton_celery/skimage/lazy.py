@@ -1,4 +1,4 @@
-"""One module of lazy functions, made from the catalogue."""
+"""Makes a module of lazy functions from the catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lepton_celery.graph.nodes import apply
 
 
 def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a module whose names are the catalogue's entries under `module`."""
+    """`__getattr__` and `__dir__` for a module whose functions are the catalogue's entries under `module`."""
 
     def find(name: str) -> Callable[..., Any]:
         full = f"{module}.{name}"
@@ -25,7 +25,7 @@ def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Calla
 
 
 def lazy(full: str) -> Callable[..., Any]:
-    """The lazy twin of one function, with scikit-image's signature."""
+    """The lazy version of a function, with scikit-image's signature."""
     entry = catalogue()[full]
 
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -33,6 +33,8 @@ def lazy(full: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = full.rpartition(".")[2]
     exactness = "depends on the arguments" if callable(entry.promise) else str(entry.promise)
-    function.__doc__ = f"Lazy `{entry.source}`: same parameters, compared with the whole-image result: {exactness}."
+    function.__doc__ = (
+        f"Lazy `{entry.source}`, with the same parameters. Compared with the whole-image result it is {exactness}."
+    )
     function.__signature__ = entry.signature  # type: ignore[attr-defined]
     return function

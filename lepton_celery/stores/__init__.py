@@ -1,16 +1,17 @@
-"""Arrays and tables by path: regions read in place, outputs written block by block and published in one step.
+"""Arrays and tables by path: regions are read in place, outputs are written block by block and published in one step.
 
-| suffix         | read                            | write                                  | needs                    |
-|----------------|---------------------------------|----------------------------------------|--------------------------|
-| `.npy`         | memory map                      | in place                               |                          |
-| `.zarr`        | versions 2 and 3, chunk by chunk | version 3, Blosc LZ4                   | quick shards: `[zarrs]`  |
-| `.tif` `.tiff` | by window, first series         | deflate tiles, encoded by the workers  | some codecs: `[codecs]`  |
-| `.png`         | whole                           | whole, at the end                      |                          |
-| `.jpg` `.jpeg` | whole                           | whole, at the end; loses pixels        |                          |
-| `.csv`         | whole                           | whole                                  |                          |
-| `.parquet`     | whole                           | whole                                  | `[parquet]`              |
+| suffix         | read                             | write                                 | needs                  |
+|----------------|----------------------------------|---------------------------------------|------------------------|
+| `.npy`         | through a memory map             | in place                              |                        |
+| `.zarr`        | versions 2 and 3, chunk by chunk | version 3, Blosc LZ4                  | fast shards: `[zarrs]` |
+| `.tif` `.tiff` | tile by tile, first series       | deflate tiles, encoded by the workers | some codecs: `[codecs]`|
+| `.png`         | whole                            | whole, at the end                     |                        |
+| `.jpg` `.jpeg` | whole                            | whole, at the end; changes pixels     |                        |
+| `.csv`         | whole                            | whole                                 |                        |
+| `.parquet`     | whole                            | whole                                 | `[parquet]`            |
 
-A format's library is imported when a file of that format is first opened: a web process that only submits does without.
+The library of a format is imported when the first file of that format is opened: a web process that only submits jobs does
+not load it. This folder has the workspace and the journal of jobs too. May import: catalogue and below.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
     """The array at a path or `file://` URL, opened by its suffix; its pixels stay on disk.
 
     Args:
-        url: where it is. An array inside a Zarr group is `group.zarr/name`.
-        roots: folders it must be in, links followed; none allow every folder.
+        url: path or URL of the array. An array inside a Zarr group is `group.zarr/name`.
+        roots: folders that the array must be in when links are followed; empty for any folder.
 
     Raises:
-        InputError: unknown suffix or scheme, or outside `roots`.
+        InputError: the suffix or scheme is unknown, or the array is outside `roots`.
         StoreNotFound: nothing is there.
-        StoreError: no permission, damaged, or of another format than its name says.
+        StoreError: no permission, or the file is damaged or has another format than its name says.
     """
     path = local_path(url)
     check_allowed(path, roots)
@@ -86,10 +87,10 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
 
 
 def array_output(target: Target) -> ArrayOutput:
-    """What writes `target`, by the suffix of its path; makes nothing on disk before `create`.
+    """What writes `target`, by the suffix of its path; nothing is on disk before `create`.
 
     Raises:
-        InputError: unknown suffix, or a dtype, shape or block shape that the format cannot hold.
+        InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.
     """
     check_dtype(target.final, target.shape, target.native)
     name = array_format(target.final)

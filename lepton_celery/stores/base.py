@@ -1,10 +1,9 @@
-"""What every store offers: readers of regions, and outputs written block by block under a hidden name."""
+"""What every store offers: readers of regions, and outputs that are written block by block under a hidden name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,14 +21,14 @@ _JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class ArrayReader(Protocol):
-    """An array that stays where it is and gives its regions.
+    """An array that stays where it is, and whose regions can be read.
 
-    Open in one process, it may be used in processes forked from it and in several threads.
+    A reader may be used in several threads, and in processes that are forked from the one that opened it.
     """
 
     @property
     def url(self) -> str:
-        """Where the array is; `memory:` for one that is only in this process."""
+        """Where the array is; `memory:` for an array of this process."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,14 +36,14 @@ class ArrayReader(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Dtype of what `read` gives, in native byte order."""
+        """Dtype of the pixels that `read` gives, in native byte order."""
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """The box that is read whole when one pixel of it is touched; one row where access is random."""
+        """Shape of the boxes that are read whole when one of their pixels is needed; one row if access is random."""
 
     def read(self, region: Region) -> AnyArray:
-        """A fresh C-contiguous array of exactly `region.shape`, in native byte order, that the caller owns.
+        """The pixels of a region as a new C-contiguous array in native byte order, which the caller owns.
 
         Raises:
             InputError: the region is not inside the array.
@@ -56,24 +55,24 @@ class ArrayReader(Protocol):
 class Target:
     """An output array on its way to its final name.
 
-    Small and JSON both ways, so that a message can carry it to whoever writes a block.
+    A manifest carries it as JSON (`stores.documents`) to the workers that write its blocks.
     """
 
     path: str
-    """Final path, or file:// URL; its suffix says the format."""
+    """Final path, or file:// URL; its suffix names the format."""
     shape: tuple[int, ...]
     """Length of each axis in pixels."""
     dtype: str
     """NumPy's name of the dtype, such as `float32`."""
     block_shape: tuple[int, ...]
-    """The blocks it is written in, as in `BlockGrid(shape, block_shape)`."""
+    """Shape of the blocks that are written, as in `BlockGrid(shape, block_shape)`."""
     job_id: str
-    """Keeps the parts of two jobs apart that write to one name."""
+    """Id of the job; it keeps the parts of two jobs apart that write to one name."""
     overwrite: bool = False
-    """Whether `publish` may replace what stands under the final name."""
+    """Whether `publish` may replace an earlier output."""
 
     def __post_init__(self) -> None:
-        # The job id becomes part of a file name and may come from a message: no separators, no leading dot.
+        # a message may bring the job id, which becomes a piece of a file name: no separators, no leading dot
         if not _JOB_ID.fullmatch(self.job_id):
             raise InputError(f"job id {self.job_id!r} cannot stand in a file name; use letters, digits, . _ and -")
         try:
@@ -86,17 +85,17 @@ class Target:
 
     @cached_property
     def final(self) -> Path:
-        """Absolute path under which the complete array appears."""
+        """Absolute path at which the complete array appears."""
         return local_path(self.path)
 
     @cached_property
     def part(self) -> Path:
-        """The hidden sibling that collects the blocks until then."""
+        """Path of the part: the hidden file or folder beside it that collects the blocks until then."""
         return self.final.with_name(f".{self.final.name}.{self.job_id}.part")
 
     @property
     def grid(self) -> BlockGrid:
-        """The blocks the array is written in."""
+        """The grid of the blocks that are written."""
         return BlockGrid(self.shape, self.block_shape)
 
     @property
@@ -104,74 +103,51 @@ class Target:
         """The dtype, in native byte order."""
         return np.dtype(self.dtype).newbyteorder("=")
 
-    def to_json(self) -> dict[str, Any]:
-        """The target as JSON values; `from_json` gives it back."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Target:
-        """The target that `to_json` gave `value` for.
-
-        Raises:
-            InputError: a field is missing or wrong.
-        """
-        try:
-            return cls(
-                path=str(value["path"]),
-                shape=tuple(int(n) for n in value["shape"]),
-                dtype=str(value["dtype"]),
-                block_shape=tuple(int(n) for n in value["block_shape"]),
-                job_id=str(value["job_id"]),
-                overwrite=value.get("overwrite", False) is True,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{dict(value)!r} is no output target: {error!r}") from error
-
 
 class ArrayOutput(Protocol):
-    """An array that comes into being block by block, and appears under its name only when it is complete.
+    """An array that is written block by block, and appears under its name when it is complete.
 
-    The methods may be called in any process, any number of times, on objects made from equal targets. Nothing is
-    fsynced: the promises hold when processes die, not when the power fails.
+    The methods may be called in any process, any number of times, on objects made from equal targets. Nothing is fsynced:
+    the promises hold when processes die, not when the power fails.
     """
 
     @property
     def target(self) -> Target:
-        """What is written, and where."""
+        """The array that is written, and where."""
 
     def create(self) -> None:
-        """Make the part; blocks that are there already stay.
+        """Make the part; blocks that are in it already stay.
 
         Raises:
-            StoreError: no permission, or a part of another shape in the way.
+            StoreError: no permission, or a part of another shape is there.
         """
 
     def reserve(self) -> None:
-        """Take the space that the part will need from the disk, where the format allows. Blocks may be written meanwhile,
-        and the array may be published.
+        """Take the space that the part will need from the disk, if the format allows it. Blocks may be written and the array
+        may be published meanwhile.
 
         Raises:
-            StoreError: disk full.
+            StoreError: the disk is full.
         """
 
     def write(self, region: Region, block: AnyArray) -> None:
-        """Write one block of `target.grid`, or a box of several; a reader after `publish` never sees half of it.
+        """Write one block of `target.grid`, or a box of several blocks.
 
         Raises:
             InputError: `region` is not made of whole blocks, or `block` has another shape or dtype.
-            StoreError: disk full, or the part is gone.
+            StoreError: the disk is full, or the part is gone.
         """
 
     def publish(self) -> None:
-        """Let the final name appear, complete, in one step; nothing happens when it was done before.
+        """Give the part its final name in one step; nothing happens when that was done before.
 
         Raises:
-            OutputExists: something else stands there and the target may not overwrite it; the part stays.
+            OutputExists: something else has that name and the target may not overwrite it; the part stays.
             StoreNotFound: there is neither a part nor a published output.
         """
 
     def discard(self) -> None:
-        """Remove the part and all that belongs to it; what was published stays."""
+        """Remove the part and its temporary files; a published output stays."""
 
 
 def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:
@@ -181,9 +157,9 @@ def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:
 
 
 def check_block(target: Target, region: Region, block: AnyArray) -> None:
-    """Refuse what is not made of whole blocks of the target's grid, in the target's dtype.
+    """Refuse a region that is not made of whole blocks of the target's grid, and pixels of another dtype.
 
-    Two writers that share a chunk lose each other's pixels, so nothing but whole blocks is let through.
+    Only whole blocks may be written, because two writers that share a chunk lose each other's pixels.
     """
     lengths = zip(region.start, region.stop, target.shape, target.block_shape, strict=False)
     if region.ndim != len(target.shape) or any(a % b or (z % b and z != n) or not a < z <= n for a, z, n, b in lengths):

@@ -1,7 +1,7 @@
-"""Part of a Blosc buffer without decoding the rest of it.
+"""Decodes a piece of a Blosc buffer without the rest of it.
 
-Blosc packs a buffer in blocks of some hundred kilobytes, each by itself. C-Blosc's `blosc_getitem` decodes just those asked
-for; numcodecs carries it in its library, without a door to it in Python.
+Blosc packs a buffer in blocks of some hundred kilobytes, each by itself. `blosc_getitem` of C-Blosc decodes only the blocks
+that are asked for. numcodecs has that function in its library, but does not give Python access to it.
 
 Source: https://github.com/Blosc/c-blosc/blob/v1.21.6/blosc/blosc.h
 """
@@ -20,34 +20,34 @@ from numcodecs import blosc
 from lepton_celery.stores.base import AnyArray
 
 _HEADER = struct.Struct("<4B3I")
-"""Version, version of the codec, flags, bytes of an item; bytes of all, bytes of a block, bytes compressed."""
+"""Version, version of the codec, flags, bytes of an item; bytes of all pixels, bytes of a block, compressed bytes."""
 
 Buffer = Any
-"""What holds contiguous bytes; typing has a name for it from Python 3.12 on."""
+"""Contiguous bytes; typing has a name for it from Python 3.12 on."""
 
 
 def check_complete(data: Buffer, nbytes: int) -> None:
-    """Refuse a buffer that does not hold what its header says, or not `nbytes` of pixels.
+    """Refuse a buffer that is shorter than its header says, or does not hold `nbytes` of pixels.
 
-    Blosc believes its header: of a truncated chunk it reads past the end, and gives pixels out of thin air.
+    Blosc trusts its header: it reads past the end of a truncated chunk and gives pixels that never were.
 
     Raises:
-        ValueError, struct.error: it is truncated, or of another size.
+        ValueError, struct.error: the buffer is truncated, or of another size.
     """
     *_, size, _, compressed = _HEADER.unpack_from(data)
     if compressed != len(data) or size != nbytes:
         raise ValueError(f"a chunk of {len(data)} bytes is truncated, or holds other than {nbytes} bytes of pixels")
 
 
-def decode_part(data: Buffer, start: int, into: AnyArray) -> bool:
-    """Fill `into`, C-contiguous, with the bytes from `start` on; False when that cannot be had without the rest.
+def decode_piece(data: Buffer, start: int, into: AnyArray) -> bool:
+    """Fill `into`, which is C-contiguous, with the bytes from `start` on; False if only the whole buffer can be decoded.
 
     `data` must have passed `check_complete`.
 
     Raises:
         ValueError: the buffer is damaged there.
     """
-    function = _getitem()
+    function = _blosc_getitem()
     item = data[3]
     if function is None or not item or start % item or into.nbytes % item:
         return False
@@ -58,10 +58,10 @@ def decode_part(data: Buffer, start: int, into: AnyArray) -> bool:
 
 
 @cache
-def _getitem() -> Callable[[int, int, int, int], int] | None:
+def _blosc_getitem() -> Callable[[int, int, int, int], int] | None:
     try:
         function = ctypes.CDLL(blosc.__file__).blosc_getitem
-    except (OSError, AttributeError):  # a build of numcodecs that keeps its symbols to itself
+    except (OSError, AttributeError):  # this build of numcodecs does not export its symbols
         return None
     function.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
     function.restype = ctypes.c_int

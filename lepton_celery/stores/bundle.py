@@ -1,10 +1,10 @@
-"""Several named arrays in one file, for what passes between the stages of a job.
+"""Several named arrays in one file, for partials and values that pass between the stages of a job.
 
     header   one line of JSON, padded with blanks: [[name, dtype, shape], …]
     arrays   their bytes in that order, each from a multiple of 64
 
-NumPy's own container, `.npz`, is a zip archive of files with a header each: for the small arrays that blocks leave it takes
-six times as long to write and to read. Nothing here is ever unpickled: an array of objects is refused.
+NumPy's own container, `.npz`, is a zip archive of files with a header each; with the small arrays that blocks leave it takes
+six times as long to write and to read. Nothing is ever unpickled: arrays of objects are refused.
 """
 
 from __future__ import annotations
@@ -15,38 +15,31 @@ import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.base import AnyArray
-from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.documents import write_atomically
+from lepton_celery.stores.failures import reading
 
 _ALIGN = 64
 
 
 def write_bundle(path: Path, arrays: Mapping[str, AnyArray]) -> None:
-    """Let the file appear, complete, in one step, in the place of an earlier one.
+    """Let the file appear, complete, in one step, in place of an earlier one.
 
     Raises:
-        InputError: an array's elements have no fixed size, as objects have.
+        InputError: the elements of an array have no fixed size, such as objects.
         StoreNotFound: there is no such folder.
-        StoreError: disk full, no permission.
+        StoreError: the disk is full, or no permission.
     """
     header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     if any(array.dtype.hasobject for array in arrays.values()):
         raise InputError(f"{path.name} cannot hold arrays of objects: {header}; give arrays of numbers")
-    parts = [_padded(json.dumps(header).encode() + b"\n")]
-    parts += [_padded(array.tobytes()) for array in arrays.values()]
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    with writing(path):
-        try:
-            temporary.write_bytes(b"".join(parts))
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    pieces = [_padded(json.dumps(header).encode() + b"\n")]
+    pieces += [_padded(array.tobytes()) for array in arrays.values()]
+    write_atomically(path, *pieces)
 
 
 def _padded(data: bytes) -> bytes:
@@ -54,7 +47,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def read_bundle(path: Path, *, mapped: bool = False) -> dict[str, AnyArray]:
-    """The arrays that `write_bundle` was given, in memory; `mapped`: read-only, and read when they are touched.
+    """The arrays that `write_bundle` was given: in memory, or, if `mapped`, read-only and read when they are touched.
 
     Raises:
         StoreNotFound: there is no such file.
@@ -74,12 +67,12 @@ def read_bundle(path: Path, *, mapped: bool = False) -> dict[str, AnyArray]:
 
 
 def _arrays(data: bytearray | mmap.mmap, line: bytes) -> dict[str, AnyArray]:
-    at, found = len(_padded(line)), {}
+    offset, arrays = len(_padded(line)), {}
     for name, dtype, shape in json.loads(line):
         count = math.prod(shape)
         size = count * np.dtype(dtype).itemsize
-        if at + size > len(data):
+        if offset + size > len(data):
             raise ValueError("it ends too early")
-        found[name] = np.frombuffer(data, dtype, count, at).reshape(shape) if count else np.empty(shape, dtype)
-        at += size + -size % _ALIGN
-    return found
+        arrays[name] = np.frombuffer(data, dtype, count, offset).reshape(shape) if count else np.empty(shape, dtype)
+        offset += size + -size % _ALIGN
+    return arrays

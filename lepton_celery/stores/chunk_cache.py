@@ -1,4 +1,4 @@
-"""Decoded pixels of chunks that the next block will want too: its halo reaches into them, or it lies in them."""
+"""Decoded chunks that the next block needs too, because its halo reaches into them or it lies in them."""
 
 from __future__ import annotations
 
@@ -10,84 +10,86 @@ from threading import Lock
 from lepton_celery.stores.base import AnyArray
 
 Identity = tuple[int, int, int]
-"""Inode, size and time of change of a file: a chunk that was replaced is another one."""
+"""Inode, size and time of change of a file; a chunk that was written again has another identity."""
+
+Key = tuple[int, ...]
+"""Position of a chunk, and the first and last of its rows that were decoded."""
 
 CACHE_BYTES = 32 << 20
-"""The most that one reader keeps …"""
-_LARGE = 2.5
-"""… and in regions, or chunks if they are larger: a block's own chunk, its neighbour, and rows of those around them."""
+"""Most bytes that one reader keeps."""
 
-_SETTLED_NS = 100_000_000
-"""Age from which a file's time tells versions apart: file systems keep it in steps of up to 10 ms."""
+REGIONS_KEPT = 2.5
+"""Most bytes that one reader keeps, in regions or, if they are larger, in chunks: a block's own chunk, the neighbouring
+chunk, and rows of the chunks around them."""
+
+SETTLED_NS = 100_000_000
+"""Age at which the time of change tells two versions of a file apart: file systems keep it in steps of up to 10 ms."""
 
 
 def room_for(region_bytes: int, chunk_bytes: int) -> int:
-    """The most bytes to keep when regions and chunks are so large."""
-    return min(CACHE_BYTES, int(_LARGE * max(region_bytes, chunk_bytes)))
+    """The most bytes to keep for regions and chunks of these sizes."""
+    return min(CACHE_BYTES, int(REGIONS_KEPT * max(region_bytes, chunk_bytes)))
 
 
 def identity(status: os.stat_result) -> Identity | None:
-    """What tells this version of a file from others; None when it is too young to tell."""
-    if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
+    """What tells this version of a file from others; None if the file is too young for that."""
+    if time.time_ns() - status.st_mtime_ns < SETTLED_NS:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-Key = tuple[int, ...]
-"""A chunk's position, and which of its rows."""
-
-
 class ChunkCache:
-    """What was decoded of the chunks used last, within a limit of bytes that follows the regions read.
+    """The pixels that were decoded last, within a limit of bytes that follows the regions read.
 
-    For several threads, and for processes forked at any moment: one that finds the cache taken goes without.
+    Several threads may use it, and processes may fork at any moment: a caller that finds the lock taken does without the
+    cache.
     """
 
     def __init__(self) -> None:
         self._chunks: OrderedDict[Key, tuple[Identity, AnyArray]] = OrderedDict()
         self._bytes = 0
-        self._taken = Lock()
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
+        """Bytes of all pixels in the cache."""
         return self._bytes
 
     def get(self, key: Key, version: Identity | None) -> AnyArray | None:
         """The pixels under `key`, not to be written to, if they are of this version of the file."""
-        if version is None or not self._taken.acquire(blocking=False):
+        if version is None or not self._lock.acquire(blocking=False):
             return None
         try:
-            kept, chunk = self._chunks.get(key, (None, None))
-            if kept != version:
+            cached, chunk = self._chunks.get(key, (None, None))
+            if cached != version:
                 return None
             self._chunks.move_to_end(key)
             return chunk
         finally:
-            self._taken.release()
+            self._lock.release()
 
     def put(self, key: Key, version: Identity | None, chunk: AnyArray, *, room: int) -> None:
-        """Keep pixels, and let go of others until all take at most `room` bytes.
+        """Store pixels, and remove others until all take at most `room` bytes.
 
-        Those not used for longest go first, among those that are as large: a whole chunk comes in the place of a whole one,
-        and the few rows of its neighbours stay.
+        Of the entries that are at least as large, the one that was not used for longest goes first. So a whole chunk takes
+        the place of a whole chunk, and the few rows of its neighbours stay.
         """
-        if version is None or not self._taken.acquire(blocking=False):
+        if version is None or not self._lock.acquire(blocking=False):
             return
         try:
-            self._drop(key)
+            self._remove(key)
             self._chunks[key] = version, chunk
             self._bytes += chunk.nbytes
             while self._bytes > room:
                 as_large = (key for key, (_, other) in self._chunks.items() if other.nbytes >= chunk.nbytes)
-                self._drop(next(as_large, next(iter(self._chunks))))
+                self._remove(next(as_large, next(iter(self._chunks))))
         finally:
-            self._taken.release()
+            self._lock.release()
 
-    def _drop(self, key: Key) -> None:
+    def _remove(self, key: Key) -> None:
         if key in self._chunks:
             _, chunk = self._chunks.pop(key)
             self._bytes -= chunk.nbytes

@@ -1,4 +1,4 @@
-"""Chunks of a Zarr array, read as the files they are: no event loop, no thread, no copy that is not needed."""
+"""Chunks of a Zarr array, read directly from their files: without an event loop, threads or needless copies."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray
-from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_part
+from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_piece
 from lepton_celery.stores.chunk_cache import ChunkCache, identity, room_for
 
-_FEW = 4
-"""Of a chunk of which at most one in so many rows is wanted, just these are decoded and kept; of others the whole."""
+ROWS_RATIO = 4
+"""Single rows of a chunk are decoded if at most a quarter of its rows is needed; otherwise the whole chunk is."""
 
-_MAPPED_BYTES = 1 << 19
-"""Size from which a file is mapped (a chunk of 256 kB was read 1.2 times as fast by a copy, one of 4 MB by a map)."""
+MAPPED_BYTES = 1 << 19
+"""Files of this size or more are mapped, smaller ones are copied. A chunk of 256 kB was read 1.2 times as fast by a
+copy, one of 4 MB by a map."""
 
 Decode = Callable[[Buffer], Buffer]
+"""Gives the bytes of the pixels for the bytes of a file."""
 
 _BLOSC, _RAW = "blosc", "raw"
 
 Order = Literal["<", ">", ""]
 
 _ORDERS: dict[str, Order] = {"None": "", "little": "<", "big": ">", "|": "", "<": "<", ">": ">"}
-"""Byte orders as the versions of Zarr name them; none where a pixel is one byte."""
+"""Byte orders as the versions of Zarr name them; a pixel of one byte has none."""
 
-_BYTES_TO_BYTES = ("zstd", "gzip", "zlib", "bz2", "lzma", "lz4")
-"""Codecs of version 2 that give back the bytes of the pixels, as numcodecs names them."""
+_BYTE_CODECS = ("zstd", "gzip", "zlib", "bz2", "lzma", "lz4")
+"""Codecs of version 2 that give the bytes of the pixels, as numcodecs names them."""
 
 
 class ChunkFiles:
-    """The chunks of one array, each a file of its own: raw pixels, Blosc, or any codec that gives the pixels' bytes."""
+    """The chunks of one array, each in a file: raw pixels, Blosc, or any codec that gives the bytes of the pixels."""
 
     def __init__(self, folder: Path, array: zarr.Array[Any], codec: str | Decode, dtype: np.dtype[Any]) -> None:
         self._folder = str(folder)
@@ -53,21 +55,21 @@ class ChunkFiles:
         self._lengths: tuple[int, ...] = array.shape
         self._shape: tuple[int, ...] = array.chunks
         self._nbytes = int(np.prod(self._shape, dtype=np.int64)) * dtype.itemsize
-        # rows of it lie together in a chunk
+        # the first axis with more than one row: the rows along it lie together in a chunk
         self._axis = next((axis for axis, length in enumerate(self._shape) if length > 1), 0)
         self._row_bytes = self._nbytes // self._shape[self._axis]
         self._fill = 0 if array.fill_value is None else array.fill_value
         self._cache = ChunkCache()
         self.decoded_bytes = 0
-        """Bytes of pixels that were decoded, for whoever wants to know how often that was."""
+        """Bytes of pixels that were decoded so far."""
 
     @property
     def cached_bytes(self) -> int:
-        """Bytes of decoded chunks that are kept."""
+        """Bytes of decoded pixels in the cache."""
         return self._cache.nbytes
 
     def read(self, region: Region) -> AnyArray:
-        """A fresh array of the pixels of `region`, in native byte order.
+        """The pixels of `region` as a new array in native byte order.
 
         Raises:
             OSError: a file cannot be read.
@@ -79,42 +81,42 @@ class ChunkFiles:
         scratch, room = _Scratch(self._shape, self._dtype), room_for(out.nbytes, self._nbytes)
         axes = map(_steps, region.start, region.stop, self._shape, self._lengths)
         for steps in itertools.product(*axes):
-            position, part, into, once = zip(*steps, strict=True)
-            self._copy(position, part, out[into], scratch, 0 if all(once) else room)
+            position, slices, into, is_done = zip(*steps, strict=True)
+            self._copy(position, slices, out[into], scratch, 0 if all(is_done) else room)
         return out
 
     def _copy(
-        self, position: tuple[int, ...], part: tuple[slice, ...], out: AnyArray, scratch: _Scratch, room: int
+        self, position: tuple[int, ...], slices: tuple[slice, ...], out: AnyArray, scratch: _Scratch, room: int
     ) -> None:
-        """Fill `out` with a part of a chunk, of which what was decoded is kept if there is `room` for it."""
+        """Fill `out` with slices of a chunk; decoded pixels go into the cache if they fit into `room` bytes."""
         try:
             fd = os.open(f"{self._folder}/{self._key(position)}", os.O_RDONLY)
         except FileNotFoundError:
-            out[...] = np.asarray(self._fill, self._dtype)  # never written: so Zarr means it
+            out[...] = np.asarray(self._fill, self._dtype)  # Zarr leaves out chunks that were never written
             return
         try:
             size, version = (status := os.fstat(fd)).st_size, identity(status)
             if self._codec == _RAW:
-                out[...] = self._pixels(_contents(fd, size))[part]
+                out[...] = self._pixels(_contents(fd, size))[slices]
                 return
-            rows = self._rows(part)
+            rows = self._rows(slices)
             key = (*position, rows.start, rows.stop)
-            found = self._cache.get(key, version)
-            if found is None:
-                is_kept = version is not None and self._row_bytes * len(rows) <= room
-                found = self._decode(_contents(fd, size), rows, scratch, is_kept=is_kept)
-                if is_kept:
-                    self._cache.put(key, version, found, room=room)
+            pixels = self._cache.get(key, version)
+            if pixels is None:
+                is_cached = version is not None and self._row_bytes * len(rows) <= room
+                pixels = self._decode(_contents(fd, size), rows, scratch, is_cached=is_cached)
+                if is_cached:
+                    self._cache.put(key, version, pixels, room=room)
         finally:
             os.close(fd)
         axis = self._axis
-        within = slice(part[axis].start - rows.start, part[axis].stop - rows.start)
-        out[...] = found[(*part[:axis], within, *part[axis + 1 :])]
+        within = slice(slices[axis].start - rows.start, slices[axis].stop - rows.start)
+        out[...] = pixels[(*slices[:axis], within, *slices[axis + 1 :])]
 
-    def _rows(self, part: tuple[slice, ...]) -> range:
-        """Which rows are decoded for a part of a chunk."""
-        rows, length = part[self._axis], self._shape[self._axis]
-        is_little = (rows.stop - rows.start) * _FEW <= length
+    def _rows(self, slices: tuple[slice, ...]) -> range:
+        """The rows that are decoded for slices of a chunk."""
+        rows, length = slices[self._axis], self._shape[self._axis]
+        is_little = (rows.stop - rows.start) * ROWS_RATIO <= length
         return range(rows.start, rows.stop) if is_little else range(length)
 
     def _pixels(self, data: Buffer) -> AnyArray:
@@ -122,50 +124,50 @@ class ChunkFiles:
             raise ValueError(f"a chunk has {len(data)} bytes of pixels instead of {self._nbytes}")
         return np.frombuffer(data, self._dtype).reshape(self._shape)
 
-    def _decode(self, data: Buffer, rows: range, scratch: _Scratch, *, is_kept: bool) -> AnyArray:
-        """Rows of a chunk as pixels; in an array of their own if they are to be kept."""
+    def _decode(self, data: Buffer, rows: range, scratch: _Scratch, *, is_cached: bool) -> AnyArray:
+        """Rows of a chunk as pixels; in an array of their own if they go into the cache."""
         shape = (*self._shape[: self._axis], len(rows), *self._shape[self._axis + 1 :])
         is_whole = shape == self._shape
         if self._codec == _BLOSC:
             check_complete(data, self._nbytes)
-            if not is_whole and decode_part(data, self._row_bytes * rows.start, found := np.empty(shape, self._dtype)):
-                self.decoded_bytes += found.nbytes
-                return found
+            if not is_whole and decode_piece(data, self._row_bytes * rows.start, piece := np.empty(shape, self._dtype)):
+                self.decoded_bytes += piece.nbytes
+                return piece
         self.decoded_bytes += self._nbytes
         if callable(self._codec):
             chunk = self._pixels(self._codec(data))
         else:
-            chunk = np.empty(self._shape, self._dtype) if is_whole and is_kept else scratch.chunk
+            chunk = np.empty(self._shape, self._dtype) if is_whole and is_cached else scratch.chunk
             blosc.decompress(data, chunk.reshape(-1).view(np.uint8))
-        few = chunk[(slice(None),) * self._axis + (slice(rows.start, rows.stop),)]
-        return few.copy() if is_kept and not is_whole else few
+        wanted = chunk[(slice(None),) * self._axis + (slice(rows.start, rows.stop),)]
+        return wanted.copy() if is_cached and not is_whole else wanted
 
 
 class _Step(NamedTuple):
     """A chunk along one axis of a region."""
 
     position: int
-    part: slice
-    """Of the chunk."""
+    within: slice
+    """The pixels of the chunk that the region needs."""
     into: slice
-    """Of the region."""
-    once: bool
-    """The region has all of it, and it is not near the far edge: the blocks that follow do not reach into it."""
+    """The pixels of the region that the chunk fills."""
+    is_done: bool
+    """Whether the following blocks do not reach into the chunk: the region has all of it, and its far edge is not near."""
 
 
 def _steps(start: int, stop: int, chunk: int, length: int) -> list[_Step]:
     last = (stop - 1) // chunk
-    found = []
-    for at in range(start // chunk, last + 1):
-        first, end = at * chunk, min((at + 1) * chunk, length)
+    steps = []
+    for position in range(start // chunk, last + 1):
+        first, end = position * chunk, min((position + 1) * chunk, length)
         a, z = max(start, first), min(stop, end)
-        is_whole = (a, z) == (first, end)
-        found.append(_Step(at, slice(a - first, z - first), slice(a - start, z - start), is_whole and at < last - 1))
-    return found
+        is_done = (a, z) == (first, end) and position < last - 1
+        steps.append(_Step(position, slice(a - first, z - first), slice(a - start, z - start), is_done))
+    return steps
 
 
 class _Scratch:
-    """One buffer for all chunks of a region that are not kept: it stays in the processor's caches, a fresh one does not."""
+    """One buffer for all chunks of a region that are not cached; unlike a new array it stays in the processor's caches."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._shape, self._dtype = shape, dtype
@@ -176,24 +178,23 @@ class _Scratch:
 
 
 def _contents(fd: int, size: int) -> Buffer:
-    """A file's bytes: copied where they are few, mapped where page faults cost less than the copy."""
-    return os.read(fd, size) if size < _MAPPED_BYTES else mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+    """The bytes of a file: copied if they are few, mapped if page faults cost less than the copy."""
+    return os.read(fd, size) if size < MAPPED_BYTES else mmap.mmap(fd, 0, prot=mmap.PROT_READ)
 
 
 def chunk_files(folder: Path, array: zarr.Array[Any]) -> ChunkFiles | None:
-    """The chunks of an array as files; None when zarr has to read them: shards, filters, codecs of other kinds."""
-    found = (
-        _of_version_2(array.metadata) if isinstance(array.metadata, ArrayV2Metadata) else _of_version_3(array.metadata)
-    )
-    if found is None or not array.ndim:
+    """The chunks of an array as files; None if zarr has to read them because of shards, filters or other codecs."""
+    metadata = array.metadata
+    layout = _layout_2(metadata) if isinstance(metadata, ArrayV2Metadata) else _layout_3(metadata)
+    if layout is None or not array.ndim:
         return None
-    codec, order = found
+    codec, order = layout
     dtype = np.dtype(array.dtype)
     return ChunkFiles(folder, array, codec, dtype.newbyteorder(order) if order else dtype)
 
 
-def _of_version_2(metadata: ArrayV2Metadata) -> tuple[str | Decode, Order] | None:
-    """How chunks are decoded, and in which byte order they then are."""
+def _layout_2(metadata: ArrayV2Metadata) -> tuple[str | Decode, Order] | None:
+    """The codec and the byte order of an array of version 2."""
     if metadata.filters or metadata.order != "C":
         return None
     order = _ORDERS[metadata.dtype.to_native_dtype().str[0]]
@@ -202,14 +203,15 @@ def _of_version_2(metadata: ArrayV2Metadata) -> tuple[str | Decode, Order] | Non
         return _RAW, order
     if compressor.codec_id == "blosc":
         return _BLOSC, order
-    return (compressor.decode, order) if compressor.codec_id in _BYTES_TO_BYTES else None
+    return (compressor.decode, order) if compressor.codec_id in _BYTE_CODECS else None
 
 
-def _of_version_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, Order] | None:
+def _layout_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, Order] | None:
+    """The codec and the byte order of an array of version 3."""
     serializer, *compressors = metadata.codecs
     if metadata.to_dict().get("storage_transformers") or not isinstance(serializer, BytesCodec):
         return None
-    # an enumeration in zarr 3.1, which Python 3.11 gets; plain text in later ones
+    # an enumeration in zarr 3.1, the last release for Python 3.11, and text in later releases
     order = _ORDERS[str(getattr(serializer.endian, "value", serializer.endian))]
     match compressors:
         case []:

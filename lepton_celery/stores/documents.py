@@ -50,8 +50,8 @@ def check_version(document: Any, version: int, what: str, remedy: str) -> None:
         raise InputError(f"{what} has version {given!r}, this release reads version {version}; {remedy}")
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Let a file with these bytes appear in one step, in place of an earlier one. `mode` is limited by the umask.
+def write_atomically(path: Path, *pieces: bytes, mode: int = 0o666) -> None:
+    """Let a file of these pieces appear in one step, in place of an earlier one. `mode` is limited by the umask.
 
     Raises:
         StoreNotFound: there is no such folder.
@@ -61,7 +61,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     with writing(path):
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-                file.write(data)
+                file.writelines(pieces)
             draft.replace(path)
         except OSError:
             draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What went wrong with a file, in this package's words instead of zarr's, Pillow's or the kernel's."""
+"""Turns the exceptions of file systems and format libraries into this package's errors, with a remedy."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
+"""What is wrong and what to do, by the system's error number."""
 
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever a format's library raises while it reads `path` into `StoreError`, with the reason in one line."""
+    """Turn any exception of a format's library while it reads `path` into `StoreError`, with the reason in one line."""
     try:
         yield
     except (LeptonError, MemoryError):
@@ -31,13 +32,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except PermissionError as error:
         raise StoreError(f"{path} cannot be read: permission denied; let this user read it") from error
     except Exception as error:
-        # A broken file can raise anything at all out of the decoders, from struct.error to KeyError.
+        # with a damaged file, a decoder may raise anything from struct.error to KeyError
         raise StoreError(f"{path} cannot be read: {_reason(error)}") from error
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError met while writing `path` into `StoreError` that says what to do."""
+    """Turn an OSError while `path` is written into `StoreError` that says what to do."""
     try:
         yield
     except LeptonError:

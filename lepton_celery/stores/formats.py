@@ -1,4 +1,4 @@
-"""Which formats there are, by suffix, and what each of them holds. Imports none of their libraries."""
+"""The formats by suffix, and what each of them can hold; their libraries are not imported here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lepton_celery.errors import InputError, StoreError, StoreNotFound
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import exists
+from lepton_celery.stores.publish import output_exists
 
 ARRAY_SUFFIXES = {
     ".npy": "npy",
@@ -24,12 +24,13 @@ ARRAY_SUFFIXES = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
 }
-"""Formats of arrays, read and written; `.ome.tif` counts as `.tif`."""
+"""Formats of arrays by suffix; `.ome.tif` counts as `.tif`."""
 
 TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
-"""Formats of tables; Parquet needs the extra `lepton-celery[parquet]`."""
+"""Formats of tables by suffix; Parquet needs the extra `lepton-celery[parquet]`."""
 
 NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
+"""The error message for a Parquet table without pyarrow."""
 
 _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
 _HOLDS = {
@@ -39,22 +40,25 @@ _HOLDS = {
     "png": "uint8 (y, x), (y, x, 3) and (y, x, 4), uint16 (y, x) and bool (y, x)",
     "jpeg": "uint8 (y, x) and (y, x, 3)",
 }
+"""What each format holds, for error messages."""
+
 _PICTURES: dict[str, dict[str, tuple[int, ...]]] = {
-    # dtype: lengths of the colour axis, 0 for a picture without one
     "png": {"uint8": (0, 3, 4), "uint16": (0,), "bool": (0,)},
     "jpeg": {"uint8": (0, 3)},
 }
+"""The dtypes of pictures, each with the lengths that the colour axis may have; 0 for a picture without one."""
+
 _LONGEST_SIDE = {"png": 2**31 - 1, "jpeg": 65500}
 
 
 def array_format(path: Path) -> str:
-    """Name of the array format that `path` is in, from its suffix, or from a `.zarr` folder that it lies in.
+    """Name of the array format of `path`, by its suffix or by a `.zarr` folder around it.
 
     Raises:
         InputError: no array format has that suffix.
     """
-    if found := ARRAY_SUFFIXES.get(path.suffix.lower()):
-        return found
+    if name := ARRAY_SUFFIXES.get(path.suffix.lower()):
+        return name
     if any(parent.suffix.lower() == ".zarr" for parent in path.parents):
         return "zarr"
     hint = "; tables are read with read_table" if path.suffix.lower() in TABLE_SUFFIXES else ""
@@ -62,19 +66,19 @@ def array_format(path: Path) -> str:
 
 
 def table_format(path: Path) -> str:
-    """Name of the table format that `path` is in, from its suffix; InputError when there is none."""
-    if found := TABLE_SUFFIXES.get(path.suffix.lower()):
-        return found
+    """Name of the table format of `path`, by its suffix; InputError if there is none."""
+    if name := TABLE_SUFFIXES.get(path.suffix.lower()):
+        return name
     raise InputError(f"{path} has no suffix of a table format; use one of {', '.join(TABLE_SUFFIXES)}")
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Find out before a job starts whether its output, an array or a table, could be written.
+    """Refuse an output, an array or a table, that could not be written, before its job starts.
 
     Raises:
         InputError: no format has that suffix.
-        StoreNotFound: the folder it should lie in is not there.
-        OutputExists: something stands there, and `overwrite` is not set.
+        StoreNotFound: the folder of the output is not there.
+        OutputExists: something has that name, and `overwrite` is not set.
         StoreError: this user may not write there.
     """
     final = local_path(path)
@@ -88,7 +92,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         if not final.parent.is_dir():
             raise StoreNotFound(f"output {final} lies in a folder that is not there; create {final.parent} first")
         if os.path.lexists(final) and not overwrite:
-            raise exists(final)
+            raise output_exists(final)
         effective = os.access in os.supports_effective_ids
         if not os.access(final.parent, os.W_OK | os.X_OK, effective_ids=effective):
             raise StoreError(
@@ -102,12 +106,12 @@ def check_dtype(path: str | os.PathLike[str], shape: tuple[int, ...], dtype: npt
     Raises:
         InputError: the dtype or the shape does not fit; the message lists what does.
     """
-    final, found = local_path(path), np.dtype(dtype)
+    final, pixels = local_path(path), np.dtype(dtype)
     name = array_format(final)
-    if not _holds(name, shape, found):
-        advice = "convert it with img_as_ubyte, " if name in _PICTURES and found.kind in "fiu" else ""
+    if not _holds(name, shape, pixels):
+        advice = "convert it with img_as_ubyte, " if name in _PICTURES and pixels.kind in "fiu" else ""
         raise InputError(
-            f"{final} cannot hold {found} of shape {shape}; {name.upper()} holds {_HOLDS[name]}: "
+            f"{final} cannot hold {pixels} of shape {shape}; {name.upper()} holds {_HOLDS[name]}: "
             f"{advice}or choose another format, such as .zarr"
         )
     if name in ("tiff", "png", "jpeg") and 0 in shape:

@@ -1,4 +1,4 @@
-"""Which bytes an input has, told without reading them: so that one that changes under a job is noticed."""
+"""Short texts that change when an input changes, so that a change during a job is noticed without reading the bytes."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ from numpy.typing import NDArray
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.paths import local_path
 
-_MOST_FOLDERS = 4096
-"""Of a Zarr array; a chunk that is written anew changes the time of the folder it is in."""
+MAX_FOLDERS = 4096
+"""Most folders of a Zarr array that are looked at. A chunk that is written again changes the time of its folder."""
 
 
 def identity(url: str | os.PathLike[str]) -> str:
-    """Size and time of a file, or of the folders and metadata of a Zarr array, in a short text that changes with them.
+    """Size and time of a file, or of the folders and metadata of a Zarr array, as a short text.
 
     Raises:
-        StoreNotFound, StoreError: there is nothing, or nothing that may be read.
+        StoreNotFound: nothing is there.
+        StoreError: it may not be read.
     """
     path = local_path(url)
     with reading(path):
         if not path.is_dir():
             return _stamp(path)
-        found = blake2b(digest_size=16)
-        for part in islice(_folders(path), _MOST_FOLDERS):
-            found.update(f"{part.relative_to(path)} {_stamp(part)}\n".encode())
-        return f"folder {found.hexdigest()}"
+        digest = blake2b(digest_size=16)
+        for item in islice(_folders(path), MAX_FOLDERS):
+            digest.update(f"{item.relative_to(path)} {_stamp(item)}\n".encode())
+        return f"folder {digest.hexdigest()}"
 
 
 def content_identity(pixels: NDArray[np.generic]) -> str:
-    """The same of an array in memory, from its pixels."""
-    found = blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
+    """A digest of the pixels of an array in memory, as a short text."""
+    digest = blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
     rows = np.atleast_1d(pixels)
-    step = max(1, len(rows) // 64)  # a part at a time: the array may be a memory map larger than memory
+    step = max(
+        1, len(rows) // 64
+    )  # some rows at a time, because the array may be a memory map that is larger than memory
     for first in range(0, len(rows), step):
-        found.update(np.ascontiguousarray(rows[first : first + step]).tobytes())
-    return f"pixels {found.hexdigest()}"
+        digest.update(np.ascontiguousarray(rows[first : first + step]).tobytes())
+    return f"pixels {digest.hexdigest()}"
 
 
 def _stamp(path: Path) -> str:
@@ -50,7 +53,7 @@ def _stamp(path: Path) -> str:
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    """A folder, its files of metadata, and the folders in it."""
+    """A folder, its files of metadata, and the same of the folders in it."""
     for folder, folders, files in os.walk(path):
         folders.sort()
         yield Path(folder)

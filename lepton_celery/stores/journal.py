@@ -1,11 +1,11 @@
-"""What stands beside the outputs of a job that is not done: enough to go on after its ledger was lost.
+"""The journal of an unfinished job, beside its outputs: enough to resume the job when its ledger is lost.
 
     .lepton-<job>/manifest.json                the job as plain data
-    .lepton-<job>/stages/<number>              a stage that was opened, by the ledger's number
-    .lepton-<job>/receipts/<number>/<writer>   blocks of it that are done, a line for each receipt
+    .lepton-<job>/stages/<number>              a stage that was opened, by its number in the ledger
+    .lepton-<job>/receipts/<number>/<writer>   the places of finished blocks, a line for each receipt
 
-A block is written down here after its bytes and before its receipt in the ledger, so what stands here was done. Each
-process writes files of its own: appending to one from several machines is not safe on every file system.
+A block is recorded after its bytes are written and before its receipt goes into the ledger, so every recorded block is done.
+Each process writes files of its own, because appending from several machines to one file is not safe on every file system.
 """
 
 from __future__ import annotations
@@ -16,33 +16,31 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from lepton_celery.errors import JobNotFound, StoreError
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import reading, writing
 
 MANIFEST = "manifest.json"
+"""Name of the file with the manifest."""
 
 
 class Journal:
-    """The journal in the workspace `root` of a job."""
+    """The journal in a job's workspace `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def begin(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest down; the workspace must be there."""
-        path = self._root / MANIFEST
-        temporary = path.with_name(f".{MANIFEST}.{uuid4().hex}")
-        with writing(path):
-            temporary.write_text(json.dumps(manifest), encoding="utf-8")
-            temporary.replace(path)
+        """Write the manifest; the workspace must be there."""
+        write_atomically(self._root / MANIFEST, json.dumps(manifest).encode())
 
     def manifest(self) -> dict[str, Any]:
-        """What `begin` wrote.
+        """The manifest that `begin` wrote.
 
         Raises:
-            JobNotFound: there is none here.
+            JobNotFound: there is none.
             StoreError: it is damaged.
         """
         path = self._root / MANIFEST
@@ -50,21 +48,21 @@ class Journal:
             raise JobNotFound(f"{self._root} holds no job that could be resumed: there is no {MANIFEST} in it", "")
         with reading(path):
             try:
-                found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise StoreError(f"{path} is damaged: {error}; submit the job again") from error
-        return found
+        return manifest
 
-    def opened(self, stage: int) -> None:
-        """A stage begins: all before it are merged."""
-        path = self._root / "stages" / str(stage)
+    def opened(self, number: StageNumber) -> None:
+        """Record that a stage begins, so that all stages before it are merged."""
+        path = self._root / "stages" / str(number)
         with writing(path):
             path.parent.mkdir(exist_ok=True)
             path.touch()
 
-    def received(self, stage: int, blocks: Sequence[int]) -> None:
-        """Blocks of a stage are done."""
-        path = self._root / "receipts" / str(stage) / f"{socket.gethostname()}-{os.getpid()}"
+    def received(self, number: StageNumber, places: Sequence[Place]) -> None:
+        """Record that blocks of a stage are done."""
+        path = self._root / "receipts" / str(number) / f"{socket.gethostname()}-{os.getpid()}"
         with writing(path):
             try:
                 file = path.open("a", encoding="ascii")
@@ -73,23 +71,25 @@ class Journal:
                     folder.mkdir(exist_ok=True)
                 file = path.open("a", encoding="ascii")
             with file:
-                file.write(" ".join(map(str, blocks)) + "\n")
+                file.write(" ".join(map(str, places)) + "\n")
 
-    def stage(self, stages: int) -> int | None:
-        """The number of the stage, of so many, that was opened last; None before the first was."""
+    def stage(self, stages: int) -> StageNumber | None:
+        """The stage that was opened last, in a plan of `stages` stages; None if there is none."""
         folder = self._root / "stages"
-        opened = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
-        # a stage that is done again has a number of its own, `stages` greater each time
+        opened = (
+            [StageNumber(int(path.name)) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
+        )
+        # each round of a repeated stage has a number of its own, which is greater by `stages`
         return max(opened, key=lambda number: (number % stages, number // stages), default=None)
 
-    def receipts(self, stage: int) -> list[int]:
-        """The blocks of a stage that are done, ascending."""
-        folder = self._root / "receipts" / str(stage)
-        done: set[int] = set()
+    def receipts(self, number: StageNumber) -> list[Place]:
+        """The places of the finished blocks of a stage, ascending."""
+        folder = self._root / "receipts" / str(number)
+        done: set[Place] = set()
         for path in folder.iterdir() if folder.exists() else ():
             with reading(path):
-                text = path.read_text(encoding="ascii", errors="replace")
-            for line in text.splitlines(keepends=True):
-                if line.endswith("\n"):  # else its writer was killed in the middle of it
-                    done.update(int(number) for number in line.split() if number.isdigit())
+                lines = path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
+            for line in lines:
+                if line.endswith("\n"):  # the writer of other lines was killed before the end
+                    done.update(Place(int(text)) for text in line.split() if text.isdigit())
         return sorted(done)

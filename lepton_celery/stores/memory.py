@@ -1,4 +1,4 @@
-"""Arrays in this process, behind the same face as files: for the engine that runs on threads."""
+"""Arrays in this process with the interface of files, for the engine that runs on threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.stores.npy import row_chunks
 
 
 class MemoryReader:
-    """An array of this process; it is not copied before it is read, so it must not change meanwhile."""
+    """An array of this process. It is copied when it is read, so it must not change before."""
 
     url = "memory:"
 
@@ -32,7 +32,7 @@ class MemoryReader:
 
 
 class MemoryOutput:
-    """An output that ends as an ndarray of this process; `target.path` is a name only."""
+    """An output that becomes an ndarray of this process; `target.path` is only a name."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -41,7 +41,7 @@ class MemoryOutput:
 
     @property
     def array(self) -> AnyArray:
-        """The finished array; StoreError before `publish`."""
+        """The complete array; StoreError before `publish`."""
         if self._final is None:
             raise StoreError(f"output {self.target.path!r} is not published; publish it first")
         return self._final

@@ -1,4 +1,4 @@
-"""Where a store is: paths and file:// URLs, and the folders a job may touch."""
+"""Paths and file:// URLs, and the folders that a job may use."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def local_path(url: str | os.PathLike[str]) -> Path:
-    """The absolute path that a plain path or a `file://` URL stands for.
+    """The absolute path of a plain path or a `file://` URL.
 
-    Symbolic links and `..` stay as given: what they lead to is the file system's to say, see `check_allowed`.
+    Symbolic links and `..` stay as they are; `check_allowed` follows them.
 
     Raises:
-        InputError: another scheme, another host, or no path at all.
+        InputError: there is another scheme, another host, or no path.
     """
     text = os.fspath(url)
     if match := _SCHEME.match(text):
@@ -38,7 +38,7 @@ def local_path(url: str | os.PathLike[str]) -> Path:
 
 
 def check_allowed(path: Path, roots: Sequence[Path]) -> None:
-    """Refuse a path that, once its links are followed, is outside all of `roots`; no roots allow every path.
+    """Refuse a path that leads outside of all `roots` when its links are followed; without roots every path is allowed.
 
     Raises:
         InputError: the path leads outside.

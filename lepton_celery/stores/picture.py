@@ -1,4 +1,4 @@
-"""PNG and JPEG through Pillow: read and written whole, since neither gives access to a part of it."""
+"""PNG and JPEG through Pillow. They are read and written whole, since neither format gives access to a region."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from PIL.PngImagePlugin import PngImageFile
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray, Target, check_region
-from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.failures import reading
 from lepton_celery.stores.npy import NpyOutput, open_part
-from lepton_celery.stores.publish import discard_part, exists, held, put_in_place, require_published, sweep
+from lepton_celery.stores.publish import publish_part
 
 _DTYPES: dict[str, tuple[type[np.generic], int]] = {
-    # Pillow's mode: dtype, and length of the colour axis, 0 for none
     "1": (np.bool_, 0),
     "L": (np.uint8, 0),
     "I;16": (np.uint16, 0),
@@ -29,13 +28,14 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
     "RGBA": (np.uint8, 4),
     "CMYK": (np.uint8, 4),
 }
+"""The dtype of each of Pillow's modes, and the length of its colour axis; 0 for none."""
 
 
 class PictureReader:
-    """A PNG or JPEG file; the first `read` decodes all of it and keeps it, so memory holds the whole picture.
+    """A PNG or JPEG file. The first `read` decodes all of it, and memory holds the whole picture from then on.
 
-    Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because
-    Pillow would cut them down to 8 bits without a word.
+    Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because Pillow
+    would cut them to 8 bits without a warning.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class PictureReader:
     def read(self, region: Region) -> AnyArray:
         check_region(self.url, self.shape, region)
         if self._pid != os.getpid():
-            # A fork may have copied the lock while another thread held it; here nobody would ever open it.
+            # a fork may have copied the lock while another thread held it, and nobody would open it in this process
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             if self._array is None:
@@ -64,9 +64,9 @@ class PictureReader:
 
 
 class PictureOutput:
-    """A PNG or JPEG file: blocks collect in a .npy part, which the publisher encodes.
+    """A PNG or JPEG file. Its part is a .npy, which the publisher encodes.
 
-    PNG keeps every pixel. JPEG, of quality 95, does not.
+    PNG keeps every pixel; JPEG, with quality 95, does not.
     """
 
     def __init__(self, target: Target) -> None:
@@ -83,51 +83,33 @@ class PictureOutput:
         self._blocks.write(region, block)
 
     def publish(self) -> None:
-        target, part = self.target, self.target.part
-        self._blocks = NpyOutput(target)
-        encoded = part.with_name(f"{part.name}.encoded")
-        with writing(target.final), held(part) as there:
-            if not there:
-                require_published(target.final)
-            elif not (encoded.exists() and target.final.exists() and encoded.samefile(target.final)):
-                if os.path.lexists(target.final) and not target.overwrite:
-                    raise exists(target.final)
-                temp = part.with_name(f"{part.name}.encoding")
-                try:
-                    self._encode(temp)
-                    temp.replace(encoded)
-                finally:
-                    temp.unlink(missing_ok=True)
-                aside = part.with_name(f"{part.name}.replaced")
-                put_in_place(encoded, target.final, overwrite=target.overwrite, aside=aside)
-            part.unlink(missing_ok=True)
-            sweep(part)
+        self._blocks = NpyOutput(self.target)
+        publish_part(self.target, self._encode)
 
     def discard(self) -> None:
-        self._blocks = NpyOutput(self.target)
-        discard_part(self.target.part, self.target.final)
+        self._blocks.discard()
 
     def _encode(self, path: Path) -> None:
         image = Image.fromarray(np.asarray(open_part(self.target)))
         if self.target.final.suffix.lower() == ".png":
-            # Level 3 is twice as fast as Pillow's own choice, and the file a few per cent larger.
+            # level 3 is twice as fast as Pillow's default, and the file is a few per cent larger
             image.save(path, "PNG", compress_level=3)
         else:
             image.save(path, "JPEG", quality=95)
 
 
 def _open(path: Path) -> Image.Image:
-    # By class and not by Image.open: only these two decoders are let at the file, and its limit on pixels, a warning
-    # at 89 million, is left to the planner's.
+    # by class, so that no other decoder gets the file, and without the warning of Image.open from 89 million pixels on: the
+    # planner has limits of its own
     if path.suffix.lower() == ".png":
         return PngImageFile(path)
     return JpegImageFile(path)
 
 
 def _mode(path: Path, image: Image.Image) -> str:
-    """The mode to read `image` in; StoreError when that would lose something."""
+    """The mode to read `image` in; StoreError if that would lose something."""
     if image.format == "PNG":
-        # Of the header that every PNG begins with: bits per sample, and whether it has colours (2, 6) or alpha (4).
+        # two bytes of the header of every PNG: bits per sample, and whether it has colours (2, 6) or alpha (4)
         with path.open("rb") as file:
             depth, kind = file.read(26)[24:26]
         if depth == 16 and kind != 0:

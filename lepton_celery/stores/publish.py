@@ -1,8 +1,9 @@
-"""How a part becomes an output: one rename or link, by one process at a time, over nothing that it should not.
+"""How a part becomes an output: by one rename or link, by one process at a time, and over nothing that must stay.
 
 .cells.npy.<job>.part              collects the blocks
-.cells.npy.<job>.part.<anything>   temporary files of whoever creates, writes or encodes
-.cells.npy.<job>.part.replaced     what stood under the final name, for the instant of the exchange
+.cells.npy.<job>.part.<anything>   temporary files of processes that create, write or encode
+.cells.npy.<job>.part.encoded      the output, if its format is not that of the part
+.cells.npy.<job>.part.replaced     the earlier output, for the moment of the exchange
 cells.npy                          appears last
 """
 
@@ -14,56 +15,103 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lepton_celery.errors import OutputExists, StoreNotFound
+from lepton_celery.stores.base import Target
 from lepton_celery.stores.failures import writing
 
-_LOCK_S = 5.0
-"""Longest wait for another publisher; renaming takes milliseconds."""
+LOCK_WAIT_S = 5.0
+"""Longest wait for another publisher; a rename takes milliseconds."""
 
-# EPERM is also what the kernel's protected_hardlinks says about another user's file.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
+"""Errors of a file system without hard links. The kernel's protected_hardlinks gives EPERM for another user's file."""
 
 
 def sibling(part: Path, ending: str = "tmp") -> Path:
-    """A fresh name beside the part that `discard` finds again when its writer was killed."""
+    """A new name beside a part, which `discard_part` removes if its writer was killed."""
     return part.with_name(f"{part.name}.{uuid.uuid4().hex}.{ending}")
 
 
-@contextmanager
-def held(part: Path) -> Iterator[bool]:
-    """Keep other publishers of `part` out; gives whether the part is (still) there.
+def create_part(part: Path, make: Callable[[Path], None]) -> None:
+    """Let a part appear, complete, that `make` creates under another name; a part that is there already stays."""
+    draft = sibling(part)
+    with writing(part):
+        try:
+            make(draft)
+            with suppress(FileExistsError):
+                link_or_rename(draft, part)
+        finally:
+            remove(draft)
 
-    The lock lies on the part itself, so it leaves no file behind. Where the file system has no locks, the fence of the
-    ledger is what keeps two merges apart.
+
+def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -> None:
+    """Move the part to its final name; nothing happens when that was done before.
+
+    Args:
+        target: the output.
+        encode: writes the output's file from the part, if the part has another format.
+
+    Raises:
+        OutputExists: something else stands under the final name.
+        StoreNotFound: neither part nor output is there.
+    """
+    part, final = target.part, target.final
+    with writing(final), _locked(part) as is_there:
+        if not is_there and not os.path.lexists(final):
+            raise StoreNotFound(f"{final} cannot be published: there is no part of it; run the job again")
+        if is_there:
+            output = part if encode is None else part.with_name(f"{part.name}.encoded")
+            # a publisher that was killed after the link has encoded and published already
+            if encode is None or not (output.exists() and final.exists() and output.samefile(final)):
+                if encode is not None:
+                    _encode(target, encode, output)
+                put_in_place(output, final, overwrite=target.overwrite, aside=part.with_name(f"{part.name}.replaced"))
+        _remove_part(part)
+
+
+def _encode(target: Target, encode: Callable[[Path], None], output: Path) -> None:
+    if os.path.lexists(target.final) and not target.overwrite:
+        raise output_exists(target.final)
+    draft = sibling(target.part)
+    try:
+        encode(draft)
+        draft.replace(output)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[bool]:
+    """Keep other publishers of a part out; gives whether the part is there, and still is under the lock.
+
+    The lock lies on the part itself, so it leaves no file behind. On file systems without locks, the ledger's fence keeps
+    two merges apart.
     """
     try:
-        fd = os.open(part, os.O_RDONLY)
+        descriptor = os.open(part, os.O_RDONLY)
     except FileNotFoundError:
-        fd = -1
-    if fd < 0:
         yield False
         return
     try:
-        _lock(fd)
+        _wait_for_lock(descriptor)
         try:
-            there = os.path.samestat(os.fstat(fd), part.stat())
+            is_there = os.path.samestat(os.fstat(descriptor), part.stat())
         except FileNotFoundError:
-            there = False
-        yield there
+            is_there = False
+        yield is_there
     finally:
-        os.close(fd)
+        os.close(descriptor)
 
 
-def _lock(fd: int) -> None:
-    """Wait for the lock, but not for ever: a frozen process may hold it, and the fence says whose turn it is."""
-    deadline = time.monotonic() + _LOCK_S
+def _wait_for_lock(descriptor: int) -> None:
+    """Wait for a lock, but not for ever: a frozen process may hold it, and the fence says whose turn it is."""
+    deadline = time.monotonic() + LOCK_WAIT_S
     while time.monotonic() < deadline:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(0.02)
         except OSError:
@@ -72,35 +120,14 @@ def _lock(fd: int) -> None:
             return
 
 
-def publish_part(part: Path, final: Path, *, overwrite: bool) -> None:
-    """Move a part that already has the output's format to its final name; nothing happens when it was done before.
-
-    Raises:
-        OutputExists: something else stands there.
-        StoreNotFound: neither part nor output is there.
-    """
-    with writing(final), held(part) as there:
-        if there:
-            put_in_place(part, final, overwrite=overwrite, aside=part.with_name(f"{part.name}.replaced"))
-        else:
-            require_published(final)
-        sweep(part)
-
-
-def require_published(final: Path) -> None:
-    """Raise StoreNotFound when, the part being gone, the output is not there either."""
-    if not os.path.lexists(final):
-        raise StoreNotFound(f"{final} cannot be published: there is no part of it; run the job again")
-
-
 def put_in_place(source: Path, final: Path, *, overwrite: bool, aside: Path) -> None:
-    """Give `source`, a file or a folder, the name `final`.
+    """Give `source`, a file or a folder, the name `final`; `aside` names the earlier output for a moment.
 
     Raises:
         OutputExists: something else stands there, and `overwrite` is not set.
     """
     if overwrite:
-        # A rename replaces a file by a file in one step; a folder has to be out of the way first.
+        # a rename replaces a file by a file in one step, but a folder has to be out of the way first
         if os.path.lexists(final) and (source.is_dir() or (final.is_dir() and not final.is_symlink())):
             remove(aside)
             final.rename(aside)
@@ -108,61 +135,63 @@ def put_in_place(source: Path, final: Path, *, overwrite: bool, aside: Path) -> 
         remove(aside)
         return
     try:
-        place_new(source, final)
+        link_or_rename(source, final)
     except FileExistsError as error:
-        # A merge killed between link and unlink left both names on one file: then the work is done.
+        # a merge that was killed between link and unlink left both names on one file: then the work is done
         if source.is_dir() or final.is_symlink() or not source.samefile(final):
-            raise exists(final) from error
+            raise output_exists(final) from error
         source.unlink()
 
 
-def place_new(source: Path, final: Path) -> None:
-    """Give `source` the name `final`; FileExistsError when something has it."""
+def link_or_rename(source: Path, final: Path) -> None:
+    """Give `source` the name `final`; FileExistsError if something has that name."""
     if not source.is_dir():
         try:
             os.link(source, final)
-        except FileExistsError:
-            raise
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
         else:
             source.unlink()
             return
-    # Of folders, the kernel lets a rename replace an empty one only: what slips in after this look is not lost.
+    taken = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
     if os.path.lexists(final):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
+        raise taken
     try:
-        source.rename(final)
+        source.rename(final)  # of the folders that may have come in since, the kernel lets it replace an empty one only
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from error
+            raise taken from error
         raise
 
 
-def exists(final: Path) -> OutputExists:
-    """The error that says something stands under the final name."""
+def output_exists(final: Path) -> OutputExists:
+    """The error that something stands under the final name."""
     return OutputExists(
         f"{final} exists already; choose another name, remove it, or allow it to be replaced (overwrite=True, --overwrite)"
     )
 
 
-def discard_part(part: Path, final: Path) -> None:
-    """Remove the part and its temporary files; put back what a killed publisher had moved aside."""
+def discard_part(target: Target) -> None:
+    """Remove a part and its temporary files; an earlier output that a killed publisher moved aside gets its name back."""
+    part, replaced = target.part, target.part.with_name(f"{target.part.name}.replaced")
     with writing(part):
-        replaced = part.with_name(f"{part.name}.replaced")
-        if os.path.lexists(replaced) and not os.path.lexists(final):
-            replaced.rename(final)
-        if part.is_dir():
-            # Gone in one step, so that no writer fills a folder while it is being emptied.
-            with suppress(FileNotFoundError):
-                part.rename(sibling(part, "trash"))
-        remove(part)
-        sweep(part)
+        if os.path.lexists(replaced) and not os.path.lexists(target.final):
+            replaced.rename(target.final)
+        _remove_part(part)
 
 
-def sweep(part: Path) -> None:
-    """Remove everything whose name begins with the part's and goes on after it."""
+def _remove_part(part: Path) -> None:
+    if part.is_dir():
+        # the name goes in one step, so that no writer fills a folder while it is being emptied
+        with suppress(FileNotFoundError):
+            part.rename(sibling(part, "trash"))
+    remove(part)
+    remove_temporaries(part)
+
+
+def remove_temporaries(part: Path) -> None:
+    """Remove everything whose name is the part's with an ending."""
     with suppress(FileNotFoundError):
         for entry in list(os.scandir(part.parent)):
             if entry.name.startswith(f"{part.name}."):

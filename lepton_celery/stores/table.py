@@ -1,4 +1,4 @@
-"""Tables of numbers, one array per column: CSV, and Parquet with the extra `lepton-celery[parquet]`."""
+"""Tables of numbers, one array for each column: CSV, and Parquet with the extra `lepton-celery[parquet]`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.formats import NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import exists, put_in_place, sibling
+from lepton_celery.stores.publish import output_exists, put_in_place, sibling
 
 _ROWS_AT_ONCE = 100_000
+"""Rows of a CSV that are turned into text together."""
 
 Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
@@ -28,13 +29,13 @@ def write_table(
 ) -> None:
     """Write one-dimensional columns of equal length; the name appears when the table is complete.
 
-    Every float comes back from `read_table` bit for bit. A file of the very same bytes that stands there already counts
-    as written, so that a merge may be repeated.
+    `read_table` gives every float back bit for bit. A file with the same bytes counts as written, so that a merge may be
+    repeated.
 
     Raises:
-        InputError: columns of unequal length, of more axes, or of something that is no number.
-        OutputExists: something else stands there, and `overwrite` is not set.
-        StoreError: disk full, or no permission; nothing is left behind.
+        InputError: columns differ in length, have more axes, or hold something that is no number.
+        OutputExists: something else has that name, and `overwrite` is not set.
+        StoreError: the disk is full, or no permission; no file is left.
     """
     final = local_path(path)
     name = table_format(final)
@@ -50,16 +51,16 @@ def write_table(
             (_write_csv if name == "csv" else _write_parquet)(temp, arrays)
             if not final.is_file() or final.is_symlink() or not filecmp.cmp(temp, final, shallow=False):
                 if os.path.lexists(final) and not overwrite:
-                    raise exists(final)
+                    raise output_exists(final)
                 put_in_place(temp, final, overwrite=overwrite, aside=temp.with_name(f"{temp.name}.replaced"))
         finally:
             temp.unlink(missing_ok=True)
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
-    """The columns of a table, each int64 where all its values are whole numbers, else float64; empty cells are NaN.
+    """The columns of a table: int64 if all values are whole numbers, else float64. Empty cells are NaN.
 
-    A column of a CSV without rows is float64, since nothing says otherwise.
+    The columns of a CSV without rows are float64.
 
     Raises:
         StoreNotFound: there is no such file.
@@ -77,7 +78,7 @@ def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     with path.open("x", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerow(columns)
         for start in range(0, rows, _ROWS_AT_ONCE):
-            # repr of a Python float is the shortest text that reads back as the same number.
+            # repr of a Python float is the shortest text that gives the same number when it is read
             texts = [map(repr, _plain(column[start : start + _ROWS_AT_ONCE]).tolist()) for column in columns.values()]
             file.write("\n".join(map(",".join, zip(*texts, strict=True))))
             file.write("\n")
@@ -103,7 +104,7 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
 def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow, parquet = _arrow()
     table = arrow.table({key: arrow.array(np.ascontiguousarray(_plain(column))) for key, column in columns.items()})
-    # whole numbers mostly rise with the label: written as steps they take a fifth of a dictionary's bytes, in half the time
+    # whole numbers mostly rise with the label: as differences they take a fifth of a dictionary's bytes, and half the time
     steps = {field.name: "DELTA_BINARY_PACKED" for field in table.schema if arrow.types.is_integer(field.type)}
     parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
 

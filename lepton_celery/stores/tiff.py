@@ -1,7 +1,7 @@
-"""TIFF in: windows of tiled, striped and multi-page files, compressed or not, without loading them.
+"""Reads regions of TIFF files, tiled, striped or of several pages, compressed or not, without loading the files.
 
-The first series at full resolution is what is read: `(y, x)`, `(y, x, s)` or `(s, y, x)` for colours, and `(z, y, x)`
-and deeper for pages.
+The first series at full resolution is read: `(y, x)`, `(y, x, s)` or `(s, y, x)` for colours, and `(z, y, x)` or more axes
+for pages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
 class TiffReader:
     """The first series of a TIFF file, at full resolution.
 
-    Uncompressed contiguous pixels are memory-mapped. Of anything else the tiles or strips that the region touches are
+    Uncompressed contiguous pixels are memory-mapped. In other files the tiles or strips that a region touches are
     decoded one after the other, so memory is bounded by the region and one tile.
     """
 
@@ -35,7 +35,7 @@ class TiffReader:
         self.url = str(path)
         self._path = path
         self._map: AnyArray | None = None
-        # A multi-file OME-TIFF names other files, which nobody has checked against the allowed folders.
+        # an OME-TIFF of several files names files that were not checked against the allowed folders
         with reading(path), tifffile.TiffFile(path, _multifile=False) as tif:
             if not tif.series:
                 raise StoreError(f"{path} holds no image; check that it was written completely")
@@ -53,8 +53,8 @@ class TiffReader:
                 self.chunks = row_chunks(self.shape)
                 return
             self._take_layout(series, page)
-            # All of it is read now: what is left to do later needs neither the file object nor its position, which a
-            # forked process would share.
+            # all offsets are read now: later reads need neither the file object nor its position, which a forked process
+            # would share
             self._segments = [self._locate(number) for number in series.pages]
 
     def read(self, region: Region) -> AnyArray:
@@ -64,7 +64,7 @@ class TiffReader:
         out = np.empty(region.shape, self.dtype)
         if not out.size:
             return out
-        # From here on without the axes of length 1, about which series and pages may disagree.
+        # axes of length 1 are left out from here on: series and pages may disagree about them
         start = [a for a, n in zip(region.start, self.shape, strict=True) if n > 1]
         stop = [b for b, n in zip(region.stop, self.shape, strict=True) if n > 1]
         lead = len(self._lead)
@@ -78,8 +78,8 @@ class TiffReader:
             try:
                 for position in itertools.product(*map(range, start[:lead], stop[:lead])):
                     number = int(np.ravel_multi_index(position, self._lead)) if lead else 0
-                    into = pages[tuple(p - a for p, a in zip(position, start, strict=False))]
-                    self._read_page(fd, self._segments[number], window, into)
+                    page = pages[tuple(p - a for p, a in zip(position, start, strict=False))]
+                    self._read_page(fd, self._segments[number], window, page)
             finally:
                 os.close(fd)
         return out
@@ -135,7 +135,7 @@ class TiffReader:
             into[shared.within(window)] = self._as_page(decoded)[shared.within(box)]
 
     def _as_page(self, decoded: AnyArray) -> AnyArray:
-        """A decoded segment `(depth, length, width, samples)`, with the axes of a page."""
+        """A decoded segment of shape `(depth, length, width, samples)` with the axes of a page."""
         if not self._volumetric:
             decoded = decoded[0]
         if not self._has_samples:

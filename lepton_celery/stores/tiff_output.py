@@ -1,16 +1,14 @@
-"""TIFF out: workers encode tiles, the publisher only concatenates them.
+"""Writes TIFF files: workers encode the tiles, and the publisher joins them.
 
-Compressing is nearly all of the work of writing a TIFF, so each block is encoded where it was computed, into a file of
-its own in the part folder. 175 MB of encoded tiles are joined in a third of a second; one writer that compresses them
-takes four.
+Compressing is nearly all of the work of writing a TIFF, so each block is encoded by the worker that computed it, into a file
+of its own in the part's folder. 175 MB of encoded tiles are joined in a third of a second; compressing them takes four.
 
-A block's file: the number of its tiles, where each ends, then the tiles in the order (page, row, column).
+The file of a block has the number of its tiles, the offsets of their ends, and the tiles in the order (page, row, column).
 """
 
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -24,12 +22,15 @@ import tifffile
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.base import AnyArray, Target, check_block
+from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
-from lepton_celery.stores.publish import discard_part, exists, held, put_in_place, remove, require_published, sibling
+from lepton_celery.stores.publish import discard_part, publish_part
 
-_LARGEST_TILE = 256
-_BIG = 2**31
-"""Bytes from which on the file is a BigTIFF: plain TIFF ends at 4 GiB, and some readers at 2."""
+LONGEST_TILE_SIDE = 256
+"""Longest side of a tile, in pixels."""
+
+BIG_TIFF_BYTES = 2**31
+"""Larger files are BigTIFFs: a plain TIFF ends at 4 GiB, and some readers end at 2."""
 
 
 class TiffOutput:
@@ -48,7 +49,7 @@ class TiffOutput:
                 f"TIFF output {target.path} of shape {shape} in blocks {blocks} is no (y, x) image, no (y, x, 3 or 4) "
                 "with all colours in each block, and no (z, y, x) of pages; write .zarr or .npy instead"
             )
-        # Everything below counts in (pages, rows, columns), whatever the axes of the image.
+        # everything below counts in (pages, rows, columns), whatever the axes of the image
         lead = (1,) if len(shape) == 2 or self._colours else ()
         pixels = slice(0, 2) if self._colours else slice(None)
         self._grid = BlockGrid(lead + shape[pixels], lead + blocks[pixels])
@@ -64,7 +65,7 @@ class TiffOutput:
             self.target.part.mkdir(exist_ok=True)
 
     def reserve(self) -> None:
-        pass  # what it will take depends on the pixels
+        pass  # the size depends on the pixels
 
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
@@ -78,49 +79,19 @@ class TiffOutput:
         tiles = [_deflate(tile) for tile in self._cut(block)]
         ends = list(accumulate(map(len, tiles)))
         head = np.array([len(ends), *ends], "<u8").tobytes()
-        final = self._block_file(self._grid.index(position))
-        with writing(self.target.part):
-            temp = sibling(final)
-            try:
-                with temp.open("xb") as file:
-                    file.write(head)
-                    file.writelines(tiles)
-                temp.replace(final)
-            except OSError:
-                temp.unlink(missing_ok=True)
-                raise
+        write_atomically(self._block_file(self._grid.index(position)), head, *tiles)
 
     def publish(self) -> None:
-        target, part = self.target, self.target.part
-        joined = part / "joined.tif"
-        with writing(target.final), held(part) as there:
-            if not there:
-                require_published(target.final)
-                return
-            done = joined.exists() and target.final.exists() and joined.samefile(target.final)
-            if not done:
-                if os.path.lexists(target.final) and not target.overwrite:
-                    raise exists(target.final)
-                temp = sibling(joined)
-                try:
-                    self._join(temp)
-                    temp.replace(joined)
-                finally:
-                    temp.unlink(missing_ok=True)
-                aside = part.with_name(f"{part.name}.replaced")
-                put_in_place(joined, target.final, overwrite=target.overwrite, aside=aside)
-            trash = sibling(part, "trash")
-            part.rename(trash)
-            remove(trash)
+        publish_part(self.target, self._join)
 
     def discard(self) -> None:
-        discard_part(self.target.part, self.target.final)
+        discard_part(self.target)
 
     def _block_file(self, index: int) -> Path:
         return self.target.part / f"{index}.tiles"
 
     def _cut(self, block: AnyArray) -> Iterator[bytes]:
-        """The block's tiles, uncompressed; those at its far edges filled up with zeros."""
+        """The tiles of a block, uncompressed; tiles at its far edges are filled up with zeros."""
         pages = block.astype(self._stored, copy=False)
         pages = pages[None] if pages.ndim == 2 or self._colours else pages
         rows, columns = self._tile
@@ -132,25 +103,25 @@ class TiffOutput:
                 piece = whole
             yield piece.tobytes()
 
-    def _join(self, temp: Path) -> None:
+    def _join(self, path: Path) -> None:
         options: dict[str, Any] = {"photometric": "rgb" if self._colours else "minisblack"}
         if self._samples == 4:
             options["extrasamples"] = ["unassalpha"]
         size = math.prod(self.target.shape) * self._stored.itemsize
         tifffile.imwrite(
-            temp,
+            path,
             self._tiles(),
             shape=self.target.shape,
             dtype=self._stored,
             tile=self._tile,
             compression="adobe_deflate",
             byteorder="<",
-            bigtiff=size > _BIG,
+            bigtiff=size > BIG_TIFF_BYTES,
             **options,
         )
 
     def _tiles(self) -> Iterator[bytes]:
-        """All encoded tiles in the order of the file; a row of tiles of one block is in memory at a time."""
+        """All encoded tiles in the order of the file; memory holds one row of tiles of one block at a time."""
         (pages, height, _), (deep, high, _) = self._grid.shape, self._grid.block_shape
         columns = self._grid.counts[2]
         ends_of = lru_cache(maxsize=max(2 * columns, 64))(self._ends)
@@ -163,7 +134,7 @@ class TiffOutput:
                 yield from self._row(index, ends_of(index), first, first + across)
 
     def _ends(self, index: int) -> Sequence[int]:
-        """Where each tile of a block ends in its file, preceded by where the first one starts."""
+        """The offset of the first tile in the file of a block, and the ends of all its tiles."""
         path = self._block_file(index)
         try:
             with path.open("rb") as file:
@@ -185,8 +156,8 @@ class TiffOutput:
 
 def _tile_length(length: int, block: int, target: Target) -> int:
     if block >= length:
-        return min(_LARGEST_TILE, -(-length // 16) * 16)
-    for tile in range(_LARGEST_TILE, 0, -16):
+        return min(LONGEST_TILE_SIDE, -(-length // 16) * 16)
+    for tile in range(LONGEST_TILE_SIDE, 0, -16):
         if block % tile == 0:
             return tile
     raise InputError(
@@ -200,5 +171,5 @@ def _deflate(data: bytes) -> bytes:
         import imagecodecs
     except ImportError:
         return zlib.compress(data, 1)
-    # libdeflate, about three times as fast as zlib; every reader of deflate takes both.
+    # libdeflate is about three times as fast as zlib, and every reader of deflate reads both
     return bytes(imagecodecs.deflate_encode(data, level=1))

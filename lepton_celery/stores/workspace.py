@@ -1,7 +1,7 @@
-"""Where a job keeps what passes between its stages: images kept, partials of blocks, whole-image values.
+"""Where a job keeps what passes between its stages: intermediate images, partials of blocks, whole-image values.
 
-On disk for jobs whose workers are processes, in memory for the inline engine. Everything has a name that follows from the
-plan, so a block that runs twice writes the same bytes to the same place.
+Jobs on workers keep it on disk, the inline engine keeps it in memory. Every name follows from the plan, so a block that runs
+twice writes the same bytes to the same file.
 """
 
 from __future__ import annotations
@@ -23,63 +23,65 @@ from lepton_celery.stores.bundle import read_bundle, write_bundle
 from lepton_celery.stores.failures import writing
 
 _MAPPED_BYTES = 1 << 20
-"""Values of at least this size are memory-mapped rather than loaded."""
+"""Values of this size or more are memory-mapped, smaller ones are loaded."""
 
-_FOLDER = 1000
-"""Most partials in one folder."""
+_PARTIALS_PER_FOLDER = 1000
+"""Largest number of partials in one folder."""
 
 Key = int | tuple[int, int]
-"""A node, or a node and the round of a stage that repeats."""
+"""A node of the plan, or a node and the round of a repeated stage."""
 
 
 class Partials(Protocol):
-    """A stage's partials of one node, in block order; may be gone through more than once."""
+    """The partials of one node in block order; they may be iterated over more than once."""
 
     def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]: ...
 
 
 class Workspace(Protocol):
-    """What steps need of a place to keep things."""
+    """What the stages of a job use to pass images, partials and values on."""
 
     def create(self) -> None:
-        """Make room; may be called again."""
+        """Make the workspace; nothing happens when it is there."""
 
     def image(self, node: Key) -> ArrayReader:
-        """The image that an earlier stage left."""
+        """An image that an earlier stage has written."""
 
     def image_output(
         self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
-        """Where the blocks of an image are left for later stages; `compress` what is mostly one value, such as labels."""
+        """What writes the blocks of an image for later stages; `compress` for images of mostly one value, such as labels."""
 
-    def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None: ...
+    def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
+        """Store the partial of a block."""
 
-    def partials(self, node: Key, blocks: int) -> Partials: ...
+    def partials(self, node: Key, blocks: int) -> Partials:
+        """The partials of all blocks of a stage."""
 
     def partial(self, node: Key, block: BlockIndex) -> Partial:
-        """One block's."""
+        """The partial of a block."""
 
     def missing_partials(self, node: Key, blocks: int) -> list[BlockIndex]:
-        """Blocks whose partial is not there."""
+        """The blocks without a partial."""
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
-        """Keep what a merge found; the partials it was found from may go, unless they will be read again."""
+        """Store the result of a merge. The partials it was made from may be removed, unless `keep_partials` is set."""
 
     def value(self, node: Key) -> Any:
         """A whole-image value: an array, a scalar of its dtype, or arrays by name."""
 
-    def drop(self, node: Key) -> None:
-        """Remove an image and its partials that nothing will read again."""
+    def discard_node(self, node: Key) -> None:
+        """Remove an image and its partials, which nothing reads any more."""
 
     def mark(self, name: str) -> bool:
-        """Leave a mark; whether it stood there already."""
+        """Leave a mark, and return whether it was there already."""
 
     def discard(self) -> None:
         """Remove everything."""
 
 
 class MemoryWorkspace:
-    """Keeps everything in this process."""
+    """A workspace in the memory of this process."""
 
     def __init__(self) -> None:
         self._images: dict[Key, stores.MemoryOutput] = {}
@@ -90,7 +92,7 @@ class MemoryWorkspace:
         pass
 
     def image(self, node: Key) -> ArrayReader:
-        self._images[node].publish()  # all blocks of the stage that wrote it are in
+        self._images[node].publish()  # the stage that wrote it is complete
         return stores.MemoryReader(self._images[node].array)
 
     def image_output(
@@ -103,15 +105,15 @@ class MemoryWorkspace:
         self._partials.setdefault(node, {})[block] = partial
 
     def partials(self, node: Key, blocks: int) -> Partials:
-        found = self._partials.get(node, {})
-        return [(block, found[block]) for block in map(BlockIndex, range(blocks))]
+        partials = self._partials.get(node, {})
+        return [(block, partials[block]) for block in map(BlockIndex, range(blocks))]
 
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         return self._partials[node][block]
 
     def missing_partials(self, node: Key, blocks: int) -> list[BlockIndex]:
-        found = self._partials.get(node, {})
-        return [block for block in map(BlockIndex, range(blocks)) if block not in found]
+        partials = self._partials.get(node, {})
+        return [block for block in map(BlockIndex, range(blocks)) if block not in partials]
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
         self._values[node] = value
@@ -121,7 +123,7 @@ class MemoryWorkspace:
     def value(self, node: Key) -> Any:
         return self._values[node]
 
-    def drop(self, node: Key) -> None:
+    def discard_node(self, node: Key) -> None:
         self._images.pop(node, None)
         self._partials.pop(node, None)
 
@@ -135,7 +137,7 @@ class MemoryWorkspace:
 
 
 class DiskWorkspace:
-    """Keeps everything under one directory that all workers see, or images under another one."""
+    """A workspace in a directory that all workers see; its images may be in another one, the scratch."""
 
     def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
         self.root = root
@@ -165,7 +167,7 @@ class DiskWorkspace:
         return ZarrReader(packed) if packed.exists() else NpyReader(plain)
 
     def _image_paths(self, node: Key) -> list[Path]:
-        """Where an image may be: never published, later stages read the part that the blocks were written to."""
+        """Where an image may be. It is never published: later stages read the part that the blocks were written to."""
         return [self._images / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
 
     def image_output(
@@ -176,8 +178,8 @@ class DiskWorkspace:
         return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
 
     def partial_path(self, node: Key, block: BlockIndex) -> Path:
-        """The file of one block's partial."""
-        return self.root / f"partials{_text(node)}" / f"{block // _FOLDER}" / f"{block}.arrays"
+        """The file with the partial of a block."""
+        return self.root / f"partials{_text(node)}" / f"{block // _PARTIALS_PER_FOLDER}" / f"{block}.arrays"
 
     def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         path = self.partial_path(node, block)
@@ -185,7 +187,7 @@ class DiskWorkspace:
             write_bundle(path, partial)
         except StoreNotFound:
             with writing(path):
-                for folder in (path.parent.parent, path.parent):  # not the workspace: it is gone when the job has ended
+                for folder in (path.parent.parent, path.parent):  # not the workspace: an ended job has none any more
                     folder.mkdir(exist_ok=True)
             write_bundle(path, partial)
 
@@ -197,10 +199,10 @@ class DiskWorkspace:
 
     def missing_partials(self, node: Key, blocks: int) -> list[BlockIndex]:
         missing: list[BlockIndex] = []
-        for first in range(0, blocks, _FOLDER):
+        for first in range(0, blocks, _PARTIALS_PER_FOLDER):
             folder = self.partial_path(node, BlockIndex(first)).parent
             names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-            last = min(first + _FOLDER, blocks)
+            last = min(first + _PARTIALS_PER_FOLDER, blocks)
             missing += [
                 block
                 for block in map(BlockIndex, range(first, last))
@@ -215,17 +217,17 @@ class DiskWorkspace:
     def value(self, node: Key) -> Any:
         path = self._value_path(node)
         try:
-            found = read_bundle(path, mapped=path.stat().st_size >= _MAPPED_BYTES)
+            arrays = read_bundle(path, mapped=path.stat().st_size >= _MAPPED_BYTES)
         except (FileNotFoundError, StoreNotFound) as error:
             raise StoreError(
                 f"the whole-image value {node} is not at {path}; the job's workspace is damaged"
             ) from error
-        return found[""][()] if list(found) == [""] else found
+        return arrays[""][()] if list(arrays) == [""] else arrays
 
     def _value_path(self, node: Key) -> Path:
         return self.root / f"value{_text(node)}.arrays"
 
-    def drop(self, node: Key) -> None:
+    def discard_node(self, node: Key) -> None:
         for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -252,10 +254,10 @@ class _DiskPartials:
 
 
 def _text(node: Key) -> str:
-    """A part of a file's name."""
+    """The node in the name of a file."""
     return str(node) if isinstance(node, int) else f"{node[0]}-{node[1]}"
 
 
 def workspace_root(directory: str | os.PathLike[str], job_id: str) -> Path:
-    """The directory of a job's workspace beside its first output."""
+    """The directory of a job's workspace, beside its first output or in the scratch."""
     return Path(directory) / f".lepton-{job_id}"

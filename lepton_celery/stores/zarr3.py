@@ -1,8 +1,8 @@
-"""Zarr: versions 2 and 3 in, version 3 out.
+"""Zarr: reads versions 2 and 3, writes version 3.
 
-Metadata goes through zarr-python, which everybody trusts. Chunks that are files of their own (Blosc, zstd, gzip or no
-compression) are read and written as such: that is two to three times faster than zarr's event loop, leaves no thread behind
-that a fork could lose, and a chunk can be kept for the next block. Shards and rarer codecs are zarr's to read.
+zarr-python reads and writes the metadata, and reads shards and rarer codecs. Chunks that are files of their own (Blosc,
+zstd, gzip or no compression) are read and written directly: that is two to three times faster than zarr's event loop,
+leaves no thread behind that a fork could lose, and lets a reader keep a chunk for the next block.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray, Target, check_block, check_region
 from lepton_celery.stores.chunk_files import chunk_files
 from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.publish import discard_part, place_new, publish_part, remove, sibling
+from lepton_celery.stores.publish import create_part, discard_part, publish_part, sibling
 from lepton_celery.stores.zarr_pipeline import open_for_pixels
 
-_LARGEST_CHUNK = 64 * 2**20
-"""Bytes: a chunk is read whole, and Blosc ends at 2 GiB."""
+LARGEST_CHUNK_BYTES = 64 * 2**20
+"""Larger blocks are cut into several chunks: a chunk is read whole, and Blosc ends at 2 GiB."""
 
 
 class ZarrReader:
-    """A Zarr array of version 2 or 3 in a folder; nothing but its metadata is read before it is asked for."""
+    """A Zarr array of version 2 or 3 in a folder; pixels are read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self.url = str(path)
@@ -42,7 +42,7 @@ class ZarrReader:
             try:
                 node = zarr.open(store=str(path), mode="r")
             except FileNotFoundError as error:
-                # That is what zarr says of anything without metadata that it knows.
+                # zarr raises this for any folder without metadata that it knows
                 raise StoreError(f"{path} cannot be read: it is no Zarr array, version 2 or 3") from error
         if isinstance(node, zarr.Group):
             with reading(path):
@@ -50,14 +50,14 @@ class ZarrReader:
             raise StoreError(
                 f"{path} is a Zarr group, not an array; open one of the arrays inside ({names}): {path}/NAME"
             )
-        found = np.dtype(node.dtype)
-        if found.kind not in "biufc":
-            raise StoreError(f"{path} holds {found}, which is no pixel type; save numbers or booleans")
+        dtype = np.dtype(node.dtype)
+        if dtype.kind not in "biufc":
+            raise StoreError(f"{path} holds {dtype}, which is no pixel type; save numbers or booleans")
         self.shape: tuple[int, ...] = tuple(node.shape)
-        self.dtype: np.dtype[Any] = found.newbyteorder("=")
+        self.dtype: np.dtype[Any] = dtype.newbyteorder("=")
         self.chunks: tuple[int, ...] = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
         self.files = chunk_files(path, node)
-        """Its chunks, where each is a file that can be read without zarr."""
+        """Its chunks, if each is a file that can be read without zarr."""
         self._opened_in = 0
 
     def read(self, region: Region) -> AnyArray:
@@ -68,7 +68,7 @@ class ZarrReader:
             return np.require(self._for_pixels()[region.slices], self.dtype, ["C", "O", "W"])
 
     def _for_pixels(self) -> zarr.Array[Any]:
-        """The array as zarr itself reads it, opened in the process that asks."""
+        """The array as zarr reads it, opened in this process."""
         if self._opened_in != os.getpid():
             self._opened = open_for_pixels(self._path)
             self._opened_in = os.getpid()
@@ -76,34 +76,25 @@ class ZarrReader:
 
 
 class ZarrOutput:
-    """A Zarr v3 array, Blosc LZ4; a block owns whole chunks, each of which replaces itself in one step."""
+    """A Zarr array of version 3 with Blosc LZ4; a block consists of whole chunks, each written in one step."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self._chunks = _chunk_shape(target)
 
     def create(self) -> None:
-        part = self.target.part
-        with writing(part):
-            if part.exists():
-                self._check_part()
-                return
-            temp = sibling(part)
-            try:
-                self._describe(temp)
-                place_new(temp, part)
-            except FileExistsError:
-                pass
-            finally:
-                remove(temp)
+        if self.target.part.exists():
+            self._check_part()
+        else:
+            create_part(self.target.part, self._describe)
 
     def reserve(self) -> None:
-        pass  # what it will take depends on the pixels
+        pass  # the size depends on the pixels
 
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
         part, dtype = self.target.part, self.target.native.newbyteorder("<")
-        # The halves of a chunk file must not be found under the part: a killed writer's leftovers would be published.
+        # outside of the part's folder: the leftovers of a killed writer in it would be published
         temp = sibling(part)
         starts = (range(a, b, c) for a, b, c in zip(region.start, region.stop, self._chunks, strict=True))
         with writing(part):
@@ -125,10 +116,10 @@ class ZarrOutput:
                 raise
 
     def publish(self) -> None:
-        publish_part(self.target.part, self.target.final, overwrite=self.target.overwrite)
+        publish_part(self.target)
 
     def discard(self) -> None:
-        discard_part(self.target.part, self.target.final)
+        discard_part(self.target)
 
     def _put(self, temp: Path, position: tuple[int, ...]) -> None:
         part = self.target.part
@@ -136,7 +127,7 @@ class ZarrOutput:
         try:
             temp.replace(chunk)
         except FileNotFoundError:
-            # Level by level, and never the part itself: a discarded one must not come back.
+            # level by level, and never the part itself: a part that was discarded must not come back
             for folder in [*reversed(chunk.relative_to(part).parents)][1:]:
                 (part / folder).mkdir(exist_ok=True)
             temp.replace(chunk)
@@ -154,10 +145,10 @@ class ZarrOutput:
         )
 
     def _check_part(self) -> None:
-        found = ZarrReader(self.target.part)
-        if found.shape != self.target.shape or found.dtype != self.target.native:
+        part = ZarrReader(self.target.part)
+        if part.shape != self.target.shape or part.dtype != self.target.native:
             raise StoreError(
-                f"{self.target.part} holds {found.dtype} {found.shape}, the output is {self.target.native} "
+                f"{self.target.part} holds {part.dtype} {part.shape}, the output is {self.target.native} "
                 f"{self.target.shape}; discard it, or use another job id"
             )
 
@@ -167,14 +158,14 @@ def _chunk_file(folder: Path, position: tuple[int, ...]) -> Path:
 
 
 def _chunk_shape(target: Target) -> tuple[int, ...]:
-    """The block, clipped to the image, cut into parts along its longest axes until it is as small as a chunk must be."""
+    """The block clipped to the image, cut along its longest axes until it is small enough for a chunk."""
     chunks = [min(b, max(n, 1)) for n, b in zip(target.shape, target.block_shape, strict=True)]
-    while math.prod(chunks) * target.native.itemsize > _LARGEST_CHUNK:
+    while math.prod(chunks) * target.native.itemsize > LARGEST_CHUNK_BYTES:
         axis = chunks.index(max(chunks))
-        # An axis that one block covers may be cut anywhere; elsewhere the parts must be equal.
-        covered = target.block_shape[axis] >= target.shape[axis]
-        parts = 2 if covered else next(d for d in range(2, chunks[axis] + 1) if chunks[axis] % d == 0)
-        chunks[axis] = -(-chunks[axis] // parts)
+        # an axis that one block covers may be cut anywhere, elsewhere the pieces must be equal
+        is_covered = target.block_shape[axis] >= target.shape[axis]
+        pieces = 2 if is_covered else next(d for d in range(2, chunks[axis] + 1) if chunks[axis] % d == 0)
+        chunks[axis] = -(-chunks[axis] // pieces)
     if any(b < n and b % c for n, b, c in zip(target.shape, target.block_shape, chunks, strict=True)):
         raise InputError(
             f"blocks {target.block_shape} of {target.path} would share chunks {tuple(chunks)}; writers that share a chunk "

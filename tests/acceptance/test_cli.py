@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +23,14 @@ from skimage import data, filters, measure
 import lepton_celery as lazy
 from lepton_celery import stores
 from lepton_celery.cli import lepton as lepton_command
+from lepton_celery.cli import shipped
 from lepton_celery.grid import Region
 from lepton_celery.jobs.local_stack import read_running
+from lepton_celery.planning.cost.keep import model_of_folder
+from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
-from tests.acceptance.commands import environment, lepton
+from tests.acceptance.commands import ROOT, environment, lepton
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -248,6 +252,29 @@ def test_run_refuses_a_disk_that_is_full(folder: Path, full_disk: Path, suffix: 
     assert list(full_disk.iterdir()) == []
 
 
+def test_calibrate_saves_shows_and_removes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
+    # a second is over before the rest of the catalogue; what pipelines are made of is measured always
+    began = time.process_time()
+    done = CliRunner().invoke(lepton_command, ["calibrate", "--seconds", "1", "--path", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert time.process_time() - began < 15
+    assert "no broker is configured" in done.output
+    assert list(tmp_path.iterdir()) == [tmp_path / "state"]  # the files it measured with are gone
+    model = model_of_folder()
+    assert model.origin == "calibrated"
+    for name in ("filters.gaussian", "filters.sobel", "lepton.label_blocks", "restoration.denoise_nl_means"):
+        assert any(key.startswith(name) for key in model.figures["compute"])
+    assert 0.1 <= model.speed <= 10
+    shown = CliRunner().invoke(lepton_command, ["calibrate", "--show"]).output
+    assert "figures: calibrated on" in shown
+    assert "filters.gaussian float32" in shown
+    assert "forgotten" in CliRunner().invoke(lepton_command, ["calibrate", "--reset"]).output
+    assert model_of_folder() == CostModel()
+    both = CliRunner().invoke(lepton_command, ["calibrate", "--show", "--reset"])
+    assert both.exit_code == 2
+
+
 # ------------------------------------------------------------------------------------------------ with a local stack
 
 
@@ -333,6 +360,19 @@ def test_the_demonstration_is_identical_and_leaves_no_process(tmp_path: Path) ->
     assert "galaxies" in done.stdout
     assert {"galaxies.zarr", "galaxies.csv", "galaxies.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert offspring(tmp_path) == []
+
+
+def test_the_wheel_carries_the_scripts_to_where_commands_look_for_them() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {path: f"lepton_celery/cli/{name}.py" for name, path in shipped.SCRIPTS.items()}
+    assert all((ROOT / path).exists() for path in shipped.SCRIPTS.values())
+
+
+def test_an_installation_without_the_demonstration_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(shipped.SCRIPTS, "galaxies", "nowhere.py")
+    done = CliRunner().invoke(lepton_command, ["demo"])
+    assert done.exit_code == 2
+    assert "neither at" in done.stderr
 
 
 def test_ctrl_c_during_the_demonstration_leaves_no_process(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docs import catalogue_page as reference
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue, get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Entry, Refused
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact, NotExactWarning
-from lepton_celery.proving import catalogue_page as reference
-from lepton_celery.proving.prove import Trial, sample_images
+from lepton_celery.proving.subjects import Trial, sample_images
 from tests.exactness.cases.case import FLAT
 
 MODULES = (

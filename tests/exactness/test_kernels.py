@@ -177,7 +177,7 @@ def test_kernels_pass_their_own_trials(name: str) -> None:
 def test_the_prover_proves_kernels_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """`test_proofs` does it for each function; here, that it is the kernel that is proved."""
     monkeypatch.setitem(kernels._loaded, "lepton_celery.kernels.edges.sobel", wrong)
-    monkeypatch.setattr(prover, "FEW", 1)
+    monkeypatch.setattr(prover, "QUICK_TRIALS", 1)
     assert not prover.prove("filters.sobel", thorough=False, dtypes=["float64"], ndims=[2]).holds
     monkeypatch.setenv("LEPTON_KERNELS", "0")
     assert prover.prove("filters.sobel", thorough=False, dtypes=["float64"], ndims=[2]).holds

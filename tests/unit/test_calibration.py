@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from lepton_celery.calibration import measure as calibration
-from lepton_celery.cli.commands import lepton
+from lepton_celery.calibration import workloads
+from lepton_celery.calibration.observations import Observations, fitted
 from lepton_celery.graph.nodes import apply
 from lepton_celery.graph.nodes import open as open_image
-from lepton_celery.planning.cost import keep as costs
-from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.stores.workspace import DiskWorkspace
 
 
 def test_a_line_is_found_through_runs_in_proportion_to_their_times() -> None:
     rows = {(1.0, 1e3, 5e3): 0.0, (1.0, 1e6, 5e6): 0.0, (1.0, 1e6, 9e7): 0.0, (4.0, 1e6, 0.0): 0.0}
     told = {row: (row[0] * 5e4 + row[1] * 2 + row[2] * 0.25) * 1e-9 for row in rows}
-    figure = calibration.fitted(told)
+    figure = fitted(told)
     assert (figure.call_ns, figure.unit_ns, figure.tap_ns) == pytest.approx((5e4, 2, 0.25), rel=1e-3)
     assert figure.seconds == pytest.approx(sum(told.values()))
 
 
 def test_no_figure_is_negative() -> None:
-    figure = calibration.fitted({(1.0, 1e3, 0.0): 1e-3, (1.0, 1e6, 0.0): 0.9e-3})
+    figure = fitted({(1.0, 1e3, 0.0): 1e-3, (1.0, 1e6, 0.0): 0.9e-3})
     assert min(figure.call_ns, figure.unit_ns, figure.tap_ns) >= 0
 
 
 def test_of_runs_alike_the_quickest_counts() -> None:
-    observed = calibration.Observations()
+    observed = Observations()
     for seconds in (0.5, 0.2, 0.9):
         observed.add("write", "npy float32", 4, 1e6, 0, seconds)
     assert observed.figures()["write"]["npy float32"].seconds_for(1e6, calls=4) == pytest.approx(0.2)
 
 
 def test_functions_are_measured_by_the_lines_of_their_own_predictions() -> None:
-    observed = calibration.Observations()
-    image = open_image(calibration.photograph((128, 128), "float32"))
+    observed = Observations()
+    image = open_image(workloads.photograph((128, 128), "float32"))
     for sigma in (1, 6):
         calibration.observe([apply("filters.gaussian", image, sigma=sigma)], observed)
     rows = observed.rows["compute", "filters.gaussian float32"]
@@ -48,9 +45,9 @@ def test_functions_are_measured_by_the_lines_of_their_own_predictions() -> None:
 
 
 def test_partials_and_merges_are_measured_too(tmp_path: Path) -> None:
-    observed = calibration.Observations()
+    observed = Observations()
     workspace = DiskWorkspace(tmp_path / "w", "calibration")
-    calibration.observe(calibration.objects(64), observed, divisions=2, workspace=workspace)
+    calibration.observe(workloads.objects(64), observed, divisions=2, workspace=workspace)
     kinds = {kind for kind, key in observed.rows if key.startswith("lepton.label_blocks")}
     assert kinds == {"compute", "partial", "merge"}
     assert not (tmp_path / "w").exists()
@@ -58,31 +55,8 @@ def test_partials_and_merges_are_measured_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["npy", "zarr", "tiff", "picture"])
 def test_stores_are_measured_by_reading_and_writing_files(kind: str, tmp_path: Path) -> None:
-    observed = calibration.Observations()
-    calibration._measure_store(kind, calibration.photograph((64, 64), "uint8"), 32, observed, tmp_path)
+    observed = Observations()
+    calibration.measure_store(kind, workloads.photograph((64, 64), "uint8"), 32, observed, tmp_path)
     assert {"read", "write", "reserve", "publish"} == {found for found, _ in observed.rows}
     figures = observed.figures()
     assert figures["write"][f"{kind} uint8"].seconds_for(4096, calls=4) > 0
-
-
-def test_the_command_keeps_shows_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
-    # a second is over before the rest of the catalogue; what pipelines are made of is measured always
-    began = time.process_time()
-    done = CliRunner().invoke(lepton, ["calibrate", "--seconds", "1", "--path", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    assert time.process_time() - began < 15
-    assert "no broker is configured" in done.output
-    assert list(tmp_path.iterdir()) == [tmp_path / "state"]  # the files it measured with are gone
-    model = costs.model_of_folder()
-    assert model.origin == "calibrated"
-    for name in ("filters.gaussian", "filters.sobel", "lepton.label_blocks", "restoration.denoise_nl_means"):
-        assert any(key.startswith(name) for key in model.figures["compute"])
-    assert 0.1 <= model.speed <= 10
-    shown = CliRunner().invoke(lepton, ["calibrate", "--show"]).output
-    assert "figures: calibrated on" in shown
-    assert "filters.gaussian float32" in shown
-    assert "forgotten" in CliRunner().invoke(lepton, ["calibrate", "--reset"]).output
-    assert costs.model_of_folder() == CostModel()
-    both = CliRunner().invoke(lepton, ["calibrate", "--show", "--reset"])
-    assert both.exit_code == 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lepton_celery.config import LANES, Settings, load_settings, settings_from
+import lepton_celery
+from lepton_celery.config import LANES, RENAMED, Settings, load_settings, settings_from
 from lepton_celery.errors import InputError
 
 MODULES = sorted(p.stem for p in Path("settings").glob("*.py") if p.stem not in ("__init__", "flower"))
@@ -70,6 +71,19 @@ def test_unknown_names_are_refused_with_those_there_are() -> None:
         settings_from({"leese_s": 3}, {})
     with pytest.raises(InputError, match=r"LEPTON_LEESE_S names no setting; there are .*LEPTON_LEASE_S"):
         settings_from({}, {"LEPTON_LEESE_S": "3"})
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_the_old_name_of_a_setting_works_for_a_release_and_says_so(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"^{old} is called {new} since 0.1; the old name goes in 0.2$"):
+        assert getattr(settings_from({old: 7}, {}), new) == 7
+    variable, current = f"LEPTON_{old.upper()}", f"LEPTON_{new.upper()}"
+    with pytest.warns(DeprecationWarning, match=f"^{variable} is called {current} since 0.1"):
+        assert getattr(settings_from({new: 5}, {variable: "7"}), new) == 7
+
+
+def test_old_names_are_gone_in_the_release_that_was_announced() -> None:
+    assert lepton_celery.__version__.startswith("0.1."), "remove RENAMED and this test"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from lepton_celery.errors import JobNotFound, StoreError, StoreNotFound
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.stores.journal import MANIFEST, Journal
+
+
+def places(numbers: Iterable[int]) -> list[Place]:
+    return list(map(Place, numbers))
 
 
 def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
@@ -15,37 +21,37 @@ def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
     journal.begin({"a": [1, 2]})
     assert journal.manifest() == {"a": [1, 2]}
     assert journal.stage(3) is None
-    journal.opened(0)
-    journal.received(0, [3, 1])
-    journal.received(0, range(7, 9))
-    journal.opened(1)
-    journal.received(1, [5])
+    journal.opened(StageNumber(0))
+    journal.received(StageNumber(0), places([3, 1]))
+    journal.received(StageNumber(0), places(range(7, 9)))
+    journal.opened(StageNumber(1))
+    journal.received(StageNumber(1), places([5]))
     assert journal.stage(3) == 1
-    assert journal.receipts(0) == [1, 3, 7, 8]
-    assert journal.receipts(1) == [5]
-    assert journal.receipts(2) == []
+    assert journal.receipts(StageNumber(0)) == [1, 3, 7, 8]
+    assert journal.receipts(StageNumber(1)) == [5]
+    assert journal.receipts(StageNumber(2)) == []
 
 
 def test_a_stage_that_was_done_again_comes_after_itself_and_before_the_next(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for number, latest in ((0, 0), (1, 1), (4, 4), (7, 7), (2, 2)):  # stage 1 in three rounds, of three stages
-        journal.opened(number)
+        journal.opened(StageNumber(number))
         assert journal.stage(3) == latest
 
 
 def test_a_line_that_was_cut_off_counts_for_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.received(0, [1, 2])
+    journal.received(StageNumber(0), places([1, 2]))
     (written,) = (tmp_path / "receipts" / "0").iterdir()
     with written.open("a") as file:
         file.write("3 4")
     (tmp_path / "receipts" / "0" / "another").write_text("9\n1")
-    assert journal.receipts(0) == [1, 2, 9]
+    assert journal.receipts(StageNumber(0)) == [1, 2, 9]
 
 
 def test_nothing_is_written_where_the_job_has_ended(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound):
-        Journal(tmp_path / "gone").received(0, [1])
+        Journal(tmp_path / "gone").received(StageNumber(0), places([1]))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,9 +16,10 @@ from lepton_celery.catalogue import catalogue
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Local
 from lepton_celery.catalogue.geometry import Stencil
-from lepton_celery.catalogue.promise import within
-from lepton_celery.errors import InputError, UnknownOperation
+from lepton_celery.catalogue.promise import approximate, within
+from lepton_celery.errors import InputError, NotExact, UnknownOperation
 from lepton_celery.proving import prove as prover
+from lepton_celery.proving.compare import difference
 
 
 def blur(image: Array, size: int = 5) -> Array:
@@ -79,10 +80,10 @@ def test_a_function_that_looks_at_the_whole_image_has_no_halo() -> None:
 def test_a_promise_of_some_ulp_allows_no_more() -> None:
     whole = np.array([1.0, 1000.0])
     near = np.array([1.0, np.nextafter(1000.0, 2000)])
-    assert prover.difference(near, whole)
-    assert not prover.difference(near, whole, within(1, "sums"))
-    assert prover.difference(whole + 1e-9, whole, within(1, "sums"))
-    assert prover.difference(np.array([np.nan, 1000.0]), whole, within(1, "sums"))
+    assert difference(near, whole)
+    assert not difference(near, whole, within(1, "sums"))
+    assert difference(whole + 1e-9, whole, within(1, "sums"))
+    assert difference(np.array([np.nan, 1000.0]), whole, within(1, "sums"))
 
 
 @pytest.mark.parametrize(
@@ -98,12 +99,12 @@ def test_a_promise_of_some_ulp_allows_no_more() -> None:
     ],
 )
 def test_every_kind_of_difference_has_words(found: Any, whole: Any, what: str) -> None:
-    assert what in prover.difference(found, whole)
-    assert prover.difference(whole, whole) == ""
+    assert what in difference(found, whole)
+    assert difference(whole, whole) == ""
 
 
 def test_nan_equals_nan_whatever_its_bits() -> None:
-    assert prover.difference(np.array([-np.nan]), np.array([np.nan])) == ""
+    assert difference(np.array([-np.nan]), np.array([np.nan])) == ""
 
 
 def test_unknown_functions_and_wrong_shapes_are_input_errors() -> None:
@@ -121,3 +122,63 @@ def test_a_function_that_is_refused_says_why() -> None:
     for name in refused[:1]:
         with pytest.raises(InputError, match="is refused"):
             prover.prove(name)
+
+
+def test_an_approximate_result_is_compared_with_the_bound() -> None:
+    whole = np.array([1.0, 9.0, np.nan])
+    near = np.array([1.1, 8.9, 4.0])
+    assert not difference(near, whole, approximate("it rounds", bound=0.02))
+    assert "the mean error is 0.0111 of" in difference(near, whole, approximate("it rounds", bound=0.01))
+    assert difference(np.array([1.0, np.inf, 0.0]), whole, approximate("it rounds", bound=1.0))
+    assert not difference(np.zeros(2), np.zeros(2), approximate("it rounds", bound=0.0))
+    assert "float32" in difference(near.astype("f4"), whole, approximate("it rounds", bound=1.0))
+
+
+@pytest.fixture
+def broken(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A catalogue whose sobel raises an exception in some images: in a check, or on blocks."""
+    entry = catalogue()["filters.sobel"]
+    assert isinstance(entry, Local)
+
+    def fail(arguments: Any) -> None:
+        if arguments["image"].dtype == np.uint8:
+            raise request.param
+
+    def on_block(image: Array, **options: Any) -> Array:
+        if image.shape == (1, 1) and image.dtype == np.uint8:
+            raise request.param
+        return np.asarray(filters.sobel(image, **options))
+
+    in_check = isinstance(request.param, InputError)
+    catalogue()["filters.sobel"] = replace(entry, check=fail) if in_check else replace(entry, function=on_block)
+    yield "filters.sobel"
+    catalogue()["filters.sobel"] = entry
+
+
+@pytest.mark.parametrize("broken", [KeyError("boom"), AssertionError("boom"), ValueError("boom")], indirect=True)
+def test_an_exception_of_ours_on_what_the_source_takes_is_a_failure(broken: str) -> None:
+    proof = prover.prove(broken, dtypes=["uint8", "float64"], ndims=[2])
+    assert not proof.holds
+    assert not proof.differences
+    assert {failure.trial.dtype for failure in proof.our_failures} == {"uint8"}
+    assert {failure.trial.shape for failure in proof.our_failures} == {(1, 1)}
+    assert "NOT DONE in" in str(proof)
+    assert "first exception of lepton_celery: uint8 image (1, 1)" in str(proof)
+    assert "boom" in str(proof)
+
+
+@pytest.mark.parametrize("broken", [InputError("no uint8"), NotExact("no uint8")], indirect=True)
+def test_what_the_catalogue_refuses_on_purpose_is_no_failure(broken: str) -> None:
+    proof = prover.prove(broken, dtypes=["uint8", "float64"], ndims=[2], thorough=False)
+    assert proof.holds
+    assert proof.dtypes_tried == {"float64"}
+    assert proof.refused_by_entry > 0
+    assert "refused here only, as the catalogue says" in str(proof)
+
+
+def test_what_the_source_refuses_too_is_no_failure() -> None:
+    proof = prover.prove("morphology.reconstruction", dtypes=["uint8"], ndims=[2], thorough=False, method="sideways")
+    assert not proof.holds
+    assert proof.refused_by_source > 0
+    assert proof.our_failures == []
+    assert "not tried: it refused every image" in str(proof)

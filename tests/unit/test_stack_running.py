@@ -9,9 +9,9 @@ from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.jobs.local_stack import StackInfo, process_started, read_running
 from lepton_celery.ledger.address import masked
 from lepton_celery.local import server
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.process import StackError
 from lepton_celery.local.running import claim, remove_running, write_running
+from lepton_celery.local.stack import LocalStack
 
 
 @pytest.fixture

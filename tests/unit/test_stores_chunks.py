@@ -23,7 +23,7 @@ from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 from lepton_celery import errors
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.base import AnyArray
-from lepton_celery.stores.blosc_rows import check_complete, decode_part
+from lepton_celery.stores.blosc_rows import check_complete, decode_piece
 from lepton_celery.stores.chunk_cache import CACHE_BYTES, ChunkCache, identity, room_for
 from lepton_celery.stores.chunk_files import ChunkFiles
 from lepton_celery.stores.zarr3 import ZarrReader
@@ -213,7 +213,7 @@ class TestChangedFiles:
                 damaged[at] = chance.integers(0, 256)
             try:
                 check_complete(damaged, image.nbytes)
-                decode_part(damaged, int(chance.integers(0, 60)) * 256, np.empty((4, 64), "float32"))
+                decode_piece(damaged, int(chance.integers(0, 60)) * 256, np.empty((4, 64), "float32"))
             except (ValueError, struct.error):
                 refused += 1
         assert refused > 500
@@ -246,7 +246,7 @@ class TestCache:
         cache = ChunkCache()
         cache.put((0,), (1, 1, 1), np.zeros(4, np.uint8), room=100)
         found: list[object] = []
-        cache._taken.acquire()  # as in the child of a fork that a thread was looked up in
+        cache._lock.acquire()  # as in the child of a fork that a thread was looked up in
         other = Thread(target=lambda: found.append(cache.get((0,), (1, 1, 1))))
         other.start()
         other.join(10)

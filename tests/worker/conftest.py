@@ -10,7 +10,7 @@ from celery import Celery
 
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 
 
 def app_of(stack: LocalStack) -> Celery:
@@ -22,7 +22,7 @@ def app_of(stack: LocalStack) -> Celery:
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Two prefork workers that stay for all tests."""
     directory: Path = tmp_path_factory.mktemp("stack")
-    with LocalStack(directory, workers=2, flower=False, settings="test") as stack:
+    with LocalStack(directory, workers=2, flower=False, project=Project(settings="test")) as stack:
         yield stack
 
 

@@ -13,13 +13,13 @@ from celery import Celery
 from skimage import data
 
 import lepton_celery as lepton
+from docs.catalogue_page import CLASSES, rows
 from lepton_celery import graph, stores
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
-from lepton_celery.proving.catalogue_page import CLASSES, rows
 
 pytestmark = pytest.mark.worker
 

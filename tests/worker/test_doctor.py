@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from lepton_celery.cli import lepton
 from lepton_celery.engines.celery.worker.inspection import COMMAND, ask_workers
-from lepton_celery.local.local import LocalStack
-from tests.unit.test_ledger_server import ledger_server
+from lepton_celery.local.stack import LocalStack, Project
+from tests.server.server import running_server
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -37,7 +37,7 @@ def told(found: dict[str, Any], verdict: str) -> dict[str, str]:
 
 
 def test_a_local_stack_is_well(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "state", workers=2, flower=False, settings="local") as stack:
+    with LocalStack(tmp_path / "state", workers=2, flower=False, project=Project(settings="local")) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), workers=2)
         logs = "".join((stack.logs / f"worker-{number}.log").read_text() for number in (1, 2))
     assert (code, told(found, "problem"), told(found, "warning")) == (0, {}, {})
@@ -75,9 +75,13 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
         "LEPTON_LEASE_S": "20",
         "LEPTON_WORKER_MEMORY_BYTES": str(1 << 40),
     }
-    with ledger_server(tmp_path) as forgetful:
+    with running_server(tmp_path) as forgetful:
         stack = LocalStack(
-            tmp_path / "state", workers=1, flower=False, settings="local", broker_url=forgetful.url, env=other
+            tmp_path / "state",
+            workers=1,
+            flower=False,
+            broker_url=forgetful.url,
+            project=Project(settings="local", env=other),
         )
         with stack:
             app = app_of(stack)
@@ -105,7 +109,9 @@ def test_a_pool_of_threads_is_named(tmp_path: Path) -> None:
         "app = create_app(load_settings())\n"
         "app.conf.worker_pool = 'threads'\n"
     )
-    stack = LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="threaded", cwd=tmp_path)
+    stack = LocalStack(
+        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="threaded", cwd=tmp_path)
+    )
     with stack:
         code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
     assert code == 0
@@ -120,7 +126,9 @@ def test_threads_where_a_worker_forks_are_named(tmp_path: Path) -> None:
         "app = create_app(load_settings())\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     )
-    with LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="busy", cwd=tmp_path) as stack:
+    with LocalStack(
+        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="busy", cwd=tmp_path)
+    ) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
     assert code == 0
     assert "(2)" in told(found, "warning")["fork"]
@@ -130,8 +138,52 @@ def test_workers_of_another_application_are_named(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text(
         "import os\nfrom celery import Celery\napp = Celery(broker=os.environ['LEPTON_BROKER_URL'])\n"
     )
-    stack = LocalStack(tmp_path / "state", workers=1, flower=False, settings="", app="plain", cwd=tmp_path)
+    stack = LocalStack(
+        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="plain", cwd=tmp_path)
+    )
     with stack:
         code, found = doctor(stack, "--path", str(tmp_path))
     assert code == 1
     assert "cannot run our jobs" in told(found, "problem")["prepared"]
+
+
+# ------------------------------------------------------------------------------------------------ without workers
+
+
+def doctor_alone(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    inherited = {name: None for name in os.environ if name.startswith("LEPTON_")}
+    given = {**inherited, "LEPTON_STATE": str(folder / "state"), **environment}
+    done = CliRunner().invoke(lepton, ["doctor", "--path", str(folder), *arguments], env=given)
+    return done.exit_code, done.stdout
+
+
+def test_without_a_broker_it_says_so_and_checks_the_rest(tmp_path: Path) -> None:
+    code, text = doctor_alone(tmp_path)
+    assert code == 1
+    assert "none is configured" in text
+    assert "lepton up" in text
+    assert "visibility timeout" in text
+    assert "GB free" in text
+    assert "1 problem in" in text
+
+
+def test_a_broker_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
+    code, text = doctor_alone(tmp_path, "--json", LEPTON_BROKER_URL="redis://:s3cret@127.0.0.1:1/0")
+    found = json.loads(text)
+    assert (code, found["problems"]) == (1, 1)
+    assert found["findings"][0]["name"] == "broker, ledger"
+    assert "s3cret" not in text
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    code, text = doctor_alone(tmp_path, "--path", str(tmp_path / "missing"))
+    assert code == 1
+    assert "create it, mount it" in text
+
+
+def test_a_server_without_workers_is_a_problem(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        code, text = doctor_alone(tmp_path, "--timeout", "0.2", LEPTON_BROKER_URL=server.url)
+    assert code == 1
+    assert "no worker answered within 0.2 s" in text
+    assert "1 problem, 1 warning in" in text  # it keeps nothing either

@@ -23,8 +23,8 @@ from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 import lepton_celery as lepton
-from lepton_celery.local import local
-from lepton_celery.local.local import LocalStack
+from lepton_celery.local import stack as local
+from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
 from tests.worker.conftest import app_of
 
@@ -56,7 +56,7 @@ class Flowers:
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
     folder = tmp_path_factory.mktemp("flower")
-    with LocalStack(folder / "local", workers=2, settings="test") as stack:
+    with LocalStack(folder / "local", workers=2, project=Project(settings="test")) as stack:
         secret = urlsplit(stack.broker_url).password
         assert secret
         assert stack.flower_url
@@ -75,7 +75,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
 def server(folder: Path, broker_url: str) -> LocalStack:
     """Only Flower, as it runs on a server."""
     environment = {"LEPTON_FLOWER_AUTH": AUTH, "FLOWER_URL_PREFIX": PREFIX}
-    return LocalStack(folder, workers=0, settings="production", broker_url=broker_url, env=environment)
+    return LocalStack(folder, workers=0, broker_url=broker_url, project=Project(settings="production", env=environment))
 
 
 def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, str]:
@@ -252,4 +252,4 @@ def test_each_name_is_an_option_of_flower(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_local_stack_finds_it(flowers: Flowers) -> None:
     assert "args" in get(f"{flowers.local}/tasks")[1].lower()
-    assert local._default_flower_config() == CONFIG
+    assert local._flower_config() == CONFIG

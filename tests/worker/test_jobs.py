@@ -36,8 +36,8 @@ from lepton_celery.grid import Region
 from lepton_celery.jobs.report import progress_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobState
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning.batches import batches
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
@@ -252,7 +252,7 @@ def test_an_image_larger_than_the_workers_memory_limit_is_processed(tmp_path: Pa
             check=True,
             capture_output=True,
         )
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
         for process in psutil.Process(os.getpid()).children(recursive=True):
             if "celery" in " ".join(process.cmdline()):
                 process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
@@ -350,7 +350,7 @@ def test_paths_outside_the_allowed_roots_are_refused_by_workers(tmp_path: Path, 
     allowed = tmp_path / "allowed"
     allowed.mkdir()
     env = {"LEPTON_ALLOWED_ROOTS": str(allowed)}
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", env=env) as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env=env)) as stack:
         job = lepton.submit({str(allowed / "o.npy"): lepton.open(photo)}, app=app_of(stack))
         with pytest.raises(JobFailed, match="allowed"):
             job.wait(30)
@@ -367,7 +367,7 @@ def _worker_mains(stack: LocalStack) -> list[psutil.Process]:
 def test_killed_children_and_a_killed_worker_cost_no_block(tmp_path: Path, photo: Path) -> None:
     rgb = np.load(photo)
     image = color.rgb2gray(lepton.open(photo))
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
         outputs = {str(tmp_path / "o.npy"): filters.median(image, footprint=np.ones((9, 9)))}
         job = lepton.submit(outputs, app=app_of(stack), block_shape=(64, 64))
         first, second = _worker_mains(stack)
@@ -407,7 +407,9 @@ def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "server") as server:
         app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": server.url}))
         job = lepton.submit({str(tmp_path / "o.npy"): filters.gaussian(image, sigma=1)}, app=app)
-        workers = LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", broker_url=server.url)
+        workers = LocalStack(
+            tmp_path / "stack", workers=1, flower=False, broker_url=server.url, project=Project(settings="test")
+        )
         with damaged(tmp_path / "input.npy"):
             workers.start()
             log = workers.logs / "worker-1.log"

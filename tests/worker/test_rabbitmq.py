@@ -31,8 +31,8 @@ from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.grid import Region
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobState
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning.batches import batches
 from lepton_celery.skimage import filters, measure
 from tests.faults.disk import damaged
@@ -72,7 +72,9 @@ class Place:
 
     def stack(self, directory: Path, **options: Any) -> LocalStack:
         env = {"LEPTON_RESULT_BACKEND": self.ledger_url}
-        return LocalStack(directory, flower=False, settings="test", broker_url=self.broker_url, env=env, **options)
+        return LocalStack(
+            directory, flower=False, broker_url=self.broker_url, project=Project(settings="test", env=env), **options
+        )
 
     def count(self, queue: str) -> int:
         """Messages that wait in a queue."""

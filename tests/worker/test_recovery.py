@@ -22,8 +22,8 @@ import lepton_celery as lepton
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound
 from lepton_celery.ledger.info import JobState
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.server import RedisServer
+from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters
 from tests.worker.conftest import app_of
 
@@ -94,7 +94,9 @@ def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, 
 
 
 def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, concurrency=2, flower=False, settings="test") as stack:
+    with LocalStack(
+        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
+    ) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
         job.wait(60)
         (hole,) = job.holes()
@@ -109,7 +111,7 @@ def test_a_block_that_takes_long_is_done_elsewhere_and_the_first_receipt_counts(
     tmp_path: Path, dark: NDArray[np.uint8]
 ) -> None:
     runs = tmp_path / "runs"
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
         info = job.wait(60)
     assert info.blocks_done == 16
@@ -124,7 +126,7 @@ def test_a_worker_that_finds_nothing_left_to_do_begins_with_the_next_stage(
     """The second image has a stage of its own, which waits for nothing of the first; that has one block that takes long."""
     np.save(tmp_path / "other.npy", dark[:192])
     seen: list[dict[int, dict[str, float]]] = []
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
         outputs = {
             str(tmp_path / "o.npy"): mapped(tmp_path, "late", seconds=5.0, log=str(tmp_path / "runs")),
             str(tmp_path / "other-o.npy"): filters.sobel(lepton.open(tmp_path / "other.npy")),
@@ -147,7 +149,7 @@ def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> 
 
 def test_a_block_that_needs_too_much_memory_is_done_in_pieces(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     env = {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, settings="test", env=env) as stack:
+    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env=env)) as stack:
         # 400 MB for the block, 100 MB for each of its quarters
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "hungry", bytes_per_pixel=100_000))
         info = job.wait(60)
@@ -168,7 +170,9 @@ def test_a_block_that_lets_no_thread_run_keeps_its_lease(app: Celery, tmp_path: 
 def test_a_block_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     env = {"LEPTON_BLOCK_LIMIT_S": "1", "LEPTON_MAX_ATTEMPTS": "2"}
     runs = tmp_path / "runs"
-    with LocalStack(tmp_path / "stack", workers=1, concurrency=2, flower=False, settings="test", env=env) as stack:
+    with LocalStack(
+        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test", env=env)
+    ) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "stubborn", seconds=60, log=str(runs)))
         with pytest.raises(JobFailed, match=r"block 7 .* ran longer than 1 s"):
             job.wait(40)
@@ -253,13 +257,15 @@ def test_a_job_goes_on_after_its_ledger_was_lost(tmp_path: Path, dark: NDArray[n
     runs, cured = tmp_path / "runs", tmp_path / "cured"
     image = mapped(tmp_path, "raises", log=str(runs), cured=str(cured))
     smooth = lepton.map_blocks("scipy.ndimage:gaussian_filter", image - image.min(), halo=9, sigma=2)
-    with LocalStack(tmp_path / "a", workers=1, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "a", workers=1, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, app_of(stack), smooth)
         with pytest.raises(JobFailed):
             job.wait(30)
     before = len(runs.read_text().split())
     cured.touch()
-    with LocalStack(tmp_path / "b", workers=1, flower=False, settings="test") as stack:  # knows of no job
+    with LocalStack(
+        tmp_path / "b", workers=1, flower=False, project=Project(settings="test")
+    ) as stack:  # knows of no job
         name = tmp_path / "o.npy" if by == "output" else tmp_path / f".lepton-{job.id}"
         resumed = lepton.resume(name, app=app_of(stack))
         assert resumed.id == job.id
@@ -312,7 +318,7 @@ def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> N
 @pytest.mark.usefixtures("dark")
 def test_what_ended_long_ago_is_removed(tmp_path: Path) -> None:
     with LocalStack(
-        tmp_path / "stack", workers=1, flower=False, settings="test", env={"LEPTON_RETENTION_S": "1.5"}
+        tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env={"LEPTON_RETENTION_S": "1.5"})
     ) as stack:
         app = app_of(stack)
         done = lepton.submit({str(tmp_path / "done.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app)
@@ -337,7 +343,7 @@ def test_what_ended_long_ago_is_removed(tmp_path: Path) -> None:
 def test_a_worker_that_is_told_to_stop_loses_nothing(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     """As in a deployment: SIGTERM to one worker in the middle of its batch, while another goes on."""
     runs = tmp_path / "runs"
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, settings="test") as stack:
+    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "counted", log=str(runs)))
         first = next(process.pid for process in stack.processes if process.name.startswith("worker"))
         assert first is not None

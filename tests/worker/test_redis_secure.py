@@ -24,9 +24,9 @@ from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import with_certificate_check
 from lepton_celery.local.guard import Guard
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import free_port
+from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
 from tests.worker.conftest import app_of
@@ -138,7 +138,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
 def stack(server: SecureServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Workers that talk to it."""
     folder = tmp_path_factory.mktemp("stack")
-    with LocalStack(folder, workers=2, flower=False, settings="test", broker_url=server.url()) as stack:
+    with LocalStack(
+        folder, workers=2, flower=False, broker_url=server.url(), project=Project(settings="test")
+    ) as stack:
         yield stack
 
 
@@ -218,8 +220,8 @@ def test_wrong_names_and_passwords_are_said(
     with pytest.raises(BrokerUnreachable, match=words) as caught:
         open_ledger(url).ping()
     assert password not in str(caught.value)
-    facts, (finding,) = check_server(url, "broker")
-    assert facts is None
+    answers, (finding,) = check_server(url, "broker")
+    assert not answers
     assert words in finding.advice
 
 

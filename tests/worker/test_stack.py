@@ -19,10 +19,10 @@ from redis.retry import Retry
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.jobs.local_stack import StackInfo, process_started, read_running
 from lepton_celery.local import server as server_module
-from lepton_celery.local.local import LocalStack
 from lepton_celery.local.process import StackError
 from lepton_celery.local.running import write_running
 from lepton_celery.local.server import RedisServer, free_port
+from lepton_celery.local.stack import LocalStack, Project
 
 pytestmark = pytest.mark.worker
 
@@ -47,10 +47,11 @@ APP = """
 OWNER = """
     import signal, sys
     from pathlib import Path
-    from lepton_celery.local.local import LocalStack
+    from lepton_celery.local.stack import LocalStack, Project
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when the tests run in the background
-    with LocalStack(Path("state"), app="tiny", workers=int(sys.argv[1]), flower=sys.argv[2] == "flower") as stack:
+    workers, flower = int(sys.argv[1]), sys.argv[2] == "flower"
+    with LocalStack(Path("state"), workers=workers, flower=flower, project=Project(app="tiny")) as stack:
         stack.stop_on_signals()
         stack.wait()
 """
@@ -95,7 +96,9 @@ def stack(project: Path) -> Iterator[LocalStack]:
     others = descendants_of_this_process()  # other tests' stacks
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")  # must not reach the workers
-        with LocalStack(project / "shared", app="tiny", cwd=project, env={"GREETING": "hello"}) as stack:
+        with LocalStack(
+            project / "shared", project=Project(app="tiny", cwd=project, env={"GREETING": "hello"})
+        ) as stack:
             patch.undo()
             started = [process for process in descendants_of_this_process() if process not in others]
             assert len(started) >= 7  # watchman, server, two workers with a pool process each, Flower
@@ -151,12 +154,14 @@ def test_everything_listens_on_loopback_only(stack: LocalStack) -> None:
 
 def test_a_second_stack_on_the_same_folder_is_refused(stack: LocalStack) -> None:
     with pytest.raises(StackError, match=rf"runs on .* already, owned by process {os.getpid()}"):
-        LocalStack(stack.directory, app="tiny").start()
+        LocalStack(stack.directory, project=Project(app="tiny")).start()
     assert read_running(stack.directory) == stack.info, "the refused one must not take the first one's file away"
 
 
 def test_a_given_broker_is_used_and_survives_the_stack(stack: LocalStack, project: Path) -> None:
-    other = LocalStack(project / "other", workers=0, flower=False, app="tiny", broker_url=stack.broker_url)
+    other = LocalStack(
+        project / "other", workers=0, flower=False, broker_url=stack.broker_url, project=Project(app="tiny")
+    )
     with other:
         assert other.broker_url == stack.broker_url
         assert other.processes == []
@@ -167,7 +172,7 @@ def test_a_given_broker_is_used_and_survives_the_stack(stack: LocalStack, projec
 
 def test_a_worker_that_cannot_start_shows_its_log_and_leaves_nothing(project: Path) -> None:
     before = descendants_of_this_process()
-    stack = LocalStack(project / "bad", app="no_such_module", cwd=project, workers=1, flower=False)
+    stack = LocalStack(project / "bad", workers=1, flower=False, project=Project(app="no_such_module", cwd=project))
     with pytest.raises(
         StackError, match=r"worker-1 ended with code \d(.|\n)*worker-1\.log say:\n(.|\n)*no_such_module"
     ):
@@ -224,7 +229,7 @@ def test_nothing_outlives_a_killed_owner(
     eventually(lambda: all(map(is_gone, everything)), 5)
     assert read_running(tmp_path / "state") is None
     assert (tmp_path / "state" / "stack.json").exists(), "it is there, but stale"
-    with LocalStack(tmp_path / "state", workers=0, flower=False, app="tiny") as stack:
+    with LocalStack(tmp_path / "state", workers=0, flower=False, project=Project(app="tiny")) as stack:
         assert read_running(tmp_path / "state") == stack.info
 
 
@@ -267,7 +272,7 @@ def test_ctrl_c_once_more_kills_what_is_still_finishing(
 
 
 def test_wait_names_the_process_that_ended(tmp_path: Path) -> None:
-    with LocalStack(tmp_path, workers=0, flower=False, app="tiny") as stack:
+    with LocalStack(tmp_path, workers=0, flower=False, project=Project(app="tiny")) as stack:
         assert stack.wait(timeout_s=0) is None
         (server,) = stack.processes
         assert server.pid is not None
@@ -326,5 +331,5 @@ def test_a_file_of_a_dead_stack_does_not_stop_a_new_one(tmp_path: Path) -> None:
     dead = StackInfo(1, "long ago", "redis://127.0.0.1:1/0", None, "tiny", "local", {})
     write_running(tmp_path, dead)
     assert read_running(tmp_path) is None
-    with LocalStack(tmp_path, workers=0, flower=False, app="tiny") as stack:
+    with LocalStack(tmp_path, workers=0, flower=False, project=Project(app="tiny")) as stack:
         assert read_running(tmp_path) == stack.info

@@ -1,4 +1,4 @@
-"""A job of this site: a directory of its own under MEDIA_ROOT, a graph, and the files that workers leave there."""
+"""A job of this site: its directory under MEDIA_ROOT, its graph, and the files that workers write there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.conf import settings
 import lepton_celery
 from lepton_celery.errors import InputError, JobNotFound
 
-# imported by name, scikit-image is loaded now rather than by the first request
+# functions are imported by name, so that scikit-image is loaded now and not by the first request
 from lepton_celery.skimage.color import rgb2gray
 from lepton_celery.skimage.exposure import rescale_intensity
 from lepton_celery.skimage.filters import gaussian, threshold_otsu
@@ -28,10 +28,11 @@ from lepton_celery.skimage.util import img_as_ubyte
 SAMPLES = {"hubble_deep_field": "hubble_deep_field.jpg", "coins": "coins.png", "moon": "moon.png"}
 """Images that scikit-image ships."""
 SUFFIXES = (".png", ".tif", ".jpg", ".npy")
+"""Formats of uploads."""
 FILES = {"overlay.png": "image/png", "cells.csv": "text/csv", "labels.tif": "image/tiff"}
-"""What a job leaves, and its media type."""
+"""The files that a job writes, with their media types."""
 OVERLAY_PX = 2000
-"""Longest side of the picture, about."""
+"""Longest side of the overlay, approximately."""
 
 
 def sample(name: str) -> Path:
@@ -42,7 +43,7 @@ def sample(name: str) -> Path:
 
 
 def suffix_of(filename: str) -> str:
-    """The suffix of an upload, all that is kept of the name the client gave it."""
+    """The suffix of an upload; nothing else of the client's file name is used."""
     suffix = Path(filename).suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"a file of the type {suffix or 'none'} was sent; send one of {', '.join(SUFFIXES)}")
@@ -51,7 +52,7 @@ def suffix_of(filename: str) -> str:
 
 @contextmanager
 def new_directory() -> Iterator[Path]:
-    """A directory for one job, removed again when the job cannot be submitted."""
+    """A directory for one job; it is removed if the job cannot be submitted."""
     directory: Path = _root() / secrets.token_hex(8)
     directory.mkdir(parents=True)
     try:
@@ -62,10 +63,10 @@ def new_directory() -> Iterator[Path]:
 
 
 def submit(picture: Path, directory: Path) -> lepton_celery.Job:
-    """Have the objects of an image counted: gaussian → Otsu threshold → label → region table, and a picture of it.
+    """Submit a job that counts the objects of an image: gaussian → Otsu threshold → label → region table and overlay.
 
     Raises:
-        InputError, StoreError: the image cannot be read, or is none that can be counted in.
+        InputError, StoreError: the image cannot be read or has a wrong shape.
         BrokerUnreachable: nothing was submitted.
     """
     image = lepton_celery.open(picture)
@@ -101,28 +102,28 @@ def find(job_id: str) -> tuple[lepton_celery.Job, Path]:
     """A job and its directory.
 
     Raises:
-        JobNotFound: the ledger does not know it, or it is not one of this site's.
+        JobNotFound: the ledger does not know the job, or it is not a job of this site.
     """
     job = lepton_celery.get_job(job_id)
     directory = Path(job.manifest().output_paths()[0]).parent
-    if directory.parent != _root():  # others may use the same broker
+    if directory.parent != _root():  # other sites may use the same broker
         raise JobNotFound(f"job {job_id} is not one of this site", job_id)
     return job, directory
 
 
 def count(directory: Path) -> int:
-    """Objects that a job which is done has found."""
+    """The number of objects that a finished job has found."""
     with (directory / "cells.csv").open() as table:
         return sum(1 for _ in table) - 1
 
 
 def without_paths(message: str, directory: Path) -> str:
-    """A message for the client, who need not know where files are."""
+    """A message for the client, without the paths of this server."""
     return message.replace(f"{directory}/", "")
 
 
 def describe(job: lepton_celery.Job, directory: Path) -> dict[str, Any]:
-    """A job as plain JSON values; `results` has the number of objects and the names of files once it is done."""
+    """A job as plain JSON values; `results` has the number of objects and the names of the files of a finished job."""
     info = job.info()
     notice = directory / "notice.txt"
     return {

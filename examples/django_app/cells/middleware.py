@@ -1,4 +1,4 @@
-"""Refuses bodies that are too long before they are read."""
+"""Refuses requests that are too long, before their bodies are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 _FORM_BYTES = 1 << 16
-"""What a form may take besides the image."""
+"""Largest size of a form besides the image."""
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 

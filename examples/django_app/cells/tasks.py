@@ -1,4 +1,4 @@
-"""The project's own Celery tasks: they run as before, in the same application, on their own queue."""
+"""The project's own Celery tasks. They run in the same application, on a queue of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cells import jobs
 
 @shared_task(bind=True, name="cells.notify", max_retries=None)
 def notify(self: Task[..., str], job_id: str) -> str:
-    """Say how a job ended, where another project would send a mail, and remove the upload."""
+    """Write down how a job ended, where another project would send a mail, and remove the upload."""
     job, directory = jobs.find(job_id)
     info = job.info()
     if info.state == "running":

@@ -1,4 +1,4 @@
-"""A page, and a job as four URLs: begin it, look at it, cancel it, fetch its files."""
+"""A page, and four URLs for a job: start it, look at it, cancel it, fetch its files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def errors_as_json(view: View) -> View:
-    """What lepton refuses, as a status and a message that a client can act on."""
+    """Turn errors into a status code and a message that a client can act on."""
 
     @wraps(view)
     def answer(*args: object, **kwargs: object) -> HttpResponseBase:
@@ -73,7 +73,7 @@ def create(request: HttpRequest) -> HttpResponseBase:
 
 
 def _picture(request: HttpRequest, directory: Path) -> Path:
-    """The image to work on: the upload, saved under a name of the server's, or a sample."""
+    """The image to work on: a sample, or the upload, which is saved under a name of the server."""
     upload = request.FILES.get("image")
     if upload is None:
         return jobs.sample(request.POST.get("sample", ""))

@@ -1,4 +1,4 @@
-"""The project's Celery application, as Django projects have it; one line makes it able to run image jobs."""
+"""The Celery application, as Django projects have it; the last line makes it able to run image jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Django's settings; there is no database: what is known of a job is in lepton's ledger.
+"""Django's settings. There is no database: lepton's ledger knows the state of each job.
 
 https://docs.djangoproject.com/en/5.2/ref/settings/
 """

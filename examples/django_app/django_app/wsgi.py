@@ -1,4 +1,4 @@
-"""What a WSGI server runs: `gunicorn django_app.wsgi`."""
+"""The entry point of a WSGI server: `gunicorn django_app.wsgi`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from lepton_celery.catalogue.declare import leave_out, whole
 from lepton_celery.catalogue.entries import resolve
 from lepton_celery.catalogue.geometry import Whole
 from lepton_celery.catalogue.promise import IDENTICAL, Promise, approximate
-from lepton_celery.catalogue.results import dtype_of
+from lepton_celery.catalogue.results import always, dtype_of
 from lepton_celery.errors import InputError
 
 
@@ -68,6 +68,12 @@ def _check_no_callback(arguments: Arguments) -> None:
 # ------------------------------------------------------------------------------------------------ checks
 
 
+def _check_slic(arguments: Arguments) -> None:
+    shape, axis = arguments["image"].shape, arguments["channel_axis"]
+    if len(shape) == 2 and axis is not None:
+        raise InputError(f"channel_axis={axis} for an image of shape {shape}; give channel_axis=None if it is gray")
+
+
 def _check_quickshift(arguments: Arguments) -> None:
     leave_out(return_tree="compute the tree on the whole image")(arguments)
     if not isinstance(arguments["rng"], int):
@@ -89,7 +95,8 @@ def _random_walker_promise(arguments: Arguments) -> Promise:
         return IDENTICAL
     return approximate(
         "the dot products of its conjugate gradients are added up by BLAS in an order that depends on its number of "
-        "threads, so a pixel with two labels equally likely may get the other; use mode='bf'"
+        "threads, so a pixel with two labels equally likely may get the other; use mode='bf'",
+        bound=0.01,  # no label differed in the proofs
     )
 
 
@@ -107,6 +114,8 @@ ENTRIES = (
         WholeLabels(),
         images=("image", "mask"),
         samples={"image": "rgb", "mask": "mask"},
+        check=_check_slic,
+        dtype=always(np.int64),  # trying it with a mask of no pixels would fail
         cost_ns=720.0,
     ),
     whole(

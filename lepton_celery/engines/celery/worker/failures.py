@@ -98,7 +98,7 @@ class Failures:
         """End a job that would come out as little but fill."""
         holes = sum(hole.stage == self.stage for hole in self.ledger.filled_blocks(self.job_id))
         info = self.ledger.info(self.job_id)
-        if holes >= self.settings.most_holes and 2 * holes > info.blocks_done:
+        if holes >= self.settings.max_filled_blocks and 2 * holes > info.blocks_done:
             self.fail(
                 f"{holes} of the {info.blocks_done} blocks done so far were given up, the last one: {reason}", block
             )

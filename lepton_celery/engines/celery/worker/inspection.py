@@ -19,8 +19,9 @@ from lepton_celery.doctor.about import About, Pool, about_this_process, count_th
 from lepton_celery.doctor.folders import answer_probe
 from lepton_celery.doctor.server import server_warnings
 from lepton_celery.doctor.workers import Answer
-from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.ledger.address import masked
+from lepton_celery.stores.documents import from_document, to_document
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict
         soft_shutdown_s=float(app.conf.worker_soft_shutdown_timeout or 0),
         folders=folders,
     )
-    return found.to_json()
+    return to_document(found)
 
 
 def _pool(worker: Any) -> Pool:
@@ -80,9 +81,7 @@ def broker_latency(app: Celery) -> float:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT_S)
     except (OperationalError, OSError) as error:
         url = masked(str(app.conf.broker_url))
-        raise BrokerUnreachable(
-            f"{url} does not answer: {error}; check that a broker runs there and that this machine may reach it"
-        ) from error
+        raise BrokerUnreachable(f"{url} does not answer: {error}") from error
     return time.perf_counter() - started
 
 
@@ -111,15 +110,12 @@ def ask_workers(
             COMMAND, arguments={"probes": dict(probes)}, reply=True, timeout=timeout_s, limit=expected, callback=note
         )
     except (OperationalError, RedisError) as error:
-        raise BrokerUnreachable(
-            f"workers cannot be asked: {error}; the broker's user needs the keys and channels that "
-            "docs/operations.md lists"
-        ) from error
+        raise BrokerUnreachable(f"workers cannot be asked: {error}") from error
     return answers
 
 
 def _parsed(said: Mapping[str, Any]) -> About | None:
     try:
-        return About.from_json(said)
-    except TypeError:  # of a worker that does not know the question, or of another release
+        return from_document(said, About, "the answer of a worker")
+    except InputError:  # from a worker that does not know the question, or whose release answers something else
         return None

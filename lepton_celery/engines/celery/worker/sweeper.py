@@ -87,7 +87,7 @@ class Sweeper:
         if info.state is not JobState.RUNNING:
             return
         self._send_lost(info)
-        if self._settings.straggler and info.dispatched == info.blocks_total > info.blocks_done > 0:
+        if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
         if now - info.updated_at < self._settings.sweep_s:
             return  # something happened to it just now
@@ -110,7 +110,7 @@ class Sweeper:
         worked = sum(stats.get(name, 0.0) for name in ("compute_s", "read_s", "write_s"))
         stage = self._plan(info).stages[info.stage_index]
         batch_s = worked / info.blocks_done * stage.batch_blocks
-        older_s = self._settings.straggler * max(batch_s, self._settings.sweep_s)
+        older_s = self._settings.duplicate_after * max(batch_s, self._settings.sweep_s)
         if self._waiting(info):
             return  # there is other work
         slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MOST_LOST)

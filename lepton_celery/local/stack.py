@@ -1,10 +1,10 @@
-"""Server, workers and Flower on this machine, started and stopped as one thing.
+"""Server, workers and Flower on this machine, started and stopped as one.
 
     start   server ─► workers (side by side) ─► Flower
     stop    Flower ─► workers (warm: they finish what they run) ─► server
 
-Loopback only, for laptops, demos and tests. The order of the stop is the point: a broker that goes first takes the
-results of the tasks that are finishing with it.
+The stack listens on loopback only, for laptops, demonstrations and tests. The server stops last, because a broker that goes
+first loses the results of the tasks that are just finishing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -27,24 +28,40 @@ from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, remove_running, write_running
 from lepton_celery.local.server import RedisServer, free_port
 
+OWN_APP = "workers.app"
+"""A project's own entry point, which has its settings beside it."""
+
+STANDALONE_APP = "lepton_celery.engines.celery.standalone"
+"""The entry point for folders without one of their own; it takes its settings from the environment alone."""
+
+START_TIMEOUT_S = 120.0
+"""How long all processes together may take to get ready."""
+
+WARM_TIMEOUT_S = 12.0
+"""How long running tasks may take to finish when the stack stops. After that the workers are killed, and other workers do
+their work again. Celery itself sometimes takes up to 30 s to stop if messages come in meanwhile."""
+
 _FLOWER_STOP_S = 3.0
 _FLOWER_PORT_ATTEMPTS = 3
+
 _CELERY_OVERRIDES = frozenset(
     {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 )
-"""Celery obeys these before any setting, so inherited ones would send the workers to another broker than ours."""
+"""Variables that Celery obeys before any setting. Inherited ones would send the workers to another broker than ours."""
 
 
-OWN_APP = "workers.app"
-"""A project's own entry point, with its settings beside it."""
+@dataclass(frozen=True)
+class Project:
+    """What the workers and Flower run, and where."""
 
-STANDALONE_APP = "lepton_celery.engines.celery.standalone"
-"""For folders without one."""
-
-
-def _has_own_workers(cwd: Path) -> bool:
-    """Whether children started in `cwd` can import the project's entry point."""
-    return (cwd / "workers" / "app.py").exists() or find_spec("workers") is not None
+    app: str = ""
+    """The module of the Celery application. Empty: the project's `workers.app` where there is one, else `STANDALONE_APP`."""
+    settings: str = "local"
+    """The name of the settings module, for an application that reads `LEPTON_SETTINGS`; empty to set none."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables that are set for the processes, over those that this process has."""
+    cwd: Path = field(default_factory=Path.cwd)
+    """The folder in which the processes run, and from which they import `app`."""
 
 
 class LocalStack:
@@ -54,8 +71,8 @@ class LocalStack:
             print(stack.describe())
             stack.wait()
 
-    Ctrl-C ends the block in order; Ctrl-C once more, while the workers finish, kills them. Should this process be
-    killed itself, everything it started ends within seconds.
+    Ctrl-C ends the block in order; Ctrl-C once more, while the workers finish, kills them. If this process is killed itself,
+    everything it started ends within seconds.
     """
 
     def __init__(
@@ -66,30 +83,19 @@ class LocalStack:
         concurrency: int = 1,
         autoscale: tuple[int, int] | None = None,
         flower: bool = True,
-        settings: str = "local",
         broker_url: str | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        app: str | None = None,
-        flower_config: Path | None = None,
-        flower_port: int | None = None,
-        start_timeout_s: float = 120.0,
-        warm_timeout_s: float = 12.0,
+        project: Project | None = None,
     ) -> None:
-        """`directory` holds the stack's state: `logs/`, the server's data in `valkey/`, `stack.json` while it runs.
+        """Say what to start; `start` or the `with` block starts it.
 
-        workers, concurrency: worker processes, and pool processes in each.
-        autoscale: fewest and most pool processes of a worker, in either order, instead of `concurrency`.
-        broker_url: use this broker and start no server.
-        env: added to the children's environment, last.
-        cwd: where the children run, and import `app` from; the current folder unless given.
-        flower_config: the project's `settings/flower.py` unless given.
-        flower_port: a free one unless given.
-        app: module of the Celery application; the project's `workers.app` where there is one, else one that takes its
-            settings from the environment alone.
-        start_timeout_s: for all of it together.
-        warm_timeout_s: what running tasks get to finish in when the stack stops; then workers are killed, and what they
-            worked on is done again by others. Celery takes up to 30 s now and then when messages come in as it stops.
+        Args:
+            directory: folder of the stack's state: `logs/`, the server's data in `valkey/`, `stack.json` while it runs.
+            workers: number of worker processes.
+            concurrency: number of pool processes of each worker.
+            autoscale: fewest and most pool processes of a worker, in either order, instead of `concurrency`.
+            flower: whether to run Flower.
+            broker_url: the broker to use; None to start a server.
+            project: what the workers run; None for this folder's.
         """
         if workers < 0 or concurrency < 1:
             raise InputError(
@@ -101,20 +107,16 @@ class LocalStack:
                 f"autoscale={autoscale} is not possible; give the fewest and the most processes, like (1, 4)"
             )
         self.directory = directory.absolute()
-        self._workers_wanted = workers
-        self._concurrency = concurrency
-        self._autoscale = autoscale
-        self._env = dict(env or {})
-        self._cwd = (cwd or Path.cwd()).absolute()
-        own = _has_own_workers(self._cwd)
-        self._app = app or (OWN_APP if own else STANDALONE_APP)
-        self._settings = settings if app or own else ""
-        self._flower_wanted = flower
-        self._flower_config = flower_config
-        self._flower_port_wanted = flower_port
-        self._start_timeout_s = start_timeout_s
-        self._warm_timeout_s = warm_timeout_s
-        self._explicit_broker_url = broker_url
+        self._worker_count = workers
+        self._pool_options = (
+            ["-c", str(concurrency)] if autoscale is None else [f"--autoscale={max(autoscale)},{min(autoscale)}"]
+        )
+        self._runs_flower = flower
+        self._given_broker_url = broker_url
+        self._project = project or Project()
+        has_own = (self._project.cwd / "workers" / "app.py").exists() or find_spec("workers") is not None
+        self._app = self._project.app or (OWN_APP if has_own else STANDALONE_APP)
+        self._settings = self._project.settings if self._app != STANDALONE_APP else ""
         self._guard = Guard()
         self._lock: int | None = None
         self._server: RedisServer | None = None
@@ -129,21 +131,25 @@ class LocalStack:
 
     @property
     def broker_url(self) -> str:
-        """Where the workers connect to, with the password. Raises StackError when there is none yet."""
-        if self._explicit_broker_url is not None:
-            return self._explicit_broker_url
+        """The broker's URL with its password.
+
+        Raises:
+            StackError: the stack does not run and was given no broker.
+        """
+        if self._given_broker_url is not None:
+            return self._given_broker_url
         if self._server is None:
             raise StackError(f"the stack on {self.directory} does not run, so it has no broker; start it first")
         return self._server.url
 
     @property
     def flower_url(self) -> str | None:
-        """Flower's page; None when it does not run."""
+        """The address of Flower's page; None when Flower does not run."""
         return f"http://127.0.0.1:{self._flower_port}" if self._flower else None
 
     @property
     def processes(self) -> list[ManagedProcess]:
-        """What was started, in that order."""
+        """The processes that were started, in that order."""
         server = self._server.process if self._server else None
         return [process for process in (server, *self._workers, self._flower) if process is not None]
 
@@ -169,22 +175,25 @@ class LocalStack:
         return "\n".join(lines)
 
     def start(self) -> None:
-        """Start everything and return when all of it is ready; when one part fails, nothing stays.
+        """Start everything and return when all of it is ready; if one process fails, all are stopped again.
 
-        Start it from a thread that lives as long as the stack.
-        Raises StackError when a stack runs on the folder already or when a process does not get ready, with the last
-        lines of its log; BrokerUnreachable when there is no server to start.
+        Call it from a thread that lives as long as the stack.
+
+        Raises:
+            StackError: a stack runs on the folder already, or a process does not get ready; the message has the last lines
+                of its log.
+            BrokerUnreachable: there is no server to start.
         """
         if self._lock is not None:
             raise StackError(f"this stack on {self.directory} runs already; stop it before you start it again")
         self._lock = claim(self.directory)
         try:
-            deadline = time.monotonic() + self._start_timeout_s
-            if self._explicit_broker_url is None:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            if self._given_broker_url is None:
                 self._server = RedisServer(self.directory / "valkey", log=self.logs / "server.log", guard=self._guard)
                 self._server.start()
             self._start_workers()
-            if self._flower_wanted:
+            if self._runs_flower:
                 self._start_flower()
             for number, worker in enumerate(self._workers, 1):
                 worker.wait_for_line(rf"\blepton{number}@\S+ ready\.", _remaining(deadline))
@@ -197,15 +206,15 @@ class LocalStack:
     def stop(self) -> None:
         """Stop Flower, then the workers when they have finished what they run, then the server.
 
-        Does nothing when nothing runs. Any exception on the way (Ctrl-C once more) kills what is left.
+        Does nothing when nothing runs. Any exception meanwhile, such as that of another Ctrl-C, kills what is left.
         """
         try:
-            # told in order, then waited for together: Flower takes a second, the workers at least as long
+            # all are told to stop before any is waited for: Flower takes a second, and the workers at least as long
             if self._flower is not None:
                 self._flower.terminate()
             for worker in self._workers:
                 worker.terminate()
-            deadline = time.monotonic() + self._warm_timeout_s
+            deadline = time.monotonic() + WARM_TIMEOUT_S
             if self._flower is not None:
                 self._flower.stop(_FLOWER_STOP_S)
             for worker in self._workers:
@@ -225,7 +234,7 @@ class LocalStack:
                 self._lock = None
 
     def wait(self, timeout_s: float | None = None) -> ManagedProcess | None:
-        """Return the first process of the stack that ended by itself; None when the time is up."""
+        """The first process of the stack that ends by itself; None if none does in time."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while deadline is None or time.monotonic() < deadline:
             for process in self.processes:
@@ -237,7 +246,7 @@ class LocalStack:
     def stop_on_signals(self) -> None:
         """Let SIGTERM and SIGHUP end this process as Ctrl-C does: by an exception, so that the `with` block stops.
 
-        Changes the handlers of the whole process, so only a program whose only business is the stack should call it.
+        It changes the handlers of the whole process, so only a program that does nothing else should call it.
         """
 
         def leave(number: int, frame: FrameType | None) -> NoReturn:
@@ -256,52 +265,37 @@ class LocalStack:
     ) -> None:
         self.stop()
 
-    def _child_env(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in _CELERY_OVERRIDES}
-        return {
-            **inherited,
-            **({"LEPTON_SETTINGS": self._settings} if self._settings else {}),
-            "LEPTON_BROKER_URL": self.broker_url,
-            # the pool processes are the parallelism; threads inside each would fight for the same cores
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "PYTHONUNBUFFERED": "1",
-            **self._env,
-        }
-
     def _celery(self, name: str, *arguments: str) -> ManagedProcess:
+        inherited = {variable: value for variable, value in os.environ.items() if variable not in _CELERY_OVERRIDES}
+        # the pool processes are the parallelism: threads in each of them would compete for the same cores
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        settings = {"LEPTON_SETTINGS": self._settings} if self._settings else {}
+        own = {"LEPTON_BROKER_URL": self.broker_url, "PYTHONUNBUFFERED": "1"}
         return ManagedProcess(
             name,
             [sys.executable, "-m", "celery", "-A", self._app, *arguments],
             log=self.logs / f"{name}.log",
             guard=self._guard,
-            env=self._child_env(),
-            cwd=self._cwd,
+            env={**inherited, **settings, **own, **one_thread, **self._project.env},
+            cwd=self._project.cwd.absolute(),
         )
 
     def _start_workers(self) -> None:
-        if self._autoscale is None:
-            size = ["-c", str(self._concurrency)]
-        else:
-            size = [f"--autoscale={max(self._autoscale)},{min(self._autoscale)}"]
-        for number in range(1, self._workers_wanted + 1):
+        for number in range(1, self._worker_count + 1):
             worker = self._celery(
                 f"worker-{number}",
-                *("worker", "-n", f"lepton{number}@%h", *size),
-                # alone on their broker they have nobody to ask: mingling costs a second of start-up
+                *("worker", "-n", f"lepton{number}@%h", *self._pool_options),
+                # these workers are alone on their broker: mingling would only make them start a second later
                 *("--loglevel", "INFO", "--without-mingle", "--without-gossip"),
             )
             self._workers.append(worker)
             worker.start()
 
     def _start_flower(self) -> None:
-        self._flower_port = self._flower_port_wanted or free_port()
+        self._flower_port = free_port()
+        config = _flower_config()
         arguments = ["flower", "--address=127.0.0.1", f"--port={self._flower_port}"]
-        config = self._flower_config or _default_flower_config()
-        if config is not None:
-            arguments.append(f"--conf={config.absolute()}")
-        self._flower = self._celery("flower", *arguments)
+        self._flower = self._celery("flower", *arguments, *([f"--conf={config}"] if config is not None else []))
         self._flower.start()
 
     def _wait_for_flower(self, deadline: float) -> None:
@@ -313,18 +307,19 @@ class LocalStack:
                 return
             except StackError:
                 is_taken = "Address already in use" in self._flower.log_tail()
-                if not is_taken or self._flower_port_wanted or attempt == _FLOWER_PORT_ATTEMPTS:
+                if not is_taken or attempt == _FLOWER_PORT_ATTEMPTS:
                     raise
                 self._flower.kill()
                 self._start_flower()
 
 
-def _default_flower_config() -> Path | None:
+def _flower_config() -> Path | None:
+    """The project's `settings/flower.py`, if it has one."""
     try:
-        found = find_spec("settings.flower")
-    except ModuleNotFoundError:  # a project that has no such package; Flower runs as it comes
+        spec = find_spec("settings.flower")
+    except ModuleNotFoundError:  # there is no package of that name
         return None
-    return Path(found.origin) if found is not None and found.origin else None
+    return Path(spec.origin) if spec is not None and spec.origin else None
 
 
 def _remaining(deadline: float) -> float:

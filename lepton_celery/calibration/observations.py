@@ -1,0 +1,58 @@
+"""Runs of functions and stores, and the lines of the cost model that are fitted through them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import optimize
+
+from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue.entries import Entry
+from lepton_celery.planning.cost.model import Figure, Overheads, function_of
+
+Row = tuple[float, float, float]
+"""Calls of a run, its units, and units times taps."""
+
+
+@dataclass
+class Observations:
+    """The seconds of runs, by kind and key of the cost model's figure and then by what was done."""
+
+    rows: dict[tuple[str, str], dict[Row, float]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, kind: str, key: str, calls: float, units: float, taps: float, seconds: float) -> None:
+        """Record a run; the quickest of several equal runs counts."""
+        row = (calls, units, units * taps)
+        self.rows[kind, key][row] = min(seconds, self.rows[kind, key].get(row, seconds))
+
+    def figures(self) -> dict[str, dict[str, Figure]]:
+        """The figure of each kind and key: a line through its runs.
+
+        One run of a function says too little for a line: its figure is the catalogue's, times the same factor in all parts.
+        """
+        figures: dict[str, dict[str, Figure]] = defaultdict(dict)
+        for (kind, key), rows in self.rows.items():
+            is_single = kind == "compute" and len(rows) == 1
+            figures[kind][key] = _scaled(get_entry(function_of(key)), rows) if is_single else fitted(rows)
+        return figures
+
+
+def _scaled(entry: Entry, rows: Mapping[Row, float]) -> Figure:
+    [((calls, units, taps), seconds)] = rows.items()
+    call_ns = Overheads().call_s * 1e9
+    shipped_ns = units * entry.cost_ns + taps * entry.tap_ns
+    factor = max(0.0, seconds * 1e9 - calls * call_ns) / shipped_ns
+    return Figure(entry.cost_ns * factor, call_ns, entry.tap_ns * factor, seconds)
+
+
+def fitted(rows: Mapping[Row, float]) -> Figure:
+    """The figure with the smallest relative errors for these runs; none of its parts is negative."""
+    seconds = np.array(list(rows.values()))
+    matrix = np.array(list(rows)) / seconds[:, None]
+    scale = np.maximum(matrix.max(axis=0), 1e-30)  # calls are few and pixels many
+    (call, unit, tap), _ = optimize.nnls(matrix / scale, np.ones(len(seconds)))
+    unit_ns, call_ns, tap_ns = (1e9 * float(x) for x in (unit / scale[1], call / scale[0], tap / scale[2]))
+    return Figure(unit_ns, call_ns, tap_ns, float(seconds.sum()))
