@@ -26,10 +26,12 @@ from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.jobs import client
+from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.jobs.prepare import prepare
 from lepton_celery.ledger.address import redis_py_url
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.skimage import util
 
 _BLOCK = 1024
@@ -118,7 +120,7 @@ def submit(count: int, folder: Path, broker_url: str) -> Submitted:
     lepton.submit({str(folder / "first.npy"): lazy}, app=app).cancel()
     before, broker = _largest(), int(server.info("memory")["used_memory"])
     begun = time.perf_counter()
-    client.prepare({str(sink): lazy}, block_shape=(_TINY, _TINY))
+    prepare({str(sink): lazy}, PlanOptions(block_shape=(_TINY, _TINY)), JobOptions())
     planned = time.perf_counter()
     job = lepton.submit({str(sink): lazy}, app=app, block_shape=(_TINY, _TINY))
     ended = time.perf_counter()

@@ -21,10 +21,12 @@ from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.grid import BlockIndex, Region
-from lepton_celery.jobs import client
+from lepton_celery.grid import Region, StageIndex
 from lepton_celery.local.stack import LocalStack
-from lepton_celery.planning.plan import Plan, needed_regions
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import make_plan
+from lepton_celery.planning.regions import needed_regions
 
 PROMISED = 3
 """Times (block + halo) × bytes × live nodes."""
@@ -53,28 +55,26 @@ class Taken:
     """What is promised: `PROMISED` × `live_bytes`."""
 
 
-def live_bytes(plan: Plan, stage_index: int) -> int:
+def live_bytes(plan: Plan, stage_index: StageIndex) -> int:
     """(block + halo) × bytes, summed over the images that are alive at once, of the block of a stage that has most.
 
     An image is alive from its evaluation until that of the last one that needs it; what a stage stores or reduces, to the
     end. A labelling's result is stored on the block and made from its other images' regions.
     """
     stage = plan.stages[stage_index]
-    return max(
-        (_alive(plan, stage_index, stage.grid.region(BlockIndex(block))) for block in range(len(stage.grid))), default=0
-    )
+    return max((_alive(plan, stage_index, block) for block in stage.grid), default=0)
 
 
-def _alive(plan: Plan, stage_index: int, block: Region) -> int:
+def _alive(plan: Plan, stage_index: StageIndex, block: Region) -> int:
     stage = plan.stages[stage_index]
     needed = needed_regions(plan, stage_index, block)
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
     last = {index: index for index in needed}
     for index in needed:
         if not plan.is_read(index, stage_index):
-            for image in plan.pixels_of(plan.nodes[index]).values():
+            for image in plan.nodes[index].pixels.values():
                 last[image] = max(last.get(image, index), index)
-    reduced = [image for index in stage.reduces for image in plan.pixels_of(plan.nodes[index]).values()]
+    reduced = [image for index in stage.reduces for image in plan.nodes[index].pixels.values()]
     last |= dict.fromkeys((*stage.stores, *reduced), len(plan.nodes))
     alive = (sum(size for index, size in sizes.items() if index <= at <= last[index]) for at in needed)
     made = (block.size * plan.nodes[index].itemsize for index in stage.stores if index not in sizes)
@@ -99,7 +99,7 @@ def measure(cases: Sequence[Case], work: Path) -> Iterator[Taken]:
                 case,
                 max(parts.peak[name] - before[name] for name in groups),
                 max(stage.predicted.memory_bytes for stage in plan.stages),
-                PROMISED * max(live_bytes(plan, stage) for stage in range(len(plan.stages))),
+                PROMISED * max(live_bytes(plan, StageIndex(stage)) for stage in range(len(plan.stages))),
             )
 
 
@@ -111,7 +111,7 @@ def _do(case: Case, app: Celery, work: Path) -> Plan:
     if not task.source.exists():
         workload_of(task).make(task)
     graph = workload_of(task).graph(task)
-    plan = client.prepare(graph, block_shape=case.block, workers=WORKERS).manifest.plan
+    plan = make_plan(graph, PlanOptions(block_shape=case.block, workers=WORKERS)).plan
     lepton.submit(graph, app=app, block_shape=case.block, workers=WORKERS).wait(300)
     remove(task.source)
     remove(out)

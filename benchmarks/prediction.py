@@ -27,8 +27,9 @@ from lepton_celery.ledger.info import JobInfo
 from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Options, make_plan
+from lepton_celery.planning.planner import make_plan
 
 AIM = 0.25
 """Largest error that a prediction should have."""
@@ -63,7 +64,7 @@ def chosen(*, is_quick: bool) -> list[Case]:
 def calibrated(case: Case, work: Path, model: CostModel) -> float:
     """The predicted time of a case by a model, before it ran."""
     outputs = workload_of(Task(case, work, work)).graph(Task(case, work, work))
-    return make_plan(outputs, Options(block_shape=case.block, workers=WORKERS, cost=model)).predicted_s
+    return make_plan(outputs, PlanOptions(block_shape=case.block, workers=WORKERS, cost=model)).plan.predicted_s
 
 
 def run(case: Case, work: Path, settings: Settings) -> tuple[float, JobInfo, Plan, float]:
@@ -147,7 +148,9 @@ def main(is_quick: bool, repeat: int, only: str | None, stages: bool, out: Path)
             found = {case.name: Predicted(calibrated(case, work, done.model)) for case in cases}
             for case in cases:
                 run(case.tiny(), work, settings)  # what is loaded when first used is loaded before
-            costs.keep(open_ledger(settings.ledger), settings.cost_profile, done.model)  # and teaches nothing
+            costs.save_for_workers(
+                open_ledger(settings.ledger), settings.cost_profile, done.model
+            )  # and teaches nothing
             for _ in range(repeat):
                 for case in cases:
                     one = found[case.name]

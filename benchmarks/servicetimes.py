@@ -22,15 +22,20 @@ from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.execution import steps
-from lepton_celery.grid import BlockIndex, Place
-from lepton_celery.jobs import client
+from lepton_celery.execution.block import run_block
+from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.execution.merge import merge_stage
+from lepton_celery.execution.outputs import create_outputs, discard, open_outputs
+from lepton_celery.grid import BlockIndex, StageNumber
+from lepton_celery.jobs.prepare import prepare
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import redis_py_url
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack
-from lepton_celery.planning.batches import alone
+from lepton_celery.planning.batches import places_between
+from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.planner import make_plan
 
 _MESSAGES = Case("messages", "G2", (256, 256), (16, 16), ())
 """256 blocks that take no time by themselves."""
@@ -67,30 +72,30 @@ def make(case: Case, work: Path) -> Task:
 def in_process(case: Case, work: Path) -> Measured:
     """Every block and every merge of a case, one after the other; its first stage is begun once before."""
     task = make(case, work)
-    manifest = client.prepare(workload_of(task).graph(task), block_shape=case.block).manifest
+    manifest = prepare(workload_of(task).graph(task), PlanOptions(block_shape=case.block), JobOptions()).manifest
     context, plan = manifest.context(), manifest.plan
     context.workspace.create()
-    steps.create_outputs(context)
+    create_outputs(context)
     times: list[tuple[float, ...]] = []
     sizes, merges = [], []
     with threadpool_limits(1):
         for number, stage in enumerate(plan.stages):
-            steps.open_outputs(context, number)
+            open_outputs(context, StageNumber(number))
             if number == 0:
-                steps.run_block(context, number, BlockIndex(0))
+                run_block(context, StageNumber(number), BlockIndex(0))
             took, moved = [], 0
-            for block in range(len(stage.grid)):
+            for block in stage.grid.indices():
                 begun = time.perf_counter()
-                report = steps.run_block(context, number, BlockIndex(block))
+                timings = run_block(context, StageNumber(number), block)
                 took.append(time.perf_counter() - begun)
-                moved += report.read_bytes + report.write_bytes
+                moved += timings.read_bytes + timings.write_bytes
             times.append(tuple(took))
             sizes.append(moved / len(took))
             begun = time.perf_counter()
-            if steps.merge_stage(context, number):
+            if merge_stage(context, StageNumber(number)):
                 raise ValueError(f"{case.name}: a stage that is repeated cannot be simulated; choose another workload")
             merges.append((time.perf_counter() - begun) / len(took))
-    steps.discard(context)
+    discard(context)
     shutil.rmtree(task.out)
     return Measured(tuple(times), tuple(sizes), tuple(merges))
 
@@ -119,7 +124,7 @@ def planned(case: Case, work: Path, workers: int) -> Plan:
     """The plan of a case for so many workers; its input need not hold more than its header."""
     task = Task(case, work, work / "planned")
     task.out.mkdir(exist_ok=True)
-    return client.prepare(workload_of(task).graph(task), block_shape=case.block, workers=workers).manifest.plan
+    return make_plan(workload_of(task).graph(task), PlanOptions(block_shape=case.block, workers=workers)).plan
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ def sending(work: Path) -> float:
         info, wave = open_ledger(settings.ledger).info(job.id), settings.wave_batches
         begun = time.perf_counter()
         for at in range(0, _SENT, wave):
-            canvas.send_wave(app, info, alone(map(Place, range(at, at + wave))))
+            canvas.send_alone(app, info, places_between(at, at + wave))
         took = (time.perf_counter() - begun) / _SENT
         job.cancel()
         shutil.rmtree(task.out)

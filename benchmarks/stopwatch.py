@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from lepton_celery.engines.celery.sending import canvas
-from lepton_celery.engines.celery.worker import work
-from lepton_celery.execution import steps
-from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.engines.celery.worker import batch, merge, work
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import Claim
 
 LOG = "BENCHMARK_LOG"
@@ -98,13 +97,13 @@ class _UnguardedLedger:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    def claim(self, job_id: str, stage: int, blocks: Sequence[int], **_: Any) -> Claim:
-        return Claim(list(blocks), [], [], [], active=True)
+    def claim(self, job_id: str, number: StageNumber, places: Iterable[Place], **_: Any) -> Claim:
+        return Claim(list(places), [], [], [], active=True)
 
-    def renew(self, job_id: str, stage: int, **_: Any) -> bool:
+    def renew(self, job_id: str, number: StageNumber, **_: Any) -> bool:
         return True
 
-    def renew_merge(self, job_id: str, stage: int, **_: Any) -> bool:
+    def renew_merge(self, job_id: str, number: StageNumber, **_: Any) -> bool:
         return True
 
 
@@ -126,10 +125,10 @@ def install() -> None:
         for module, name in (
             (work, "process"),
             (work, "close"),
-            (steps, "run_block"),
-            (steps, "run_blocks"),
-            (steps, "merge_stage"),
-            (steps, "publish"),
+            (batch, "run_block"),
+            (batch, "run_blocks"),
+            (merge, "merge_stage"),
+            (merge, "publish"),
             (canvas, "send_wave"),
         ):
             # blocks done at once are one span, as one of them is

@@ -18,7 +18,6 @@ from lepton_celery import stores
 from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
-from lepton_celery.catalogue.probing import SourceRefuses
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
@@ -224,12 +223,26 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         return make(entry.name, **arguments)
     except LeptonError:
         raise
-    except (SourceRefuses, TypeError, ValueError, OverflowError) as error:
-        # what scikit-image says of these arguments; any other error is a fault of this package and is not hidden
+    except Exception as error:
+        if _is_own_fault(error):
+            raise
         given = [f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, Node)]
         raise InputError(
             f"{entry.name} refuses {', '.join(given) or 'this image'}: {error}; its parameters are {entry.signature}"
         ) from error
+
+
+def _is_own_fault(error: Exception) -> bool:
+    """Whether an error shows a fault of this package, and not that a library refuses the arguments.
+
+    Libraries raise whatever they like. An error that this package's own code raises is a wrong argument if it says so, and
+    a fault of ours if it is, say, a KeyError.
+    """
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    module = "" if frames is None else str(frames.tb_frame.f_globals.get("__name__", ""))
+    return module.startswith("lepton_celery.") and not isinstance(error, TypeError | ValueError | OverflowError)
 
 
 def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lepton_celery.ledger.processes import process_started
 from lepton_celery.stores.documents import from_document
 
 STACK_FILE = "stack.json"
 """Name of the file in the state folder."""
-
-_PROC = Path("/proc")  # not on macOS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +40,3 @@ def read_running(directory: Path) -> StackInfo | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return info if info.started and process_started(info.pid) == info.started else None
-
-
-def process_started(pid: int) -> str | None:
-    """When a process started, as a text that no later process of the same id has; None if there is no such process."""
-    if _PROC.exists():
-        try:
-            stat = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        # proc(5): "pid (name) state ..."; the name may hold anything; field 22 is the start in ticks since boot
-        state, *fields = stat.rpartition(")")[2].split()
-        return None if state in "ZX" else f"{boot}:{fields[18]}"
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None

@@ -12,7 +12,7 @@ from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
-from lepton_celery.grid import StageNumber
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.ledger import JobState, Ledger, open_ledger
@@ -165,10 +165,10 @@ def _rebuild(manifest: Manifest, ledger: Ledger) -> None:
         title=manifest.title,
         stages=len(plan.stages),
         blocks=len(plan.stage_of(number).grid),
-        stage=number,
+        number=number,
         paused=True,
     )
-    done = journal.receipts(number)
+    done = list(map(Place, journal.receipts(number)))
     for first in range(0, len(done), _COMMIT_BLOCKS):
         ledger.commit(manifest.job_id, number, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
 

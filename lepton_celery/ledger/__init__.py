@@ -1,25 +1,24 @@
 """The ledger: who did what in a job. On Redis for workers; a small record for a job that runs in one process.
 
-`open_ledger` gives the ledger at a URL, `info` what it tells of a job, `record` the record of one process. May import: grid,
-config, errors.
+`open_ledger` gives the ledger at a URL, `moves` has its states and moves, `info` its answers, `record` the record of one
+process. May import: grid, config, errors.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from lepton_celery.ledger.base import Ledger
-from lepton_celery.ledger.info import Claim, JobInfo, JobState
+from lepton_celery.ledger.info import Claim, FollowingStage, JobInfo, JobState
+from lepton_celery.ledger.moves import Ledger
 
-__all__ = ["Claim", "JobInfo", "JobState", "Ledger", "open_ledger"]
+__all__ = ["Claim", "FollowingStage", "JobInfo", "JobState", "Ledger", "open_ledger"]
 
 
 @lru_cache(maxsize=8)
 def open_ledger(url: str, *, prefix: str = "lepton:") -> Ledger:
-    """The ledger at a URL; nothing is connected until it is used, and it may be used after a fork and by many threads.
+    """The ledger at a URL. It connects when it is first used, and may be used by several threads and after a fork.
 
-    Jobs are kept on a Redis or Valkey server under keys that start with `prefix`. There is one object for each server, so
-    that a program that submits again and again does not connect each time.
+    There is one object for each server, so that a program that submits again and again does not connect each time.
 
     Args:
         url: `redis://`, `rediss://`, `redis+socket:///path?virtual_host=0` or `unix:///path?db=0`.
@@ -28,6 +27,8 @@ def open_ledger(url: str, *, prefix: str = "lepton:") -> Ledger:
     Raises:
         InputError: the URL is not understood.
     """
-    from lepton_celery.ledger.redis import RedisLedger  # redis-py takes 0.1 s to import
+    from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
+    from lepton_celery.ledger.index import JobIndex
 
-    return RedisLedger(url, prefix=prefix)
+    connection = Connection(url, prefix)
+    return Ledger(connection, JobIndex(connection))

@@ -1,4 +1,4 @@
-"""Ledger URLs: which are understood, and how they are shown."""
+"""Ledger URLs: reading them, and showing them without passwords."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from lepton_celery.errors import InputError
 
-ACCEPTED = "redis://host:6379/0, rediss://host:6379/0, redis+socket:///path/to/socket?virtual_host=0 or memory://"
+ACCEPTED = "redis://host:6379/0, rediss://host:6379/0 or redis+socket:///path/to/socket?virtual_host=0"
+"""Forms of URL, for messages."""
 
 _REQUIREMENTS = ("required", "optional", "none")
+"""Values of redis-py's `ssl_cert_reqs`."""
 
 
 def masked(url: str) -> str:
@@ -29,11 +31,15 @@ def masked(url: str) -> str:
         ],
         safe="*/:",
     )
-    return _together(parts.scheme, netloc, parts.path, query)
+    return _joined_url(parts.scheme, netloc, parts.path, query)
 
 
 def redis_py_url(url: str) -> str:
-    """A Redis URL as Celery writes it, as redis-py wants it. Raises `InputError` with what is accepted."""
+    """A Redis URL in Celery's form as redis-py takes it.
+
+    Raises:
+        InputError: the URL is not understood; the message says which are.
+    """
     try:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -65,13 +71,13 @@ def redis_py_url(url: str) -> str:
                 f"ledger URL {masked(url)!r} has ssl_cert_reqs={requirement}; give one of {', '.join(_REQUIREMENTS)}"
             )
     path = parts.path if scheme == "unix" else ""
-    return _together(scheme, parts.netloc, path, urlencode(options, quote_via=quote))
+    return _joined_url(scheme, parts.netloc, path, urlencode(options, quote_via=quote))
 
 
 def with_certificate_check(url: str) -> str:
-    """A URL that Celery's Redis backend takes: for TLS it wants to be told whether to check the server's certificate.
+    """A URL that Celery's Redis backend takes, which for TLS must say whether the server's certificate is checked.
 
-    Checked, unless the URL says otherwise; the broker and the ledger do so anyway.
+    It is checked unless the URL says otherwise, as the broker and the ledger do without being told.
     """
     parts = urlsplit(url)
     if parts.scheme != "rediss" or "ssl_cert_reqs" in dict(parse_qsl(parts.query)):
@@ -79,6 +85,6 @@ def with_certificate_check(url: str) -> str:
     return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
 
 
-def _together(scheme: str, netloc: str, path: str, query: str) -> str:
+def _joined_url(scheme: str, netloc: str, path: str, query: str) -> str:
     # Not by urlunsplit: for a scheme it does not know it drops the empty host of redis+socket:///path.
     return f"{scheme}://{netloc}{path}" + (f"?{query}" if query else "")

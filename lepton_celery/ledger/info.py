@@ -1,4 +1,4 @@
-"""What a ledger tells of a job: its state, its progress, its filled blocks, and the answer to a claim."""
+"""What the ledger tells of a job: its state, its progress, its filled blocks, and the answer to a claim."""
 
 from __future__ import annotations
 
@@ -135,8 +135,7 @@ class JobInfo:
     @property
     def stage_label(self) -> str:
         """The current stage in words: `2/5`, and its round if it is repeated."""
-        round = self.stage // self.stages
-        return f"{self.stage_index + 1}/{self.stages}" + (f" round {round + 1}" if round else "")
+        return stage_label(self.stage, self.stages)
 
     @property
     def place(self) -> str:
@@ -154,11 +153,25 @@ class JobInfo:
         return _renamed("error_block", "error_place", self.error_place)
 
 
+def stage_label(number: StageNumber, stages: int) -> str:
+    """A stage of a plan of `stages` stages in words: `2/5`, and its round if it is repeated."""
+    rounds, index = divmod(number, stages)
+    return f"{index + 1}/{stages}" + (f" round {rounds + 1}" if rounds else "")
+
+
 def _renamed(old: str, new: str, value: T) -> T:
     warnings.warn(
         f"JobInfo.{old} is called JobInfo.{new} now; the old name goes in release 0.2", DeprecationWarning, stacklevel=3
     )
     return value
+
+
+class FollowingStage(NamedTuple):
+    """The stage that a merge opens."""
+
+    number: StageNumber
+    blocks: int
+    """Number of its blocks."""
 
 
 class FilledBlock(NamedTuple):
@@ -194,7 +207,7 @@ INACTIVE = Claim([], [], [], [], active=False)
 
 
 class JobRecords(Protocol):
-    """What can be asked and told of jobs, wherever they run; see `lepton_celery.ledger.base` for each method."""
+    """What can be asked and told of jobs, wherever they run; see `Ledger` for each method."""
 
     def info(self, job_id: str) -> JobInfo: ...
 

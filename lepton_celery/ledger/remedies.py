@@ -1,39 +1,39 @@
-"""What to do about a Redis or Valkey server that does not serve."""
+"""Advice for the errors of a Redis or Valkey server that does not serve."""
 
 from __future__ import annotations
 
 import redis
 
-_PLAIN = "check that a Redis or Valkey server listens there; one that speaks TLS wants rediss://"
-_OWN = "if it asks for a certificate of yours, add ssl_certfile and ssl_keyfile to the URL"
-_BY_WORDS = (
+_NO_TLS_ADVICE = "check that a Redis or Valkey server listens there; one that speaks TLS wants rediss://"
+_CLIENT_CERTIFICATE_ADVICE = "if it asks for a certificate of yours, add ssl_certfile and ssl_keyfile to the URL"
+_ADVICE = (
     ("certificate is not valid for", "give the server by a name that its certificate holds"),
     (
         "certificate_verify_failed",
         "its certificate is not signed by an authority known here: add ?ssl_ca_certs=/path/to/ca.pem to the URL",
     ),
-    ("certificate required", _OWN),
-    ("eof occurred in violation of protocol", f"see the server's log; {_OWN}"),
+    ("certificate required", _CLIENT_CERTIFICATE_ADVICE),
+    ("eof occurred in violation of protocol", f"see the server's log; {_CLIENT_CERTIFICATE_ADVICE}"),
     ("no_certificate_or_crl_found", "ssl_ca_certs in the URL must name a file with certificates in PEM"),
     (
         "no such file or directory",
         "check the files that the URL names: the socket, ssl_ca_certs, ssl_certfile, ssl_keyfile",
     ),
     ("[ssl", "check that this port speaks TLS; if it does not, the URL begins with redis://"),
-    ("connection reset by peer", _PLAIN),
-    ("connection closed by server", _PLAIN),
+    ("connection reset by peer", _NO_TLS_ADVICE),
+    ("connection closed by server", _NO_TLS_ADVICE),
     (
         "timeout connecting",
         "check that this machine may reach it, and that it speaks TLS if the URL begins with rediss://",
     ),
 )
-"""Words of an error of the connection in lower case, the most telling first, and what they ask for."""
+"""Text in an error of the connection, in lower case, and the advice for it; the most specific texts come first."""
 
-_RIGHTS = "let its user run Lua scripts and what they call (ACL: +@scripting +@read +@write +time)"
+_PERMISSIONS_ADVICE = "let its user run Lua scripts and what they call (ACL: +@scripting +@read +@write +time)"
 
 
 def remedy(error: redis.exceptions.RedisError) -> str | None:
-    """What to do; None for an error that is this program's own."""
+    """What the user should do; None for an error in this program."""
     text = str(error)
     match error:
         case redis.exceptions.AuthenticationError():
@@ -41,16 +41,16 @@ def remedy(error: redis.exceptions.RedisError) -> str | None:
         case redis.exceptions.BusyLoadingError():
             return "wait until the server has loaded its data"
         case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError():
-            for words, what in _BY_WORDS:
-                if words in text.lower():
-                    return what
+            for fragment, advice in _ADVICE:
+                if fragment in text.lower():
+                    return advice
             return "check that a Redis or Valkey server runs there and that this machine may reach it"
         case redis.exceptions.ReadOnlyError():
             return "give the URL of the primary, not of a replica"
         case redis.exceptions.OutOfMemoryError():
             return "give the server more memory (maxmemory)"
         case redis.exceptions.NoPermissionError():
-            return _RIGHTS
-    if any(words in text for words in ("can't run this command", "NOPERM", "ACL failure")):
-        return _RIGHTS
+            return _PERMISSIONS_ADVICE
+    if any(fragment in text for fragment in ("can't run this command", "NOPERM", "ACL failure")):
+        return _PERMISSIONS_ADVICE
     return None

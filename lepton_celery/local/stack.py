@@ -21,8 +21,9 @@ from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
 from lepton_celery.errors import InputError
-from lepton_celery.jobs.local_stack import StackInfo, process_started
+from lepton_celery.jobs.local_stack import StackInfo
 from lepton_celery.ledger.address import masked
+from lepton_celery.ledger.processes import process_started
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, remove_running, write_running

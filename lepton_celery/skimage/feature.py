@@ -1,7 +1,5 @@
 """Lazy `skimage.feature`."""
 
-from __future__ import annotations
-
 from lepton_celery.skimage.lazy import lazy_module
 
 __getattr__, __dir__ = lazy_module("feature")

@@ -47,6 +47,10 @@ def create_part(part: Path, make: Callable[[Path], None]) -> None:
             remove(draft)
 
 
+def _replaced(part: Path) -> Path:
+    return part.with_name(f"{part.name}.replaced")
+
+
 def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -> None:
     """Move the part to its final name; nothing happens when that was done before.
 
@@ -68,7 +72,7 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
             if encode is None or not (output.exists() and final.exists() and output.samefile(final)):
                 if encode is not None:
                     _encode(target, encode, output)
-                put_in_place(output, final, overwrite=target.overwrite, aside=part.with_name(f"{part.name}.replaced"))
+                put_in_place(output, final, overwrite=target.overwrite, replaced=_replaced(part))
         _remove_part(part)
 
 
@@ -120,8 +124,8 @@ def _wait_for_lock(descriptor: int) -> None:
             return
 
 
-def put_in_place(source: Path, final: Path, *, overwrite: bool, aside: Path) -> None:
-    """Give `source`, a file or a folder, the name `final`; `aside` names the earlier output for a moment.
+def put_in_place(source: Path, final: Path, *, overwrite: bool, replaced: Path) -> None:
+    """Give `source`, a file or a folder, the name `final`; an earlier output is called `replaced` for a moment.
 
     Raises:
         OutputExists: something else stands there, and `overwrite` is not set.
@@ -129,10 +133,10 @@ def put_in_place(source: Path, final: Path, *, overwrite: bool, aside: Path) -> 
     if overwrite:
         # a rename replaces a file by a file in one step, but a folder has to be out of the way first
         if os.path.lexists(final) and (source.is_dir() or (final.is_dir() and not final.is_symlink())):
-            remove(aside)
-            final.rename(aside)
+            remove(replaced)
+            final.rename(replaced)
         source.replace(final)
-        remove(aside)
+        remove(replaced)
         return
     try:
         link_or_rename(source, final)
@@ -174,7 +178,8 @@ def output_exists(final: Path) -> OutputExists:
 
 def discard_part(target: Target) -> None:
     """Remove a part and its temporary files; an earlier output that a killed publisher moved aside gets its name back."""
-    part, replaced = target.part, target.part.with_name(f"{target.part.name}.replaced")
+    part = target.part
+    replaced = _replaced(part)
     with writing(part):
         if os.path.lexists(replaced) and not os.path.lexists(target.final):
             replaced.rename(target.final)

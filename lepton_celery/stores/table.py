@@ -52,7 +52,7 @@ def write_table(
             if not final.is_file() or final.is_symlink() or not filecmp.cmp(temp, final, shallow=False):
                 if os.path.lexists(final) and not overwrite:
                     raise output_exists(final)
-                put_in_place(temp, final, overwrite=overwrite, aside=temp.with_name(f"{temp.name}.replaced"))
+                put_in_place(temp, final, overwrite=overwrite, replaced=temp.with_name(f"{temp.name}.replaced"))
         finally:
             temp.unlink(missing_ok=True)
 

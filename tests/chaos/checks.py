@@ -25,8 +25,8 @@ def counters(info: JobInfo) -> Iterator[str]:
         yield f"{info.blocks_done} of {info.blocks_total} blocks are done"
     if not 0 <= info.dispatched <= info.blocks_total:
         yield f"{info.dispatched} of {info.blocks_total} blocks are dispatched"
-    if info.holes:
-        yield f"{info.holes} blocks were given up"
+    if info.filled:
+        yield f"{info.filled} blocks were filled"
 
 
 def order(before: JobInfo, now: JobInfo) -> Iterator[str]:
@@ -34,7 +34,7 @@ def order(before: JobInfo, now: JobInfo) -> Iterator[str]:
     if (now.stage // now.stages, now.stage_index) < (before.stage // before.stages, before.stage_index) and (
         now.stage_index <= before.stage_index
     ):
-        yield f"stage {now.place} came after stage {before.place}"
+        yield f"stage {now.stage_label} came after stage {before.stage_label}"
 
 
 def pixels(kind: str, source: Path, folder: Path) -> Iterator[str]:

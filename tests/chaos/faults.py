@@ -19,7 +19,8 @@ from kombu.exceptions import OperationalError
 
 import lepton_celery as lepton
 from lepton_celery.engines.celery.worker import lease_renewer
-from lepton_celery.ledger.info import JobState
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger.info import NO_PLACE, JobState
 from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
 
 _SIDE = "chaos:delayed"
@@ -34,9 +35,9 @@ class Loss:
     """Work that a worker held when it was killed."""
 
     job_id: str
-    stage: int
-    block: int
-    """-1 for the merge."""
+    number: StageNumber
+    place: Place
+    """Place of the block; `NO_PLACE` for the merge."""
     owner: str
     at: float
 
@@ -318,11 +319,11 @@ def _held_by(scene: Scene, owners: set[str]) -> Iterable[Loss]:
         stage, merge, fence = scene.cluster.broker.hmget(_key(job.id, "job"), "stage", "merge_owner", "merge_fence")
         if stage is None:
             continue
-        for block, lease in scene.cluster.broker.hgetall(_key(job.id, "leases")).items():
+        for place, lease in scene.cluster.broker.hgetall(_key(job.id, "leases")).items():
             if owner_of(lease) in owners:
-                yield Loss(job.id, int(stage), int(block), owner_of(lease), at)
+                yield Loss(job.id, StageNumber(int(stage)), Place(int(place)), owner_of(lease), at)
         if merge in owners and fence not in (None, "0"):
-            yield Loss(job.id, int(stage), -1, merge, at)
+            yield Loss(job.id, StageNumber(int(stage)), NO_PLACE, merge, at)
 
 
 def _key(job_id: str, name: str) -> str:
@@ -330,21 +331,21 @@ def _key(job_id: str, name: str) -> str:
 
 
 def owner_of(lease: str) -> str:
-    """Whose a lease is: it is kept as `until call owner`."""
-    return lease.split(" ", 2)[2]
+    """Whose a lease is: it is kept as `until call since owner`."""
+    return lease.split(" ", 3)[3]
 
 
 def is_repaired(cluster: Cluster, loss: Loss) -> bool:
     """Whether somebody else has taken what was lost, or it is done."""
     key = _key(loss.job_id, "job")
     state, stage, fence, merge = cluster.broker.hmget(key, "state", "stage", "merge_fence", "merge_owner")
-    if state != JobState.RUNNING or int(stage) != loss.stage:
+    if state != JobState.RUNNING or int(stage) != loss.number:
         return True
-    if loss.block < 0:
+    if loss.place == NO_PLACE:
         return bool(fence != "0" and merge != loss.owner)
-    if cluster.broker.getbit(_key(loss.job_id, "receipts"), loss.block):
+    if cluster.broker.getbit(_key(loss.job_id, "receipts"), loss.place):
         return True
-    lease = cluster.broker.hget(_key(loss.job_id, "leases"), str(loss.block))
+    lease = cluster.broker.hget(_key(loss.job_id, "leases"), str(loss.place))
     return lease is not None and owner_of(lease) != loss.owner
 
 

@@ -248,8 +248,8 @@ class Storm:
         if watched.info is not None:
             for wrong in checks.order(watched.info, info):
                 self._violation(watched, wrong)
-            if info.place != watched.info.place or info.state != watched.info.state:
-                self._note(watched.job.id, f"{info.state}, stage {info.place}")
+            if info.stage_label != watched.info.stage_label or info.state != watched.info.state:
+                self._note(watched.job.id, f"{info.state}, stage {info.stage_label}")
         watched.info = info
         if info.state is JobState.RUNNING:
             return

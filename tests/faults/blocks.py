@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_celery.errors import StoreNotFound
+
 Block = NDArray[np.uint8]
 
 
@@ -84,4 +86,11 @@ def slow(block: Block, seconds: float) -> Block:
     """Takes its time."""
     if block.size >= 4096:
         time.sleep(seconds)
+    return inverted(block)
+
+
+def missing(block: Block, path: str) -> Block:
+    """Finds that a file of its own is not there."""
+    if _is_bright(block):
+        raise StoreNotFound(f"there is nothing at {path}")
     return inverted(block)

@@ -37,6 +37,7 @@ from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery.config import Settings
 from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.grid import StageIndex
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.planning.options import PlanOptions
 
@@ -282,7 +283,9 @@ def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -
     case = Case("any", "W1", (96, 96), (32, 32), ())
     task = task_in(tmp_path, case, "out")
     plan = prepare(workload_of(task).graph(task), PlanOptions(case.block), JobOptions()).plan
-    assert memory.live_bytes(plan, 0) == (64 * 64 + 32 * 32) * 4  # the middle block with its halo of 16, and its result
+    assert (
+        memory.live_bytes(plan, StageIndex(0)) == (64 * 64 + 32 * 32) * 4
+    )  # the middle block with its halo of 16, and its result
 
 
 def test_the_simulation_is_written_with_its_errors_and_its_limits() -> None:

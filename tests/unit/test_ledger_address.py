@@ -8,9 +8,8 @@ import sys
 import pytest
 
 from lepton_celery.errors import InputError
-from lepton_celery.ledger import MemoryLedger, open_ledger
+from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import masked, redis_py_url
-from lepton_celery.ledger.redis import RedisLedger
 
 
 @pytest.mark.parametrize(
@@ -29,15 +28,27 @@ from lepton_celery.ledger.redis import RedisLedger
 )
 def test_celerys_urls_are_understood(url: str, expected: str) -> None:
     assert redis_py_url(url) == expected
-    assert isinstance(open_ledger(url), RedisLedger)
+    open_ledger(url)
 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "amqp://host", "host:6379", "redis://host:port/0", "redis://host/name", "redis+socket://", "redis://[::1"],
+    [
+        "",
+        "amqp://host",
+        "memory://",
+        "host:6379",
+        "redis://host:port/0",
+        "redis://host/name",
+        "redis+socket://",
+        "redis://[::1",
+    ],
 )
 def test_other_urls_are_refused_with_what_is_accepted(url: str) -> None:
-    with pytest.raises(InputError, match=r"redis\+socket:///path/to/socket\?virtual_host=0 or memory://"):
+    with pytest.raises(
+        InputError,
+        match=r"use redis://host:6379/0, rediss://host:6379/0 or redis\+socket:///path/to/socket\?virtual_host=0",
+    ):
         open_ledger(url)
 
 
@@ -47,10 +58,9 @@ def test_a_refusal_does_not_show_the_password() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_memory_is_a_new_ledger_each_time() -> None:
-    first, second = open_ledger("memory://"), open_ledger("memory://")
-    assert isinstance(first, MemoryLedger)
-    assert first is not second
+def test_a_url_has_one_ledger() -> None:
+    assert open_ledger("redis://host:1/0") is open_ledger("redis://host:1/0")
+    assert open_ledger("redis://host:1/0") is not open_ledger("redis://host:1/1")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.ledger import Heartbeat, MemoryLedger
+from lepton_celery.ledger.heartbeat import Heartbeat
 
 
 class Renewals:
@@ -74,14 +74,3 @@ def test_an_error_in_the_work_ends_the_beats() -> None:
     with pytest.raises(ZeroDivisionError), Heartbeat(renew, interval_s=60):
         raise ZeroDivisionError
     assert not any(thread.name == "lepton-heartbeat" for thread in threading.enumerate())
-
-
-def test_it_keeps_a_lease_beyond_its_time() -> None:
-    ledger = MemoryLedger()
-    ledger.create("j", {}, lane="l", title="t", stages=1, blocks=1)
-    ledger.claim("j", 0, [0], owner="a", lease_s=0.2, max_attempts=3)
-    with Heartbeat(lambda: ledger.renew("j", 0, owner="a", lease_s=0.2), interval_s=0.02) as heartbeat:
-        time.sleep(0.3)
-        assert ledger.claim("j", 0, [0], owner="b", lease_s=1, max_attempts=3).leased == [0]
-        ledger.cancel("j")
-        assert heartbeat.lost.wait(5)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.jobs.local_stack import StackInfo, process_started, read_running
+from lepton_celery.jobs.local_stack import StackInfo, read_running
 from lepton_celery.ledger.address import masked
+from lepton_celery.ledger.processes import process_started
 from lepton_celery.local import server
 from lepton_celery.local.process import StackError
 from lepton_celery.local.running import claim, remove_running, write_running

@@ -340,9 +340,9 @@ class TestInterruptedPublishing:
     def test_a_folder_moved_aside_is_replaced_or_put_back(self, tmp_path: Path, finish: str) -> None:
         target = Target(str(tmp_path / "a.zarr"), (4,), "uint8", (4,), "j", overwrite=True)
         array_output(target).create()
-        aside = target.part.with_name(f"{target.part.name}.replaced")
-        aside.mkdir()
-        (aside / "old").write_text("")
+        replaced = target.part.with_name(f"{target.part.name}.replaced")
+        replaced.mkdir()
+        (replaced / "old").write_text("")
         getattr(array_output(target), finish)()
         assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
         assert (target.final / "old").exists() == (finish == "discard")

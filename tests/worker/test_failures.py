@@ -19,12 +19,14 @@ the server has lost its data                  test_recovery: a job goes on after
 Celery's results expire                       here: a chord that never counts to its end
 a batch job before an interactive one         test_jobs: an interactive job overtakes a batch job
 RabbitMQ drops what it delivered too often    test_rabbitmq: messages delivered too often are kept and their job ends
+workers of two releases run                   here: a job of the release before
 a disk is full                                here: a disk that is full
 all of it at once                             test_chaos
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -45,8 +47,10 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery.config import Settings
-from lepton_celery.errors import JobCancelled, JobFailed
+from lepton_celery.errors import JobCancelled, JobError, JobFailed
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.info import JobState
+from lepton_celery.planning.batches import places_between
 from lepton_celery.skimage import filters
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster, Disk
@@ -56,6 +60,7 @@ pytestmark = pytest.mark.worker
 
 SIDE, BLOCK = 256, 64
 BLOCKS = 16
+FIRST = StageNumber(0)
 BRIGHT = (70, 200)
 """The pixel of 255: in block 7."""
 
@@ -294,14 +299,33 @@ def test_a_server_that_is_killed(cluster: Cluster, tmp_path: Path, image: NDArra
 @pytest.mark.usefixtures("image")
 def test_nothing_of_a_job_at_work_expires(idle: Cluster, tmp_path: Path) -> None:
     job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0))
-    claim = idle.ledger.claim(job.id, 0, range(4), owner="me", lease_s=60, max_attempts=4)
+    claim = idle.ledger.claim(job.id, FIRST, places_between(0, 4), owner="me", lease_s=60, max_attempts=4)
     assert len(claim.granted) == 4
-    idle.ledger.commit(job.id, 0, [0], owner="me", stats={})
+    idle.ledger.commit(job.id, FIRST, [Place(0)], owner="me", stats={})
     names = list(idle.broker.scan_iter(match="lepton*"))
     assert any(job.id in name for name in names)
     assert [name for name in names if idle.broker.ttl(name) != -1] == []
     job.cancel()
     job.forget()
+
+
+@pytest.mark.usefixtures("image")
+def test_a_job_of_the_release_before_is_left_alone(idle: Cluster, tmp_path: Path) -> None:
+    """A worker says why it does not touch the job, and does the next one."""
+    old = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0))
+    idle.broker.hset(f"lepton:{{{old.id}}}:job", "version", 3)
+    idle.broker.set(f"lepton:{{{old.id}}}:manifest", json.dumps({"version": 3}))
+    idle.start_workers(1)
+    outputs = {str(tmp_path / "new.npy"): mapped(tmp_path, "slow", seconds=0)}
+    lepton.submit(outputs, app=idle.app, block_shape=(BLOCK, BLOCK)).wait(30)
+    until(lambda: not idle.broker.llen("lepton.default"))
+    with pytest.raises(JobError, match="has version 3, this release reads 4; run one release on all machines"):
+        old.wait(5)
+    logs = "".join(log.read_text() for log in idle.log_files())
+    assert f"job {old.id} is left alone: the ledger's entry of job '{old.id}' has version 3" in logs
+    assert old.id not in [info.job_id for info in idle.ledger.jobs()]
+    assert not (tmp_path / "o.npy").exists()
+    idle.ledger.forget(old.id)
 
 
 # ------------------------------------------------------------------------------------------------ disks

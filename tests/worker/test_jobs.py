@@ -38,7 +38,7 @@ from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
-from lepton_celery.planning.batches import batches
+from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
 from tests.faults.disk import damaged
@@ -158,12 +158,12 @@ def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path:
 
 def test_a_job_is_planned_by_what_the_jobs_before_it_took(app: Celery, tmp_path: Path, photo: Path) -> None:
     ledger = open_ledger(settings_of(app).ledger)
-    before = costs.of_workers(ledger, "default").jobs
+    before = costs.model_of_workers(ledger, "default").jobs
     gray = color.rgb2gray(lepton.open(photo))
     job = lepton.submit({str(tmp_path / "0.npy"): gray}, app=app, block_shape=(64, 64))
     info = job.wait(60)
     deadline = time.monotonic() + 10
-    while (found := costs.of_workers(ledger, "default")).jobs == before:  # learned when the job is done
+    while (found := costs.model_of_workers(ledger, "default")).jobs == before:  # learned when the job is done
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert found.figure("compute", "color.rgb2gray", "uint8").seconds > 0
@@ -190,9 +190,9 @@ def test_messages_stay_under_a_kilobyte_and_the_chord_body_does_not_grow(tmp_pat
             info = job.info()
             assert info.blocks_total == blocks
             # the last blocks have the longest numbers, and scattered ones the longest texts
-            canvas.send_wave(app, info, [[place, place + 1] for place in range(blocks - 8, blocks, 2)])
+            canvas.send_wave(app, info, [places_between(place, place + 2) for place in range(blocks - 8, blocks, 2)])
             plan = job.manifest().plan
-            canvas.send_wave(app, info, batches(plan.stages[0], plan.workers, range(0, blocks, 3)))
+            canvas.send_wave(app, info, batches(plan.stages[0], plan.workers, places_between(0, blocks)[::3]))
             canvas.send_merge(app, info)
             sent = broker.lrange("lepton.default", 0, -1)
             broker.delete("lepton.default")

@@ -23,9 +23,9 @@ from skimage import filters as sk_filters
 import lepton_celery as lepton
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
-from lepton_celery.jobs.client import Job
+from lepton_celery.jobs.job import Job
 from lepton_celery.local.server import RedisServer, free_port
-from lepton_celery.planning.batches import batches
+from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.skimage import filters
 
 pytestmark = pytest.mark.worker
@@ -135,7 +135,7 @@ def submit(app: Celery, folder: Path, picture: NDArray[np.uint8]) -> tuple[Job, 
     job = lepton.submit({str(folder / "output.npy"): lazy}, app=app, block_shape=BLOCK, workers=4)
     plan = job.manifest().plan
     [stage] = plan.stages
-    return job, len(batches(stage, plan.workers, range(len(stage.grid))))
+    return job, len(batches(stage, plan.workers, places_between(0, len(stage.grid))))
 
 
 def check(job: Job, folder: Path, picture: NDArray[np.uint8]) -> None:

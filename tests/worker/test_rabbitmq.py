@@ -33,7 +33,7 @@ from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
-from lepton_celery.planning.batches import batches
+from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.skimage import filters, measure
 from tests.faults.disk import damaged
 from tests.worker.rabbit import RabbitServer, find_rabbit
@@ -60,7 +60,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """A broker and a ledger that jobs of no other test use: workers repair every job of their ledger."""
 
     broker_url: str
@@ -84,27 +84,27 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def places(rabbit: RabbitServer, redis_server: RedisServer) -> Iterator[Place]:
-    """One new place after the other: virtual hosts `place1` … and databases of one Redis."""
+def sites(rabbit: RabbitServer, redis_server: RedisServer) -> Iterator[Site]:
+    """One new site after the other: virtual hosts `site1` … and databases of one Redis."""
     return (
-        Place(rabbit.virtual_host(f"place{number}"), f"{redis_server.url.removesuffix('0')}{number}")
+        Site(rabbit.virtual_host(f"site{number}"), f"{redis_server.url.removesuffix('0')}{number}")
         for number in range(1, 16)
     )
 
 
 @pytest.fixture
-def place(places: Iterator[Place]) -> Place:
-    return next(places)
+def site(sites: Iterator[Site]) -> Site:
+    return next(sites)
 
 
 @pytest.fixture(scope="module")
-def served(rabbit: RabbitServer, redis_server: RedisServer) -> Place:
-    """The place that `workers` serve."""
-    return Place(rabbit.url, redis_server.url)
+def served(rabbit: RabbitServer, redis_server: RedisServer) -> Site:
+    """The site that `workers` serve."""
+    return Site(rabbit.url, redis_server.url)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def workers(served: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def workers(served: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Two workers for all tests, of which one is left after the test that kills the other."""
     with served.stack(tmp_path_factory.mktemp("stack"), workers=2) as stack:
         yield stack
@@ -145,7 +145,7 @@ def assert_slow_job_is_right(tmp_path: Path, photo: Path, name: str = "slow") ->
 
 
 @pytest.mark.parametrize("lane", LANES)
-def test_a_job_gives_scikit_images_pixels_in_every_lane(served: Place, tmp_path: Path, photo: Path, lane: Any) -> None:
+def test_a_job_gives_scikit_images_pixels_in_every_lane(served: Site, tmp_path: Path, photo: Path, lane: Any) -> None:
     lazy = filters.gaussian(lepton.open(photo), sigma=2)
     lazy_labels = measure.label(lazy > filters.threshold_otsu(lazy))
     outputs = {
@@ -161,7 +161,7 @@ def test_a_job_gives_scikit_images_pixels_in_every_lane(served: Place, tmp_path:
     assert np.array_equal(result[str(tmp_path / "objects.csv")]["area"], expected["area"])
 
 
-def test_lanes_are_quorum_queues_that_lose_nothing_silently(rabbit: RabbitServer, served: Place) -> None:
+def test_lanes_are_quorum_queues_that_lose_nothing_silently(rabbit: RabbitServer, served: Site) -> None:
     found = rabbit.queues()
     for lane in LANES:
         queue = found[queue_of(lane)]
@@ -179,9 +179,9 @@ def test_lanes_are_quorum_queues_that_lose_nothing_silently(rabbit: RabbitServer
     assert {arguments["x-queue-type"] for arguments in delayed.values()} == {"quorum"}
 
 
-def test_what_the_broker_does_not_take_is_an_error(place: Place) -> None:
+def test_what_the_broker_does_not_take_is_an_error(site: Site) -> None:
     full = {"x-max-length": 1, "x-overflow": "reject-publish"}
-    with place.app().connection_for_write() as connection:
+    with site.app().connection_for_write() as connection:
         assert connection.transport_options == {"confirm_publish": True}
         Queue("full", queue_arguments=full, channel=connection.channel()).queue_declare()
         producer = Producer(connection)
@@ -190,26 +190,26 @@ def test_what_the_broker_does_not_take_is_an_error(place: Place) -> None:
             producer.publish({}, routing_key="full")
 
 
-def test_messages_stay_under_a_kilobyte(place: Place, tmp_path: Path) -> None:
-    app = place.app()
+def test_messages_stay_under_a_kilobyte(site: Site, tmp_path: Path) -> None:
+    app = site.app()
     np.save(tmp_path / "input.npy", np.zeros((6400, 6400), np.uint8))
     job = lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, block_shape=(64, 64))
     sizes = []
-    with Connection(place.broker_url) as connection:
+    with Connection(site.broker_url) as connection:
         lane = Queue(queue_of("default"), channel=connection.channel())
         while (message := lane.get(no_ack=True)) is not None:
             parts: Any = (message.body, json.dumps(message.properties), json.dumps(message.headers))
             sizes.append(sum(map(len, parts)))
     plan, sent = job.manifest().plan, job.info().dispatched
     job.cancel()
-    assert len(sizes) == len(batches(plan.stages[0], plan.workers, range(sent))) > 8
+    assert len(sizes) == len(batches(plan.stages[0], plan.workers, places_between(0, sent))) > 8
     assert max(sizes) < 1000
 
 
 # ------------------------------------------------------------------------------------------------ who is served first
 
 
-def test_an_interactive_job_does_not_wait_for_a_batch_job(served: Place, tmp_path: Path, photo: Path) -> None:
+def test_an_interactive_job_does_not_wait_for_a_batch_job(served: Site, tmp_path: Path, photo: Path) -> None:
     app = served.app()
     np.save(tmp_path / "large.npy", np.tile(data.camera(), (6, 6)))
     batch = slow_job(app, tmp_path, tmp_path / "large.npy", "batch", priority="batch")
@@ -237,7 +237,7 @@ def test_the_lane_of_a_message_is_known_also_after_a_delay() -> None:
 # ------------------------------------------------------------------------------------------------ when something goes wrong
 
 
-def test_a_killed_worker_costs_no_block(served: Place, workers: LocalStack, tmp_path: Path, photo: Path) -> None:
+def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_path: Path, photo: Path) -> None:
     job = slow_job(served.app(), tmp_path, photo)
     first, second = (psutil.Process(process.pid) for process in workers.processes)
     for done, process in ((16, first.children()[0]), (48, second)):
@@ -250,7 +250,7 @@ def test_a_killed_worker_costs_no_block(served: Place, workers: LocalStack, tmp_
 
 
 def test_a_broker_that_dies_and_comes_back_costs_no_block(
-    rabbit: RabbitServer, served: Place, tmp_path: Path, photo: Path
+    rabbit: RabbitServer, served: Site, tmp_path: Path, photo: Path
 ) -> None:
     job = slow_job(served.app(), tmp_path, photo)
     wait_until(lambda: job.info().blocks_done >= 16)
@@ -262,32 +262,32 @@ def test_a_broker_that_dies_and_comes_back_costs_no_block(
     assert_slow_job_is_right(tmp_path, photo)
 
 
-def test_messages_delivered_too_often_are_kept_and_their_job_ends(place: Place, tmp_path: Path, photo: Path) -> None:
-    app = place.app()
+def test_messages_delivered_too_often_are_kept_and_their_job_ends(site: Site, tmp_path: Path, photo: Path) -> None:
+    app = site.app()
     job = slow_job(app, tmp_path, photo)
-    sent = place.count(queue_of("default"))
-    with Connection(place.broker_url) as connection:
+    sent = site.count(queue_of("default"))
+    with Connection(site.broker_url) as connection:
         lane = Queue(queue_of("default"), channel=connection.channel())
         for _ in range(sent * (DELIVERY_LIMIT + 1)):
             message = lane.get()
             assert message is not None
             message.requeue()
-        wait_until(lambda: place.count(DEAD_QUEUE) == sent)
+        wait_until(lambda: site.count(DEAD_QUEUE) == sent)
         assert lane.get() is None
-    with place.stack(tmp_path / "stack", workers=1) as stack:
+    with site.stack(tmp_path / "stack", workers=1) as stack:
         job.wait(60)
         assert "had no receipt and no lease; sent again" in (stack.logs / "worker-1.log").read_text()
     assert_slow_job_is_right(tmp_path, photo)
-    assert place.count(DEAD_QUEUE) == sent
+    assert site.count(DEAD_QUEUE) == sent
 
 
-def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(place: Place, tmp_path: Path) -> None:
-    app = place.app()
+def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(site: Site, tmp_path: Path) -> None:
+    app = site.app()
     np.save(tmp_path / "input.npy", data.camera())
     image = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
     job = lepton.submit({str(tmp_path / "o.npy"): image}, app=app, priority="interactive")
-    workers = place.stack(tmp_path / "stack", workers=1)
-    with damaged(tmp_path / "input.npy"), Connection(place.broker_url) as connection:
+    workers = site.stack(tmp_path / "stack", workers=1)
+    with damaged(tmp_path / "input.npy"), Connection(site.broker_url) as connection:
         workers.start()
         delayed = Exchange("celery_delayed_delivery", type="topic")
         probe = Queue("probe", delayed, routing_key="#.lepton.interactive", channel=connection.channel())
@@ -306,19 +306,19 @@ def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(place:
     workers.stop()
     assert "Reject" not in (workers.logs / "worker-1.log").read_text()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
-    assert place.count(queue_of("default")) == place.count(DEAD_QUEUE) == 0
+    assert site.count(queue_of("default")) == site.count(DEAD_QUEUE) == 0
 
 
-def test_the_sweeper_only_asks_whether_messages_wait(place: Place, tmp_path: Path) -> None:
-    app = place.app()
+def test_the_sweeper_only_asks_whether_messages_wait(site: Site, tmp_path: Path) -> None:
+    app = site.app()
     np.save(tmp_path / "input.npy", np.zeros((64, 64), np.uint8))
     job = lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, priority="batch")
     settings = app.conf["lepton"]
     sweeper = Sweeper(app, open_ledger(settings.ledger), settings)
-    assert sweeper._waiting(job.info())
-    with Connection(place.broker_url) as connection:
+    assert sweeper._has_waiting(job.info())
+    with Connection(site.broker_url) as connection:
         Queue(queue_of("batch"), channel=connection.channel()).delete()
-    assert not sweeper._waiting(job.info())
+    assert not sweeper._has_waiting(job.info())
     job.cancel()
 
 
@@ -342,21 +342,21 @@ def add(a, b):
 
 
 def test_a_projects_own_application_serves_the_same_lanes(
-    place: Place, rabbit: RabbitServer, tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, rabbit: RabbitServer, tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "project.py").write_text(PROJECT)
-    monkeypatch.setenv("LEPTON_BROKER_URL", place.broker_url)
-    monkeypatch.setenv("LEPTON_RESULT_BACKEND", place.ledger_url)
+    monkeypatch.setenv("LEPTON_BROKER_URL", site.broker_url)
+    monkeypatch.setenv("LEPTON_RESULT_BACKEND", site.ledger_url)
     names: dict[str, Any] = {}
     exec(PROJECT, names)
-    with place.stack(tmp_path / "stack", workers=1, cwd=tmp_path, app="project"):
+    with site.stack(tmp_path / "stack", workers=1, cwd=tmp_path, app="project"):
         assert names["add"].apply_async((1, 2)).get(timeout=30) == 3
-        for name, app in (("project", names["app"]), ("ours", place.app())):
+        for name, app in (("project", names["app"]), ("ours", site.app())):
             output = tmp_path / f"{name}.npy"
             lepton.submit({str(output): ~lepton.open(photo)}, app=app, priority="batch").wait(60)
             assert np.array_equal(read(output), ~np.load(photo))
     assert isinstance(names["app"].amqp.queues[queue_of("interactive")], LaneQueue)
-    found = rabbit.queues(place.broker_url.rpartition("/")[2])
+    found = rabbit.queues(site.broker_url.rpartition("/")[2])
     assert found[queue_of("batch")]["arguments"]["x-delivery-limit"] == DELIVERY_LIMIT
     assert found["project"]["arguments"] == {}
 
@@ -369,7 +369,7 @@ def test_rabbitmq_without_a_redis_for_the_ledger_is_refused() -> None:
 
 
 def test_without_a_broker_nothing_is_submitted(redis_server: RedisServer, tmp_path: Path, photo: Path) -> None:
-    app = Place("amqp://lepton:secret@127.0.0.1:1//", redis_server.url).app()
+    app = Site("amqp://lepton:secret@127.0.0.1:1//", redis_server.url).app()
     with pytest.raises(BrokerUnreachable) as caught:
         slow_job(app, tmp_path, photo)
     assert "secret" not in str(caught.value)

@@ -16,7 +16,6 @@ import pytest
 from celery import Celery
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import filters as whole_filters
 
 import lepton_celery as lepton
 from lepton_celery.config import load_settings
@@ -24,7 +23,6 @@ from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, 
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
-from lepton_celery.skimage import filters
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -70,7 +68,9 @@ def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
 def test_a_block_that_fails_every_time_ends_the_job_with_its_words(app: Celery, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     job = submit(tmp_path, app, mapped(tmp_path, "raises", log=str(runs)))
-    with pytest.raises(JobFailed, match="block 7 of stage 1/1: ValueError: a bright pixel") as caught:
+    with pytest.raises(
+        JobFailed, match=r"block 7 \[64:128, 192:256\] of stage 1/1: ValueError: a bright pixel"
+    ) as caught:
         job.wait(30)
     assert caught.value.block == 7
     assert Counter(runs.read_text().split())["7"] == load_settings({"LEPTON_SETTINGS": "test"}).max_attempts
@@ -87,10 +87,10 @@ def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, 
     expected[64:128, 192:256] = 9
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
     assert result[str(tmp_path / "sum.csv")]["value"] == [expected.sum()]  # of the image as it was written
-    (hole,) = job.holes()
-    assert (hole.stage, hole.block, hole.reason) == (0, 7, "ValueError: a bright pixel")
-    assert job.info().holes == 1
-    assert str(job.region(hole.stage, hole.block)) == "[64:128, 192:256]"
+    (filled,) = job.filled_blocks()
+    assert (filled.stage, filled.block, filled.reason) == (0, 7, "ValueError: a bright pixel")
+    assert job.info().filled == 1
+    assert str(job.region(filled.stage, filled.block)) == str(filled.region) == "[64:128, 192:256]"
 
 
 def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
@@ -99,9 +99,9 @@ def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, d
     ) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
         job.wait(60)
-        (hole,) = job.holes()
-    assert (hole.block, hole.attempts) == (7, 4)
-    assert "took its worker down 4 times" in hole.reason
+        (filled,) = job.filled_blocks()
+    assert (filled.block, filled.attempts) == (7, 4)
+    assert "took its worker down 4 times" in filled.reason
     expected = 255 - dark
     expected[64:128, 192:256] = 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
@@ -115,27 +115,9 @@ def test_a_block_that_takes_long_is_done_elsewhere_and_the_first_receipt_counts(
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
         info = job.wait(60)
     assert info.blocks_done == 16
-    assert info.holes == 0
+    assert info.filled == 0
     assert runs.read_text().split() == ["7", "7"]
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
-
-
-def test_a_worker_that_finds_nothing_left_to_do_begins_with_the_next_stage(
-    tmp_path: Path, dark: NDArray[np.uint8]
-) -> None:
-    """The second image has a stage of its own, which waits for nothing of the first; that has one block that takes long."""
-    np.save(tmp_path / "other.npy", dark[:192])
-    seen: list[dict[int, dict[str, float]]] = []
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
-        outputs = {
-            str(tmp_path / "o.npy"): mapped(tmp_path, "late", seconds=5.0, log=str(tmp_path / "runs")),
-            str(tmp_path / "other-o.npy"): filters.sobel(lepton.open(tmp_path / "other.npy")),
-        }
-        job = lepton.submit(outputs, app=app_of(stack), block_shape=(BLOCK, BLOCK))
-        job.wait(60, on_change=lambda info: seen.append(info.stage_stats) if info.stage == 0 else None)
-    assert any(1 in stats for stats in seen)  # receipts of the second stage while the first one was at work
-    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
-    assert np.array_equal(np.load(tmp_path / "other-o.npy"), whole_filters.sobel(dark[:192]))
 
 
 def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> None:
@@ -143,7 +125,7 @@ def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> 
     job = submit(tmp_path, app, mapped(tmp_path, "raises"), on_error="fill")
     with pytest.raises(JobFailed, match="blocks done so far were given up, the last one: ValueError: a bright pixel"):
         job.wait(60)
-    assert len(job.holes()) < 64
+    assert len(job.filled_blocks()) < 64
     job.forget()
 
 
@@ -154,7 +136,7 @@ def test_a_block_that_needs_too_much_memory_is_done_in_pieces(tmp_path: Path, da
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "hungry", bytes_per_pixel=100_000))
         info = job.wait(60)
         assert "in 4 pieces" in (stack.logs / "worker-1.log").read_text()
-    assert info.holes == 0
+    assert info.filled == 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
 
 
@@ -304,7 +286,7 @@ def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> N
         # as a kill in the middle of `submit` leaves it: in the ledger, paused, its inputs not in place
         job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0))
         shutil.rmtree(tmp_path / f".lepton-{job.id}" / "stages")
-        job._ledger.forget(job.id)
+        job._records.forget(job.id)
         with pytest.raises(JobError, match="never submitted as a whole"):
             lepton.resume(tmp_path / "o.npy", app=app)
         assert job.id not in [

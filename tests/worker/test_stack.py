@@ -17,7 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.jobs.local_stack import StackInfo, process_started, read_running
+from lepton_celery.jobs.local_stack import StackInfo, read_running
+from lepton_celery.ledger.processes import process_started
 from lepton_celery.local import server as server_module
 from lepton_celery.local.process import StackError
 from lepton_celery.local.running import write_running

@@ -1,4 +1,4 @@
-"""Celery applications that can run jobs: one made here, or one that a Django or Flask project has already."""
+"""Celery applications that can run jobs: a new one, or the one of a Django or Flask project."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from lepton_celery.engines.celery.sending import messages
 from lepton_celery.engines.celery.sending.queues import LaneOrderStep, QueuesWithLanes, check_backend, is_rabbitmq
 from lepton_celery.engines.celery.settings import celery_settings, required_settings
 from lepton_celery.engines.celery.worker import preload
-from lepton_celery.engines.celery.worker.lease_renewer import KeeperStep
+from lepton_celery.engines.celery.worker.lease_renewer import LeaseRenewerStep
 from lepton_celery.engines.celery.worker.sweeper import SweeperStep
 
 TASKS = "lepton_celery.engines.celery.worker.tasks"
+"""The module of the tasks, which only workers import."""
 
 
 def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Celery:
     """A Celery application of its own, ready for `celery -A module worker`.
 
     Args:
-        settings: None reads the environment and the settings module it names.
-        name: what the application is called in logs.
+        settings: how it finds its broker; None to read the environment and the settings module that it names.
+        name: the application's name in logs.
     """
     settings = settings or load_settings()
     app = Celery(name, set_as_current=False)
     app.conf.update(celery_settings(settings))
-    return _prepared(app, settings)
+    return _prepare(app, settings)
 
 
 _DECIDED_BY_THE_PROJECT = (
@@ -40,18 +41,18 @@ _DECIDED_BY_THE_PROJECT = (
     "task_serializer",
     "worker_hijack_root_logger",
 )
-"""Settings that would change a project's own tasks; ours carry these as options of their own."""
+"""Settings that would change a project's own tasks; the tasks of this package carry them as options."""
 
 
 def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]:
-    """Make a project's own Celery application able to submit and run jobs; its broker, backend and queues stay.
+    """Enable a project's own Celery application to submit and run jobs; its broker, backend and queues stay.
 
-    The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are made when first used; name those a worker
-    serves with `-Q`.
+    The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are created when they are first used; name the
+    queues that a worker serves with `-Q`.
     """
     settings = settings or load_settings()
     own = app.conf
-    broker = str(own.broker_url or "amqp://")  # what Celery takes when none is named
+    broker = str(own.broker_url or "amqp://")  # Celery's default
     backend = str(own.result_backend or broker)
     located = {"broker_url": broker, "result_backend": backend, "ledger_url": settings.ledger_url or backend}
     settings = Settings(**{**vars(settings), **located})
@@ -62,15 +63,15 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     app.conf.update(required)
     if is_rabbitmq(broker):
         app.amqp.queues_cls = QueuesWithLanes
-    return _prepared(app, settings)
+    return _prepare(app, settings)
 
 
-def _prepared(app: Celery[Any], settings: Settings) -> Celery[Any]:
+def _prepare(app: Celery[Any], settings: Settings) -> Celery[Any]:
     check_backend(settings)
     app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
     messages.install()
     preload.install()
-    app.steps["worker"].update((LaneOrderStep, SweeperStep, KeeperStep))
+    app.steps["worker"].update((LaneOrderStep, SweeperStep, LeaseRenewerStep))
     return app
 
 

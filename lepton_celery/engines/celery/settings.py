@@ -1,4 +1,4 @@
-"""Celery's settings for image work, each with the failure it prevents."""
+"""Celery's settings for image work, each with the failure that it prevents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lepton_celery.engines.celery.sending.queues import broker_settings, lanes, 
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """What makes a Celery application safe for this work.
+    """The settings that make a Celery application safe for this work.
 
     Reference: https://docs.celeryq.dev/en/stable/userguide/configuration.html
     """
@@ -24,7 +24,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def required_settings(settings: Settings) -> dict[str, Any]:
-    """What an application of one's own needs besides its broker and backend."""
+    """The settings that a project's own application needs besides its broker and backend."""
     return {
         **broker_settings(settings),
         # JSON on the wire, never pickle: a message can name a task but carry no code
@@ -47,8 +47,8 @@ def required_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "result_backend_transport_options": {"global_keyprefix": ""},
-        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: wait so long for the batch in hand, then hand back the rest.
-        # A worker that is busy always waits this long; a batch is planned for half a second
+        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: seconds to wait for the batch in hand before the rest is handed
+        # back. A busy worker always waits this long; a batch is planned for half a second
         "worker_soft_shutdown_timeout": 5.0,
         # Flower shows what is queued, started and done
         "worker_send_task_events": True,

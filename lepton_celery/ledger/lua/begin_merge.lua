@@ -1,12 +1,12 @@
--- The fence of a merge that may start now, or false.
+-- The fence of a merge that may begin now, or false.
 -- ARGV: stage, owner, lease_s
 local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not is_current(stage) or not has_all_receipts() then
     return false
 end
 local at = now()
-local held = number('merge_fence') ~= 0 and number('merge_until') > at
-if held and redis.call('HGET', JOB, 'merge_owner') ~= owner then
+local is_held = number('merge_fence') ~= 0 and number('merge_until') > at
+if is_held and redis.call('HGET', JOB, 'merge_owner') ~= owner then
     return false
 end
 local fence = redis.call('HINCRBY', JOB, 'fence', 1)

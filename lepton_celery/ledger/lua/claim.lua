@@ -1,47 +1,47 @@
--- Leases for as many of the blocks as may be worked on: {1, granted, leased, done, exhausted, lost}, or {0} when the
--- stage is not at work, or {-1, block, total} for a block that the stage does not have.
--- ARGV: stage, blocks, owner, lease_s, max_attempts, call
-local stage, blocks, owner, lease_s, max_attempts, call =
-    ARGV[1], numbers(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+-- Leases on the blocks that may be worked on: {1, granted, leased, done, exhausted, lost}, or {0} if the stage is not at
+-- work, or {-1, place, total} for a place that the stage does not have.
+-- ARGV: stage, places, owner, lease_s, max_attempts, call
+local stage, places, owner, lease_s, max_attempts, call =
+    ARGV[1], parse_places(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 if not is_current(stage) or has_all_receipts() then
     return {0}
 end
-local refusal = beyond(blocks)
+local refusal = refusal_of(places)
 if refusal then
     return refusal
 end
 
 local at = now()
 local granted, leased, done, exhausted = {}, {}, {}, {}
-local held, lost_before, leases = {}, {}, {}
-local wanted = lease_text(at + lease_s, call, owner, at)
+local newly_held, lost_before, leases = {}, {}, {}
+local lease = format_lease(at + lease_s, call, owner, at)
 -- asked for together: a call for each of a thousand blocks takes ten times as long
-local known, attempts, is_received = fields_of(LEASES, blocks), fields_of(ATTEMPTS, blocks), received(blocks)
-for n, block in ipairs(blocks) do
-    if is_received(block) then
-        done[#done + 1] = block
+local known, attempts, has_receipt = get_fields(LEASES, places), get_fields(ATTEMPTS, places), receipts_of(places)
+for n, place in ipairs(places) do
+    if has_receipt(place) then
+        done[#done + 1] = place
     else
         local expiry, last_call, holder = parse_lease(known[n])
         if expiry and expiry > at and holder ~= owner then
-            leased[#leased + 1] = block
+            leased[#leased + 1] = place
         else
-            -- Never leased, given back, or this very call sent again after its connection broke: nothing was lost.
+            -- if it was never leased, was released, or this is the same call again, nothing was lost
             local lost = tonumber(attempts[n] or '0')
             if expiry and last_call ~= call then
-                lost = redis.call('HINCRBY', ATTEMPTS, block, 1)
+                lost = redis.call('HINCRBY', ATTEMPTS, place, 1)
             end
             if lost >= max_attempts then
-                redis.call('HDEL', LEASES, block)
-                exhausted[#exhausted + 1] = block
+                redis.call('HDEL', LEASES, place)
+                exhausted[#exhausted + 1] = place
             else
-                leases[#leases + 1] = block
-                leases[#leases + 1] = wanted
-                granted[#granted + 1] = block
+                leases[#leases + 1] = place
+                leases[#leases + 1] = lease
+                granted[#granted + 1] = place
                 if lost > 0 then
-                    lost_before[#lost_before + 1] = block .. ' ' .. lost
+                    lost_before[#lost_before + 1] = place .. ' ' .. lost
                 end
                 if holder ~= owner then
-                    held[#held + 1] = block
+                    newly_held[#newly_held + 1] = place
                 end
             end
         end
@@ -50,9 +50,9 @@ end
 for first = 1, #leases, 1000 do
     redis.call('HSET', LEASES, unpack(leases, first, math.min(first + 999, #leases)))
 end
-if #held > 0 then
+if #newly_held > 0 then
     local before = redis.call('HGET', HOLDINGS, owner)
-    local added = table.concat(held, ' ')
+    local added = table.concat(newly_held, ' ')
     redis.call('HSET', HOLDINGS, owner, before and before .. ' ' .. added or added)
 end
 touch(at)

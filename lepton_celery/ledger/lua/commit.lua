@@ -1,24 +1,24 @@
--- Receipts for the blocks: {how many were new}, or {-1, block, total} for a block that the stage does not have.
--- ARGV: stage, blocks, owner, then a name and a number for each statistic
-local stage, blocks, owner = ARGV[1], numbers(ARGV[2]), ARGV[3]
+-- Receipts for blocks: {how many had none before}, or {-1, place, total} for a place that the stage does not have.
+-- ARGV: stage, places, owner, then the name and the number of each statistic
+local stage, places, owner = ARGV[1], parse_places(ARGV[2]), ARGV[3]
 if not is_open(stage) then
     return {0}
 end
-local refusal = beyond(blocks)
+local refusal = refusal_of(places)
 if refusal then
     return refusal
 end
 
 local fresh, is_first = 0, false
-for _, block in ipairs(blocks) do
-    if redis.call('SETBIT', RECEIPTS, block, 1) == 0 then
+for _, place in ipairs(places) do
+    if redis.call('SETBIT', RECEIPTS, place, 1) == 0 then
         fresh = fresh + 1
-        is_first = is_first or redis.call('SISMEMBER', REOPENED, block) == 0
+        is_first = is_first or redis.call('SISMEMBER', REOPENED, place) == 0
     end
 end
-drop_fields(LEASES, blocks)
-drop_fields(ATTEMPTS, blocks)
-let_go(owner, blocks)
+remove_fields(LEASES, places)
+remove_fields(ATTEMPTS, places)
+remove_from_holding(owner, places)
 redis.call('HINCRBY', JOB, 'done', fresh)
 if is_first then
     for i = 4, #ARGV, 2 do

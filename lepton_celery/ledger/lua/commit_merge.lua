@@ -1,43 +1,26 @@
--- Ends the stage: 1, or 0 for a stale fence, or -1 when there is no next stage to open.
--- ARGV: stage, fence, call, blocks of the next stage ('' when the job is done), result ('' for none), its number ('' for
--- the one after this)
-local stage, fence, call, next_blocks, result, next_stage = unpack(ARGV)
+-- Ends the stage and opens the one that follows, or ends the job: 1, or 0 for a stale fence.
+-- ARGV: stage, fence, number of the following stage and number of its blocks ('' and '' if the job is done), result ('' for
+-- none), call
+local stage, fence, following, blocks, result, call = unpack(ARGV)
 if redis.call('HGET', JOB, 'merged_by') == call then
-    return 1 -- the client's connection broke and it sent the same call again
+    return 1 -- the same call again, after its connection broke
 end
 if not holds_merge(stage, fence) or not has_all_receipts() then
     return 0
 end
 local at = now()
-if next_blocks ~= '' then
-    if next_stage == '' then
-        next_stage = tonumber(stage) + 1
-        if next_stage >= number('stages') then
-            return -1
-        end
-    end
-    mark(next_stage, 'began', at)
-    redis.call('HSET', JOB, 'stage', next_stage, 'total', next_blocks, 'done', 0, 'dispatched', 0, 'merge_attempts', 0)
-else
-    redis.call('HSET', JOB, 'state', 'done', 'finished', stamp(at))
-    if result ~= '' then
-        redis.call('SET', RESULT, result)
-    end
-end
-mark(stage, 'ended', at)
-redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DOUBLED)
-if next_blocks ~= '' and tonumber(next_stage) == stage + 1 and redis.call('EXISTS', AHEAD) == 1 then
-    redis.call('RENAME', AHEAD, RECEIPTS)
-    for block = tonumber(next_blocks), 8 * redis.call('STRLEN', RECEIPTS) - 1 do
-        redis.call('SETBIT', RECEIPTS, block, 0)
-    end
-    redis.call('HSET', JOB, 'done', redis.call('BITCOUNT', RECEIPTS))
-else
-    redis.call('DEL', AHEAD)
-end
 redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
+redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DUPLICATED)
+mark(stage, 'ended', at)
 touch(at)
-if next_blocks == '' then
-    announce_end()
+if following ~= '' then
+    mark(following, 'began', at)
+    redis.call('HSET', JOB, 'stage', following, 'total', blocks, 'done', 0, 'dispatched', 0, 'merge_attempts', 0)
+    return 1
 end
+redis.call('HSET', JOB, 'state', 'done', 'finished', stamp(at))
+if result ~= '' then
+    redis.call('SET', RESULT, result)
+end
+announce_end()
 return 1

@@ -1,15 +1,15 @@
--- A new job with a stage open: 1, or 0 when the id is taken.
--- ARGV: call, lane, title, stages, blocks, manifest, stage, version, state
-local call, lane, title, stages, blocks, manifest, stage, version, state = unpack(ARGV)
+-- A new job with a stage open: 1, or 0 if the id is taken.
+-- ARGV: lane, title, stages, blocks, manifest, stage, version, state, call
+local lane, title, stages, blocks, manifest, stage, version, state, call = unpack(ARGV)
 local created_by = redis.call('HGET', JOB, 'created_by')
 if created_by then
-    return created_by == call and 1 or 0 -- the client's connection broke and it sent the same call again
+    return created_by == call and 1 or 0 -- the same call again, after its connection broke
 end
 local at = stamp(now())
 redis.call('SET', MANIFEST, manifest)
 redis.call('HSET', JOB, 'state', state, 'lane', lane, 'title', title, 'stage', stage, 'stages', stages,
     'total', blocks, 'done', 0, 'dispatched', 0, 'fence', 0, 'merge_fence', 0, 'created', at, 'updated', at,
-    'created_by', call, 'version', version, 'holes', 0)
+    'created_by', call, 'version', version, 'filled', 0)
 if state == 'running' then
     redis.call('HSET', STATS, stage .. ' @began', at)
 end

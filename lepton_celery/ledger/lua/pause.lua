@@ -1,5 +1,5 @@
--- Stops a running job from starting anything: 1 (again for one that is paused), or 0 when it is neither or is
--- being published.
+-- Stops a running job from starting anything: 1 (also for a job that is paused already), or 0 if it has ended or is being
+-- published.
 local state = redis.call('HGET', JOB, 'state')
 if number('publishing') == 1 then
     return 0

@@ -1,13 +1,13 @@
--- Those of the blocks that have a receipt, as a string of decimals.
--- ARGV: stage, blocks
-local stage, blocks = ARGV[1], numbers(ARGV[2])
+-- The places whose blocks have a receipt, as a text.
+-- ARGV: stage, places
+local stage, places = ARGV[1], parse_places(ARGV[2])
 if not is_open(stage) then
     return ''
 end
-local is_received, found = received(blocks), {}
-for _, block in ipairs(blocks) do
-    if is_received(block) then
-        found[#found + 1] = block
+local has_receipt, received = receipts_of(places), {}
+for _, place in ipairs(places) do
+    if has_receipt(place) then
+        received[#received + 1] = place
     end
 end
-return table.concat(found, ' ')
+return table.concat(received, ' ')

@@ -1,4 +1,4 @@
--- Takes blocks whose lease is over from their owners, each an attempt lost: as a string of decimals in index order.
+-- Takes blocks whose lease is over from their owners, each an attempt lost: their places as a text, ascending.
 -- ARGV: stage, limit
 local stage, limit = ARGV[1], tonumber(ARGV[2])
 if not is_current(stage) then
@@ -6,21 +6,21 @@ if not is_current(stage) then
 end
 local at = now()
 local over = {}
-for _, block in ipairs(redis.call('HKEYS', LEASES)) do
-    if lease_of(block) <= at then
-        over[#over + 1] = tonumber(block)
+for _, place in ipairs(redis.call('HKEYS', LEASES)) do
+    if lease_of(place) <= at then
+        over[#over + 1] = tonumber(place)
     end
 end
 if #over == 0 then
     return ''
 end
 table.sort(over)
-local taken = {}
+local reclaimed = {}
 for n = 1, math.min(#over, limit) do
-    local block = string.format('%d', over[n])
-    redis.call('HDEL', LEASES, block)
-    redis.call('HINCRBY', ATTEMPTS, block, 1)
-    taken[n] = block
+    local place = string.format('%d', over[n])
+    redis.call('HDEL', LEASES, place)
+    redis.call('HINCRBY', ATTEMPTS, place, 1)
+    reclaimed[n] = place
 end
 touch(at)
-return table.concat(taken, ' ')
+return table.concat(reclaimed, ' ')

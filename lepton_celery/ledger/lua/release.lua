@@ -1,20 +1,20 @@
--- Gives the owner's leases on the blocks back; with count, each counts as a lost attempt, for a reason.
--- ARGV: stage, blocks, owner, count (1 or 0), reason ('' for none)
-local stage, blocks, owner, count, reason = ARGV[1], numbers(ARGV[2]), ARGV[3], ARGV[4] == '1', ARGV[5]
+-- Releases the owner's leases on blocks; with count, each counts as a lost attempt, for a reason.
+-- ARGV: stage, places, owner, count (1 or 0), reason ('' for none)
+local stage, places, owner, count, reason = ARGV[1], parse_places(ARGV[2]), ARGV[3], ARGV[4] == '1', ARGV[5]
 if not is_open(stage) then
     return 0
 end
-for _, block in ipairs(blocks) do
-    local expiry, _, holder = lease_of(block)
+for _, place in ipairs(places) do
+    local expiry, _, holder = lease_of(place)
     if expiry and holder == owner then
-        redis.call('HDEL', LEASES, block)
+        redis.call('HDEL', LEASES, place)
         if count then
-            redis.call('HINCRBY', ATTEMPTS, block, 1)
+            redis.call('HINCRBY', ATTEMPTS, place, 1)
             if reason ~= '' then
-                redis.call('HSET', REASONS, block, reason)
+                redis.call('HSET', REASONS, place, reason)
             end
         end
     end
 end
-let_go(owner, blocks)
+remove_from_holding(owner, places)
 return 1

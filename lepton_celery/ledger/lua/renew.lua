@@ -1,21 +1,21 @@
--- Extends every lease that the owner holds: 1, or 0 when the job is no longer running in that stage.
+-- Extends every lease that the owner holds: 1, or 0 if the job is no longer running in that stage.
 -- ARGV: stage, owner, lease_s
 local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not is_open(stage) then
     return 0
 end
-local expiry_new = now() + lease_s
-local kept, seen = {}, {}
-for _, block in ipairs(numbers(redis.call('HGET', HOLDINGS, owner) or '')) do
-    local expiry, call, holder, since = lease_of(block)
-    if expiry and holder == owner and not seen[block] then
-        redis.call('HSET', LEASES, block, lease_text(expiry_new, call, owner, since))
-        kept[#kept + 1] = block
-        seen[block] = true
+local new_expiry = now() + lease_s
+local held, seen = {}, {}
+for _, place in ipairs(parse_places(redis.call('HGET', HOLDINGS, owner) or '')) do
+    local expiry, call, holder, since = lease_of(place)
+    if expiry and holder == owner and not seen[place] then
+        redis.call('HSET', LEASES, place, format_lease(new_expiry, call, owner, since))
+        held[#held + 1] = place
+        seen[place] = true
     end
 end
-set_holding(owner, kept)
+set_holding(owner, held)
 if number('merge_fence') ~= 0 and redis.call('HGET', JOB, 'merge_owner') == owner then
-    redis.call('HSET', JOB, 'merge_until', stamp(expiry_new))
+    redis.call('HSET', JOB, 'merge_until', stamp(new_expiry))
 end
 return 1

@@ -1,4 +1,4 @@
--- Extends the merge's lease: 1, or 0 for a stale fence.
+-- Extends the lease on the merge: 1, or 0 for a stale fence.
 -- ARGV: stage, fence, lease_s
 local stage, fence, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not holds_merge(stage, fence) then

@@ -1,22 +1,22 @@
--- Takes receipts back and ends the merge that found the blocks missing: 1, or 0 for a stale fence, or
--- {-1, block, total} for a block that the stage does not have.
--- ARGV: stage, fence, blocks
-local stage, fence, blocks = ARGV[1], ARGV[2], numbers(ARGV[3])
+-- Takes receipts back and ends the merge that found the blocks missing: {1}, or {0} for a stale fence, or
+-- {-1, place, total} for a place that the stage does not have.
+-- ARGV: stage, fence, places
+local stage, fence, places = ARGV[1], ARGV[2], parse_places(ARGV[3])
 if not holds_merge(stage, fence) then
-    return 0
+    return {0}
 end
-local refusal = beyond(blocks)
+local refusal = refusal_of(places)
 if refusal then
     return refusal
 end
-local taken = 0
-for _, block in ipairs(blocks) do
-    if redis.call('SETBIT', RECEIPTS, block, 0) == 1 then
-        taken = taken + 1
-        redis.call('SADD', REOPENED, block)
+local reopened = 0
+for _, place in ipairs(places) do
+    if redis.call('SETBIT', RECEIPTS, place, 0) == 1 then
+        reopened = reopened + 1
+        redis.call('SADD', REOPENED, place)
     end
 end
-redis.call('HINCRBY', JOB, 'done', -taken)
+redis.call('HINCRBY', JOB, 'done', -reopened)
 redis.call('HSET', JOB, 'merge_fence', 0)
 touch(now())
-return 1
+return {1}

@@ -1,9 +1,9 @@
--- The first dispatched blocks without receipt and without live lease, as a string of decimals in index order.
+-- The first dispatched places without receipt and without live lease, as a text, ascending.
 -- ARGV: stage, limit
 --
--- The bitmap is read in chunks and whole bytes of receipts are skipped by string.find in C, so a stage of a million
--- blocks (125 kB) takes about a millisecond and no hint has to be kept true. What is left to look at one by one are
--- the gaps below the cursor, and the dispatch window bounds those.
+-- The bitmap is read in chunks, and string.find skips whole bytes of receipts in C, so a stage of a million blocks (125 kB)
+-- takes about a millisecond and no hint has to be kept true. What remains to be looked at one by one are the gaps below the
+-- cursor, and the dispatch window bounds their number.
 local stage, limit = ARGV[1], tonumber(ARGV[2])
 local CHUNK = 4096
 if not is_current(stage) then
@@ -12,7 +12,7 @@ end
 local at = now()
 local cursor = number('dispatched')
 local last = math.ceil(cursor / 8) - 1
-local found = {}
+local missing = {}
 for offset = 0, last, CHUNK do
     local stop = math.min(offset + CHUNK - 1, last)
     local bytes = redis.call('GETRANGE', RECEIPTS, offset, stop)
@@ -21,18 +21,18 @@ for offset = 0, last, CHUNK do
     while position do
         local byte = string.byte(bytes, position)
         for n = 0, 7 do -- SETBIT numbers from the highest bit
-            local block = (offset + position - 1) * 8 + n
-            if block < cursor and bit.band(byte, bit.rshift(128, n)) == 0 then
-                local expiry = lease_of(block)
+            local place = (offset + position - 1) * 8 + n
+            if place < cursor and bit.band(byte, bit.rshift(128, n)) == 0 then
+                local expiry = lease_of(place)
                 if not expiry or expiry <= at then
-                    if #found >= limit then
-                        return table.concat(found, ' ')
+                    if #missing >= limit then
+                        return table.concat(missing, ' ')
                     end
-                    found[#found + 1] = block
+                    missing[#missing + 1] = place
                 end
             end
         end
         position = string.find(bytes, '[^\255]', position + 1)
     end
 end
-return table.concat(found, ' ')
+return table.concat(missing, ' ')

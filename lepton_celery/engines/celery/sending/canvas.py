@@ -4,18 +4,17 @@
     wave 1   process_batch × n ─┤ close_wave: send the next wave
     …                          ─┘
 
-The batch that brings the last receipt of a stage merges it at once; a wave's end looks whether one was left undone. A stage
-that is one wave needs no such end, and goes as a group.
+The batch that brings the last receipt of a stage merges it at once; the end of a wave checks whether a merge was left
+undone. A stage of one wave needs no such end, and is sent as a group.
 
-Tasks are named, not imported: whoever submits needs none of the workers' code. A message carries the job's id and block
-numbers, its size does not depend on the job's.
+Tasks are named and not imported, so a program that submits loads none of the workers' code. A message carries the job's id,
+the number of the stage and the places of blocks; its size does not depend on the job's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from celery import Celery, chord, group
@@ -27,40 +26,38 @@ from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.grid import Place, StageIndex, StageNumber
-from lepton_celery.ledger.base import Ledger
-from lepton_celery.ledger.info import JobInfo
-from lepton_celery.planning.ahead import can_run_ahead
-from lepton_celery.planning.batches import batches, format_places, places_between
+from lepton_celery.grid import Place
+from lepton_celery.ledger import JobInfo, Ledger
+from lepton_celery.planning.batches import alone, batches, format_places, places_between
 from lepton_celery.planning.plan import Plan
 
 PROCESS = "lepton.process"
+"""Name of the task that does a batch."""
 CLOSE = "lepton.close"
+"""Name of the task that ends a wave."""
 TIDY = "lepton.tidy"
+"""Name of the task that discards the files of an ended job and forgets the job."""
 
-_AHEAD_PER_WORKER = 2
-"""Batches of the next stage that are sent behind a stage's own, for each worker."""
 _WINDOW_PER_WORKER = 4
 """Batches of a job in the broker for each worker process that its plan was made for."""
+_TEXT_CHARS = 24
+"""Most characters with which a batch is named for Flower."""
 
 
-def process_signature(app: Celery, info: JobInfo, blocks: Sequence[Place]) -> Signature:
-    """One batch."""
-    text = format_places(blocks)
-    return _signature(app, PROCESS, info, (info.job_id, info.stage, text), f"blocks {_short(text)}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 24 else text[:20] + " ..."
+def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Signature:
+    """The message for one batch."""
+    text = format_places(places)
+    shown = text if len(text) <= _TEXT_CHARS else f"{text[: _TEXT_CHARS - 4]} ..."
+    return _signature(app, PROCESS, info, (info.job_id, info.stage, text), f"blocks {shown}")
 
 
 def close_signature(app: Celery, info: JobInfo) -> Signature:
-    """The end of a wave, or a look whether a stage can be merged."""
+    """The message at the end of a wave, which also checks whether the stage can be merged."""
     return _signature(app, CLOSE, info, (info.job_id, info.stage), "close wave")
 
 
 def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], what: str) -> Signature:
-    """A task on the job's lane; Flower shows the text instead of the arguments."""
+    """A message on the job's lane; Flower shows a text in place of the arguments."""
     options = {
         "queue": queue_of(info.lane),
         "task_id": short_id(),
@@ -71,11 +68,13 @@ def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], wha
     return app.signature(task, args=args, immutable=True, app=app, options=options)
 
 
-def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[Place]], *, closed: bool = True) -> None:
-    """Publish batches as one chord, or as a group if no `close_wave` is to follow; a batch alone, which ends its stage by
-    itself, as a task."""
+def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, closed: bool = True) -> None:
+    """Publish the batches of a wave: as a chord, or as a group if no `close_wave` is to follow.
+
+    A single batch goes as a plain task, since it ends its stage by itself.
+    """
     publisher = publisher_of(app)
-    header = [process_signature(publisher, info, batch) for batch in batches]
+    header = [process_signature(publisher, info, batch) for batch in wave]
     with _publishing():
         if len(header) == 1:
             header[0].apply_async()
@@ -86,14 +85,19 @@ def send_wave(app: Celery, info: JobInfo, batches: Sequence[Sequence[Place]], *,
             group(header, app=publisher).apply_async()
 
 
+def send_alone(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
+    """Publish blocks in a message each, so that a block that takes its worker down takes no others with it."""
+    send_wave(app, info, alone(places))
+
+
 def send_merge(app: Celery, info: JobInfo) -> None:
-    """Ask for a look whether the stage can be merged."""
+    """Ask a worker to check whether the stage can be merged."""
     with _publishing():
         close_signature(publisher_of(app), info).apply_async()
 
 
 def send_tidy(app: Celery, job_id: str) -> None:
-    """Have what a job has left removed, by a worker that has nothing more urgent to do."""
+    """Ask a worker that has nothing more urgent to do to discard the files of an ended job and to forget the job."""
     options = {"queue": queue_of(LANES[-1]), "ignore_result": True, "argsrepr": f"job {job_id}", "kwargsrepr": ""}
     publisher = publisher_of(app)
     with _publishing():
@@ -102,7 +106,7 @@ def send_tidy(app: Celery, job_id: str) -> None:
 
 @contextmanager
 def _publishing() -> Iterator[None]:
-    """What a broker that is away raises, in this package's words."""
+    """Turn the errors of a broker that is away into `BrokerUnreachable`."""
     try:
         yield
     except KombuError as error:
@@ -112,17 +116,25 @@ def _publishing() -> Iterator[None]:
 
 
 def fill_window(
-    app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, keep: bool = False
+    app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, reserve_first: bool = False
 ) -> list[Place]:
-    """Send waves of a job's stage until its window is full or all of it is sent.
+    """Send waves of a job's stage until its window is full or the whole stage is sent.
+
+    Args:
+        app: the application to publish through.
+        ledger: where the job is recorded.
+        settings: the size of waves and of the window.
+        info: the job as it stands.
+        plan: the job's plan.
+        reserve_first: whether the first batch is reserved for the caller, who does it without a message.
 
     Returns:
-        The first batch, where the caller keeps it to do it itself; it is not sent.
+        The reserved batch; empty if there is none.
     """
     stage = plan.stages[info.stage_index]
     # all workers have work, and the next wave is sent while they are at it
     window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
-    kept: list[Place] = []
+    reserved: list[Place] = []
     while True:
         start, stop = ledger.dispatch(
             info.job_id,
@@ -131,28 +143,11 @@ def fill_window(
             window=stage.blocks_in(window),
         )
         if stop == start:
-            return kept
+            return reserved
         wave = batches(stage, plan.workers, places_between(start, stop))
         is_last = stop == len(stage.grid)
-        if keep and not kept and (is_last or len(wave) > 1):  # else nobody would send the next wave
-            kept = wave.pop(0)
+        if reserve_first and not reserved and (is_last or len(wave) > 1):  # else nobody would send the next wave
+            reserved = wave.pop(0)
         send_wave(app, info, wave, closed=start > 0 or not is_last)
         if is_last:
-            _send_ahead(app, info, plan)
-            return kept
-
-
-def _send_ahead(app: Celery, info: JobInfo, plan: Plan) -> None:
-    """Behind a stage's last batches, the first ones of the next, where that is no barrier: for workers that find nothing
-    left to do in this one. Those that come too early are dropped, and sent again with their stage."""
-    following = info.stage + 1
-    if following >= len(plan.stages) or not can_run_ahead(plan, StageIndex(following)):
-        return
-    stage = plan.stages[following]
-    some = places_between(0, min(len(stage.grid), stage.blocks_in(_AHEAD_PER_WORKER * plan.workers)))
-    publisher, its_info = publisher_of(app), replace(info, stage=StageNumber(following))
-    with _publishing():
-        group(
-            [process_signature(publisher, its_info, batch) for batch in batches(stage, plan.workers, some)],
-            app=publisher,
-        ).apply_async()
+            return reserved

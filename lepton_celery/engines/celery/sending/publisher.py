@@ -1,7 +1,8 @@
 """Publishing canvas without waiting for it.
 
-Celery subscribes the publisher to the result of every part of a chord and remembers it until the result comes. Ours never
-come: receipts are in the ledger. So jobs are published through a backend that counts chords and remembers nothing.
+Celery subscribes the publisher to the result of every task of a chord and remembers it until the result comes. The results
+of these tasks never come, since receipts are in the ledger. So jobs are published through a backend that counts chords and
+remembers nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from lepton_celery.ledger.address import with_certificate_check
 
 _PATH = f"{__name__}:PublishingBackend"
 
-_AT_ONCE = 8
-"""Commands that travel together: a message is one, and another for what Flower shows. The first workers need not wait for
-the last message of a wave."""
+_BATCH_COMMANDS = 8
+"""Commands that are sent to the broker together. A message takes two, one of them for Flower. There are few, so that the
+first workers need not wait for the last message of a wave."""
 
 _publishers: WeakKeyDictionary[Celery, Publisher] = WeakKeyDictionary()
 
 
 class PublishingBackend(RedisBackend):
-    """Celery's Redis backend, less the subscriptions."""
+    """Celery's Redis backend without the subscriptions."""
 
     def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
         return result
@@ -42,28 +43,28 @@ class PublishingBackend(RedisBackend):
 
 
 class Publisher(Celery):
-    """An application whose groups and chords go to the broker several messages at a time, where the broker can (Redis).
+    """An application that sends the messages of groups and chords several at a time, if the broker can do that (Redis).
 
-    Less than a message takes alone, and no more is risked: one that is lost is sent again by who looks for lost work.
+    That takes half the processor time of single messages, and risks no more: the sweeper sends lost messages again.
     """
 
     @contextmanager
     def producer_or_acquire(self, producer: Any = None) -> Iterator[Any]:  # type: ignore[override]  # also a context
-        with super().producer_or_acquire(producer) as found:
+        with super().producer_or_acquire(producer) as acquired:
             if producer is not None:  # within a batch, or chosen by the caller
-                yield found
+                yield acquired
                 return
-            with found.batch(max_size=_AT_ONCE):
-                yield found
+            with acquired.batch(max_size=_BATCH_COMMANDS):
+                yield acquired
 
 
 def backend_url(url: str) -> str:
-    """A Redis URL as Celery's `result_backend`, with this backend behind it."""
+    """A Redis URL as Celery's `result_backend` setting, with `PublishingBackend` behind it."""
     return f"{_PATH}+{with_certificate_check(url)}"
 
 
 def publisher_of(app: Celery) -> Publisher:
-    """The application through which jobs of `app` are published: its broker and backend, nothing else of it."""
+    """The application through which jobs of `app` are published; it has the broker and backend of `app` and nothing else."""
     app = maybe_evaluate(app)  # `celery.current_app` is a stand-in that cannot be referred to weakly
     if isinstance(app, Publisher):
         return app

@@ -1,9 +1,9 @@
-"""What differs between Redis and RabbitMQ as Celery's broker: the queues, their settings, and who is served first.
+"""The differences between Redis and RabbitMQ as Celery's broker: queues, their settings, and which lane is served first.
 
-    Redis     lists; a worker asks them in order                                lanes
-    RabbitMQ  quorum queues that count deliveries; what is delivered too often  lanes ─► lepton.dead
+    Redis     lists, which a worker asks in order                                          lanes
+    RabbitMQ  quorum queues, which count deliveries; messages delivered too often move on  lanes ─► lepton.dead
 
-Jobs are recorded and chords counted on Redis with either.
+With either broker, jobs are recorded and chords counted on Redis.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ from lepton_celery.config import LANES, Settings
 from lepton_celery.errors import InputError
 
 QUEUE_PREFIX = "lepton."
+"""Beginning of the names of all queues."""
 
 DEAD_QUEUE = QUEUE_PREFIX + "dead"
-"""Where RabbitMQ puts what it has delivered `DELIVERY_LIMIT` times in vain; nobody serves it."""
+"""The queue to which RabbitMQ moves messages that it delivered `DELIVERY_LIMIT` times in vain; no worker serves it."""
 
 DELIVERY_LIMIT = 20
-"""Far above the ledger's `max_attempts`, which ends a job with its reason: only what never reaches the ledger gets here."""
+"""Most deliveries of a message by RabbitMQ. It is far above the ledger's `max_attempts`, which ends a job with its reason,
+so only messages that never reach the ledger are delivered as often."""
 
 _DEAD_LENGTH = 10_000
-"""Messages kept for looking at, the newest."""
+"""Most messages in the dead queue; the newest are kept for inspection."""
 
 _CONSUMER_TIMEOUT_MS = 24 * 3600 * 1000
-"""RabbitMQ cuts off a worker that holds a message for longer, by default 30 minutes; a block or a merge may take hours."""
+"""Milliseconds for which a worker may hold a message before RabbitMQ cuts it off. The default is 30 minutes, but a block or
+a merge may take hours."""
 
 _RABBIT_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
@@ -42,34 +45,34 @@ _REDIS_SCHEMES = ("redis", "unix://", "sentinel://")
 
 
 def queue_of(lane: str) -> str:
-    """The queue of a lane; prefixed, so that it is not one of the application's own."""
+    """The queue of a lane; its prefix keeps it apart from the application's own queues."""
     return QUEUE_PREFIX + lane
 
 
 def lane_of(delivery_info: Mapping[str, Any] | None) -> str:
-    """The lane that a message came through, also when RabbitMQ has held it back for a while; `default` for any other."""
+    """The lane that a message came through, also if RabbitMQ delayed it; `default` for a message of another queue."""
     key = str((delivery_info or {}).get("routing_key") or "")
     lane = key.rpartition(".")[2]
     return lane if lane in LANES and key.endswith(queue_of(lane)) else "default"
 
 
 def is_rabbitmq(broker_url: str) -> bool:
-    """Whether a broker is spoken to in AMQP."""
+    """Whether a broker speaks AMQP."""
     return broker_url.startswith(_RABBIT_SCHEMES)
 
 
 def with_broker(settings: Settings, broker_url: str) -> Settings:
-    """The settings with another broker; a Redis counts the chords and keeps the ledger too, RabbitMQ cannot."""
+    """The settings with another broker. A Redis server becomes result backend and ledger too, which RabbitMQ cannot be."""
     if is_rabbitmq(broker_url):
         return replace(settings, broker_url=broker_url)
     return replace(settings, broker_url=broker_url, result_backend="", ledger_url="")
 
 
 def check_backend(settings: Settings) -> None:
-    """Chords are counted on Redis.
+    """Check that chords can be counted, which takes a Redis server.
 
     Raises:
-        InputError: RabbitMQ is the broker, and there is no Redis beside it.
+        InputError: RabbitMQ is the broker, and no Redis server is named beside it.
     """
     if is_rabbitmq(settings.broker_url) and not settings.backend.startswith(_REDIS_SCHEMES):
         scheme = settings.backend.partition(":")[0]
@@ -94,15 +97,16 @@ def broker_settings(settings: Settings) -> dict[str, Any]:
             "broker_transport_options": {"confirm_publish": True},
             # a half-open connection is noticed rather than waited on for ever
             "broker_heartbeat": 30,
-            # what is tried again later waits in the broker, and survives it
+            # a message that is to be tried again later waits in the broker, and survives a restart of it
             "broker_native_delayed_delivery_queue_type": "quorum",
-            # quorum queues count per queue: a worker has one message of each lane in hand beside those it works on, so
-            # that there is a next one of the most urgent lane when a process is free (`LaneOrderStep`)
+            # quorum queues prefetch per queue: a worker holds one message of each lane beside those it works on, so that a
+            # process that becomes free finds one of the most urgent lane (`LaneOrderStep`)
             "worker_prefetch_multiplier": 2,
         }
     return {
         "broker_transport_options": {
-            # restores messages of workers that died unnoticed; must exceed any batch, or running ones are handed out twice
+            # messages of workers that died unnoticed come back after this time; it must exceed the time of any batch, or
+            # a running one is handed out twice
             "visibility_timeout": settings.visibility_timeout_s,
             # queues are served in the order given: an interactive job never waits for a batch job
             "queue_order_strategy": "priority",
@@ -117,7 +121,7 @@ def broker_settings(settings: Settings) -> dict[str, Any]:
 
 
 class LaneQueue(Queue):
-    """A lane on RabbitMQ, declared together with the queue for what it gives up."""
+    """A lane on RabbitMQ, which is declared together with the dead queue."""
 
     @classmethod
     def of(cls, name: str) -> LaneQueue:
@@ -143,10 +147,10 @@ class LaneQueue(Queue):
 
 
 class QueuesWithLanes(Queues):
-    """The queues of a project's own application, in which lanes are what they are everywhere.
+    """The queues of a project's own application, with lanes declared in the same way as in every other application.
 
-    Celery would declare a queue that it is only told the name of as a classic one, and RabbitMQ refuses to have two kinds
-    under one name.
+    Celery declares a queue of which it knows only the name as a classic queue, and RabbitMQ refuses two kinds of queue under
+    one name.
     """
 
     def _add(self, queue: Queue) -> Any:
@@ -155,10 +159,10 @@ class QueuesWithLanes(Queues):
 
 
 class LaneOrderStep(bootsteps.Step):
-    """Starts the most urgent of the messages that a worker holds, on RabbitMQ.
+    """Starts the most urgent message that a worker holds, on RabbitMQ.
 
-    RabbitMQ delivers from all queues of a worker side by side. Prefork workers keep what they cannot start at once in the
-    order it came; here they keep it by lane, so that nothing interactive waits behind a batch job.
+    RabbitMQ delivers from all queues of a worker at the same time. Prefork workers start messages in the order in which they
+    came; with this step they start them by lane, so that no interactive job waits behind a batch job.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -168,13 +172,13 @@ class LaneOrderStep(bootsteps.Step):
 
     def create(self, parent: Any) -> None:
         if parent.semaphore is None or not (parent.pool_putlocks and parent.pool_cls.uses_semaphore):
-            return  # threads take messages by themselves
+            return  # a pool of threads takes messages by itself
         from celery.worker.state import reserved_requests  # not in programs that only submit
 
         waiting: list[tuple[int, int, Any]] = []
         numbers = count()
 
-        def keep(request: Any) -> None:
+        def enqueue(request: Any) -> None:
             heappush(waiting, (LANES.index(lane_of(request.delivery_info)), next(numbers), request))
             parent.semaphore.acquire(start)
 
@@ -182,7 +186,7 @@ class LaneOrderStep(bootsteps.Step):
             while waiting:
                 request = heappop(waiting)[-1]
                 if request not in reserved_requests:
-                    continue  # came over a connection that was lost since: the broker has it again
+                    continue  # its connection was lost in the meantime, and the broker has it again
                 try:
                     request.execute_using_pool(parent.pool)
                 except TaskRevokedError:
@@ -190,4 +194,4 @@ class LaneOrderStep(bootsteps.Step):
                 return
             parent.semaphore.release()
 
-        parent.process_task = keep
+        parent.process_task = enqueue

@@ -1,156 +1,170 @@
-"""The blocks of one message, done one after the other, or several at once; their receipts."""
+"""The blocks of one message, done one after the other or several at once, and their receipts."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from lepton_celery.config import Settings
-from lepton_celery.engines.celery.worker.failures import MOST_PIECES, PASSING, Failures, is_certain, words
-from lepton_celery.engines.celery.worker.limits import TimeLimit, memory_limit
+from lepton_celery.engines.celery.worker.failures import (
+    MAX_PIECES,
+    PASSING,
+    give_up,
+    is_certain,
+    reason_of,
+    retry_alone,
+)
+from lepton_celery.engines.celery.worker.limits import TimeLimit
+from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.execution.block import run_block, run_blocks
-from lepton_celery.execution.context import Context
-from lepton_celery.execution.manifest import Manifest
-from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
-from lepton_celery.grid import BlockIndex, Place, StageNumber
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.grid import Place
 from lepton_celery.ledger.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
 _COMMIT_EVERY_S = 0.25
-"""Receipts of small blocks are handed in together, at least this often."""
+"""Longest time for which the receipts of small blocks are collected before they are handed in."""
 
 
 @dataclass
 class Batch:
-    """The blocks of one message, done one after the other."""
+    """Blocks of a stage that were granted to this process."""
 
-    ledger: Ledger
-    settings: Settings
-    found: Manifest
-    context: Context
-    stage: StageNumber
-    left: list[Place]
-    """Places of the blocks without a receipt, in order."""
-    owner: str
-    lost: dict[Place, int]
-    """How often blocks were lost before, by their places."""
-    failures: Failures
+    stage: OpenStage
+    places: list[Place]
+    """The blocks without a receipt, in order; the others are removed."""
+    lost: Mapping[Place, int]
+    """How often blocks were lost before."""
     began: float
-    """When its message was taken up, of `perf_counter`."""
+    """When the message was taken up, by `perf_counter`."""
     stale: bool = False
-    """Whether the job ended, or went on, while this was at work."""
+    """Whether the job ended, or went on, while the batch was at work."""
 
     def run(self) -> None:
-        """Do them; blocks that fail are sent again or given up, passing errors are raised."""
-        settings, job_id = self.settings, self.found.job_id
-        suspects = [block for block in self.left if block in self.lost] if len(self.left) > 1 else []
-        if suspects:  # one of them may take its worker down again: each goes alone
-            self.ledger.release(job_id, self.stage, suspects, owner=self.owner, count_attempt=False)
-            self.left[:] = [block for block in self.left if block not in self.lost]
-            self.failures.again(suspects)
-        renew = partial(self.ledger.renew, job_id, self.stage, owner=self.owner, lease_s=settings.lease_s)
-        failed: list[Place] = []
-        with (
-            Heartbeat(renew, settings.lease_s / 3) as heartbeat,
-            one_thread(),
-            memory_limit(settings.memory_limit_bytes),
-            TimeLimit(settings.block_limit_s) as limit,
-        ):
-            self._do(heartbeat, limit, failed)
-        self.stale = self.stale or heartbeat.lost.is_set()
-        self.failures.again(failed)
+        """Do the blocks. A block that fails is sent again or given up.
 
-    def _do(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[Place]) -> None:
-        receipts = _Receipts(self)
-        stage = self.found.plan.stage_of(self.stage)
-        boxes = stage.boxes(self.left)
-        while boxes:
-            if heartbeat.lost.is_set():
-                break  # cancelled, or given to another worker
+        Raises:
+            StoreError, BrokerUnreachable: an error that may pass by itself.
+        """
+        stage = self.stage
+        self._send_suspects()
+        failed: list[Place] = []
+        renew = partial(
+            stage.ledger.renew, stage.job_id, stage.number, owner=stage.owner, lease_s=stage.settings.lease_s
+        )
+        with guarded(stage.settings, renew) as (heartbeat, limit):
+            self._run_boxes(heartbeat, limit, failed)
+        self.stale = self.stale or heartbeat.lost.is_set()
+        retry_alone(stage, failed)
+
+    def _send_suspects(self) -> None:
+        """Send the blocks that were lost before in messages of their own: one of them may end this process too."""
+        stage = self.stage
+        suspects = [place for place in self.places if place in self.lost] if len(self.places) > 1 else []
+        if suspects:
+            stage.ledger.release(stage.job_id, stage.number, suspects, owner=stage.owner, count_attempt=False)
+            self._remove(suspects)
+            retry_alone(stage, suspects)
+
+    def _run_boxes(self, heartbeat: Heartbeat, limit: TimeLimit, failed: list[Place]) -> None:
+        """Do the blocks, each box of small ones at once; `failed` gets the places of those that are to be tried again."""
+        stage, receipts = self.stage, _Receipts(self)
+        tiling = stage.planned.tiling
+        boxes = stage.planned.boxes(self.places)
+        while boxes and not heartbeat.lost.is_set():  # it is lost if the job ended or another worker has the blocks
             box = boxes.pop(0)
-            places = [stage.tiling.place(block) for block in box]
+            places = [tiling.place(block) for block in box]
             limit.begin()
             try:
                 if len(box) == 1:
-                    self._run_block(box[0], places[0], receipts.timings)
+                    self._run_block(places[0], receipts.timings)
                 else:
-                    run_blocks(self.context, self.stage, box, timings=receipts.timings)
+                    run_blocks(stage.context, stage.number, box, timings=receipts.timings)
             except PASSING:
                 receipts.hand_in()
                 raise
             except Exception as error:  # a user's function may raise anything
-                if len(box) == 1:
-                    self._failed(places[0], error, failed)
-                else:  # one of them is to blame, or there are too many for the memory
+                if len(box) > 1:  # one block is to blame, or there are too many for the memory
                     boxes[:0] = [[block] for block in box]
+                elif self._is_to_be_retried(places[0], error):
+                    failed.append(places[0])
                 continue
             receipts.add(places)
         receipts.hand_in()
 
-    def _run_block(self, block: BlockIndex, place: Place, timings: Timings) -> None:
-        """One block, in pieces if that is what it takes."""
-        pieces, lost = 1, self.lost.get(place, 0)
-        if lost > 1 and not self.ledger.reason(self.found.job_id, place):
-            pieces = min(
-                MOST_PIECES, 4 ** (lost - 1)
-            )  # its worker died twice without a word: for want of memory, perhaps
+    def _run_block(self, place: Place, timings: Timings) -> None:
+        """Do one block, in as many pieces as it needs to fit into memory."""
+        stage, lost = self.stage, self.lost.get(place, 0)
+        pieces = 1
+        if lost > 1 and not stage.ledger.reason(stage.job_id, place):
+            # its worker died twice without giving a reason, perhaps for want of memory
+            pieces = min(MAX_PIECES, 4 ** (lost - 1))
         while True:
             try:
-                run_block(self.context, self.stage, block, pieces=pieces, timings=timings)
+                run_block(
+                    stage.context, stage.number, stage.planned.tiling.block(place), pieces=pieces, timings=timings
+                )
                 return
             except MemoryError:
-                index, _ = self.found.plan.stage_run(self.stage)
-                if pieces >= MOST_PIECES or not self.found.plan.can_be_cut(index):
+                index, _ = stage.plan.stage_run(stage.number)
+                if pieces >= MAX_PIECES or not stage.plan.can_be_cut(index):
                     raise
                 pieces *= 4
-                log.warning("job %s: block %d needs too much memory; in %d pieces", self.found.job_id, block, pieces)
+                log.warning(
+                    "job %s: %s needs too much memory; in %d pieces", stage.job_id, stage.describe(place), pieces
+                )
 
-    def _failed(self, place: Place, error: Exception, failed: list[Place]) -> None:
-        log.warning("job %s: block %d of stage %d failed", self.found.job_id, place, self.stage, exc_info=error)
-        self.left.remove(place)
+    def _is_to_be_retried(self, place: Place, error: Exception) -> bool:
+        """Whether a block that failed is to be tried again; otherwise it is given up."""
+        stage = self.stage
+        log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
+        self._remove([place])
         if is_certain(error):
-            self.failures.give_up(place, words(error), self.found, self.context)
-            return
-        self.ledger.release(
-            self.found.job_id, self.stage, [place], owner=self.owner, count_attempt=True, reason=words(error)
+            give_up(stage, place, reason_of(error))
+            return False
+        stage.ledger.release(
+            stage.job_id, stage.number, [place], owner=stage.owner, count_attempt=True, reason=reason_of(error)
         )
-        failed.append(place)
+        return True
+
+    def _remove(self, places: list[Place]) -> None:
+        removed = set(places)
+        self.places[:] = [place for place in self.places if place not in removed]
+
+    def hand_in(self, places: list[Place], stats: Mapping[str, float]) -> None:
+        """Write receipts down beside the outputs, then in the ledger."""
+        stage = self.stage
+        stage.manifest.journal.received(stage.number, places)
+        fresh = stage.ledger.commit(stage.job_id, stage.number, places, owner=stage.owner, stats=stats)
+        self.stale = self.stale or not fresh
+        self._remove(places)
 
 
 class _Receipts:
-    """Receipts of a batch's blocks, handed in several at a time."""
+    """Receipts of a batch's blocks, which are handed in several at a time."""
 
     def __init__(self, batch: Batch) -> None:
-        self._batch = batch
         self.timings = Timings()
         """What the blocks took whose receipts are next."""
+        self._batch = batch
         self._done: list[Place] = []
         self._batches = 1.0
         self._counted = batch.began
         self._handed_in = time.monotonic()
 
     def add(self, places: list[Place]) -> None:
-        """Blocks are done; their receipts go now or soon."""
+        """Note blocks that are done; their receipts are handed in now or soon."""
         self._done += places
         if time.monotonic() - self._handed_in >= _COMMIT_EVERY_S:
             self.hand_in()
 
     def hand_in(self) -> None:
-        """Write the receipts down beside the outputs, then in the ledger."""
-        batch = self._batch
+        """Hand the receipts in."""
         if self._done:
-            batch.found.journal.received(batch.stage, self._done)
-            fresh = batch.ledger.commit(
-                batch.found.job_id, batch.stage, self._done, owner=batch.owner, stats=self._stats()
-            )
-            batch.stale = batch.stale or not fresh
-            done = set(self._done)
-            batch.left[:] = [block for block in batch.left if block not in done]
+            self._batch.hand_in(self._done, self._stats())
         self._done, self.timings, self._handed_in = [], Timings(), time.monotonic()
 
     def _stats(self) -> dict[str, float]:

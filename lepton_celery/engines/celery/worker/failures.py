@@ -1,15 +1,12 @@
-"""What becomes of blocks that cannot be done: tried again, alone and in pieces; given up; and when the job has to end."""
+"""What becomes of blocks that cannot be done: they are tried again, alone and in pieces, or filled, or the job ends."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from celery import Celery
-
-from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.errors import (
     BrokerUnreachable,
     InputError,
@@ -21,91 +18,102 @@ from lepton_celery.errors import (
     StoreNotFound,
 )
 from lepton_celery.execution.block import fill_block
-from lepton_celery.execution.context import Context
-from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.ledger.base import Ledger
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE
-from lepton_celery.planning.batches import alone
 
 log = logging.getLogger(__name__)
 
 PASSING = (StoreError, BrokerUnreachable)
-"""Errors that may pass by themselves: these are tried again, the whole batch …"""
+"""Errors that may pass by themselves: the whole batch is tried again."""
 
 FINAL = (StoreNotFound, OutputExists)
-"""… but not these of them: what is not there, or in the way, stays so, and the job ends."""
+"""Errors of stores that do not pass: a missing file stays missing, and a file in the way stays there. The job ends."""
 
-MOST_PIECES = 256
-"""A block that does not fit into memory in so many pieces does not fit at all."""
-
-
-@dataclass(frozen=True)
-class Failures:
-    """The rules for one job on one worker."""
-
-    app: Celery
-    ledger: Ledger
-    settings: Settings
-    job_id: str
-    stage: StageNumber
-
-    def fail(self, reason: str, block: Place = NO_PLACE) -> None:
-        """End the job. What it has written stays until it is resumed, forgotten or too old."""
-        try:
-            info = self.ledger.info(self.job_id)
-        except JobNotFound:
-            return
-        if info.stage != self.stage:
-            return  # late: others have done this block, and the stage is over
-        where = f"block {block} of stage {info.stage_label}: " if block >= 0 else f"stage {info.stage_label}: "
-        self.ledger.fail(self.job_id, where + reason, stage=self.stage, block=block)
-
-    def again(self, blocks: Sequence[int]) -> None:
-        """Hand blocks to the broker once more, each in a message of its own: a bad one takes no others with it."""
-        if blocks:
-            canvas.send_wave(self.app, self.ledger.info(self.job_id), alone(map(Place, sorted(blocks))))
-
-    def exhausted(self, blocks: list[Place], found: Manifest, context: Context) -> None:
-        """Blocks that were tried as often as is allowed."""
-        for block in blocks:
-            reason = self.ledger.reason(self.job_id, block)
-            self.give_up(block, reason or self._lost(), found, context)
-
-    def _lost(self) -> str:
-        limit = f", or ran longer than {self.settings.block_limit_s:g} s" if self.settings.block_limit_s else ""
-        return (
-            f"it took its worker down {self.settings.max_attempts} times: the worker was killed, often for want of "
-            f"memory, or crashed{limit}; its log tells more"
-        )
-
-    def give_up(self, block: Place, reason: str, found: Manifest, context: Context) -> None:
-        """End the job, or fill the block and go on, as the job was submitted."""
-        if found.options.on_error == "fail":
-            self.fail(reason, block)
-            return
-        try:
-            tiling = found.plan.stage_of(self.stage).tiling
-            fill_block(context, self.stage, tiling.block(block), found.options.fill_value)
-        except Exception as error:
-            self.fail(f"{reason}; and it cannot be filled: {words(error)}", block)
-            return
-        log.warning("job %s: block %d is given up: %s", self.job_id, block, reason)
-        self.ledger.give_up(self.job_id, self.stage, block, reason=reason)
-        self._break_circuit(reason, block)
-
-    def _break_circuit(self, reason: str, block: Place) -> None:
-        """End a job that would come out as little but fill."""
-        holes = sum(hole.stage == self.stage for hole in self.ledger.filled_blocks(self.job_id))
-        info = self.ledger.info(self.job_id)
-        if holes >= self.settings.max_filled_blocks and 2 * holes > info.blocks_done:
-            self.fail(
-                f"{holes} of the {info.blocks_done} blocks done so far were given up, the last one: {reason}", block
-            )
+MAX_PIECES = 256
+"""Most pieces in which a block is computed that does not fit into memory."""
 
 
-def words(error: Exception) -> str:
-    """The reason a person reads."""
+def fail_job(
+    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, block: str = "", place: Place = NO_PLACE
+) -> None:
+    """End a job. Its files stay until it is resumed, forgotten or too old.
+
+    A message of a stage that is over ends nothing, because others have done its work.
+
+    Args:
+        ledger: where the job is recorded.
+        job_id: the job.
+        number: the stage in which it failed.
+        reason: what a person reads.
+        block: the block that failed, as users know it.
+        place: the block's place.
+    """
+    try:
+        info = ledger.info(job_id)
+    except JobNotFound:
+        return
+    except JobError as error:  # of another release, whose workers may do it
+        log.error("job %s is left alone: %s", job_id, error)
+        return
+    if info.stage == number:
+        where = block or f"stage {info.stage_label}"
+        ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
+
+
+def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
+    """End a job because of one block."""
+    fail_job(stage.ledger, stage.job_id, stage.number, reason, block=stage.describe(place), place=place)
+
+
+def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
+    """Hand blocks to the broker once more, each in a message of its own, so that a bad block takes no others with it."""
+    if places := sorted(places):
+        canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
+
+
+def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
+    """Give up blocks that were tried as often as is allowed."""
+    for place in places:
+        give_up(stage, place, stage.ledger.reason(stage.job_id, place) or _lost(stage))
+
+
+def _lost(stage: OpenStage) -> str:
+    """The reason of a block whose worker died each time."""
+    settings = stage.settings
+    limit = f", or ran longer than {settings.block_limit_s:g} s" if settings.block_limit_s else ""
+    return (
+        f"it took its worker down {settings.max_attempts} times: the worker was killed, often for want of memory, or "
+        f"crashed{limit}; its log tells more"
+    )
+
+
+def give_up(stage: OpenStage, place: Place, reason: str) -> None:
+    """End the job, or fill the block and go on, as the job's `on_error` says."""
+    options = stage.manifest.options
+    if options.on_error == "fail":
+        fail_block(stage, place, reason)
+        return
+    try:
+        fill_block(stage.context, stage.number, stage.planned.tiling.block(place), options.fill_value)
+    except Exception as error:
+        fail_block(stage, place, f"{reason}; and it cannot be filled: {reason_of(error)}")
+        return
+    log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)
+    stage.ledger.fill(stage.job_id, stage.number, place, reason=reason)
+    _stop_if_mostly_filled(stage, place, reason)
+
+
+def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
+    """End a job whose outputs would be little but fill."""
+    filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
+    done = stage.ledger.info(stage.job_id).blocks_done
+    if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
+        fail_block(stage, place, f"{filled} of the {done} blocks done so far were given up, the last one: {reason}")
+
+
+def reason_of(error: Exception) -> str:
+    """The reason that a person reads."""
     return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
 
 

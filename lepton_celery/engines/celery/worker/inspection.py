@@ -1,4 +1,4 @@
-"""What a worker says of itself when `lepton doctor` asks, and of its server when it starts."""
+"""What a worker answers when `lepton doctor` asks, and what it says of its server when it starts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ from lepton_celery.stores.documents import from_document, to_document
 log = logging.getLogger(__name__)
 
 COMMAND = "lepton_about"
+"""Name of the question among Celery's remote control commands."""
 
 _CONNECT_TIMEOUT_S = 3
+"""Seconds that connecting to the broker may take."""
 
 
 @inspect_command(name=COMMAND)
@@ -41,14 +43,14 @@ def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict
         for folder, token in (probes or {}).items()
     }
     effective = app.conf.broker_transport_options.get("visibility_timeout", settings.visibility_timeout_s)
-    found = replace(
+    answer = replace(
         about_this_process(replace(settings, visibility_timeout_s=int(effective))),
         pool=_pool(state.consumer.controller),
         queues=[queue.name for queue in state.consumer.task_consumer.queues],
         soft_shutdown_s=float(app.conf.worker_soft_shutdown_timeout or 0),
         folders=folders,
     )
-    return to_document(found)
+    return to_document(answer)
 
 
 def _pool(worker: Any) -> Pool:
@@ -61,7 +63,7 @@ def _pool(worker: Any) -> Pool:
 
 @worker_ready.connect(weak=False, dispatch_uid="lepton.server_warnings")
 def _warn(sender: Any, **_: Any) -> None:
-    """Say at the start what of the server's configuration loses jobs; a local stack's has nothing of that."""
+    """Warn at the start of a configuration of the server that loses jobs; the server of a local stack has none."""
     settings: Settings | None = sender.app.conf.get("lepton")
     if settings is None:
         return
@@ -88,22 +90,23 @@ def broker_latency(app: Celery) -> float:
 def ask_workers(
     app: Celery, *, probes: Mapping[str, str], timeout_s: float, expected: int | None = None
 ) -> list[Answer]:
-    """What all workers say of themselves.
+    """What all workers tell of themselves.
 
     Args:
-        probes: token of the probe in each folder they shall look at.
-        timeout_s: how long to wait after the last answer.
-        expected: how many answers there will be; then nothing is waited for.
+        app: the application whose workers are asked.
+        probes: token of the probe in each folder that they are to look at.
+        timeout_s: seconds to wait after the last answer.
+        expected: number of answers after which to stop waiting; None to wait for the timeout.
 
     Raises:
-        BrokerUnreachable: the broker does not pass the question on.
+        BrokerUnreachable: the broker does not deliver the question.
     """
     asked_at = time.time()
     answers: list[Answer] = []
 
-    def note(reply: Mapping[str, Mapping[str, Any]]) -> None:
+    def note(replies: Mapping[str, Mapping[str, Any]]) -> None:
         received_at = time.time()
-        answers.extend(Answer(worker, _parsed(said), asked_at, received_at) for worker, said in reply.items())
+        answers.extend(Answer(worker, _parsed(reply), asked_at, received_at) for worker, reply in replies.items())
 
     try:
         app.control.broadcast(
@@ -114,8 +117,8 @@ def ask_workers(
     return answers
 
 
-def _parsed(said: Mapping[str, Any]) -> About | None:
+def _parsed(reply: Mapping[str, Any]) -> About | None:
     try:
-        return from_document(said, About, "the answer of a worker")
+        return from_document(reply, About, "the answer of a worker")
     except InputError:  # from a worker that does not know the question, or whose release answers something else
         return None

@@ -1,4 +1,4 @@
-"""What a batch may take of its worker process, enforced while it runs: memory and time."""
+"""Limits on the memory and the time of a batch, enforced in its worker process while it runs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_SLACK = 0.1
-"""The share of its time limit that a block may take longer: the alarm is not set anew for each of many small blocks."""
+_TIME_TOLERANCE = 0.1
+"""The share of the time limit by which a block may exceed it, so that the alarm need not be set for each small block."""
 
 
 @contextmanager
 def memory_limit(limit_bytes: int) -> Iterator[None]:
-    """Let this process take at most so many bytes more than it has now: beyond, an allocation raises MemoryError.
+    """Let this process take at most `limit_bytes` more than it has now; beyond, an allocation raises MemoryError.
 
-    Better than a kill by the kernel: the block can be tried again in smaller pieces. Linux only; elsewhere nothing is
-    limited. 0 for no limit.
+    That is better than a kill by the kernel, because the block can be tried again in smaller pieces. 0 sets no limit. Only
+    Linux has it; elsewhere nothing is limited.
     """
     status = Path("/proc/self/status")
     if not limit_bytes or not status.exists():
@@ -30,10 +30,10 @@ def memory_limit(limit_bytes: int) -> Iterator[None]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     used = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmData")) << 10
-    wanted = used + limit_bytes
-    for already in (soft, hard):  # never more than the operator allows
-        wanted = wanted if already == resource.RLIM_INFINITY else min(wanted, already)
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+    allowed = used + limit_bytes
+    for limit in (soft, hard):  # never more than the operator allows
+        allowed = allowed if limit == resource.RLIM_INFINITY else min(allowed, limit)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     try:
         yield
     finally:
@@ -43,8 +43,8 @@ def memory_limit(limit_bytes: int) -> Iterator[None]:
 class TimeLimit:
     """Ends this process, with a traceback in its log, when one block takes longer than `limit_s`.
 
-    Also in the middle of compiled code that lets no other Python code run, where an exception could not get through. The
-    ledger then gives the block to another process, and counts. 0 for no limit.
+    It does so even inside compiled code that lets no other Python code run, which an exception could not leave. The ledger
+    counts the attempt and gives the block to another process. 0 sets no limit.
 
         with TimeLimit(600) as limit:
             for block in blocks:
@@ -65,9 +65,11 @@ class TimeLimit:
             faulthandler.cancel_dump_traceback_later()
 
     def begin(self) -> None:
-        """The next block begins."""
+        """Note that the next block begins."""
         now = time.monotonic()
-        if self._limit_s and now - self._set_at > _SLACK * self._limit_s:
-            # the worker's own standard error: Celery puts an object without a file in its place
-            faulthandler.dump_traceback_later((1 + _SLACK) * self._limit_s, exit=True, file=sys.__stderr__ or 2)
+        if self._limit_s and now - self._set_at > _TIME_TOLERANCE * self._limit_s:
+            # the worker's own standard error, which Celery replaces by an object without a file
+            faulthandler.dump_traceback_later(
+                (1 + _TIME_TOLERANCE) * self._limit_s, exit=True, file=sys.__stderr__ or 2
+            )
             self._set_at = now

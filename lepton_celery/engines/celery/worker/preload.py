@@ -11,15 +11,15 @@ from lepton_celery.config import Settings
 
 
 def install() -> None:
-    """Warm up workers of our applications, and of no others. May be called again."""
-    worker_init.connect(_warm, weak=False, dispatch_uid="lepton.warm")
+    """Preload in workers of prepared applications, and in no others. May be called again."""
+    worker_init.connect(_preload, weak=False, dispatch_uid="lepton.preload")
 
 
-def _warm(sender: Any, **_: Any) -> None:
+def _preload(sender: Any, **_: Any) -> None:
     settings: Settings | None = sender.app.conf.get("lepton")
     if settings is None:
         return
-    # hardly more than imports: data work in the main process would start threads that a fork does not take along
+    # hardly more than imports: work on data in the main process would start threads, which a fork does not copy
     import scipy.ndimage
     import scipy.sparse.csgraph  # noqa: F401
 
@@ -30,6 +30,6 @@ def _warm(sender: Any, **_: Any) -> None:
         resolve(entry.source)
     if settings.kernels:
         load_kernels()
-    # what is loaded stays: keep the collector from touching it, so that children share its pages
+    # loaded modules stay: keep the collector from touching them, so that children share their pages
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The Celery tasks: a few lines each over `runner`, named from the first day."""
+"""The Celery tasks, a few lines each over `work`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lepton_celery.grid import StageNumber
     acks_late=True,
     reject_on_worker_lost=True,
     ignore_result=True,
-    max_retries=None,  # the runner counts, by the settings of the application it runs in
+    max_retries=None,  # `work` counts them, by the settings of the application in which it runs
 )
-def process_batch(self: Task[..., None], job_id: str, stage: int, blocks: str) -> None:
+def process_batch(self: Task[..., None], job_id: str, stage: StageNumber, blocks: str) -> None:
     """Do the blocks of one batch that have no receipt yet."""
-    work.process(self, job_id, StageNumber(stage), blocks)
+    work.process(self, job_id, stage, blocks)
 
 
 @shared_task(
@@ -31,12 +31,12 @@ def process_batch(self: Task[..., None], job_id: str, stage: int, blocks: str) -
     ignore_result=True,
     max_retries=None,
 )
-def close_wave(self: Task[..., None], job_id: str, stage: int) -> None:
+def close_wave(self: Task[..., None], job_id: str, stage: StageNumber) -> None:
     """Send the job's next wave; merge the stage if every block has its receipt."""
-    work.close(self, job_id, StageNumber(stage))
+    work.close(self, job_id, stage)
 
 
 @shared_task(bind=True, name=TIDY, acks_late=True, ignore_result=True)
 def tidy_job(self: Task[..., None], job_id: str) -> None:
-    """Remove what a job that ended long ago has left."""
+    """Discard the files of a job that ended long ago, and forget the job."""
     work.tidy(self, job_id)

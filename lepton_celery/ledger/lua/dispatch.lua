@@ -1,4 +1,4 @@
--- Moves the dispatch cursor: {start, stop} of the blocks to hand to the broker.
+-- Moves the dispatch cursor: {start, stop} of the places to hand to the broker.
 -- ARGV: stage, count, window
 local stage, count, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local start = number('dispatched')

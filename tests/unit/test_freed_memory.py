@@ -1,4 +1,4 @@
-"""Memory that is kept from block to block, and given back."""
+"""Memory that is retained from block to block, and released."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import json, re, resource
 import numpy as np
-from lepton_celery.engines.celery.worker import freed_memory
+from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory, retain_freed_memory
 
 def faults_of(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -25,19 +25,19 @@ def resident_mb():
         return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1]) >> 10
 
 first = resident_mb()
-kept = freed_memory.keep()
+retained = retain_freed_memory()
 faults_of(1)
-result = {"kept": kept, "faults": faults_of(50), "held": resident_mb() - first}
-freed_memory.give_back()
+result = {"retained": retained, "faults": faults_of(50), "held": resident_mb() - first}
+release_freed_memory()
 print(json.dumps({**result, "left": resident_mb() - first}))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of Linux's C library")
-def test_memory_of_a_block_serves_the_next_and_is_given_back() -> None:
+def test_memory_of_a_block_serves_the_next_and_is_released() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
-    if not found["kept"]:
+    if not found["retained"]:
         pytest.skip("another C library than glibc")
     assert found["faults"] < 50  # thousands, where each round takes its pages anew
     assert found["held"] > 6

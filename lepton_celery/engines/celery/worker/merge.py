@@ -1,0 +1,62 @@
+"""The end of a stage: its merge, under a fence, then the opening of the next stage or the publication of the outputs."""
+
+from __future__ import annotations
+
+import logging
+
+from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.worker.stage import OpenStage
+from lepton_celery.execution import seams
+from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.execution.outputs import publish
+from lepton_celery.grid import StageNumber
+from lepton_celery.ledger import FollowingStage, JobInfo
+from lepton_celery.planning.batches import batches
+from lepton_celery.planning.cost.keep import learn
+
+log = logging.getLogger(__name__)
+
+
+def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
+    """Merge a stage, and open the next one or finish the job.
+
+    Returns:
+        The number of the next stage if this call opened it.
+    """
+    stage.manifest.check_inputs()
+    if _reopens_missing(stage, info, fence):
+        return None
+    plan, ledger, job_id, number = stage.plan, stage.ledger, stage.job_id, stage.number
+    next_number = plan.following(number, again=merge_stage(stage.context, number))
+    if next_number is None:
+        _finish(stage, fence)
+        return None
+    following = FollowingStage(next_number, len(plan.stage_of(next_number).grid))
+    stage.manifest.journal.opened(next_number)
+    is_opened_here = ledger.commit_merge(job_id, number, fence=fence, following=following)
+    return next_number if is_opened_here else None
+
+
+def _reopens_missing(stage: OpenStage, info: JobInfo, fence: int) -> bool:
+    """Whether blocks have a receipt and left no partial: files are trusted more than receipts, and they are done again."""
+    missing = missing_blocks(stage.context, stage.number)
+    if not missing:
+        return False
+    log.warning(
+        "job %s: %d blocks of stage %s left no partial; sent again", stage.job_id, len(missing), info.stage_label
+    )
+    places = sorted(map(stage.planned.tiling.place, missing))
+    if stage.ledger.reopen(stage.job_id, stage.number, places, fence=fence):
+        canvas.send_wave(stage.app, info, batches(stage.planned, stage.plan.workers, places))
+    return True
+
+
+def _finish(stage: OpenStage, fence: int) -> None:
+    """Publish the outputs and end the job."""
+    manifest, ledger = stage.manifest, stage.ledger
+    if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
+        return  # cancelled or paused, or another merge took over and publishes
+    publish(stage.context, manifest.files, overwrite=manifest.options.overwrite)
+    result = manifest.result(seams.measure(stage.context))
+    if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
+        learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # nobody waits for this any more

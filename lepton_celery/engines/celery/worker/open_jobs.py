@@ -1,0 +1,74 @@
+"""The jobs that a worker process keeps open between messages: their manifests and files."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory, retain_freed_memory
+from lepton_celery.errors import JobError
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.manifest import Manifest
+from lepton_celery.execution.outputs import discard
+from lepton_celery.ledger import JobState, Ledger
+
+MAX_OPEN_JOBS = 2
+"""Most jobs that a process keeps open."""
+
+
+class OpenJobs:
+    """The jobs that were worked on last."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, tuple[Manifest, Context]] = OrderedDict()
+
+    def open(
+        self, ledger: Ledger, settings: Settings, job_id: str, *, check_inputs: bool = True
+    ) -> tuple[Manifest, Context]:
+        """The manifest and the open files of a job.
+
+        Raises:
+            JobNotFound: the ledger does not know the job.
+            InputError: an input has changed, if inputs are checked; or a path or a function is not allowed here.
+        """
+        if job_id not in self._jobs:
+            if retain_freed_memory():
+                release_freed_memory()  # of the job before, which may have ended elsewhere
+            manifest = Manifest.from_json(ledger.manifest(job_id))
+            if check_inputs:
+                manifest.check_inputs()
+            context = manifest.context(
+                tuple(Path(root) for root in settings.allowed_roots),
+                settings.allowed_functions,
+                kernels=settings.kernels,
+            )
+            self._jobs[job_id] = manifest, context
+            while len(self._jobs) > MAX_OPEN_JOBS:
+                self._jobs.popitem(last=False)
+        self._jobs.move_to_end(job_id)
+        return self._jobs[job_id]
+
+    def close(self, job_id: str) -> None:
+        """Close a job's files."""
+        self._jobs.pop(job_id, None)
+
+    def close_ended(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
+        """Close a job that has ended, and discard its files; a failed job keeps them, so that it can be resumed."""
+        try:
+            state = ledger.info(job_id).state
+        except JobError:  # it is forgotten, or of another release
+            return
+        if state in (JobState.DONE, JobState.CANCELLED):
+            self.discard(ledger, settings, job_id)
+        elif state is JobState.FAILED:
+            self.close(job_id)
+
+    def discard(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
+        """Discard the parts of a job's outputs, and its workspace."""
+        try:
+            _, context = self.open(ledger, settings, job_id, check_inputs=False)
+        except JobError:
+            return
+        discard(context)
+        self.close(job_id)

@@ -1,0 +1,68 @@
+"""A stage of a job that a worker process has open, and the guards within which it works there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.worker.limits import TimeLimit, memory_limit
+from lepton_celery.execution.context import Context
+from lepton_celery.execution.manifest import Manifest
+from lepton_celery.execution.threads import one_thread
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.heartbeat import Heartbeat
+from lepton_celery.ledger.info import stage_label
+from lepton_celery.planning.plan import Plan, Stage
+
+
+@dataclass(frozen=True)
+class OpenStage:
+    """A stage of a job in this process, and on whose behalf it is worked on."""
+
+    app: Celery[Any]
+    """The worker's application."""
+    ledger: Ledger
+    settings: Settings
+    owner: str
+    """The holder of the leases: a message in this process."""
+    manifest: Manifest
+    context: Context
+    """The open files of the job."""
+    number: StageNumber
+
+    @property
+    def job_id(self) -> str:
+        return self.manifest.job_id
+
+    @property
+    def plan(self) -> Plan:
+        return self.manifest.plan
+
+    @property
+    def planned(self) -> Stage:
+        """The stage in the plan."""
+        return self.plan.stage_of(self.number)
+
+    def describe(self, place: Place) -> str:
+        """A block as users know it: its index in the grid, its region, and its stage."""
+        block = self.planned.tiling.block(place)
+        label = stage_label(self.number, len(self.plan.stages))
+        return f"block {block} {self.planned.grid.region(block)} of stage {label}"
+
+
+@contextmanager
+def guarded(settings: Settings, renew: Callable[[], bool]) -> Iterator[tuple[Heartbeat, TimeLimit]]:
+    """Renew leases, and limit threads, memory and time, while the `with` block works."""
+    with (
+        Heartbeat(renew, settings.lease_s / 3) as heartbeat,
+        one_thread(),
+        memory_limit(settings.memory_limit_bytes),
+        TimeLimit(settings.block_limit_s) as limit,
+    ):
+        yield heartbeat, limit

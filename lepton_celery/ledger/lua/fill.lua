@@ -1,0 +1,26 @@
+-- Counts a block as done that was filled, and keeps the reason: {1}, or {0} if it has its receipt or the stage is over, or
+-- {-1, place, total} for a place that the stage does not have.
+-- ARGV: stage, place, reason
+local stage, place, reason = unpack(ARGV)
+if not is_open(stage) then
+    return {0}
+end
+local refusal = refusal_of({place})
+if refusal then
+    return refusal
+end
+if redis.call('SETBIT', RECEIPTS, place, 1) == 1 then
+    return {0}
+end
+local attempts = redis.call('HGET', ATTEMPTS, place) or '0'
+redis.call('HSET', FILLED, stage .. ' ' .. place, attempts .. ' ' .. reason)
+redis.call('HINCRBY', JOB, 'filled', 1)
+redis.call('HINCRBY', JOB, 'done', 1)
+redis.call('HDEL', LEASES, place)
+redis.call('HDEL', ATTEMPTS, place)
+local at = now()
+if has_all_receipts() then
+    mark(stage, 'received', at)
+end
+touch(at)
+return {1}

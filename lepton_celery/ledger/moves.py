@@ -1,0 +1,489 @@
+"""The ledger: who did what in a job. Celery's messages are hints; this is the truth.
+
+A job has stages 0 to n-1, done one after the other; each round of a repeated stage has a number of its own. A stage has
+blocks, which the ledger names by their places, counted from 0; how many there are is known only when the stage opens.
+Every move below is one transaction. A move that is not in the tables changes nothing and says so in its answer, because the
+message that asked for it may be a duplicate, late, or of a job that has long ended. So moves on a job that the ledger does
+not know are refused like moves on a job that is not running; only `manifest`, `info` and `result` raise.
+
+A job:
+
+    state        move                                                  to
+    (none)       create                                                running, or paused if so asked: its stage open
+    running      commit_merge with a following stage, under the fence  running: that stage open, no receipts in it
+    running      commit_merge without one, under the fence             done
+    running      fail                                                  failed: the first reason stays
+    running      pause                                                 paused: nothing starts, blocks at work may end
+    paused       resume                                                running
+    failed       resume                                                running: attempts forgiven, its filled blocks open
+    paused       fail, cancel, commit_merge                            as of a running job
+    running      begin_publish, under the fence                        running: neither paused nor cancelled any more
+    running      cancel                                                cancelled
+    any          forget                                                (none)
+
+A block of the current stage of a running job:
+
+    state        move                                                  to
+    waiting      dispatch: the cursor passes it                        dispatched
+    dispatched   claim                                                 leased to its owner until a time
+    leased       claim by another owner, lease live                    leased as before: refused
+    leased       claim by another owner, lease over                    leased to that owner; one attempt lost
+    leased       claim by the same owner                               leased to it anew; one attempt lost
+    leased       claim of either kind, max_attempts lost               exhausted: given to no one
+    leased       reclaim, lease over                                   dispatched; one attempt lost
+    leased       duplicate_slow, granted long ago, once for each block dispatched; its owner goes on, no attempt lost
+    leased       renew by its owner (also when over, if not taken)     leased until later
+    leased       release by its owner                                  dispatched; one attempt lost if so asked
+    any          commit, by anyone: the bytes are the same             received: the stage's one receipt for it
+    any          fill                                                  received: a filled block, with its reason
+    received     reopen, under the fence                               dispatched
+
+`claim` grants a block whether or not the cursor has passed it: the cursor only bounds what is in the broker.
+
+The merge of the current stage, once each block has its receipt (`merging`; nothing can be claimed then):
+
+    state        move                                                  to
+    free         begin_merge                                           held: a new fence, greater than all before
+    held         begin_merge by another owner, lease live              held as before: refused
+    held         begin_merge by another owner, lease over              held by that owner: a new fence
+    held         begin_merge by the same owner                         held: a new fence
+    held         renew_merge, under the fence; renew by its owner      held until later
+    held         release_merge or reopen, under the fence              free
+    held         commit_merge, under the fence                         the stage is over
+
+"Under the fence" means with the number that the last begin_merge gave. A lease that is over does not void it as long as
+no one else began.
+
+Times are seconds since the epoch by the ledger's own clock, never a worker's; leases are given in seconds from now.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from lepton_celery.errors import JobError
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger.checks import (
+    check_at_least,
+    check_following,
+    check_lease,
+    check_new_job,
+    distinct,
+    finite,
+    place_beyond,
+)
+from lepton_celery.ledger.entries import VERSION, Entries, format_list, from_json, parse_list, read_filled, to_json
+from lepton_celery.ledger.info import (
+    INACTIVE,
+    NO_PLACE,
+    NO_STAGE,
+    Claim,
+    FilledBlock,
+    FollowingStage,
+    JobInfo,
+    JobState,
+)
+
+if TYPE_CHECKING:  # redis-py takes 0.1 s to import
+    from lepton_celery.ledger.connection import Connection
+    from lepton_celery.ledger.index import JobIndex
+
+_FIRST = StageNumber(0)
+
+
+class Ledger:
+    """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
+
+    Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
+    one that the current stage does not have.
+    """
+
+    def __init__(self, connection: Connection, index: JobIndex) -> None:
+        self._connection = connection
+        self._index = index
+        self._entries = Entries(connection)
+
+    # ------------------------------------------------------------------ jobs
+
+    def create(
+        self,
+        job_id: str,
+        manifest: Mapping[str, Any],
+        *,
+        lane: str,
+        title: str,
+        stages: int,
+        blocks: int,
+        number: StageNumber = _FIRST,
+        paused: bool = False,
+    ) -> None:
+        """Record a new job.
+
+        Args:
+            job_id: an id that no job has had before.
+            manifest: the job as JSON values.
+            lane: the lane of its blocks.
+            title: the user's name for it.
+            stages: number of stages of its plan.
+            blocks: number of blocks of the stage that is open.
+            number: the stage that is open: the first one, or the one in which a job stands that is resumed from its files.
+            paused: whether it waits for `resume` before it runs.
+
+        Raises:
+            JobError: the ledger has a job with this id.
+        """
+        check_new_job(job_id, stages, blocks)
+        text = to_json(job_id, "manifest", manifest)
+        self._index.add(job_id, overwrite=False)
+        state = JobState.PAUSED if paused else JobState.RUNNING
+        if not self._call("create", job_id, lane, title, stages, blocks, text, number, VERSION, state.value):
+            raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
+        # once more, in case the first entry was an old one, left by a create that died, and was pruned in between
+        self._index.add(job_id, overwrite=True)
+
+    def manifest(self, job_id: str) -> dict[str, Any]:
+        """The manifest that `create` was given.
+
+        Raises:
+            JobNotFound: the ledger does not know the job.
+            JobError: the manifest cannot be read.
+        """
+        return from_json(job_id, "manifest", self._entries.document(job_id, "manifest"))
+
+    def info(self, job_id: str) -> JobInfo:
+        """The job as it stands.
+
+        Raises:
+            JobNotFound: the ledger does not know the job.
+            JobError: another release wrote its entry, or it is damaged.
+        """
+        return self._entries.job(job_id)
+
+    def jobs(self, *, limit: int = 100) -> list[JobInfo]:
+        """The newest jobs, newest first, without those of another release."""
+        check_at_least("limit", limit, 0)
+        infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile moves the pages, and one comes twice
+        start = 0
+        while len(infos) < limit and (page := self._index.newest(start, limit)):
+            start += limit
+            entries = self._entries.jobs(page)
+            infos.update({job_id: info for job_id, info in entries.items() if isinstance(info, JobInfo)})
+            self._index.prune(page, existing=entries)
+        return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
+
+    def active(self) -> list[str]:
+        """Ids of the running jobs, oldest first."""
+        return self._index.running()
+
+    def ended(self, *, before_s: float) -> list[str]:
+        """Jobs that ended more than `before_s` seconds ago, the longest ago first."""
+        return self._index.ended(before_s=before_s)
+
+    def end_signal(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]:
+        """A function that waits for at most the given seconds, and no longer than until the job ends.
+
+        It works while the `with` block runs, and may return early, so look at `info` each time. Where the end of a job
+        cannot be announced, it waits for all of the time.
+        """
+        return self._connection.end_signal(job_id)
+
+    def pause(self, job_id: str) -> bool:
+        """Stop a running job: nothing more is dispatched, claimed or merged, and blocks at work may end.
+
+        Returns:
+            False if the job is neither running nor paused, or is being published.
+        """
+        return bool(self._run("pause", job_id))
+
+    def resume(self, job_id: str) -> bool:
+        """Let a paused or failed job go on in its stage.
+
+        Receipts stay, lost attempts are forgiven, and the filled blocks of this stage are to be done after all.
+
+        Returns:
+            False if the job is neither paused nor failed.
+        """
+        resumed = bool(self._call("resume", job_id))
+        if resumed:
+            self._index.resume(job_id)
+        return resumed
+
+    def fail(self, job_id: str, reason: str, *, number: StageNumber = NO_STAGE, place: Place = NO_PLACE) -> bool:
+        """End a running or paused job as failed; False if it was neither, and its first reason stays."""
+        return self._end(job_id, JobState.FAILED, reason, number, place)
+
+    def cancel(self, job_id: str) -> bool:
+        """End a running or paused job as cancelled; False if it was neither, or is being published."""
+        return self._end(job_id, JobState.CANCELLED, "", NO_STAGE, NO_PLACE)
+
+    def forget(self, job_id: str) -> None:
+        """Remove all that is known of the job, whatever its state."""
+        with self._connection.client() as client:
+            client.unlink(*self._connection.keys(job_id))
+        self._index.remove(job_id)
+
+    def result(self, job_id: str) -> dict[str, Any] | None:
+        """The result that the last `commit_merge` was given; None if it was given none or the job is not done.
+
+        Raises:
+            JobNotFound: the ledger does not know the job.
+            JobError: the result cannot be read.
+        """
+        text = self._entries.document(job_id, "result")
+        return None if text is None else from_json(job_id, "result", text)
+
+    # ------------------------------------------------------------------ blocks
+
+    def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[int, int]:
+        """Move the cursor over the next blocks to hand to the broker.
+
+        Returns:
+            The first place, and the one after the last: at most `count` places, and no more than leave `window` blocks
+            dispatched and not done. Both are the same if nothing may be dispatched.
+        """
+        check_at_least("count", count, 0)
+        check_at_least("window", window, 0)
+        start, stop = self._run("dispatch", job_id, number, count, window)
+        return start, stop
+
+    def claim(
+        self,
+        job_id: str,
+        number: StageNumber,
+        places: Iterable[Place],
+        *,
+        owner: str,
+        lease_s: float,
+        max_attempts: int,
+    ) -> Claim:
+        """Leases of `lease_s` seconds on the blocks at these places, as far as they may be worked on.
+
+        A block whose earlier run was lost is granted until it has been granted and lost `max_attempts` times. A run is lost
+        if its lease ran out, if its own owner claims the block again (the message came back after its process died), or if
+        the block was released with `count_attempt`.
+        """
+        check_lease(lease_s)
+        check_at_least("max_attempts", max_attempts, 1)
+        asked = format_list(distinct(places))
+        active, *lists = self._call("claim", job_id, number, asked, owner, lease_s, max_attempts)
+        if active == -1:
+            raise place_beyond(job_id, number, *lists)
+        if not active:
+            return INACTIVE
+        granted, leased, done, exhausted, lost = map(parse_list, lists)
+        losses = dict(zip(lost[::2], map(int, lost[1::2]), strict=True))
+        return Claim(granted, leased, done, exhausted, active=True, lost=losses)
+
+    def renew(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> bool:
+        """Extend all leases of the owner, on blocks and on the merge, to `lease_s` seconds from now.
+
+        Leases that are over are extended too if no one else took the block.
+
+        Returns:
+            False if the job is no longer running in that stage: stop working on it.
+        """
+        check_lease(lease_s)
+        return bool(self._run("renew", job_id, number, owner, lease_s))
+
+    def commit(
+        self, job_id: str, number: StageNumber, places: Iterable[Place], *, owner: str, stats: Mapping[str, float]
+    ) -> int:
+        """Hand in receipts for blocks. Their leases and lost attempts are removed.
+
+        A receipt counts once, whoever brings it and however late. The numbers in `stats` are added up if at least one block
+        gets its first receipt ever.
+
+        Returns:
+            The number of blocks that had no receipt; 0 if the job is not running in that stage.
+        """
+        received = format_list(distinct(places))
+        sums = [item for name, value in finite(stats).items() for item in (name, repr(value))]
+        fresh, *beyond = self._run("commit", job_id, number, received, owner, *sums)
+        if fresh == -1:
+            raise place_beyond(job_id, number, *beyond)
+        return int(fresh)
+
+    def receipts(self, job_id: str, number: StageNumber, places: Iterable[Place]) -> list[Place]:
+        """The places whose blocks have their receipt, in the order asked; none if the job is not running in that stage."""
+        return parse_list(self._run("receipts", job_id, number, format_list(distinct(places))))
+
+    def release(
+        self,
+        job_id: str,
+        number: StageNumber,
+        places: Iterable[Place],
+        *,
+        owner: str,
+        count_attempt: bool,
+        reason: str = "",
+    ) -> None:
+        """Release the leases that the owner holds on these blocks.
+
+        With `count_attempt`, each is an attempt lost, and the reason is kept.
+        """
+        self._run("release", job_id, number, format_list(distinct(places)), owner, int(count_attempt), reason)
+
+    def reason(self, job_id: str, place: Place) -> str:
+        """Why a block of the current stage was last released with `count_attempt`; empty if it was not."""
+        with self._connection.client() as client:
+            return str(client.hget(self._connection.key(job_id, "reasons"), str(place)) or "")
+
+    def fill(self, job_id: str, number: StageNumber, place: Place, *, reason: str) -> bool:
+        """Count a block as received that could not be done and was filled, and keep the reason.
+
+        Returns:
+            False if the block has its receipt already, or the job is not in that stage.
+        """
+        fresh, *beyond = self._run("fill", job_id, number, format_list(distinct([place])), reason)
+        if fresh == -1:
+            raise place_beyond(job_id, number, *beyond)
+        return bool(fresh)
+
+    def filled_blocks(self, job_id: str) -> list[FilledBlock]:
+        """The blocks that were filled, by stage and place."""
+        with self._connection.client() as client:
+            filled: dict[str, str] = client.hgetall(self._connection.key(job_id, "filled"))
+        return sorted(read_filled(field, value) for field, value in filled.items())
+
+    def unreceipted(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
+        """Dispatched blocks with neither receipt nor live lease: the first `limit` places, ascending."""
+        check_at_least("limit", limit, 0)
+        return parse_list(self._run("unreceipted", job_id, number, limit))
+
+    def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
+        """Take blocks whose lease is over from their owners, each an attempt lost.
+
+        Whoever is told a place here sends its block again, and no one else is told it.
+        """
+        check_at_least("limit", limit, 0)
+        return parse_list(self._run("reclaim", job_id, number, limit))
+
+    def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:
+        """Open blocks to a second worker whose live lease was granted more than `older_s` seconds ago.
+
+        Each block is opened once. Its owner goes on, no attempt is lost, and the first receipt counts.
+        """
+        check_at_least("limit", limit, 0)
+        return parse_list(self._run("duplicate_slow", job_id, number, older_s, limit))
+
+    # ------------------------------------------------------------------ merges
+
+    def begin_merge(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> int | None:
+        """A fence, greater than any before in this job, if every block has its receipt and no other owner merges.
+
+        The same owner gets a new fence, which voids its old one. None if there is nothing to merge, or another owner holds a
+        live lease on the merge.
+        """
+        check_lease(lease_s)
+        fence: int | None = self._run("begin_merge", job_id, number, owner, lease_s)
+        return fence
+
+    def renew_merge(self, job_id: str, number: StageNumber, *, fence: int, lease_s: float) -> bool:
+        """Extend the lease on the merge to `lease_s` seconds from now; False for a stale fence: stop merging."""
+        check_lease(lease_s)
+        return bool(self._run("renew_merge", job_id, number, fence, lease_s))
+
+    def commit_merge(
+        self,
+        job_id: str,
+        number: StageNumber,
+        *,
+        fence: int,
+        following: FollowingStage | None,
+        result: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Open the stage that follows; or, if none does, end the job as done, with its result as JSON values.
+
+        Returns:
+            False for a stale fence, and nothing has changed.
+        """
+        stage = ("", "")
+        if following is not None:
+            check_following(job_id, following, has_result=result is not None)
+            stage = (str(following.number), str(following.blocks))
+        text = "" if result is None else to_json(job_id, "result", result)
+        committed = bool(self._call("commit_merge", job_id, number, fence, *stage, text))
+        if committed and following is None:
+            self._index.end(job_id)
+        return committed
+
+    def begin_publish(self, job_id: str, number: StageNumber, *, fence: int) -> bool:
+        """Announce that outputs get their names now.
+
+        From here on the job can be neither paused nor cancelled, so that it never ends with only some of its outputs there.
+
+        Returns:
+            False for a stale fence, or if the job is not running: do not publish.
+        """
+        return bool(self._run("begin_publish", job_id, number, fence))
+
+    def release_merge(self, job_id: str, number: StageNumber, *, fence: int) -> None:
+        """Release the lease on the merge, so that it can be tried again at once. Does nothing for a stale fence."""
+        self._run("release_merge", job_id, number, fence)
+
+    def reopen(self, job_id: str, number: StageNumber, places: Iterable[Place], *, fence: int) -> bool:
+        """Take receipts back whose blocks the merge found missing, and end that merge.
+
+        No attempt is counted: a growing fence shows a stage that never becomes complete.
+
+        Returns:
+            False for a stale fence, and nothing has changed.
+        """
+        reopened, *beyond = self._run("reopen", job_id, number, fence, format_list(distinct(places)))
+        if reopened == -1:
+            raise place_beyond(job_id, number, *beyond)
+        return bool(reopened)
+
+    # ------------------------------------------------------------------ cost models, and the server
+
+    def costs(self, profile: str) -> dict[str, Any] | None:
+        """The cost model of workers of a profile; None if there is none.
+
+        Raises:
+            JobError: it cannot be read.
+        """
+        with self._connection.client() as client:
+            text = client.get(self._costs_key(profile))
+        return None if text is None else from_json(profile, "cost model", str(text))
+
+    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
+        """Replace the cost model of a profile by another, as JSON values; None removes it."""
+        with self._connection.client() as client:
+            if document is None:
+                client.delete(self._costs_key(profile))
+            else:
+                client.set(self._costs_key(profile), to_json(profile, "cost model", document))
+
+    def _costs_key(self, profile: str) -> str:
+        return f"{self._connection.prefix}costs:{profile}"
+
+    def clock(self) -> float:
+        """Seconds since the epoch by the ledger's own clock."""
+        return self._connection.now()
+
+    def ping(self) -> None:
+        """Return if the ledger answers.
+
+        Raises:
+            BrokerUnreachable: it does not; the message has the URL, the reason and what to do.
+        """
+        with self._connection.client() as client:
+            client.ping()
+
+    # ------------------------------------------------------------------ scripts
+
+    def _run(self, script: str, job_id: str, *arguments: str | float) -> Any:
+        return self._connection.run(script, job_id, *arguments)
+
+    def _call(self, script: str, job_id: str, *arguments: str | float) -> Any:
+        """Run a script that knows a call that reaches it twice."""
+        return self._run(script, job_id, *arguments, secrets.token_hex(6))
+
+    def _end(self, job_id: str, state: JobState, reason: str, number: StageNumber, place: Place) -> bool:
+        ended = bool(self._call("finish", job_id, state.value, reason, number, place))
+        if ended:
+            self._index.end(job_id)
+        return ended

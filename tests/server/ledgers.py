@@ -1,0 +1,80 @@
+"""Moves of the ledger as the tests make them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger import Claim, FollowingStage, Ledger
+
+FIRST, SECOND = StageNumber(0), StageNumber(1)
+MILLION = 10**6
+INACTIVE = Claim([], [], [], [], active=False)
+
+
+def places(*numbers: int) -> list[Place]:
+    return list(map(Place, numbers))
+
+
+def new_job(ledger: Ledger, job: str = "j", *, blocks: int = 4, stages: int = 2, dispatched: int | None = None) -> str:
+    ledger.create(job, {"graph": [1, 2]}, lane="batch", title="cells", stages=stages, blocks=blocks)
+    ledger.dispatch(job, FIRST, count=blocks if dispatched is None else dispatched, window=max(blocks, 1))
+    return job
+
+
+def claim(
+    ledger: Ledger,
+    job: str,
+    numbers: list[int],
+    owner: str = "a",
+    *,
+    number: StageNumber = FIRST,
+    lease_s: float = 60,
+    runs: int = 3,
+) -> Claim:
+    return ledger.claim(job, number, places(*numbers), owner=owner, lease_s=lease_s, max_attempts=runs)
+
+
+def commit(
+    ledger: Ledger, job: str, numbers: list[int], owner: str = "a", *, number: StageNumber = FIRST, **stats: float
+) -> int:
+    return ledger.commit(job, number, places(*numbers), owner=owner, stats=stats)
+
+
+def merge(ledger: Ledger, job: str, *, number: StageNumber = FIRST, following: FollowingStage | None = None) -> bool:
+    fence = ledger.begin_merge(job, number, owner="m", lease_s=60)
+    assert fence is not None
+    return ledger.commit_merge(job, number, fence=fence, following=following)
+
+
+def ended_jobs(ledger: Ledger) -> list[str]:
+    """A job in each final state."""
+    for job in ("done", "failed", "cancelled"):
+        new_job(ledger, job)
+    commit(ledger, "done", [0, 1, 2, 3])
+    assert merge(ledger, "done")
+    assert ledger.fail("failed", "because")
+    assert ledger.cancel("cancelled")
+    return ["done", "failed", "cancelled"]
+
+
+def eventually(true: Callable[[], bool], within_s: float = 5) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
+
+
+def assert_takes_no_work(ledger: Ledger, job: str, number: StageNumber) -> None:
+    assert claim(ledger, job, [0], number=number) == INACTIVE
+    assert commit(ledger, job, [0], number=number, seconds=1) == 0
+    assert not ledger.renew(job, number, owner="a", lease_s=1)
+    ledger.release(job, number, places(0), owner="a", count_attempt=True)
+    assert ledger.unreceipted(job, number, limit=9) == []
+    assert ledger.begin_merge(job, number, owner="m", lease_s=1) is None
+    for fence in range(3):
+        assert not ledger.renew_merge(job, number, fence=fence, lease_s=1)
+        assert not ledger.commit_merge(job, number, fence=fence, following=None)
+        assert not ledger.reopen(job, number, places(0), fence=fence)
+        ledger.release_merge(job, number, fence=fence)

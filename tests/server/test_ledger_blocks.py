@@ -1,0 +1,277 @@
+"""Blocks in the ledger: dispatched, claimed, leased, lost, received and filled."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lepton_celery.errors import InputError
+from lepton_celery.ledger import Claim, FollowingStage, Ledger
+from lepton_celery.ledger.heartbeat import Heartbeat
+from tests.server.ledgers import (
+    FIRST,
+    MILLION,
+    SECOND,
+    claim,
+    commit,
+    eventually,
+    merge,
+    new_job,
+    places,
+)
+
+
+def test_a_block_the_stage_lacks_is_named(ledger: Ledger) -> None:
+    new_job(ledger, blocks=4)
+    with pytest.raises(InputError, match="place 7 of job 'j': stage number 0 has 4 blocks"):
+        claim(ledger, "j", [1, 7])
+
+
+def test_the_cursor_keeps_within_count_and_window(ledger: Ledger) -> None:
+    new_job(ledger, blocks=10, dispatched=0)
+    assert ledger.dispatch("j", FIRST, count=3, window=5) == (0, 3)
+    assert ledger.dispatch("j", FIRST, count=3, window=5) == (3, 5)
+    assert ledger.dispatch("j", FIRST, count=3, window=5) == (5, 5)
+    commit(ledger, "j", [0, 1])
+    assert ledger.dispatch("j", FIRST, count=9, window=5) == (5, 7)
+    assert ledger.info("j").dispatched == 7
+    assert ledger.dispatch("j", FIRST, count=9, window=99) == (7, 10)
+    assert ledger.dispatch("j", FIRST, count=9, window=99) == (10, 10)
+    assert ledger.dispatch("j", SECOND, count=9, window=99) == (10, 10)
+
+
+def test_two_who_take_never_get_the_same_block(ledger: Ledger) -> None:
+    new_job(ledger, blocks=200, dispatched=0)
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda _: ledger.dispatch("j", FIRST, count=3, window=1000), range(80)))
+    assert sorted(itertools.chain.from_iterable(range(*part) for part in taken)) == list(range(200))
+
+
+def test_a_claim_sorts_blocks_by_what_became_of_them(ledger: Ledger) -> None:
+    new_job(ledger, blocks=6)
+    assert claim(ledger, "j", [3, 1]) == Claim(places(3, 1), [], [], [], active=True)
+    commit(ledger, "j", [1])
+    assert claim(ledger, "j", [5, 3, 1, 0, 5], "b") == Claim(places(5, 0), places(3), places(1), [], active=True)
+
+
+def test_blocks_that_were_never_dispatched_can_be_claimed(ledger: Ledger) -> None:
+    new_job(ledger, dispatched=0)
+    assert claim(ledger, "j", [2]).granted == [2]
+    assert commit(ledger, "j", [2]) == 1
+
+
+def test_a_lease_that_ran_out_goes_to_whoever_asks(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0], "a", lease_s=0.05)
+    assert claim(ledger, "j", [0], "b").leased == [0]
+    eventually(lambda: claim(ledger, "j", [0], "b").granted == [0])
+    assert claim(ledger, "j", [0], "a").leased == [0]
+
+
+def test_a_block_whose_leases_run_out_is_exhausted_after_max_attempts(ledger: Ledger) -> None:
+    new_job(ledger)
+    for run in range(3):
+        eventually(lambda run=run: claim(ledger, "j", [0], f"w{run}", lease_s=0.05).granted == [0])  # type: ignore[misc]
+    eventually(lambda: claim(ledger, "j", [0], "w3").exhausted == [0])
+    assert claim(ledger, "j", [0], "w4").exhausted == [0]
+    assert ledger.unreceipted("j", FIRST, limit=9) == [0, 1, 2, 3]
+
+
+def test_an_owner_that_comes_back_lost_an_attempt(ledger: Ledger) -> None:
+    new_job(ledger)
+    assert [claim(ledger, "j", [0], runs=3).granted for _ in range(4)] == [[0], [0], [0], []]
+    assert claim(ledger, "j", [0], runs=3).exhausted == [0]
+    assert claim(ledger, "j", [0], runs=4).granted == [0]
+
+
+def test_a_release_counts_an_attempt_only_when_asked(ledger: Ledger) -> None:
+    new_job(ledger)
+    for _ in range(5):
+        assert claim(ledger, "j", [0], runs=2).granted == [0]
+        ledger.release("j", FIRST, places(0), owner="a", count_attempt=False)
+    for _ in range(2):
+        assert claim(ledger, "j", [0], "b", runs=2).granted == [0]
+        ledger.release("j", FIRST, places(0, 1), owner="b", count_attempt=True)
+    assert claim(ledger, "j", [0, 1], runs=2) == Claim(places(1), [], [], places(0), active=True)
+
+
+def test_only_the_owner_can_release(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0], "a")
+    ledger.release("j", FIRST, places(0), owner="b", count_attempt=True)
+    ledger.release("j", SECOND, places(0), owner="a", count_attempt=True)
+    assert claim(ledger, "j", [0], "b").leased == [0]
+    assert claim(ledger, "j", [0], "a", runs=2).granted == [0]
+
+
+def test_a_receipt_forgets_lost_attempts(ledger: Ledger) -> None:
+    new_job(ledger, blocks=1)
+    claim(ledger, "j", [0], runs=2)
+    claim(ledger, "j", [0], runs=2)
+    commit(ledger, "j", [0])
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert fence is not None
+    assert ledger.reopen("j", FIRST, places(0), fence=fence)
+    assert [claim(ledger, "j", [0], runs=2).granted for _ in range(3)] == [[0], [0], []]
+
+
+def test_renewing_keeps_leases_alive(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0], "a", lease_s=0.2)
+    claim(ledger, "j", [1], "a", lease_s=0.2)
+    claim(ledger, "j", [2], "b", lease_s=0.2)
+    assert ledger.renew("j", FIRST, owner="a", lease_s=60)
+    eventually(lambda: claim(ledger, "j", [2], "c").granted == [2])
+    assert claim(ledger, "j", [0, 1], "c").leased == [0, 1]
+    assert ledger.renew("j", FIRST, owner="holds nothing", lease_s=60)
+
+
+def test_renewing_leaves_alone_what_another_took_over(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0, 1], "a", lease_s=0.02)
+    eventually(lambda: claim(ledger, "j", [0], "b", lease_s=0.15).granted == [0])
+    assert ledger.renew("j", FIRST, owner="a", lease_s=60)
+    eventually(lambda: claim(ledger, "j", [0], "c").granted == [0])
+    assert claim(ledger, "j", [1], "c").leased == [1]
+
+
+def test_renewing_says_when_the_work_is_no_longer_wanted(ledger: Ledger) -> None:
+    new_job(ledger)
+    assert not ledger.renew("j", SECOND, owner="a", lease_s=60)
+    commit(ledger, "j", [0, 1, 2, 3])
+    assert merge(ledger, "j", following=FollowingStage(SECOND, 1))
+    assert not ledger.renew("j", FIRST, owner="a", lease_s=60)
+    assert ledger.renew("j", SECOND, owner="a", lease_s=60)
+    ledger.cancel("j")
+    assert not ledger.renew("j", SECOND, owner="a", lease_s=60)
+
+
+def test_a_receipt_counts_once(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0, 1])
+    assert commit(ledger, "j", [0, 0, 1]) == 2
+    assert commit(ledger, "j", [1, 2]) == 1
+    assert commit(ledger, "j", [0, 1, 2], "b") == 0
+    assert commit(ledger, "j", []) == 0
+    assert ledger.info("j").blocks_done == 3
+
+
+def test_a_receipt_counts_however_late_and_whoever_brings_it(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0], "a", lease_s=0.02)
+    eventually(lambda: claim(ledger, "j", [0], "b").granted == [0])
+    assert commit(ledger, "j", [0], "a") == 1
+    assert commit(ledger, "j", [0], "b") == 0
+    assert claim(ledger, "j", [0], "c").done == [0]
+
+
+def test_unreceipted_are_the_dispatched_that_no_one_works_on(ledger: Ledger) -> None:
+    new_job(ledger, blocks=40, dispatched=30)
+    assert ledger.unreceipted("j", FIRST, limit=100) == list(range(30))
+    commit(ledger, "j", list(range(20)))
+    claim(ledger, "j", [21, 35])
+    claim(ledger, "j", [22], "b", lease_s=0.05)
+    eventually(lambda: ledger.unreceipted("j", FIRST, limit=3) == [20, 22, 23])
+    assert ledger.unreceipted("j", FIRST, limit=100) == [20, *range(22, 30)]
+    assert ledger.unreceipted("j", FIRST, limit=0) == ledger.unreceipted("j", SECOND, limit=9) == []
+    ledger.release("j", FIRST, places(21), owner="a", count_attempt=False)
+    assert ledger.unreceipted("j", FIRST, limit=2) == [20, 21]
+
+
+def test_unreceipted_finds_gaps_far_apart(ledger: Ledger) -> None:
+    blocks = 100_003
+    gaps = [0, 7, 8, 32_767, 32_768, 65_535, 99_999, 100_002]
+    new_job(ledger, blocks=blocks)
+    commit(ledger, "j", sorted(set(range(blocks)) - set(gaps)))
+    assert ledger.unreceipted("j", FIRST, limit=100) == gaps
+    assert ledger.unreceipted("j", FIRST, limit=3) == gaps[:3]
+
+
+def test_a_block_that_takes_long_is_handed_out_twice_and_no_more(ledger: Ledger) -> None:
+    new_job(ledger, blocks=3)
+    assert claim(ledger, "j", [0, 1], "slow").granted == [0, 1]
+    assert ledger.duplicate_slow("j", FIRST, older_s=1000, limit=9) == []
+    assert ledger.duplicate_slow("j", FIRST, older_s=0, limit=1) == [0]
+    assert ledger.duplicate_slow("j", FIRST, older_s=0, limit=9) == [1]
+    again = claim(ledger, "j", [0, 1], "quick")
+    assert (again.granted, again.lost) == ([0, 1], {})  # no attempt is lost
+    assert ledger.duplicate_slow("j", FIRST, older_s=0, limit=9) == []
+    # both bring their receipts, and the first ones count
+    assert commit(ledger, "j", [0], "slow") == 1
+    assert commit(ledger, "j", [0, 1], "quick") == 1
+    assert ledger.info("j").blocks_done == 2
+
+
+def test_each_block_is_granted_to_one_of_many_who_ask_at_once(ledger: Ledger) -> None:
+    blocks, askers = 300, 8
+    new_job(ledger, blocks=blocks)
+    start = threading.Barrier(askers)
+
+    def ask(n: int) -> list[int]:
+        start.wait()
+        granted: list[int] = []
+        for first in range(0, blocks, 20):
+            part = list(range(first, first + 20))
+            granted += claim(ledger, "j", part if n % 2 else part[::-1], f"w{n}").granted
+        return granted
+
+    with ThreadPoolExecutor(askers) as threads:
+        granted = list(threads.map(ask, range(askers)))
+    assert sorted(itertools.chain.from_iterable(granted)) == list(range(blocks))
+
+
+def test_receipts_from_many_at_once_count_once(ledger: Ledger) -> None:
+    new_job(ledger, blocks=100)
+    with ThreadPoolExecutor(8) as threads:
+        fresh = list(threads.map(lambda n: commit(ledger, "j", list(range(100)), f"w{n}", runs=1), range(16)))
+    assert sorted(fresh) == [0] * 15 + [100]
+    assert ledger.info("j").blocks_done == 100
+    assert ledger.info("j").stats == {"runs": 1}
+
+
+def test_a_million_blocks_are_cheap(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    new_job(ledger, blocks=MILLION)
+    took: dict[str, float] = {}
+
+    def timed(name: str, call: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        answer = call()
+        took[name] = 1e3 * (time.perf_counter() - start)
+        return answer
+
+    timed("unreceipted(1000), no receipts", lambda: ledger.unreceipted("j", FIRST, limit=1000))
+    for first in range(0, MILLION - 2000, 50_000):
+        commit(ledger, "j", list(range(first, min(first + 50_000, MILLION - 2000))))
+    part = list(range(MILLION - 2000, MILLION - 1900))
+    timed("claim 100", lambda: claim(ledger, "j", part))
+    timed("renew 100", lambda: ledger.renew("j", FIRST, owner="a", lease_s=60))
+    timed("commit 100", lambda: commit(ledger, "j", part, seconds=1, pixels=1))
+    part = list(range(MILLION - 1900, MILLION - 900))
+    timed("claim 1000", lambda: claim(ledger, "j", part))
+    timed("commit 1000", lambda: commit(ledger, "j", part))
+    left = timed("unreceipted(1000), 900 left", lambda: ledger.unreceipted("j", FIRST, limit=1000))
+    timed("info", lambda: ledger.info("j"))
+    assert left == list(range(MILLION - 900, MILLION))
+    commit(ledger, "j", left)
+    assert timed("unreceipted(1000), none left", lambda: ledger.unreceipted("j", FIRST, limit=1000)) == []
+    assert ledger.info("j").merging
+    with capsys.disabled():
+        figures = ", ".join(f"{name} {ms:.2f} ms" for name, ms in took.items())
+        sys.stdout.write(f"\n{type(ledger).__name__}: {figures}\n")
+
+
+def test_a_heartbeat_keeps_a_lease_beyond_its_time(ledger: Ledger) -> None:
+    new_job(ledger, blocks=1)
+    claim(ledger, "j", [0], "a", lease_s=0.2)
+    with Heartbeat(lambda: ledger.renew("j", FIRST, owner="a", lease_s=0.2), interval_s=0.02) as heartbeat:
+        time.sleep(0.3)
+        assert claim(ledger, "j", [0], "b").leased == [0]
+        ledger.cancel("j")
+        assert heartbeat.lost.wait(5)

@@ -1,0 +1,258 @@
+"""Jobs in the ledger: created, listed, ended, forgotten, and what is known of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lepton_celery.errors import InputError, JobError, JobNotFound
+from lepton_celery.grid import Place
+from lepton_celery.ledger import FollowingStage, JobState, Ledger
+from tests.server.ledgers import (
+    FIRST,
+    SECOND,
+    assert_takes_no_work,
+    claim,
+    commit,
+    ended_jobs,
+    merge,
+    new_job,
+    places,
+)
+
+
+def test_a_new_job_runs_in_stage_zero(ledger: Ledger) -> None:
+    before = time.time()
+    ledger.create("j", {"graph": {"ö": [1, 2.5, None]}}, lane="fast", title="Zellen ü", stages=3, blocks=5)
+    info = ledger.info("j")
+    assert (info.job_id, info.state, info.lane, info.title) == ("j", JobState.RUNNING, "fast", "Zellen ü")
+    assert (info.stage, info.stages, info.blocks_done, info.blocks_total, info.dispatched) == (0, 3, 0, 5, 0)
+    assert (info.merging, info.finished_at, info.error, info.error_stage, info.error_place) == (
+        (False, None, "", -1, -1)
+    )
+    assert (info.stats, info.stage_stats) == ({}, {})
+    assert before - 1 < info.created_at == info.updated_at < time.time() + 1
+    assert ledger.manifest("j") == {"graph": {"ö": [1, 2.5, None]}}
+    assert ledger.result("j") is None
+
+
+def test_an_id_is_given_once(ledger: Ledger) -> None:
+    new_job(ledger)
+    with pytest.raises(JobError, match="'j' exists already") as caught:
+        ledger.create("j", {"other": 1}, lane="x", title="x", stages=9, blocks=9)
+    assert caught.value.job_id == "j"
+    assert ledger.manifest("j") == {"graph": [1, 2]}
+    assert ledger.info("j").stages == 2
+
+
+def test_nonsense_is_refused_before_anything_happens(ledger: Ledger) -> None:
+    def create(job: str = "j", manifest: Any = None, stages: int = 1, blocks: int = 1) -> None:
+        ledger.create(job, manifest or {}, lane="l", title="t", stages=stages, blocks=blocks)
+
+    for wrong in ({"job": ""}, {"stages": 0}, {"blocks": -1}, {"blocks": 2**32 + 1}, {"manifest": {"a": {1}}}):
+        with pytest.raises(InputError):
+            create(**wrong)
+    assert ledger.jobs() == []
+    new_job(ledger)
+    before = ledger.info("j")
+    for call in (
+        lambda: claim(ledger, "j", [-1]),
+        lambda: claim(ledger, "j", [0, 4]),
+        lambda: claim(ledger, "j", [0], lease_s=0),
+        lambda: claim(ledger, "j", [0], runs=0),
+        lambda: commit(ledger, "j", [0, 4]),
+        lambda: commit(ledger, "j", [0], seconds=float("nan")),
+        lambda: ledger.dispatch("j", FIRST, count=-1, window=1),
+        lambda: ledger.unreceipted("j", FIRST, limit=-1),
+    ):
+        with pytest.raises(InputError):
+            call()
+    assert ledger.info("j") == before
+    assert claim(ledger, "j", [0], "other").granted == [0]
+
+
+def test_an_unknown_job_is_not_found_by_readers(ledger: Ledger) -> None:
+    for read in (ledger.manifest, ledger.info, ledger.result):
+        with pytest.raises(JobNotFound, match="'nope'") as caught:
+            read("nope")
+        assert caught.value.job_id == "nope"
+
+
+def test_moves_on_an_unknown_job_are_refused_quietly(ledger: Ledger) -> None:
+    assert_takes_no_work(ledger, "nope", number=FIRST)
+    assert ledger.dispatch("nope", FIRST, count=5, window=5) == (0, 0)
+    assert not ledger.fail("nope", "x")
+    assert not ledger.cancel("nope")
+    ledger.forget("nope")
+    assert ledger.jobs() == []
+
+
+def test_jobs_come_newest_first(ledger: Ledger) -> None:
+    for n in range(5):
+        new_job(ledger, f"j{n}")
+    assert [info.job_id for info in ledger.jobs()] == ["j4", "j3", "j2", "j1", "j0"]
+    assert [info.job_id for info in ledger.jobs(limit=2)] == ["j4", "j3"]
+    assert ledger.jobs(limit=0) == []
+    assert ledger.jobs()[0] == ledger.info("j4")
+
+
+def test_only_running_jobs_are_active(ledger: Ledger) -> None:
+    assert ledger.active() == []
+    ended_jobs(ledger)
+    new_job(ledger, "late")
+    new_job(ledger, "later")
+    assert ledger.active() == ["late", "later"]
+
+
+def test_a_forgotten_job_is_gone(ledger: Ledger) -> None:
+    new_job(ledger, "kept")
+    new_job(ledger)
+    claim(ledger, "j", [0, 1])
+    commit(ledger, "j", [0], seconds=1)
+    ledger.forget("j")
+    with pytest.raises(JobNotFound):
+        ledger.info("j")
+    assert [info.job_id for info in ledger.jobs()] == ledger.active() == ["kept"]
+    new_job(ledger)
+    assert ledger.info("j").stats == {}
+    assert claim(ledger, "j", [0, 1], "b").granted == [0, 1]
+
+
+def test_statistics_are_summed_over_first_receipts(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0, 1], seconds=0.5, pixels=1e12)
+    commit(ledger, "j", [0, 1], seconds=100)
+    commit(ledger, "j", [1, 2, 3], seconds=0.25)
+    assert merge(ledger, "j", following=FollowingStage(SECOND, 1))
+    ledger.commit("j", SECOND, places(0), owner="a", stats={"two words": 1e-7, "seconds": 1})
+    info = ledger.info("j")
+    assert info.stats == pytest.approx({"seconds": 1.75, "pixels": 1e12, "two words": 1e-7})
+    assert info.stage_stats == {
+        0: pytest.approx({"seconds": 0.75, "pixels": 1e12}),
+        1: pytest.approx({"two words": 1e-7, "seconds": 1}),
+    }
+
+
+def test_a_reopened_block_adds_no_statistics_again(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0, 1, 2, 3], seconds=1)
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert fence is not None
+    assert ledger.reopen("j", FIRST, places(1, 2), fence=fence)
+    assert commit(ledger, "j", [1, 2], seconds=7) == 2
+    assert ledger.info("j").stats == {"seconds": 1}
+
+
+def test_it_is_known_when_each_stage_began_had_its_receipts_and_ended(ledger: Ledger) -> None:
+    new_job(ledger)
+    assert set(ledger.info("j").stage_times) == {0}
+    commit(ledger, "j", [0, 1, 2])
+    assert ledger.info("j").stage_times[FIRST].received is None
+    commit(ledger, "j", [3])
+    assert merge(ledger, "j", following=FollowingStage(SECOND, 1))
+    first, second = ledger.info("j").stage_times.values()
+    assert first.began is not None and first.received is not None and first.ended is not None
+    assert first.began <= first.received <= first.ended == second.began
+    assert ledger.fill("j", SECOND, Place(0), reason="hopeless")
+    assert merge(ledger, "j", number=SECOND)
+    info = ledger.info("j")
+    assert info.stage_times[SECOND].ended == info.finished_at
+
+
+def test_a_job_that_waits_begins_when_it_is_let_go(ledger: Ledger) -> None:
+    ledger.create("j", {}, lane="l", title="t", stages=1, blocks=1, paused=True)
+    assert ledger.info("j").stage_times == {}
+    assert ledger.resume("j")
+    assert ledger.info("j").stage_times[FIRST].began is not None
+
+
+def test_cost_models_are_kept_by_profile(ledger: Ledger) -> None:
+    assert ledger.costs("fast") is None
+    ledger.keep_costs("fast", {"speed": 1.5})
+    ledger.keep_costs("slow", {"speed": 3.0})
+    ledger.keep_costs("fast", {"speed": 1.25})
+    assert (ledger.costs("fast"), ledger.costs("slow")) == ({"speed": 1.25}, {"speed": 3.0})
+    ledger.keep_costs("slow", None)
+    assert ledger.costs("slow") is None
+    assert ledger.jobs() == []
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+def test_who_waits_for_an_end_hears_of_it(ledger: Ledger, end: str) -> None:
+    new_job(ledger, blocks=0)
+    moves: dict[str, Callable[[Ledger, str], bool]] = {
+        "done": merge,
+        "failed": lambda at, job: at.fail(job, ""),
+        "cancelled": lambda at, job: at.cancel(job),
+    }
+    begun = time.monotonic()
+    with ledger.end_signal("j") as wait, ThreadPoolExecutor(1) as pool:
+        wait(0.01)
+        pool.submit(moves[end], ledger, "j")
+        while ledger.info("j").state is JobState.RUNNING:
+            wait(20.0)  # far longer than it takes
+    assert ledger.info("j").state == end
+    assert time.monotonic() - begun < 15.0
+
+
+def test_the_first_reason_of_a_failure_stays(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0])
+    assert ledger.fail("j", "block 3: disk full", number=FIRST, place=Place(3))
+    assert not ledger.fail("j", "another", number=SECOND, place=Place(1))
+    assert not ledger.cancel("j")
+    info = ledger.info("j")
+    assert (info.state, info.error, info.error_stage, info.error_place) == (
+        (JobState.FAILED, "block 3: disk full", 0, 3)
+    )
+    assert info.finished_at == info.updated_at
+    assert info.blocks_done == 1
+
+
+def test_a_cancelled_job_has_no_error(ledger: Ledger) -> None:
+    new_job(ledger)
+    assert ledger.cancel("j")
+    assert not ledger.cancel("j")
+    assert not ledger.fail("j", "late")
+    info = ledger.info("j")
+    assert (info.state, info.error, info.error_stage) == (JobState.CANCELLED, "", -1)
+    assert info.finished_at is not None
+
+
+def test_an_ended_job_takes_no_work(ledger: Ledger) -> None:
+    for job in ended_jobs(ledger):
+        before = ledger.info(job)
+        assert_takes_no_work(ledger, job, number=FIRST)
+        assert ledger.dispatch(job, FIRST, count=9, window=9) == (4, 4)
+        assert ledger.info(job) == before
+        assert ledger.result(job) is None
+
+
+def test_every_move_shows_in_updated_at(ledger: Ledger) -> None:
+    new_job(ledger, dispatched=0)
+    fence = 0
+
+    def begin() -> None:
+        nonlocal fence
+        fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60) or 0
+
+    for move in (
+        lambda: ledger.dispatch("j", FIRST, count=4, window=4),
+        lambda: claim(ledger, "j", [0]),
+        lambda: commit(ledger, "j", [0, 1, 2, 3]),
+        begin,
+        lambda: ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 1)),
+        lambda: ledger.cancel("j"),
+    ):
+        before = ledger.info("j")
+        time.sleep(0.001)
+        move()
+        assert ledger.info("j").updated_at > before.updated_at
+
+
+def test_a_ledger_that_answers_pings(ledger: Ledger) -> None:
+    ledger.ping()

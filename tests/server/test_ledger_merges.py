@@ -1,0 +1,190 @@
+"""Merges in the ledger: fences, stages that follow, and receipts that are taken back."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lepton_celery.errors import InputError
+from lepton_celery.grid import Place
+from lepton_celery.ledger import Claim, FollowingStage, JobState, Ledger
+from tests.server.ledgers import (
+    FIRST,
+    INACTIVE,
+    SECOND,
+    assert_takes_no_work,
+    claim,
+    commit,
+    eventually,
+    merge,
+    new_job,
+    places,
+)
+
+
+def test_a_merge_waits_for_every_receipt(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0, 1, 2])
+    assert ledger.begin_merge("j", FIRST, owner="m", lease_s=60) is None
+    assert not ledger.info("j").merging
+    commit(ledger, "j", [3])
+    assert ledger.info("j").merging
+    assert ledger.begin_merge("j", SECOND, owner="m", lease_s=60) is None
+    assert ledger.begin_merge("j", FIRST, owner="m", lease_s=60) is not None
+
+
+def test_a_merging_stage_grants_nothing(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0, 1, 2, 3])
+    assert claim(ledger, "j", [0]) == INACTIVE
+    assert ledger.renew("j", FIRST, owner="a", lease_s=1)
+
+
+def test_a_stage_without_blocks_goes_straight_to_its_merge(ledger: Ledger) -> None:
+    new_job(ledger, blocks=0)
+    assert ledger.info("j").merging
+    assert claim(ledger, "j", []) == INACTIVE
+    assert ledger.dispatch("j", FIRST, count=1, window=1) == (0, 0)
+    assert merge(ledger, "j", following=FollowingStage(SECOND, 0))
+    assert merge(ledger, "j", number=SECOND)
+    assert ledger.info("j").state is JobState.DONE
+
+
+def test_fences_grow_over_the_whole_job(ledger: Ledger) -> None:
+    new_job(ledger, blocks=0)
+    fences = [ledger.begin_merge("j", FIRST, owner="m", lease_s=60) for _ in range(3)]
+    assert ledger.commit_merge("j", FIRST, fence=fences[-1] or 0, following=FollowingStage(SECOND, 0))
+    fences.append(ledger.begin_merge("j", SECOND, owner="other", lease_s=60))
+    assert None not in fences
+    assert all(a < b for a, b in itertools.pairwise(map(int, filter(None, fences))))
+
+
+def test_one_owner_merges_at_a_time(ledger: Ledger) -> None:
+    new_job(ledger, blocks=0)
+    first = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert first is not None
+    assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is None
+    ledger.release_merge("j", FIRST, fence=first + 1)
+    assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is None
+    ledger.release_merge("j", FIRST, fence=first)
+    assert not ledger.commit_merge("j", FIRST, fence=first, following=None)
+    assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is not None
+
+
+def test_a_merge_lease_runs_out_unless_renewed(ledger: Ledger) -> None:
+    new_job(ledger, blocks=0)
+    first = ledger.begin_merge("j", FIRST, owner="m", lease_s=0.05)
+    assert first is not None
+    assert ledger.renew_merge("j", FIRST, fence=first, lease_s=0.1)
+    assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is None
+    second: int | None = None
+
+    def begin_second() -> bool:
+        nonlocal second
+        second = ledger.begin_merge("j", FIRST, owner="n", lease_s=60)
+        return second is not None
+
+    eventually(begin_second)
+    assert not ledger.renew_merge("j", FIRST, fence=first, lease_s=60)
+    assert ledger.renew_merge("j", FIRST, fence=second or 0, lease_s=60)
+
+
+def test_a_merge_whose_lease_is_over_may_commit_if_no_one_else_began(ledger: Ledger) -> None:
+    new_job(ledger, blocks=0)
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=0.001)
+    time.sleep(0.01)
+    assert ledger.commit_merge("j", FIRST, fence=fence or 0, following=None)
+
+
+def test_a_stale_fence_changes_nothing(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0, 1, 2, 3])
+    stale = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    current = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert stale is not None
+    assert current is not None
+    before = ledger.info("j")
+    for fence in (stale, current + 1, 0, -1):
+        assert not ledger.renew_merge("j", FIRST, fence=fence, lease_s=1)
+        assert not ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 3))
+        assert not ledger.commit_merge("j", FIRST, fence=fence, following=None, result={"x": 1})
+        assert not ledger.reopen("j", FIRST, places(0), fence=fence)
+        ledger.release_merge("j", FIRST, fence=fence)
+        assert ledger.info("j") == before
+    assert not ledger.commit_merge("j", SECOND, fence=current, following=None)
+    assert ledger.info("j") == before
+    assert ledger.commit_merge("j", FIRST, fence=current, following=FollowingStage(SECOND, 3))
+
+
+def test_a_committed_merge_opens_the_next_stage_once(ledger: Ledger) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0, 1, 2, 3])
+    commit(ledger, "j", [0, 1, 2, 3])
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert fence is not None
+    assert ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 7))
+    assert not ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 9))
+    info = ledger.info("j")
+    assert (info.stage, info.blocks_total, info.blocks_done, info.dispatched) == (1, 7, 0, 0)
+    assert not info.merging
+    assert_takes_no_work(ledger, "j", number=FIRST)
+    assert claim(ledger, "j", [0, 6], number=SECOND) == Claim([Place(0), Place(6)], [], [], [], active=True)
+
+
+def test_the_last_merge_ends_the_job_with_its_result(ledger: Ledger) -> None:
+    new_job(ledger, stages=1)
+    commit(ledger, "j", [0, 1, 2, 3])
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert fence is not None
+    assert ledger.commit_merge("j", FIRST, fence=fence, following=None, result={"threshold": 0.25})
+    assert not ledger.commit_merge("j", FIRST, fence=fence, following=None, result={"threshold": 9})
+    info = ledger.info("j")
+    assert (info.state, info.blocks_done, info.blocks_total, info.merging) == (JobState.DONE, 4, 4, False)
+    assert info.finished_at == info.updated_at
+    assert ledger.result("j") == {"threshold": 0.25}
+    assert not ledger.fail("j", "too late")
+    assert not ledger.cancel("j")
+
+
+def test_a_stage_that_follows_is_checked(ledger: Ledger) -> None:
+    new_job(ledger, stages=1, blocks=0)
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60) or 0
+    with pytest.raises(InputError, match="-1 blocks"):
+        ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, -1))
+    with pytest.raises(InputError, match="when it is done"):
+        ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 1), result={})
+    assert ledger.commit_merge("j", FIRST, fence=fence, following=None)
+
+
+def test_a_merge_that_misses_blocks_reopens_them(ledger: Ledger) -> None:
+    new_job(ledger)
+    commit(ledger, "j", [0, 1, 2, 3])
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert fence is not None
+    with pytest.raises(InputError, match="place 4"):
+        ledger.reopen("j", FIRST, places(4), fence=fence)
+    assert ledger.reopen("j", FIRST, places(1, 3, 1), fence=fence)
+    info = ledger.info("j")
+    assert (info.blocks_done, info.merging) == (2, False)
+    assert ledger.unreceipted("j", FIRST, limit=9) == [1, 3]
+    assert not ledger.commit_merge("j", FIRST, fence=fence, following=None)
+    assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is None
+    assert claim(ledger, "j", [0, 1, 3], "b") == Claim([Place(1), Place(3)], [], [Place(0)], [], active=True)
+    assert commit(ledger, "j", [1, 3], "b") == 2
+    assert (ledger.begin_merge("j", FIRST, owner="n", lease_s=60) or 0) > fence
+
+
+def test_of_many_merges_at_once_one_commits(ledger: Ledger) -> None:
+    new_job(ledger, blocks=0)
+
+    def try_to_merge(n: int) -> bool:
+        fence = ledger.begin_merge("j", FIRST, owner=f"m{n % 2}", lease_s=60)
+        return fence is not None and ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 1))
+
+    with ThreadPoolExecutor(8) as threads:
+        committed = sum(threads.map(try_to_merge, range(50)))
+    info = ledger.info("j")
+    assert committed == info.stage <= 1

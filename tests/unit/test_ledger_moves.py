@@ -1,0 +1,22 @@
+"""The ledger's contract in its document and in its scripts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lepton_celery.ledger import moves
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_document_has_the_states_and_moves_of_the_contract() -> None:
+    document = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert moves.__doc__ is not None
+    assert moves.__doc__.strip() in document
+
+
+def test_every_script_is_run_and_every_script_that_is_run_exists() -> None:
+    source = Path(moves.__file__).read_text(encoding="utf-8")
+    scripts = {path.stem for path in (ROOT / "lepton_celery" / "ledger" / "lua").glob("*.lua")}
+    assert set(re.findall(r"_(?:run|call)\(\"(\w+)\"", source)) == scripts - {"prelude"}
