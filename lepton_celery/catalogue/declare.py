@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 from lepton_celery.catalogue.arrays import Arguments
@@ -38,8 +38,8 @@ def declare(*entries: Entry) -> Callable[[F], F]:
 def declared_in(module: ModuleType) -> Iterator[Entry]:
     """The entries that a module declares on its functions, and those of its `ENTRIES`."""
     for function in vars(module).values():
-        if getattr(function, "__module__", None) == module.__name__:
-            yield from getattr(function, _DECLARED, ())
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+            yield from vars(function).get(_DECLARED, ())
     declared: Sequence[Entry] = getattr(module, "ENTRIES", ())
     yield from declared
 

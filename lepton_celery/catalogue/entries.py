@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -84,7 +84,7 @@ class Source(Entry):
         return True
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, source=self.source or _path_of(function))
+        return self._with(source=self.source or _path_of(function))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Local(Entry):
     """A compiled function that gives the source's bytes for some arguments."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, function=function, source=self.source or _path_of(function))
+        return self._with(function=function, source=self.source or _path_of(function))
 
     @property
     def is_local(self) -> bool:
@@ -217,7 +217,7 @@ class Reduction(Mergeable):
     gives: Literal["value", "table"] = "value"
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, partial=function, source=self.source or _path_of(function))
+        return self._with(partial=function, source=self.source or _path_of(function))
 
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
         return Inferred(self.gives, *self.result(arguments))
@@ -239,7 +239,7 @@ class ValueFunction(Entry):
     """Shape and dtype of the value."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, function=function, source=self.source or _path_of(function))
+        return self._with(function=function, source=self.source or _path_of(function))
 
     @property
     def finds_value(self) -> bool:
@@ -261,7 +261,7 @@ class Labelling(Mergeable):
     """(arguments by name, images as arrays, `where`) -> the block's labels and its partial."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, function=function, source=self.source or _path_of(function))
+        return self._with(function=function, source=self.source or _path_of(function))
 
     @property
     def labels_blocks(self) -> bool:
@@ -295,7 +295,7 @@ class Iterated(Entry):
     dtype: DTypeRule = lambda arguments: arguments["image"].dtype
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, function=function, source=self.source or _path_of(function))
+        return self._with(function=function, source=self.source or _path_of(function))
 
     @property
     def is_iterated(self) -> bool:
@@ -328,7 +328,7 @@ class Composite(Entry):
     """What the user holds; empty for whatever the expanded node gives."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        return replace(self, expand=function)
+        return self._with(expand=function)
 
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
         assert self.expand is not None
