@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[Any]
 """The pixels of an image in one dimension, contiguous in memory."""
 
+Volume = NDArray[Any]
+"""An image of three axes, contiguous in memory."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # without `fastmath` and `parallel`, sums keep their order, and products and sums are not contracted into one operation
@@ -49,11 +52,16 @@ def kernel(*signatures: Any) -> Callable[[F], F]:
     return decorate
 
 
-def reads(dtype: Any) -> Any:
+def reads(dtype: Any, ndim: int = 1) -> Any:
     """Pixels that a kernel only reads; the array may be writeable or not."""
-    return numba.types.Array(dtype, 1, "C", readonly=True)
+    return numba.types.Array(dtype, ndim, "C", readonly=True)
 
 
-def writes(dtype: Any) -> Any:
+def writes(dtype: Any, ndim: int = 1) -> Any:
     """Pixels that a kernel writes."""
-    return numba.types.Array(dtype, 1, "C")
+    return numba.types.Array(dtype, ndim, "C")
+
+
+def grouped(*members: Any) -> Any:
+    """Several arguments that a kernel takes as one tuple."""
+    return numba.types.Tuple(members)  # type: ignore[no-untyped-call]

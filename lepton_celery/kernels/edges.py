@@ -18,7 +18,9 @@ from skimage.filters.edges import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, f
 from skimage.util import img_as_float
 
 from lepton_celery.kernels.border import extended
-from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
+from lepton_celery.kernels.compiled import Pixels, Volume, grouped, inlined, kernel, reads, writes
+
+Window = tuple[Pixels, Pixels, Pixels]
 
 _CACHED_PX = 1 << 16
 """Pixels of the rows in work, with their border and in double precision: half a megabyte, which the cache holds."""
@@ -65,19 +67,31 @@ def _copy_row(cached: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval
         cached[radius + n + j] = cval if right < 0 else pixels[right]
 
 
+@inlined
+def _copy_rows(cached: Pixels, source: Volume, border: Sequence[Pixels], plane: int, top: int, cval: float) -> None:
+    """Copies the rows from `top` of the planes from `plane`, all with their border, until the cache is full."""
+    planes, rows, columns = border
+    wide = columns.size
+    radius = (wide - source.shape[2]) // 2
+    deep = planes.size - source.shape[0] + 1
+    tall = cached.size // (deep * wide)
+    for p in range(deep):
+        for i in range(min(tall, rows.size - top)):
+            start = (p * tall + i) * wide
+            z, y = planes[plane + p], rows[top + i]
+            if z < 0 or y < 0:
+                cached[start : start + wide] = cval
+            else:
+                _copy_row(cached[start : start + wide], source[z, y], columns, radius, cval)
+
+
 @kernel(
     *[
         void(
-            reads(dtype),
-            writes(dtype),
-            reads(int64),
-            reads(int64),
-            reads(int64),
-            int64,
-            reads(int64),
-            reads(int64),
-            reads(float64),
-            reads(int64),
+            reads(dtype, 3),
+            writes(dtype, 3),
+            grouped(reads(int64), reads(int64), reads(int64)),
+            grouped(writes(int64), writes(float64), writes(int64)),
             float64,
             boolean,
             reads(dtype),
@@ -86,51 +100,39 @@ def _copy_row(cached: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval
     ]
 )
 def _edges(
-    source: Pixels,
-    result: Pixels,
-    planes: Pixels,
-    rows: Pixels,
-    columns: Pixels,
-    radius: int,
-    shape: Pixels,
-    taps: Pixels,
-    weights: Pixels,
-    ends: Pixels,
+    source: Volume,
+    result: Volume,
+    border: Sequence[Pixels],
+    window: Window,
     cval: float,
     magnitude: bool,
     divisor: Pixels,
 ) -> None:
-    """The edges of an image of `shape` (depth, height, width).
+    """The edges of a volume.
 
-    `taps` has the (plane, row, column) of each weight in its window, and `ends` the number of weights up to the end of each
-    axis. `planes`, `rows` and `columns` are the pixels of each axis with its border.
+    `border` has the pixels of each axis with its border. `window` has the (plane, row, column) of each weight, the weights,
+    and the number of weights up to the end of each axis.
     """
-    depth, height, width = shape
+    depth, height, width = source.shape
+    planes, _, columns = border
+    positions, weights, ends = window
     deep = planes.size - depth + 1
-    wide = width + 2 * radius
+    wide = columns.size
+    radius = (wide - width) // 2
     count = max(1, min(height, _CACHED_PX // (deep * wide) - 2 * radius))
     tall = count + 2 * radius
     cached = np.empty(deep * tall * wide)
-    at = (taps[0::3] * tall + taps[1::3]) * wide + taps[2::3]
-    now = np.empty_like(at)
+    taps = (positions[0::3] * tall + positions[1::3]) * wide + positions[2::3]
     sums = np.empty(width)
     along = np.empty(width, source.dtype)
     total = np.empty(width, source.dtype)
+    now = np.empty_like(taps)
     for plane in range(depth):
         for top in range(0, height, count):
-            n = min(count, height - top)
-            for p in range(deep):
-                for i in range(n + 2 * radius):
-                    start = (p * tall + i) * wide
-                    z, y = planes[plane + p], rows[top + i]
-                    if z < 0 or y < 0:
-                        cached[start : start + wide] = cval
-                    else:
-                        row = (z * height + y) * width
-                        _copy_row(cached[start : start + wide], source[row : row + width], columns, radius, cval)
-            for i in range(n):
-                for k in range(at.size):
-                    now[k] = at[k] + i * wide
+            _copy_rows(cached, source, border, plane, top, cval)
+            for i in range(min(count, height - top)):
+                for k in range(taps.size):
+                    now[k] = taps[k] + i * wide
                 total[:] = 0
                 first = 0
                 for end in ends:
@@ -149,8 +151,7 @@ def _edges(
                     else:
                         for j in range(width):
                             total[j] += along[j]
-                row = (plane * height + top + i) * width
-                done = result[row : row + width]
+                done = result[plane, top + i]
                 if magnitude:
                     for j in range(width):
                         done[j] = np.sqrt(total[j]) / divisor[0]
@@ -192,16 +193,10 @@ def _filtered(image: NDArray[Any], axis: Any, mode: str, cval: float, edge: Any,
     shape = (1,) * (3 - ndim) + image.shape
     result = np.empty_like(image)
     _edges(
-        image.reshape(-1),
-        result.reshape(-1),
-        extended(shape[0], radius if ndim == 3 else 0, mode),
-        extended(shape[1], radius, mode),
-        extended(shape[2], radius, mode),
-        radius,
-        np.array(shape),
-        np.concatenate(taps).reshape(-1),
-        np.concatenate(weights),
-        np.array(ends),
+        image.reshape(shape),
+        result.reshape(shape),
+        (extended(shape[0], radius if ndim == 3 else 0, mode), *(extended(n, radius, mode) for n in shape[1:])),
+        (np.concatenate(taps).reshape(-1), np.concatenate(weights), np.array(ends)),
         float(cval),
         len(axes) > 1,
         np.sqrt([ndim], dtype=image.dtype),
