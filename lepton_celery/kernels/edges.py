@@ -27,11 +27,11 @@ _CACHED_PX = 1 << 16
 
 
 @inlined
-def _add_six(sums: Pixels, cached: Pixels, at: Pixels, weights: Pixels, first: int) -> None:
+def _add_six(sums: Pixels, cached: Pixels, starts: Pixels, weights: Pixels, first: int) -> None:
     """Adds six weighted pixels to each sum, in the order of the weights."""
     n = sums.size
-    a, b, c = cached[at[0] : at[0] + n], cached[at[1] : at[1] + n], cached[at[2] : at[2] + n]
-    d, e, f = cached[at[3] : at[3] + n], cached[at[4] : at[4] + n], cached[at[5] : at[5] + n]
+    a, b, c = cached[starts[0] : starts[0] + n], cached[starts[1] : starts[1] + n], cached[starts[2] : starts[2] + n]
+    d, e, f = cached[starts[3] : starts[3] + n], cached[starts[4] : starts[4] + n], cached[starts[5] : starts[5] + n]
     v, w, x = weights[first], weights[first + 1], weights[first + 2]
     y, z, u = weights[first + 3], weights[first + 4], weights[first + 5]
     for j in range(n):
@@ -46,10 +46,10 @@ def _add_six(sums: Pixels, cached: Pixels, at: Pixels, weights: Pixels, first: i
 
 
 @inlined
-def _add_one(sums: Pixels, cached: Pixels, at: int, weight: float) -> None:
+def _add_one(sums: Pixels, cached: Pixels, start: int, weight: float) -> None:
     """Adds one weighted pixel to each sum."""
     n = sums.size
-    a = cached[at : at + n]
+    a = cached[start : start + n]
     for j in range(n):
         sums[j] += weight * a[j]
 

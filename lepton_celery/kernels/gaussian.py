@@ -31,13 +31,13 @@ def _copy(to: Pixels, pixels: Pixels) -> None:
 
 
 @inlined
-def _four_pairs(sums: Pixels, line: Pixels, near: int, far: int, step: int, weights: Pixels, at: int) -> None:
+def _four_pairs(sums: Pixels, line: Pixels, near: int, far: int, step: int, weights: Pixels, tap: int) -> None:
     n = sums.size
     a0, b0 = line[near : near + n], line[far : far + n]
     a1, b1 = line[near + step : near + step + n], line[far - step : far - step + n]
     a2, b2 = line[near + 2 * step : near + 2 * step + n], line[far - 2 * step : far - 2 * step + n]
     a3, b3 = line[near + 3 * step : near + 3 * step + n], line[far - 3 * step : far - 3 * step + n]
-    w0, w1, w2, w3 = weights[at], weights[at + 1], weights[at + 2], weights[at + 3]
+    w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
     for j in range(n):
         total = sums[j]
         total += (a0[j] + b0[j]) * w0
@@ -63,13 +63,13 @@ def _correlate(sums: Pixels, line: Pixels, first: int, step: int, weights: Pixel
     weight = weights[radius]
     for j in range(n):
         sums[j] = middle[j] * weight
-    near, far, at = first, first + 2 * radius * step, 0
-    while at + 4 <= radius:
-        _four_pairs(sums, line, near, far, step, weights, at)
-        near, far, at = near + 4 * step, far - 4 * step, at + 4
-    while at < radius:
-        _pair(sums, line, near, far, weights[at])
-        near, far, at = near + step, far - step, at + 1
+    near, far, tap = first, first + 2 * radius * step, 0
+    while tap + 4 <= radius:
+        _four_pairs(sums, line, near, far, step, weights, tap)
+        near, far, tap = near + 4 * step, far - 4 * step, tap + 4
+    while tap < radius:
+        _pair(sums, line, near, far, weights[tap])
+        near, far, tap = near + step, far - step, tap + 1
 
 
 @kernel(

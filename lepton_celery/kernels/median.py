@@ -67,8 +67,8 @@ def _median(
     cached = np.empty(3 * wide, source.dtype)
     least, middle, greatest = np.empty(wide, source.dtype), np.empty(wide, source.dtype), np.empty(wide, source.dtype)
     for i in range(height + 2):
-        at = i % 3 * wide
-        row = cached[at : at + wide]
+        offset = i % 3 * wide
+        row = cached[offset : offset + wide]
         if rows[i] < 0:
             row[:] = beyond[0]
         else:
