@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,10 @@ from lepton_celery.graph.nodes import Image, Node, apply, open, topological
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 GRAPH_VERSION = 1
-PUBLIC_INTERNAL = frozenset({SOURCE, "lepton.select", "lepton.count_labels"})
+PUBLIC_INTERNAL = frozenset({SOURCE, "lepton.select"})
 """Internal entries of the catalogue that a stored graph may name."""
+
+_COUNT_LABELS = "lepton.count_labels goes after release 0.2; name measure.label with return_num and part 1 instead"
 
 _FORM = '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'
 
@@ -72,10 +75,13 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     graph = from_document(document, GraphDocument, "the graph")
     nodes: list[Node] = []
     for written in graph.nodes:
-        name = written.operation
+        name, more = written.operation, {}
+        if name == "lepton.count_labels":
+            warnings.warn(_COUNT_LABELS, DeprecationWarning, stacklevel=2)
+            name, more = "measure.label", {"return_num": True, "part": 1}
         if name.startswith("lepton.") and name not in PUBLIC_INTERNAL:
             raise InputError(f"operation {name!r} is internal; a graph names public operations only")
-        arguments = {key: decode(value, nodes) for key, value in written.arguments.items()}
+        arguments = {key: decode(value, nodes) for key, value in written.arguments.items()} | more
         nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
     if not graph.outputs:
         raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')

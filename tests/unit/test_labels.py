@@ -166,6 +166,18 @@ def test_the_number_of_components_comes_with_the_labels() -> None:
     assert int(number) == expected_number
 
 
+def test_a_stored_graph_of_the_first_release_may_count_labels() -> None:
+    image = FLAT_IMAGES["percolating"]
+    nodes = [
+        {"operation": "lepton.source", "arguments": {"url": "input:image"}},
+        {"operation": "lepton.count_labels", "arguments": {"label_image": {"node": 0}, "connectivity": 1}},
+    ]
+    document = {"version": 1, "nodes": nodes, "outputs": {"number": 1}}
+    with pytest.warns(DeprecationWarning, match=r"after release 0\.2; name measure\.label"):
+        outputs = graph.from_json(document, {"image": image})
+    assert int(evaluate(outputs["number"], (4, 5))) == label(image, connectivity=1).max()
+
+
 def test_labels_are_pixels_for_what_follows() -> None:
     image = FLAT_IMAGES["sparse"]
     lazy, whole = measure.label(image), label(image)
