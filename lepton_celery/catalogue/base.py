@@ -72,7 +72,7 @@ class Entry:
     promise: Promise | Callable[[Arguments], Promise] = IDENTICAL
     """How the result compares with the source's on the whole image; a function if it depends on the arguments."""
     returns: int | Callable[[Arguments], int] = 0
-    """Number of results, if the source returns a sequence of them. Each result is a node with an argument `part`."""
+    """Number of results, if the source returns a sequence. Each is a node with an argument `result_index`."""
     own_functions: tuple[str, ...] = ()
     """Parameters that name functions of the user's own, one or a sequence each."""
     reads_itself: bool = False
@@ -115,6 +115,11 @@ class Entry:
     def is_internal(self) -> bool:
         """Whether the entry is for composites and the planner, and not for users."""
         return self.name.startswith("lepton.")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the catalogue lists the function only to refuse it, whatever its arguments."""
+        return False
 
     @property
     def is_source(self) -> bool:
@@ -185,12 +190,12 @@ class Entry:
             InputError: an argument is missing, unknown or given twice.
         """
         kwargs = dict(kwargs)
-        part = {"part": kwargs.pop("part")} if self.returns and "part" in kwargs else {}
+        added = {"result_index": kwargs.pop("result_index")} if self.returns and "result_index" in kwargs else {}
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise InputError(f"{self.name}: {error}; its parameters are {self.signature}") from None
-        arguments = dict(bound.arguments) | part
+        arguments = dict(bound.arguments) | added
         for parameter in self.signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(parameter.name, {})
@@ -244,7 +249,7 @@ class Entry:
         return self.returns if isinstance(self.returns, int) else self.returns(self.complete(arguments))
 
     def refuse_if_listed(self) -> None:
-        """Raise NotExact if the catalogue lists the function only to refuse it, whatever its arguments."""
+        """Raise NotExact if the entry is refused."""
 
     def validate(self, arguments: Arguments) -> None:
         """Refuse what the function cannot do, before anything runs.

@@ -165,8 +165,8 @@ class Local(Entry):
                     break
                 leading.append(arguments.pop(name))
         if self.returns:
-            part = arguments.pop("part")
-            return np.asarray(function(*leading, **arguments)[part])
+            index = arguments.pop("result_index")
+            return np.asarray(function(*leading, **arguments)[index])
         return np.asarray(function(*leading, **arguments))
 
     def find_value(self, arguments: Mapping[str, Any]) -> Any:
@@ -347,6 +347,10 @@ class Refused(Entry):
     """Why blocks cannot give the whole image's result."""
     instead: str = ""
     """What to use: `filters.gaussian, or compute it on the whole image`."""
+
+    @property
+    def is_refused(self) -> bool:
+        return True
 
     def validate(self, arguments: Arguments) -> None:
         self.refuse_if_listed()

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lepton_celery.catalogue import catalogue, public_names
-from lepton_celery.catalogue.entries import Refused
 from lepton_celery.catalogue.promise import IDENTICAL
 from lepton_celery.proving import prove as prover
 from lepton_celery.proving.samples import BLOCKS
@@ -18,7 +17,7 @@ NOT_PROVED = {
 }
 """Functions that are not tried, with the reason."""
 
-PROVED = [name for name in public_names() if not isinstance(catalogue()[name], Refused) and name not in NOT_PROVED]
+PROVED = [name for name in public_names() if not catalogue()[name].is_refused and name not in NOT_PROVED]
 
 SLOW = {
     "segmentation.random_walker",  # solves a system of equations, often to its last iteration

@@ -94,7 +94,7 @@ def _bins_result(counted: Callable[[Arguments], DTypeLike]) -> ResultRule:
         integer = dtype.kind in "iu"
         length = arguments["nbins"] if not integer else -1 if limits is None else limits[1] - limits[0] + 1
         middle = np.dtype(np.int64) if integer else float_dtype(dtype)
-        return (int(length),), np.dtype(middle if arguments["part"] else counted(arguments))
+        return (int(length),), np.dtype(middle if arguments["result_index"] else counted(arguments))
 
     return result
 
@@ -125,7 +125,7 @@ _COMMON: dict[str, Any] = {"dtypes": ("bool", *HISTOGRAM_DTYPES), "check": _chec
 )
 def _expand_histogram(arguments: Arguments, build: Build) -> Lazy:
     counts, middle = _bins(arguments, build)
-    if arguments["part"]:
+    if arguments["result_index"]:
         return middle
     return build("lepton.normalized", counts=counts) if arguments["normalize"] else counts
 
@@ -133,7 +133,9 @@ def _expand_histogram(arguments: Arguments, build: Build) -> Lazy:
 @declare(Composite("exposure.cumulative_distribution", result=_bins_result(_float_name), returns=2, **_COMMON))
 def _expand_cumulative(arguments: Arguments, build: Build) -> Lazy:
     counts, middle = _bins(arguments, build)
-    return middle if arguments["part"] else build("lepton.cumulative", counts=counts, dtype=_float_name(arguments))
+    return (
+        middle if arguments["result_index"] else build("lepton.cumulative", counts=counts, dtype=_float_name(arguments))
+    )
 
 
 @declare(

@@ -78,13 +78,15 @@ def _smooth(arguments: Arguments, build: Build) -> Lazy:
 
 @declare(Composite("feature.hessian_matrix", returns=_elements, check=check_mode, gives="image"))
 def _expand_hessian(arguments: Arguments, build: Build) -> Lazy:
-    order, part = arguments["order"], arguments["part"]
+    order, index = arguments["order"], arguments["result_index"]
     if arguments["use_gaussian_derivatives"]:
         given = {name: arguments[name] for name in ("image", "sigma", "mode", "cval")}
-        return build("lepton.gaussian_hessian", **given, order=order, use_gaussian_derivatives=True, part=part)
+        return build("lepton.gaussian_hessian", **given, order=order, use_gaussian_derivatives=True, result_index=index)
     # at the image's edge differences are one-sided whatever the mode is, so smoothing is a step of its own
     smooth = _smooth(arguments, build)
-    return build("lepton.hessian", image=smooth, sigma=0, order=order, use_gaussian_derivatives=False, part=part)
+    return build(
+        "lepton.hessian", image=smooth, sigma=0, order=order, use_gaussian_derivatives=False, result_index=index
+    )
 
 
 @declare(Composite("feature.shape_index", check=check_mode, ndims=(2,), gives="image"))

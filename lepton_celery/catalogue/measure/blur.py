@@ -79,7 +79,7 @@ def _expand(arguments: Arguments, build: Build) -> Lazy:
     if _is_coloured(arguments):
         image = build("color.rgb2gray", rgb=image)
     image = build("util.img_as_float", image=image)
-    axes = range(len(image.shape)) if arguments["reduce_func"] else [arguments["part"]]
+    axes = range(len(image.shape)) if arguments["reduce_func"] else [arguments["result_index"]]
     blurs = [_blur_along(image, axis, arguments["h_size"], build) for axis in axes]
     if not arguments["reduce_func"]:
         return blurs[0]
@@ -88,7 +88,7 @@ def _expand(arguments: Arguments, build: Build) -> Lazy:
 
 def _blur_along(image: Lazy, axis: int, size: int, build: Build) -> Lazy:
     blurred = build("ndimage.uniform_filter1d", input=image, size=size, axis=axis)
-    terms = [build("lepton.blur_terms", image=image, blurred=blurred, axis=axis, part=part) for part in range(2)]
+    terms = [build("lepton.blur_terms", image=image, blurred=blurred, axis=axis, result_index=n) for n in range(2)]
     crop = [(2, n - 1) for n in image.shape]
     sharp, steeper = (crop_sum(term, crop, str(term.dtype), build) for term in terms)
     return build("lepton.blur_of_sums", sharp=sharp, steeper=steeper)

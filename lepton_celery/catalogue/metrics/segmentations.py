@@ -133,4 +133,4 @@ def _expand_variation(arguments: Arguments, build: Build) -> Lazy:
 def _expand_rand(arguments: Arguments, build: Build) -> Lazy:
     pairs = build("lepton.label_pairs", true=arguments["image_true"], test=arguments["image_test"])
     results = build("lepton.rand_error", pairs=pairs, ignore_labels=_ignored(arguments), alpha=arguments["alpha"])
-    return build("lepton.item", values=results, index=arguments["part"])
+    return build("lepton.item", values=results, index=arguments["result_index"])

@@ -67,10 +67,15 @@ def _window(arguments: Arguments) -> int:
     return 2 * int(3.5 * _option(arguments, "sigma") + 0.5) + 1 if arguments["gaussian_weights"] else 7
 
 
+_PARAMETERS = frozenset(
+    "im1 im2 win_size gradient data_range channel_axis gaussian_weights full kwargs result_index".split()
+)
+"""The arguments of a node, apart from those that `structural_similarity` hides behind `**kwargs`."""
+
+
 def _check(arguments: Arguments) -> None:
     check_pair(arguments)
-    signature = ("im1", "im2", "win_size", "gradient", "data_range", "channel_axis", "gaussian_weights", "full", "part")
-    for name in set(arguments) - set(signature) - {"kwargs"} - set(_HIDDEN):
+    for name in set(arguments) - _PARAMETERS - set(_HIDDEN):
         raise InputError(
             f"structural_similarity has no parameter {name!r}; beside its own there are {', '.join(_HIDDEN)}"
         )
@@ -103,7 +108,7 @@ def _expand(arguments: Arguments, build: Build) -> Lazy:
     axis, dtype = arguments["channel_axis"], "float32" if arguments["im1"].dtype == np.float32 else "float64"
     pairs = zip(*(split_channels(arguments[name], axis, build) for name in ("im1", "im2")), strict=True)
     maps = [_similarity_map(arguments, x, y, dtype, build) for x, y in pairs]
-    if arguments.get("part") == 1:
+    if arguments.get("result_index") == 1:
         if axis is None:
             return maps[0]
         members = {f"arrays.{number}": of_channel for number, of_channel in enumerate(maps)}

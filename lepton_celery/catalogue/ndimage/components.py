@@ -31,7 +31,7 @@ def _expand_label(arguments: Arguments, build: Build) -> Lazy:
     mask = build("numpy.not_equal", x1=image, x2=0)
     near = neighbourhood(1, len(image.shape)) if structure is None else np.asarray(structure, bool)
     blocks = build(LABELS, image=mask, background=0, connectivity=near)
-    return numbered(build, blocks, label_dtype(mask), arguments.get("part", 0))
+    return numbered(build, blocks, label_dtype(mask), arguments.get("result_index", 0))
 
 
 def _check_fill_holes(arguments: Arguments) -> None:

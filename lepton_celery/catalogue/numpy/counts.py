@@ -34,7 +34,7 @@ def densities(counts: Array, edges: Array) -> Array:
 def _histogram_result(arguments: Arguments) -> ValueType:
     edges = histogram_edges(None, arguments["bins"], arguments["range"], str(arguments["a"].dtype))
     counts = np.dtype(np.float64 if arguments["density"] else np.int64)
-    return ((edges.size,), edges.dtype) if arguments["part"] else ((edges.size - 1,), counts)
+    return ((edges.size,), edges.dtype) if arguments["result_index"] else ((edges.size - 1,), counts)
 
 
 def _check_histogram(arguments: Arguments) -> None:
@@ -60,8 +60,8 @@ def _expand_histogram(arguments: Arguments, build: Build) -> Lazy:
     bins = np.asarray(bins)[()]
     known = given is not None or bins.ndim > 0
     form = {"bins": bins, "range": given, "dtype": str(image.dtype)}
-    extent = given if known and not arguments["part"] else build("lepton.extent", image=image)
-    if arguments["part"]:
+    extent = given if known and not arguments["result_index"] else build("lepton.extent", image=image)
+    if arguments["result_index"]:
         return build("lepton.histogram_edges", extent=extent, **form)
     counts = build("lepton.binned", image=image, extent=extent, bins=bins)
     if not arguments["density"]:
@@ -103,7 +103,7 @@ def _bincount(x: Array, minlength: int = 0) -> Partial:
 
 
 def _unique_result(arguments: Arguments) -> ValueType:
-    return (-1,), np.dtype(np.int64) if arguments.get("part") else arguments["ar"].dtype
+    return (-1,), np.dtype(np.int64) if arguments.get("result_index") else arguments["ar"].dtype
 
 
 @declare(
@@ -118,4 +118,4 @@ def _unique_result(arguments: Arguments) -> ValueType:
 )
 def _expand_unique(arguments: Arguments, build: Build) -> Lazy:
     counts = build("lepton.value_counts", image=arguments["ar"])
-    return build("lepton.item", values=counts, index=("values", "counts")[arguments.get("part", 0)])
+    return build("lepton.item", values=counts, index=("values", "counts")[arguments.get("result_index", 0)])

@@ -117,8 +117,8 @@ def _expand_sequential(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["label_field"]
     labels = build("lepton.occurring", counts=build("lepton.value_counts", image=image))
     numbers = build("lepton.sequence", labels=labels, offset=int(arguments["offset"]), dtype=str(image.dtype))
-    part = arguments["part"]
-    if part == 0:
+    index = arguments["result_index"]
+    if index == 0:
         return build("lepton.renumbered", image=image, labels=labels, numbers=numbers)
-    keys, values = (labels, numbers) if part == 1 else (numbers, labels)
+    keys, values = (labels, numbers) if index == 1 else (numbers, labels)
     return build("lepton.as_map", keys=keys, values=values)

@@ -140,9 +140,9 @@ def label_dtype(image: Lazy) -> DType:
     return np.dtype(np.int32) if image.dtype == bool and size < 2**31 - 2 else np.dtype(np.int64)
 
 
-def numbered(build: Build, blocks: Lazy, dtype: DType, part: int) -> Lazy:
-    """The global labels of labelled blocks (part 0), or their number (part 1)."""
-    if part:
+def numbered(build: Build, blocks: Lazy, dtype: DType, result_index: int) -> Lazy:
+    """The global labels of labelled blocks (result 0), or their number (result 1)."""
+    if result_index:
         return build("lepton.label_count", table=blocks)
     return build("lepton.relabel", ids=blocks, table=blocks, dtype=str(dtype))
 
@@ -150,7 +150,7 @@ def numbered(build: Build, blocks: Lazy, dtype: DType, part: int) -> Lazy:
 def _expand_label(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["label_image"]
     options = {name: arguments[name] for name in ("background", "connectivity")}
-    return numbered(build, build(LABELS, image=image, **options), label_dtype(image), arguments.get("part", 0))
+    return numbered(build, build(LABELS, image=image, **options), label_dtype(image), arguments.get("result_index", 0))
 
 
 def _check_label(arguments: Arguments) -> None:

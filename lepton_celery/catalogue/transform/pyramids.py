@@ -81,7 +81,7 @@ def _gaussian_layers(arguments: Arguments) -> int:
 @declare(Composite("transform.pyramid_gaussian", returns=_gaussian_layers, gives="image"))
 def _expand_gaussian(arguments: Arguments, build: Build) -> Lazy:
     image = _float_image(arguments, build)
-    for _ in range(arguments["part"]):
+    for _ in range(arguments["result_index"]):
         image = _reduced(image, arguments, build)
     return image
 
@@ -102,7 +102,7 @@ def _expand_laplacian(arguments: Arguments, build: Build) -> Lazy:
     sigma = _sigma(arguments, factor)
     image = _float_image(arguments, build)
     smooth = _smooth(image, sigma, arguments, build)
-    for _ in range(arguments["part"]):
+    for _ in range(arguments["result_index"]):
         image = _layer(smooth, _scaled_shape(image.shape, lambda n: n / factor, arguments), arguments, build)
         smooth = _smooth(image, sigma, arguments, build)
     return build("numpy.subtract", x1=image, x2=smooth)
