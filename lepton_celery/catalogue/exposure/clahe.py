@@ -1,6 +1,6 @@
 """`skimage.exposure.equalize_adapthist`: contrast limited adaptive histogram equalization (CLAHE).
 
-The image is cut into tiles of the kernel's size, from its origin on. A first stage computes each tile's map from grey level
+The image is cut into tiles of `kernel_size` pixels from its origin on. A first stage finds each tile's map from grey level
 to grey level, as an image of maps. A second stage looks up every pixel in the maps of the tiles around it and interpolates.
 """
 
@@ -26,8 +26,8 @@ TILES_PX = 1 << 20
 """Pixels of the tiles whose maps make up one block of maps; a larger tile is a block of its own."""
 
 
-def _tile_counts(shape: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-    return tuple(-(-n // k) for n, k in zip(shape, kernel, strict=True))
+def _tile_counts(shape: Sequence[int], tile_shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(-(-n // k) for n, k in zip(shape, tile_shape, strict=True))
 
 
 def _tile_pixels(n: int, k: int, start: int, stop: int) -> Array:
@@ -37,13 +37,13 @@ def _tile_pixels(n: int, k: int, start: int, stop: int) -> Array:
 
 
 class TileMaps:
-    """One map of `arguments["nbins"]` levels for each tile of `arguments["kernel"]` pixels."""
+    """One map of `arguments["nbins"]` levels for each tile of `arguments["tile_shape"]` pixels."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
-        return (*_tile_counts(images[0], arguments["kernel"]), arguments["nbins"])
+        return (*_tile_counts(images[0], arguments["tile_shape"]), arguments["nbins"])
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
-        axes = zip(images[0], arguments["kernel"], region.start[:-1], region.stop[:-1], strict=True)
+        axes = zip(images[0], arguments["tile_shape"], region.start[:-1], region.stop[:-1], strict=True)
         pixels = [_tile_pixels(*axis) for axis in axes]
         return [Region(tuple(int(p.min()) for p in pixels), tuple(int(p.max()) + 1 for p in pixels))]
 
@@ -55,7 +55,7 @@ def tile_blocks(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
     """Blocks of the maps of as many tiles as make up `TILES_PX` pixels."""
     *tiles, nbins = shape
     side = int(TILES_PX ** (1 / len(tiles)))
-    return (*(min(n, max(1, side // k)) for n, k in zip(tiles, arguments["kernel"], strict=True)), nbins)
+    return (*(min(n, max(1, side // k)) for n, k in zip(tiles, arguments["tile_shape"], strict=True)), nbins)
 
 
 @declare(
@@ -68,18 +68,18 @@ def tile_blocks(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
         cost_ns=20.0,
     )
 )
-def tile_maps(image: Array, kernel: Sequence[int], clip_limit: float, nbins: int, where: Where) -> Array:
+def tile_maps(image: Array, tile_shape: Sequence[int], clip_limit: float, nbins: int, where: Where) -> Array:
     """Source: `skimage.exposure._adapthist._clahe`, up to the maps."""
     from skimage.exposure._adapthist import clip_histogram, map_histogram
 
     assert where.result is not None
     ndim, tiles = image.ndim, where.result.shape[:-1]
-    axes = zip(where.shape, kernel, where.result.start[:-1], where.result.stop[:-1], strict=True)
+    axes = zip(where.shape, tile_shape, where.result.start[:-1], where.result.stop[:-1], strict=True)
     local = [_tile_pixels(*axis) - first for axis, first in zip(axes, where.region.start, strict=True)]
     bins = _bins(nbins)[image][np.ix_(*local)]
-    cut = bins.reshape([n for pair in zip(tiles, kernel, strict=True) for n in pair])
+    cut = bins.reshape([n for pair in zip(tiles, tile_shape, strict=True) for n in pair])
     pixels = cut.transpose([*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)]).reshape(math.prod(tiles), -1)
-    size = math.prod(kernel)
+    size = math.prod(tile_shape)
     limit = int(np.clip(clip_limit * size, 1, None)) if clip_limit > 0 else size
     counts = np.apply_along_axis(np.bincount, -1, pixels, minlength=nbins)
     counts = np.apply_along_axis(clip_histogram, -1, counts, clip_limit=limit)
@@ -100,7 +100,7 @@ class Interpolated:
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         *tiles, nbins = images[1]
-        axes = list(zip(region.start, region.stop, arguments["kernel"], tiles, strict=True))
+        axes = list(zip(region.start, region.stop, arguments["tile_shape"], tiles, strict=True))
         first = [min(max((start + k // 2) // k - 1, 0), n - 1) for start, _, k, n in axes]
         last = [min((stop - 1 + k // 2) // k, n - 1) for _, stop, k, n in axes]
         return [region, Region((*first, 0), (*(tile + 1 for tile in last), nbins))]
@@ -119,15 +119,15 @@ class Interpolated:
         cost_ns=90.0,
     )
 )
-def interpolate_maps(image: Array, maps: Array, kernel: Sequence[int], where: Where) -> Array:
+def interpolate_maps(image: Array, maps: Array, tile_shape: Sequence[int], where: Where) -> Array:
     """Source: `skimage.exposure._adapthist._clahe`, from the maps on."""
     ndim, region = image.ndim, where.region
-    counts = _tile_counts(where.shape, kernel)
-    (_, read) = Interpolated().reads(region, [where.shape, (*counts, maps.shape[-1])], {"kernel": kernel})
+    counts = _tile_counts(where.shape, tile_shape)
+    (_, read) = Interpolated().reads(region, [where.shape, (*counts, maps.shape[-1])], {"tile_shape": tile_shape})
     tiles, weights = [], []
     for axis in range(ndim):
-        shifted = np.arange(region.start[axis], region.stop[axis]) + kernel[axis] // 2
-        before, share = shifted // kernel[axis] - 1, (shifted % kernel[axis]) / kernel[axis]
+        shifted = np.arange(region.start[axis], region.stop[axis]) + tile_shape[axis] // 2
+        before, share = shifted // tile_shape[axis] - 1, (shifted % tile_shape[axis]) / tile_shape[axis]
         # tiles at the border also stand for the tiles beyond it
         tiles.append([(before + e).clip(0, counts[axis] - 1) - read.start[axis] for e in (0, 1)])
         weights.append([1 - share, share])
@@ -157,18 +157,18 @@ def with_value(hsv: Array, value: Array) -> Array:
 
 
 def _equalized(image: Lazy, arguments: Arguments, build: Build) -> Lazy:
-    kernel = _kernel(image.shape, arguments["kernel_size"])
-    options = {"kernel": kernel, "nbins": arguments["nbins"]}
+    tile_shape = _tile_shape(image.shape, arguments["kernel_size"])
+    options = {"tile_shape": tile_shape, "nbins": arguments["nbins"]}
     scaled = build("util.img_as_uint", image=image)
     stretched = build("exposure.rescale_intensity", image=scaled, out_range=(0, LEVELS - 1))
     grey = build("lepton.grey_levels", image=stretched)
     maps = build("lepton.tile_maps", image=grey, clip_limit=arguments["clip_limit"], **options)
-    mapped = build("lepton.interpolate_maps", image=grey, maps=maps, kernel=kernel)
+    mapped = build("lepton.interpolate_maps", image=grey, maps=maps, tile_shape=tile_shape)
     dtype = "float32" if image.dtype == np.float32 else "float64"
     return build("exposure.rescale_intensity", image=build("numpy.astype", x=mapped, dtype=dtype))
 
 
-def _kernel(shape: Shape, size: Any) -> tuple[int, ...]:
+def _tile_shape(shape: Shape, size: Any) -> tuple[int, ...]:
     """Pixels of a tile along each axis; an eighth of the whole image by default."""
     if size is None:
         return tuple(max(n // 8, 1) for n in shape)
@@ -183,8 +183,8 @@ def _is_coloured(shape: Shape) -> bool:
 def _check(arguments: Arguments) -> None:
     shape, size, nbins = arguments["image"].shape, arguments["kernel_size"], arguments["nbins"]
     shape = shape[:-1] if _is_coloured(shape) else shape
-    kernel = _kernel(shape, size)
-    if len(kernel) != len(shape) or min(kernel) < 1:
+    tile_shape = _tile_shape(shape, size)
+    if len(tile_shape) != len(shape) or min(tile_shape) < 1:
         raise InputError(
             f"kernel_size {size} for an image of {len(shape)} axes (channels not counted); "
             "give a whole number of at least 1 per axis"

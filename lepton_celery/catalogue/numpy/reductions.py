@@ -66,7 +66,7 @@ def _expand_deviation(root: bool) -> Callable[[Arguments, Build], Lazy]:
 class Fold:
     """A reduction that joins the values of blocks in any order."""
 
-    block: Callable[[Array], Any]
+    reduce: Callable[[Array], Any]
     """The value of one block."""
     join: np.ufunc
     dtype: Callable[[DType], DType]
@@ -74,7 +74,7 @@ class Fold:
     kinds: str = "biuf"
 
     def partial(self, a: Array, **options: Any) -> Partial:
-        return {"value": np.array([self.block(a)], self.dtype(a.dtype))}
+        return {"value": np.array([self.reduce(a)], self.dtype(a.dtype))}
 
     def merge(self, partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
         total = None
