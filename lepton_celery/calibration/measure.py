@@ -162,8 +162,8 @@ def _measure_objects(observations: Observations, folder: Path) -> None:
 def _measure_examples(observations: Observations, until: float) -> None:
     """Every other function of the catalogue with its example, the fast ones first, as long as there is time."""
     known = {function_of(key) for kind, key in observations.rows if kind == "compute"}
-    entries = [get_entry(name) for name in public_names() if name not in known]
-    for entry in sorted((entry for entry in entries if entry.is_local), key=lambda entry: entry.cost_ns):
+    entries = [entry for name in public_names() if (entry := get_entry(name)).is_local and name not in known]
+    for entry in sorted(entries, key=lambda entry: entry.cost_ns):
         if time.monotonic() + 2 * entry.cost_ns * 1e-9 * 256**2 > until:
             return
         with suppress(Exception), warnings.catch_warnings():  # an example may need more than an image

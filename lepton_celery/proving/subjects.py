@@ -97,8 +97,8 @@ class CatalogueFunction:
 
     def on_block(self, images: Mapping[str, Any]) -> Array:
         """The result for one block with its halo."""
-        part = {"part": 0} if self.entry.returns else {}
-        return np.asarray(self.entry.find_value({**images, **self._example, **part}))
+        first = {"result_index": 0} if self.entry.returns else {}
+        return np.asarray(self.entry.find_value({**images, **self._example, **first}))
 
 
 class OwnFunction:
