@@ -24,6 +24,14 @@ Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the grid raises these errors
+    from lepton_celery.grid import BlockIndex, StageIndex
+
+_NONE: Any = -1
+"""Stands for no stage and no block."""
+
 
 class LeptonError(Exception):
     """Root of all errors of this package."""
@@ -99,7 +107,7 @@ class JobNotFound(JobError, LookupError):
 class JobFailed(JobError):
     """The job failed; the message has the reason that the worker gave."""
 
-    def __init__(self, message: str, job_id: str = "", stage: int = -1, block: int = -1) -> None:
+    def __init__(self, message: str, job_id: str = "", stage: StageIndex = _NONE, block: BlockIndex = _NONE) -> None:
         super().__init__(message, job_id)
         self.args = (message, job_id, stage, block)
         self.stage = stage

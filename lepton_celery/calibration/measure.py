@@ -204,11 +204,11 @@ def _measure_stores(observations: Observations, folder: Path) -> None:
                     measure_store(kind, image, block, observations, folder)
 
 
-def measure_store(kind: str, image: Array, block: int, observations: Observations, folder: Path) -> None:
-    """Write an image into a file of this kind in blocks of `block` pixels a side, and read it again."""
+def measure_store(kind: str, image: Array, block_px: int, observations: Observations, folder: Path) -> None:
+    """Write an image into a file of this kind in blocks of `block_px` pixels a side, and read it again."""
     path = folder / f"{uuid4().hex}{_SUFFIXES[kind]}"
-    output = stores.array_output(Target(str(path), image.shape, str(image.dtype), (block, block), "calibration"))
-    regions = list(BlockGrid(image.shape, (block, block)))
+    output = stores.array_output(Target(str(path), image.shape, str(image.dtype), (block_px, block_px), "calibration"))
+    regions = list(BlockGrid(image.shape, (block_px, block_px)))
     pieces = [np.ascontiguousarray(image[region.slices]) for region in regions]
     keys = [f"{kind} {image.dtype}"]
     if kind == "zarr" and image.dtype == np.int32:

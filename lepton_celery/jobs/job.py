@@ -130,8 +130,9 @@ class Job:
         plan = self.manifest().plan
         stage = plan.stage_run(info.error_stage).stage
         place = info.error_place
-        block = -1 if place == NO_PLACE else plan.stages[stage].tiling.block(place)
-        return JobFailed(info.error, self.id, stage, block)
+        if place == NO_PLACE:
+            return JobFailed(info.error, self.id, stage)
+        return JobFailed(info.error, self.id, stage, plan.stages[stage].tiling.block(place))
 
     def seams(self) -> dict[str, float]:
         """How visible block borders are in the outputs of functions that are not exact, by path: about 1 is not at all.

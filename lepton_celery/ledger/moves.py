@@ -235,7 +235,7 @@ class Ledger:
         text = read_text(self._connection, job_id, "result")
         return None if text is None else from_json(job_id, "result", text)
 
-    def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[int, int]:
+    def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[Place, Place]:
         """Move the cursor over the next blocks to hand to the broker.
 
         Returns:
@@ -243,7 +243,7 @@ class Ledger:
             dispatched and not done. Both are the same if nothing may be dispatched.
         """
         start, stop = self._run("dispatch", job_id, number, count, window)
-        return start, stop
+        return Place(start), Place(stop)
 
     def claim(
         self,
@@ -379,12 +379,12 @@ class Ledger:
         Returns:
             False for a stale fence, and nothing has changed.
         """
-        stage: tuple[float | str, ...] = ("", "")
+        opened: tuple[float | str, ...] = ("", "")
         if following is not None:
-            stage = following
+            opened = following
             _check_blocks(job_id, following.blocks)
         text = "" if result is None else to_json(result)
-        committed = bool(self._call("commit_merge", job_id, number, fence, *stage, text))
+        committed = bool(self._call("commit_merge", job_id, number, fence, *opened, text))
         if committed and following is None:
             self._index.end(job_id)
         return committed

@@ -142,10 +142,10 @@ def _name(operation: str) -> str:
     return _INTERNAL.get(operation, operation.rpartition(".")[2])
 
 
-def counted(number: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     """A number of things: `1 block`, `1,024 batches`."""
     plural = {"batch": "batches"}.get(noun, noun + "s")
-    return f"{number:,} {noun if number == 1 else plural}"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def duration(seconds: float) -> str:

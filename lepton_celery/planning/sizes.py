@@ -192,11 +192,11 @@ def block_candidates(shape: Shape, workers: int) -> list[Shape]:
     return shapes
 
 
-def aligned(block: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
-    """A block shape near `block` in whole chunks; an axis that the block covers stays covered."""
+def aligned(block_shape: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
+    """A block shape near `block_shape` in whole chunks; an axis that it covers stays covered."""
     return tuple(
         n if b >= n else min(n, max(1, round(b / chunk)) * chunk)
-        for b, chunk, n in zip(block, chunks, shape, strict=True)
+        for b, chunk, n in zip(block_shape, chunks, shape, strict=True)
     )
 
 

@@ -69,14 +69,14 @@ class Tiling:
             inside = inside * length + coordinate - start
         return Place(place + inside)
 
-    def stop(self, place: Place) -> int:
+    def stop(self, place: Place) -> Place:
         """The first place after the tile that holds `place`."""
         position = self.grid.position(self.block(place))
         last = [
             min(coordinate // tile * tile + tile, count) - 1
             for coordinate, tile, count in zip(position, self.tile, self.grid.counts, strict=True)
         ]
-        return self.place(self.grid.index(last)) + 1
+        return Place(self.place(self.grid.index(last)) + 1)
 
     def boxes(self, blocks: Iterable[BlockIndex], largest: Sequence[int]) -> list[list[BlockIndex]]:
         """Blocks in groups that fill a box each, in C order within a box.

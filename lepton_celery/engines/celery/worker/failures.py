@@ -38,7 +38,7 @@ MAX_PIECES = 256
 
 
 def fail_job(
-    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, block: str = "", place: Place = NO_PLACE
+    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, where: str = "", place: Place = NO_PLACE
 ) -> None:
     """End a job. Its files stay until it is resumed, forgotten or too old.
 
@@ -49,7 +49,7 @@ def fail_job(
         job_id: the job.
         number: the stage in which it failed.
         reason: what a person reads.
-        block: the block that failed, as users know it.
+        where: the block that failed, as users know it; empty for the stage.
         place: the block's place.
     """
     try:
@@ -60,13 +60,13 @@ def fail_job(
         log.error("job %s is left alone: %s", job_id, error)
         return
     if info.stage == number:
-        where = block or f"stage {info.stage_label}"
+        where = where or f"stage {info.stage_label}"
         ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job because of one block."""
-    fail_job(stage.ledger, stage.job_id, stage.number, reason, block=stage.describe(place), place=place)
+    fail_job(stage.ledger, stage.job_id, stage.number, reason, where=stage.describe(place), place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
