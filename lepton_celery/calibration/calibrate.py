@@ -26,7 +26,6 @@ from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_settings
 from lepton_celery.jobs.submit import submit
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers, save_for_workers, save_to_folder
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.cost.refine import refine
@@ -160,16 +159,11 @@ def _measure_tasks(model: CostModel, folder: Path, settings: Settings) -> CostMo
             return None
         took_s = time.monotonic() - began
         if number:
-            around_s.append(took_s - _stages_s(info))
+            began_at = info.stage_times[StageNumber(0)].began
+            assert began_at is not None and info.finished_at is not None
+            around_s.append(took_s - (info.finished_at - began_at))
             for _ in range(_REFINEMENTS):
                 model = replace(model, overheads=refine(model, job.manifest().plan, info).overheads)
         with suppress(LeptonError):
             job.forget()
     return replace(model, overheads=replace(model.overheads, job_s=max(0.005, min(around_s))))
-
-
-def _stages_s(info: JobInfo) -> float:
-    """Seconds between the begin of a job's first stage and the job's end."""
-    began = info.stage_times[StageNumber(0)].began
-    assert began is not None and info.finished_at is not None
-    return info.finished_at - began

@@ -16,10 +16,8 @@ from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger import info as ledger_info
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
-from lepton_celery.planning.plan import Plan
 
 _POLL_S = (0.01, 0.05)
 """Shortest and longest pause between two looks at a job that is waited for."""
@@ -157,7 +155,13 @@ class Job:
     def filled_blocks(self) -> list[FilledBlock]:
         """The blocks that could not be done and were filled, with the reason of each; see `on_error` of `submit`."""
         plan = self.manifest().plan
-        return [_on_grid(plan, filled) for filled in self._records.filled_blocks(self.id)]
+        blocks = []
+        for number, place, attempts, reason in self._records.filled_blocks(self.id):
+            stage = plan.stage_of(number)
+            block = stage.tiling.block(place)
+            index = plan.stage_run(number).stage
+            blocks.append(FilledBlock(index, block, stage.grid.region(block), attempts, reason))
+        return blocks
 
     def holes(self) -> list[FilledBlock]:
         """The former name of `filled_blocks`."""
@@ -205,11 +209,3 @@ class Job:
             raise JobError(f"job {self.id} is {info.state}; cancel it first", self.id)
         discard(self.manifest().context())
         self._records.forget(self.id)
-
-
-def _on_grid(plan: Plan, filled: ledger_info.FilledBlock) -> FilledBlock:
-    """A filled block as the user knows it."""
-    index = plan.stage_run(filled.stage).stage
-    stage = plan.stages[index]
-    block = stage.tiling.block(filled.place)
-    return FilledBlock(index, block, stage.grid.region(block), filled.attempts, filled.reason)
