@@ -27,9 +27,8 @@ from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
-from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.merge import merge_stage
-from lepton_celery.execution.outputs import collect_images
+from lepton_celery.execution.outputs import collect_images, open_outputs
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
 from lepton_celery.graph.nodes import Node, apply, topological
@@ -107,21 +106,16 @@ def observe(
     context = Context(plan, workspace or MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=loaded())
     context.workspace.create()
     collect_images(context)
-    timings = Timings(time.thread_time_ns)
-
-    def do_blocks(number: StageNumber) -> None:
-        nonlocal timings
-        timings = Timings(time.thread_time_ns)
-        for block in plan.stage_of(number).grid.indices():
+    number: StageNumber | None = StageNumber(0)
+    while number is not None:
+        open_outputs(context, number)
+        stage, timings = plan.stage_of(number), Timings(time.thread_time_ns)
+        for block in stage.grid.indices():
             run_blocks(context, number, [block], timings=timings)
-
-    def merge(context: Context, number: StageNumber) -> bool:
         began = time.thread_time()
         again = merge_stage(context, number)
-        _record(plan.stage_of(number), timings.stats(), time.thread_time() - began, observations)
-        return again
-
-    run_stages(context, do_blocks, merge=merge)
+        _record(stage, timings.stats(), time.thread_time() - began, observations)
+        number = plan.following(number, again=again)
     context.workspace.discard()
     return timings
 

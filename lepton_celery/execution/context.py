@@ -92,13 +92,6 @@ class Context:
             self._outputs[key] = outputs
         return self._outputs[key]
 
-    def attach(self, node: int, output: ArrayOutput) -> None:
-        """Have every stage that makes an image write it to `output` too."""
-        for index, stage in enumerate(self.plan.stages):
-            if node in stage.stores:
-                output.create()
-                self.outputs(node, StageIndex(index)).append(output)
-
     def value(self, node: int) -> Any:
         """A whole-image value; it stays in memory after it was first asked for."""
         if node not in self._values:

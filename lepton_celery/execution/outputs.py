@@ -10,7 +10,7 @@ import numpy as np
 from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution.context import Context
-from lepton_celery.grid import StageNumber
+from lepton_celery.grid import StageIndex, StageNumber
 from lepton_celery.stores.base import ArrayOutput, Target
 
 
@@ -48,7 +48,10 @@ def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
         if node.gives == "image":
             target = Target("memory", node.shape, node.dtype, context.plan.block_of(index), "memory")
             images[index] = stores.MemoryOutput(target)
-            context.attach(index, images[index])
+            images[index].create()
+            for number, stage in enumerate(context.plan.stages):
+                if index in stage.stores:
+                    context.outputs(index, StageIndex(number)).append(images[index])
     return images
 
 

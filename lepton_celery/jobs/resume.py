@@ -12,7 +12,6 @@ from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
-from lepton_celery.grid import Place, StageNumber
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import record
@@ -120,14 +119,18 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         raise JobError(f"job {job_id} was cancelled, and what it had written is removed; submit it again", job_id)
     _check_versions(manifest)
     manifest.check_inputs()
-    if manifest.journal.stage(len(manifest.plan.stages)) is None:
+    opened = manifest.journal.stage(len(manifest.plan.stages))
+    if opened is None:
         raise JobError(
             f"job {job_id} was never submitted as a whole: its submitter stopped before its inputs were in place; "
             f"submit it again, and `lepton cancel {job_id}`, or remove {manifest.workspace}",
             job_id,
         )
     if state is None:
-        _rebuild(manifest, ledger)
+        record(manifest, ledger, opened)
+        done = manifest.journal.receipts(opened)
+        for first in range(0, len(done), _COMMIT_BLOCKS):
+            ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
     if state is not JobState.RUNNING:
         ledger.resume(job_id)
     _send_missing(manifest, app, ledger, settings)
@@ -147,18 +150,6 @@ def _check_versions(manifest: Manifest) -> None:
             f"job {manifest.job_id} was begun with other versions ({'; '.join(changed)}), which may give other pixels; "
             "install those again, or submit the job anew"
         )
-
-
-def _rebuild(manifest: Manifest, ledger: Ledger) -> None:
-    """Put a job back into a ledger, paused, as its journal has it."""
-    plan, journal = manifest.plan, manifest.journal
-    opened = journal.stage(len(plan.stages))
-    assert opened is not None, "checked by go_on"
-    number = StageNumber(opened)
-    record(manifest, ledger, number)
-    done = list(map(Place, journal.receipts(number)))
-    for first in range(0, len(done), _COMMIT_BLOCKS):
-        ledger.commit(manifest.job_id, number, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
 
 
 def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> None:

@@ -27,8 +27,4 @@ def open_ledger(url: str, *, prefix: str = "lepton:") -> Ledger:
     Raises:
         InputError: the URL is not understood.
     """
-    from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
-    from lepton_celery.ledger.index import JobIndex
-
-    connection = Connection(url, prefix)
-    return Ledger(connection, JobIndex(connection))
+    return Ledger(url, prefix)

@@ -63,7 +63,7 @@ import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import Place, StageNumber
@@ -80,10 +80,6 @@ from lepton_celery.ledger.entries import (
 )
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
 
-if TYPE_CHECKING:  # redis-py takes 0.1 s to import
-    from lepton_celery.ledger.connection import Connection
-    from lepton_celery.ledger.index import JobIndex
-
 _FIRST = StageNumber(0)
 
 MAX_BLOCKS = 2**32
@@ -97,9 +93,12 @@ class Ledger:
     one that the current stage does not have.
     """
 
-    def __init__(self, connection: Connection, index: JobIndex) -> None:
-        self._connection = connection
-        self._index = index
+    def __init__(self, url: str, prefix: str) -> None:
+        from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
+        from lepton_celery.ledger.index import JobIndex
+
+        self._connection = Connection(url, prefix)
+        self._index = JobIndex(self._connection)
 
     def create(
         self,

@@ -70,10 +70,9 @@ def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
     others = alternatives(planned)
     if others:
         lines.append(f"instead of {duration(plan.predicted_s)}")
-        width = max(len(other.difference) for other in others)
-        for other in others:
-            time = duration(other.plan.predicted_s)
-            lines.append(f"   {time:>10}  {other.difference:{width}}  {_demands(other.plan)}")
+        width = max(len(difference) for difference, _ in others)
+        for difference, other in others:
+            lines.append(f"   {duration(other.predicted_s):>10}  {difference:{width}}  {_demands(other)}")
     return "\n".join(lines)
 
 

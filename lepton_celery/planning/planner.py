@@ -102,21 +102,13 @@ def _recomputed(plan: Plan) -> list[int]:
     return sorted(ratios, key=ratios.__getitem__, reverse=True)
 
 
-@dataclass(frozen=True)
-class Alternative:
-    """Another way to compute the same outputs."""
-
-    difference: str
-    """The difference from the chosen plan, in words."""
-    plan: Plan
-
-
-def alternatives(planned: Planned) -> list[Alternative]:
-    """Other plans that were possible, the quickest first: other blocks, images stored or computed again."""
+def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
+    """Other plans that were possible, the quickest first, and the difference of each from the chosen one in words."""
     chosen, lowered, options = planned.plan, planned.lowered, planned.options
     largest = StageIndex(max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape)))
     stage = chosen.stages[largest]
-    tried = StageSizer(options, Locations(lowered.chunks, options.in_memory)).tried(chosen, largest)
+    free = replace(options, block_shape=None)
+    tried = StageSizer(free, Locations(lowered.chunks, options.in_memory)).shapes(chosen, largest)
     shapes = dict.fromkeys([*halving(stage.shape)[:MORE_BLOCK_SHAPES], *tried])
     trials: list[tuple[str, PlanOptions, frozenset[int]]] = [
         (f"blocks of {'×'.join(map(str, shape))}", replace(options, block_shape=shape), frozenset())
@@ -124,14 +116,14 @@ def alternatives(planned: Planned) -> list[Alternative]:
         if shape != stage.block_shape
     ]
     if options.block_shape is not None:
-        trials.append(("blocks as the planner chooses them", replace(options, block_shape=None), frozenset()))
+        trials.append(("blocks as the planner chooses them", free, frozenset()))
     if chosen.intermediates.keys() - _planned(lowered, options, ()).intermediates.keys():
         trials.append(("fused, nothing stored that need not be", options, frozenset()))
     for index in _recomputed(chosen)[:2]:
         name = chosen.nodes[index].operation.rpartition(".")[2]
         trials.append((f"{name} stored, not computed again in halos", options, frozenset({index})))
-    found = []
+    plans: list[tuple[str, Plan]] = []
     for difference, changed, stored in trials:
         with suppress(InputError):  # it does not fit
-            found.append(Alternative(difference, _planned(lowered, changed, stored)))
-    return sorted(found, key=lambda other: other.plan.predicted_s)[:MAX_ALTERNATIVES]
+            plans.append((difference, _planned(lowered, changed, stored)))
+    return sorted(plans, key=lambda other: other[1].predicted_s)[:MAX_ALTERNATIVES]

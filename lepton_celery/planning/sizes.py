@@ -13,7 +13,7 @@ from lepton_celery.planning.cost.predict import predict
 from lepton_celery.planning.locations import Locations
 from lepton_celery.planning.memory import peak_bytes
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import Plan, Stage
+from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.regions import MAX_CHANNELS, middle_box, middle_of, needed_regions
 from lepton_celery.planning.tiles import compact, runs
 
@@ -48,7 +48,7 @@ class StageSizer:
             PlanTooLarge: the stage needs more than the limits allow.
         """
         stage, limits = plan.stages[index], self._options.limits
-        shapes = self._allowed(plan, stage, self._wanted(plan, index))
+        shapes = self.shapes(plan, index)
         trials: list[Plan] = []
         for block_shape in shapes:
             trial = plan.with_stage(index, replace(stage, block_shape=block_shape))
@@ -74,6 +74,18 @@ class StageSizer:
                 f"{limits.blocks:,}; use larger blocks"
             )
         return chosen
+
+    def shapes(self, plan: Plan, index: StageIndex) -> list[Shape]:
+        """The block shapes that are considered for a stage, as a function with a stage of its own needs them."""
+        stage, shapes = plan.stages[index], self._wanted(plan, index)
+        if not stage.stores:
+            return shapes
+        node, ndim = plan.nodes[stage.stores[0]], len(stage.shape)
+        channels = node.shape[ndim:]  # never cut
+        allowed = [
+            node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
+        ]
+        return list(dict.fromkeys(allowed))
 
     def _wanted(self, plan: Plan, index: StageIndex) -> list[Shape]:
         """The block shape that was asked for, or those to choose from."""
@@ -113,23 +125,6 @@ class StageSizer:
             and (chunks := self._locations.chunks_of(plan, image)) is not None
         ]
         return list(dict.fromkeys(chunk_shapes))
-
-    def tried(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The block shapes that were considered for a stage when none was asked for."""
-        return self._allowed(plan, plan.stages[index], self._candidates(plan, index))
-
-    @staticmethod
-    def _allowed(plan: Plan, stage: Stage, shapes: Sequence[Shape]) -> list[Shape]:
-        """Block shapes as a function with a stage of its own needs them."""
-        if not stage.stores:
-            return list(shapes)
-        node = plan.nodes[stage.stores[0]]
-        ndim = len(stage.shape)
-        channels = node.shape[ndim:]  # never cut
-        allowed = [
-            node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
-        ]
-        return list(dict.fromkeys(allowed))
 
     def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""

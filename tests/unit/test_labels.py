@@ -20,6 +20,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.execution.outputs import collect_images
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs import compute as eager
 from lepton_celery.jobs.compute import compute
@@ -27,7 +28,6 @@ from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import measure
-from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace
 from tests import oracle
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
@@ -257,8 +257,7 @@ def test_what_passes_through_files_gives_the_same(tree: partial[PlanOptions], tm
     workspace = DiskWorkspace(tmp_path / "work", "j")
     workspace.create()
     context = Context(plan, workspace, arrays=planned.lowered.arrays)
-    output = MemoryOutput(Target("memory", image.shape, "int32", (4, 5), "j"))
-    context.attach(plan.outputs["labels"], output)
+    output = collect_images(context)[plan.outputs["labels"]]
     for number, stage in zip(map(StageNumber, range(len(plan.stages))), plan.stages, strict=True):
         leaves_partials = stage.reduces or stage.combines
         assert missing_blocks(context, number) == (list(stage.grid.indices()) if leaves_partials else [])

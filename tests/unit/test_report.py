@@ -85,7 +85,7 @@ def test_what_else_there_was_is_told_with_its_time() -> None:
     assert re.search(r"[\d.]+ s  fused, nothing stored that need not be  +\S+ MB in each worker", others)
     assert "s  blocks of 512×512 " in others
     found = alternatives(planned)
-    assert all(other.plan.predicted_s > plan.predicted_s for other in found)
+    assert all(other.predicted_s > plan.predicted_s for _, other in found)
 
 
 @pytest.mark.parametrize(

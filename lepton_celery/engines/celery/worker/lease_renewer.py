@@ -61,7 +61,7 @@ class LeaseRenewer:
                 stat = process_stat(pid)
                 if stat is None and has_proc():
                     self._ledger.renew(job_id, number, owner=owner, lease_s=_EXPIRED_LEASE_S)
-                elif owner in held and is_due and stat is not None and stat.is_at_work:
+                elif owner in held and is_due and stat is not None and stat.state not in "ZXTt":
                     # a stopped child keeps no block from others; without /proc, its own heartbeat has to do
                     self._ledger.renew(job_id, number, owner=owner, lease_s=self._lease_s)
         except LeptonError as error:
