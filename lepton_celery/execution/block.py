@@ -78,7 +78,8 @@ class _Box:
     def __init__(self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings) -> None:
         self.context = context
         self.plan = context.plan
-        self.index, self.round = context.plan.stage_run(number)
+        self.stage_run = context.plan.stage_run(number)
+        self.index, self.round = self.stage_run
         self.stage = context.plan.stages[self.index]
         self.blocks = blocks
         self.region = self.stage.grid.region(blocks[0])
@@ -103,8 +104,7 @@ class _Box:
         needed = self._on_nodes(iterated or results_of(self.plan, self.stage))
         images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
         for index in iterated:
-            self.context.round_output(index, self.round).write(needed[index], images[index])
-            self._put_changed(index, False)
+            self._write_round(index, needed[index], images[index], changed=False)
         if not iterated:
             self._leave(images, needed)
 
@@ -141,7 +141,7 @@ class _Box:
                 continue
             pixels = images[index][region.within(needed[index])]
             began = self.timings.now()
-            for output in self.context.outputs(index, self.index):
+            for output in self.context.outputs(index, self.stage_run):
                 output.write(region, pixels)
                 self.timings.write_bytes += pixels.nbytes
             self.timings.add("write", index, began)
@@ -205,7 +205,7 @@ class _Box:
         """One block in one round of an image that is made in rounds."""
         node = self.plan.nodes[index]
         where = Where(region, node.shape, grid_over(self.stage, node.shape))
-        state = self.context.round_image(index, self.round - 1) if self.round else None
+        state = self.context.reader((index, self.round - 1)) if self.round else None
         if state is not None and not self._may_change(index, where):
             began = self.timings.now()
             pixels, changed = state.read(region), False
@@ -217,19 +217,20 @@ class _Box:
                 pixels, changed = node.entry.on_round(arguments, state, where)
             self.timings.add("compute", index, began)
         began = self.timings.now()
-        self.context.round_output(index, self.round).write(region, pixels)
-        self._put_changed(index, changed)
+        self._write_round(index, region, pixels, changed=changed)
         self.timings.add("write", index, began)
         self.timings.write_bytes += pixels.nbytes
 
-    def _put_changed(self, index: int, changed: bool) -> None:
+    def _write_round(self, index: int, region: Region, pixels: Array, *, changed: bool) -> None:
+        [output] = self.context.outputs(index, self.stage_run)
+        output.write(region, pixels)
         self.context.workspace.put_partial((index, self.round), self.blocks[0], {"changed": np.array([changed])})
 
     def _may_change(self, index: int, where: Where) -> bool:
         """Whether the round before changed a block that this one looks at."""
         node = self.plan.nodes[index]
         halo = node.entry.halo_px(where.region.ndim, node.with_defaults)
-        changed = self.context.round_changed(index, self.round - 1)
+        changed = self.context.value((index, self.round - 1))
         assert where.grid is not None, "given by `_do_round`"
         return any(changed[block] for block in where.grid.overlapping(where.region.expand(halo, where.shape)))
 

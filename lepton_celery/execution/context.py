@@ -14,7 +14,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array, Where
 from lepton_celery.catalogue.entries import MergedLabels
 from lepton_celery.grid import Region, StageIndex
-from lepton_celery.planning.plan import Plan, PlanNode, Ref, grid_over
+from lepton_celery.planning.plan import Plan, PlanNode, Ref, StageRun, grid_over
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.workspace import Key, Workspace
 
@@ -34,71 +34,47 @@ class Context:
     kernels: bool = False
     """Whether compiled kernels are used where there are any."""
     _readers: dict[Key, ArrayReader] = field(default_factory=dict)
-    _round_outputs: dict[Key, ArrayOutput] = field(default_factory=dict)
-    _outputs: dict[tuple[int, StageIndex], list[ArrayOutput]] = field(default_factory=dict)
+    _outputs: dict[tuple[int, StageRun], list[ArrayOutput]] = field(default_factory=dict)
     _values: dict[Key, Any] = field(default_factory=dict)
 
-    def reader(self, node: int) -> ArrayReader:
-        """The open store of an input, or of an image that an earlier stage left."""
-        if node not in self._readers:
-            self._readers[node] = self._open(node)
-        return self._readers[node]
+    def reader(self, key: Key) -> ArrayReader:
+        """The open store of an input, or of an image that an earlier stage left, or one of its rounds: (node, round)."""
+        if key not in self._readers:
+            self._readers[key] = self.workspace.image(key) if isinstance(key, tuple) else self._open(key)
+        return self._readers[key]
 
     def _open(self, node: int) -> ArrayReader:
         if self.plan.nodes[node].entry.is_iterated:
-            return self.round_image(node, int(self.value(node)))
+            return self.reader((node, int(self.value(node))))
         if node in self.plan.intermediates:
             return self.workspace.image(node)
         if node in self.arrays:
             return stores.MemoryReader(self.arrays[node])
         return stores.open_array(self.plan.nodes[node].arguments["url"], roots=self.roots)
 
-    def round_image(self, node: int, round: int) -> ArrayReader:
-        """An image that is made in rounds, as it was after one of them."""
-        key = (node, round)
-        if key not in self._readers:
-            self._readers[key] = self.workspace.image(key)
-        return self._readers[key]
-
-    def round_changed(self, node: int, round: int) -> Array:
-        """Whether a round changed each block of an image that is made in rounds."""
-        key = (node, round)
-        if key not in self._values:
-            self._values[key] = self.workspace.value(key)
-        changed: Array = self._values[key]
-        return changed
-
-    def round_output(self, node: int, round: int) -> ArrayOutput:
-        """Where a round writes its image."""
-        key = (node, round)
-        if key not in self._round_outputs:
-            image, block = self.plan.nodes[node], self.plan.block_of(node)
-            output = self.workspace.image_output(key, image.shape, image.dtype, block, compress=False)
-            output.create()
-            self._round_outputs[key] = output
-        return self._round_outputs[key]
-
-    def outputs(self, node: int, stage: StageIndex) -> list[ArrayOutput]:
-        """Where a stage writes an image: the user's files, and the workspace if later stages need the image."""
-        key = (node, stage)
+    def outputs(self, node: int, run: StageRun) -> list[ArrayOutput]:
+        """Where a stage writes an image: the user's files, and the workspace if later stages or rounds need the image."""
+        key = (node, run)
         if key not in self._outputs:
-            outputs = [stores.array_output(target) for target in self.targets.get(node, ())]
-            if self.plan.intermediates.get(node) == stage:
-                image, block = self.plan.nodes[node], self.plan.block_of(node)
-                compress = image.entry.labels_blocks
-                outputs.append(self.workspace.image_output(node, image.shape, image.dtype, block, compress=compress))
+            image = self.plan.nodes[node]
+            is_iterated, compress = image.entry.is_iterated, image.entry.labels_blocks
+            outputs = [] if is_iterated else [stores.array_output(target) for target in self.targets.get(node, ())]
+            if is_iterated or self.plan.intermediates.get(node) == run.stage:
+                stored, block = (node, run.round) if is_iterated else node, self.plan.block_of(node)
+                outputs.append(self.workspace.image_output(stored, image.shape, image.dtype, block, compress=compress))
             for output in outputs:
                 output.create()
             self._outputs[key] = outputs
         return self._outputs[key]
 
-    def value(self, node: int) -> Any:
-        """A whole-image value; it stays in memory after it was first asked for."""
-        if node not in self._values:
-            value = self.workspace.value(node)
-            labels = self.plan.nodes[node].entry.labels_blocks
-            self._values[node] = self._merged_labels(node, value) if labels else value
-        return self._values[node]
+    def value(self, key: Key) -> Any:
+        """A whole-image value, or what a round found: (node, round). It stays in memory after it was first asked for."""
+        if key not in self._values:
+            value = self.workspace.value(key)
+            if isinstance(key, int) and self.plan.nodes[key].entry.labels_blocks:
+                value = self._merged_labels(key, value)
+            self._values[key] = value
+        return self._values[key]
 
     def put_value(self, node: int, value: Any, stage: StageIndex) -> None:
         """Store a value for later stages. The last stage's values stay in memory: the same process publishes them."""

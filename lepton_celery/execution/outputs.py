@@ -11,6 +11,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution.context import Context
 from lepton_celery.grid import StageIndex, StageNumber
+from lepton_celery.planning.plan import StageRun
 from lepton_celery.stores.base import ArrayOutput, Target
 
 
@@ -32,12 +33,9 @@ def reserve_outputs(context: Context) -> None:
 
 def open_outputs(context: Context, number: StageNumber) -> None:
     """Open everything that a stage's blocks write to; threads that share a context must not do it at the same time."""
-    index, round = context.plan.stage_run(number)
-    for node in context.plan.stages[index].stores:
-        if context.plan.nodes[node].entry.is_iterated:
-            context.round_output(node, round)
-        else:
-            context.outputs(node, index)
+    run = context.plan.stage_run(number)
+    for node in context.plan.stages[run.stage].stores:
+        context.outputs(node, run)
 
 
 def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
@@ -51,7 +49,7 @@ def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
             images[index].create()
             for number, stage in enumerate(context.plan.stages):
                 if index in stage.stores:
-                    context.outputs(index, StageIndex(number)).append(images[index])
+                    context.outputs(index, StageRun(StageIndex(number), 0)).append(images[index])
     return images
 
 
