@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
@@ -42,45 +42,27 @@ def run(
         LeptonError: what went wrong; nothing is left under an output's final name.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
+
+    def do_batch(number: StageNumber, places: list[Place]) -> None:
+        for box in context.plan.stage_of(number).boxes(places):
+            timings = run_blocks(context, number, box)
+            record.receive(len(box), timings.stats())
+            if on_progress is not None:
+                on_progress()
+
+    def do_blocks(number: StageNumber) -> None:
+        stage = context.plan.stage_of(number)
+        record.open_stage(number, len(stage.grid))
+        stage_batches = batches(stage, context.plan.workers, places_between(0, len(stage.grid)))
+        for _ in (pool.map if pool else map)(partial(do_batch, number), stage_batches):
+            pass  # the first error is raised here, and the batches that have not begun are cancelled
+
     try:
         with one_thread(), pool or nullcontext():
-            run_stages(context, partial(_do_blocks, context, record, pool, on_progress))
+            run_stages(context, do_blocks)
             publish(context, files or {}, overwrite=overwrite)
             record.finish({"seams": seams.measure(context)})
     except BaseException as error:
         record.fail(str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}")
         discard(context)
         raise
-
-
-def _do_blocks(
-    context: Context,
-    record: RunRecord,
-    pool: ThreadPoolExecutor | None,
-    on_progress: Callable[[], None] | None,
-    number: StageNumber,
-) -> None:
-    """All blocks of a stage."""
-    stage = context.plan.stage_of(number)
-    record.open_stage(number, len(stage.grid))
-
-    def do_batch(places: list[Place]) -> None:
-        for box in stage.boxes(places):
-            timings = run_blocks(context, number, box)
-            record.receive(len(box), timings.stats())
-            if on_progress is not None:
-                on_progress()
-
-    stage_batches = batches(stage, context.plan.workers, places_between(0, len(stage.grid)))
-    if pool is None:
-        for batch in stage_batches:
-            do_batch(batch)
-        return
-    futures = [pool.submit(do_batch, batch) for batch in stage_batches]
-    try:
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    finally:
-        for future in futures:
-            future.cancel()
-    for future in done:
-        future.result()
