@@ -125,9 +125,9 @@ def _run_here(given: _RunOptions, outputs: Mapping[str, Node], console: Console)
     prepared = prepare(outputs, plan_options, JobOptions(overwrite=given.overwrite))
     if not given.here:
         console.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
-    with show_progress(prepared.plan, console=console) as draw:
+    with show_progress(prepared.manifest.plan, console=console) as draw:
         job = run_prepared(prepared, threads=threads, on_change=draw)
-    _report(job, prepared.plan, console)
+    _report(job, prepared.manifest.plan, console)
 
 
 def _run_on_workers(given: _RunOptions, outputs: Mapping[str, Node], settings: Settings, console: Console) -> bool:

@@ -32,11 +32,6 @@ class Prepared:
     arrays: dict[int, Array]
     """Inputs that are arrays of this process, by node."""
 
-    @property
-    def plan(self) -> Plan:
-        """The plan."""
-        return self.manifest.plan
-
 
 def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: JobOptions) -> Prepared:
     """Check and plan a job.

@@ -52,7 +52,7 @@ def run(
 
 def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
     """Run in this process what `prepare` checked and planned; see `run`."""
-    manifest, plan = prepared.manifest, prepared.plan
+    manifest, plan = prepared.manifest, prepared.manifest.plan
     context = replace(manifest.context(kernels=use_kernels(plan)), arrays=prepared.arrays)
     context.workspace.create()
     try:

@@ -75,7 +75,7 @@ def submit(
     prepared = prepare(outputs, plan_options, job)
     if unreachable is not None:
         raise unreachable
-    for function in prepared.plan.functions:
+    for function in prepared.manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)

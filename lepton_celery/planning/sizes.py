@@ -105,26 +105,15 @@ class StageSizer:
 
     def _candidates(self, plan: Plan, index: StageIndex) -> list[Shape]:
         """The shapes of `block_candidates`, and similar shapes in whole chunks of what the stage reads."""
-        stage = plan.stages[index]
+        stage, ndim = plan.stages[index], len(plan.stages[index].shape)
         shapes = block_candidates(stage.shape, self._options.workers)
-        for chunks in self._chunks(plan, index):
-            shapes += [aligned(block, chunks, stage.shape) for block in shapes]
+        for image in needed_regions(plan, index, middle_of(stage.grid)):
+            lies_on_grid = plan.is_read(image, index) and plan.nodes[image].shape[:ndim] == stage.shape
+            if lies_on_grid and (chunks := self._locations.chunks_of(plan, image)) is not None:
+                shapes += [aligned(block, chunks[:ndim], stage.shape) for block in shapes]
         enough = BATCHES_PER_WORKER * self._options.workers
         many = [block for block in shapes if len(BlockGrid(stage.shape, block)) >= enough]
         return list(dict.fromkeys(many or shapes))
-
-    def _chunks(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The chunks of the stored images that a stage reads and that lie on its grid pixel by pixel."""
-        stage = plan.stages[index]
-        ndim = len(stage.shape)
-        chunk_shapes = [
-            chunks[:ndim]
-            for image in needed_regions(plan, index, middle_of(stage.grid))
-            if plan.is_read(image, index)
-            and plan.nodes[image].shape[:ndim] == stage.shape
-            and (chunks := self._locations.chunks_of(plan, image)) is not None
-        ]
-        return list(dict.fromkeys(chunk_shapes))
 
     def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""

@@ -48,8 +48,13 @@ class StageCutter:
                 reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
                 stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
                 stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction()))
-            if groups:
-                stages[-1] = replace(stages[-1], values=self._values_known_after(level))
+            if groups:  # then values that follow from others are known
+                values = tuple(
+                    index
+                    for index, node in enumerate(self._nodes)
+                    if self._levels[index] == level + 1 and node.gives != "image" and node.entry.finds_value
+                )
+                stages[-1] = replace(stages[-1], values=values)
         return Plan(self._nodes, tuple(stages), self._outputs, intermediates, workers)
 
     def _find_levels(self) -> list[int]:
@@ -77,14 +82,6 @@ class StageCutter:
             if node.gives == "image" and index in outputs and not node.entry.labels_blocks:
                 wanted[self._levels[index] - self._ends_a_level(index)].append(index)
         return wanted
-
-    def _values_known_after(self, level: int) -> tuple[int, ...]:
-        """The values that are computed from others once this level's partials are merged."""
-        return tuple(
-            index
-            for index, node in enumerate(self._nodes)
-            if self._levels[index] == level + 1 and node.gives != "image" and node.entry.finds_value
-        )
 
     def _grouped(self, members: Collection[int]) -> dict[tuple[tuple[int, ...], int], list[int]]:
         """The members of each stage of a level: by grid, and alone if the entry needs a stage of its own."""

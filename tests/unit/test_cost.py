@@ -125,7 +125,7 @@ def job(folder: Path, number: int, cost: CostModel) -> tuple[Plan, JobInfo]:
     options = PlanOptions(block_shape=(128, 128), cost=cost)
     prepared = prepare({path: filters.gaussian(image, sigma=3)}, options, JobOptions())
     done = run_prepared(prepared, threads=1)
-    return prepared.plan, done.info()
+    return prepared.manifest.plan, done.info()
 
 
 def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None:

@@ -165,10 +165,7 @@ def _refined_overheads(
         combined_s = sum(value for name, value in sums.items() if name.startswith("combine "))
         overheads = _nearer(overheads, "block_s", (sums["block_s"] - work_s - combined_s) / sums["boxes"])
     if sums["batches"]:
-        no_times = StageTimes()
-        waits = [
-            _wait_s(plan, info.stage_times.get(StageNumber(index), no_times), found) for index, found in sums_of.items()
-        ]
+        waits = [_wait_s(plan, info.stage_times.get(StageNumber(index)), found) for index, found in sums_of.items()]
         known = {"batch_s": sums["batches"] * overheads.batch_s, "receipt_s": sums["blocks"] * overheads.receipt_s}
         measured_s = sums["batch_s"] - sums["block_s"] + sum(waits)
         # each moves by its share: batches of few blocks tell about batches, batches of many blocks about receipts
@@ -179,9 +176,9 @@ def _refined_overheads(
     return overheads
 
 
-def _wait_s(plan: Plan, times: StageTimes, sums: Sums) -> float:
+def _wait_s(plan: Plan, times: StageTimes | None, sums: Sums) -> float:
     """Seconds that workers waited between a stage's batches, without the idle end that predictions contain anyway."""
-    if times.began is None or times.received is None or not sums.get("batches"):
+    if times is None or times.began is None or times.received is None or not sums.get("batches"):
         return 0.0
     busy_s = sums.get("batch_s", 0.0)
     idle_s = busy_s / sums["batches"] * (plan.workers - 1) / 2
