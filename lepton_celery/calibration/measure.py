@@ -80,8 +80,7 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     for kind, figures in observations.figures().items():
         model = model.with_figures(kind, figures)
     overheads = replace(model.overheads, block_s=block_s)
-    model = replace(model, overheads=overheads, measured_at=time.time())
-    return replace(model, speed=_speed(model))
+    return replace(model, overheads=overheads, measured_at=time.time(), speed=_speed(model))
 
 
 def observe(

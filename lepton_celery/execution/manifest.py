@@ -16,7 +16,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
-from lepton_celery.planning.plan import PLAN_VERSION, Plan
+from lepton_celery.planning.plan import PLAN_VERSION, SAME_RELEASE, Plan
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.stores.journal import Journal
@@ -82,8 +82,7 @@ class Manifest:
         Raises:
             InputError: another version wrote it, or it is damaged.
         """
-        remedy = "run the same release of lepton-celery on all machines"
-        check_version(document, MANIFEST_VERSION, "the job's manifest", remedy)
+        check_version(document, MANIFEST_VERSION, "the job's manifest", SAME_RELEASE)
         without_plan = {**document, "plan": to_document(_NO_PLAN)}
         return replace(from_document(without_plan, cls, "the job's manifest"), plan=Plan.from_json(document["plan"]))
 

@@ -46,19 +46,14 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
     """
     nodes = topological(list(outputs.values()))
     index_of = {id(node): index for index, node in enumerate(nodes)}
+    documents = []
     for node in nodes:
         if isinstance(node, Image) and node.array is not None:
             raise InputError(
                 f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
             )
-
-    def number_of(value: Any) -> int | None:
-        return index_of.get(id(value))
-
-    documents = [
-        NodeDocument(node.operation, {name: encode(value, number_of) for name, value in node.arguments.items()})
-        for node in nodes
-    ]
+        arguments = {name: encode(value, lambda it: index_of.get(id(it))) for name, value in node.arguments.items()}
+        documents.append(NodeDocument(node.operation, arguments))
     indices = {name: index_of[id(node)] for name, node in outputs.items()}
     return to_document(GraphDocument(GRAPH_VERSION, documents, indices))
 

@@ -52,7 +52,7 @@ def compute(
     plan, arrays = planned.plan, planned.lowered.arrays
     context = Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan, kernels))
     images = collect_images(context)
-    record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages), blocks=plan.first_blocks)
+    record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages))
     inline.run(context, record, threads=threads)
     for output in images.values():
         output.publish()

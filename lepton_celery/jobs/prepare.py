@@ -21,8 +21,6 @@ from lepton_celery.planning.planner import Planned, make_plan
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.workspace import workspace_root
 
-_FIRST = StageNumber(0)
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -97,15 +95,11 @@ def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[in
 def _identities(planned: Planned) -> dict[str, str]:
     """What tells each input from other versions of it, by URL; arrays are told by their content."""
     arrays = planned.lowered.arrays
-    return {
-        f"array {node}" if node in arrays else url: stores.content_identity(arrays[node])
-        if node in arrays
-        else stores.identity(url)
-        for node, url in planned.plan.sources
-    }
+    stored = {url: stores.identity(url) for node, url in planned.plan.sources if node not in arrays}
+    return {f"array {node}": stores.content_identity(array) for node, array in arrays.items()} | stored
 
 
-def record(manifest: Manifest, ledger: Ledger, number: StageNumber = _FIRST) -> None:
+def record(manifest: Manifest, ledger: Ledger, number: StageNumber) -> None:
     """Put a job into the ledger, paused, with one of its stages open."""
     plan = manifest.plan
     ledger.create(

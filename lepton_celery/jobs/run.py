@@ -61,8 +61,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
     except BaseException:
         discard(context)
         raise
-    stages, blocks = len(plan.stages), plan.first_blocks
-    record = RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=stages, blocks=blocks)
+    record = RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=len(plan.stages))
 
     def changed() -> None:
         if on_change is not None:

@@ -89,7 +89,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     context = manifest.context()
     try:
         # recorded first, and paused: if this process dies now, no worker begins, and what it has left is found
-        record(manifest, ledger)
+        record(manifest, ledger, StageNumber(0))
         context.workspace.create()
         manifest.journal.begin(manifest.to_json())
         for reader, copy in copies:

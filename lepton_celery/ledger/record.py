@@ -20,8 +20,8 @@ class RunRecord:
     The methods that `Job` calls take a job's id as those of the ledger do, and answer for the one job that the record is of.
     """
 
-    def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: int, blocks: int) -> None:
-        """`stages` is the number of stages of the plan, `blocks` the number of blocks of the first one."""
+    def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: int) -> None:
+        """`stages` is the number of stages of the plan."""
         now = time.time()
         self._lock = threading.Lock()
         self._manifest = dict(manifest)
@@ -36,8 +36,8 @@ class RunRecord:
             stage=StageNumber(0),
             stages=stages,
             blocks_done=0,
-            blocks_total=blocks,
-            dispatched=blocks,
+            blocks_total=0,
+            dispatched=0,
             created_at=now,
             updated_at=now,
         )

@@ -24,7 +24,8 @@ from lepton_celery.stores.documents import check_version, from_document, to_docu
 
 PLAN_VERSION = 5
 
-_SAME_RELEASE = "run the same release of lepton-celery on all machines"
+SAME_RELEASE = "run the same release of lepton-celery on all machines"
+"""What to do about a plan or a manifest of another release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +238,6 @@ class Plan:
         return StageNumber(index) if index < len(self.stages) else None
 
     @property
-    def first_blocks(self) -> int:
-        """Blocks of the first stage."""
-        return len(self.stages[0].grid)
-
-    @property
     def blocks(self) -> int:
         """Blocks of all stages."""
         return sum(len(stage.grid) for stage in self.stages)
@@ -323,7 +319,7 @@ class Plan:
         Raises:
             InputError: another version wrote it, or it is damaged.
         """
-        check_version(document, PLAN_VERSION, "the plan", _SAME_RELEASE)
+        check_version(document, PLAN_VERSION, "the plan", SAME_RELEASE)
         plan = from_document({**document, "nodes": []}, cls, "the plan")
         nodes: list[PlanNode] = []
         for written in document["nodes"]:

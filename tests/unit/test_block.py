@@ -165,7 +165,7 @@ def test_a_stages_block_is_what_was_read_of_it() -> None:
 
 
 def record_of(context: Context) -> RunRecord:
-    return RunRecord("job1", {}, stages=len(context.plan.stages), blocks=context.plan.first_blocks)
+    return RunRecord("job1", {}, stages=len(context.plan.stages))
 
 
 def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, RunRecord]:

@@ -121,7 +121,7 @@ def test_sizes_read_well(number: float, words: str) -> None:
 
 def test_a_finished_job_says_what_was_predicted_beside_what_it_took() -> None:
     plan = make_plan(dict(zip("ab", cells(), strict=True)), PlanOptions(workers=2)).plan
-    record = RunRecord("job1", {}, stages=len(plan.stages), blocks=plan.first_blocks)
+    record = RunRecord("job1", {}, stages=len(plan.stages))
     text = summarize(record.info("job1"), plan)
     assert f"{plan.blocks} blocks in 4 stages" in text
     assert "predicted" in text
