@@ -35,7 +35,7 @@ def batches(stage: Stage, workers: int, places: Iterable[Place]) -> list[list[Pl
         ):
             batch = []
             grouped.append(batch)
-            tile_end = stage.tiling.stop(place) if stage.tile else len(stage.grid)
+            tile_end = stage.tiling.stop(place)
             share = (len(stage.grid) - place) // max(1, workers)
             largest = max(stage.min_batch_blocks, min(stage.batch_blocks, share))
         batch.append(place)

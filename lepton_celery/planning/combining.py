@@ -9,7 +9,7 @@ from lepton_celery.grid import BlockGrid, StageIndex
 from lepton_celery.planning.cost.predict import cost_name
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
-from lepton_celery.planning.tiles import compact
+from lepton_celery.planning.tiles import compact, runs
 
 
 def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple[Plan, int]:
@@ -48,14 +48,14 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
     while nodes and len(stage.grid) > max(1, options.merge_blocks):
         group = compact(stage.grid.counts, max(2, options.fan_in))  # at least two, so that grouping ends
         block_shape = tuple(min(b * g, n) for b, g, n in zip(stage.block_shape, group, stage.shape, strict=True))
-        blocks = len(BlockGrid(stage.shape, block_shape))
+        grid = BlockGrid(stage.shape, block_shape)
         partial_s = sum(cost.figure("merge", cost_name(plan.nodes[index])).call_ns for index in nodes) * 1e-9
         block_s = cost.overheads.block_s + math.prod(group) * partial_s
-        batch_blocks = cost.batch_blocks(block_s, blocks, options.workers)
-        batches = -(-blocks // batch_blocks)
-        seconds = blocks * block_s + batches * cost.overheads.batch_s
+        tile = runs(grid.counts, cost.batch_blocks(block_s, len(grid), options.workers))
+        batch_blocks = math.prod(tile)
+        batches = -(-len(grid) // batch_blocks)
+        seconds = len(grid) * block_s + batches * cost.overheads.batch_s
         blocks_s = cost.stage_wall_s(seconds, batches, options.workers)
-        predicted = Prediction(communication_s=seconds, blocks_s=blocks_s, blocks=blocks)
         stage = Stage(
             stage.shape,
             block_shape,
@@ -63,7 +63,9 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
             stores=(),
             reduces=(),
             values=(),
-            predicted=predicted,
+            predicted=Prediction(communication_s=seconds, blocks_s=blocks_s, blocks=len(grid)),
+            tile=tile,
+            box_blocks=(1,) * len(tile),
             combines=nodes,
             min_batch_blocks=cost.min_batch_blocks(block_s, batch_blocks),
         )

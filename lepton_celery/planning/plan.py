@@ -157,12 +157,12 @@ class Stage:
     values: tuple[int, ...]
     """Whole-image values that the merge computes from others."""
     predicted: Prediction
+    tile: tuple[int, ...]
+    """Blocks along each axis that are done one after the other."""
+    box_blocks: tuple[int, ...]
+    """Blocks along each axis that a worker reads, computes and writes at once if it has all of them."""
     combines: tuple[int, ...] = ()
     """Nodes whose partials each block combines into one: those of the blocks of the stage before that lie in it."""
-    tile: tuple[int, ...] = ()
-    """Blocks along each axis that are done one after the other; empty for C order."""
-    box_blocks: tuple[int, ...] = ()
-    """Blocks along each axis that a worker reads, computes and writes at once if it has all of them; empty for one."""
     min_batch_blocks: int = 1
     """Smallest number of blocks of a task near the end of the stage."""
 
@@ -174,23 +174,16 @@ class Stage:
     @cached_property
     def tiling(self) -> Tiling:
         """The order in which the blocks are done; the ledger and messages name a block by its place in it."""
-        return Tiling(self.grid, self.tile or (1,) * len(self.shape))
-
-    @property
-    def box_shape(self) -> tuple[int, ...]:
-        """`box_blocks`, with ones if it is empty."""
-        return self.box_blocks or (1,) * len(self.shape)
+        return Tiling(self.grid, self.tile)
 
     def blocks_in(self, batches: int) -> int:
         """Approximate number of blocks of that many batches; batches at the image's edges may be smaller than others."""
-        if not self.tile:
-            return batches * self.batch_blocks
         tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
         return max(batches, batches * len(self.grid) // tiles)
 
     def boxes(self, places: Iterable[Place]) -> list[list[BlockIndex]]:
         """The blocks at these places, in groups that are computed at once."""
-        return self.tiling.boxes(map(self.tiling.block, places), self.box_shape)
+        return self.tiling.boxes(map(self.tiling.block, places), self.box_blocks)
 
 
 class StageRun(NamedTuple):

@@ -65,7 +65,7 @@ def middle_of(grid: BlockGrid) -> Region:
 def middle_box(stage: Stage) -> Region:
     """The blocks that are computed at once with the middle one."""
     middle = middle_of(stage.grid)
-    lengths = [b * n for b, n in zip(stage.block_shape, stage.box_shape, strict=True)]
+    lengths = [b * n for b, n in zip(stage.block_shape, stage.box_blocks, strict=True)]
     stop = tuple(min(a + length, n) for a, length, n in zip(middle.start, lengths, stage.shape, strict=True))
     start = tuple(max(0, z - length) for z, length in zip(stop, lengths, strict=True))
     return Region(start, stop)

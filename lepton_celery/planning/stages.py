@@ -47,7 +47,8 @@ class StageCutter:
                         intermediates[index] = StageIndex(len(stages))
                 reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
                 stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
-                stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction()))
+                one = (1,) * len(shape)
+                stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction(), one, one))
             if groups:  # then values that follow from others are known
                 values = tuple(
                     index

@@ -58,7 +58,7 @@ class _Estimate:
         self.stage = plan.stages[stage_index]
         self.rounds = EXPECTED_ROUNDS if plan.iterated(stage_index) else 1
         self.blocks = len(self.stage.grid) * self.rounds
-        self.box_blocks = math.prod(self.stage.box_shape)
+        self.box_blocks = math.prod(self.stage.box_blocks)
         self.boxes = -(-self.blocks // self.box_blocks)
         self.middle = middle_box(self.stage)
         self.share = math.prod(self.stage.shape) / self.middle.size * self.rounds

@@ -76,19 +76,15 @@ def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
 
 
 def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Give up blocks that were tried as often as is allowed."""
-    for place in places:
-        give_up(stage, place, stage.ledger.reason(stage.job_id, place) or _lost(stage))
-
-
-def _lost(stage: OpenStage) -> str:
-    """The reason of a block whose worker died each time."""
+    """Give up blocks that were tried as often as is allowed; those without a reason ended their workers."""
     settings = stage.settings
     limit = f", or ran longer than {settings.block_limit_s:g} s" if settings.block_limit_s else ""
-    return (
+    lost = (
         f"it took its worker down {settings.max_attempts} times: the worker was killed, often for want of memory, or "
         f"crashed{limit}; its log tells more"
     )
+    for place in places:
+        give_up(stage, place, stage.ledger.reason(stage.job_id, place) or lost)
 
 
 def give_up(stage: OpenStage, place: Place, reason: str) -> None:
