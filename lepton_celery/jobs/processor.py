@@ -95,9 +95,7 @@ class ImageProcessor:
         self._operation = operation
         self._parameters = parameters
         self._block_shape = block_shape
-        self._threads = os.cpu_count() or 1
-        if num_threads is not None:
-            self.set_num_threads(num_threads)
+        self.set_num_threads((os.cpu_count() or 1) if num_threads is None else num_threads)
         self._picture: _Picture | None = None
 
     def set_num_threads(self, num_threads: int) -> None:

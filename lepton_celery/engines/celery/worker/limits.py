@@ -28,9 +28,8 @@ def memory_limit(limit_bytes: int) -> Iterator[None]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     used = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmData")) << 10
-    allowed = used + limit_bytes
-    for limit in (soft, hard):  # never more than the operator allows
-        allowed = allowed if limit == resource.RLIM_INFINITY else min(allowed, limit)
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    allowed = min([used + limit_bytes, *limits])  # never more than the operator allows
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     try:
         yield

@@ -37,11 +37,8 @@ class OpenJobs:
             manifest = Manifest.from_json(ledger.manifest(job_id))
             if check_inputs:
                 manifest.check_inputs()
-            context = manifest.context(
-                tuple(Path(root) for root in settings.allowed_roots),
-                settings.allowed_functions,
-                kernels=settings.kernels,
-            )
+            roots = tuple(map(Path, settings.allowed_roots))
+            context = manifest.context(roots, settings.allowed_functions, kernels=settings.kernels)
             self._jobs[job_id] = manifest, context
             while len(self._jobs) > MAX_OPEN_JOBS:
                 self._jobs.popitem(last=False)
