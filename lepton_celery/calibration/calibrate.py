@@ -1,4 +1,4 @@
-"""`lepton.calibrate`: measures what work costs on this machine, and saves it for later plans."""
+"""`lepton.calibrate`: measures the cost of work on this machine, and saves it for later plans."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SIDE, _BLOCK = 1024, 32
 _JOBS = 4
 """Number of small jobs that measure tasks and stages; the first one only gets the workers going."""
 _REFINEMENTS = 2
-"""How often each job refines the model: one refinement moves a figure by a part of the difference only."""
+"""Number of times that each job refines the model: one refinement moves a figure by a part of the difference only."""
 _ANSWER_S = 1.0
 """Time in which a worker must answer to be counted on."""
 _PATIENCE_S = 20.0
@@ -43,13 +43,13 @@ _PATIENCE_S = 20.0
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What was measured, and where it is saved."""
+    """The result of a calibration."""
 
     model: CostModel
     kept: tuple[str, ...]
-    """The file and the ledger that the model was saved in, in words."""
+    """The file and the ledger that the model was saved in, as texts."""
     on_workers: bool
-    """Whether workers answered, so that the cost of tasks and stages was measured too."""
+    """Whether workers answered; only then the cost of tasks and stages was measured."""
     took_s: float
 
 
@@ -132,7 +132,7 @@ def current(settings: Settings | None = None) -> CostModel:
 
 
 def reset(settings: Settings | None = None) -> None:
-    """Remove what was measured, so that plans go by the shipped figures again."""
+    """Remove the measured figures; plans go by the shipped ones again."""
     settings = settings or find_settings()
     save_to_folder(None)
     if settings is not None:

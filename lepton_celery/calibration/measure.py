@@ -45,11 +45,11 @@ from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Works
 LARGE_SIDE = 512
 """Side of the image that functions are measured on, in pixels; slow functions get an eighth of it."""
 SMALL_SIDE = 32
-"""Side of the image that shows what a call costs."""
+"""Side of the image that shows the cost of a call."""
 REPEATS = 2
 """Runs of each measurement; the first imports and compiles."""
 SPEED_RANGE = (0.1, 10.0)
-"""Limits of the factor between what functions take on this machine and what the catalogue says."""
+"""Limits of the ratio of functions' times on this machine to those of the catalogue."""
 STORED_DTYPES = {
     "npy": ("float32", "uint8", "int32", "bool"),
     "zarr": ("float32", "uint8", "bool", "int32"),
@@ -86,13 +86,13 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
 def observe(
     nodes: Sequence[Node], observations: Observations, *, divisions: int = 1, workspace: Workspace | None = None
 ) -> Timings:
-    """Run a small job in this process and record what each line of its prediction took.
+    """Run a small job in this process and record the time of each line of its prediction.
 
     Args:
         nodes: the outputs of the job.
         observations: where the runs are recorded.
         divisions: number of blocks along each axis.
-        workspace: where the job keeps what passes between its stages; None for memory.
+        workspace: the job's workspace; None for memory.
 
     Returns:
         The timings of the last stage.
@@ -120,7 +120,7 @@ def observe(
 
 
 def _record(stage: Stage, stats: Mapping[str, float], merge_s: float, observations: Observations) -> None:
-    """Record what the lines of a stage's prediction took."""
+    """Record the times of the lines of a stage's prediction."""
     lines = stage.predicted.lines
     for line in lines:
         seconds = stats.get(f"{line.kind} {line.node}", 0.0)
@@ -144,7 +144,7 @@ def _measure_functions(observations: Observations) -> None:
 
 def _measure_objects(observations: Observations, folder: Path) -> None:
     for with_intensity in (True, False):
-        # sides and blocks differ so that what is paid once does not seem to be paid for each pixel
+        # sides and blocks differ, so that fixed costs are told from costs per pixel
         for side, divisions in ((LARGE_SIDE // 2, 2), (LARGE_SIDE * 2, 2), (LARGE_SIDE * 2, 4)):
             nodes = workloads.objects(side, with_intensity=with_intensity)
             for _ in range(REPEATS):
@@ -167,7 +167,7 @@ def _measure_examples(observations: Observations, until: float) -> None:
 
 
 def _measure_block_s() -> float:
-    """What a block costs besides its functions and files, in seconds."""
+    """The fixed cost of a block, without its functions and files, in seconds."""
     image = open_image(workloads.photograph((256, 256), "float32"))
     best = math.inf
     for _ in range(REPEATS + 1):
@@ -177,7 +177,7 @@ def _measure_block_s() -> float:
 
 
 def _speed(model: CostModel) -> float:
-    """The median of what functions take here over what the catalogue says."""
+    """The median ratio of functions' times here to those of the catalogue."""
     ratios = []
     for key, figure in model.figures["compute"].items():
         entry = get_entry(function_of(key))

@@ -1,4 +1,4 @@
-"""The functions and images that calibration measures: those that pipelines are made of."""
+"""The functions and images that calibration measures, which are those of common pipelines."""
 
 from __future__ import annotations
 

@@ -32,14 +32,14 @@ def run(
 
     Args:
         context: the job in this process.
-        record: what has been done is recorded here.
+        record: the record of the job's progress.
         threads: number of threads; with 1, the calling thread does the work.
         files: path of each table or value output, and its node; they are written beside the images of the context.
         overwrite: whether they may replace files of the same names.
         on_progress: called after each box of blocks.
 
     Raises:
-        LeptonError: what went wrong; nothing is left under an output's final name.
+        LeptonError: the job failed; nothing is left under an output's final name.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
 

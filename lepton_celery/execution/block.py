@@ -1,4 +1,4 @@
-"""One block: read its regions, compute the stage's functions on them, write the results and leave the partials."""
+"""Does blocks: reads their regions, computes the stage's functions, writes the results and leaves the partials."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_blocks(
         blocks: blocks of the stage's grid that fill a box, in C order.
         pieces: number of pieces in which the pixels are computed one after the other; slower, for a block that does not
             fit into memory at once.
-        timings: what the blocks took is added to these.
+        timings: the times of the blocks are added to these.
 
     Returns:
         `timings`, or new ones.
@@ -48,12 +48,12 @@ def run_blocks(
 
 
 def fill_block(context: Context, number: StageNumber, block: BlockIndex, value: float) -> None:
-    """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and what follows from them."""
+    """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and the partials that follow from it."""
     _Box(context, number, [block], Timings()).fill(value)
 
 
 def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[int, Array]:
-    """What a block reads: the regions, halo included, of the images that are not computed, by node."""
+    """The regions that a block reads, halo included, of the images that are not computed, by node."""
     needed = needed_regions(context.plan, index, context.plan.stages[index].grid.region(block))
     return {
         image: context.reader(image).read(region)
@@ -65,7 +65,7 @@ def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[i
 def compute_block(
     context: Context, index: StageIndex, block: BlockIndex, read: Mapping[int, Array], node: int
 ) -> Array:
-    """One image's pixels of a block, computed from what `read_block` returned; nothing is written."""
+    """One image's pixels of a block, computed from the arrays of `read_block`; nothing is written."""
     region = context.plan.stages[index].grid.region(block)
     needed = needed_regions(context.plan, index, region)
     images = _evaluate(context, index, needed, Timings(), read)
@@ -185,7 +185,7 @@ class _Box:
         needed[index] = box
 
     def _combine(self, block: BlockIndex) -> None:
-        """Leave one partial in place of those of a group of blocks."""
+        """Leave one partial in place of the partials of a group of blocks."""
         before = self.plan.stages[self.index - 1]
         members = list(before.grid.overlapping(self.region))
         for index, level in self.plan.partials_of(self.index).items():
@@ -257,7 +257,7 @@ def _evaluate(
 ) -> dict[int, Array]:
     """The images that a block needs, each on just its region; an array is freed when nothing needs it any more.
 
-    `read` has what is read from stores if that was read before.
+    `read` holds the arrays of the stores if they were read before.
     """
     live = LiveArrays(context.plan, index, needed)
     images: dict[int, Array] = {}

@@ -1,4 +1,4 @@
-"""What the work on a job needs in one process: its plan, where its images are, and the files that are open already."""
+"""A job in one process: its plan, the places of its images, and the files that are open."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Context:
     plan: Plan
     workspace: Workspace
     targets: Mapping[int, tuple[Target, ...]] = field(default_factory=dict)
-    """Where image outputs go, by node."""
+    """Targets of image outputs, by node."""
     roots: tuple[Path, ...] = ()
     """Directories that files may be read from and written to; empty for all."""
     arrays: Mapping[int, Array] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Context:
     _values: dict[Key, Any] = field(default_factory=dict)
 
     def reader(self, key: Key) -> ArrayReader:
-        """The open store of an input, or of an image that an earlier stage left, or one of its rounds: (node, round)."""
+        """The open store of an input, of an image that an earlier stage left, or of a round of one: `(node, round)`."""
         if key not in self._readers:
             self._readers[key] = self.workspace.image(key) if isinstance(key, tuple) else self._open(key)
         return self._readers[key]
@@ -53,7 +53,7 @@ class Context:
         return stores.open_array(self.plan.nodes[node].arguments["url"], roots=self.roots)
 
     def outputs(self, node: int, run: StageRun) -> list[ArrayOutput]:
-        """Where a stage writes an image: the user's files, and the workspace if later stages or rounds need the image."""
+        """The stores that a stage writes an image to: the user's files, and the workspace if the image is needed later."""
         key = (node, run)
         if key not in self._outputs:
             image = self.plan.nodes[node]
@@ -68,7 +68,7 @@ class Context:
         return self._outputs[key]
 
     def value(self, key: Key) -> Any:
-        """A whole-image value, or what a round found: (node, round). It stays in memory after it was first asked for."""
+        """A whole-image value, or that of a round: `(node, round)`. It stays in memory once it was read."""
         if key not in self._values:
             value = self.workspace.value(key)
             if isinstance(key, int) and self.plan.nodes[key].entry.labels_blocks:
@@ -103,7 +103,7 @@ class Context:
         return {name: self.reader(image) for name, image in node.images.items()}
 
     def where(self, image: int, region: Region) -> Where:
-        """Where a function is at work whose first image is `image`."""
+        """The position of a function at work whose first image is `image`."""
         shape, stage = self.plan.nodes[image].shape, self.plan.intermediates.get(image)
         return Where(region, shape, None if stage is None else grid_over(self.plan.stages[stage], shape))
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of a job: its plan, its options, and where its inputs, outputs and workspace are."""
+"""The manifest, which the ledger keeps of a job: its plan, its options, its inputs, outputs and workspace."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _PACKAGES = ("lepton-celery", "numpy", "scikit-image", "scipy")
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a user chooses of a job, besides its plan."""
+    """Options of a job that do not concern its plan."""
 
     lane: Lane = "default"
     title: str = ""
-    """What the user calls the job; empty for the names of its outputs."""
+    """The user's name for the job; empty for the names of its outputs."""
     overwrite: bool = False
-    """Whether outputs may replace what stands under their names."""
+    """Whether outputs may replace files of the same names."""
     on_error: OnError = "fail"
-    """What happens to the job when a block cannot be done: it fails, or the block is filled."""
+    """The fate of the job when a block cannot be done: it fails, or the block is filled."""
     fill_value: float = 0.0
     """Pixels of filled blocks, with `on_error="fill"`."""
     scratch: str = ""
@@ -58,7 +58,7 @@ class Manifest:
     """Directory of the job's intermediate files."""
     options: JobOptions = field(default_factory=JobOptions)
     targets: dict[int, tuple[Target, ...]] = field(default_factory=dict)
-    """Where image outputs go, by node."""
+    """Targets of image outputs, by node."""
     files: dict[str, int] = field(default_factory=dict)
     """Path of each table or value output, and its node."""
     names: dict[str, str] = field(default_factory=dict)
@@ -113,16 +113,16 @@ class Manifest:
 
     @property
     def title(self) -> str:
-        """What the job is called: by its outputs if the user gave no title."""
+        """The name of the job: the names of its outputs if the user gave no title."""
         return self.options.title or ", ".join(Path(path).name for path in self.output_paths())
 
     @property
     def journal(self) -> Journal:
-        """Where the job's receipts are written beside its outputs."""
+        """The journal of the job's receipts, beside its outputs."""
         return Journal(Path(self.workspace))
 
     def check_inputs(self) -> None:
-        """Notice an input that is not what it was when the job was submitted.
+        """Refuse an input that has changed since the job was submitted.
 
         Raises:
             InputError: an input has changed; the message says which, what it was and what it is.
@@ -136,7 +136,7 @@ class Manifest:
                 )
 
     def differences(self, other: Manifest) -> list[str]:
-        """What another job would do differently, in words; empty if it makes the same pixels in the same files."""
+        """The differences from another job as texts; none if it makes the same pixels in the same files."""
         differences = _changes("the input {}", self.inputs, other.inputs)
         differences += _changes("the version of {}", self.versions, other.versions)
         if self.plan_digest != other.plan_digest:
@@ -153,7 +153,7 @@ _NO_PLAN = Plan((), (), {})
 
 
 def _changes(what: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """The entries in which two mappings differ, in words."""
+    """The entries in which two mappings differ, as texts."""
     return [
         f"{what.format(name)} ({ours.get(name, 'none')}, now {theirs.get(name, 'none')})"
         for name in sorted(ours.keys() | theirs.keys())
@@ -162,7 +162,7 @@ def _changes(what: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> l
 
 
 def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
-    """A short text that changes with what a plan computes, and with the blocks that were asked for.
+    """A digest of the nodes of a plan and of the blocks that were asked for.
 
     Blocks that the planner chose are left out: it may choose others another day, and a job that is resumed keeps its own.
     """
@@ -181,7 +181,7 @@ def _package_versions() -> Mapping[str, str]:
 
 
 def versions_of(plan: Plan) -> dict[str, str]:
-    """The versions of what decides the pixels: packages, and the files of the user's own functions."""
+    """The versions of the packages, and of the files of the user's own functions, that decide the pixels."""
     versions = dict(_package_versions())
     for function in plan.functions:
         module = function.partition(":")[0]

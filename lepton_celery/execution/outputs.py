@@ -20,13 +20,13 @@ def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
 
 
 def create_outputs(context: Context) -> None:
-    """Make the parts of all image outputs, so that a missing permission shows before anything runs."""
+    """Make the parts of all image outputs; a missing permission shows before anything runs."""
     for output in _image_outputs(context):
         output.create()
 
 
 def reserve_outputs(context: Context) -> None:
-    """Take the disk space that image outputs need, so that a full disk shows at once; workers may be writing already."""
+    """Take the disk space that image outputs need; a full disk shows at once. Workers may be writing already."""
     for output in _image_outputs(context):
         output.reserve()
 

@@ -1,4 +1,4 @@
-"""How visible block borders are in an image that splitting may have changed.
+"""Seams: the visibility of block borders in an image that splitting may have changed.
 
 For functions that are not exact (`approximate` in the catalogue, and the user's own), the step between the two pixels on
 either side of a block border is compared with the step between two pixels in the middle of a block. Equal steps on average
@@ -88,5 +88,5 @@ def _step(reader: ArrayReader, axis: int, position: int) -> float:
 
 
 def describe(figures: Mapping[str, Any]) -> str:
-    """The figures for a person, a line each; empty if there are none."""
+    """The figures as text, a line each; empty if there are none."""
     return "\n".join(f"seams of {path}: {value:.2f} (1 is none)" for path, value in figures.items())

@@ -1,4 +1,4 @@
-"""Where the time of blocks goes: computing by function, reading and writing by image, added up over a batch."""
+"""The time of blocks by kind of work: computing by function, reading and writing by image, added up over a batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 
 class Timings:
-    """Sums of what blocks took, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
+    """Sums of the times of blocks, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
 
     __slots__ = ("_sums", "block_ns", "blocks", "boxes", "now", "read_bytes", "write_bytes")
 

@@ -1,4 +1,4 @@
-"""Graphs and their arguments as plain JSON values, both ways; what comes from outside is checked again."""
+"""Graphs and their arguments as plain JSON values, both ways; a graph from outside is checked again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NodeDocument:
 
 @dataclass(frozen=True)
 class GraphDocument:
-    """A stored graph: nodes, each after those it names, and the node of each output."""
+    """A stored graph: nodes, each after the nodes it names, and the node of each output."""
 
     version: int
     nodes: list[NodeDocument]
@@ -100,7 +100,7 @@ def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:
 
 
 def encode(value: Any, number_of: Callable[[Any], int | None]) -> Any:
-    """An argument as plain JSON values; `number_of` gives the number of a node, and None for what is no node.
+    """An argument as plain JSON values; `number_of` gives the number of a node, and None for other values.
 
     Raises:
         InputError: the value has no JSON form.

@@ -1,4 +1,4 @@
-"""The lazy graph a user builds, and its JSON form.
+"""The nodes of the lazy graph that a user builds.
 
 A node knows its operation, its arguments (literals and other nodes), its shape and its dtype. Nothing is read or computed
 until a plan of the graph runs.

@@ -34,11 +34,11 @@ def compute(
     """The results of lazy nodes: an array for an image, a scalar or array for a value, columns by name for a table.
 
     Args:
-        nodes: what to compute; several are computed together and come back as a tuple.
+        nodes: the nodes to compute; several are computed together and come back as a tuple.
         block_shape: shape of a block in pixels; None to let the planner choose.
         threads: number of threads; None for one per processor.
-        limits: what the plan may ask for.
-        kernels: whether compiled kernels are used where there are any; None for what the setting says, for images that are
+        limits: limits of the plan.
+        kernels: whether compiled kernels are used where there are any; None to follow the setting, for images that are
             worth the second it takes to load them.
 
     Raises:
@@ -63,8 +63,7 @@ def compute(
 def use_kernels(plan: Plan, wanted: bool | None = None) -> bool:
     """Whether compiled kernels are used in this process.
 
-    If nobody said so, they are used as the settings say, but not for images that scikit-image has done before the kernels
-    are loaded.
+    By default the settings decide, but images that scikit-image has done before the kernels are loaded do without them.
     """
     if wanted is not None:
         return wanted

@@ -34,7 +34,7 @@ class FilledBlock:
     region: Region
     """Its pixels, on the grid of its stage."""
     attempts: int
-    """How often it was tried."""
+    """Number of attempts that were lost."""
     reason: str
 
 
@@ -63,7 +63,7 @@ class Job:
         return progress_of(self.info(), self.manifest().plan)
 
     def manifest(self) -> Manifest:
-        """What is being done: the plan and where its files are."""
+        """The manifest of the job: its plan, and the places of its files."""
         return Manifest.from_json(self._records.manifest(self.id))
 
     def wait(
@@ -133,7 +133,7 @@ class Job:
         return JobFailed(info.error, self.id, stage, plan.stages[stage].tiling.block(place))
 
     def seams(self) -> dict[str, float]:
-        """How visible block borders are in the outputs of functions that are not exact, by path: about 1 is not at all.
+        """The seam figures of the outputs of functions that are not exact, by path; about 1 means that there are no seams.
 
         Empty for outputs that are identical to the whole-image result, and while the job runs.
         """
@@ -177,7 +177,7 @@ class Job:
         return self.manifest().plan.stages[stage].grid.region(block)
 
     def report(self) -> str:
-        """What the job took beside what was predicted, stage by stage, as text; complete when it is done."""
+        """The job's times beside the predicted ones, stage by stage, as text; complete when the job is done."""
         info, plan = self.info(), self.manifest().plan
         return f"{summarize(info, plan)}\n{compare(info, plan)}"
 

@@ -78,7 +78,7 @@ def _check_format(path: str, node: Node) -> None:
 
 
 def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[int, tuple[Target, ...]], dict[str, int]]:
-    """Where image outputs go, by node, and the node of each table or value output, by path."""
+    """The targets of image outputs, by node, and the node of each table or value output, by path."""
     targets: dict[int, tuple[Target, ...]] = {}
     files: dict[str, int] = {}
     for path, index in plan.outputs.items():
@@ -93,7 +93,7 @@ def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[in
 
 
 def _identities(planned: Planned) -> dict[str, str]:
-    """What tells each input from other versions of it, by URL; arrays are told by their content."""
+    """The identity of each input, by URL; that of an array is a digest of its content."""
     arrays = planned.lowered.arrays
     stored = {url: stores.identity(url) for node, url in planned.plan.sources if node not in arrays}
     return {f"array {node}": stores.content_identity(array) for node, array in arrays.items()} | stored

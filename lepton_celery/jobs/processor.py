@@ -35,7 +35,7 @@ class Block:
     region: Region
     """The pixels of the merged picture that it becomes."""
     reads: Mapping[int, Array]
-    """What processing reads, by node of the plan."""
+    """The arrays that processing reads, by node of the plan."""
 
     @property
     def pixels(self) -> Array:
@@ -159,7 +159,7 @@ class ImageProcessor:
 
 
 def _do_blocks(context: Context, pool: ThreadPoolExecutor, number: StageNumber) -> None:
-    """All blocks of a stage before the last: whole-image values and intermediate images."""
+    """Do all blocks of a stage before the last: whole-image values and intermediate images."""
     blocks = context.plan.stage_of(number).grid.indices()
     for _ in pool.map(lambda block: run_blocks(context, number, [block]), blocks):
         pass

@@ -138,7 +138,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
 
 
 def _check_versions(manifest: Manifest) -> None:
-    """Refuse a job that was begun with other versions of what decides the pixels."""
+    """Refuse a job that was begun with other versions of the packages and functions that decide the pixels."""
     before = manifest.versions
     changed = [
         f"{name} {before.get(name)}, now {now}"

@@ -42,13 +42,13 @@ def submit(
         resume: whether to go on with an unfinished job that was to write the same outputs from the same inputs, instead
             of starting again.
         priority: the lane: `interactive` is served before `default`, and `default` before `batch`.
-        title: what to call the job; by default the names of its outputs.
+        title: the job's name; by default the names of its outputs.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
-        overwrite: whether to replace what stands under an output's name, when the job is done.
-        limits: what the plan may ask for.
-        on_error: what happens when a block fails, or takes its worker down, as often as the setting `max_attempts` says:
-            `fail` ends the job, `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
+        overwrite: whether to replace files of the outputs' names when the job is done.
+        limits: limits of the plan.
+        on_error: the fate of the job when a block fails, or takes its worker down, as often as the setting `max_attempts`
+            says: `fail` ends the job, `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
 
     Raises:
@@ -63,7 +63,7 @@ def submit(
     unreachable: BrokerUnreachable | None = None
     try:
         cost = model_of_workers(ledger, settings.cost_profile)
-    except BrokerUnreachable as error:  # what is wrong with the job itself is said first
+    except BrokerUnreachable as error:  # errors of the job itself are raised first
         cost, unreachable = CostModel(), error
     plan_options = PlanOptions(
         block_shape=options.get("block_shape"),
@@ -88,7 +88,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     manifest, copies = for_workers(prepared)
     context = manifest.context()
     try:
-        # recorded first, and paused: if this process dies now, no worker begins, and what it has left is found
+        # recorded first, and paused: if this process dies now, no worker begins, and its files are found by the sweepers
         record(manifest, ledger, StageNumber(0))
         context.workspace.create()
         manifest.journal.begin(manifest.to_json())

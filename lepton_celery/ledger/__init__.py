@@ -1,7 +1,7 @@
 """The ledger: who did what in a job. On Redis for workers; a small record for a job that runs in one process.
 
-`open_ledger` gives the ledger at a URL, `moves` has its states and moves, `info` its answers, `record` the record of one
-process. May import: grid, config, errors.
+`open_ledger` gives the ledger at a URL, `moves` has its states and moves, `info` its answers, and `record` the record of one
+process. Planning and all above it import this folder, and the doctor; it imports the grid and the errors.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 10.0
 """Seconds until a reply. No script needs as long; a server that loads its data or is swapped out may."""
 RETRIES = 3
-"""How often a call is tried again when its connection breaks."""
+"""Number of times that a call is tried again when its connection breaks."""
 
 JOB_KEYS = tuple(
     "job receipts leases holdings attempts reopened stats manifest result filled reasons duplicated".split()

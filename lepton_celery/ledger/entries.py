@@ -1,4 +1,4 @@
-"""What the server keeps of a job, as this package's own types."""
+"""The server's entries of jobs, as this package's types."""
 
 from __future__ import annotations
 

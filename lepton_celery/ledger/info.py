@@ -1,4 +1,4 @@
-"""What the ledger tells of a job: its state, its progress, its filled blocks, and the answer to a claim."""
+"""The ledger's answers: a job's state and progress, its filled blocks, and the answer to a claim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_PLACE = Place(-1)
 
 
 class JobState(StrEnum):
-    """How far a job is. All states but `RUNNING` and `PAUSED` are final, and a failed job can be resumed."""
+    """The state of a job. All states but `RUNNING` and `PAUSED` are final, but a failed job can be resumed."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -77,7 +77,7 @@ class JobInfo:
     error_place: Place = NO_PLACE
     """Place of the block that failed; `NO_PLACE` if none did."""
     merge_attempts: int = 0
-    """How often the merge of the current stage was begun."""
+    """Number of times that the merge of the current stage was begun."""
     filled: int = 0
     """Number of blocks that were given up and filled."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class JobInfo:
 
     @property
     def stage_label(self) -> str:
-        """The current stage in words: `2/5`, and its round if it is repeated."""
+        """The current stage as text: `2/5`, and its round if it is repeated."""
         return stage_label(self.stage, self.stages)
 
     @property
@@ -126,7 +126,7 @@ class JobInfo:
 
 
 def stage_label(number: StageNumber, stages: int) -> str:
-    """A stage of a plan of `stages` stages in words: `2/5`, and its round if it is repeated."""
+    """A stage of a plan of `stages` stages as text: `2/5`, and its round if it is repeated."""
     rounds, index = divmod(number, stages)
     return f"{index + 1}/{stages}" + (f" round {rounds + 1}" if rounds else "")
 
@@ -152,7 +152,7 @@ class FilledBlock(NamedTuple):
     stage: StageNumber
     place: Place
     attempts: int
-    """How often it was tried and lost."""
+    """Number of attempts that were lost."""
     reason: str
 
 
@@ -161,14 +161,14 @@ class Claim:
     """The answer to a claim: each block that was asked for is in one of the lists, in the order asked."""
 
     granted: list[Place]
-    """Leased to the caller, who works on these."""
+    """Blocks that are leased to the caller, who works on them."""
     leased: list[Place]
-    """Leased to others."""
+    """Blocks that are leased to others."""
     done: list[Place]
-    """Have their receipt."""
+    """Blocks that have their receipt."""
     exhausted: list[Place]
-    """Lost too many attempts; whoever sees this fails the job."""
+    """Blocks that lost too many attempts; the caller gives them up."""
     active: bool
     """False if the stage takes no work: the job has ended, is in another stage, or merges. All lists are empty then."""
     lost: dict[Place, int] = field(default_factory=dict)
-    """Number of earlier losses of those granted blocks that were lost before."""
+    """Number of losses of each granted block that was lost before."""

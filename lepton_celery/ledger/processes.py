@@ -10,7 +10,7 @@ _PROC = Path("/proc")
 
 
 class ProcessStat(NamedTuple):
-    """What the system tells about a process that has not been waited for."""
+    """The state of a process that its parent has not waited for."""
 
     state: str
     """One letter, as in proc(5): Z and X for a process that has ended, T and t for one that is stopped."""
@@ -19,12 +19,12 @@ class ProcessStat(NamedTuple):
 
 
 def has_proc() -> bool:
-    """Whether this system tells about its processes in files, as Linux does and macOS does not."""
+    """Whether this system describes its processes in /proc, as Linux does and macOS does not."""
     return _PROC.exists()
 
 
 def process_stat(pid: int) -> ProcessStat | None:
-    """What the system tells about a process; None if it is gone, or if the system has no /proc."""
+    """The state of a process; None if it is gone, or if the system has no /proc."""
     try:
         text = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):

@@ -15,9 +15,9 @@ from lepton_celery.ledger.info import FilledBlock, JobInfo, JobState, StageTimes
 
 
 class RunRecord:
-    """What one job of this process has done; the threads that work on it may use it at the same time.
+    """The progress of one job of this process; the threads that work on it may use it at the same time.
 
-    The methods that `Job` calls take a job's id as those of the ledger do, and answer for the one job that the record is of.
+    The methods that `Job` calls take a job's id, as those of the ledger do; they all answer for the one job of the record.
     """
 
     def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: int) -> None:

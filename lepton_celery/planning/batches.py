@@ -1,4 +1,4 @@
-"""How a stage's blocks are grouped into batches, and how a message names the blocks of a batch.
+"""Batches: the blocks of a stage that one message names, and their text in the message.
 
 A batch is a tile of blocks, so that its blocks are neighbours. Near the end of a stage batches become smaller, so that all
 workers end at about the same time: no batch is larger than a worker's share of the rest.
@@ -14,7 +14,7 @@ from lepton_celery.grid import Place
 from lepton_celery.planning.plan import Stage
 
 _TEXT_CHARS = 60
-"""Longest text of scattered blocks in one message; it bounds the message's size."""
+"""Length from which the text of scattered blocks is cut; it bounds the size of a message, in characters."""
 
 
 def places_between(start: int, stop: int) -> list[Place]:

@@ -1,4 +1,4 @@
-"""`lepton.explain`: what a plan will do and why, in words."""
+"""`lepton.explain`: a plan and its alternatives as text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INTERNAL = {
     "lepton.unsharp": "unsharp_mask",
     "lepton.unsharp_clipped": "unsharp_mask",
 }
-"""What people read in place of the names of internal entries."""
+"""Names that are shown in place of those of internal entries."""
 
 
 def explain(
@@ -41,14 +41,14 @@ def explain(
     limits: Limits | None = None,
     cost: CostModel | None = None,
 ) -> str:
-    """How lazy nodes would be computed, and why: stages, blocks, bytes, memory, predicted times, and the alternatives.
+    """The plan for lazy nodes as text: stages, blocks, bytes, memory and predicted times, and the alternatives.
 
     Args:
-        nodes: what would be computed together.
+        nodes: nodes that would be computed together.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes; None for one per processor of this machine.
-        limits: what the plan may ask for.
-        cost: what work costs; None for the model of this folder.
+        limits: limits of the plan.
+        cost: the cost model; None for the model of this folder.
 
     Raises:
         InputError: the plan is refused.
@@ -63,7 +63,7 @@ def explain(
 
 
 def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
-    """The same for outputs by path."""
+    """The plan for outputs by path as text, as from `explain`."""
     planned = make_plan(outputs, options)
     plan = planned.plan
     lines = [explain_plan(plan, options)]
@@ -77,14 +77,14 @@ def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
 
 
 def _demands(plan: Plan) -> str:
-    """Memory of a worker, and the largest number of batches of a stage."""
+    """Memory of a worker and the largest number of batches of a stage, as text."""
     memory_bytes = max(stage.predicted.memory_bytes for stage in plan.stages)
     batches = max(-(-len(stage.grid) // stage.batch_blocks) for stage in plan.stages)
     return f"{size(memory_bytes)} in each worker, {counted(batches, 'batch')} at most"
 
 
 def explain_plan(plan: Plan, options: PlanOptions) -> str:
-    """A plan in words, a few lines for each stage."""
+    """A plan as text, a few lines for each stage."""
     lines = []
     for index, stage in enumerate(plan.stages):
         work = ", ".join(work_of(plan, StageIndex(index)))
@@ -97,7 +97,7 @@ def explain_plan(plan: Plan, options: PlanOptions) -> str:
 
 
 def _stage_lines(stage: Stage, options: PlanOptions) -> list[str]:
-    """Blocks and memory, bytes, and predicted times of a stage."""
+    """Blocks and memory, bytes, and predicted times of a stage, as lines of text."""
     predicted = stage.predicted
     blocks = f"{counted(len(stage.grid), 'block')} of {'×'.join(map(str, stage.block_shape))}"
     halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
@@ -122,7 +122,7 @@ def _factor(factor: float) -> str:
 
 
 def work_of(plan: Plan, index: StageIndex) -> list[str]:
-    """What a stage does, in words, in the order in which it does it."""
+    """The steps of a stage in their order, as short texts."""
     stage = plan.stages[index]
     needed = {*stage.stores, *stage.reduces}
     words: list[str] = []
@@ -142,13 +142,13 @@ def _name(operation: str) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things: `1 block`, `1,024 batches`."""
+    """A number with its noun: `1 block`, `1,024 batches`."""
     plural = {"batch": "batches"}.get(noun, noun + "s")
     return f"{count:,} {noun if count == 1 else plural}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `0.04 s`, `12.3 s`, `3 min 20 s`."""
+    """Seconds as text: `0.04 s`, `12.3 s`, `3 min 20 s`."""
     if seconds >= 100:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s"
@@ -156,7 +156,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: float) -> str:
-    """Bytes in words: `1.5 GB`."""
+    """Bytes as text: `1.5 GB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if round(number) < 1000 or unit == "TB":
             return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Where a plan's images are, as far as the time to read and write them depends on it."""
+"""The kinds of stores that a plan's images are in, on which the time to read and write them depends."""
 
 from __future__ import annotations
 

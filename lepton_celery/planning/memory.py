@@ -1,4 +1,4 @@
-"""How long a block's arrays live: what the plan promises of memory, and when the engines free an array."""
+"""The lifetimes of a block's arrays: the plan promises memory by them, and the engines free arrays by them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lepton_celery.planning.regions import reads_of
 from lepton_celery.stores.chunk_cache import CACHE_BYTES
 
 _TEMPORARIES = 2
-"""Arrays as large as its result that a function holds while it computes."""
+"""Number of arrays, each as large as its result, that a function holds while it computes."""
 _PARTIAL_COPIES = 3
-"""Arrays as large as the block that making a partial takes."""
+"""Number of arrays, each as large as the block, that making a partial takes."""
 
 
 class LiveArrays:
     """The arrays that a block still needs, while its nodes are computed in order.
 
-    An array is freed when the last node that uses it has been computed. Results of the stage are used once more, when they
-    are stored or reduced.
+    An array is freed when the last node that uses it has been computed. Storing or reducing a
+    result of the stage is a use too.
     """
 
     def __init__(self, plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> None:

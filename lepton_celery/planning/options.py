@@ -1,4 +1,4 @@
-"""What a caller may choose of a plan, and what a plan may ask for."""
+"""The options and the limits of a plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lepton_celery.planning.cost.model import CostModel
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may ask for; beyond that it is refused, with the remedy."""
+    """Limits of a plan; a plan beyond them is refused, with the remedy."""
 
     worker_memory_bytes: int = 1 << 30
     """Bytes of arrays that one worker process may hold at a time."""
@@ -23,7 +23,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a caller may choose of a plan."""
+    """Options of a plan."""
 
     block_shape: tuple[int, ...] | None = None
     """Shape of a block; None to let the planner choose."""

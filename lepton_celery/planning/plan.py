@@ -25,7 +25,7 @@ from lepton_celery.stores.documents import check_version, from_document, to_docu
 PLAN_VERSION = 5
 
 SAME_RELEASE = "run the same release of lepton-celery on all machines"
-"""What to do about a plan or a manifest of another release."""
+"""The remedy for a plan or a manifest of another release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class CostLine(NamedTuple):
     """A line of a prediction: one function, or one image read or written, over all blocks of a stage."""
 
     kind: str
-    """Kind of the cost model's figure: compute, read, write …"""
+    """Kind of the cost model's figure, such as compute, read or write."""
     key: str
     """Key of the figure."""
     node: int
@@ -109,7 +109,7 @@ class CostLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a stage is expected to take; bytes and seconds of one worker process over all its blocks."""
+    """The predicted cost of a stage; bytes and seconds of one worker process over all its blocks."""
 
     compute_s: float = 0.0
     communication_s: float = 0.0
@@ -120,7 +120,7 @@ class Prediction:
     halo: tuple[int, ...] = ()
     """The widest halo read, in pixels of the stage's grid."""
     blocks_s: float = 0.0
-    """From the stage's first message to its last receipt, on the plan's workers."""
+    """Seconds from the stage's first message to its last receipt, on the plan's workers."""
     halo_overread: float = 1.0
     """Bytes read, relative to the size of the images that are read."""
     decode_overread: float = 1.0
@@ -128,16 +128,16 @@ class Prediction:
     blocks: int = 0
     """Blocks done, each round of a repeated stage counted."""
     lines: tuple[CostLine, ...] = ()
-    """What the prediction adds up, without the fixed costs of blocks, batches and the stage."""
+    """The items of the prediction, without the fixed costs of blocks, batches and the stage."""
 
     @property
     def merge_s(self) -> float:
-        """What one process does alone when all blocks are done."""
+        """Seconds of the work that one process does alone when all blocks are done."""
         return sum((line.seconds for line in self.lines if line.kind in ("merge", "publish")), 0.0)
 
     @property
     def wall_s(self) -> float:
-        """From the stage's first message to its end, on the plan's workers."""
+        """Seconds from the stage's first message to its end, on the plan's workers."""
         return self.blocks_s + self.merge_s
 
 
@@ -151,7 +151,7 @@ class Stage:
     batch_blocks: int
     """Blocks that one Celery task does."""
     stores: tuple[int, ...]
-    """Images that each block writes: outputs, and what later stages read."""
+    """Images that each block writes: outputs, and images that later stages read."""
     reduces: tuple[int, ...]
     """Nodes of which each block leaves a partial."""
     values: tuple[int, ...]
@@ -162,7 +162,7 @@ class Stage:
     box_blocks: tuple[int, ...]
     """Blocks along each axis that a worker reads, computes and writes at once if it has all of them."""
     combines: tuple[int, ...] = ()
-    """Nodes whose partials each block combines into one: those of the blocks of the stage before that lie in it."""
+    """Nodes whose partials, left by the blocks inside it of the stage before, each block combines into one."""
     min_batch_blocks: int = 1
     """Smallest number of blocks of a task near the end of the stage."""
 
@@ -187,16 +187,16 @@ class Stage:
 
 
 class StageRun(NamedTuple):
-    """What a stage's number in the ledger stands for."""
+    """The stage and the round that a number of the ledger stands for."""
 
     stage: StageIndex
     round: int
-    """How often the stage was done before: it is 0 but for stages that are repeated."""
+    """Number of times that the stage was done before; 0 for a stage that is not repeated."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a worker needs to know, as plain data."""
+    """A job's work as plain data: all that workers need."""
 
     nodes: tuple[PlanNode, ...]
     stages: tuple[Stage, ...]
@@ -209,7 +209,7 @@ class Plan:
     startup_s: float = 0.0
     """Predicted seconds from the call to the first stage."""
     costs: str = ""
-    """Where the figures of the prediction come from, in words."""
+    """The origin of the prediction's figures, as text."""
 
     def stage_run(self, number: StageNumber) -> StageRun:
         """The stage and the round that a number of the ledger stands for.
@@ -224,7 +224,7 @@ class Plan:
         return self.stages[self.stage_run(number).stage]
 
     def following(self, number: StageNumber, *, again: bool) -> StageNumber | None:
-        """The number of what is done next: the same stage once more, the next stage, or None at the end."""
+        """The number that follows: the same stage's next round, the next stage, or None at the end."""
         if again:
             return StageNumber(number + len(self.stages))
         index = self.stage_run(number).stage + 1
@@ -245,7 +245,7 @@ class Plan:
         return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))
 
     def partials_of(self, stage: StageIndex) -> dict[int, int]:
-        """The nodes of which a stage's blocks leave partials, and how often each has been combined."""
+        """The nodes of which a stage's blocks leave partials, and the number of times that each was combined."""
         combined = dict.fromkeys(self.stages[stage].reduces, 0)
         if self.stages[stage].combines:
             before = self.partials_of(StageIndex(stage - 1))
@@ -253,7 +253,7 @@ class Plan:
         return combined
 
     def to_merge(self, stage: StageIndex) -> dict[int, int]:
-        """The partials that are merged when a stage ends: those that the next stage does not combine."""
+        """The partials that are merged when a stage ends, as the next stage does not combine them."""
         combined_next = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
         return {index: level for index, level in self.partials_of(stage).items() if index not in combined_next}
 
@@ -297,7 +297,7 @@ class Plan:
         return {"version": PLAN_VERSION, **document, "nodes": self.nodes_json()}
 
     def nodes_json(self) -> list[dict[str, Any]]:
-        """What is computed, as plain JSON values."""
+        """The nodes as plain JSON values."""
         return [
             to_document(
                 replace(node, arguments={name: encode(value, _number_of) for name, value in node.arguments.items()})

@@ -27,14 +27,14 @@ STORING_TRIALS = 6
 MIN_SAVING = 0.05
 """Share of the predicted time that storing an image must save; predictions are not more accurate than that."""
 MORE_BLOCK_SHAPES = 3
-"""Block shapes that `alternatives` tries besides those that the planner considered."""
+"""Number of block shapes that `alternatives` tries in addition to those that the planner considered."""
 MAX_ALTERNATIVES = 4
-"""Largest number of alternatives shown."""
+"""Largest number of alternatives."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what the graph told besides."""
+    """A plan, with the lowered graph and the options that it was made from."""
 
     plan: Plan
     lowered: Lowered

@@ -1,4 +1,4 @@
-"""Which region of every image a block needs: the graph walked backwards from what the block stores."""
+"""The region of every image that a block needs, found by walking the graph backwards from the block's results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large blocks and batches are: the quickest of a few block shapes that fit the limits."""
+"""The sizes of blocks and batches: the quickest of a few block shapes that fit the limits."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class StageSizer:
         return list(dict.fromkeys(allowed))
 
     def _wanted(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The block shape that was asked for, or those to choose from."""
+        """The block shape that the options ask for, or the candidates."""
         stage, asked = plan.stages[index], self._options.block_shape
         if asked is None:
             return self._candidates(plan, index)
@@ -104,7 +104,7 @@ class StageSizer:
         return self._candidates(plan, index)
 
     def _candidates(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The shapes of `block_candidates`, and similar shapes in whole chunks of what the stage reads."""
+        """The shapes of `block_candidates`, and similar shapes in whole chunks of the images that the stage reads."""
         stage, ndim = plan.stages[index], len(plan.stages[index].shape)
         shapes = block_candidates(stage.shape, self._options.workers)
         for image in needed_regions(plan, index, middle_of(stage.grid)):

@@ -1,4 +1,4 @@
-"""Where the graph is cut into stages, and which images pass from one stage to the next."""
+"""Cuts the graph into stages, and chooses the images that pass from one stage to the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.planning.plan import Plan, Prediction, Stage
 from lepton_celery.planning.regions import grid_shape
 
 _ALL_TOGETHER = -1
-"""Stands for the images of a level that share a stage."""
+"""Key of the images of a level that share a stage."""
 
 
 class StageCutter:
@@ -24,7 +24,7 @@ class StageCutter:
     """
 
     def __init__(self, lowered: Lowered, cost: CostModel, locations: Locations, stored: Collection[int] = ()) -> None:
-        """`stored`: images that are to be stored before they are used, besides those that have to be."""
+        """`stored` names further images that are stored before they are used."""
         self._nodes = lowered.nodes
         self._outputs = lowered.outputs
         self._cost = cost
@@ -74,7 +74,7 @@ class StageCutter:
         return index in self._stored or self._nodes[index].entry.has_own_stage
 
     def _wanted(self) -> list[list[int]]:
-        """What each level must produce: partials, and the images that are outputs."""
+        """The results of each level: partials, and images that are outputs."""
         wanted: list[list[int]] = [[] for _ in range(max(self._levels) + 1)]
         outputs = set(self._outputs.values())
         for index, node in enumerate(self._nodes):
@@ -96,8 +96,9 @@ class StageCutter:
         return groups
 
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
-        """The images that pass between stages, and the level that stores each: those that have to be stored, and those
-        that are cheaper to store once than to compute again."""
+        """The images that pass between stages, and the level that stores each.
+
+        Some have to be stored; others are cheaper to store once than to compute again."""
         levels = self._stored_anyway()
         results = _with_intermediates(wanted, levels)
         while (worth := self._worth_storing(results, levels)) is not None:
@@ -180,7 +181,7 @@ class StageCutter:
 
 
 def _with_intermediates(wanted: Sequence[Sequence[int]], levels: Mapping[int, int]) -> list[list[int]]:
-    """What each level must produce, the intermediate images that it stores among it."""
+    """The results of each level, with the intermediate images that it stores."""
     return [
         [*results, *(index for index, stored_at in levels.items() if stored_at == level)]
         for level, results in enumerate(wanted)

@@ -1,4 +1,4 @@
-"""Proves that blocks give what the whole image gives, or shows where they do not.
+"""Proves that blocks give the whole image's result, or shows where they do not.
 
 A function is run on whole images and in blocks, over dtypes, dimensions, sizes and the kinds of image on which splitting
 goes wrong (`samples`). A trial counts as refused only if the source refuses the whole image too, or if the catalogue
@@ -38,7 +38,7 @@ class Failure:
 
     trial: Trial
     what: str
-    """The first pixel that differs with both values, what is wrong with shape or dtype, or the exception."""
+    """The first pixel that differs with both values, the wrong shape or dtype, or the exception."""
 
     def __str__(self) -> str:
         return f"{self.trial}: {self.what}"
@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass
 class Proof:
-    """What came of a proof; prints as a few lines."""
+    """The result of a proof; prints as a few lines."""
 
     name: str
     promise: Promise
@@ -63,7 +63,7 @@ class Proof:
     differences: list[Failure] = field(default_factory=list)
     """Trials in which blocks gave something else than the whole image."""
     our_failures: list[Failure] = field(default_factory=list)
-    """Trials in which our side raised an exception, and not to refuse what it was given."""
+    """Trials in which our side raised an exception that is no refusal."""
     declared_halo: tuple[int, ...] | None = None
     """Per axis, on the image on which the smallest was looked for; None if the function has no halo."""
     smallest_halo: tuple[int, ...] | None = None

@@ -1,4 +1,4 @@
-"""Images for proofs: random ones, and those on which splitting goes wrong.
+"""Images for proofs: random ones, and ones on which splitting goes wrong.
 
 These have ties, plateaus, constant blocks, a corner without background, values near the end of the dtype, NaN, or long thin
 objects. All images are made from a seed, so that a proof can be repeated.

@@ -1,4 +1,4 @@
-"""Where cost models are kept: in the ledger for jobs on workers, in a file of the state folder for work in this process."""
+"""Keeps cost models: in the ledger for jobs on workers, in a file of the state folder for work in this process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def save_for_workers(ledger: Ledger, profile: str, model: CostModel | None) -> N
 
 
 def learn(ledger: Ledger, profile: str, plan: Plan, job_id: str) -> None:
-    """Refine the model of a profile by a finished job. Of two jobs that end at the same time, one may be lost."""
+    """Refine the model of a profile by a finished job; of two jobs that end at the same time, one may be ignored."""
     try:
         model = _model_in_ledger(ledger, profile) or CostModel()
         save_for_workers(ledger, profile, refine(model, plan, ledger.info(job_id)))

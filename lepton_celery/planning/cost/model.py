@@ -35,7 +35,7 @@ def _check_costs(*costs: float) -> None:
 
 @dataclass(frozen=True)
 class Figure:
-    """What something costs, in nanoseconds of one worker process."""
+    """The price of a kind of work, in nanoseconds of one worker process."""
 
     unit_ns: float = 0.0
     """For each pixel or byte."""
@@ -71,7 +71,7 @@ class Overheads:
     job_s: float = 0.06
     """Planning, submitting and recording a job, and noticing its end."""
     call_s: float = 0.000015
-    """Calling a function on a block if nothing else is known of it."""
+    """The shipped cost of a call of a function that was never measured."""
 
     def __post_init__(self) -> None:
         _check_costs(*vars(self).values())
@@ -105,7 +105,7 @@ _SHIPPED: Mapping[str, Mapping[str, Figure]] = {
 
 @dataclass(frozen=True)
 class CostModel:
-    """What work costs. Plain data; JSON both ways."""
+    """The prices of all kinds of work, as plain data that has a JSON form."""
 
     figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=lambda: _SHIPPED)
     """Figures by kind and key, as the module describes."""
@@ -164,7 +164,7 @@ class CostModel:
 
     @property
     def provenance(self) -> str:
-        """Where the figures come from, in words."""
+        """The origin of the figures, as text."""
         jobs = f"refined by {self.jobs:,} job{'' if self.jobs == 1 else 's'}"
         if self.measured_at is None:
             origin = f"shipped, {jobs}" if self.jobs else "shipped"
@@ -197,9 +197,9 @@ BATCHES_PER_WORKER = 4
 MIN_WORK_PER_MESSAGE = 4
 """A batch should do this many times the work that its message costs, so that messages do not slow a small job down."""
 MIN_BLOCK_S = 1e-6
-"""Shortest time of a block that is reckoned with, in seconds."""
+"""Shortest time of a block, in seconds; predictions do not go below it."""
 MAX_BATCH_BLOCKS = 4096
-"""Claiming this many blocks keeps other callers of the ledger waiting for about 20 ms."""
+"""Largest number of blocks of a batch: claiming them keeps other callers of the ledger waiting for about 20 ms."""
 MAX_BATCH_S = 1.0
 """Longest time planned for a batch, in seconds: a worker notices a cancelled job between blocks only."""
 

@@ -1,4 +1,4 @@
-"""What a stage will cost: the cost model's figures on the pixels and bytes of its middle block, times its blocks."""
+"""Predictions of stages: the cost model's figures, applied to the middle block and multiplied by the number of blocks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def figure_key(node: PlanNode) -> str:
 
 
 def function_figure(cost: CostModel, node: PlanNode) -> tuple[Figure, float]:
-    """What a node's function costs, and the taps of its kernel."""
+    """The figure of a node's function, and the taps of its kernel."""
     shipped = Figure(node.entry.cost_ns, cost.overheads.call_s * 1e9, node.entry.tap_ns)
     return cost.figure("compute", figure_key(node), shipped), node.entry.taps_for(node.shape, node.with_defaults)
 
@@ -62,7 +62,7 @@ class _Estimate:
         self.boxes = -(-self.blocks // self.box_blocks)
         self.middle = middle_box(self.stage)
         self.share = math.prod(self.stage.shape) / self.middle.size * self.rounds
-        """Images' worth of work per middle box."""
+        """Number of middle boxes that the work of the whole stage amounts to."""
         self.lines: list[CostLine] = []
         self.is_measured = True
         """Whether jobs or a calibration measured every function of the stage."""
@@ -77,7 +77,7 @@ class _Estimate:
         self.lines.append(CostLine(kind, key, node, calls, units, taps, seconds))
 
     def add_box(self, needed: Mapping[int, Region]) -> None:
-        """Add what a box reads and computes, given the regions it needs."""
+        """Add the reads and the functions of a box, given the regions it needs."""
         for index, region in needed.items():
             if self.plan.is_read(index, self.stage_index):
                 self._add_read(index, region)
@@ -105,7 +105,7 @@ class _Estimate:
         self.image_bytes += node.size_bytes * self.middle.size / math.prod(self.stage.shape)
 
     def add_results(self) -> None:
-        """Add what the blocks reduce and write."""
+        """Add the partials that the blocks leave and the images that they write."""
         for index in self.stage.reduces:
             name = cost_name(self.plan.nodes[index])
             self._add_compute(index, calls=self.box_blocks, units=self.middle.size)
@@ -122,7 +122,7 @@ class _Estimate:
                 self.written_bytes += size
 
     def merge_lines(self) -> list[CostLine]:
-        """What one process does alone when the stage's blocks are done."""
+        """The lines of the work that one process does alone when the stage's blocks are done."""
         lines = []
         pixels, blocks = float(math.prod(self.stage.shape)), float(len(self.stage.grid))
         for index in self.stage.reduces:
@@ -147,13 +147,13 @@ def predict(
     options: PlanOptions,
     locations: Locations,
 ) -> Stage:
-    """The stage, with the batches that it should have and with what it will take.
+    """The stage with the size of its batches and its prediction.
 
     Args:
         plan: the plan so far.
         stage_index: the stage.
         needed: the regions that its middle box of blocks needs.
-        memory_bytes: what such a box takes at its peak.
+        memory_bytes: peak memory of such a box.
         options: the cost model and the waves to plan for.
         locations: where the images are.
     """
@@ -206,7 +206,7 @@ def startup_s(plan: Plan, cost: CostModel, locations: Locations) -> float:
 
 
 def touched(chunks: tuple[int, ...] | None, shape: tuple[int, ...], region: Region) -> tuple[float, float]:
-    """Pixels of all chunks that a region touches, and the number of those chunks."""
+    """The number of pixels of all chunks that a region touches, and the number of these chunks."""
     if chunks is None:
         return float(region.size), 1.0
     lengths = [

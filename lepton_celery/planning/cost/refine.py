@@ -1,4 +1,4 @@
-"""Refines the cost model by what a finished job measured of itself.
+"""Refines the cost model by the measurements of a finished job.
 
 Each line of a stage's prediction is compared with what its work took. The figure moves towards that by a share that grows
 with the work measured and shrinks with the work the figure rests on, of which only the last seconds count. One job moves a
@@ -43,7 +43,7 @@ _MAX_OVERHEAD_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_
 """Largest believable fixed costs: beyond them, workers waited for something else, such as another job."""
 
 Sums = Mapping[str, float]
-"""What the blocks of a stage measured, by name; see `execution.timings`."""
+"""Sums of a stage's measurements by name; see `execution.timings`."""
 
 
 def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
@@ -66,7 +66,7 @@ def _sums_by_stage(plan: Plan, info: JobInfo) -> Mapping[StageIndex, Sums]:
 
 
 def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) -> CostModel:
-    """The model, refined by what computing, reading and writing took; several lines of one node share what it took."""
+    """The model, refined by the times of computing, reading and writing; several lines of one node share its time."""
     predicted = plan.stages[index].predicted
     done = sums.get("blocks", 0.0) / predicted.blocks if predicted.blocks else 0.0
     lines_of: dict[tuple[str, int], list[CostLine]] = defaultdict(list)
@@ -80,7 +80,7 @@ def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) 
 def _moved(
     model: CostModel, lines: Sequence[CostLine], done: float, measured_s: float, fixed_s: float = 0.0
 ) -> CostModel:
-    """The model with the figures of some lines moved towards what they took together.
+    """The model with the figures of some lines moved towards the time that they took together.
 
     Args:
         model: the model.
@@ -141,7 +141,7 @@ def towards(figure: Figure, line: CostLine, ratio: float, measured_s: float) -> 
 
 
 def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
-    """The model, refined by what merges took: from a stage's last receipt to its end."""
+    """The model, refined by the times of merges, each from a stage's last receipt to its end."""
     for number, times in info.stage_times.items():
         if times.received is None or times.ended is None:
             continue
@@ -158,7 +158,7 @@ def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
 def _refined_overheads(
     overheads: Overheads, plan: Plan, info: JobInfo, sums_of: Mapping[StageIndex, Sums]
 ) -> Overheads:
-    """Fixed costs, refined by what blocks and batches took besides their work, and by the waits between batches."""
+    """Fixed costs, refined by the time of blocks and batches beyond their work, and by the waits between batches."""
     sums = defaultdict(float, info.stats)
     if sums["boxes"]:
         work_s = sums["compute_s"] + sums["read_s"] + sums["write_s"]
@@ -186,7 +186,7 @@ def _wait_s(plan: Plan, times: StageTimes | None, sums: Sums) -> float:
 
 
 def _nearer(overheads: Overheads, name: str, measured_s: float) -> Overheads:
-    """The fixed costs with one of them moved towards what was measured."""
+    """The fixed costs with one of them moved towards its measurement."""
     known: float = getattr(overheads, name)
     believed = min(MAX_RATIO * known, _MAX_OVERHEAD_S[name], max(known / MAX_RATIO, measured_s))
     return replace(overheads, **{name: known + _OVERHEAD_WEIGHT * (believed - known)})

@@ -41,7 +41,7 @@ TIDY = "lepton.tidy"
 _WINDOW_PER_WORKER = 4
 """Batches of a job in the broker for each worker process that its plan was made for."""
 _TEXT_CHARS = 24
-"""Most characters with which a batch is named for Flower."""
+"""Largest number of characters that name a batch in Flower."""
 
 
 def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Signature:
@@ -88,7 +88,7 @@ def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, cl
 
 
 def send_alone(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
-    """Publish blocks in a message each, so that a block that takes its worker down takes no others with it."""
+    """Publish each block in a message of its own: a block that takes its worker down takes no others with it."""
     send_wave(app, info, [[place] for place in places])
 
 
@@ -99,14 +99,14 @@ def send_merge(app: Celery, info: JobInfo) -> None:
 
 
 def send_tidy(app: Celery, job_id: str) -> None:
-    """Ask a worker that has nothing more urgent to do to discard the files of an ended job and to forget the job."""
+    """Ask a worker, with the lowest priority, to discard the files of an ended job and to forget the job."""
     with _publishing():
         _signature(publisher_of(app), TIDY, (job_id,), LANES[-1], f"job {job_id}").apply_async()
 
 
 @contextmanager
 def _publishing() -> Iterator[None]:
-    """Turn the errors of a broker that is away into `BrokerUnreachable`."""
+    """Turn the errors of an unreachable broker into `BrokerUnreachable`."""
     try:
         yield
     except KombuError as error:

@@ -28,7 +28,7 @@ class Batch:
     places: list[Place]
     """The blocks without a receipt, in order; the others are removed."""
     lost: Mapping[Place, int]
-    """How often blocks were lost before."""
+    """Number of times that blocks were lost before."""
     began: float
     """When the message was taken up, by `perf_counter`."""
     stale: bool = False
@@ -36,10 +36,10 @@ class Batch:
 
     def __post_init__(self) -> None:
         self._timings = Timings()
-        """What the blocks took whose receipts are handed in next."""
+        """The times of the blocks whose receipts are handed in next."""
         self._done: list[Place] = []
         self._batches = 1.0
-        """1 until the first receipts are handed in, so that the ledger counts the batch once."""
+        """1 until the first receipts are handed in, then 0: the ledger counts the batch once."""
         self._handed_in = self.began
 
     def run(self) -> None:
@@ -66,7 +66,7 @@ class Batch:
             retry_alone(stage, suspects)
 
     def _run_boxes(self, lost: Event, begin_block: Callable[[], None], failed: list[Place]) -> None:
-        """Do the blocks, each box of small ones at once; `failed` gets the places of those that are to be tried again."""
+        """Do the blocks, each box of small ones at once; `failed` gets the places of blocks that are to be tried again."""
         stage, tiling = self.stage, self.stage.planned.tiling
         boxes = stage.planned.boxes(self.places)
         while boxes and not lost.is_set():  # it is set if the job ended or another worker has the blocks
@@ -97,7 +97,7 @@ class Batch:
         stage, lost, pieces = self.stage, self.lost.get(place, 0), 1
         block = stage.planned.tiling.block(place)
         if lost > 1 and not stage.ledger.reason(stage.job_id, place):
-            # its worker died twice without giving a reason, perhaps for want of memory
+            # its worker died twice without giving a reason, perhaps because it ran out of memory
             pieces = min(MAX_PIECES, 4 ** (lost - 1))
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What becomes of blocks that cannot be done: they are tried again, alone and in pieces, or filled, or the job ends."""
+"""Handles blocks that cannot be done: they are tried again, alone and in pieces, or filled, or the job ends."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fail_job(
         ledger: where the job is recorded.
         job_id: the job.
         number: the stage in which it failed.
-        reason: what a person reads.
+        reason: the cause, for users.
         where: the block that failed, as users know it; empty for the stage.
         place: the block's place.
     """
@@ -70,13 +70,13 @@ def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Hand blocks to the broker once more, each in a message of its own, so that a bad block takes no others with it."""
+    """Send blocks again, each in a message of its own: a bad block takes no others with it."""
     if places := sorted(places):
         canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
 
 
 def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Give up blocks that were tried as often as is allowed; those without a reason ended their workers."""
+    """Give up blocks that were tried as often as is allowed; a block without a reason ended its workers."""
     settings = stage.settings
     limit = f", or ran longer than {settings.block_limit_s:g} s" if settings.block_limit_s else ""
     lost = (
@@ -104,7 +104,7 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
-    """End a job whose outputs would be little but fill."""
+    """End a job whose outputs would hold little but filled blocks."""
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done
     if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
@@ -112,5 +112,5 @@ def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The reason that a person reads."""
+    """The reason of an error, for users."""
     return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"

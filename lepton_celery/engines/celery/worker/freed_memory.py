@@ -16,7 +16,7 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of `mallopt`."""
 _RETAINED_BYTES = 128 << 20
-"""Most free memory at the end of the heap that is retained; beyond, all of it is returned."""
+"""Largest amount of free memory at the end of the heap that is retained; beyond it, all of it is returned."""
 _LARGE_BYTES = 64 << 20
 """Size from which an array is a mapping of its own, which is returned when it is freed."""
 

@@ -39,7 +39,7 @@ class LeaseRenewerStep(TimerStep):
 
 
 _Holding = tuple[int, str, StageNumber]
-"""What the leases of one owner are for: the child at work, and the job and the stage it works on."""
+"""The work of one owner of leases: the child at work, and the job and the stage that it works on."""
 
 
 class LeaseRenewer:
@@ -62,7 +62,7 @@ class LeaseRenewer:
                 if stat is None and has_proc():
                     self._ledger.renew(job_id, number, owner=owner, lease_s=_EXPIRED_LEASE_S)
                 elif owner in held and is_due and stat is not None and stat.state not in "ZXTt":
-                    # a stopped child keeps no block from others; without /proc, its own heartbeat has to do
+                    # a stopped child keeps no block from others; without /proc, the child's own heartbeat renews its leases
                     self._ledger.renew(job_id, number, owner=owner, lease_s=self._lease_s)
         except LeptonError as error:
             log.warning("leases not renewed: %s", error)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TIME_TOLERANCE = 0.1
-"""The share of the time limit by which a block may exceed it, so that the alarm need not be set for each small block."""
+"""Share of the time limit by which a block may exceed it: the alarm is not set anew for each small block."""
 
 
 @contextmanager

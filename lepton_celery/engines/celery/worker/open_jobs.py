@@ -14,7 +14,7 @@ from lepton_celery.execution.outputs import discard
 from lepton_celery.ledger import JobState, Ledger
 
 MAX_OPEN_JOBS = 2
-"""Most jobs that a process keeps open."""
+"""Largest number of jobs that a process keeps open."""
 
 
 class OpenJobs:

@@ -1,4 +1,4 @@
-"""Repairs what lost messages leave behind. Every worker has a sweeper, and many that sweep at once do no harm."""
+"""Sends lost work again. Every worker has a sweeper, and many that sweep at once do no harm."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from lepton_celery.planning.plan import Plan
 log = logging.getLogger(__name__)
 
 _MAX_LOST = 256
-"""Most lost blocks of a job that are sent again in one sweep."""
+"""Largest number of lost blocks of a job that are sent again in one sweep."""
 
 _FORGET_EVERY_S = 60.0
 """Longest time between two looks for jobs that ended long ago."""
 _MAX_FORGOTTEN = 16
-"""Most ended jobs that are forgotten at a time."""
+"""Largest number of ended jobs that are forgotten at a time."""
 
 _NEWEST_JOBS = 1000
 """Number of jobs among which submitters that died are looked for."""
@@ -78,7 +78,7 @@ class Sweeper:
             return  # something happened to it just now
         if info.blocks_done == info.blocks_total:
             canvas.send_merge(self._app, info)
-        elif not self._has_waiting(info):  # otherwise its messages are in the queue and wait for their turn
+        elif not self._has_waiting(info):  # otherwise its messages wait in the queue
             self._send_unreceipted(info)
 
     def _send_lost(self, info: JobInfo) -> None:

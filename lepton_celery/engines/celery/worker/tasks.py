@@ -1,4 +1,4 @@
-"""The Celery tasks: their names and options; `work` has what they do."""
+"""The Celery tasks: their names and options. The module `work` has their bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does with a message: ask the ledger, do the blocks, tell the ledger.
+"""A worker's handling of a message: ask the ledger, do the blocks, tell the ledger.
 
 A message is a hint. Whether there is anything to do, and who does it, is decided by the ledger alone, so messages may be
 lost, late or repeated.
