@@ -1,4 +1,4 @@
-"""From the graph a user built to the graph that is planned: composites expanded, equal nodes made one."""
+"""Lowers the user's graph to the graph that is planned: composites are expanded, equal nodes made one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARRAY_URL = "memory:"
 
 @dataclass(frozen=True)
 class Lowered:
-    """The nodes to be planned, and everything else that the graph tells; nothing walks the graph again."""
+    """The nodes to plan, and everything else that planning needs of the graph, which is not walked again."""
 
     nodes: tuple[PlanNode, ...]
     """Each node after the nodes it needs."""

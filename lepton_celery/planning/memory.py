@@ -18,8 +18,7 @@ _PARTIAL_COPIES = 3
 class LiveArrays:
     """The arrays that a block still needs, while its nodes are computed in order.
 
-    An array is freed when the last node that uses it has been computed. Storing or reducing a
-    result of the stage is a use too.
+    An array is freed when the last node that uses it has been computed. Storing or reducing a result is a use too.
     """
 
     def __init__(self, plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> None:

@@ -103,7 +103,7 @@ def _recomputed(plan: Plan) -> list[int]:
 
 
 def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
-    """Other plans that were possible, the quickest first, and the difference of each from the chosen one in words."""
+    """Other plans that were possible, the quickest first, with the difference of each from the chosen one as text."""
     chosen, lowered, options = planned.plan, planned.lowered, planned.options
     largest = StageIndex(max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape)))
     stage = chosen.stages[largest]

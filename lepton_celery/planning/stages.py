@@ -49,7 +49,7 @@ class StageCutter:
                 stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
                 one = (1,) * len(shape)
                 stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction(), one, one))
-            if groups:  # then values that follow from others are known
+            if groups:  # the merge of the last stage of a level computes the values that follow from others
                 values = tuple(
                     index
                     for index, node in enumerate(self._nodes)

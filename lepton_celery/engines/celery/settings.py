@@ -24,9 +24,9 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
-        # a message is acknowledged after the work, so that a worker's death gives it back …
+        # a message is acknowledged after the work: when a worker dies, its message comes back
         "task_acks_late": True,
-        # … also when only the pool's child died; the ledger counts attempts, so nothing runs for ever
+        # it comes back too when only the pool's child dies; the ledger counts attempts, so nothing runs for ever
         "task_reject_on_worker_lost": True,
         # receipts are in the ledger; a stored SUCCESS would make Celery drop redelivered parts of a chord
         "task_ignore_result": True,

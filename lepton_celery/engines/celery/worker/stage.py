@@ -25,7 +25,7 @@ from lepton_celery.planning.plan import Plan, Stage
 
 @dataclass(frozen=True)
 class OpenStage:
-    """A stage of a job in this process, and on whose behalf it is worked on."""
+    """An open stage of a job, and the message on whose behalf this process works on it."""
 
     app: Celery[Any]
     """The worker's application."""

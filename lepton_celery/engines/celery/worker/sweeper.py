@@ -31,7 +31,7 @@ _MAX_FORGOTTEN = 16
 """Largest number of ended jobs that are forgotten at a time."""
 
 _NEWEST_JOBS = 1000
-"""Number of jobs among which submitters that died are looked for."""
+"""Number of the newest jobs that are checked for a submitter that died."""
 
 _SUBMITTING_S = 6 * 3600.0
 """Longest time that copying a job's inputs may take."""
@@ -75,7 +75,7 @@ class Sweeper:
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
         if now - info.updated_at < self._settings.sweep_s:
-            return  # something happened to it just now
+            return  # the job has just made progress
         if info.blocks_done == info.blocks_total:
             canvas.send_merge(self._app, info)
         elif not self._has_waiting(info):  # otherwise its messages wait in the queue
@@ -130,7 +130,7 @@ class Sweeper:
             return bool(declared.message_count)
 
     def _forget_jobs(self, now: float) -> None:
-        """Have jobs forgotten that ended long ago, and jobs whose submitter died before all was in place."""
+        """Have jobs forgotten that ended long ago, and jobs whose submitter died before everything was in place."""
         for job_id in self._ledger.ended(before_s=self._settings.retention_s)[:_MAX_FORGOTTEN]:
             canvas.send_tidy(self._app, job_id)
         for info in self._ledger.jobs(limit=_NEWEST_JOBS):

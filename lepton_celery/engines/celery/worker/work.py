@@ -219,13 +219,13 @@ class StageWork:
     def _fail_or_retry(
         self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None
     ) -> None:
-        """Have the message come again; end the job if the error does not pass, or was met too often."""
+        """Retry the message; end the job if the error does not pass, or was met too often."""
         if not isinstance(error, FINAL) and self.task.request.retries < self.settings.max_retries:
             self._retry(error)
         self._fail(error, stage, places)
 
     def _retry(self, error: Exception) -> NoReturn:
-        """Have the message come again after 2, 4, 8 … up to 30 s, with jitter, so that workers do not return together."""
+        """Retry the message after 2, 4, 8 s and so on, up to 30 s, with jitter, so that workers do not return together."""
         wait = min(30.0, 2.0 ** (1 + int(self.task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
         text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         raise self.task.retry(
@@ -233,5 +233,5 @@ class StageWork:
             exc=error,
             countdown=random.uniform(wait / 2, wait),
             max_retries=self.settings.max_retries + 1,
-            queue=queue_of(lane_of(self.task.request.delivery_info)),  # a delayed message does not tell by itself
+            queue=queue_of(lane_of(self.task.request.delivery_info)),  # a delayed message would go to the default queue
         )
