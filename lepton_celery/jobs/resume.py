@@ -16,7 +16,6 @@ from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import record
 from lepton_celery.ledger import JobState, Ledger, open_ledger
-from lepton_celery.planning.batches import batches
 from lepton_celery.stores.journal import MANIFEST, Journal
 from lepton_celery.stores.workspace import workspace_root
 
@@ -35,7 +34,8 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
     Raises:
         JobNotFound: neither the ledger nor a manifest here knows the job.
         JobError: the job was cancelled.
-        InputError: its inputs, or the versions of what computes it, have changed since; nothing was touched.
+        InputError: its inputs, or the versions of the packages and functions that compute it, have changed since; nothing
+            was touched.
         BrokerUnreachable: no broker answers.
     """
     app = app or current_app()
@@ -158,12 +158,7 @@ def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Set
     if info.blocks_done == info.blocks_total:
         canvas.send_merge(app, info)
         return
-    plan = manifest.plan
-    stage = plan.stages[info.stage_index]
     # blocks before the last receipt count as sent, so that those with a receipt are not sent once more
     if info.dispatched < info.blocks_done:
         ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, window=info.blocks_total)
-    lost = ledger.unreceipted(info.job_id, info.stage, limit=settings.window_batches * stage.batch_blocks)
-    if lost:
-        canvas.send_wave(app, info, batches(stage, plan.workers, lost))
-    canvas.fill_window(app, ledger, settings, info, plan)
+    canvas.send_unreceipted(app, ledger, settings, info, manifest.plan, limit=settings.window_batches)

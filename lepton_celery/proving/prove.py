@@ -9,6 +9,7 @@ by bisection.
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -215,11 +216,7 @@ def _smallest_halo(subject: Subject, trials: Sequence[Trial], axis: int, side: i
     """The smallest exact halo of one axis, by bisection; blocks are cut along this axis only."""
     if not _is_enough(subject, trials, axis, side):
         return None
-    low, high = -1, side
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _is_enough(subject, trials, axis, middle) else (middle, high)
-    return high
+    return bisect_left(range(side), True, key=lambda halo: _is_enough(subject, trials, axis, halo))
 
 
 def _is_enough(subject: Subject, trials: Sequence[Trial], axis: int, halo: int) -> bool:

@@ -151,3 +151,17 @@ def fill_window(
         send_wave(app, info, wave, closed=start > 0 or not is_last)
         if is_last:
             return reserved
+
+
+def send_unreceipted(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, limit: int) -> int:
+    """Send again the blocks of a job's stage that have neither a receipt nor a lease, and send the waves that are due.
+
+    Returns:
+        The number of blocks that were sent again, in `limit` batches at most.
+    """
+    stage = plan.stages[info.stage_index]
+    lost = ledger.unreceipted(info.job_id, info.stage, limit=limit * stage.batch_blocks)
+    if lost:
+        send_wave(app, info, batches(stage, plan.workers, lost))
+    fill_window(app, ledger, settings, info, plan)
+    return len(lost)

@@ -17,7 +17,6 @@ from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
-from lepton_celery.planning.batches import batches
 from lepton_celery.planning.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -103,14 +102,10 @@ class Sweeper:
 
     def _send_unreceipted(self, info: JobInfo) -> None:
         """Send the blocks that have neither a receipt nor a lease nor a message, and the waves that are due."""
-        plan = self._plan(info)
-        stage = plan.stages[info.stage_index]
-        limit = self._settings.wave_batches * stage.batch_blocks
-        lost = self._ledger.unreceipted(info.job_id, info.stage, limit=limit)
-        if lost:
-            log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, len(lost))
-            canvas.send_wave(self._app, info, batches(stage, plan.workers, lost))
-        canvas.fill_window(self._app, self._ledger, self._settings, info, plan)
+        settings, plan = self._settings, self._plan(info)
+        sent = canvas.send_unreceipted(self._app, self._ledger, settings, info, plan, limit=settings.wave_batches)
+        if sent:
+            log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, sent)
 
     def _plan(self, info: JobInfo) -> Plan:
         return Manifest.from_json(self._ledger.manifest(info.job_id)).plan
