@@ -49,7 +49,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     chunks: dict[int, tuple[int, ...]] = {}
     index_of: dict[int, int] = {}  # by id of the user's node
     known: dict[Any, int] = {}
-    for node in topological(list(outputs.values()), _needed):
+    for node in topological(list(outputs.values()), expanded_parents):
         if node.inner is not None:
             index_of[id(node)] = index_of[id(node.inner)]
             continue
@@ -75,7 +75,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     return Lowered(tuple(nodes), {name: index_of[id(node)] for name, node in outputs.items()}, arrays, chunks)
 
 
-def _needed(node: Node) -> Iterable[Node]:
+def expanded_parents(node: Node) -> Iterable[Node]:
     """The nodes that a node is computed from; for a composite, the node that it expands to."""
     return [node.inner] if node.inner is not None else node.parents()
 
