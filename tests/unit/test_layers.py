@@ -10,6 +10,8 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2] / "lepton_celery"
 
 LAYERS = (
@@ -39,8 +41,16 @@ LAYERS = (
 )
 """The folders and files of the package, from the ground up: each imports itself and those before it."""
 
-RESERVED = frozenset({"records", "fleet", "flower", "contrib"})
+RESERVED = {
+    "records": "Tables, text and logs, beside images.",
+    "fleet": "Which workers there are, and how many there should be.",
+    "flower": "What Flower shows of a job.",
+    "contrib": "Django and Flask.",
+}
 """Names that are kept for what comes next; there need be no such folder yet."""
+
+PAGES = ("README.md", "docs/design.md")
+"""The pages that show the map."""
 
 CELERY_USERS = ("engines.celery", "fleet", "jobs", "local", "calibration", "flower", "contrib", "cli")
 
@@ -105,7 +115,29 @@ def layer_of(name: str) -> int:
 
 def test_the_package_has_the_folders_of_the_tuple_and_nothing_else() -> None:
     at_the_top = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert at_the_top - {"__init__", "__pycache__"} - RESERVED == set(LAYERS) - RESERVED
+    assert at_the_top - {"__init__", "__pycache__"} - set(RESERVED) == set(LAYERS) - set(RESERVED)
+
+
+def drawn() -> str:
+    """The map of the package: its layers from the top down, each with the first sentence of its docstring."""
+    lines = ["lepton_celery/"]
+    for name in reversed(LAYERS):
+        path = ROOT / name / "__init__.py"
+        is_folder = path.exists() or name in RESERVED
+        path = path if path.exists() else ROOT / f"{name}.py"
+        if path.exists():
+            docstring = ast.get_docstring(ast.parse(path.read_text()))
+            assert docstring, f"{path} has no docstring"
+            about = docstring.partition("\n")[0]
+        else:
+            about = f"[to come] {RESERVED[name]}"
+        lines.append(f"  {name + ('/' if is_folder else '.py'):<14}{about}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_show_the_map(page: str) -> None:
+    assert f"```text\n{drawn()}```\n" in (ROOT.parent / page).read_text(), f"{page} lacks this map:\n{drawn()}"
 
 
 def test_imports_point_downward() -> None:
