@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from operator import le, lt, sub
 from typing import NewType
 
@@ -184,17 +185,6 @@ class BlockGrid:
 
     def overlapping(self, region: Region) -> Iterator[BlockIndex]:
         """The blocks that share a pixel with `region`, in C order."""
-        if region.size == 0:
-            return
-        first = [a // b for a, b in zip(region.start, self.block_shape, strict=True)]
-        last = [(z - 1) // b for z, b in zip(region.stop, self.block_shape, strict=True)]
-        position = list(first)
-        while True:
-            yield self.index(position)
-            for axis in reversed(range(len(position))):
-                if position[axis] < last[axis]:
-                    position[axis] += 1
-                    break
-                position[axis] = first[axis]
-            else:
-                return
+        if region.size:
+            axes = zip(region.start, region.stop, self.block_shape, strict=True)
+            yield from map(self.index, product(*(range(a // b, (z - 1) // b + 1) for a, z, b in axes)))
