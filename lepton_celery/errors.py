@@ -24,6 +24,17 @@ Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from lepton_celery.grid import BlockIndex, StageIndex
+
+_NO_STAGE = cast("StageIndex", -1)
+"""The stage of a failure that belongs to no stage."""
+
+NO_BLOCK = cast("BlockIndex", -1)
+"""The block of a failure that belongs to no block."""
+
 
 class LeptonError(Exception):
     """Root of all errors of this package."""
@@ -99,13 +110,15 @@ class JobNotFound(JobError, LookupError):
 class JobFailed(JobError):
     """The job failed; the message has the reason that the worker gave."""
 
-    def __init__(self, message: str, job_id: str = "", stage: int = -1, block: int = -1) -> None:
+    def __init__(
+        self, message: str, job_id: str = "", stage: StageIndex = _NO_STAGE, block: BlockIndex = NO_BLOCK
+    ) -> None:
         super().__init__(message, job_id)
         self.args = (message, job_id, stage, block)
         self.stage = stage
-        """Index of the stage that failed; -1 when it was none."""
+        """The stage that failed; -1 if the failure belongs to none."""
         self.block = block
-        """Index of the block that failed; -1 when it was none."""
+        """The block that failed; -1 if the failure belongs to none."""
 
 
 class JobCancelled(JobError):

@@ -11,7 +11,6 @@ from rich.table import Table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
-from lepton_celery.grid import BlockIndex, StageIndex
 from lepton_celery.jobs.find import get_job, list_jobs
 from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.jobs.resume import resume as resume_job
@@ -75,7 +74,7 @@ def status(job_id: str) -> None:
         click.echo(compare(info, manifest.plan))
     if (failure := job.failure()) is not None:
         if failure.block >= 0:
-            click.echo(f"block    {failure.block} {job.region(StageIndex(failure.stage), BlockIndex(failure.block))}")
+            click.echo(f"block    {failure.block} {job.region(failure.stage, failure.block)}")
         raise JobFailed(
             f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
             f"cause is gone, or `lepton forget {info.job_id}` to remove them",
