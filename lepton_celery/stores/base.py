@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.paths import local_path
 
@@ -26,21 +26,14 @@ class ArrayReader(Protocol):
     A reader may be used in several threads, and in processes that are forked from the one that opened it.
     """
 
-    @property
-    def url(self) -> str:
-        """Where the array is; `memory:` for an array of this process."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis in pixels."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the pixels that `read` gives, in native byte order."""
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Shape of the boxes that are read whole when one of their pixels is needed; one row if access is random."""
+    url: str
+    """Where the array is; `memory:` for an array of this process."""
+    shape: tuple[int, ...]
+    """Length of each axis in pixels."""
+    dtype: np.dtype[Any]
+    """Dtype of the pixels that `read` gives, in native byte order."""
+    chunks: tuple[int, ...]
+    """Shape of the boxes that are read whole when one of their pixels is needed; one row if access is random."""
 
     def read(self, region: Region) -> AnyArray:
         """The pixels of a region as a new C-contiguous array in native byte order, which the caller owns.
@@ -111,9 +104,8 @@ class ArrayOutput(Protocol):
     the promises hold when processes die, not when the power fails.
     """
 
-    @property
-    def target(self) -> Target:
-        """The array that is written, and where."""
+    target: Target
+    """The array that is written, and where."""
 
     def create(self) -> None:
         """Make the part; blocks that are in it already stay.
@@ -148,6 +140,21 @@ class ArrayOutput(Protocol):
 
     def discard(self) -> None:
         """Remove the part and its temporary files; a published output stays."""
+
+
+def pixel_dtype(owner: str | Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A dtype of pixels in native byte order; StoreError if arrays of this dtype are no images."""
+    if dtype.kind not in "biufc":
+        raise StoreError(f"{owner} holds {dtype}, which is no pixel type; convert it to numbers or booleans")
+    return dtype.newbyteorder("=")
+
+
+def check_part(path: Path, part: AnyArray | ArrayReader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse a part that was made for an output of another shape or dtype."""
+    if part.shape != shape or part.dtype != dtype:
+        raise StoreError(
+            f"{path} holds {part.dtype} {part.shape}, the output is {dtype} {shape}; discard it, or use another job id"
+        )
 
 
 def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:

@@ -11,7 +11,7 @@ from lepton_celery.stores.base import ArrayReader
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.npy import make_empty, open_writable, write_rows
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import sibling
+from lepton_celery.stores.publish import draft_of
 
 LARGEST_CHUNK_BYTES = 256 * 2**20
 """Files with larger chunks are copied first: a worker would have to decode that much for one pixel."""
@@ -36,16 +36,12 @@ def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
         StoreError: the input is damaged, or the disk is full; no file is left.
     """
     final = local_path(path)
-    temp = sibling(final.with_name(f".{final.name}"))
-    with writing(final):
-        try:
-            make_empty(temp, reader.shape, reader.dtype)
-            copy = open_writable(temp, reader.shape, reader.dtype)
-            for region in BlockGrid(reader.shape, _pieces(reader)):
-                write_rows(temp, copy, region, reader.read(region))
-            temp.replace(final)
-        finally:
-            temp.unlink(missing_ok=True)
+    with writing(final), draft_of(final.with_name(f".{final.name}")) as draft:
+        make_empty(draft, reader.shape, reader.dtype)
+        copy = open_writable(draft, reader.shape, reader.dtype)
+        for region in BlockGrid(reader.shape, _pieces(reader)):
+            write_rows(draft, copy, region, reader.read(region))
+        draft.replace(final)
 
 
 def _pieces(reader: ArrayReader) -> tuple[int, ...]:

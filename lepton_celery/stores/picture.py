@@ -14,9 +14,9 @@ from PIL.PngImagePlugin import PngImageFile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, Target, check_region
+from lepton_celery.stores.base import AnyArray, ArrayReader, check_region
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.npy import NpyOutput, open_part
+from lepton_celery.stores.npy import NpyOutput
 from lepton_celery.stores.publish import publish_part
 
 _DTYPES: dict[str, tuple[type[np.generic], int]] = {
@@ -31,7 +31,7 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
 """The dtype of each of Pillow's modes, and the length of its colour axis; 0 for none."""
 
 
-class PictureReader:
+class PictureReader(ArrayReader):
     """A PNG or JPEG file. The first `read` decodes all of it, and memory holds the whole picture from then on.
 
     Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because Pillow
@@ -63,34 +63,18 @@ class PictureReader:
         return np.array(self._array[region.slices], order="C", copy=True)
 
 
-class PictureOutput:
+class PictureOutput(NpyOutput):
     """A PNG or JPEG file. Its part is a .npy, which the publisher encodes.
 
     PNG keeps every pixel; JPEG, with quality 95, does not.
     """
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self._blocks = NpyOutput(target)
-
-    def create(self) -> None:
-        self._blocks.create()
-
-    def reserve(self) -> None:
-        self._blocks.reserve()
-
-    def write(self, region: Region, block: AnyArray) -> None:
-        self._blocks.write(region, block)
-
     def publish(self) -> None:
-        self._blocks = NpyOutput(self.target)
         publish_part(self.target, self._encode)
-
-    def discard(self) -> None:
-        self._blocks.discard()
+        self._map = None
 
     def _encode(self, path: Path) -> None:
-        image = Image.fromarray(np.asarray(open_part(self.target)))
+        image = Image.fromarray(np.asarray(self._open()))
         if self.target.final.suffix.lower() == ".png":
             # level 3 is twice as fast as Pillow's default, and the file is a few per cent larger
             image.save(path, "PNG", compress_level=3)

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lepton_celery.errors import OutputExists, StoreNotFound
-from lepton_celery.stores.base import Target
+from lepton_celery.stores.base import ArrayOutput, Target
 from lepton_celery.stores.failures import writing
 
 LOCK_WAIT_S = 5.0
@@ -35,16 +35,22 @@ def sibling(part: Path, ending: str = "tmp") -> Path:
     return part.with_name(f"{part.name}.{uuid.uuid4().hex}.{ending}")
 
 
+@contextmanager
+def draft_of(part: Path) -> Iterator[Path]:
+    """A new name beside a part for a file that gets its own name when it is complete; what is left of it is removed."""
+    draft = sibling(part)
+    try:
+        yield draft
+    finally:
+        remove(draft)
+
+
 def create_part(part: Path, make: Callable[[Path], None]) -> None:
     """Let a part appear, complete, that `make` creates under another name; a part that is there already stays."""
-    draft = sibling(part)
-    with writing(part):
-        try:
-            make(draft)
-            with suppress(FileExistsError):
-                link_or_rename(draft, part)
-        finally:
-            remove(draft)
+    with writing(part), draft_of(part) as draft:
+        make(draft)
+        with suppress(FileExistsError):
+            link_or_rename(draft, part)
 
 
 def _replaced(part: Path) -> Path:
@@ -79,12 +85,9 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
 def _encode(target: Target, encode: Callable[[Path], None], output: Path) -> None:
     if os.path.lexists(target.final) and not target.overwrite:
         raise output_exists(target.final)
-    draft = sibling(target.part)
-    try:
+    with draft_of(target.part) as draft:
         encode(draft)
         draft.replace(output)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -100,7 +103,9 @@ def _locked(part: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        _wait_for_lock(descriptor)
+        with suppress(OSError):  # there are no locks on this file system
+            # not for ever: a frozen process may hold it, and the fence says whose turn it is
+            wait_for_lock(descriptor, LOCK_WAIT_S)
         try:
             is_there = os.path.samestat(os.fstat(descriptor), part.stat())
         except FileNotFoundError:
@@ -110,18 +115,21 @@ def _locked(part: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _wait_for_lock(descriptor: int) -> None:
-    """Wait for a lock, but not for ever: a frozen process may hold it, and the fence says whose turn it is."""
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while time.monotonic() < deadline:
+def wait_for_lock(descriptor: int, timeout_s: float) -> bool:
+    """Lock a file for this process; False if another process holds the lock until the time is up.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(0.02)
-        except OSError:
-            return  # no locks on this file system
-        else:
-            return
 
 
 def put_in_place(source: Path, final: Path, *, overwrite: bool, replaced: Path) -> None:
@@ -209,3 +217,19 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+class FileOutput(ArrayOutput):
+    """What all outputs on disk share."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def reserve(self) -> None:
+        pass  # the size of compressed pixels is not known before
+
+    def publish(self) -> None:
+        publish_part(self.target)
+
+    def discard(self) -> None:
+        discard_part(self.target)

@@ -24,7 +24,7 @@ from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.base import AnyArray, Target, check_block
 from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
-from lepton_celery.stores.publish import discard_part, publish_part
+from lepton_celery.stores.publish import FileOutput, publish_part
 
 LONGEST_TILE_SIDE = 256
 """Longest side of a tile, in pixels."""
@@ -33,7 +33,7 @@ BIG_TIFF_BYTES = 2**31
 """Larger files are BigTIFFs: a plain TIFF ends at 4 GiB, and some readers end at 2."""
 
 
-class TiffOutput:
+class TiffOutput(FileOutput):
     """A tiled deflate TIFF of `(y, x)`, colours `(y, x, 3 or 4)` or pages `(z, y, x)`; booleans become uint8 0 and 1.
 
     Raises:
@@ -41,7 +41,7 @@ class TiffOutput:
     """
 
     def __init__(self, target: Target) -> None:
-        self.target = target
+        super().__init__(target)
         shape, blocks = target.shape, target.block_shape
         self._colours = len(shape) == 3 and shape[2] in (3, 4) and blocks[2] >= shape[2]
         if not (len(shape) == 2 or self._colours or (len(shape) == 3 and shape[1] > 1 and shape[2] > 1)):
@@ -64,9 +64,6 @@ class TiffOutput:
         with writing(self.target.part):
             self.target.part.mkdir(exist_ok=True)
 
-    def reserve(self) -> None:
-        pass  # the size depends on the pixels
-
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
         for index in self.target.grid.overlapping(region):
@@ -83,9 +80,6 @@ class TiffOutput:
 
     def publish(self) -> None:
         publish_part(self.target, self._join)
-
-    def discard(self) -> None:
-        discard_part(self.target)
 
     def _block_file(self, index: int) -> Path:
         return self.target.part / f"{index}.tiles"
