@@ -19,10 +19,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, array_format, check_dtype, check_output
+from lepton_celery.stores.formats import TABLE_SUFFIXES, array_format, check_dtype, check_output
 from lepton_celery.stores.identity import content_identity, identity
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
@@ -30,7 +31,6 @@ from lepton_celery.stores.paths import check_allowed, local_path
 from lepton_celery.stores.table import read_table, write_table
 
 __all__ = [
-    "ARRAY_SUFFIXES",
     "TABLE_SUFFIXES",
     "ArrayOutput",
     "ArrayReader",
@@ -66,24 +66,11 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
     """
     path = local_path(url)
     check_allowed(path, roots)
-    name = array_format(path)
+    fmt = array_format(path)
     with reading(path):
         path.stat()
-    if name == "npy":
-        from lepton_celery.stores.npy import NpyReader
-
-        return NpyReader(path)
-    if name == "zarr":
-        from lepton_celery.stores.zarr3 import ZarrReader
-
-        return ZarrReader(path)
-    if name == "tiff":
-        from lepton_celery.stores.tiff import TiffReader
-
-        return TiffReader(path)
-    from lepton_celery.stores.picture import PictureReader
-
-    return PictureReader(path)
+    reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path)
+    return reader
 
 
 def array_output(target: Target) -> ArrayOutput:
@@ -93,19 +80,5 @@ def array_output(target: Target) -> ArrayOutput:
         InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.
     """
     check_dtype(target.final, target.shape, target.native)
-    name = array_format(target.final)
-    if name == "npy":
-        from lepton_celery.stores.npy import NpyOutput
-
-        return NpyOutput(target)
-    if name == "zarr":
-        from lepton_celery.stores.zarr3 import ZarrOutput
-
-        return ZarrOutput(target)
-    if name == "tiff":
-        from lepton_celery.stores.tiff_output import TiffOutput
-
-        return TiffOutput(target)
-    from lepton_celery.stores.picture import PictureOutput
-
-    return PictureOutput(target)
+    output: ArrayOutput = resolve_name(f"{__name__}.{array_format(target.final).output}")(target)
+    return output
