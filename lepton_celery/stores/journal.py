@@ -53,14 +53,14 @@ class Journal:
                 raise StoreError(f"{path} is damaged: {error}; submit the job again") from error
         return manifest
 
-    def opened(self, number: StageNumber) -> None:
+    def log_stage(self, number: StageNumber) -> None:
         """Record that a stage begins, so that all stages before it are merged."""
         path = self._root / "stages" / str(number)
         with writing(path):
             path.parent.mkdir(exist_ok=True)
             path.touch()
 
-    def received(self, number: StageNumber, places: Sequence[Place]) -> None:
+    def log_receipts(self, number: StageNumber, places: Sequence[Place]) -> None:
         """Record that blocks of a stage are done."""
         path = self._root / "receipts" / str(number) / f"{socket.gethostname()}-{os.getpid()}"
         with writing(path):
@@ -75,21 +75,21 @@ class Journal:
 
     def stage(self, stages: int) -> StageNumber | None:
         """The stage that was opened last, in a plan of `stages` stages; None if there is none."""
-        folder = self._root / "stages"
-        opened = (
-            [StageNumber(int(path.name)) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
-        )
+        opened = [StageNumber(int(path.name)) for path in _files(self._root / "stages") if path.name.isdigit()]
         # each round of a repeated stage has a number of its own, which is greater by `stages`
         return max(opened, key=lambda number: (number % stages, number // stages), default=None)
 
     def receipts(self, number: StageNumber) -> list[Place]:
         """The places of the finished blocks of a stage, ascending."""
-        folder = self._root / "receipts" / str(number)
         done: set[Place] = set()
-        for path in folder.iterdir() if folder.exists() else ():
+        for path in _files(self._root / "receipts" / str(number)):
             with reading(path):
                 lines = path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
             for line in lines:
-                if line.endswith("\n"):  # the writer of other lines was killed before the end
+                if line.endswith("\n"):  # a line without an end is of a writer that was killed
                     done.update(Place(int(text)) for text in line.split() if text.isdigit())
         return sorted(done)
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.exists() else []
