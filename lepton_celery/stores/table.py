@@ -43,7 +43,8 @@ def write_table(
     for key, column in arrays.items():
         if column.ndim != 1 or column.dtype.kind not in "biuf":
             raise InputError(f"column {key!r} of {final} is {column.dtype} {column.shape}; give numbers on one axis")
-    if len(lengths := {key: len(column) for key, column in arrays.items()}) and len(set(lengths.values())) > 1:
+    lengths = {key: len(column) for key, column in arrays.items()}
+    if len(set(lengths.values())) > 1:
         raise InputError(f"columns of {final} differ in length: {lengths}; give one value per row")
     temp = sibling(final.with_name(f".{final.name}"))
     with writing(final):

@@ -7,7 +7,6 @@ twice writes the same bytes to the same file.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.arrays import Partial
+from lepton_celery.catalogue.arrays import Partial, Partials
 from lepton_celery.errors import StoreError, StoreNotFound
 from lepton_celery.grid import BlockIndex
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.bundle import read_bundle, write_bundle
 from lepton_celery.stores.failures import writing
+from lepton_celery.stores.publish import remove
 
 _MAPPED_BYTES = 1 << 20
 """Values of this size or more are memory-mapped, smaller ones are loaded."""
@@ -30,12 +30,6 @@ _PARTIALS_PER_FOLDER = 1000
 
 Key = int | tuple[int, int]
 """A node of the plan, or a node and the round of a repeated stage."""
-
-
-class Partials(Protocol):
-    """The partials of one node in block order; they may be iterated over more than once."""
-
-    def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]: ...
 
 
 class Workspace(Protocol):
@@ -56,7 +50,8 @@ class Workspace(Protocol):
         """Store the partial of a block."""
 
     def partials(self, node: Key, blocks: int) -> Partials:
-        """The partials of all blocks of a stage."""
+        """The partials of all blocks of a stage, in block order; they may be iterated over more than once."""
+        return _Partials(self, node, blocks)
 
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         """The partial of a block."""
@@ -80,7 +75,7 @@ class Workspace(Protocol):
         """Remove everything."""
 
 
-class MemoryWorkspace:
+class MemoryWorkspace(Workspace):
     """A workspace in the memory of this process."""
 
     def __init__(self) -> None:
@@ -103,10 +98,6 @@ class MemoryWorkspace:
 
     def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         self._partials.setdefault(node, {})[block] = partial
-
-    def partials(self, node: Key, blocks: int) -> Partials:
-        partials = self._partials.get(node, {})
-        return [(block, partials[block]) for block in map(BlockIndex, range(blocks))]
 
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         return self._partials[node][block]
@@ -136,7 +127,7 @@ class MemoryWorkspace:
         self._values.clear()
 
 
-class DiskWorkspace:
+class DiskWorkspace(Workspace):
     """A workspace in a directory that all workers see; its images may be in another one, the scratch."""
 
     def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
@@ -191,9 +182,6 @@ class DiskWorkspace:
                     folder.mkdir(exist_ok=True)
             write_bundle(path, partial)
 
-    def partials(self, node: Key, blocks: int) -> Partials:
-        return _DiskPartials(self, node, blocks)
-
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         return read_bundle(self.partial_path(node, block))
 
@@ -202,12 +190,8 @@ class DiskWorkspace:
         for first in range(0, blocks, _PARTIALS_PER_FOLDER):
             folder = self.partial_path(node, BlockIndex(first)).parent
             names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-            last = min(first + _PARTIALS_PER_FOLDER, blocks)
-            missing += [
-                block
-                for block in map(BlockIndex, range(first, last))
-                if self.partial_path(node, block).name not in names
-            ]
+            numbers = map(BlockIndex, range(first, min(first + _PARTIALS_PER_FOLDER, blocks)))
+            missing += [block for block in numbers if self.partial_path(node, block).name not in names]
         return missing
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
@@ -229,7 +213,7 @@ class DiskWorkspace:
 
     def discard_node(self, node: Key) -> None:
         for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            remove(path)
 
     def mark(self, name: str) -> bool:
         with writing(self.root):
@@ -240,12 +224,12 @@ class DiskWorkspace:
         return False
 
     def discard(self) -> None:
-        for folder in (self._images, self.root):
-            shutil.rmtree(folder, ignore_errors=True)
+        remove(self._images)
+        remove(self.root)
 
 
-class _DiskPartials:
-    def __init__(self, workspace: DiskWorkspace, node: Key, blocks: int) -> None:
+class _Partials:
+    def __init__(self, workspace: Workspace, node: Key, blocks: int) -> None:
         self._workspace, self._node, self._blocks = workspace, node, blocks
 
     def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]:
