@@ -47,16 +47,9 @@ class ChunkCache:
 
     def __init__(self) -> None:
         self._chunks: OrderedDict[Key, tuple[Identity, AnyArray]] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
-
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    @property
-    def nbytes(self) -> int:
+        self.nbytes = 0
         """Bytes of all pixels in the cache."""
-        return self._bytes
+        self._lock = Lock()
 
     def get(self, key: Key, version: Identity | None) -> AnyArray | None:
         """The pixels under `key`, not to be written to, if they are of this version of the file."""
@@ -82,8 +75,8 @@ class ChunkCache:
         try:
             self._remove(key)
             self._chunks[key] = version, chunk
-            self._bytes += chunk.nbytes
-            while self._bytes > room:
+            self.nbytes += chunk.nbytes
+            while self.nbytes > room:
                 as_large = (key for key, (_, other) in self._chunks.items() if other.nbytes >= chunk.nbytes)
                 self._remove(next(as_large, next(iter(self._chunks))))
         finally:
@@ -92,4 +85,4 @@ class ChunkCache:
     def _remove(self, key: Key) -> None:
         if key in self._chunks:
             _, chunk = self._chunks.pop(key)
-            self._bytes -= chunk.nbytes
+            self.nbytes -= chunk.nbytes

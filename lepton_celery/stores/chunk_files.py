@@ -59,14 +59,9 @@ class ChunkFiles:
         self._axis = next((axis for axis, length in enumerate(self._shape) if length > 1), 0)
         self._row_bytes = self._nbytes // self._shape[self._axis]
         self._fill = 0 if array.fill_value is None else array.fill_value
-        self._cache = ChunkCache()
+        self.cache = ChunkCache()
         self.decoded_bytes = 0
         """Bytes of pixels that were decoded so far."""
-
-    @property
-    def cached_bytes(self) -> int:
-        """Bytes of decoded pixels in the cache."""
-        return self._cache.nbytes
 
     def read(self, region: Region) -> AnyArray:
         """The pixels of `region` as a new array in native byte order.
@@ -101,12 +96,12 @@ class ChunkFiles:
                 return
             rows = self._rows(slices)
             key = (*position, rows.start, rows.stop)
-            pixels = self._cache.get(key, version)
+            pixels = self.cache.get(key, version)
             if pixels is None:
                 is_cached = version is not None and self._row_bytes * len(rows) <= room
                 pixels = self._decode(_contents(fd, size), rows, scratch, is_cached=is_cached)
                 if is_cached:
-                    self._cache.put(key, version, pixels, room=room)
+                    self.cache.put(key, version, pixels, room=room)
         finally:
             os.close(fd)
         axis = self._axis

@@ -39,9 +39,8 @@ def content_identity(pixels: NDArray[np.generic]) -> str:
     """A digest of the pixels of an array in memory, as a short text."""
     digest = blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
     rows = np.atleast_1d(pixels)
-    step = max(
-        1, len(rows) // 64
-    )  # some rows at a time, because the array may be a memory map that is larger than memory
+    # some rows at a time, because the array may be a memory map that is larger than memory
+    step = max(1, len(rows) // 64)
     for first in range(0, len(rows), step):
         digest.update(np.ascontiguousarray(rows[first : first + step]).tobytes())
     return f"pixels {digest.hexdigest()}"

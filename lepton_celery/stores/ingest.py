@@ -48,8 +48,6 @@ def _pieces(reader: ArrayReader) -> tuple[int, ...]:
     """The shape of boxes of whole chunks that are copied at once."""
     pieces = [max(1, c) for c in reader.chunks]
     for axis in reversed(range(len(pieces))):
-        others = math.prod(pieces[:axis] + pieces[axis + 1 :]) * reader.dtype.itemsize
-        chunk = pieces[axis]
-        count = max(1, COPIED_BYTES // (others * chunk))
-        pieces[axis] = min(chunk * count, max(1, -(-reader.shape[axis] // chunk) * chunk))
+        fitting = COPIED_BYTES // (math.prod(pieces) * reader.dtype.itemsize)
+        pieces[axis] *= max(1, min(fitting, -(-reader.shape[axis] // pieces[axis])))
     return tuple(pieces)

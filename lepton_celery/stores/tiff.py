@@ -22,6 +22,7 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.memory import MemoryReader
 
 _Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
+"""The offsets and the sizes of the tiles or strips of a page, and the JPEG tables that they share."""
 
 
 class TiffReader(ArrayReader):
@@ -55,7 +56,10 @@ class TiffReader(ArrayReader):
             self._take_layout(series, page)
             # all offsets are read now: later reads need neither the file object nor its position, which a forked process
             # would share
-            self._segments = [self._locate(number) for number in series.pages]
+            pages: list[Any] = list(series.pages)
+            if None in pages:
+                raise StoreError(f"{path} keeps some of its pages in other files; join them into one file first")
+            self._segments: list[_Segments] = [(p.dataoffsets, p.databytecounts, p.jpegtables) for p in pages]
 
     def read(self, region: Region) -> AnyArray:
         if self._mapped is not None:
@@ -111,27 +115,19 @@ class TiffReader(ArrayReader):
         rest = iter([1] * len(self._lead) + lengths)
         self.chunks = tuple(next(rest) if n > 1 else 1 for n in self.shape)
 
-    def _locate(self, page: Any) -> _Segments:
-        if page is None:
-            raise StoreError(f"{self._path} keeps some of its pages in other files; join them into one file first")
-        return page.dataoffsets, page.databytecounts, page.jpegtables
-
     def _read_page(self, fd: int, segments: _Segments, window: Region, into: AnyArray) -> None:
         offsets, counts, tables = segments
         for index in self._page.overlapping(window):
             box = self._page.region(index)
-            shared = Region(
-                tuple(map(max, box.start, window.start)),
-                tuple(map(min, box.stop, window.stop)),
-            )
+            shared = Region(tuple(map(max, box.start, window.start)), tuple(map(min, box.stop, window.stop)))
             if not counts[index]:
-                # A sparse file leaves out tiles that hold nothing.
+                # a sparse file leaves out tiles that hold nothing
                 into[shared.within(window)] = self._nodata
                 continue
             data = os.pread(fd, counts[index], offsets[index])
             if len(data) < counts[index]:
                 raise StoreError(f"{self._path} ends in the middle of tile or strip {index}; copy or write it again")
-            decoded = self._decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
+            decoded = self._decode(data, index, jpegtables=tables)[0]
             into[shared.within(window)] = self._as_page(decoded)[shared.within(box)]
 
     def _as_page(self, decoded: AnyArray) -> AnyArray:
