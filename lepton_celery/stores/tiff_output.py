@@ -14,13 +14,12 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
 
 from lepton_celery.errors import InputError, StoreError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.stores.base import AnyArray, Target, check_block
 from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
@@ -56,7 +55,6 @@ class TiffOutput(FileOutput):
         self._tile = tuple(
             _tile_length(n, b, target) for n, b in zip(self._grid.shape[1:], self._grid.block_shape[1:], strict=True)
         )
-        self._samples = shape[2] if self._colours else 1
         stored = np.dtype(np.uint8) if target.native.kind == "b" else target.native
         self._stored = stored.newbyteorder("<")
 
@@ -66,22 +64,17 @@ class TiffOutput(FileOutput):
 
     def write(self, region: Region, block: AnyArray) -> None:
         check_block(self.target, region, block)
+        # a block has the same index in both grids
         for index in self.target.grid.overlapping(region):
             own = self.target.grid.region(index)
-            self._write_block(own, block[own.within(region)])
-
-    def _write_block(self, region: Region, block: AnyArray) -> None:
-        start = ((0,) if len(region.start) == 2 or self._colours else ()) + region.start
-        position = tuple(a // b for a, b in zip(start, self._grid.block_shape, strict=False))
-        tiles = [_deflate(tile) for tile in self._cut(block)]
-        ends = list(accumulate(map(len, tiles)))
-        head = np.array([len(ends), *ends], "<u8").tobytes()
-        write_atomically(self._block_file(self._grid.index(position)), head, *tiles)
+            tiles = [_deflate(tile) for tile in self._cut(block[own.within(region)])]
+            head = np.array([len(tiles), *accumulate(map(len, tiles))], "<u8").tobytes()
+            write_atomically(self._block_file(index), head, *tiles)
 
     def publish(self) -> None:
         publish_part(self.target, self._join)
 
-    def _block_file(self, index: int) -> Path:
+    def _block_file(self, index: BlockIndex) -> Path:
         return self.target.part / f"{index}.tiles"
 
     def _cut(self, block: AnyArray) -> Iterator[bytes]:
@@ -98,20 +91,18 @@ class TiffOutput(FileOutput):
             yield piece.tobytes()
 
     def _join(self, path: Path) -> None:
-        options: dict[str, Any] = {"photometric": "rgb" if self._colours else "minisblack"}
-        if self._samples == 4:
-            options["extrasamples"] = ["unassalpha"]
-        size = math.prod(self.target.shape) * self._stored.itemsize
+        shape = self.target.shape
         tifffile.imwrite(
             path,
             self._tiles(),
-            shape=self.target.shape,
+            shape=shape,
             dtype=self._stored,
             tile=self._tile,
             compression="adobe_deflate",
             byteorder="<",
-            bigtiff=size > BIG_TIFF_BYTES,
-            **options,
+            bigtiff=math.prod(shape) * self._stored.itemsize > BIG_TIFF_BYTES,
+            photometric="rgb" if self._colours else "minisblack",
+            extrasamples=["unassalpha"] if self._colours and shape[2] == 4 else None,
         )
 
     def _tiles(self) -> Iterator[bytes]:
@@ -127,7 +118,7 @@ class TiffOutput(FileOutput):
                 first = (page % deep * rows + y % high // self._tile[0]) * across
                 yield from self._row(index, ends_of(index), first, first + across)
 
-    def _ends(self, index: int) -> Sequence[int]:
+    def _ends(self, index: BlockIndex) -> Sequence[int]:
         """The offset of the first tile in the file of a block, and the ends of all its tiles."""
         path = self._block_file(index)
         try:
@@ -141,22 +132,22 @@ class TiffOutput(FileOutput):
         base = 8 * (count + 1)
         return [base, *(base + int(end) for end in ends)]
 
-    def _row(self, index: int, ends: Sequence[int], first: int, last: int) -> Iterator[bytes]:
+    def _row(self, index: BlockIndex, ends: Sequence[int], first: int, last: int) -> Iterator[bytes]:
         with self._block_file(index).open("rb") as file:
             file.seek(ends[first])
             for tile in range(first, last):
                 yield file.read(ends[tile + 1] - ends[tile])
 
 
-def _tile_length(length: int, block: int, target: Target) -> int:
-    if block >= length:
+def _tile_length(length: int, block_length: int, target: Target) -> int:
+    if block_length >= length:
         return min(LONGEST_TILE_SIDE, -(-length // 16) * 16)
     for tile in range(LONGEST_TILE_SIDE, 0, -16):
-        if block % tile == 0:
+        if block_length % tile == 0:
             return tile
     raise InputError(
         f"TIFF output {target.path} in blocks {target.block_shape}: tiles have sides that are multiples of 16 and must "
-        f"not cross blocks; use a multiple of 16 in place of {block}, or write .zarr"
+        f"not cross blocks; use a multiple of 16 in place of {block_length}, or write .zarr"
     )
 
 
