@@ -50,10 +50,10 @@ class Guard:
                 )
             self._tell(f"watch {group} {int(death_signal)}\n")
 
-    def forget(self, group: int) -> None:
+    def unwatch(self, group: int) -> None:
         """Stop watching a group that has ended; the system may give its number to another process."""
         with self._lock:
-            self._tell(f"forget {group}\n")
+            self._tell(f"unwatch {group}\n")
 
     def close(self) -> None:
         """End the watchman, which ends whatever it still watches."""
@@ -114,7 +114,7 @@ def _stand_watch(owner: int) -> None:
             match line.split():
                 case [b"watch", group, number]:
                     groups[int(group)] = int(number)
-                case [b"forget", group]:
+                case [b"unwatch", group]:
                     groups.pop(int(group), None)
         if not received or b"end" in lines:
             break

