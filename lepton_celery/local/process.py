@@ -20,7 +20,7 @@ from lepton_celery.errors import LeptonError
 from lepton_celery.local.guard import Guard
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_POLL_S = 0.02
+_POLL_S = 0.01
 
 
 class StackError(LeptonError, RuntimeError):

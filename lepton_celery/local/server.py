@@ -12,13 +12,11 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.local.guard import Guard
@@ -51,6 +49,30 @@ def free_port() -> int:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def start_on_free_port(make: Callable[[int], ManagedProcess], *, ready: str, timeout_s: float) -> None:
+    """Start a process that listens on a port of its own, and return when a line of its log matches `ready`.
+
+    Args:
+        make: makes the process for a port. It is called again if another process took the port first.
+        ready: regular expression for the line.
+        timeout_s: seconds for all attempts together.
+
+    Raises:
+        StackError: the process ends or the time is up; the message has the log's last lines.
+    """
+    deadline = time.monotonic() + timeout_s
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        process = make(free_port())
+        process.start()
+        try:
+            process.wait_for_line(ready, max(0.0, deadline - time.monotonic()))
+            return
+        except StackError:
+            if attempt == _PORT_ATTEMPTS or "Address already in use" not in process.log_tail():
+                raise
+            process.kill()
 
 
 def find_binary() -> Path:
@@ -117,19 +139,24 @@ class RedisServer:
         if self.process is not None:
             raise StackError(f"the server on {self.directory} runs already, as process {self.process.pid}; stop it")
         binary = find_binary()
-        deadline = time.monotonic() + timeout_s
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
             # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
+            deadline = time.monotonic() + timeout_s
             self._lock = take_lock(self.directory / "server.lock", timeout_s=timeout_s)
             if self._lock is None:
                 raise BrokerUnreachable(
                     f"another server uses the data folder {self.directory}; stop it or give another folder"
                 )
-            for attempt in range(1, _PORT_ATTEMPTS + 1):
-                if self._try_start(binary, self._lock, deadline, is_last=attempt == _PORT_ATTEMPTS):
-                    return
+            start_on_free_port(
+                partial(self._make, binary, self._lock),
+                ready="Ready to accept connections",
+                timeout_s=deadline - time.monotonic(),
+            )
+        except StackError as error:
+            self.stop()
+            raise BrokerUnreachable(f"{binary} does not run on {_HOST}:{self.port}: {error}") from error
         except BaseException:
             self.stop()
             raise
@@ -154,11 +181,9 @@ class RedisServer:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def _try_start(self, binary: Path, lock: int, deadline: float, *, is_last: bool) -> bool:
-        """Whether the server answers; it does not if another process took the port first."""
-        self.port = free_port()
-        self._password = secrets.token_urlsafe(24)
-        config = _CONFIG.format(host=_HOST, port=self.port, password=self._password)
+    def _make(self, binary: Path, lock: int, port: int) -> ManagedProcess:
+        self.port, self._password = port, secrets.token_urlsafe(24)
+        config = _CONFIG.format(host=_HOST, port=port, password=self._password)
         write_atomically(self.directory / "server.conf", config.encode(), mode=0o600)
         self.process = ManagedProcess(
             "server",
@@ -169,25 +194,4 @@ class RedisServer:
             death_signal=signal.SIGTERM,  # ends the server at once too, but it flushes the append-only file first
             pass_fds=[lock],
         )
-        self.process.start()
-        where = f"{binary} on {_HOST}:{self.port}"
-        while time.monotonic() < deadline:
-            if not self.process.is_running:
-                if "Address already in use" in self.process.log_tail() and not is_last:
-                    self.process.kill()
-                    return False
-                raise BrokerUnreachable(self.process.explain(f"{where} ended with code {self.process.poll()}"))
-            if self._answers():
-                return True
-            time.sleep(0.01)
-        raise BrokerUnreachable(self.process.explain(f"{where} did not answer in time"))
-
-    def _answers(self) -> bool:
-        # without retries, since the caller asks again: the default sleeps for seconds between attempts
-        options = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0, "retry": Retry(NoBackoff(), 0)}
-        try:
-            with redis.Redis.from_url(self.url, **options) as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            # it does not listen yet or loads its data, or another server has the port and refuses the password
-            return False
+        return self.process

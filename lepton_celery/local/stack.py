@@ -27,7 +27,7 @@ from lepton_celery.ledger.processes import process_started
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, remove_running, write_running
-from lepton_celery.local.server import RedisServer, free_port
+from lepton_celery.local.server import RedisServer, start_on_free_port
 
 OWN_APP = "workers.app"
 """A project's own entry point, which has its settings beside it."""
@@ -43,7 +43,6 @@ WARM_TIMEOUT_S = 12.0
 their work again. Celery itself sometimes takes up to 30 s to stop if messages come in meanwhile."""
 
 _FLOWER_STOP_S = 3.0
-_FLOWER_PORT_ATTEMPTS = 3
 
 _CELERY_OVERRIDES = frozenset(
     {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
@@ -195,10 +194,9 @@ class LocalStack:
                 self._server.start()
             self._start_workers()
             if self._runs_flower:
-                self._start_flower()
+                start_on_free_port(self._make_flower, ready="Visit me at", timeout_s=_remaining(deadline))
             for number, worker in enumerate(self._workers, 1):
                 worker.wait_for_line(rf"\blepton{number}@\S+ ready\.", _remaining(deadline))
-            self._wait_for_flower(deadline)
             write_running(self.directory, self.info)
         except BaseException:
             self.stop()
@@ -290,26 +288,12 @@ class LocalStack:
             self._workers.append(worker)
             worker.start()
 
-    def _start_flower(self) -> None:
-        self._flower_port = free_port()
+    def _make_flower(self, port: int) -> ManagedProcess:
         config = _flower_config()
-        arguments = ["flower", "--address=127.0.0.1", f"--port={self._flower_port}"]
-        self._flower = self._celery("flower", *arguments, *([f"--conf={config}"] if config is not None else []))
-        self._flower.start()
-
-    def _wait_for_flower(self, deadline: float) -> None:
-        for attempt in range(1, _FLOWER_PORT_ATTEMPTS + 1):
-            if self._flower is None:
-                return
-            try:
-                self._flower.wait_for_line("Visit me at", _remaining(deadline))
-                return
-            except StackError:
-                is_taken = "Address already in use" in self._flower.log_tail()
-                if not is_taken or attempt == _FLOWER_PORT_ATTEMPTS:
-                    raise
-                self._flower.kill()
-                self._start_flower()
+        options = [f"--conf={config}"] if config is not None else []
+        self._flower_port = port
+        self._flower = self._celery("flower", "flower", "--address=127.0.0.1", f"--port={port}", *options)
+        return self._flower
 
 
 def _flower_config() -> Path | None:
