@@ -11,7 +11,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +27,11 @@ PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image", "celery", "kombu"
 SAME_EVERYWHERE = ("lease_s", "sweep_s", "max_attempts", "visibility_timeout_s", "allowed_roots", "allowed_functions")
 """Settings that must have the same value in all processes."""
 
-_CGROUP = Path("/sys/fs/cgroup")  # Linux only
+_CGROUP = Path("/sys/fs/cgroup")
+"""The control groups of this machine or container; Linux only."""
+
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+"""The names of the control groups that this process is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +97,19 @@ def memory_bytes() -> int:
     return min([machine, *_cgroup_limits()])
 
 
-def _cgroup_limits() -> list[int]:
-    """Memory limits of the control groups of both versions that this process is in."""
-    limits = []
-    for file in (_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes", *_own_cgroups()):
-        try:
+def _cgroup_limits() -> Iterator[int]:
+    """Memory limits of the control groups, of both versions, that this process is in."""
+    files = [_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes"]
+    with suppress(OSError):
+        for line in _OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::/"):  # the group of version 2; the groups around it limit this process too
+                group = _CGROUP / line.removeprefix("0::/")
+                files += [folder / "memory.max" for folder in (group, *group.parents) if _CGROUP in folder.parents]
+    for file in files:
+        with suppress(OSError):
             text = file.read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit() and int(text) > 0:
-            limits.append(int(text))
-    return limits
-
-
-def _own_cgroups() -> list[Path]:
-    """The files with the limits of this process's group of version 2, and of the groups around it."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    own = [Path(line[4:]) for line in lines if line.startswith("0::/")]
-    return [_CGROUP / Path(*group.parts[1:]) / "memory.max" for path in own for group in (path, *path.parents)]
+            if text.isdigit() and int(text) > 0:
+                yield int(text)
 
 
 def count_threads() -> int:

@@ -226,6 +226,18 @@ def test_memory_is_no_more_than_the_machine_has() -> None:
     assert count_threads() >= 1
 
 
+def test_memory_is_what_the_groups_around_this_process_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "user.slice" / "job.scope"
+    folder.mkdir(parents=True)
+    (folder / "memory.max").write_text("max\n")
+    (folder.parent / "memory.max").write_text("12345678\n")
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/\n0::/user.slice/job.scope\n")
+    monkeypatch.setattr("lepton_celery.doctor.about._CGROUP", tmp_path)
+    monkeypatch.setattr("lepton_celery.doctor.about._OWN_CGROUPS", own)
+    assert memory_bytes() == 12345678
+
+
 # ------------------------------------------------------------------------------------------------------- files
 
 
