@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def unwritable(folder: Path, error: OSError) -> Finding:
     return Finding(GROUP, "space", PROBLEM, found, "create it, mount it, or let this user write to it")
 
 
-def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, Any]:
+def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, str]:
     """What a worker does with a probe, and what it says of it: `error` is empty when it could read and write."""
     if not _TOKEN.fullmatch(token):
         return {"error": "this is no probe of the doctor's", "kind": "refused"}
@@ -89,10 +90,9 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
         return {"error": f"it does not see the file that was written here ({error.strerror})", "kind": "unseen"}
     try:
         _write_new(_answer_file(path, token, worker), hashlib.sha256(words).hexdigest().encode())
-        free = shutil.disk_usage(path).free
     except OSError as error:
         return {"error": f"it can read but not write there ({error.strerror})", "kind": "unwritable"}
-    return {"error": "", "kind": "", "free_bytes": free}
+    return {"error": "", "kind": ""}
 
 
 def _answer_file(folder: Path, token: str, worker: str) -> Path:
@@ -124,17 +124,15 @@ def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: S
         roots: `allowed_roots` of this machine.
     """
     findings = [*_local(made.folder, roots)]
-    failed: dict[str, list[str]] = {}
-    reasons: dict[str, str] = {}
+    failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for worker, answer in sorted(answers.items()):
-        kind = str(answer.get("kind", "unseen"))
+        kind, reason = answer.get("kind", "unseen"), answer.get("error", "it did not look for the file")
         if not kind and not _arrived(made, worker):
-            kind = "elsewhere"
+            kind, reason = "elsewhere", "it reads and writes there, and the file is not here"
         if kind:
-            failed.setdefault(kind, []).append(worker)
-            reasons[kind] = str(answer.get("error")) or "it reads and writes there, and the file is not here"
-    for kind, workers in failed.items():
-        found = f"{made.folder}: {', '.join(workers)}: {reasons[kind]}"
+            failed[kind, reason].append(worker)
+    for (kind, reason), workers in failed.items():
+        found = f"{made.folder}: {', '.join(workers)}: {reason}"
         findings.append(Finding(GROUP, "shared", PROBLEM, found, _ADVICE[kind]))
     if good := len(answers) - sum(map(len, failed.values())):
         found = f"{made.folder}: {good} of {len(answers)} workers read and write it"
