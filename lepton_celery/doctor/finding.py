@@ -77,8 +77,3 @@ class Check(Generic[Facts]):
 def run(group: str, checks: Iterable[Check[Facts]], *subjects: Facts) -> list[Finding]:
     """The findings of a table of checks about each subject."""
     return [finding for facts in subjects for check in checks for finding in check.findings(group, facts)]
-
-
-def count(findings: Iterable[Finding], verdict: Verdict) -> int:
-    """The number of findings with this verdict."""
-    return sum(finding.verdict is verdict for finding in findings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -77,33 +77,30 @@ class Difference(NamedTuple):
 def check_workers(fleet: Fleet) -> list[Finding]:
     """All findings about workers."""
     findings = run(GROUP, _ANSWERS, fleet)
-    if not (abouts := fleet.abouts):
+    if not fleet.abouts:
         return findings
-    here = fleet.here
-    versions = _differences(here.versions, {name: about.versions for name, about in abouts.items()})
-    settings = _differences(here.settings, {name: about.settings for name, about in abouts.items()})
-    same = ", ".join(f"{name} {here.versions[name]}" for name in ("numpy", "scipy", "scikit-image", "celery"))
+    versions = _differences(fleet, lambda about: about.versions)
+    settings = _differences(fleet, lambda about: about.settings)
+    same = ", ".join(f"{name} {fleet.here.versions[name]}" for name in ("numpy", "scipy", "scikit-image", "celery"))
     return [
         *findings,
         *run(GROUP, _POOLS, fleet),
         *(run(GROUP, [_VERSION], *versions) or [Finding(GROUP, "versions", OK, f"{same} everywhere")]),
         *(run(GROUP, _SETTINGS, *settings) or [Finding(GROUP, "settings", OK, "the same on all workers and here")]),
-        *run(GROUP, [_MEMORY], *_by_machine(abouts.values())),
+        *run(GROUP, [_MEMORY], *_by_machine(fleet.abouts.values())),
         *run(GROUP, [_CLOCKS], fleet),
     ]
 
 
-def _differences(here: Mapping[str, object], others: Mapping[str, Mapping[str, object]]) -> list[Difference]:
-    """What has another value on a worker than here."""
-    differences = []
-    for subject, mine in here.items():
-        by_value: dict[str, list[str]] = {}
-        for worker, values in sorted(others.items()):
-            if (value := values.get(subject)) != mine:
-                by_value.setdefault(_text(value), []).append(worker)
+def _differences(fleet: Fleet, values_of: Callable[[About], Mapping[str, object]]) -> Iterator[Difference]:
+    """The subjects of which a worker has another value than this process."""
+    for subject, mine in values_of(fleet.here).items():
+        by_value: defaultdict[str, list[str]] = defaultdict(list)
+        for worker, about in sorted(fleet.abouts.items()):
+            if (value := values_of(about).get(subject)) != mine:
+                by_value[_text(value)].append(worker)
         if by_value:
-            differences.append(Difference(subject, _text(mine), by_value))
-    return differences
+            yield Difference(subject, _text(mine), by_value)
 
 
 def _text(value: object) -> str:
@@ -127,9 +124,7 @@ def _has_bytes(workers: Sequence[About]) -> int:
 
 
 def _wanted_bytes(workers: Sequence[About]) -> int:
-    return sum(
-        about.pool.processes * int(about.settings.get("worker_memory_bytes", 0)) for about in workers if about.pool
-    )
+    return sum(w.pool.processes * int(w.settings.get("worker_memory_bytes", 0)) for w in workers if w.pool is not None)
 
 
 def _processes(workers: Iterable[About]) -> int:
