@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -65,11 +65,10 @@ def prove(
 
 def _own(path: str) -> Callable[..., Any]:
     """The function at `package.module:function`; as with `python -m`, modules of the working directory count too."""
-    module, _, name = path.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        function: Callable[..., Any] = resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"there is no function {path!r}: {error}; give package.module:function") from error
     if not callable(function):

@@ -10,7 +10,6 @@ A worker reads nothing but a file of that name, and tells nothing but whether it
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -101,8 +100,7 @@ def _answer_file(folder: Path, token: str, worker: str) -> Path:
 
 
 def _write_new(file: Path, content: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "wb") as opened:
+    with file.open("xb") as opened:
         opened.write(content)
 
 

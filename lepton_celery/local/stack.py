@@ -207,21 +207,16 @@ class LocalStack:
 
         Does nothing when nothing runs. Any exception meanwhile, such as that of another Ctrl-C, kills what is left.
         """
+        clients = [process for process in (self._flower, *self._workers) if process is not None]
         try:
             # all are told to stop before any is waited for: Flower takes a second, and the workers at least as long
-            if self._flower is not None:
-                self._flower.terminate()
-            for worker in self._workers:
-                worker.terminate()
+            for process in clients:
+                process.terminate()
             deadline = time.monotonic() + WARM_TIMEOUT_S
-            if self._flower is not None:
-                self._flower.stop(_FLOWER_STOP_S)
-            for worker in self._workers:
-                worker.stop(_remaining(deadline))
-            if self._server is not None:
-                self._server.stop()
+            for process in clients:
+                process.stop(_FLOWER_STOP_S if process is self._flower else _remaining(deadline))
         finally:
-            for process in reversed(self.processes):
+            for process in clients:
                 process.kill()
             if self._server is not None:
                 self._server.stop()

@@ -46,6 +46,7 @@ def write_table(
     lengths = {key: len(column) for key, column in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"columns of {final} differ in length: {lengths}; give one value per row")
+    arrays = {key: column.astype(np.uint8) if column.dtype == bool else column for key, column in arrays.items()}
     temp = sibling(final.with_name(f".{final.name}"))
     with writing(final):
         try:
@@ -80,13 +81,9 @@ def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
         csv.writer(file, lineterminator="\n").writerow(columns)
         for start in range(0, rows, _ROWS_AT_ONCE):
             # repr of a Python float is the shortest text that gives the same number when it is read
-            texts = [map(repr, _plain(column[start : start + _ROWS_AT_ONCE]).tolist()) for column in columns.values()]
+            texts = [map(repr, column[start : start + _ROWS_AT_ONCE].tolist()) for column in columns.values()]
             file.write("\n".join(map(",".join, zip(*texts, strict=True))))
             file.write("\n")
-
-
-def _plain(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return column.astype(np.uint8) if column.dtype.kind == "b" else column
 
 
 def _read_csv(path: Path) -> dict[str, list[str]]:
@@ -104,7 +101,7 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
 
 def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow, parquet = _arrow()
-    table = arrow.table({key: arrow.array(np.ascontiguousarray(_plain(column))) for key, column in columns.items()})
+    table = arrow.table({key: arrow.array(np.ascontiguousarray(column)) for key, column in columns.items()})
     # whole numbers mostly rise with the label: as differences they take a fifth of a dictionary's bytes, and half the time
     steps = {field.name: "DELTA_BINARY_PACKED" for field in table.schema if arrow.types.is_integer(field.type)}
     parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
