@@ -48,7 +48,7 @@ class _Group(click.Group):
             raise failure from error
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings={"show_default": True})
 @click.version_option(package_name="lepton-celery")
 def lepton() -> None:
     """Split, process and merge large images on Celery workers."""

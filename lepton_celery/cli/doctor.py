@@ -49,7 +49,6 @@ _PIPE_WIDTH = 1000
     "timeout_s",
     type=click.FloatRange(0.1),
     default=1.0,
-    show_default=True,
     metavar="SECONDS",
     help="How long to wait for workers' answers.",
 )

@@ -28,7 +28,7 @@ _job_argument = click.argument("job_id", metavar="JOB")
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of jobs at most.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="Number of jobs at most.")
 def jobs(limit: int) -> None:
     """List the newest jobs."""
     infos = list_jobs(limit=limit, settings=need_settings())

@@ -23,15 +23,8 @@ from lepton_celery.errors import InputError
     "--halo", type=int, metavar="PIXELS", help="How far a function of your own reaches.  [default: found out]"
 )
 @click.option("--dtype", "dtypes", multiple=True, help="A dtype of the images; may be repeated.  [default: all]")
-@click.option(
-    "--ndim",
-    "ndims",
-    type=click.IntRange(1, 4),
-    multiple=True,
-    default=(2, 3),
-    help="Axes of the images.  [default: 2, 3]",
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the random images.")
+@click.option("--ndim", "ndims", type=click.IntRange(1, 4), multiple=True, default=(2, 3), help="Axes of the images.")
+@click.option("--seed", default=0, help="Seed of the random images.")
 @click.option("--quick", is_flag=True, help="Try a few of the images and cuts only.")
 @click.pass_context
 def prove(

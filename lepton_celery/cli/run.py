@@ -70,7 +70,7 @@ class _JobOptions(TypedDict):
 @click.argument("steps", metavar="[STEP]...", nargs=-1)
 @_pipeline_option
 @_block_option
-@click.option("--priority", type=click.Choice(LANES), default="default", show_default=True, help="The lane of the job.")
+@click.option("--priority", type=click.Choice(LANES), default="default", help="The lane of the job.")
 @click.option("--here", is_flag=True, help="Run in this process, on threads, even if a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads with --here.  [default: one per processor]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists, when the job is done.")
@@ -78,7 +78,6 @@ class _JobOptions(TypedDict):
     "--on-error",
     type=click.Choice(["fail", "fill"]),
     default="fail",
-    show_default=True,
     help="When a block cannot be computed: end the job, or fill the block and go on.",
 )
 @click.option(

@@ -58,13 +58,11 @@ class Guard:
     def close(self) -> None:
         """End the watchman, which ends whatever it still watches."""
         with self._lock:
-            if self._process is None or self._process.stdin is None:
+            if self._process is None:
                 return
             self._tell("end\n")
-            with suppress(BrokenPipeError):  # somebody killed it: nothing left to close
-                self._process.stdin.close()
             try:
-                self._process.wait(_GRACE_S + 2.0)
+                self._process.communicate(timeout=_GRACE_S + 2.0)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

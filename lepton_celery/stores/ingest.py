@@ -22,9 +22,8 @@ COPIED_BYTES = 64 * 2**20
 
 def needs_ingest(reader: ArrayReader) -> bool:
     """Whether every block would decode the whole file or most of it: PNG, JPEG, and files with chunks of over 256 MiB."""
-    if Path(reader.url).suffix.lower() in (".png", ".jpg", ".jpeg"):
-        return True
-    return math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
+    is_picture = Path(reader.url).suffix.lower() in (".png", ".jpg", ".jpeg")
+    return is_picture or math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
 
 
 def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:

@@ -14,8 +14,9 @@ from PIL.PngImagePlugin import PngImageFile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, ArrayReader, check_region
+from lepton_celery.stores.base import AnyArray, ArrayReader
 from lepton_celery.stores.failures import reading
+from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.npy import NpyOutput
 from lepton_celery.stores.publish import publish_part
 
@@ -41,7 +42,7 @@ class PictureReader(ArrayReader):
     def __init__(self, path: Path) -> None:
         self.url = str(path)
         self._path = path
-        self._array: AnyArray | None = None
+        self._decoded: MemoryReader | None = None
         self._lock, self._pid = threading.Lock(), os.getpid()
         with reading(path), _open(path) as image:
             self._mode = _mode(path, image)
@@ -51,16 +52,15 @@ class PictureReader(ArrayReader):
         self.chunks = self.shape
 
     def read(self, region: Region) -> AnyArray:
-        check_region(self.url, self.shape, region)
         if self._pid != os.getpid():
             # a fork may have copied the lock while another thread held it, and nobody would open it in this process
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
-            if self._array is None:
+            if self._decoded is None:
                 with reading(self._path), _open(self._path) as image:
                     converted = image if image.mode in (self._mode, "I") else image.convert(self._mode)
-                    self._array = np.asarray(converted).astype(self.dtype, copy=False)
-        return np.array(self._array[region.slices], order="C", copy=True)
+                    self._decoded = MemoryReader(np.asarray(converted).astype(self.dtype, copy=False), self.url)
+        return self._decoded.read(region)
 
 
 class PictureOutput(NpyOutput):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import os
 import shutil
 import time
@@ -205,10 +206,8 @@ def _remove_part(part: Path) -> None:
 
 def remove_temporaries(part: Path) -> None:
     """Remove everything whose name is the part's with an ending."""
-    with suppress(FileNotFoundError):
-        for entry in list(os.scandir(part.parent)):
-            if entry.name.startswith(f"{part.name}."):
-                remove(Path(entry.path))
+    for path in part.parent.glob(f"{glob.escape(part.name)}.*"):
+        remove(path)
 
 
 def remove(path: Path) -> None:
