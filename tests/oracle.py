@@ -1,4 +1,4 @@
-"""What tests compare with: scikit-image and NumPy on the whole array, to the last bit."""
+"""Comparison of blocks with scikit-image and NumPy on the whole array, to the last bit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
+from lepton_celery.proving import samples
 from lepton_celery.proving.compare import difference
 from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import MemoryWorkspace
@@ -27,13 +28,8 @@ def assert_identical(found: Any, expected: Any) -> None:
     assert difference(found, expected) == ""
 
 
-def bits(array: Array) -> Array:
-    """The pixels as unsigned integers, which tell 0.0 from -0.0."""
-    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
-
-
 def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
-    """What the steps make of a node, block after block in this thread; `compute` takes longer to start than these run."""
+    """A node's result, computed block by block in this thread. `compute` would take longer to start than the blocks take."""
     shape = None if block_shape is None else tuple(block_shape)
     planned = make_plan({"out": lazy}, PlanOptions(block_shape=shape, workers=1))
     plan = planned.plan
@@ -57,18 +53,16 @@ def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
 
 
 def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int]) -> None:
-    """The lazy node computed in such blocks is what the function gave for the whole image, and what the node announced."""
+    """A node computed in blocks has the pixels of the whole image, and the dtype and shape that it announces."""
     if not isinstance(whole, Mapping):
         assert lazy.dtype == np.asarray(whole).dtype
-        found = np.shape(whole)
-        assert lazy.shape == tuple(
-            -1 if a < 0 else n for a, n in zip(lazy.shape, found, strict=True)
-        )  # -1: as it comes
+        # -1: the length of this axis depends on the pixels
+        assert lazy.shape == tuple(-1 if n < 0 else m for n, m in zip(lazy.shape, np.shape(whole), strict=True))
     assert_identical(evaluate(lazy, block_shape), whole)
 
 
 def assert_as_promised(lazy: Node, whole: Any, block_shape: Sequence[int]) -> None:
-    """As `assert_same_as_whole`, but only as near as the function's entry promises for these arguments."""
+    """The same, but only as near to the whole image's pixels as the entry promises for these arguments."""
     promise = get_entry(lazy.operation).promised(lazy.arguments)
     if promise.exactness is Exactness.IDENTICAL:
         assert_same_as_whole(lazy, whole, block_shape)
@@ -77,21 +71,5 @@ def assert_as_promised(lazy: Node, whole: Any, block_shape: Sequence[int]) -> No
 
 
 def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
-    """Smooth blobs and noise, all over the range of the dtype (0 to 1 for floats), with ties."""
-    from scipy.ndimage import uniform_filter
-
-    random = np.random.default_rng(seed)
-    values = uniform_filter(random.random(shape), 3)
-    values = (values - values.min()) / max(values.max() - values.min(), 1e-9)
-    values = np.where(random.random(shape) < 0.15, random.integers(0, 5, shape) / 4, values)
-    return in_range(values, dtype)
-
-
-def in_range(values: Array, dtype: Any) -> Array:
-    """Numbers from 0 to 1 as pixels over the non-negative range of the dtype."""
-    dtype = np.dtype(dtype)
-    if dtype.kind == "b":
-        return values > 0.5
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    return (values * float(np.iinfo(dtype).max) * 0.999).astype(dtype)
+    """One of the prover's images: noise over the range of the dtype (0 to 1 for floats)."""
+    return samples.sample("noise", shape, np.dtype(dtype), seed)

@@ -25,7 +25,6 @@ from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.entries import Local, Refused
 from lepton_celery.execution.block import run_block
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
@@ -175,7 +174,7 @@ def _measure_objects(observations: Observations, folder: Path) -> None:
 def _measure_examples(observations: Observations, until: float) -> None:
     """Every other function of the catalogue with its example, the fast ones first, as long as there is time."""
     known = {function_of(key) for kind, key in observations.rows if kind == "compute"}
-    entries = [entry for name in public_names() if isinstance(entry := get_entry(name), Local) and name not in known]
+    entries = [entry for name in public_names() if (entry := get_entry(name)).is_local and name not in known]
     for entry in sorted(entries, key=lambda entry: entry.cost_ns):
         if time.monotonic() + 2 * entry.cost_ns * 1e-9 * 256**2 > until:
             return
@@ -201,7 +200,7 @@ def _speed(model: CostModel) -> float:
     ratios = []
     for key, figure in model.figures["compute"].items():
         entry = get_entry(function_of(key))
-        if not isinstance(entry, Refused) and entry.cost_ns >= 2:
+        if not entry.is_refused and entry.cost_ns >= 2:
             taps = 10.0 if entry.tap_ns else 0.0
             ratios.append((figure.unit_ns + taps * figure.tap_ns) / (entry.cost_ns + taps * entry.tap_ns))
     low, high = SPEED_RANGE

@@ -1,125 +1,85 @@
-"""The catalogue: every function that can be split, one declarative entry each."""
+"""The catalogue: every function that can be split, one declarative entry each.
+
+A function of scikit-image, SciPy or NumPy is declared in the folder or module that its name begins with: `morphology.*` in
+`morphology/`. `shared/` has what several families build on, `refused.py` the functions that cannot be split.
+
+May import: kernels, grid, errors. The catalogue sees arrays only.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
 
-from lepton_celery.catalogue import (
-    arithmetic,
-    axes,
-    canny,
-    clahe,
-    color,
-    components,
-    corners,
-    distance,
-    exposure,
-    extrema,
-    filters,
-    hull,
-    interpolate,
-    labelparts,
-    labels,
-    measures,
-    metrics,
-    morphology,
-    ndimage,
-    objects,
-    pairwise,
-    points,
-    rank,
-    rearrange,
-    reconstruction,
-    reductions,
-    resize,
-    restoration,
-    ridges,
-    segmentation,
-    skeleton,
-    source,
-    texture,
-    thresholds,
-    transform,
-    user,
-    util,
-    values,
-    warp,
-    watershed,
-    wrap,
-)
+from lepton_celery.catalogue.declare import declared_in
 from lepton_celery.catalogue.entries import Entry, Local, resolve
+from lepton_celery.catalogue.shared import label_kernels
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
 
-_MODULES = (
-    source,
-    values,
-    warp,
-    pairwise,
-    arithmetic,
-    corners,
-    texture,
-    points,
-    axes,
-    rearrange,
-    reductions,
-    resize,
-    color,
-    exposure,
-    clahe,
-    filters,
-    metrics,
-    ridges,
-    rank,
-    interpolate,
-    thresholds,
-    morphology,
-    labels,
-    measures,
-    components,
-    canny,
-    objects,
-    segmentation,
-    restoration,
-    transform,
-    util,
-    ndimage,
-    wrap,
-    reconstruction,
-    distance,
-    extrema,
-    skeleton,
-    hull,
-    watershed,
-    user,
+FAMILIES = (
+    *("source", "shared", "numpy", "ndimage", "filters", "feature", "measure", "morphology", "segmentation"),
+    *("transform", "exposure", "color", "metrics", "restoration", "util", "own", "refused"),
 )
+"""The folders and modules that declare entries."""
 
 
 @cache
 def catalogue() -> dict[str, Entry]:
     """All entries by name."""
-    return {entry.name: entry for module in _MODULES for entry in module.entries()}
+    return by_name(declaring_modules())
+
+
+def declaring_modules() -> Iterator[ModuleType]:
+    """The modules of all families, imported."""
+    for family in FAMILIES:
+        module = import_module(f"{__name__}.{family}")
+        yield module
+        for inside in iter_modules(getattr(module, "__path__", ())):
+            yield import_module(f"{module.__name__}.{inside.name}")
+
+
+def by_name(modules: Iterable[ModuleType]) -> dict[str, Entry]:
+    """The entries that these modules declare, by name.
+
+    Raises:
+        ValueError: two entries have the same name.
+    """
+    entries: dict[str, Entry] = {}
+    declared_by: dict[str, str] = {}
+    for module in modules:
+        for entry in declared_in(module):
+            if entry.name in entries:
+                raise ValueError(
+                    f"{entry.name} is declared in {declared_by[entry.name]} and in {module.__name__}; remove one of them"
+                )
+            entries[entry.name] = entry
+            declared_by[entry.name] = module.__name__
+    return entries
 
 
 def load_kernels() -> None:
-    """Load every compiled kernel, where there are any; what is loaded before a fork is there after it."""
+    """Load every compiled kernel, if Numba is installed. A process that forks later shares them with its children."""
     for entry in catalogue().values():
         if isinstance(entry, Local) and entry.kernel is not None:
             load(entry.kernel, resolve(entry.source))
-    for function, kernel in labelparts.PARTS.items():
+    for function, kernel in label_kernels.KERNELS.items():
         load(kernel, function)
 
 
 def public_names() -> list[str]:
-    """Names a user may call; those under `lepton.` are parts that the planner uses."""
-    return sorted(name for name in catalogue() if not name.startswith("lepton."))
+    """Names that a user may call. Internal entries, for composites and the planner, are called `lepton.` and a name."""
+    return sorted(name for name, entry in catalogue().items() if not entry.is_internal)
 
 
 def get_entry(name: str) -> Entry:
-    """The entry called `name`: in full (`filters.gaussian`) or, where that names one function, in short (`gaussian`).
+    """The entry called `name`: in full (`filters.gaussian`) or in short (`gaussian`), if that names one function.
 
-    A short name is scikit-image's, where SciPy or NumPy has it too.
+    A short name that SciPy or NumPy has too is scikit-image's.
 
     Raises:
         UnknownOperation: there is none; the message names the nearest.
@@ -138,9 +98,9 @@ def get_entry(name: str) -> Entry:
 
 
 def nearest(name: str) -> str:
-    """A hint at the operations whose names are near, for an error message."""
+    """A hint at the operations with similar names, for an error message."""
     by_short = {full.rpartition(".")[2]: full for full in public_names()}
     close = get_close_matches(name.rpartition(".")[2], by_short, n=3, cutoff=0.5)
     if close:
         return f"; did you mean {', '.join(by_short[c] for c in close)}?"
-    return "; `lepton operations` lists those there are"
+    return "; `lepton operations` lists all of them"

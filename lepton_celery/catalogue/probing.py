@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Shape
 from lepton_celery.catalogue.geometry import Geometry
+from lepton_celery.catalogue.results import DTypeRule
 from lepton_celery.grid import Region
 
 _PROBE_PX = 6
@@ -20,20 +21,20 @@ _PROBE_PX = 6
 
 
 class Probed(Protocol):
-    """What trying needs of an entry."""
+    """The part of an entry that probing needs."""
 
     @property
     def geometry(self) -> Geometry: ...
 
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> DTypeRule | None: ...
 
     def complete(self, arguments: Arguments) -> dict[str, Any]: ...
 
     def evaluate(self, arguments: Arguments) -> Array: ...
 
 
-def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Lazy]) -> tuple[Shape, DType]:
     """Shape and dtype of the result; `images` are the arguments that are lazy images."""
     complete = entry.complete(arguments)
     shapes = [image.shape for image in images.values()]
@@ -45,19 +46,19 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Any]) -> tup
         return shape, entry.dtype(complete)
     corner = Region((0,) * len(shape), tuple(min(n, _PROBE_PX) for n in shape))
     reads = dict(zip(images, entry.geometry.reads(corner, shapes, complete), strict=True))
-    # a halo of hundreds of pixels changes no dtype: the function's own boundary mode copes with few
+    # a halo of hundreds of pixels changes no dtype, and the function's own boundary mode takes care of a small image
     sample = {name: _sample(value, _small(reads.get(name))) for name, value in arguments.items()}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return shape, entry.evaluate(sample).dtype
 
 
-def _small(region: Region | None) -> tuple[int, ...] | None:
+def _small(region: Region | None) -> Shape | None:
     return None if region is None else tuple(min(n, 4 * _PROBE_PX) for n in region.shape)
 
 
-def _sample(value: Any, shape: tuple[int, ...] | None) -> Any:
-    """Pixels to try a function on: a ramp, because some functions take short cuts for constant images."""
+def _sample(value: Any, shape: Shape | None) -> Any:
+    """Pixels to try a function on: a ramp, because some functions return early for constant images."""
     if not hasattr(value, "gives"):
         return value
     if shape is None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shapes, Where
+from lepton_celery.catalogue.declare import declare, whole
+from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import Stencil
-from lepton_celery.catalogue.halos import footprint_halo, local, whole
 from lepton_celery.catalogue.promise import IDENTICAL, Promise, approximate
+from lepton_celery.catalogue.shared.halos import footprint_halo
+from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -21,16 +21,15 @@ from lepton_celery.grid import Region
 
 
 def _spatial(radius: int, arguments: Arguments) -> tuple[int, ...]:
-    """The same halo on each axis but the channels."""
+    """The same halo on each axis, and none along the channels."""
     ndim, channel = len(arguments["image"].shape), arguments["channel_axis"]
     return tuple(0 if channel is not None and axis == channel % ndim else radius for axis in range(ndim))
 
 
-@dataclass(frozen=True)
 class AllChannels(Stencil):
-    """A stencil over the axes of space; each pixel depends on all channels of those around."""
+    """A stencil over the spatial axes; each pixel depends on all channels of the pixels around it."""
 
-    def reads(self, region: Region, images: Sequence[tuple[int, ...]], arguments: Arguments) -> list[Region]:
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         (read,) = super().reads(region, images[:1], arguments)
         if arguments["channel_axis"] is None:
             return [read]
@@ -64,11 +63,21 @@ def _iterations_halo(arguments: Arguments) -> tuple[int, ...]:
 # ------------------------------------------------------------------------------------------------ bilateral
 
 
-def bilateral(image: Array, extent: Array | None = None, where: Where | None = None, **options: Any) -> Array:
+@declare(
+    Local(
+        "lepton.denoise_bilateral",
+        values=("extent",),
+        geometry=AllChannels(_window_halo, "win_size // 2"),
+        wants_where=True,
+        cost_ns=10_000.0,
+    ),
+    whole("lepton.denoise_bilateral_whole", source="skimage.restoration.denoise_bilateral", cost_ns=10_000.0),
+)
+def bilateral(image: Array, extent: Extent | None = None, where: Where | None = None, **options: Any) -> Array:
     """`denoise_bilateral` of a block of an image whose least and greatest pixels are `extent`.
 
-    scikit-image lays its table of weights over the extent of what it is given. A strip that holds both ends of the whole
-    image's extent, put beyond the halo, gives a block the same table.
+    scikit-image makes its table of weights for the extent of the image it gets. A strip that has both ends of the whole
+    image's extent, added beyond the halo, gives a block the same table.
     """
     from skimage.restoration import denoise_bilateral
 
@@ -77,7 +86,7 @@ def bilateral(image: Array, extent: Array | None = None, where: Where | None = N
     if extent[0] == extent[1]:
         if image.dtype.kind != "f":
             raise InputError(
-                f"all pixels are {extent[0]}; denoise_bilateral gives such an image back as {image.dtype}, any other as "
+                f"all pixels are {extent[0]}; denoise_bilateral returns such an image as {image.dtype}, and any other as "
                 "floats: convert it to a float dtype first"
             )
         return image
@@ -85,7 +94,7 @@ def bilateral(image: Array, extent: Array | None = None, where: Where | None = N
     if inner is None:
         return np.asarray(denoise_bilateral(image, **options)).reshape(image.shape)
     axis, first = inner
-    strip = np.empty([2 if at == axis else n for at, n in enumerate(image.shape)], image.dtype)
+    strip = np.empty([2 if other == axis else n for other, n in enumerate(image.shape)], image.dtype)
     np.moveaxis(strip, axis, -1)[...] = extent
     wide = np.concatenate([strip, image] if first else [image, strip], axis)
     result = np.moveaxis(np.asarray(denoise_bilateral(wide, **options)).reshape(wide.shape), axis, 0)
@@ -93,7 +102,7 @@ def bilateral(image: Array, extent: Array | None = None, where: Where | None = N
 
 
 def _inner_side(where: Where, channel_axis: int | None) -> tuple[int, bool] | None:
-    """A side on which the image goes on: its axis, and whether it is the first of the two; None: all of it is here."""
+    """A side beyond which the image continues: its axis, and whether it is the first of the two; None if there is none."""
     ndim = where.region.ndim
     for axis in range(ndim):
         if channel_axis is not None and axis == channel_axis % ndim:
@@ -105,16 +114,26 @@ def _inner_side(where: Where, channel_axis: int | None) -> tuple[int, bool] | No
     return None
 
 
-def _check_bilateral(arguments: Arguments) -> None:
-    shape = arguments["image"].shape
-    if 1 in shape:
-        raise InputError(
-            f"denoise_bilateral drops axes of length 1, and the image is {shape}; drop them before, with [0]"
-        )
+def _check_no_short_axes(name: str) -> Any:
+    def check(arguments: Arguments) -> None:
+        shape = arguments["image"].shape
+        if 1 in shape:
+            raise InputError(f"{name} drops axes of length 1, and the image is {shape}; drop them before, with [0]")
+
+    return check
 
 
-def _expand_bilateral(arguments: Arguments, build: Build) -> Any:
-    if not arguments["sigma_color"]:  # then it is the standard deviation of all pixels, added up in their order
+@declare(
+    Composite(
+        "restoration.denoise_bilateral",
+        dtype_kinds="buf",  # for signed integers below 0, scikit-image reads weights from beyond its table
+        ndims=(1, 2),
+        check=_check_no_short_axes("denoise_bilateral"),
+        gives="image",
+    )
+)
+def _expand_bilateral(arguments: Arguments, build: Build) -> Lazy:
+    if not arguments["sigma_color"]:  # the standard deviation of all pixels stands for it, added up in their order
         return build("lepton.denoise_bilateral_whole", **arguments)
     return build("lepton.denoise_bilateral", extent=build("lepton.extent", image=arguments["image"]), **arguments)
 
@@ -127,21 +146,14 @@ def _check_iterations(arguments: Arguments) -> None:
         raise InputError(f"max_num_iter={arguments['max_num_iter']}; give at least 1")
 
 
-def _expand_chambolle(arguments: Arguments, build: Build) -> Any:
+@declare(Composite("restoration.denoise_tv_chambolle", check=_check_iterations, gives="image"))
+def _expand_chambolle(arguments: Arguments, build: Build) -> Lazy:
     # with a tolerance, the energy of all pixels decides when to stop
-    part = "lepton.denoise_tv_chambolle" + ("" if arguments["eps"] <= 0 else "_whole")
-    return build(part, **arguments)
+    name = "lepton.denoise_tv_chambolle" + ("" if arguments["eps"] <= 0 else "_whole")
+    return build(name, **arguments)
 
 
-def _check_bregman(arguments: Arguments) -> None:
-    shape = arguments["image"].shape
-    if 1 in shape:
-        raise InputError(
-            f"denoise_tv_bregman drops axes of length 1, and the image is {shape}; drop them before, with [0]"
-        )
-
-
-# ------------------------------------------------------------------------------------------------ other
+# ------------------------------------------------------------------------------------------------ non-local means
 
 
 def _check_patch(arguments: Arguments) -> None:
@@ -155,7 +167,7 @@ def _check_patch(arguments: Arguments) -> None:
 
 
 def _patch_taps(ndim: int, arguments: Arguments) -> float:
-    """Differences of pixels: every patch within reach, its sums taken from those before in fast mode."""
+    """Differences of pixels: one per pixel of every patch within reach, or 8 per patch in fast mode, which reuses sums."""
     ndim -= arguments["channel_axis"] is not None
     shifts = float((2 * arguments["patch_distance"] + 1) ** ndim)
     return shifts * (8.0 if arguments["fast_mode"] else float(arguments["patch_size"] ** ndim))
@@ -165,10 +177,13 @@ def _patch_promise(arguments: Arguments) -> Promise:
     if not arguments["fast_mode"]:
         return IDENTICAL
     return approximate(
-        "fast_mode=True takes distances of patches from sums over the whole image so far, whose rounding depends on where "
+        "fast_mode=True takes distances of patches from running sums over the whole image, whose rounding depends on where "
         "they begin, and drops patches beyond a cut-off; use fast_mode=False",
         bound=0.2,  # 0.14 in images of a few pixels, 0.03 in larger ones
     )
+
+
+# ------------------------------------------------------------------------------------------------ the whole image
 
 
 def _blur(ndim: int) -> Array:
@@ -181,123 +196,55 @@ def _check_wiener(arguments: Arguments) -> None:
         raise InputError("complex images, psf and reg are not supported here; give real ones, and is_real=True")
 
 
-def _unwrap_phase(image: Array, **options: Any) -> Array:
-    """`unwrap_phase`, but NaN and infinity are refused: scikit-image does not come to an end with them."""
-    from skimage.restoration import unwrap_phase
+@declare(
+    whole(
+        "restoration.unwrap_phase",
+        ndims=(1, 2, 3),
+        needs_finite=True,
+        promise=approximate(
+            "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi",
+            bound=0.1,  # no two calls for 400 random images differed
+        ),
+        cost_ns=220.0,
+    )
+)
+def unwrap_phase(image: Array, **options: Any) -> Array:
+    """The function of scikit-image, but NaN and infinity are refused, because it would never end."""
+    from skimage.restoration import unwrap_phase as unwrap
 
     if not np.isfinite(image).all():
         raise InputError("the phase has NaN or infinity, with which unwrap_phase never ends; fill them first")
-    return np.asarray(unwrap_phase(image, **options))
+    return np.asarray(unwrap(image, **options))
 
 
-_FUNCTIONS = "it takes a function, which cannot be sent to a worker"
-_WAVELETS = "it needs PyWavelets, which is not installed with this package, and the wavelet coefficients of all pixels"
+_CHAMBOLLE: dict[str, Any] = {"source": "skimage.restoration.denoise_tv_chambolle", "cost_ns": 1200.0}
 
-_REFUSED = {
-    "denoise_invariant": (_FUNCTIONS, "a denoiser of this module by itself, such as restoration.denoise_tv_chambolle"),
-    "calibrate_denoiser": (_FUNCTIONS, "scikit-image on a part of the image, then give the parameters it finds"),
-    "cycle_spin": (_FUNCTIONS, "a denoiser of this module by itself, on shifted images"),
-    "denoise_wavelet": (_WAVELETS, "restoration.denoise_tv_chambolle or denoise_nl_means"),
-    "estimate_sigma": (_WAVELETS, "scikit-image on a part of the image"),
-    "unsupervised_wiener": (
-        "it draws samples of the whole image's spectrum at random, and gives the course of its parameters besides",
-        "restoration.wiener or richardson_lucy",
+ENTRIES = (
+    Local(
+        "restoration.rolling_ball",
+        geometry=Stencil(_ball_halo, "ceil(radius), kernel // 2"),
+        example={"radius": 3},
+        cost_ns=1500.0,
     ),
-}
-
-
-def entries() -> list[Entry]:
-    """Restoration."""
-    here = "lepton_celery.catalogue.restoration"
-    return [
-        local(
-            "restoration.rolling_ball",
-            _ball_halo,
-            "ceil(radius), kernel // 2",
-            example={"radius": 3},
-            cost_ns=1500.0,
-        ),
-        local(
-            "restoration.denoise_nl_means",
-            geometry=AllChannels(_patch_halo, "patch_distance + patch_size // 2"),
-            check=_check_patch,
-            promise=_patch_promise,
-            example={"patch_size": 3, "patch_distance": 2, "fast_mode": False},
-            cost_ns=100.0,
-            tap_ns=0.8,
-            taps=_patch_taps,
-        ),
-        Local(
-            name="lepton.denoise_bilateral",
-            source=f"{here}.bilateral",
-            function=bilateral,
-            values=("extent",),
-            geometry=AllChannels(_window_halo, "win_size // 2"),
-            wants_where=True,
-            cost_ns=10_000.0,
-        ),
-        whole(
-            "lepton.denoise_bilateral_whole",
-            source="skimage.restoration.denoise_bilateral",
-            function=bilateral,
-            cost_ns=10_000.0,
-        ),
-        Composite(
-            name="restoration.denoise_bilateral",
-            source="skimage.restoration.denoise_bilateral",
-            dtype_kinds="buf",  # the weights of signed integers below 0 are read from beyond their table
-            ndims=(1, 2),
-            check=_check_bilateral,
-            expand=_expand_bilateral,
-            gives="image",
-        ),
-        local(
-            "lepton.denoise_tv_chambolle",
-            _iterations_halo,
-            "max_num_iter",
-            source="skimage.restoration.denoise_tv_chambolle",
-            cost_ns=1200.0,
-        ),
-        whole(
-            "lepton.denoise_tv_chambolle_whole",
-            source="skimage.restoration.denoise_tv_chambolle",
-            cost_ns=1200.0,
-        ),
-        Composite(
-            name="restoration.denoise_tv_chambolle",
-            source="skimage.restoration.denoise_tv_chambolle",
-            check=_check_iterations,
-            expand=_expand_chambolle,
-            gives="image",
-        ),
-        whole("restoration.denoise_tv_bregman", ndims=(2, 3), check=_check_bregman, cost_ns=190.0),
-        whole("restoration.richardson_lucy", example={"psf": _blur}, cost_ns=1200.0),
-        whole("restoration.wiener", example={"psf": _blur, "balance": 0.1}, check=_check_wiener, cost_ns=14.0),
-        whole(
-            "restoration.inpaint_biharmonic",
-            images=("image", "mask"),
-            samples={"mask": "mask"},
-            cost_ns=50.0,
-        ),
-        whole(
-            "restoration.unwrap_phase",
-            function=_unwrap_phase,
-            ndims=(1, 2, 3),
-            needs_finite=True,
-            promise=approximate(
-                "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi",
-                bound=0.1,  # no two calls for 400 random images differed
-            ),
-            cost_ns=220.0,
-        ),
-        *[
-            Refused(
-                name=f"restoration.{name}",
-                source=f"skimage.restoration.{name}",
-                images=(),
-                reason=reason,
-                instead=instead,
-            )
-            for name, (reason, instead) in _REFUSED.items()
-        ],
-    ]
+    Local(
+        "restoration.denoise_nl_means",
+        geometry=AllChannels(_patch_halo, "patch_distance + patch_size // 2"),
+        check=_check_patch,
+        promise=_patch_promise,
+        example={"patch_size": 3, "patch_distance": 2, "fast_mode": False},
+        cost_ns=100.0,
+        tap_ns=0.8,
+        taps=_patch_taps,
+    ),
+    Local("lepton.denoise_tv_chambolle", geometry=Stencil(_iterations_halo, "max_num_iter"), **_CHAMBOLLE),
+    whole("lepton.denoise_tv_chambolle_whole", **_CHAMBOLLE),
+    whole(
+        "restoration.denoise_tv_bregman",
+        ndims=(2, 3),
+        check=_check_no_short_axes("denoise_tv_bregman"),
+        cost_ns=190.0,
+    ),
+    whole("restoration.richardson_lucy", example={"psf": _blur}, cost_ns=1200.0),
+    whole("restoration.wiener", example={"psf": _blur, "balance": 0.1}, check=_check_wiener, cost_ns=14.0),
+    whole("restoration.inpaint_biharmonic", images=("image", "mask"), samples={"mask": "mask"}, cost_ns=50.0),
+)

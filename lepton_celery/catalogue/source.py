@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from lepton_celery.catalogue.entries import Entry, Source
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Source
 
 SOURCE = "lepton.source"
 
 
+@declare(Source(SOURCE, images=()))
 def source(url: str) -> None:
     """An image by its URL; stores read it, so there is nothing to call."""
-
-
-def entries() -> list[Entry]:
-    """The one entry."""
-    return [Source(name=SOURCE, source=f"{__name__}.source", images=())]

@@ -1,15 +1,20 @@
-"""`skimage.util`: conversions of dtype and range, maps of labels, comparisons."""
+"""`skimage.util`: conversions of dtype and range, maps of labels, comparisons, crops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from numbers import Integral
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Where
-from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, Refused, resolve
-from lepton_celery.catalogue.halos import local
+from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Where
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Composite, Entry, Local, resolve
+from lepton_celery.catalogue.shared.select import pairs_per_axis
+from lepton_celery.catalogue.shared.values import Extent
+from lepton_celery.errors import InputError
+
+# ------------------------------------------------------------------------------------------------ conversions
 
 _CONVERSIONS = {
     "img_as_float": ("float64", 0.5),
@@ -20,25 +25,28 @@ _CONVERSIONS = {
     "img_as_int": ("int16", 1.0),
     "img_as_bool": ("bool", 0.5),
 }
+"""Dtype and nanoseconds per pixel."""
 
 
-def narrowed(image: Array, to: str, extent: Array) -> Array:
-    """Source: `skimage.util.img_as_ubyte` and its like, of a block and one more pixel, the greatest of the image.
+@declare(Local("lepton.narrowed", values=("extent",), cost_ns=2.0))
+def narrowed(image: Array, to: str, extent: Extent) -> Array:
+    """Source: `skimage.util.{to}`, of a block and one more pixel, the greatest of the whole image.
 
-    Integers that need fewer bits are scaled down, unless the greatest pixel of the image fits already.
+    scikit-image scales integers down to fewer bits, unless the greatest pixel of the image fits already.
     """
     converted: Array = resolve(f"skimage.util.{to}")(np.append(image.ravel(), extent[1]))
     return converted[:-1].reshape(image.shape)
 
 
+@declare(Local("lepton.converted", cost_ns=1.0))
 def converted(image: Array, to: str) -> Array:
-    """Source: `skimage.util.img_as_ubyte` and its like, where each pixel stands for itself."""
+    """Source: `skimage.util.{to}`, if each pixel is converted on its own."""
     result: Array = resolve(f"skimage.util.{to}")(image)
     return result
 
 
-def _expand_conversion(to: str, dtype: np.dtype[Any]) -> Callable[[Arguments, Build], Any]:
-    def expand(arguments: Arguments, build: Build) -> Any:
+def _expand_conversion(to: str, dtype: DType) -> Callable[[Arguments, Build], Lazy]:
+    def expand(arguments: Arguments, build: Build) -> Lazy:
         image = arguments["image"]
         if dtype.kind in "iu" and image.dtype.kind in "iu" and image.dtype.itemsize >= dtype.itemsize:
             return build("lepton.narrowed", image=image, to=to, extent=build("lepton.extent", image=image))
@@ -48,17 +56,20 @@ def _expand_conversion(to: str, dtype: np.dtype[Any]) -> Callable[[Arguments, Bu
 
 
 def _conversion(name: str, dtype: str, cost_ns: float) -> Entry:
-    source = f"skimage.util.{name}"
     if np.dtype(dtype).kind not in "iu":
-        return local(f"util.{name}", cost_ns=cost_ns)
+        return Local(f"util.{name}", cost_ns=cost_ns)
     expand = _expand_conversion(name, np.dtype(dtype))
-    return Composite(name=f"util.{name}", source=source, expand=expand, gives="image", cost_ns=cost_ns)
+    return Composite(f"util.{name}", expand=expand, gives="image", cost_ns=cost_ns)
 
 
+# ------------------------------------------------------------------------------------------------ comparisons
+
+
+@declare(Local("util.compare_images", images=("image0", "image1"), wants_where=True, cost_ns=1.0))
 def compare(
     image0: Array, image1: Array, method: str = "diff", n_tiles: Sequence[int] = (8, 8), where: Where | None = None
 ) -> Array:
-    """Source: `skimage.util.compare_images`; the tiles of a checkerboard are those of the whole image."""
+    """Source: `skimage.util.compare_images`. The tiles of a checkerboard are those of the whole image."""
     from skimage.util import compare_images, img_as_float
 
     if method != "checkerboard" or where is None:
@@ -74,57 +85,38 @@ def compare(
 
 
 def _tiles_of(axis: int, where: Where, count: int) -> Array:
-    """The tile in which each pixel of an axis lies; `count` or more: in none."""
+    """The tile of each pixel of an axis; `count` or more if it lies in none."""
     step = int(where.shape[axis] / count)
     pixels = np.arange(where.region.start[axis], where.region.stop[axis])
     return pixels // step if step else np.full(pixels.shape, count)
 
 
-def _refused(name: str, images: tuple[str, ...], reason: str, instead: str) -> Refused:
-    return Refused(name=f"util.{name}", source=f"skimage.util.{name}", images=images, reason=reason, instead=instead)
+# ------------------------------------------------------------------------------------------------ crops
 
 
-def entries() -> list[Entry]:
-    """Conversions."""
-    here = "lepton_celery.catalogue.util"
-    windows = "its result has more axes than the image and repeats pixels"
-    places = "it takes a shape and no image"
-    return [
-        *[_conversion(name, dtype, cost) for name, (dtype, cost) in _CONVERSIONS.items()],
-        Local(name="lepton.converted", source=f"{here}.converted", cost_ns=1.0),
-        Local(name="lepton.narrowed", source=f"{here}.narrowed", values=("extent",), cost_ns=2.0),
-        local("util.invert", cost_ns=1.5),
-        local(
-            "util.map_array",
-            images=("input_arr",),
-            dtype_kinds="iu",
-            samples={"input_arr": "labels"},
-            example={"input_vals": np.arange(5), "output_vals": np.arange(5) * 0.5},
-            cost_ns=15.0,
-        ),
-        local("util.compare_images", images=("image0", "image1"), function=compare, wants_where=True, cost_ns=1.0),
-        _refused(
-            "random_noise",
-            ("image",),
-            "its random numbers are drawn in one stream over the whole image, which blocks cannot take up in between",
-            "numpy.random.default_rng(seed) to store an image of noise, and add that",
-        ),
-        _refused("montage", ("arr_in",), "its result is a sheet of many images", "numpy.stack"),
-        _refused("view_as_blocks", ("arr_in",), windows, "transform.downscale_local_mean for means of blocks"),
-        _refused("view_as_windows", ("arr_in",), windows, "a filter of that window, such as ndimage.percentile_filter"),
-        _refused("label_points", (), "it takes coordinates and no image", "skimage.util.label_points itself"),
-        _refused("regular_grid", (), places, "skimage.util.regular_grid itself"),
-        _refused("regular_seeds", (), places, "skimage.util.regular_seeds itself"),
-        _refused(
-            "unique_rows",
-            ("ar",),
-            "rows of the whole image are compared",
-            "numpy.unique(…, axis=0) of the computed image",
-        ),
-        _refused(
-            "apply_parallel",
-            ("array",),
-            "it takes any function and pads the image's true border, which changes pixels there",
-            "the function of this catalogue itself: every one of them runs in blocks",
-        ),
-    ]
+@declare(Composite("util.crop", images=("ar",), example={"crop_width": 1}, gives="image"))
+def _expand_crop(arguments: Arguments, build: Build) -> Lazy:
+    image, width = arguments["ar"], arguments["crop_width"]
+    index = []
+    for (before, after), n in zip(pairs_per_axis(width, image.ndim, "crop_width"), image.shape, strict=True):
+        whole = isinstance(before, Integral) and isinstance(after, Integral)
+        if not whole or before < 0 or after < 0 or before + after >= n:
+            raise InputError(
+                f"crop_width {width!r} for an image of shape {image.shape}; give whole numbers that leave pixels"
+            )
+        index.append((before, n - after, 1))
+    return build("lepton.select", image=image, index=tuple(index))
+
+
+ENTRIES: tuple[Entry, ...] = (
+    *(_conversion(name, dtype, cost) for name, (dtype, cost) in _CONVERSIONS.items()),
+    Local("util.invert", cost_ns=1.5),
+    Local(
+        "util.map_array",
+        images=("input_arr",),
+        dtype_kinds="iu",
+        samples={"input_arr": "labels"},
+        example={"input_vals": np.arange(5), "output_vals": np.arange(5) * 0.5},
+        cost_ns=15.0,
+    ),
+)

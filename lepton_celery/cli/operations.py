@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lepton_celery.catalogue import get_entry, public_names
-from lepton_celery.catalogue.entries import Refused
 from lepton_celery.cli.shipped import load_script
 
 
@@ -20,7 +19,7 @@ def operations(markdown: bool) -> None:
     table = Table("operation", "parameters", "exactness", box=None, header_style="bold")
     for name in public_names():
         entry = get_entry(name)
-        if isinstance(entry, Refused):
+        if entry.is_refused:
             continue
         promise = "depends" if callable(entry.promise) else str(entry.promise)
         hidden = (*entry.images[:1], "args", "kwargs")

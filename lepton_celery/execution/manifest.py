@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lepton_celery import stores
-from lepton_celery.catalogue.user import check_allowed
+from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
 from lepton_celery.planning.plan import PLAN_VERSION, Plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from lepton_celery.graph.nodes import Image, Node, apply, open, topological
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 GRAPH_VERSION = 1
-PUBLIC_INTERNAL = frozenset({SOURCE, "lepton.select", "lepton.count_labels"})
+PUBLIC_INTERNAL = frozenset({SOURCE, "lepton.select"})
 """Internal entries of the catalogue that a stored graph may name."""
 
 _FORM = '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'
@@ -72,14 +73,31 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     graph = from_document(document, GraphDocument, "the graph")
     nodes: list[Node] = []
     for written in graph.nodes:
-        name = written.operation
+        name, written_arguments = _renamed(written)
         if name.startswith("lepton.") and name not in PUBLIC_INTERNAL:
             raise InputError(f"operation {name!r} is internal; a graph names public operations only")
-        arguments = {key: decode(value, nodes) for key, value in written.arguments.items()}
+        arguments = {key: decode(value, nodes) for key, value in written_arguments.items()}
         nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
     if not graph.outputs:
         raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
     return {name: decode({"node": index}, nodes) for name, index in graph.outputs.items()}
+
+
+def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:
+    """The operation and the arguments by their present names; graphs of previews have some others."""
+    name, arguments = written.operation, dict(written.arguments)
+    if name == "lepton.count_labels":
+        name, arguments = "measure.label", arguments | {"return_num": True, "result_index": 1}
+    elif "part" in arguments:
+        arguments["result_index"] = arguments.pop("part")
+    else:
+        return name, arguments
+    warnings.warn(
+        f"the stored graph names {written.operation} as previews did; store it anew, because release 0.2 no longer reads it",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return name, arguments
 
 
 def encode(value: Any, index_of: Mapping[int, int]) -> Any:

@@ -218,8 +218,8 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     try:
         entry.validate(arguments)
         _warn(entry, arguments)
-        if entry.returns and "part" not in arguments and (count := entry.count_results(arguments)):
-            return tuple(make(entry.name, **arguments, part=part) for part in range(count))
+        if entry.returns and "result_index" not in arguments and (count := entry.count_results(arguments)):
+            return tuple(make(entry.name, **arguments, result_index=index) for index in range(count))
         return make(entry.name, **arguments)
     except LeptonError:
         raise

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.user import BLENDS, path_of
+from lepton_celery.catalogue.own import BLENDS
+from lepton_celery.catalogue.shared.functions import path_of
 from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image, make, open
 

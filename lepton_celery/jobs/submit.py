@@ -10,7 +10,7 @@ from typing import Unpack
 from celery import Celery
 
 from lepton_celery import stores
-from lepton_celery.catalogue.user import check_allowed
+from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas

@@ -1,8 +1,10 @@
-"""Compiled kernels: functions of scikit-image once more, with the same arithmetic in the same order, only faster.
+"""Compiled kernels: faster implementations of functions of scikit-image, with the same arithmetic in the same order.
 
-A catalogue entry names its kernel; which arguments it covers is decided without importing Numba. What a kernel does not
-cover goes to scikit-image, and so does everything where Numba is not installed or the setting `kernels` is off. Results
-are the same bytes either way.
+A catalogue entry names its kernel, and decides without importing Numba whether the kernel covers the arguments. scikit-image
+itself computes everything else, and everything if Numba is not installed or the setting `kernels` is off. The bytes of the
+results are the same either way.
+
+May import: nothing of the package.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ _loaded: dict[str, Callable[..., NDArray[Any]] | None] = {}
 
 @dataclass(frozen=True)
 class Kernel:
-    """Where a kernel is and what it does."""
+    """A compiled function, and the arguments it is for."""
 
     path: str
     """Import path of a function that takes the source's arguments by name; its module imports Numba."""
     covers: Callable[[Mapping[str, Any]], bool]
-    """Whether it takes these arguments, all of them by name, images as arrays."""
+    """Whether the kernel computes the result for these arguments, all of them by name, images as arrays."""
     trials: Callable[[], Iterable[dict[str, Any]]]
-    """Arguments on which it must give the source's bytes before it is used in a process."""
+    """Arguments for which it must give the source's bytes before a process uses it."""
 
 
 def installed() -> bool:
@@ -46,10 +48,10 @@ def loaded() -> bool:
 
 
 def load(kernel: Kernel, source: Callable[..., Any]) -> Callable[..., NDArray[Any]] | None:
-    """The kernel, ready to be called; None where it cannot be used.
+    """The kernel, ready to be called; None if it cannot be used in this process.
 
-    The first call in a process compiles it, or reads what an earlier process compiled, and compares it with `source`:
-    another processor, or another build of the libraries, may add up in another order.
+    The first call in a process compiles it, or reads what an earlier process compiled, and compares its results with those
+    of `source`, because another processor or another build of the libraries may add up in another order.
     """
     if kernel.path not in _loaded:
         with _loading:

@@ -1,4 +1,4 @@
-"""Which pixel stands for one beyond the border, as `scipy.ndimage` has it."""
+"""The pixels that stand for pixels beyond the border, as in `scipy.ndimage`."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
 
 OUTSIDE = -1
-"""Stands for `cval`."""
+"""The index that stands for `cval`."""
 
 
 @lru_cache(maxsize=64)
 def extended(length: int, radius: int, mode: str) -> NDArray[np.int64]:
-    """The pixels of an axis, with `radius` more before and behind: (length + 2 radius) indices into the axis."""
-    at = np.arange(-radius, length + radius)
+    """The pixels of an axis, with `radius` more before and after it: (length + 2 radius) indices into the axis."""
+    position = np.arange(-radius, length + radius)
     if mode == "constant":
-        found = np.where((at < 0) | (at >= length), OUTSIDE, at)
+        index = np.where((position < 0) | (position >= length), OUTSIDE, position)
     elif mode == "nearest" or length == 1:
-        found = np.clip(at, 0, length - 1)
+        index = np.clip(position, 0, length - 1)
     elif mode == "wrap":
-        found = at % length
+        index = position % length
     elif mode == "reflect":
-        found = at % (2 * length)
-        found = np.minimum(found, 2 * length - 1 - found)
+        index = position % (2 * length)
+        index = np.minimum(index, 2 * length - 1 - index)
     else:
-        found = at % (2 * length - 2)
-        found = np.minimum(found, 2 * length - 2 - found)
-    found.flags.writeable = False
-    return found
+        index = position % (2 * length - 2)
+        index = np.minimum(index, 2 * length - 2 - index)
+    index.flags.writeable = False
+    return index
 
 
 def is_plain(image: Any) -> bool:
-    """Whether kernels can go over an image's memory as it is: numbers of the machine's own order, one behind the other."""
+    """Whether kernels can read an image's memory as it is: contiguous numbers in the machine's own byte order."""
     return (
         isinstance(image, np.ndarray)
         and image.size > 0

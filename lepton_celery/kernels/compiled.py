@@ -1,4 +1,4 @@
-"""How kernels are compiled: without the interpreter's lock, kept on disk, and with IEEE arithmetic as it is written."""
+"""How kernels are compiled: without the interpreter's lock, cached on disk, with IEEE arithmetic in the order written."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import numba
 from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
-"""One after the other in memory, whatever shape the image has."""
+"""The pixels of an image in one dimension, contiguous in memory."""
+
+Volume = NDArray[Any]
+"""An image of three axes, contiguous in memory."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# no `fastmath` and no `parallel`: sums keep their order, products and sums are not contracted into one operation
+# without `fastmath` and `parallel`, sums keep their order, and products and sums are not contracted into one operation
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def inlined(function: F) -> F:
-    """A part of the kernels of its own module; parts of other modules would not be noticed when the cache is checked."""
+    """A function that the kernels of its own module call. Numba's cache would not notice changes in other modules."""
     return cast("F", numba.njit(**_OPTIONS)(function))
 
 
 def kernel(*signatures: Any) -> Callable[[F], F]:
-    """A kernel, compiled for these signatures at its first call, or read from the cache where it was compiled before.
+    """A kernel, compiled for these signatures at its first call, or read from the cache if it was compiled before.
 
-    The cache is beside the module or, where that cannot be written, in the user's cache folder (`NUMBA_CACHE_DIR`); where
-    neither can be written it is compiled anew in every process.
+    The cache is beside the module or, if that folder cannot be written, in the user's cache folder (`NUMBA_CACHE_DIR`). If
+    neither can be written, every process compiles the kernel anew.
     """
 
     def decorate(function: F) -> F:
@@ -49,11 +52,16 @@ def kernel(*signatures: Any) -> Callable[[F], F]:
     return decorate
 
 
-def reads(dtype: Any) -> Any:
-    """Pixels that a kernel only reads, one after the other; arrays that may be written are welcome too."""
-    return numba.types.Array(dtype, 1, "C", readonly=True)
+def reads(dtype: Any, ndim: int = 1) -> Any:
+    """Pixels that a kernel only reads; the array may be writeable or not."""
+    return numba.types.Array(dtype, ndim, "C", readonly=True)
 
 
-def writes(dtype: Any) -> Any:
+def writes(dtype: Any, ndim: int = 1) -> Any:
     """Pixels that a kernel writes."""
-    return numba.types.Array(dtype, 1, "C")
+    return numba.types.Array(dtype, ndim, "C")
+
+
+def grouped(*members: Any) -> Any:
+    """Several arguments that a kernel takes as one tuple."""
+    return numba.types.Tuple(members)  # type: ignore[no-untyped-call]

@@ -1,9 +1,9 @@
-"""Edge filters: smoothed differences along one axis, or their magnitude over several.
+"""Edge filters: smoothed differences along one axis, or their magnitude over several axes.
 
-The order of arithmetic is that of `skimage.filters.edges` on `scipy.ndimage.convolve`: each axis has a kernel of its own,
-whose products are added up in double precision in the order of its weights in memory, zeros left out, and rounded to the
-image's dtype; squares, their sum and the square root are in the image's dtype. All axes are done while a few rows are in
-the cache, instead of one image after the other.
+The order of arithmetic is that of `skimage.filters.edges` on `scipy.ndimage.convolve`. Each axis has weights of its own. The
+products with the weights are added up in double precision, in the order of the weights in memory and without those that are
+zero, and rounded to the image's dtype. Squares, their sum and the square root are in the image's dtype. The kernel does all
+axes while a few rows are in the cache, instead of one axis of the whole image after the other.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from skimage.filters.edges import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, f
 from skimage.util import img_as_float
 
 from lepton_celery.kernels.border import extended
-from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
+from lepton_celery.kernels.compiled import Pixels, Volume, grouped, inlined, kernel, reads, writes
 
-_KEPT_PX = 1 << 16
-"""Pixels that are held, in double precision and with their border, while rows are worked on: half a megabyte."""
+Window = tuple[Pixels, Pixels, Pixels]
+
+_CACHED_PX = 1 << 16
+"""Pixels of the rows in work, with their border and in double precision: half a megabyte, which the cache holds."""
 
 
 @inlined
-def _six(sums: Pixels, kept: Pixels, at: Pixels, weights: Pixels, first: int) -> None:
+def _add_six(sums: Pixels, cached: Pixels, starts: Pixels, weights: Pixels, first: int) -> None:
+    """Adds six weighted pixels to each sum, in the order of the weights."""
     n = sums.size
-    a, b, c = kept[at[0] : at[0] + n], kept[at[1] : at[1] + n], kept[at[2] : at[2] + n]
-    d, e, f = kept[at[3] : at[3] + n], kept[at[4] : at[4] + n], kept[at[5] : at[5] + n]
+    a, b, c = cached[starts[0] : starts[0] + n], cached[starts[1] : starts[1] + n], cached[starts[2] : starts[2] + n]
+    d, e, f = cached[starts[3] : starts[3] + n], cached[starts[4] : starts[4] + n], cached[starts[5] : starts[5] + n]
     v, w, x = weights[first], weights[first + 1], weights[first + 2]
     y, z, u = weights[first + 3], weights[first + 4], weights[first + 5]
     for j in range(n):
@@ -43,39 +46,52 @@ def _six(sums: Pixels, kept: Pixels, at: Pixels, weights: Pixels, first: int) ->
 
 
 @inlined
-def _one(sums: Pixels, kept: Pixels, at: int, weight: float) -> None:
+def _add_one(sums: Pixels, cached: Pixels, start: int, weight: float) -> None:
+    """Adds one weighted pixel to each sum."""
     n = sums.size
-    a = kept[at : at + n]
+    a = cached[start : start + n]
     for j in range(n):
         sums[j] += weight * a[j]
 
 
 @inlined
-def _keep(kept: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval: float) -> None:
-    """A row with its border."""
+def _copy_row(cached: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval: float) -> None:
+    """Copies a row and its border."""
     n = pixels.size
-    inside = kept[radius : radius + n]
+    inside = cached[radius : radius + n]
     for j in range(n):
         inside[j] = pixels[j]
     for j in range(radius):
         left, right = columns[j], columns[radius + n + j]
-        kept[j] = cval if left < 0 else pixels[left]
-        kept[radius + n + j] = cval if right < 0 else pixels[right]
+        cached[j] = cval if left < 0 else pixels[left]
+        cached[radius + n + j] = cval if right < 0 else pixels[right]
+
+
+@inlined
+def _copy_rows(cached: Pixels, source: Volume, border: Sequence[Pixels], plane: int, top: int, cval: float) -> None:
+    """Copies the rows from `top` of the planes from `plane`, all with their border, until the cache is full."""
+    planes, rows, columns = border
+    wide = columns.size
+    radius = (wide - source.shape[2]) // 2
+    deep = planes.size - source.shape[0] + 1
+    tall = cached.size // (deep * wide)
+    for p in range(deep):
+        for i in range(min(tall, rows.size - top)):
+            start = (p * tall + i) * wide
+            z, y = planes[plane + p], rows[top + i]
+            if z < 0 or y < 0:
+                cached[start : start + wide] = cval
+            else:
+                _copy_row(cached[start : start + wide], source[z, y], columns, radius, cval)
 
 
 @kernel(
     *[
         void(
-            reads(dtype),
-            writes(dtype),
-            reads(int64),
-            reads(int64),
-            reads(int64),
-            int64,
-            reads(int64),
-            reads(int64),
-            reads(float64),
-            reads(int64),
+            reads(dtype, 3),
+            writes(dtype, 3),
+            grouped(reads(int64), reads(int64), reads(int64)),
+            grouped(writes(int64), writes(float64), writes(int64)),
             float64,
             boolean,
             reads(dtype),
@@ -84,67 +100,58 @@ def _keep(kept: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval: floa
     ]
 )
 def _edges(
-    source: Pixels,
-    result: Pixels,
-    planes: Pixels,
-    rows: Pixels,
-    columns: Pixels,
-    radius: int,
-    shape: Pixels,
-    taps: Pixels,
-    weights: Pixels,
-    ends: Pixels,
+    source: Volume,
+    result: Volume,
+    border: Sequence[Pixels],
+    window: Window,
     cval: float,
     magnitude: bool,
     divisor: Pixels,
 ) -> None:
-    """An image of `shape` (depth, height, width); `taps` are the (plane, row, column) of the weights within a window."""
-    depth, height, width = shape
+    """The edges of a volume.
+
+    `border` has the pixels of each axis with its border. `window` has the (plane, row, column) of each weight, the weights,
+    and the number of weights up to the end of each axis.
+    """
+    depth, height, width = source.shape
+    planes, _, columns = border
+    positions, weights, ends = window
     deep = planes.size - depth + 1
-    wide = width + 2 * radius
-    count = max(1, min(height, _KEPT_PX // (deep * wide) - 2 * radius))
+    wide = columns.size
+    radius = (wide - width) // 2
+    count = max(1, min(height, _CACHED_PX // (deep * wide) - 2 * radius))
     tall = count + 2 * radius
-    kept = np.empty(deep * tall * wide)
-    at = (taps[0::3] * tall + taps[1::3]) * wide + taps[2::3]
-    now = np.empty_like(at)
+    cached = np.empty(deep * tall * wide)
+    taps = (positions[0::3] * tall + positions[1::3]) * wide + positions[2::3]
     sums = np.empty(width)
-    one = np.empty(width, source.dtype)
+    along = np.empty(width, source.dtype)
     total = np.empty(width, source.dtype)
+    now = np.empty_like(taps)
     for plane in range(depth):
         for top in range(0, height, count):
-            n = min(count, height - top)
-            for p in range(deep):
-                for i in range(n + 2 * radius):
-                    start = (p * tall + i) * wide
-                    z, y = planes[plane + p], rows[top + i]
-                    if z < 0 or y < 0:
-                        kept[start : start + wide] = cval
-                    else:
-                        row = (z * height + y) * width
-                        _keep(kept[start : start + wide], source[row : row + width], columns, radius, cval)
-            for i in range(n):
-                for k in range(at.size):
-                    now[k] = at[k] + i * wide
+            _copy_rows(cached, source, border, plane, top, cval)
+            for i in range(min(count, height - top)):
+                for k in range(taps.size):
+                    now[k] = taps[k] + i * wide
                 total[:] = 0
                 first = 0
                 for end in ends:
                     sums[:] = 0
                     while first + 6 <= end:
-                        _six(sums, kept, now[first:], weights, first)
+                        _add_six(sums, cached, now[first:], weights, first)
                         first += 6
                     while first < end:
-                        _one(sums, kept, now[first], weights[first])
+                        _add_one(sums, cached, now[first], weights[first])
                         first += 1
                     for j in range(width):
-                        one[j] = sums[j]
+                        along[j] = sums[j]
                     if magnitude:
                         for j in range(width):
-                            total[j] += one[j] * one[j]
+                            total[j] += along[j] * along[j]
                     else:
                         for j in range(width):
-                            total[j] += one[j]
-                row = (plane * height + top + i) * width
-                done = result[row : row + width]
+                            total[j] += along[j]
+                done = result[plane, top + i]
                 if magnitude:
                     for j in range(width):
                         done[j] = np.sqrt(total[j]) / divisor[0]
@@ -154,7 +161,7 @@ def _edges(
 
 
 def _window(ndim: int, axis: int, edge: Any, smooth: Any) -> NDArray[np.float64]:
-    """The weights of one axis as they lie over the image: those of a convolution, turned round."""
+    """The weights of one axis as they lie over the image: those of a convolution, reversed."""
 
     def along(weights: Any, dim: int) -> NDArray[np.float64]:
         shape = [1] * ndim
@@ -176,26 +183,20 @@ def _filtered(image: NDArray[Any], axis: Any, mode: str, cval: float, edge: Any,
     taps: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
     ends: list[int] = []
-    for one in axes:
-        window = _window(ndim, one, edge, smooth)
-        used = np.abs(window) > np.finfo(float).eps  # as SciPy has it
-        found = np.argwhere(used)
-        taps.append(np.pad(found, ((0, 0), (3 - ndim, 0))))
+    for filtered in axes:
+        window = _window(ndim, filtered, edge, smooth)
+        used = np.abs(window) > np.finfo(float).eps  # SciPy's own test for zero
+        positions = np.argwhere(used)
+        taps.append(np.pad(positions, ((0, 0), (3 - ndim, 0))))
         weights.append(window[used])
-        ends.append(len(found) + (ends[-1] if ends else 0))
+        ends.append(len(positions) + (ends[-1] if ends else 0))
     shape = (1,) * (3 - ndim) + image.shape
     result = np.empty_like(image)
     _edges(
-        image.reshape(-1),
-        result.reshape(-1),
-        extended(shape[0], radius if ndim == 3 else 0, mode),
-        extended(shape[1], radius, mode),
-        extended(shape[2], radius, mode),
-        radius,
-        np.array(shape),
-        np.concatenate(taps).reshape(-1),
-        np.concatenate(weights),
-        np.array(ends),
+        image.reshape(shape),
+        result.reshape(shape),
+        (extended(shape[0], radius if ndim == 3 else 0, mode), *(extended(n, radius, mode) for n in shape[1:])),
+        (np.concatenate(taps).reshape(-1), np.concatenate(weights), np.array(ends)),
         float(cval),
         len(axes) > 1,
         np.sqrt([ndim], dtype=image.dtype),
@@ -204,7 +205,7 @@ def _filtered(image: NDArray[Any], axis: Any, mode: str, cval: float, edge: Any,
 
 
 def _family(smooth: Any, edge: Any = (1, 0, -1)) -> tuple[Callable[..., NDArray[Any]], ...]:
-    """A filter of any axis, and those of the first and the second one."""
+    """A filter of any axes, a filter of the first axis, and a filter of the second."""
 
     def magnitude(image: NDArray[Any], mask: None, *, axis: Any, mode: str, cval: float) -> NDArray[Any]:
         return _filtered(image, axis, mode, cval, edge, smooth)

@@ -1,8 +1,9 @@
 """Gaussian smoothing: a symmetric kernel along one axis after the other.
 
-The order of arithmetic is that of `NI_Correlate1D` in SciPy: in double precision, the middle first, then the sums of the
-two pixels of a distance times their weight, the farthest pair first; a result is rounded to the image's dtype after each
-axis. Pixels side by side are added up at the same time, which changes nothing of the order in each of them.
+The order of arithmetic is that of `NI_Correlate1D` in SciPy: the middle pixel first, then the pairs of pixels at the same
+distance, each added up and multiplied by its weight, from the farthest pair to the nearest, all in double precision. The
+result of each axis is rounded to the image's dtype. Pixels side by side are computed at the same time, which does not change
+the order for any of them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from lepton_celery.kernels.border import extended
 from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
 
 _STRIP = 512
-"""Pixels side by side that are worked on at once: what the longest kernels look at stays in the second level cache, and the
-lines of a strip, in double precision, take less memory than a block."""
+"""Pixels side by side that are computed at once. The pixels that the longest kernels read stay in the second level cache,
+and the lines of a strip, in double precision, take less memory than a block."""
 
 
 @inlined
@@ -30,13 +31,13 @@ def _copy(to: Pixels, pixels: Pixels) -> None:
 
 
 @inlined
-def _four_pairs(sums: Pixels, line: Pixels, near: int, far: int, step: int, weights: Pixels, at: int) -> None:
+def _four_pairs(sums: Pixels, line: Pixels, near: int, far: int, step: int, weights: Pixels, tap: int) -> None:
     n = sums.size
     a0, b0 = line[near : near + n], line[far : far + n]
     a1, b1 = line[near + step : near + step + n], line[far - step : far - step + n]
     a2, b2 = line[near + 2 * step : near + 2 * step + n], line[far - 2 * step : far - 2 * step + n]
     a3, b3 = line[near + 3 * step : near + 3 * step + n], line[far - 3 * step : far - 3 * step + n]
-    w0, w1, w2, w3 = weights[at], weights[at + 1], weights[at + 2], weights[at + 3]
+    w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
     for j in range(n):
         total = sums[j]
         total += (a0[j] + b0[j]) * w0
@@ -56,19 +57,19 @@ def _pair(sums: Pixels, line: Pixels, near: int, far: int, weight: float) -> Non
 
 @inlined
 def _correlate(sums: Pixels, line: Pixels, first: int, step: int, weights: Pixels) -> None:
-    """`sums`, of the pixels whose farthest neighbours on the one side are at `first`, neighbours `step` apart."""
+    """The sums of pixels whose farthest neighbours on one side begin at `first`; neighbours are `step` apart."""
     radius, n = weights.size - 1, sums.size
     middle = line[first + radius * step : first + radius * step + n]
     weight = weights[radius]
     for j in range(n):
         sums[j] = middle[j] * weight
-    near, far, at = first, first + 2 * radius * step, 0
-    while at + 4 <= radius:
-        _four_pairs(sums, line, near, far, step, weights, at)
-        near, far, at = near + 4 * step, far - 4 * step, at + 4
-    while at < radius:
-        _pair(sums, line, near, far, weights[at])
-        near, far, at = near + step, far - step, at + 1
+    near, far, tap = first, first + 2 * radius * step, 0
+    while tap + 4 <= radius:
+        _four_pairs(sums, line, near, far, step, weights, tap)
+        near, far, tap = near + 4 * step, far - 4 * step, tap + 4
+    while tap < radius:
+        _pair(sums, line, near, far, weights[tap])
+        near, far, tap = near + step, far - step, tap + 1
 
 
 @kernel(
@@ -90,7 +91,7 @@ def _along(
         base = plane * length * inner
         for left in range(0, inner, width):
             n = min(width, inner - left)
-            whole = n == inner  # rows that lie one behind the other are one long row
+            whole = n == inner  # contiguous rows are one long row
             for i in range(length + 2 * radius):
                 if whole and radius <= i < radius + length:
                     continue
@@ -113,7 +114,7 @@ def _along(
 
 @lru_cache(maxsize=64)
 def _half(sigma: float, truncate: float) -> NDArray[np.float64]:
-    """SciPy's weights from one end to the middle: what becomes of a single bright pixel."""
+    """SciPy's weights from one end to the middle, read from its response to a single bright pixel."""
     from scipy.ndimage import gaussian_filter1d
 
     radius = int(truncate * sigma + 0.5)
@@ -130,7 +131,7 @@ def _smooth(image: NDArray[Any], sigmas: Iterable[float], mode: str, cval: float
     result = np.empty_like(image)
     flat, source = result.reshape(-1), image.reshape(-1)
     for axis, sigma in enumerate(sigmas):
-        if sigma > 1e-15:  # as SciPy has it
+        if sigma > 1e-15:  # SciPy leaves out axes with less
             outer, length, inner = _around(image.shape, axis)
             weights = _half(float(sigma), float(truncate))
             index = extended(length, weights.size - 1, mode)
@@ -142,7 +143,7 @@ def _smooth(image: NDArray[Any], sigmas: Iterable[float], mode: str, cval: float
 
 
 def _around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
-    """Pixels before, on and behind an axis."""
+    """The pixels before an axis, along it and after it."""
     return int(np.prod(shape[:axis], dtype=np.int64)), shape[axis], int(np.prod(shape[axis + 1 :], dtype=np.int64))
 
 
@@ -151,8 +152,8 @@ def _as_float(image: NDArray[Any], preserve_range: bool) -> NDArray[Any]:
 
     if image.dtype.kind == "f":
         return image
-    found: NDArray[Any] = image.astype(float) if preserve_range else img_as_float(image)
-    return found
+    converted: NDArray[Any] = image.astype(float) if preserve_range else img_as_float(image)
+    return converted
 
 
 def _per_axis(sigma: Any, ndim: int, channel_axis: int | None) -> list[float]:

@@ -1,8 +1,8 @@
-"""Luminance of pictures of 8 bits a channel.
+"""Luminance of pictures with 8 bits per channel.
 
-scikit-image scales the channels to 0 … 1 in float64 and lets BLAS multiply them by the three coefficients. OpenBLAS on
-processors with fused multiply-add begins with green, then adds red, then blue, each with one rounding, wherever in a row the
-pixel is. Another BLAS may do it otherwise: the kernel is used only after it gave the same bytes in this process.
+scikit-image scales the channels to 0 … 1 in float64 and lets BLAS multiply them by the three coefficients. On processors
+with fused multiply-add, OpenBLAS begins with green, then adds red, then blue, each with one rounding, wherever in a row the
+pixel is. Another BLAS may add them in another order: a process uses the kernel only after it gave the same bytes there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skimage.util import img_as_float64
 from lepton_celery.kernels.compiled import Pixels, kernel, reads, writes
 
 _RED, _GREEN, _BLUE = 0.2125, 0.7154, 0.0721
-"""As `skimage.color.rgb2gray` has them."""
+"""The coefficients of `skimage.color.rgb2gray`."""
 
 
 @intrinsic
@@ -47,7 +47,7 @@ _SCALED_GREEN = _SCALED * _GREEN
 
 
 def rgb2gray(rgb: NDArray[Any], *, channel_axis: int) -> NDArray[Any]:
-    """`skimage.color.rgb2gray` of uint8, channels last."""
+    """`skimage.color.rgb2gray` of a uint8 image with its channels on the last axis."""
     result = np.empty(rgb.shape[:-1])
     _gray(rgb.reshape(-1), _SCALED, _SCALED_GREEN, result.reshape(-1))
     return result

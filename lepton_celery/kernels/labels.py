@@ -1,8 +1,8 @@
-"""Connected components of a block, and going over its labels.
+"""Connected components of a block, and counts, sums and extents of its labels.
 
-Labels are whole numbers, so there is no arithmetic whose order could matter. Components are found run by run: a row's runs
-of pixels are joined with those of the row before that they touch, always under the first of them, so that numbers rise in
-the order of first pixels, as scikit-image's do.
+Labels are whole numbers, so there is no arithmetic whose order could matter. Components are found run by run: each run of
+pixels in a row is joined with the runs of the row before that it touches. The first run always represents its component, so
+that numbers rise in the order of first pixels, as in scikit-image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, write
 
 @inlined
 def _first(parents: Pixels, run: int) -> int:
-    """The first run that a run is joined with."""
+    """The first run of a run's component."""
     while parents[run] != run:
         parents[run] = parents[parents[run]]
         run = parents[run]
@@ -30,8 +30,8 @@ def _count_runs(image: Pixels, width: int) -> int:
     runs = 0
     for row in range(image.size // width):
         before = 0
-        for at in range(row * width, row * width + width):
-            here = image[at]
+        for pixel in range(row * width, row * width + width):
+            here = image[pixel]
             runs += here & ~before & 1
             before = here
     return runs
@@ -47,49 +47,49 @@ def _label(
     above, run = 0, 0
     for row in range(image.size // width):
         rows[row] = first = run
-        at, base = 0, row * width
-        while at < width:
-            if image[base + at] == 0:
-                at += 1
+        column, base = 0, row * width
+        while column < width:
+            if image[base + column] == 0:
+                column += 1
                 continue
-            start = at
-            while at < width and image[base + at] != 0:
-                at += 1
-            starts[run], stops[run], parents[run] = start, at, run
-            # runs of the row before that end before this one begins touch none of the later ones either
+            start = column
+            while column < width and image[base + column] != 0:
+                column += 1
+            starts[run], stops[run], parents[run] = start, column, run
+            # runs of the row before that end before this run begins touch no later run either
             while above < first and stops[above] + reach <= start:
                 above += 1
             touching = above
-            while touching < first and starts[touching] < at + reach:
-                one, other = _first(parents, run), _first(parents, touching)
-                parents[max(one, other)] = min(one, other)
+            while touching < first and starts[touching] < column + reach:
+                mine, other = _first(parents, run), _first(parents, touching)
+                parents[max(mine, other)] = min(mine, other)
                 touching += 1
             run += 1
         above = first
     rows[image.size // width] = run
-    names = 0
-    for at in range(run):
-        if parents[at] == at:
-            names += 1
-            parents[at] = -names
-        else:  # its parent comes before it, and has its name already
-            parents[at] = parents[parents[at]]
+    number = 0
+    for joined in range(run):
+        if parents[joined] == joined:
+            number += 1
+            parents[joined] = -number
+        else:  # its parent comes before it and has its number already
+            parents[joined] = parents[parents[joined]]
     for row in range(image.size // width):
-        for at in range(rows[row], rows[row + 1]):
-            for pixel in range(row * width + starts[at], row * width + stops[at]):
-                labels[pixel] = -parents[at]
+        for joined in range(rows[row], rows[row + 1]):
+            for pixel in range(row * width + starts[joined], row * width + stops[joined]):
+                labels[pixel] = -parents[joined]
 
 
 @kernel(void(reads(int32), reads(int32), writes(int32)), void(reads(int64), reads(int32), writes(int64)))
 def _look_up(table: Pixels, ids: Pixels, result: Pixels) -> None:
-    for at in range(ids.size):
-        result[at] = table[ids[at]]
+    for pixel in range(ids.size):
+        result[pixel] = table[ids[pixel]]
 
 
 @kernel(void(reads(int32), writes(int64)), void(reads(int64), writes(int64)))
 def _count(labels: Pixels, counts: Pixels) -> None:
-    for at in range(labels.size):
-        counts[labels[at]] += 1
+    for pixel in range(labels.size):
+        counts[labels[pixel]] += 1
 
 
 _Sums = writes(float64)
@@ -102,34 +102,36 @@ _Sums = writes(float64)
     void(reads(int64), reads(uint16), _Sums),
 )
 def _add(labels: Pixels, pixels: Pixels, sums: Pixels) -> None:
-    for at in range(labels.size):
-        sums[labels[at]] += pixels[at]
+    for pixel in range(labels.size):
+        sums[labels[pixel]] += pixels[pixel]
 
 
 @kernel(void(reads(int32), reads(int64), int64, writes(int64)))
-def _extents(labels: Pixels, shape: Pixels, count: int, found: Pixels) -> None:
+def _extents(labels: Pixels, shape: Pixels, count: int, extents: Pixels) -> None:
     axes = shape.size
     width = shape[axes - 1]
     position = np.zeros(axes, np.int64)
     for row in range(labels.size // width):
-        base, at = row * width, 0
-        while at < width:
-            name, start = labels[base + at], at
-            while at < width and labels[base + at] == name:
-                at += 1
-            if name == 0:
+        base, column = row * width, 0
+        while column < width:
+            number, start = labels[base + column], column
+            while column < width and labels[base + column] == number:
+                column += 1
+            if number == 0:
                 continue
             for axis in range(axes):
-                first, last = (start, at) if axis == axes - 1 else (position[axis], position[axis] + 1)
+                first, last = (start, column) if axis == axes - 1 else (position[axis], position[axis] + 1)
                 low, high, total = (
-                    axis * count + name - 1,
-                    (axes + axis) * count + name - 1,
-                    (2 * axes + axis) * count + name - 1,
+                    axis * count + number - 1,
+                    (axes + axis) * count + number - 1,
+                    (2 * axes + axis) * count + number - 1,
                 )
-                if found[high] == 0 or first < found[low]:
-                    found[low] = first
-                found[high] = max(found[high], last)
-                found[total] += (first + last - 1) * (at - start) // 2 if axis == axes - 1 else first * (at - start)
+                if extents[high] == 0 or first < extents[low]:
+                    extents[low] = first
+                extents[high] = max(extents[high], last)
+                extents[total] += (
+                    (first + last - 1) * (column - start) // 2 if axis == axes - 1 else first * (column - start)
+                )
         axis = axes - 2
         while axis >= 0:
             position[axis] += 1
@@ -165,15 +167,15 @@ def count(labels: NDArray[Any], bins: int) -> NDArray[Any]:
 
 
 def add(labels: NDArray[Any], pixels: NDArray[Any], bins: int) -> NDArray[Any]:
-    """`np.bincount(labels, weights=pixels, minlength=bins)`, for labels as of `count` and pixels of uint8 or uint16."""
+    """`np.bincount(labels, weights=pixels, minlength=bins)`, for the labels of `count` and pixels of uint8 or uint16."""
     sums = np.zeros(bins)
     _add(labels.reshape(-1), pixels.reshape(-1), sums)
     return sums
 
 
 def extents(labels: NDArray[Any], count: int, boxes: bool, sums: bool) -> NDArray[Any]:
-    """First and last positions of labels, and sums of positions, as `operations.labelparts.extents` gives them."""
+    """Positions of labels, with the rows of `catalogue.shared.label_kernels.extents`."""
     axes = labels.ndim
-    found = np.zeros((3 * axes, count), np.int64)
-    _extents(labels.reshape(-1), np.array(labels.shape), count, found.reshape(-1))
-    return found[0 if boxes else 2 * axes : None if sums else 2 * axes]
+    rows = np.zeros((3 * axes, count), np.int64)
+    _extents(labels.reshape(-1), np.array(labels.shape), count, rows.reshape(-1))
+    return rows[0 if boxes else 2 * axes : None if sums else 2 * axes]

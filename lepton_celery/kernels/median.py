@@ -1,8 +1,9 @@
 """The median of 3 × 3 pixels of small integers.
 
-Each column of three is put in order once; the median of nine is the median of the greatest of the least, the middle one of
-the middles, and the least of the greatest of three columns side by side. It takes a handful of comparisons, which go over
-many pixels at once. Integers only: of 0.0 and -0.0, which of them comes out would depend on the order.
+Each column of three pixels is sorted once. The median of nine pixels is the median of three: the greatest of the three
+columns' least pixels, the median of their middle pixels, and the least of their greatest pixels. This takes a handful of
+comparisons, each over many pixels at once. The kernel is for integers only: of 0.0 and -0.0, the result would depend on the
+order.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, write
 
 
 @inlined
-def _wide(row: Pixels, pixels: Pixels, columns: Pixels, beyond: Pixels) -> None:
-    """A row with one more pixel before and behind."""
+def _copy_row(row: Pixels, pixels: Pixels, columns: Pixels, beyond: Pixels) -> None:
+    """Copies a row with one more pixel before and after it."""
     n = pixels.size
     inside = row[1 : 1 + n]
     for j in range(n):
@@ -63,18 +64,18 @@ def _median(
     source: Pixels, result: Pixels, height: int, width: int, rows: Pixels, columns: Pixels, beyond: Pixels
 ) -> None:
     wide = width + 2
-    kept = np.empty(3 * wide, source.dtype)
+    cached = np.empty(3 * wide, source.dtype)
     least, middle, greatest = np.empty(wide, source.dtype), np.empty(wide, source.dtype), np.empty(wide, source.dtype)
     for i in range(height + 2):
-        at = i % 3 * wide
-        row = kept[at : at + wide]
+        offset = i % 3 * wide
+        row = cached[offset : offset + wide]
         if rows[i] < 0:
             row[:] = beyond[0]
         else:
             start = rows[i] * width
-            _wide(row, source[start : start + width], columns, beyond)
+            _copy_row(row, source[start : start + width], columns, beyond)
         if i >= 2:  # the order of the three rows does not matter
-            _sort_columns(kept[:wide], kept[wide : 2 * wide], kept[2 * wide :], least, middle, greatest)
+            _sort_columns(cached[:wide], cached[wide : 2 * wide], cached[2 * wide :], least, middle, greatest)
             start = (i - 2) * width
             _medians(result[start : start + width], least, middle, greatest)
 

@@ -12,7 +12,7 @@ import numpy as np
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.entries import Entry, Refused, resolve
+from lepton_celery.catalogue.entries import Entry, resolve
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
@@ -97,8 +97,8 @@ class CatalogueFunction:
 
     def on_block(self, images: Mapping[str, Any]) -> Array:
         """The result for one block with its halo."""
-        part = {"part": 0} if self.entry.returns else {}
-        return np.asarray(self.entry.find_value({**images, **self._example, **part}))
+        first = {"result_index": 0} if self.entry.returns else {}
+        return np.asarray(self.entry.find_value({**images, **self._example, **first}))
 
 
 class OwnFunction:
@@ -159,8 +159,7 @@ def find_subject(
     entry = get_entry(function) if isinstance(function, str) else _entry_of(function)
     if entry is None:
         return OwnFunction(function, halo, parameters)
-    if isinstance(entry, Refused):
-        entry.validate({})
+    entry.refuse_if_listed()
     return CatalogueFunction(entry, parameters)
 
 

@@ -1,4 +1,4 @@
-"""NumPy's functions where a place in memory could show: vector instructions do a row's last pixels another way."""
+"""NumPy's functions on special values at every position: vector instructions treat a row's last pixels differently."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def operands(name: str, dtype: str) -> list[Array]:
 
 
 def supported() -> list[tuple[str, str]]:
-    """The functions, and of four dtypes those that each takes."""
+    """The functions, each with those of four dtypes that it takes."""
     found = []
     for name in UFUNCS:
         ufunc: np.ufunc = getattr(np, name)
@@ -69,7 +69,7 @@ def supported() -> list[tuple[str, str]]:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(("name", "dtype"), [pair for pair in supported() if pair[0] not in ZEROS])
-def test_special_values_come_out_the_same_in_every_place_of_a_block(name: str, dtype: str) -> None:
+def test_special_values_give_the_same_at_every_position_of_a_block(name: str, dtype: str) -> None:
     given = operands(name, dtype)
     with np.errstate(all="ignore"):
         expected = getattr(np, name)(*given)
@@ -78,7 +78,7 @@ def test_special_values_come_out_the_same_in_every_place_of_a_block(name: str, d
 
 
 @pytest.mark.parametrize("name", sorted(ZEROS))
-def test_which_zero_fmin_and_fmax_give_is_not_promised(name: str) -> None:
+def test_the_sign_of_zero_from_fmin_and_fmax_is_not_promised(name: str) -> None:
     given = operands(name, "float64")
     with pytest.warns(NotExactWarning, match=r"0\.0 and -0\.0"):
         lazy = graph.apply(f"numpy.{name}", *given)
@@ -108,7 +108,7 @@ CALLS: list[Callable[[Any], Any]] = [
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::lepton_celery.errors.NotExactWarning")
 @pytest.mark.parametrize("call", CALLS)
-def test_numpys_own_calls_stay_lazy_and_mean_the_same(call: Callable[[Any], Any]) -> None:
+def test_numpys_own_functions_stay_lazy_and_give_the_same(call: Callable[[Any], Any]) -> None:
     lazy = call(graph.open(IMAGE))
     assert isinstance(lazy, graph.Image)
     with np.errstate(all="ignore"):
@@ -128,6 +128,6 @@ def test_numpys_own_calls_stay_lazy_and_mean_the_same(call: Callable[[Any], Any]
         (lambda x: operator.lshift(x, 1), "left_shift"),
     ],
 )
-def test_what_cannot_be_is_one_clear_input_error(call: Callable[[Any], Any], message: str) -> None:
+def test_invalid_arguments_are_one_clear_input_error(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(graph.open(IMAGE))

@@ -1,4 +1,4 @@
-"""Colours where blocks could show: odd widths for matrix products, single pixels, labels that only one block has."""
+"""Colours of images that blocks could change: rows of odd width, single pixels, labels that only one block has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRODUCTS = "rgb2gray rgb2xyz xyz2rgb rgb2lab lab2rgb rgb2yuv ycbcr2rgb rgb2hed h
 @pytest.mark.parametrize("width", [1, 2, 63, 64, 65, 66, 129, 193, 449])
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products_of_rows_of_any_width_are_those_of_the_whole_image(name: str, width: int, dtype: str) -> None:
-    # 65, 129 …: the last pixel of a row by itself goes through another routine of BLAS
+    # 65, 129 …: BLAS multiplies a row's last pixel in another routine if it is left over
     image = picture((3, width, 3), dtype, seed=width)
     whole = resolve(f"skimage.color.{name}")(image)
     for block_width in (1, 3, 64, width - 1 or 1):
@@ -51,9 +51,9 @@ def test_products_after_a_filter_with_an_odd_halo_are_those_of_the_whole_image()
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", "rgb2hsv hsv2rgb lab2xyz xyz2lab xyz2luv luv2xyz lab2lch lch2lab".split())
-def test_special_values_come_out_the_same_in_every_place_of_a_block(name: str, dtype: str) -> None:
+def test_special_values_give_the_same_at_every_position_of_a_block(name: str, dtype: str) -> None:
     special = [0.0, -0.0, 1.0, 0.5, -3.0, 80.0, 1e6, 1e-30, np.inf]
-    if name != "rgb2hsv":  # the hue of NaN is whatever scikit-image finds in memory
+    if name != "rgb2hsv":  # scikit-image leaves the hue of NaN uninitialized
         special.append(np.nan)
     image = np.random.default_rng(0).choice(special, (9, 37, 3)).astype(dtype)
     with np.errstate(all="ignore"):
@@ -68,7 +68,7 @@ def test_special_values_come_out_the_same_in_every_place_of_a_block(name: str, d
 def test_colours_of_labels_follow_from_all_labels_of_the_image(background: bool, bg_label: int, bg_color: Any) -> None:
     from skimage.color import label2rgb
 
-    # every block has other labels; 255 of them wrap in scikit-image's uint8 where there is no background
+    # every block has other labels; without a background 255 labels overflow scikit-image's uint8
     labels = (np.arange(FLAT[0] * FLAT[1]).reshape(FLAT) // 2 % 255 + 1).astype(np.uint8)
     if background:
         labels[5:9, 3:8] = bg_label
@@ -79,7 +79,7 @@ def test_colours_of_labels_follow_from_all_labels_of_the_image(background: bool,
         assert_same_as_whole(graph.apply("label2rgb", labels, picture_or_none, **options), whole, (5, 7))
 
 
-def test_negative_and_far_apart_labels_have_their_colours() -> None:
+def test_negative_labels_and_large_gaps_keep_their_colours() -> None:
     from skimage.color import label2rgb
 
     labels = np.zeros(FLAT, np.int64)
@@ -105,14 +105,14 @@ def test_negative_and_far_apart_labels_have_their_colours() -> None:
         ("rgba2rgb", (*FLAT, 4), {"background": (2, 0, 0)}, InputError, "background"),
     ],
 )
-def test_what_cannot_be_is_one_clear_error(
+def test_invalid_arguments_are_one_clear_error(
     name: str, shape: tuple[int, ...], options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         graph.apply(f"color.{name}", np.ones(shape), **options)
 
 
-def test_labels_are_painted_with_known_colours_and_not_with_their_means() -> None:
+def test_labels_take_given_colours_and_not_the_mean_of_their_pixels() -> None:
     labels = picture(FLAT, "uint8") // 60
     with pytest.raises(NotExact, match="overlay"):
         graph.apply("label2rgb", labels, picture((*FLAT, 3), "uint8"), kind="avg")

@@ -1,4 +1,4 @@
-"""What follows from components, on images made to go wrong, and with merges in a tree."""
+"""Functions of connected components, on images that are hard to split, and with merges in a tree."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.jobs.compute import compute
 from lepton_celery.planning.options import PlanOptions
 from tests import oracle
+from tests.exactness.cases.case import in_range
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 from tests.unit.test_labels import spiral
 
@@ -70,9 +71,9 @@ def test_components_that_wind_through_all_blocks(
     expected = resolve(get_entry(name).source)(image, *more, **options)
     lazy = graph.apply(name, image, *more, **options)
     pairs = zip(lazy, expected, strict=True) if isinstance(lazy, tuple) else [(lazy, expected)]
-    for part, wanted in pairs:
+    for node, pixels in pairs:
         for block_shape in BLOCKS:
-            assert_same_as_whole(part, wanted, block_shape)
+            assert_same_as_whole(node, pixels, block_shape)
 
 
 # ------------------------------------------------------------------------------------------------ a tree of merges
@@ -80,7 +81,7 @@ def test_components_that_wind_through_all_blocks(
 
 @pytest.fixture(params=[(1, 2), (1, 5), (3, 4)], ids=str)
 def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PlanOptions]:
-    """Plans of the test combine partials in groups, however few blocks there are."""
+    """Plans combine partials in groups in these tests, even of few blocks."""
     merge_blocks, fan_in = request.param
     options = partial(PlanOptions, merge_blocks=merge_blocks, fan_in=fan_in)
     monkeypatch.setattr(oracle, "PlanOptions", options)
@@ -109,7 +110,7 @@ def test_label_ids_are_counted_and_renumbered_in_a_tree_too() -> None:
 # ------------------------------------------------------------------------------------------------ hysteresis
 
 
-def test_thresholds_that_are_not_numbers_give_what_scikit_image_gives() -> None:
+def test_thresholds_of_nan_give_what_scikit_image_gives() -> None:
     image = np.random.default_rng(2).random((23, 31))
     image[4, 4:9] = np.nan
     for low, high in ((np.nan, 0.5), (0.5, np.nan), (0.2, np.inf), (-np.inf, 0.9), (0.9, 0.2)):
@@ -117,7 +118,7 @@ def test_thresholds_that_are_not_numbers_give_what_scikit_image_gives() -> None:
         assert_same_as_whole(graph.apply("apply_hysteresis_threshold", image, low, high), expected, (5, 7))
 
 
-def test_thresholds_may_be_found_from_the_image() -> None:
+def test_thresholds_may_be_values_of_the_image() -> None:
     image = np.random.default_rng(3).random((40, 50)).astype(np.float32)
     high = filters.threshold_otsu(image)
     lazy = graph.apply("threshold_otsu", graph.open(image))
@@ -133,11 +134,11 @@ def test_thresholds_may_be_found_from_the_image() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("quantiles", [True, False])
-def test_edges_of_a_larger_picture(dtype: str, quantiles: bool) -> None:
+def test_edges_of_a_larger_image(dtype: str, quantiles: bool) -> None:
     random = np.random.default_rng(4)
     image = ndi.gaussian_filter(random.random((300, 401)), 4)
     image = (image - image.min()) / (image.max() - image.min()) + random.random(image.shape) * 0.02
-    pixels = oracle.in_range(np.clip(image, 0, 1), dtype)
+    pixels = in_range(np.clip(image, 0, 1), dtype)
     options: dict[str, Any] = {"sigma": 2}
     if quantiles:
         options |= {"use_quantiles": True, "low_threshold": 0.7, "high_threshold": 0.95}
@@ -147,14 +148,14 @@ def test_edges_of_a_larger_picture(dtype: str, quantiles: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (2, 30), (3, 3), (4, 31)])
-def test_pictures_that_are_all_edge(shape: tuple[int, int]) -> None:
+def test_images_that_are_all_border(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(5).random(shape)
     for mask in (None, np.ones(shape, bool), np.zeros(shape, bool)):
         expected = feature.canny(image, 1, 0, 0, mask)
         assert_same_as_whole(graph.apply("feature.canny", image, 1, 0, 0, mask), expected, (2, 7))
 
 
-def test_flat_and_broken_pictures_have_the_edges_of_scikit_image() -> None:
+def test_flat_images_and_images_with_nan_have_the_edges_of_scikit_image() -> None:
     stripes = np.zeros((23, 31))
     stripes[:, ::4] = 1
     steps = np.kron(np.arange(12).reshape(3, 4) % 5, np.ones((8, 8)))[:23, :31]
@@ -178,7 +179,7 @@ def test_flat_and_broken_pictures_have_the_edges_of_scikit_image() -> None:
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
 )
 @settings(max_examples=60)
-def test_any_flood(
+def test_random_floods_give_the_same(
     seed: int, dtype: str, tolerance: float | None, connectivity: int | None, block_shape: tuple[int, int]
 ) -> None:
     random = np.random.default_rng(seed)
@@ -191,10 +192,10 @@ def test_any_flood(
     assert_identical(evaluate(graph.apply("morphology.flood", image, point, **options), block_shape), expected)
 
 
-def test_holes_of_labels_are_filled_as_a_mask() -> None:
+def test_holes_of_labels_are_filled_as_those_of_a_mask() -> None:
     labels = np.kron(np.random.default_rng(7).integers(0, 3, (8, 9)), np.ones((3, 3), np.int16)).astype(np.int16)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the result is bool
+        warnings.simplefilter("ignore", UserWarning)  # scikit-image: the result is bool
         expected = morphology.remove_small_holes(labels, max_size=9)
     assert_same_as_whole(graph.apply("morphology.remove_small_holes", labels, max_size=9), expected, (5, 7))
 
@@ -208,7 +209,7 @@ def test_negative_labels_are_refused_where_scikit_image_refuses_them() -> None:
             evaluate(lazy[0] if isinstance(lazy, tuple) else lazy, (4, 4))
 
 
-def test_a_dtype_that_scikit_image_would_change_is_refused_when_that_shows() -> None:
+def test_a_dtype_that_scikit_image_changes_is_refused() -> None:
     labels = np.arange(1, 101, dtype=np.int8).reshape(10, 10)
     assert segmentation.relabel_sequential(labels, 100)[0].dtype == np.uint8
     with pytest.raises(InputError, match="go up to 199"):
@@ -246,14 +247,14 @@ REFUSED: list[tuple[str, tuple[Any, ...], Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "given", "options", "message"), REFUSED, ids=[f"{r[0]}-{r[3]}" for r in REFUSED])
-def test_what_cannot_be_exact_is_one_clear_error(
+def test_arguments_without_an_exact_result_are_one_clear_error(
     name: str, given: tuple[Any, ...], options: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         graph.apply(name, *given, **options)
 
 
-def test_what_has_no_exact_split_is_refused() -> None:
+def test_functions_without_an_exact_split_are_refused() -> None:
     with pytest.raises(NotExact, match="hull"):
         graph.apply("morphology.convex_hull_object", FLAT > 0)
     with pytest.raises(DtypeNotSupported, match="int64"):

@@ -1,4 +1,4 @@
-"""Distances to a background that may be anywhere."""
+"""Distances to a background that may lie in any block."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_background_far_beyond_the_first_halo(share: float, sampling: Any) -> No
 
 
 @pytest.mark.parametrize("shape", [(150,), (150, 1), (1, 150), (3, 97, 41)])
-def test_one_pixel_of_background(shape: tuple[int, ...]) -> None:
+def test_a_single_pixel_of_background(shape: tuple[int, ...]) -> None:
     for place in ((0,) * len(shape), tuple(n - 1 for n in shape)):
         image = np.ones(shape, np.float32)
         image[place] = 0
         assert_same_as_whole(graph.apply(NAME, image), distance_transform_edt(image), tuple(min(n, 20) for n in shape))
 
 
-def test_without_background_distances_are_those_of_scipy_to_a_pixel_that_is_not_there() -> None:
+def test_without_background_distances_are_those_that_scipy_gives() -> None:
     image = np.ones((70, 90), bool)
     assert_same_as_whole(graph.apply(NAME, image, sampling=[3, 2]), distance_transform_edt(image, [3, 2]), (16, 50))
 
 
-def test_a_fractional_sampling_is_near_and_says_so() -> None:
+def test_a_fractional_sampling_warns_of_rounding() -> None:
     image = sparse((120, 130), 1, 0.001)
     with pytest.warns(NotExactWarning, match="within 4 ulp"):
         lazy = graph.apply(NAME, image, sampling=(0.3, 0.7))
@@ -54,7 +54,7 @@ def test_a_fractional_sampling_is_near_and_says_so() -> None:
     "options",
     [{"return_indices": True}, {"return_distances": False}, {"sampling": 0}, {"sampling": (1, 2, 3)}],
 )
-def test_what_cannot_be_done_is_refused(options: dict[str, Any]) -> None:
+def test_arguments_that_cannot_be_split_are_refused(options: dict[str, Any]) -> None:
     with warnings.catch_warnings(), pytest.raises(InputError):
         warnings.simplefilter("error")
         graph.apply(NAME, np.ones((9, 9)), **options)

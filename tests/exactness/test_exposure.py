@@ -1,4 +1,4 @@
-"""Contrast of awkward images: tiles cut by blocks, constants, masks, channels, limits found elsewhere."""
+"""Contrast of difficult images: tiles across blocks, constants, masks, channels, limits that are values of an image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from skimage import exposure as whole
 
 from lepton_celery import graph
-from lepton_celery.catalogue import clahe
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.exposure import clahe
 from lepton_celery.errors import InputError
 from lepton_celery.skimage import exposure, filters
 from tests.exactness.cases.case import FLAT, SOLID
@@ -21,11 +21,11 @@ from tests.oracle import assert_same_as_whole, evaluate, picture
 
 @pytest.mark.parametrize("seed", range(12))
 def test_tiles_of_every_size_give_scikit_images_pixels(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr(clahe, "TILES_PX", 200)  # several blocks of maps
+    monkeypatch.setattr(clahe, "TILES_PX", 200)  # the maps of the tiles take several blocks
     random = np.random.default_rng(seed)
     ndim = int(random.integers(1, 4))
     shape = tuple(int(n) for n in random.integers(1, (0, 200, 50, 16)[ndim], ndim))
-    shape = (*shape[:-1], shape[-1] + 4) if ndim == 3 else shape  # a last axis of 3 or 4 would be channels
+    shape = (*shape[:-1], shape[-1] + 4) if ndim == 3 else shape  # a last axis of 3 or 4 pixels would be channels
     kernel = tuple(int(k) for k in random.integers(2, 2 + max(shape), ndim))
     image = picture(shape, random.choice(["uint8", "uint16", "int16", "float32", "float64"]), seed)
     options = {

@@ -1,4 +1,4 @@
-"""Plateaus that are maxima, or are not because of what is far away."""
+"""Plateaus that are maxima, and plateaus that a pixel in a distant block keeps from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALONE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
 
 def agree(name: str, image: Array, block_shape: tuple[int, ...], **options: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of axes shorter than 3, of which the whole image warns
+        warnings.simplefilter("ignore")  # scikit-image warns of axes shorter than 3
         whole = getattr(morphology, name)(image, **options)
     assert_same_as_whole(graph.apply(f"morphology.{name}", image, **options), whole, block_shape)
 

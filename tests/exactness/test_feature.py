@@ -1,4 +1,4 @@
-"""Corners, derivatives and textures where splitting could show: far from the origin, in flat regions, on edges."""
+"""Corners, derivatives and textures that blocks could change: far from the origin, in flat regions, on edges."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
 
 
 def same(name: str, image: Array, block_shape: tuple[int, ...], *more: Any, **options: Any) -> None:
-    """The function in blocks is the function on the whole image."""
+    """The function gives the same in blocks as on the whole image."""
     expected = resolve(f"skimage.feature.{name}")(image, *more, **options)
     assert_same_as_whole(graph.apply(f"feature.{name}", image, *more, **options), expected, block_shape)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of patterns of floats
+@pytest.mark.filterwarnings("ignore::UserWarning")  # local_binary_pattern of floats
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("image", ADVERSARIAL)
-def test_adversarial_images_come_out_the_same(name: str, image: str) -> None:
+def test_adversarial_images_give_the_same(name: str, image: str) -> None:
     same(name, ADVERSARIAL[image], (7, 10) if name != "hog" else (31,), **CALLS[name])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("method", ["default", "ror", "uniform", "nri_uniform", "var"])
 def test_patterns_far_from_the_origin_are_those_of_the_whole_image(method: str) -> None:
-    # scikit-image interpolates at coordinates of the image: how they are rounded decides ties of flat regions
+    # scikit-image interpolates at the image's coordinates, whose rounding decides ties in flat regions
     levels = np.random.default_rng(0).integers(0, 4, (800, 25)).astype(np.uint8) * 61
     image = np.kron(levels, np.ones((3, 1), np.uint8))
     image[::7] = 97
     same("local_binary_pattern", image, (513, 25), 8, 1, method)
 
 
-def test_box_determinants_of_a_large_bright_image_are_those_of_the_whole() -> None:
+def test_determinants_by_boxes_of_a_large_bright_image_are_those_of_the_whole() -> None:
     image = np.random.default_rng(0).random((300, 400)) + 1000
     same("hessian_matrix_det", image, (64, 80), 3)
 
@@ -97,7 +97,7 @@ def test_nan_in_a_structure_tensor_spreads_as_in_the_whole_image() -> None:
 
 
 def test_descriptors_of_one_column_are_those_of_the_whole_image() -> None:
-    # NumPy adds up the figures of a single descriptor in another order than those of many
+    # NumPy sums a single descriptor in another order than several
     for shape in ((40, 11), (11, 40), (11, 11)):
         options = {"radius": 5, "rings": 3, "histograms": 8, "orientations": 8, "step": 2}
         expected = resolve("skimage.feature.daisy")(picture(shape, float), **options)
@@ -139,7 +139,7 @@ def test_axes_of_one_pixel_are_refused_where_scikit_image_drops_them() -> None:
         ("multiblock_lbp", {"int_image": np.ones((9, 9)), "r": 0, "c": 0, "width": 3, "height": 3}),
     ],
 )
-def test_what_works_at_points_is_refused_with_what_to_use(name: str, given: Mapping[str, Any]) -> None:
+def test_functions_of_points_are_refused_with_advice(name: str, given: Mapping[str, Any]) -> None:
     image = {} if "int_image" in given else {"image": np.ones((9, 9))}
     with pytest.raises(NotExact, match="on a crop"):
         graph.apply(f"feature.{name}", **image, **given)

@@ -1,4 +1,4 @@
-"""Filters whose whole-image values, running sums or edges go wrong in blocks."""
+"""Filters that blocks could change: by whole-image values, running sums or edges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RIDGES = ("sato", "frangi", "meijering", "hessian")
 
 
 def bright(dtype: str) -> Array:
-    """Values whose squares add up to more than a double holds exactly."""
+    """Values whose sum of squares a float64 cannot hold exactly."""
     return (picture(LARGE, "float64") * 0.01 + 0.99).astype(dtype) if dtype[0] == "f" else ~picture(LARGE, dtype)
 
 
@@ -41,7 +41,7 @@ def test_a_window_larger_than_the_image_is_reflected_again_and_again(name: str) 
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
-def test_running_means_go_over_whole_lines(dtype: str) -> None:
+def test_running_means_run_along_whole_lines(dtype: str) -> None:
     image = bright(dtype)
     whole = filters.threshold_local(image, (9, 31), "mean")
     assert_same_as_whole(graph.apply("filters.threshold_local", image, (9, 31), "mean"), whole, (40, 64))
@@ -55,7 +55,7 @@ def spot(shape: tuple[int, ...]) -> Array:
 
 @pytest.mark.parametrize("name", RIDGES)
 @pytest.mark.parametrize("black_ridges", [True, False])
-def test_ridges_of_images_that_are_flat_but_for_one_spot(name: str, black_ridges: bool) -> None:
+def test_ridges_of_flat_images_with_one_spot(name: str, black_ridges: bool) -> None:
     for image in (spot(SHAPE), np.full(SHAPE, 0.25), np.zeros(SHAPE, np.uint8), -spot(SHAPE)):
         options: Mapping[str, Any] = {"sigmas": (1.5,), "black_ridges": black_ridges}
         whole = getattr(filters, name)(image, **options)
@@ -94,17 +94,17 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "given", "message"), REFUSED)
-def test_what_would_not_be_exact_is_refused(name: str, given: Mapping[str, Any], message: str) -> None:
+def test_arguments_without_an_exact_result_are_refused(name: str, given: Mapping[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         graph.apply(f"filters.{name}", picture(SHAPE, "float64"), **given)
 
 
-def test_a_median_by_rank_wants_a_dtype_that_is_not_scaled_by_its_maximum() -> None:
+def test_a_median_by_rank_refuses_dtypes_that_scikit_image_scales_by_their_maximum() -> None:
     with pytest.raises(InputError, match="uint8 or uint16"):
         graph.apply("filters.median", picture(SHAPE, "int32"), behavior="rank")
 
 
 @pytest.mark.parametrize("name", ["wiener", "filter_forward", "rank_order", "window", "gabor_kernel", "LPIFilter2D"])
-def test_what_cannot_be_split_says_what_to_use(name: str) -> None:
+def test_functions_that_cannot_be_split_say_what_to_use(name: str) -> None:
     with pytest.raises(NotExact, match="use "):
         graph.apply(f"filters.{name}", picture(SHAPE, "float64"))

@@ -1,4 +1,4 @@
-"""One hull over all blocks."""
+"""The convex hull of pixels in all blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPTIONS = [{}, {"offset_coordinates": False}, {"include_borders": False}]
 
 def agree(image: Array, block_shape: tuple[int, ...], **options: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of images without a hull, of which the whole image warns
+        warnings.simplefilter("ignore")  # scikit-image warns of images without a hull
         whole = convex_hull_image(image, **options)
         assert_same_as_whole(graph.apply(NAME, image, **options), whole, block_shape)
 

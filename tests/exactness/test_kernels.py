@@ -1,4 +1,4 @@
-"""Compiled kernels give scikit-image's bytes, and scikit-image does what they do not."""
+"""Compiled kernels give scikit-image's bytes, and leave other arguments to scikit-image."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.oracle import assert_identical
 WITH_KERNEL = [name for name, e in catalogue().items() if isinstance(e, Local) and e.kernel is not None]
 
 X86 = platform.machine() == "x86_64"
-"""Elsewhere compilers may have given the libraries another arithmetic; then kernels step back."""
+"""On other machines compilers may have chosen another arithmetic for the libraries; then kernels are not used."""
 
 ODD = (0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1e-40, 3.4e38, 1.7e308, 1.0, 0.1)
 
 
 @st.composite
 def images(draw: st.DrawFn, dtypes: str = "float32 float64 uint8 int16 bool", most_axes: int = 3) -> Array:
-    """Small images, axes of one pixel among them; floats have what arithmetic trips over."""
+    """Small images, some with axes of one pixel; floats include NaN, infinity, signed zeros and denormals."""
     dtype = np.dtype(draw(st.sampled_from(dtypes.split())))
     shape = draw(st.lists(st.integers(1, 9), min_size=1, max_size=most_axes))
     if draw(st.booleans()):
@@ -53,7 +53,7 @@ def images(draw: st.DrawFn, dtypes: str = "float32 float64 uint8 int16 bool", mo
 
 
 def kernel_and_source(name: str, arguments: Mapping[str, Any]) -> tuple[Array, Array]:
-    """What the kernel gives, which must take the arguments, and what scikit-image gives on the whole image."""
+    """The results of the kernel, which must take the arguments, and of scikit-image on the whole image."""
     entry = catalogue()[name]
     assert isinstance(entry, Local)
     assert entry.kernel is not None
@@ -175,7 +175,7 @@ def test_kernels_pass_their_own_trials(name: str) -> None:
 
 
 def test_the_prover_proves_kernels_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`test_proofs` does it for each function; here, that it is the kernel that is proved."""
+    """`test_proofs` proves each function; this test shows that the prover uses the kernel."""
     monkeypatch.setitem(kernels._loaded, "lepton_celery.kernels.edges.sobel", wrong)
     monkeypatch.setattr(prover, "QUICK_TRIALS", 1)
     assert not prover.prove("filters.sobel", thorough=False, dtypes=["float64"], ndims=[2]).holds
@@ -196,7 +196,7 @@ def test_images_that_are_not_plain_memory_go_to_scikit_image() -> None:
 
 
 def wrong(image: Array, **_: Any) -> Array:
-    """A kernel that is not right."""
+    """A kernel with a wrong result."""
     return image + 1
 
 
@@ -232,7 +232,7 @@ def uses_numba(before: str = "", options: str = "", **environ: str) -> bool:
     return done.stdout.strip() == "True"
 
 
-def test_without_numba_scikit_image_does_it() -> None:
+def test_without_numba_scikit_image_is_used() -> None:
     assert not uses_numba(before="sys.modules['numba'] = None", options=", kernels=True")
 
 
@@ -259,7 +259,7 @@ def test_kernels_are_compiled_where_nothing_can_be_cached() -> None:
     assert pixels.tolist() == [2, 2, 2]
 
 
-def test_images_that_may_not_be_written_are_welcome() -> None:
+def test_read_only_images_are_taken() -> None:
     image = np.random.default_rng(2).random((64, 64))
     image.flags.writeable = False
     assert_identical(*kernel_and_source("filters.gaussian", {"image": image, "sigma": 2}))

@@ -1,4 +1,4 @@
-"""Figures of whole images: objects at the image's edge and across blocks, and how near approximate ones come."""
+"""Numbers of whole images: objects at the image's edge and across blocks, and the error of approximate results."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_blur_of_a_large_image_is_that_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-def test_sums_left_to_blas_come_near(dtype: str) -> None:
+def test_sums_that_blas_computes_are_near(dtype: str) -> None:
     image, other = picture((90, 110), dtype), picture((90, 110), dtype, seed=3)
     near = 1e-4 if dtype == "float32" else 1e-10
     for name, more, options in (
@@ -79,8 +79,8 @@ def test_sums_left_to_blas_come_near(dtype: str) -> None:
         with pytest.warns(NotExactWarning, match="BLAS"):
             lazy: Any = graph.apply(f"measure.{name}", image, *more, **options)
         expected = resolve(f"skimage.measure.{name}")(image, *more, **options)
-        found = [evaluate(one, (32, 40)) for one in lazy] if isinstance(lazy, tuple) else evaluate(lazy, (32, 40))
-        np.testing.assert_allclose(found, expected, rtol=near)
+        result = [evaluate(node, (32, 40)) for node in lazy] if isinstance(lazy, tuple) else evaluate(lazy, (32, 40))
+        np.testing.assert_allclose(result, expected, rtol=near)
 
 
 def test_coefficients_of_nothing_are_those_of_scikit_image() -> None:
@@ -89,9 +89,9 @@ def test_coefficients_of_nothing_are_those_of_scikit_image() -> None:
     assert evaluate(graph.apply("intersection_coeff", none, some), (7, 10)) == 0
 
 
-def test_what_coefficients_cannot_take_is_refused() -> None:
+def test_images_that_coefficients_cannot_take_are_refused() -> None:
     negative, mask = picture(FLAT, float) - 0.5, np.ones(FLAT, bool)
-    with pytest.raises(InputError, match="none below 0"):
+    with pytest.raises(InputError, match="pixels below 0"):
         evaluate(graph.apply("manders_overlap_coeff", negative, negative), (7, 10))
     with pytest.raises(InputError, match="0 and 1"):
         evaluate(graph.apply("intersection_coeff", picture(FLAT, "uint8"), mask), (7, 10))

@@ -1,25 +1,26 @@
-"""Comparisons of images larger than what NumPy adds up at a time, and what is refused."""
+"""Metrics of images that NumPy sums in several buffers, and arguments that are refused."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from lepton_celery import graph
 from lepton_celery.catalogue.entries import resolve
-from lepton_celery.catalogue.metrics import buffers, crop_sum
+from lepton_celery.catalogue.shared.buffers import buffers, crop_sum
 from lepton_celery.errors import InputError, NotExact
+from lepton_celery.graph.nodes import Node
 from tests.exactness.cases.case import FLAT
 from tests.oracle import assert_same_as_whole, evaluate, picture
 
 
 def wild(shape: tuple[int, ...], dtype: str) -> Any:
-    """Numbers of which every order of adding gives another sum."""
+    """Numbers whose sum depends on the order of the additions."""
     random = np.random.default_rng(math.prod(shape))
     return (random.standard_normal(shape) * np.exp(3 * random.standard_normal(shape))).astype(dtype)
 
@@ -34,7 +35,7 @@ def wild(shape: tuple[int, ...], dtype: str) -> Any:
         ((2000, 7), 3, (300, 7)),  # one column is left
         ((7, 900), 3, (7, 300)),  # one row is left
         ((40, 50, 60), 3, (13, 20, 30)),  # several planes in a buffer
-        ((10, 200, 90), 2, (4, 100, 33)),  # a plane does not fit in
+        ((10, 200, 90), 2, (4, 100, 33)),  # a plane is larger than a buffer
         ((4, 5, 9, 700), 1, (2, 5, 9, 100)),
     ],
 )
@@ -43,9 +44,9 @@ def test_the_sum_of_a_crop_is_numpys(dtype: str, shape: Any, pad: int, block_sha
     crop = image[tuple(slice(pad, -pad) for _ in shape)]
     for kind in {dtype, "float64"}:
         lazy = crop_sum(graph.open(image), [(pad, n - pad) for n in shape], kind, graph.make)
-        assert_same_as_whole(lazy, np.sum(crop, dtype=kind), block_shape)
+        assert_same_as_whole(cast("Node", lazy), np.sum(crop, dtype=kind), block_shape)
         whole = crop_sum(graph.open(image), [(0, n) for n in shape], kind, graph.make)
-        assert_same_as_whole(whole, np.sum(image, dtype=kind), block_shape)
+        assert_same_as_whole(cast("Node", whole), np.sum(image, dtype=kind), block_shape)
 
 
 @pytest.mark.parametrize("layout", [(50, 294), (3, 9000), (9000, 3), (7, 1, 5000), (4, 30, 300), (20000,)])
@@ -77,7 +78,7 @@ def test_equal_images_have_no_error_and_an_infinite_ratio() -> None:
 
 
 def test_information_of_a_label_image_is_summed_as_scipys_sparse_table_does() -> None:
-    # a table's share of a pixel is added once for each of its pixels: 1 / n so many times is not k / n
+    # the share 1 / n is added once for each of k pixels, which does not round as k / n
     true, test = np.zeros((1200, 1100), np.uint8), np.zeros((1200, 1100), np.uint8)
     true[:700, 3:] = 2
     test[5:, :1000] = 1
@@ -127,17 +128,17 @@ def test_pixels_outside_the_range_of_their_dtype_are_refused() -> None:
 
 @pytest.mark.parametrize("block_shape", [(5, 7), (23, 31)])
 def test_the_distance_of_empty_full_and_single_pixel_images_is_that_of_scikit_image(block_shape: Any) -> None:
-    one, other = np.zeros(FLAT, bool), np.zeros(FLAT, bool)
-    one[0, 0] = other[-1, -1] = True
-    images = (np.zeros(FLAT, bool), np.ones(FLAT, bool), one, other)
+    corner, opposite = np.zeros(FLAT, bool), np.zeros(FLAT, bool)
+    corner[0, 0] = opposite[-1, -1] = True
+    images = (np.zeros(FLAT, bool), np.ones(FLAT, bool), corner, opposite)
     for first, second in itertools.product(images, images):
         expected = resolve("skimage.metrics.hausdorff_distance")(first, second)
         assert evaluate(graph.apply("hausdorff_distance", first, second), block_shape) == expected
     with pytest.raises(InputError, match="standard"):
-        graph.apply("hausdorff_distance", one, other, method="modified")
+        graph.apply("hausdorff_distance", corner, opposite, method="modified")
 
 
 @pytest.mark.parametrize("name", ["contingency_table", "hausdorff_pair"])
-def test_what_gives_no_array_or_any_one_of_several_is_refused(name: str) -> None:
+def test_functions_whose_result_is_no_array_or_not_unique_are_refused(name: str) -> None:
     with pytest.raises(NotExact, match="use"):
         graph.apply(f"metrics.{name}", picture(FLAT, "uint8"), picture(FLAT, "uint8"))

@@ -1,4 +1,4 @@
-"""Images and arguments on which morphology in blocks would go wrong."""
+"""Images and arguments for which morphology is hard to split."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_nan_spreads_under_a_cross_as_in_the_whole_image_and_is_refused_under_a_
 
 @pytest.mark.parametrize("name", FOUR)
 @pytest.mark.parametrize("seed", range(12))
-def test_any_footprint_in_any_blocks(name: str, seed: int) -> None:
+def test_random_footprints_in_random_blocks(name: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     ndim = int(random.integers(1, 4))
     shape = tuple(int(n) for n in random.integers(1, 14, ndim))
@@ -62,7 +62,7 @@ def test_a_repeated_footprint_that_scipy_would_overrun_the_image_with_is_refused
 
 
 def corner(shape: tuple[int, ...]) -> Any:
-    """Background in one corner only: most blocks have none."""
+    """Background in one corner only, so that most blocks have none."""
     image = np.ones(shape, bool)
     image[tuple(slice(0, 2) for _ in shape)] = False
     return image
@@ -102,7 +102,7 @@ def test_a_line_of_just_the_size_across_many_blocks(length: int) -> None:
         check("diameter_closing", 1 - image.astype(np.float32), block_shape, diameter_threshold=10, connectivity=2)
 
 
-def test_a_whole_image_smaller_than_the_threshold_becomes_nothing() -> None:
+def test_an_image_smaller_than_the_threshold_becomes_empty() -> None:
     image = picture((6, 7), "uint8")
     for block_shape in ((2, 3), (6, 1)):
         check("area_opening", image, block_shape, area_threshold=50)
@@ -144,7 +144,9 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "message"), REFUSED, ids=[f"{n}-{m}" for n, _, m in REFUSED])
-def test_what_cannot_be_exact_is_refused_with_advice(name: str, options: Mapping[str, Any], message: str) -> None:
+def test_arguments_without_an_exact_result_are_refused_with_advice(
+    name: str, options: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         graph.apply(f"morphology.{name}", picture(FLAT, bool), **options)
 
@@ -154,11 +156,11 @@ def test_axes_too_short_for_a_tree_are_refused() -> None:
         graph.apply("morphology.area_opening", picture((2, 30), "uint8"))
 
 
-def test_a_tree_by_itself_is_refused() -> None:
+def test_the_max_tree_itself_is_refused() -> None:
     with pytest.raises(NotExact, match="area_opening"):
         graph.apply("morphology.max_tree", picture(FLAT, "uint8"))
 
 
-def test_floats_are_no_objects() -> None:
+def test_floats_have_no_objects() -> None:
     with pytest.raises(DtypeNotSupported, match="bool"):
         graph.apply("morphology.remove_small_objects", picture(FLAT, "float32"))

@@ -1,4 +1,4 @@
-"""Filters of SciPy where blocks could show: running sums and minima, orders of axes, origins, what is refused."""
+"""SciPy's filters that blocks could change: running sums and minima, orders of axes, origins; and what is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def same(name: str, image: Array, block_shape: tuple[int, ...], **options: Any) 
 
 
 def far_apart(dtype: str) -> Array:
-    """Pixels of very different sizes, so that a running sum leaves its rounding behind."""
+    """Pixels of very different magnitudes, so that a running sum accumulates rounding errors."""
     random = np.random.default_rng(0)
     return (random.random((120, 150)) * 10.0 ** random.integers(-3, 6, (120, 150))).astype(dtype)
 
@@ -48,11 +48,11 @@ def test_a_running_sum_carries_nan_and_infinity_along_the_line_as_in_the_whole_i
 
 
 @pytest.mark.parametrize("name", ["minimum_filter", "maximum_filter", "grey_opening", "median_filter"])
-def test_nan_is_refused_where_scipy_would_carry_it_along(name: str) -> None:
+def test_nan_is_refused_where_scipy_would_spread_it_along_the_line(name: str) -> None:
     image = picture(FLAT, "float64")
     image[12, 9] = np.nan
     footprint = np.array([[0, 1, 1], [1, 1, 1]], bool)
-    same(name, image, (5, 7), footprint=footprint)  # no box: each pixel by itself
+    same(name, image, (5, 7), footprint=footprint)  # not a box, so that no running minimum is used
     box: dict[str, Any] = {"size": 3} if name != "median_filter" else {"size": (1, 2)}
     with pytest.raises(InputError, match="NaN"):
         evaluate(graph.apply(f"ndimage.{name}", image, **box), (5, 7))
@@ -75,14 +75,14 @@ def test_axes_may_be_some_and_in_any_order(name: str, axes: Any) -> None:
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 @pytest.mark.parametrize("name", ["maximum_filter", "rank_filter", "grey_closing", "white_tophat"])
-def test_footprints_lie_as_scipy_lays_them_whatever_the_order_of_axes(name: str, axes: Any) -> None:
+def test_footprints_are_oriented_as_in_scipy_for_any_order_of_axes(name: str, axes: Any) -> None:
     more = {"rank": 2} if name == "rank_filter" else {}
     same(name, picture(SOLID, "uint16"), (4, 5, 3), footprint=GAPS, axes=axes, origin=(1, 0, -1), **more)
 
 
 @pytest.mark.parametrize("origin", [-2, -1, 0, 1])
 @pytest.mark.parametrize("name", ["correlate1d", "convolve1d"])
-def test_even_weights_with_an_origin_reach_no_further_than_is_read(name: str, origin: int) -> None:
+def test_even_weights_with_an_origin_stay_within_the_halo(name: str, origin: int) -> None:
     same(name, picture(FLAT, "float64"), (3, 2), weights=[1.0, 2, -3, 0.5], axis=0, origin=origin)
 
 
@@ -155,6 +155,6 @@ def test_a_wrong_argument_is_one_clear_input_error(name: str, options: dict[str,
         ("watershed_ift", (np.ones(FLAT, int),), "segmentation.watershed"),
     ],
 )
-def test_what_cannot_be_split_is_refused_with_what_to_use(name: str, more: tuple[Any, ...], instead: str) -> None:
+def test_functions_that_cannot_be_split_are_refused_with_advice(name: str, more: tuple[Any, ...], instead: str) -> None:
     with pytest.raises(NotExact, match=instead):
         graph.apply(f"ndimage.{name}", picture(FLAT, "uint8"), *more)

@@ -1,4 +1,4 @@
-"""The region table of awkward objects, to the last bit."""
+"""The table of regions of difficult objects, to the last bit."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.oracle import assert_identical, assert_same_as_whole, evaluate, pictu
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore"
-)  # of convex hulls of lines and the like, which the whole image has too
+)  # convex hulls of lines and other flat objects, in the whole image too
 
 
 def assert_same_table(found: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
-    """Equal columns in equal order; arrays and slices in columns of objects are equal too."""
+    """The columns are equal and in the same order, and so are arrays and slices in columns of dtype object."""
     assert list(found) == list(expected)
     for name, column in expected.items():
         if column.dtype != object:
@@ -52,7 +52,7 @@ def test_the_cases_have_every_column_of_numbers() -> None:
 
 
 def awkward() -> Array:
-    """Single pixels, lines over the whole image, rings, a comb, an object inside another, all in many blocks."""
+    """Single pixels, lines across the image, rings, a comb, and an object inside another, all across many blocks."""
     labels = np.zeros((61, 67), np.int32)
     labels[5:55, 6:60] = 9
     labels[10:50, 10:55] = 0
@@ -67,7 +67,7 @@ def awkward() -> Array:
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float32", "float64"])
-def test_awkward_objects_have_every_property(dtype: str) -> None:
+def test_difficult_objects_have_every_property(dtype: str) -> None:
     check(awkward(), picture((61, 67), dtype), list(COL_DTYPES), (7, 9), (64, 5), (30, 40), (61, 67))
 
 
@@ -78,7 +78,7 @@ def test_one_object_over_all_blocks_and_one_in_one_pixel() -> None:
 
 
 def test_thousands_of_objects_of_all_sizes() -> None:
-    labels = label(picture((300, 400), float) > 0.5)
+    labels = label(picture((300, 400), float) > 0.7, connectivity=1)
     assert labels.max() > 500
     check(labels, picture((300, 400), "uint16", seed=3), NUMBERS, (64, 80))
 
@@ -96,7 +96,7 @@ def test_a_spacing_scales_every_property_that_has_one(spacing: Any) -> None:
     check(awkward(), picture((61, 67), "float32"), flat, (30, 40), spacing=spacing)
 
 
-def test_volumes_have_every_property_that_scikit_image_has_of_them() -> None:
+def test_volumes_have_every_property_that_scikit_image_gives() -> None:
     labels = label(picture((14, 15, 16), float) > 0.55)
     labels[2:12, 3:10, 4:13] = labels.max() + 1
     image = picture((14, 15, 16), "float32")
@@ -126,7 +126,7 @@ def test_labels_with_gaps_huge_labels_and_negative_ones() -> None:
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_images_without_objects_have_the_columns_all_the_same(channels: tuple[int, ...]) -> None:
+def test_images_without_objects_have_empty_columns(channels: tuple[int, ...]) -> None:
     image = picture((9, 8, *channels), "float32")
     check(np.zeros((9, 8), int), image, list(COL_DTYPES), (4, 4))
     check(np.zeros((9, 8), int), image, ("intensity_mean", "perimeter"), (4, 4))
@@ -136,11 +136,11 @@ def test_images_without_objects_have_the_columns_all_the_same(channels: tuple[in
 
 
 @pytest.mark.parametrize("old", sorted(name for name, new in PROPS.items() if new not in OBJECT_COLUMNS))
-def test_names_of_earlier_releases_are_columns_of_that_name(old: str) -> None:
+def test_names_of_earlier_releases_keep_their_columns(old: str) -> None:
     check(awkward(), picture((61, 67), "uint8"), (old, "label", PROPS[old]), (30, 40))
 
 
-def test_properties_named_twice_are_there_once_where_they_came_first() -> None:
+def test_a_property_named_twice_is_one_column() -> None:
     check(awkward(), None, ("perimeter", "area", "moments", "perimeter", "area", "label"), (30, 40))
     check(awkward(), None, (), (30, 40))
 
@@ -166,13 +166,13 @@ def nothing(mask: Array) -> Array:
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_functions_of_ones_own_measure_objects_too(channels: tuple[int, ...]) -> None:
+def test_functions_of_the_user_measure_objects_too(channels: tuple[int, ...]) -> None:
     image = picture((61, 67, *channels), "float32")
     own = (spread, height, corners, outline, nothing)
     check(awkward(), image, ("height", "label", "area"), (30, 40), (7, 9), extra_properties=own)
 
 
-def test_labels_and_intensities_that_are_computed_are_stored_for_it() -> None:
+def test_computed_labels_and_intensities_are_stored_for_the_table() -> None:
     from skimage.filters import gaussian
 
     image = picture((61, 67), float)
@@ -193,7 +193,7 @@ def test_labels_and_intensities_that_are_computed_are_stored_for_it() -> None:
     st.sampled_from(["bool", "uint8", "float32", "float64"]),
     st.lists(st.sampled_from(sorted(COL_DTYPES)), min_size=1),
 )
-def test_any_objects_in_any_blocks_have_the_table_of_the_whole(
+def test_random_objects_in_random_blocks_have_the_table_of_the_whole(
     seed: int, shape: tuple[int, int], block: tuple[int, int], dtype: str, properties: list[str]
 ) -> None:
     random = np.random.default_rng(seed)

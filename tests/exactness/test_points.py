@@ -1,4 +1,4 @@
-"""Peaks, corners and blobs: plateaus, ties, constant images, borders, and all orders that follow from them."""
+"""Peaks, corners and blobs of difficult images: plateaus, ties, constants, borders, and the order of the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_constant_image_has_no_peak_but_a_constant_block_may(value: int, thres
     same("peak_local_max", image, (7, 10), threshold_abs=threshold)
 
 
-def test_a_footprint_that_does_not_hang_together_may_make_every_pixel_a_peak() -> None:
+def test_a_footprint_with_gaps_may_make_every_pixel_a_peak() -> None:
     only_itself = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
     for image in (picture(FLAT, float), np.indices(FLAT).sum(axis=0) % 2):
         same("peak_local_max", image, (7, 10), footprint=only_itself)
@@ -80,12 +80,12 @@ def test_labels_and_nan_are_refused() -> None:
 
 
 def spots(shape: tuple[int, ...]) -> Array:
-    """Discs of several sizes, some over others, some over block borders."""
+    """Discs of several sizes, some of which overlap or lie across blocks."""
     image = np.zeros(shape)
-    places = np.random.default_rng(5).integers(0, shape, (25, len(shape)))
-    for at, place in enumerate(places):
-        distance = sum((axis - p) ** 2 for axis, p in zip(np.indices(shape), place, strict=True))
-        image[distance <= (1 + at % 6) ** 2] = 1 - at % 3 / 5
+    centres = np.random.default_rng(5).integers(0, shape, (25, len(shape)))
+    for number, centre in enumerate(centres):
+        distance = sum((axis - p) ** 2 for axis, p in zip(np.indices(shape), centre, strict=True))
+        image[distance <= (1 + number % 6) ** 2] = 1 - number % 3 / 5
     return image
 
 
@@ -106,6 +106,6 @@ def test_images_without_blobs_give_an_empty_list(name: str) -> None:
 
 
 def test_blobs_of_a_volume_with_few_planes_are_those_of_the_whole() -> None:
-    volume = spots((20, 21, 4))  # its last axis could be channels
+    volume = spots((20, 21, 4))  # its last axis could be taken for channels
     same("blob_log", volume, (8, 9), max_sigma=3, num_sigma=3, threshold=0.02)
     same("peak_local_max", volume, (8, 9), exclude_border=False)

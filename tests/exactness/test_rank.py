@@ -1,4 +1,4 @@
-"""Rank filters where blocks know less than the whole image."""
+"""Rank filters that depend on the brightest pixel of the whole image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from skimage.morphology import disk
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.rank import FLAT, SOLID
+from lepton_celery.catalogue.filters.rank import FLAT, SOLID
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.skimage import filters
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
 SHAPE = (23, 31)
-PERCENTILES: Mapping[str, Any] = {"p0": 0.1, "p1": 1.0}  # at p1=1 scikit-image goes by the number of bins
+PERCENTILES: Mapping[str, Any] = {"p0": 0.1, "p1": 1.0}
+"""Percentiles at whose upper end scikit-image's result depends on the number of bins."""
 ONE = ("percentile", "threshold_percentile")
 
 
 def dim() -> Array:
-    """uint16 pixels of a few levels, with the only bright one in a corner."""
+    """uint16 pixels of a few grey levels, and one bright pixel in a corner."""
     image = (picture(SHAPE, "uint8") // 8).astype(np.uint16)
     image[-1, -1] = 3000
     return image
@@ -63,7 +64,7 @@ def test_a_histogram_has_a_bin_for_values_that_a_block_does_not_have() -> None:
     assert_same_as_whole(graph.apply("filters.rank.windowed_histogram", image, disk(1), n_bins=40), whole, (5, 7, 40))
 
 
-def test_the_module_is_where_scikit_image_has_it() -> None:
+def test_the_module_has_the_path_that_it_has_in_scikit_image() -> None:
     from lepton_celery.skimage.filters.rank import mean
 
     image = picture(SHAPE, "uint8")
@@ -84,7 +85,7 @@ REFUSED: list[tuple[str, Any, Mapping[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("name", "dtype", "given", "error", "message"), REFUSED)
-def test_what_would_not_be_exact_is_refused(
+def test_arguments_without_an_exact_result_are_refused(
     name: str, dtype: str, given: Mapping[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""Pixels in other places: sequences, chains of functions, and what is refused."""
+"""Rearranged pixels: sequences, chains of functions, and arguments that are refused."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_turned_image_takes_one_stage_and_reads_little_more_than_its_block(tur
     assert plan.stages[0].predicted.read_bytes < 1.5 * 8 * 1000 * 1200
 
 
-def test_joined_parts_of_one_image_are_not_read_as_a_whole() -> None:
+def test_joined_crops_of_one_image_do_not_read_the_whole() -> None:
     image = filters.gaussian(graph.open(np.broadcast_to(np.float64(0), (1000, 1200))))
     for halves in ((image[:500], image[500:]), (image, image + 1)):
         plan = _plan_of(np.concatenate(halves), (100, 100))
@@ -90,7 +90,7 @@ def test_joined_parts_of_one_image_are_not_read_as_a_whole() -> None:
         assert plan.stages[0].predicted.read_bytes < 1.5 * 8 * np.prod(out)
 
 
-def test_numbers_put_around_an_image_are_converted_as_numpy_converts_them() -> None:
+def test_numbers_that_pad_an_image_are_converted_as_numpy_converts_them() -> None:
     image = picture(FLAT, "uint8")
     for values in (300, -1, 2.7, ((1, 2.5), (3, 4))):
         try:
@@ -131,7 +131,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "args", "options", "message"), REFUSED)
-def test_what_is_not_supported_is_one_clear_input_error(
+def test_unsupported_arguments_are_one_clear_input_error(
     name: str, args: tuple[Any, ...], options: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""Floods that run through many blocks, and what they refuse."""
+"""Floods through many blocks, and arguments that are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.oracle import assert_same_as_whole, evaluate, picture
 
 
 def comb(n: int) -> Array:
-    """A path that goes up and down through the image, falling by one at each step."""
+    """A path that winds through the image and falls by one at each step."""
     image = np.zeros((n, n), np.uint16)
     level = 60000
     for column in range(0, n, 2):
@@ -29,7 +29,7 @@ def comb(n: int) -> Array:
 
 
 @pytest.mark.parametrize("block_shape", [(4, 4), (3, 17), (17, 2)])
-def test_a_flood_through_all_blocks_many_times_comes_to_its_end(block_shape: tuple[int, int]) -> None:
+def test_a_flood_that_crosses_all_blocks_many_times_ends(block_shape: tuple[int, int]) -> None:
     mask = comb(17)
     seed = np.zeros_like(mask)
     seed[0, 0] = mask[0, 0]
@@ -50,12 +50,12 @@ def test_heights_are_those_of_the_whole_image(kind: str, dtype: str) -> None:
                 assert_same_as_whole(graph.apply(f"morphology.{name}", image, h), expected, block_shape)
 
 
-def test_what_cannot_be_flooded_is_refused() -> None:
+def test_images_that_cannot_be_flooded_are_refused() -> None:
     image = picture((9, 9), "float64")
     for options, message in (
         ({"method": "opening"}, "'dilation' or 'erosion'"),
         ({"footprint": np.ones((2, 3))}, "no middle"),
-        ({"footprint": np.ones(3)}, "as many axes"),
+        ({"footprint": np.ones(3)}, "same number of axes"),
         ({"footprint": np.ones((3, 3)), "offset": np.array([0, 0])}, "not supported"),
     ):
         with pytest.raises(InputError, match=message):

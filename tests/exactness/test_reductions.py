@@ -1,4 +1,4 @@
-"""Whole-image values of awkward images: long runs, ties, NaN, single pixels; and which calls are refused."""
+"""Whole-image values of difficult images: long runs, ties, NaN, single pixels; and calls that are refused."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
-from lepton_celery.catalogue import pairwise
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.shared import pairwise
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.jobs import compute as eager
@@ -48,12 +48,12 @@ def in_blocks(shape: tuple[int, ...], seed: int) -> tuple[int, ...]:
 def test_the_shares_of_blocks_are_the_whole_run_one_after_the_other(shape: tuple[int, ...]) -> None:
     for seed in range(20):
         grid = BlockGrid(shape, in_blocks(shape, seed))
-        at = 0
+        end = 0
         for region in grid:
             first, stop = pairwise.share_of(region, shape)
-            assert (first, stop) == (at, at + region.size)
-            at = stop
-        assert at == np.prod(shape)
+            assert (first, stop) == (end, end + region.size)
+            end = stop
+        assert end == np.prod(shape)
 
 
 @pytest.mark.parametrize("shape", [(10,), (7, 9), (4, 1, 6), (3, 4, 5)])
@@ -106,7 +106,7 @@ def test_sums_of_many_stretches_are_numpys(monkeypatch: pytest.MonkeyPatch, shap
 def test_sums_are_numpys_read_from_the_source_and_from_a_copy_in_raster_order(
     monkeypatch: pytest.MonkeyPatch, dtype: str, wide_px: int
 ) -> None:
-    monkeypatch.setattr(pairwise, "WIDE_PX", wide_px)
+    monkeypatch.setattr(pairwise, "_WIDE_PX", wide_px)
     image = wide((7, 150, 141), dtype)
     for name in ("sum", "mean", "std"):
         assert_same_as_whole(graph.apply(f"numpy.{name}", image), getattr(np, name)(image), (3, 64, 100))
@@ -147,7 +147,7 @@ def test_the_sum_of_a_filtered_image_is_that_of_the_whole_one() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_place_of_an_extreme_is_the_first_in_raster_order(shape: tuple[int, ...]) -> None:
+def test_the_position_of_an_extremum_is_the_first_in_raster_order(shape: tuple[int, ...]) -> None:
     for seed in range(5):
         image = np.random.default_rng(seed).integers(0, 3, shape)
         for pixels in (image.astype(np.uint8), image.astype(float), image > 1, np.where(image == 1, np.nan, image)):
@@ -186,7 +186,7 @@ def test_quantiles_take_every_form_of_q(dtype: str) -> None:
 # ------------------------------------------------------------------------------------------------ counts
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # densities where no pixel is in range
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the density if no pixel is in range
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
 def test_histograms_have_numpys_counts_and_edges(dtype: str) -> None:
     image = picture((41, 37), dtype) - np.array(0 if dtype == "uint8" else 1, dtype)
@@ -200,8 +200,8 @@ def test_histograms_have_numpys_counts_and_edges(dtype: str) -> None:
 
 def test_the_histogram_of_a_constant_image_is_numpys() -> None:
     for image in (np.full(FLAT, 3, np.uint8), np.full(FLAT, 0.25), np.zeros(FLAT, np.float32)):
-        for found, expected in zip(graph.apply("numpy.histogram", image), np.histogram(image), strict=True):
-            assert_same_as_whole(found, expected, (7, 10))
+        for node, expected in zip(graph.apply("numpy.histogram", image), np.histogram(image), strict=True):
+            assert_same_as_whole(node, expected, (7, 10))
 
 
 REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
@@ -226,7 +226,7 @@ def test_a_call_that_is_not_over_the_whole_image_is_refused(name: str, options: 
         graph.apply(name, picture(FLAT, "uint8"), **options)
 
 
-def test_what_depends_on_an_order_is_refused() -> None:
+def test_reductions_that_depend_on_the_order_of_pixels_are_refused() -> None:
     with pytest.raises(NotExact, match=r"numpy\.var"):
         graph.apply("numpy.cov", picture(FLAT, float))
     for name in ("prod", "unique"):

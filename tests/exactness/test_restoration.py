@@ -1,4 +1,4 @@
-"""Images and arguments on which restoration in blocks would go wrong."""
+"""Images and arguments for which restoration is hard to split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check(name: str, image: Any, block_shape: tuple[int, ...], **options: Any) -
 
 
 def extremes(dtype: str) -> Any:
-    """Least and greatest pixel in one corner, and flat blocks elsewhere."""
+    """The smallest and the greatest pixel lie in one corner, all other blocks are flat."""
     image = picture(FLAT, dtype) // 3 if dtype[0] in "ui" else picture(FLAT, dtype) / 3
     image[:, 12:22] = image[0, 0]
     image[-1, -1], image[-1, -2] = (np.iinfo(dtype).max, 0) if dtype[0] in "ui" else (7, -2)
@@ -39,9 +39,9 @@ def test_weights_follow_the_extent_of_the_whole_image(dtype: str) -> None:
             check("denoise_bilateral", extremes(dtype), block_shape, sigma_color=0.2, win_size=3, mode=mode)
 
 
-@pytest.mark.filterwarnings("ignore:Input image must be grayscale:UserWarning")  # while it is tried on a few pixels
+@pytest.mark.filterwarnings("ignore:Input image must be grayscale:UserWarning")  # the probe of a few pixels
 @pytest.mark.parametrize("mode", ["constant", "wrap"])
-def test_colours_are_taken_together_where_blocks_cut_the_channels(mode: str) -> None:
+def test_channels_are_read_together_if_blocks_cut_them(mode: str) -> None:
     image = picture((*FLAT, 3), "float32")
     first = np.moveaxis(image, 2, 0).copy()
     patches = {"fast_mode": False, "patch_size": 3, "patch_distance": 2}
@@ -57,16 +57,16 @@ def test_colours_are_taken_together_where_blocks_cut_the_channels(mode: str) -> 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_one_pixel_that_is_not_finite_spoils_the_whole_image(value: float) -> None:
+def test_a_pixel_that_is_not_finite_changes_the_whole_image(value: float) -> None:
     image = picture(FLAT, float)
     image[20, 30] = value
     check("denoise_bilateral", image, (5, 7), sigma_color=0.2)
 
 
-def test_a_constant_image_comes_back_as_it_is() -> None:
+def test_a_constant_image_is_unchanged() -> None:
     for sigma_color in (0.1, None):
         check("denoise_bilateral", np.full(FLAT, 0.25, np.float32), (5, 7), sigma_color=sigma_color)
-        # as uint8, where any other image gives floats
+        # uint8, though other images give floats
         with pytest.raises(InputError, match="all pixels are 9"):
             lazy = graph.apply("restoration.denoise_bilateral", np.full(FLAT, 9, np.uint8), sigma_color=sigma_color)
             evaluate(lazy, (5, 7))
@@ -86,14 +86,14 @@ def test_total_variation_of_special_values() -> None:
     check("denoise_tv_chambolle", image, (5, 7), eps=0, max_num_iter=3)
 
 
-def test_patches_that_are_alike_everywhere() -> None:
+def test_patches_that_are_all_alike() -> None:
     stripes = np.zeros(FLAT)
     stripes[:, ::3] = 1
     for image in (stripes, np.full(FLAT, 0.25), picture(FLAT, "uint8") % 7 + np.uint16(65000)):
         check("denoise_nl_means", image, (5, 7), patch_size=3, patch_distance=4, fast_mode=False)
 
 
-def test_fast_patches_say_that_they_are_not_exact() -> None:
+def test_fast_patches_warn_that_they_are_not_exact() -> None:
     image = picture((60, 70), "float64")
     with pytest.warns(NotExactWarning, match="fast_mode=False"):
         lazy = graph.apply("restoration.denoise_nl_means", image)
@@ -108,7 +108,7 @@ def test_a_ball_over_nan() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_phase_with_which_scikit_image_never_ends_is_refused(value: float) -> None:
+def test_a_phase_that_scikit_image_never_finishes_is_refused(value: float) -> None:
     image = picture(FLAT, float)
     image[4, 5] = value
     with pytest.warns(NotExactWarning, match="two pi"):
@@ -132,7 +132,9 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "message"), REFUSED, ids=[f"{n}-{m}" for n, _, m in REFUSED])
-def test_what_cannot_be_exact_is_refused_with_advice(name: str, options: Mapping[str, Any], message: str) -> None:
+def test_arguments_without_an_exact_result_are_refused_with_advice(
+    name: str, options: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         graph.apply(f"restoration.{name}", picture(FLAT, "float64"), **options)
 
@@ -149,6 +151,6 @@ def test_signed_integers_have_no_bilateral_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["denoise_invariant", "cycle_spin", "denoise_wavelet", "unsupervised_wiener"])
-def test_what_blocks_cannot_do_is_refused(name: str) -> None:
+def test_functions_that_cannot_be_split_are_refused(name: str) -> None:
     with pytest.raises(NotExact, match=name):
         graph.apply(f"restoration.{name}", picture(FLAT, float), np.ones((3, 3)))

@@ -1,4 +1,4 @@
-"""Images and arguments on which segmentation in blocks would go wrong."""
+"""Images and arguments for which segmentation is hard to split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check(name: str, image: Any, block_shape: tuple[int, ...], **options: Any) -
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_labels_grow_the_same_where_several_are_as_near(seed: int) -> None:
+def test_labels_grow_the_same_if_several_are_equally_near(seed: int) -> None:
     random = np.random.default_rng(seed)
     ndim = int(random.integers(1, 4))
     shape = tuple(int(n) for n in random.integers(1, 30 if ndim < 3 else 12, ndim))
@@ -58,7 +58,7 @@ def test_labels_at_the_ends_of_their_dtype_have_boundaries() -> None:
 
 
 def test_snakes_do_not_depend_on_how_often_they_were_called() -> None:
-    # scikit-image's smoothing goes on with the operator that the call before left due
+    # scikit-image alternates two smoothing operators and starts with the one that is due after the call before
     image = picture(FLAT, "float64")
     results = [
         evaluate(graph.apply(f"segmentation.morphological_{name}", image, num_iter=3), (5, 7))
@@ -73,7 +73,7 @@ def test_snakes_do_not_depend_on_how_often_they_were_called() -> None:
     next(morphsnakes._curvop.funcs)
 
 
-def test_a_random_walk_says_how_far_it_is_exact() -> None:
+def test_a_random_walk_states_its_bound() -> None:
     image, labels = picture(FLAT, "float64"), np.zeros(FLAT, int)
     labels[3, 4], labels[20, 28] = 1, 2
     with pytest.warns(NotExactWarning, match="mode='bf'"):
@@ -97,12 +97,14 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "message"), REFUSED, ids=[f"{n}-{m}" for n, _, m in REFUSED])
-def test_what_cannot_be_exact_is_refused_with_advice(name: str, options: Mapping[str, Any], message: str) -> None:
+def test_arguments_without_an_exact_result_are_refused_with_advice(
+    name: str, options: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         graph.apply(f"segmentation.{name}", picture(FLAT, "float64"), **options)
 
 
-def test_what_gives_no_image_is_refused() -> None:
+def test_functions_that_give_no_image_are_refused() -> None:
     with pytest.raises(NotExact, match="geodesic"):
         graph.apply("segmentation.active_contour", picture(FLAT, float), np.ones((4, 2)))
     with pytest.raises(NotExact, match="init_level_set"):

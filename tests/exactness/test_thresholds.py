@@ -1,4 +1,4 @@
-"""Thresholds of awkward images, and thresholds of filtered ones."""
+"""Thresholds of difficult images, and of filtered images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
-from lepton_celery.catalogue import thresholds
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import resolve
+from lepton_celery.catalogue.filters import thresholds
 from lepton_celery.errors import DtypeNotSupported, InputError, NotExact
 from lepton_celery.skimage import filters
 from tests.exactness.cases.case import FLAT
@@ -55,7 +55,7 @@ def awkward() -> list[Array]:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("image", awkward(), ids=lambda image: f"{image.dtype}-{image.min()}-{image.max()}")
-def test_thresholds_are_scikit_images_or_missing_where_it_finds_none(method: str, image: Array) -> None:
+def test_thresholds_are_scikit_images_or_an_error_if_it_finds_none(method: str, image: Array) -> None:
     lazy = graph.apply(f"filters.threshold_{method}", image)
     try:
         expected = whole(method)(image)
@@ -72,7 +72,7 @@ def test_thresholds_of_random_images_are_scikit_images(seed: int) -> None:
     random = np.random.default_rng(seed)
     shape = tuple(int(n) for n in random.integers(1, 40, random.integers(1, 4)))
     dtype = random.choice(["uint8", "int8", "uint16", "int16", "float32", "float64"])
-    # these take minutes for a bin for each of 65536 values
+    # these take minutes if each of 65,536 values has a bin
     methods = METHODS if np.dtype(dtype).itemsize != 2 else [m for m in METHODS if m not in ("minimum", "multiotsu")]
     image = two_peaks(shape, dtype) if seed % 2 else picture(shape, dtype, seed)
     block = tuple(int(random.integers(1, n + 2)) for n in shape)
@@ -93,8 +93,8 @@ def test_a_filtered_volume_is_cut_at_its_own_threshold(method: str) -> None:
     image = picture((11, 23, 31), "uint16")
     smooth = gaussian(image, 1.3)
     lazy = filters.gaussian(graph.open(image), 1.3)
-    found = graph.apply(f"filters.threshold_{method}", lazy)
-    assert_same_as_whole(lazy > found, smooth > whole(method)(smooth), (4, 9, 11))
+    threshold = graph.apply(f"filters.threshold_{method}", lazy)
+    assert_same_as_whole(lazy > threshold, smooth > whole(method)(smooth), (4, 9, 11))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -1,4 +1,4 @@
-"""Sizes and warps that are likely to differ: odd scales, single boxes, values beyond the range, NaN, chains."""
+"""Sizes and warps that are hard to split: odd scales, single boxes, values beyond the range, NaN, chains."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ IMAGE = picture(FLAT, "float64")
 
 def assert_same(name: str, image: Array, block_shape: tuple[int, ...], **options: Any) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # scikit-image's advice and NumPy's of NaN
+        warnings.simplefilter("ignore")  # scikit-image advises, NumPy warns of NaN
         expected = resolve(get_entry(name).source)(image, **options)
         lazy = graph.apply(name, image, **options)
-        parts = zip(lazy, expected, strict=True) if isinstance(lazy, tuple) else [(lazy, expected)]
-        for part, wanted in parts:
-            assert_same_as_whole(part, wanted, block_shape)
+        results = zip(lazy, expected, strict=True) if isinstance(lazy, tuple) else [(lazy, expected)]
+        for node, pixels in results:
+            assert_same_as_whole(node, pixels, block_shape)
 
 
 MODES = ("constant", "edge", "symmetric", "reflect", "wrap")
@@ -39,7 +39,7 @@ DTYPES = ("bool", "uint8", "int16", "uint16", "int32", "float32", "float64")
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_sizes_and_warps_come_out_the_same(seed: int) -> None:
+def test_random_sizes_and_warps_give_the_same(seed: int) -> None:
     random = np.random.default_rng(seed)
     shape = tuple(int(n) for n in random.integers(1, 26, 2))
     image = picture(shape, random.choice(DTYPES), seed)
@@ -65,7 +65,7 @@ def test_random_sizes_and_warps_come_out_the_same(seed: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
-def test_large_images_come_out_the_same(dtype: str) -> None:
+def test_large_images_give_the_same(dtype: str) -> None:
     image, block_shape = picture((301, 407), dtype), (64, 80)
     assert_same("transform.resize", image, block_shape, output_shape=(140, 199))
     assert_same("transform.resize", image, block_shape, output_shape=(340, 419), order=3)
@@ -78,7 +78,7 @@ def test_large_images_come_out_the_same(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 @pytest.mark.parametrize("factors", [(16, 16), (16, 1), (1, 16), (9, 40)])
 def test_one_box_at_a_time_is_added_up_as_all_boxes_are(dtype: str, factors: tuple[int, int]) -> None:
-    # NumPy goes through an array with one box along an axis in another order
+    # NumPy sums an array with one box along an axis in another order
     image = picture((64, 80), dtype)
     for block_shape in ((1, 1), (1, 99), (99, 1), (2, 3)):
         assert_same("transform.downscale_local_mean", image, block_shape, factors=factors)
@@ -91,14 +91,14 @@ def test_a_box_may_be_reduced_by_a_functions_name() -> None:
         assert_same_as_whole(lazy, block_reduce(IMAGE, (5, 4), getattr(np, name)), (2, 3))
 
 
-def test_integers_beyond_what_float64_holds_come_out_the_same() -> None:
+def test_integers_beyond_what_float64_holds_give_the_same() -> None:
     image = np.full(FLAT, 2**53 + 1, np.int64) + (picture(FLAT, "uint8") % 3)
     assert_same("transform.resize", image, (5, 7), output_shape=(40, 20), order=0)
     assert_same("transform.rotate", image, (5, 7), angle=20, order=0)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_constant_images_and_images_of_one_pixel_come_out_the_same(dtype: str) -> None:
+def test_constant_images_and_images_of_one_pixel_give_the_same(dtype: str) -> None:
     for image in (np.full(FLAT, 9, dtype), np.full((1, 1), 9, dtype), np.full((1, 31), 9, dtype)):
         for mode in MODES:
             options = {"mode": mode, "cval": 0.5, "preserve_range": True}
@@ -113,7 +113,7 @@ def test_lengths_that_are_not_whole_numbers_are_rounded_as_scipy_rounds_them() -
         assert_same("transform.resize", IMAGE, (5, 7), output_shape=wanted)
 
 
-def test_values_outside_that_show_in_the_result_widen_its_range_as_in_the_whole_image() -> None:
+def test_values_from_outside_the_image_widen_its_range_as_in_the_whole_image() -> None:
     bright = IMAGE + 3
     for cval in (-1.0, 0.0, 9.0):
         for order in (0, 1, 3):
@@ -130,7 +130,7 @@ def test_warped_images_go_through_filters_as_whole_images_do() -> None:
     assert_same_as_whole(halved, expected, (5, 7))
 
 
-def test_transforms_of_scikit_image_are_as_good_as_their_matrices() -> None:
+def test_transforms_of_scikit_image_are_taken_as_their_matrices() -> None:
     from skimage.transform import AffineTransform, ProjectiveTransform, SimilarityTransform
 
     for turn in (
@@ -175,7 +175,7 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "message"), REFUSED)
-def test_what_is_not_supported_is_one_clear_input_error(name: str, options: Mapping[str, Any], message: str) -> None:
+def test_unsupported_arguments_are_one_clear_input_error(name: str, options: Mapping[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         graph.apply(name, IMAGE, **options)
 

@@ -1,4 +1,4 @@
-"""Conversions whose scale follows from the greatest pixel of the whole image, and what is refused."""
+"""Conversions that scale by the greatest pixel of the whole image, and functions that are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "in
 @pytest.mark.parametrize("to", ["img_as_ubyte", "img_as_uint", "img_as_int"])
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_a_dark_block_is_scaled_as_its_bright_image(dtype: str, to: str) -> None:
-    # an image whose greatest pixel fits the narrower dtype is not scaled, one with a single brighter pixel is
+    # an image is scaled if its greatest pixel does not fit the narrower dtype
     dark = (picture(FLAT, "uint8") // 3).astype(dtype)
     for greatest in (0, 127, 255, 256, 32767, 32768, 65535, 65536, np.iinfo(dtype).max):
         if greatest > np.iinfo(dtype).max:
@@ -62,12 +62,12 @@ def test_labels_that_are_not_in_the_map_become_0() -> None:
         ("unique_rows", (), "numpy.unique"),
     ],
 )
-def test_what_gives_no_image_is_refused_with_what_to_use(name: str, more: tuple[Any, ...], instead: str) -> None:
+def test_functions_that_give_no_image_are_refused_with_advice(name: str, more: tuple[Any, ...], instead: str) -> None:
     with pytest.raises(NotExact, match=instead):
         graph.apply(f"util.{name}", picture(FLAT, "uint8"), *more)
 
 
-def test_parts_of_other_programs_are_refused_with_what_to_use() -> None:
+def test_functions_of_other_programs_are_refused_with_advice() -> None:
     with pytest.raises(NotExact, match="in blocks"):
         graph.apply("util.apply_parallel", np.sqrt, picture(FLAT, "float64"))
     with pytest.raises(NotExact, match="itself"):

@@ -1,4 +1,4 @@
-"""Basins found with a halo and checked, and floods in rounds."""
+"""Watersheds with a halo that is checked, and floods in rounds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from skimage.segmentation import watershed as source
 
 import lepton_celery as lepton
 from lepton_celery import graph
-from lepton_celery.catalogue import watershed
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.segmentation import watershed
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.stores import MemoryReader
@@ -45,7 +45,7 @@ def seeds(shape: tuple[int, ...], random: np.random.Generator, share: float = 0.
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("connectivity", [1, 2, WIDE])
-def test_what_is_certain_of_a_part_is_so_in_the_whole(kind: str, connectivity: Any) -> None:
+def test_decided_pixels_of_a_crop_are_those_of_the_whole(kind: str, connectivity: Any) -> None:
     contested_wrong = certain = 0
     for seed in range(25):
         random = np.random.default_rng(seed)
@@ -54,15 +54,15 @@ def test_what_is_certain_of_a_part_is_so_in_the_whole(kind: str, connectivity: A
         mask = random.random(shape) < 0.9 if seed % 2 else np.ones(shape, bool)
         whole = source(image, markers, connectivity, mask=mask)
         start = tuple(int(n) // 5 for n in shape)
-        part = Region(start, tuple(n - n // 6 for n in shape))
+        crop = Region(start, tuple(n - n // 6 for n in shape))
         footprint = watershed._footprint(connectivity, 2)
-        faces = watershed._faces(part, shape, tuple(n // 2 for n in footprint.shape))
+        faces = watershed._faces(crop, shape, tuple(n // 2 for n in footprint.shape))
         images = (MemoryReader(image), MemoryReader(markers), MemoryReader(mask))
-        flood = watershed._flooded(watershed._Part.read(*images, part), faces, footprint)
+        flood = watershed._flooded(watershed._Pixels.read(*images, crop), faces, footprint)
         sure = ~flood.from_faces & ~flood.contested
-        np.testing.assert_array_equal(flood.labels[sure], whole[part.slices][sure])
+        np.testing.assert_array_equal(flood.labels[sure], whole[crop.slices][sure])
         certain += int(sure.sum())
-        wrong = flood.labels != whole[part.slices]
+        wrong = flood.labels != whole[crop.slices]
         contested_wrong += int((wrong & flood.contested & ~flood.from_faces).sum())
     assert certain > 0
     assert contested_wrong == 0 or kind in TIED
@@ -71,7 +71,7 @@ def test_what_is_certain_of_a_part_is_so_in_the_whole(kind: str, connectivity: A
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.0005, 0.02])
 def test_blocks_with_small_halos(kind: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watershed, "FIRST_PX", 2)
+    monkeypatch.setattr(watershed, "FIRST_HALO_PX", 2)
     for seed in range(3):
         random = np.random.default_rng(seed)
         shape = (83, 67)
@@ -85,9 +85,9 @@ def test_a_smooth_image_is_never_flooded_as_a_whole(monkeypatch: pytest.MonkeyPa
     random = np.random.default_rng(0)
     image = ndimage.gaussian_filter(random.random((300, 280)), 4)
     markers = ndimage.label(image == ndimage.minimum_filter(image, 9))[0]
-    monkeypatch.setattr(watershed, "WHOLE_PX", 270 * 270)
+    monkeypatch.setattr(watershed, "MAX_PX", 270 * 270)
     assert_same_as_whole(graph.apply(NAME, image, markers), source(image, markers), (64, 70))
-    monkeypatch.setattr(watershed, "WHOLE_PX", 100 * 100)
+    monkeypatch.setattr(watershed, "MAX_PX", 100 * 100)
     with pytest.raises(InputError, match="at once"):
         lepton.compute(graph.apply(NAME, image, markers), block_shape=(64, 70), threads=1)
 
@@ -118,19 +118,19 @@ def test_labels_keep_the_dtype_of_the_markers(dtype: str) -> None:
         {"connectivity": np.ones((2, 3)), "offset": (1, 1)},
     ],
 )
-def test_other_floods_see_the_whole_image(options: dict[str, Any]) -> None:
+def test_other_floods_read_the_whole_image(options: dict[str, Any]) -> None:
     random = np.random.default_rng(2)
     options = {"markers": seeds((40, 45), random), **options}
     image = relief("smooth", (40, 45), random)
     assert_same_as_whole(graph.apply(NAME, image, **options), source(image, **options), (11, 12))
 
 
-def test_what_cannot_be_flooded_is_refused() -> None:
+def test_images_that_cannot_be_flooded_are_refused() -> None:
     image, markers = np.zeros((200, 9)), np.ones((200, 9), np.int32)
     for options in ({"markers": image}, {"markers": markers[:5]}, {"markers": markers, "connectivity": WIDE[0]}):
         with pytest.raises(InputError):
             graph.apply(NAME, image, **options)
-    for offset in ((0, 0), (1,)):  # scikit-image dies of the first at times: it floods memory past the image
+    for offset in ((0, 0), (1,)):  # scikit-image may crash on the first: it writes past the image
         with pytest.raises(InputError, match="offset"):
             graph.apply(NAME, image, markers, connectivity=np.ones((2, 2)), offset=offset)
     image[4, 4] = np.nan

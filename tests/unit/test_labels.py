@@ -166,6 +166,25 @@ def test_the_number_of_components_comes_with_the_labels() -> None:
     assert int(number) == expected_number
 
 
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("lepton.count_labels", {"connectivity": 1}),
+        ("measure.label", {"connectivity": 1, "return_num": True, "part": 1}),
+    ],
+)
+def test_a_stored_graph_may_have_the_names_of_previews(operation: str, arguments: dict[str, Any]) -> None:
+    image = FLAT_IMAGES["percolating"]
+    nodes = [
+        {"operation": "lepton.source", "arguments": {"url": "input:image"}},
+        {"operation": operation, "arguments": {"label_image": {"node": 0}, **arguments}},
+    ]
+    document = {"version": 1, "nodes": nodes, "outputs": {"number": 1}}
+    with pytest.warns(DeprecationWarning, match=rf"names {operation} as previews did"):
+        outputs = graph.from_json(document, {"image": image})
+    assert int(evaluate(outputs["number"], (4, 5))) == label(image, connectivity=1).max()
+
+
 def test_labels_are_pixels_for_what_follows() -> None:
     image = FLAT_IMAGES["sparse"]
     lazy, whole = measure.label(image), label(image)

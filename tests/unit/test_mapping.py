@@ -12,7 +12,8 @@ from scipy import ndimage
 import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.user import check_allowed, window_starts
+from lepton_celery.catalogue.own import window_starts
+from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.skimage import filters
 from tests.oracle import assert_same_as_whole, evaluate, picture

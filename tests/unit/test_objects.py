@@ -16,9 +16,9 @@ from skimage.measure import blur_effect, label, regionprops, regionprops_table
 from skimage.measure._regionprops import COL_DTYPES
 
 from lepton_celery import graph, stores
-from lepton_celery.catalogue import crops
 from lepton_celery.catalogue.arrays import Array, Where
-from lepton_celery.catalogue.objects import SUMMED
+from lepton_celery.catalogue.measure import crops
+from lepton_celery.catalogue.measure.regionprops import SUMMED
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import Region
@@ -215,7 +215,7 @@ def test_a_label_that_a_table_cannot_name_is_refused() -> None:
 
 
 def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crops, "MOST_PX", 100)
+    monkeypatch.setattr(crops, "MAX_BOX_PX", 100)
     labels = np.zeros((20, 20), int)
     labels[5:15, 5:16] = 77
     lazy = measure.regionprops_table(labels, properties=("label", "perimeter"))
@@ -226,7 +226,7 @@ def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyP
 
 
 def test_objects_are_measured_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crops, "TOGETHER_PX", 60)
+    monkeypatch.setattr(crops, "GROUP_PX", 60)
     check(label(blobs()), picture((37, 41), "uint8"), ("label", "perimeter", "moments_weighted", "orientation"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.pairwise import BUFFER, LEAF, PairwiseSum
+from lepton_celery.catalogue.shared.pairwise import BUFFER, LEAF, PairwiseSum
 
 POWERS = sorted({(1 << p) + d for p in range(3, 18) for d in (-1, 0, 1)})
 COUNTS = [*range(1, 301), *POWERS, LEAF + 7, LEAF + 8, 2 * LEAF + 1, 3 * LEAF - 1, 5 * LEAF + 13]

@@ -13,7 +13,7 @@ from skimage.filters import threshold_otsu
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.reductions import ordered_keys, value_of_key
+from lepton_celery.catalogue.numpy.percentiles import ordered_keys, value_of_key
 from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.skimage import exposure, filters
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture

@@ -1,4 +1,4 @@
-"""Cases of functions that look as far as they must: distances, extremes, skeletons, hulls, basins."""
+"""Cases of functions without a fixed halo: distances, extrema, skeletons, hulls, watersheds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.proving import samples
 from tests.exactness.cases.case import EVERY, FLAT, SOLID, Case
 from tests.oracle import picture
 
@@ -44,10 +45,9 @@ def few(shape: tuple[int, ...], dtype: Any) -> Array:
     return image
 
 
-def sparse(image: Array) -> Array:
-    """Few markers."""
-    random = np.random.default_rng(7)
-    return np.where(random.random(image.shape) < 0.03, random.integers(1, 9, image.shape), 0).astype(np.int32)
+def markers(image: Array) -> Array:
+    """Few labelled pixels."""
+    return samples.sample_for("markers", "noise", image.shape, image.dtype)
 
 
 def bright(image: Array) -> Array:
@@ -85,7 +85,7 @@ CASES: list[Case] = [
         for shape in (FLAT, SOLID)
     ],
     *[
-        Case("segmentation.watershed", options, dtypes=EVERY, given={"markers": sparse, **mask}, shape=shape)
+        Case("segmentation.watershed", options, dtypes=EVERY, given={"markers": markers, **mask}, shape=shape)
         for options, mask, shape in (
             ({}, {}, FLAT),
             ({"connectivity": 2}, {"mask": bright}, FLAT),

@@ -1,4 +1,4 @@
-"""What a case is: a function, its arguments, and the images to compare it on."""
+"""A case: a function, its arguments, and the images on which blocks are compared with the whole image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.proving import samples
 from tests.oracle import picture
 
 FLAT = (23, 31)
@@ -28,17 +29,18 @@ FLOATS = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Case:
-    """A call to check over dtypes and shapes."""
+    """A call that the prover does not try: with other arguments than the entry's example, or images that are hard for it."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     dtypes: Sequence[str] = COMMON
     shape: tuple[int, ...] = FLAT
     more: Sequence[Callable[[Array], Any]] = ()
-    """Further positional arguments, from the image."""
+    """Further positional arguments, made from the image."""
     given: Mapping[str, Callable[[Array], Any]] = field(default_factory=dict)
-    """Further arguments by name, from the image: masks, second images."""
+    """Further arguments by name, made from the image: masks, second images."""
     blocks: Sequence[tuple[int, ...]] = ()
+    """Shapes of blocks; empty for those of `BLOCKS`."""
     make: Callable[[tuple[int, ...], Any], Array] = picture
 
     def __str__(self) -> str:
@@ -48,23 +50,35 @@ class Case:
 
 
 def labelled(image: Array) -> Array:
-    """Labels for an image, with a background and gaps."""
-    return (picture(image.shape[:2], "uint8", seed=5) // 64 * 3).astype(np.int32)
+    """Labels for an image: objects in patches on a background, with gaps in their numbers."""
+    return samples.sample_for("labels", "plateaus", image.shape[:2], np.dtype(np.int32), seed=5)
+
+
+def mask(image: Array) -> Array:
+    """True on about half of the pixels of an image."""
+    return picture(image.shape, "bool", seed=7)
 
 
 def shifted(image: Array) -> Array:
+    """Another image of the same shape and dtype."""
     return picture(image.shape, image.dtype, seed=9)
 
 
-def positive(shape: tuple[int, ...], dtype: Any) -> Array:
-    image = picture(shape, dtype)
-    return np.where(image == 0, np.array(1, image.dtype), image)
-
-
 def signed(shape: tuple[int, ...], dtype: Any) -> Array:
-    image = picture(shape, dtype)
-    return image if image.dtype.kind in "bu" else (picture(shape, dtype, seed=3) - image).astype(dtype)
+    """Pixels of both signs, if the dtype has them."""
+    return samples.sample("signed" if np.dtype(dtype).kind in "if" else "noise", shape, np.dtype(dtype))
 
 
 def number(value: Any) -> Callable[[Array], Any]:
+    """An argument that does not depend on the image."""
     return lambda image: value
+
+
+def in_range(values: Array, dtype: Any) -> Array:
+    """Numbers from 0 to 1 as pixels over the non-negative range of the dtype."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "b":
+        return values > 0.5
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    return (values * float(np.iinfo(dtype).max) * 0.999).astype(dtype)

@@ -1,4 +1,4 @@
-"""Cases of connected components and their numbers."""
+"""Cases of functions that label connected components."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ CASES: list[Case] = [
         for background in (None, 1)
     ],
     *[Case("measure.label", {"connectivity": c}, INTEGERS, SOLID, make=values) for c in (1, 2, 3)],
+    Case("measure.label", {"connectivity": 1, "background": 1}, INTEGERS, SOLID, make=values),
     Case("measure.label", {"return_num": True}, INTEGERS, make=values),
     Case("measure.label", {}, ("bool", "int32"), (67,), make=values),
     Case("measure.label", {"connectivity": 2}, ("bool",), (5, 6, 7, 4), make=values, blocks=[(3, 4, 5)]),

@@ -11,7 +11,7 @@ from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, NUMBERS, SOL
 from tests.oracle import picture
 
 LONG = (70, 301)
-"""More pixels than NumPy adds up in one buffer, and no whole number of rows in it."""
+"""A shape with more pixels than one buffer of NumPy's sums holds, and a buffer that ends within a row."""
 SEGMENTS = ("uint8", "int32", "int64")
 
 
@@ -24,13 +24,13 @@ def others(image: Array) -> Array:
 
 
 def similar(image: Array) -> Array:
-    """The image with some of another in it."""
+    """The image with some pixels of another."""
     other = shifted(image)
     return np.where(picture(image.shape, "float64", seed=3) > 0.7, other, image).astype(image.dtype)
 
 
 def few(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Some pixels that are set, most that are not."""
+    """An image in which most pixels are 0."""
     image = picture(shape, dtype)
     return np.where(picture(shape, "uint8", seed=4) > 200, image, np.zeros(1, image.dtype))
 
@@ -41,15 +41,13 @@ def sparse(image: Array) -> Array:
 
 CASES: list[Case] = [
     *[
-        Case(f"metrics.{name}", {}, dtypes, shape, more=(shifted,))
+        Case(f"metrics.{name}", {}, FLOATS, LONG, more=(shifted,))
         for name in ("mean_squared_error", "normalized_root_mse")
-        for dtypes, shape in ((EVERY, FLAT), (FLOATS, LONG), (COMMON, SOLID))
     ],
     *[
         Case("metrics.normalized_root_mse", {"normalization": form}, COMMON, LONG, more=(shifted,))
         for form in ("min-max", "Mean")
     ],
-    Case("metrics.peak_signal_noise_ratio", {}, EVERY, more=(shifted,)),
     Case("metrics.peak_signal_noise_ratio", {}, ("int16", *FLOATS), LONG, more=(shifted,), make=signed),
     Case("metrics.peak_signal_noise_ratio", {"data_range": 3}, FLOATS, LONG, more=(shifted,), make=signed),
     Case("metrics.structural_similarity", {}, ("uint8",), more=(similar,)),
@@ -86,7 +84,6 @@ CASES: list[Case] = [
         )
         for axis, shape in ((-1, (*FLAT, 3)), (0, (2, *FLAT)))
     ],
-    Case("metrics.normalized_mutual_information", {}, NUMBERS, more=(shifted,)),
     Case("metrics.normalized_mutual_information", {"bins": 7}, COMMON, SOLID, more=(shifted,)),
     Case("metrics.normalized_mutual_information", {"bins": (5, 9)}, FLOATS, make=signed, more=(similar,)),
     Case("metrics.hausdorff_distance", {}, EVERY, more=(sparse,), make=few),

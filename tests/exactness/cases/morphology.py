@@ -1,27 +1,37 @@
-"""Cases of `skimage.morphology`, those in `basic` besides."""
+"""Cases of `skimage.morphology`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from skimage.morphology import ball, disk
+from skimage.morphology import ball, disk, footprint_rectangle
 
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.proving import samples
 from tests.exactness.cases.case import COMMON, EVERY, SOLID, Case, labelled
 from tests.oracle import picture
 
 GRAY = ("erosion", "dilation", "opening", "closing", "white_tophat", "black_tophat")
 FOUR = GRAY[:4]
+MODES = ("nearest", "reflect", "mirror", "constant", "wrap")
+FOOTPRINTS: Sequence[Array] = [
+    disk(3),
+    np.ones((3, 5), np.uint8),
+    np.ones((2, 4), np.uint8),
+    np.array([[0, 1, 1], [0, 1, 0]], np.uint8),
+]
+SEQUENCE = footprint_rectangle((5, 7), decomposition="sequence")
 UNEVEN = ((np.array([[0, 1, 1, 0], [1, 1, 0, 0]], np.uint8), 2), (np.array([[1, 0, 1]], np.uint8), 1))
 STEPS = disk(5, decomposition="sequence")
 BALL = ball(2, decomposition="sequence")
 
 
 def levels(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Few values, in patches: plateaus of all sizes."""
-    image = picture(shape, "uint8") // 64
-    return image.astype(dtype) if np.dtype(dtype).kind != "b" else image > 1
+    """Few values: plateaus of all sizes."""
+    values = samples.sample("ties", shape, np.dtype(np.float64)) * 3
+    return values.astype(dtype) if np.dtype(dtype).kind != "b" else values > 1
 
 
 def mask(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -38,11 +48,18 @@ def labels(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 CASES: list[Case] = [
+    *[Case(f"morphology.{name}", {"footprint": f}, ("bool", "uint8")) for name in GRAY for f in FOOTPRINTS],
+    *[Case(f"morphology.{name}", {"footprint": SEQUENCE}, ("uint8", "float32")) for name in GRAY],
+    *[Case(f"morphology.{name}", {"footprint": ball(1)}, ("bool", "uint16"), SOLID) for name in GRAY],
+    *[
+        Case(f"morphology.{name}", {"footprint": disk(2), "mode": mode, "cval": 7}, ("uint8",))
+        for name in GRAY
+        for mode in (*MODES, "ignore", "max", "min")
+    ],
     *[Case(f"morphology.{name}", {"footprint": UNEVEN}, ("int16", "float64")) for name in GRAY],
     *[Case(f"morphology.{name}", {"footprint": STEPS, "mode": "ignore"}, ("bool", "float32")) for name in GRAY],
     *[Case(f"morphology.{name}", {"footprint": BALL}, ("uint16", "float64"), SOLID) for name in GRAY],
     *[Case(f"morphology.{name}", {"mode": mode}, ("int32", "float64")) for name in GRAY for mode in ("max", "min")],
-    *[Case(f"morphology.binary_{name}", {}, EVERY) for name in FOUR],
     *[Case(f"morphology.binary_{name}", {"footprint": UNEVEN, "mode": "max"}, ("bool",)) for name in FOUR],
     *[Case(f"morphology.binary_{name}", {"footprint": np.ones((2, 3)), "mode": "min"}, ("bool",)) for name in FOUR],
     *[Case(f"morphology.binary_{name}", {"footprint": ball(1)}, ("bool", "uint8"), SOLID) for name in FOUR],

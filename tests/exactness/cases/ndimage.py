@@ -1,4 +1,4 @@
-"""`scipy.ndimage`."""
+"""Cases of `scipy.ndimage`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
-from tests.exactness.cases.case import COMMON, EVERY, FLOATS, SOLID, Case
+from tests.exactness.cases.case import COMMON, EVERY, FLOATS, SOLID, Case, mask
 from tests.oracle import picture
 
 MODES = ("nearest", "mirror", "constant", "wrap", "grid-mirror", "grid-constant")
@@ -22,10 +22,6 @@ HILL = np.array([[0.0, 1, 0], [1, 2, 1]])
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
 UNEVEN = np.array([[1.0, -2, 0.5, 0.25], [0, 3, -1, 1]])
 NUMERIC = EVERY[1:]
-
-
-def mask(image: Array) -> Array:
-    return picture(image.shape, "bool", seed=3)
 
 
 def holes(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -46,7 +42,6 @@ CASES: list[Case] = [
     Case("ndimage.gaussian_laplace", {"sigma": 1.5}, NUMERIC),
     Case("ndimage.gaussian_laplace", {"sigma": (1, 2), "axes": (0, 1), "truncate": 3, "mode": EACH}, FLOATS, SOLID),
     # small kernels
-    *[Case(f"ndimage.{name}", {}, EVERY) for name in ("laplace", "sobel", "prewitt")],
     *[Case(f"ndimage.{name}", {"axis": 0, "mode": "wrap"}, FLOATS, SOLID) for name in ("sobel", "prewitt")],
     Case("ndimage.laplace", {"axes": (0, 2), "mode": EACH, "cval": 3}, COMMON, SOLID),
     *[Case(f"ndimage.{name}", {"weights": UNEVEN}, NUMERIC) for name in ("correlate", "convolve")],
@@ -62,7 +57,6 @@ CASES: list[Case] = [
         for axis in (0, 1)
     ],
     # running sums
-    Case("ndimage.uniform_filter", {}, EVERY),
     Case("ndimage.uniform_filter", {"size": (7, 2), "origin": (1, -1), "mode": "mirror"}, EVERY),
     Case("ndimage.uniform_filter", {"size": 4, "axes": (1, 2), "mode": EACH, "cval": 0.5}, COMMON, SOLID),
     Case("ndimage.uniform_filter", {"size": 5, "mode": "wrap"}, COMMON),
@@ -71,7 +65,6 @@ CASES: list[Case] = [
     Case("ndimage.uniform_filter1d", {"size": 6, "axis": 0, "origin": -2}, EVERY),
     Case("ndimage.uniform_filter1d", {"size": 1}, FLOATS, (50,)),
     # extremes and ranks
-    *[Case(f"ndimage.{name}", {"size": 3}, NUMERIC) for name in GREY],
     *[Case(f"ndimage.{name}", {"footprint": GAPS, "origin": (1, -1), "mode": "mirror"}, COMMON) for name in GREY],
     *[Case(f"ndimage.{name}", {"size": (2, 4), "axes": (0, 2), "mode": "constant"}, COMMON, SOLID) for name in GREY],
     *[Case(f"ndimage.{name}", {"size": 3, "mode": "wrap"}, ("uint8", "float32")) for name in GREY],
@@ -86,7 +79,7 @@ CASES: list[Case] = [
         for name in ("minimum", "maximum")
         for axis in (0, 1)
     ],
-    *[Case("ndimage.percentile_filter", {"percentile": p, "size": 3}, COMMON) for p in (0, 30, 100, -20)],
+    *[Case("ndimage.percentile_filter", {"percentile": p, "size": 3}, COMMON) for p in (0, 100, -20)],
     *[Case("ndimage.rank_filter", {"rank": rank, "footprint": GAPS}, COMMON) for rank in (0, 3, -1)],
     *[Case("ndimage.median_filter", {"size": size}, COMMON, (60,)) for size in (2, 5, 9)],
     # masks
@@ -106,7 +99,7 @@ CASES: list[Case] = [
     Case("ndimage.binary_hit_or_miss", {}, EVERY, make=holes),
     Case("ndimage.binary_hit_or_miss", {"structure1": CROSS, "structure2": GAPS, "origin1": 1}, ("bool",), make=holes),
     # splines
-    *[Case("ndimage.spline_filter", {"order": order}, COMMON) for order in (2, 3, 5)],
+    *[Case("ndimage.spline_filter", {"order": order}, COMMON) for order in (2, 5)],
     Case("ndimage.spline_filter", {"mode": "grid-wrap", "output": "float32"}, COMMON, SOLID),
     *[Case("ndimage.spline_filter1d", {"axis": 0, "order": order, "mode": "wrap"}, COMMON) for order in (1, 3)],
 ]

@@ -6,14 +6,12 @@ import math
 
 import numpy as np
 
-from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, NUMBERS, SOLID, Case, signed
+from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, NUMBERS, SOLID, Case
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
 EVEN = np.ones((2, 4))
 
 CASES: list[Case] = [
-    Case("feature.peak_local_max", {}, NUMBERS),
-    Case("feature.peak_local_max", {}, ("int16", *FLOATS), make=signed),
     Case("feature.peak_local_max", {"min_distance": 3}, NUMBERS),
     Case("feature.peak_local_max", {"min_distance": 2, "p_norm": 2.0, "num_peaks": 7}, COMMON),
     Case("feature.peak_local_max", {"min_distance": 2, "exclude_border": False}, COMMON, SOLID),
@@ -23,7 +21,6 @@ CASES: list[Case] = [
     Case("feature.peak_local_max", {"threshold_abs": 30}, ("uint8", "int16")),
     *[Case("feature.peak_local_max", {"footprint": f, "exclude_border": False}, COMMON) for f in (CROSS, EVEN)],
     Case("feature.peak_local_max", {"footprint": np.ones((1, 1)), "num_peaks": 30}, COMMON),
-    Case("feature.corner_peaks", {}, NUMBERS),
     Case("feature.corner_peaks", {"min_distance": 4, "num_peaks": 6, "p_norm": 1}, COMMON),
     Case("feature.corner_peaks", {"min_distance": 2, "threshold_rel": 0.2, "exclude_border": False}, COMMON, SOLID),
     Case("feature.blob_log", {"max_sigma": 4, "num_sigma": 5, "threshold": 0.02}, EVERY),

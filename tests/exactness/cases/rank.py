@@ -1,4 +1,4 @@
-"""Rank filters."""
+"""Cases of `skimage.filters.rank`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from skimage.morphology import disk
 
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.rank import FLAT, SOLID
+from lepton_celery.catalogue.filters.rank import FLAT, SOLID
 from tests.exactness.cases.case import SOLID as VOLUME
-from tests.exactness.cases.case import Case
+from tests.exactness.cases.case import Case, mask
 from tests.oracle import picture
 
 DTYPES = ("uint8", "uint16")
@@ -19,12 +19,8 @@ BALL = np.ones((3, 3, 3), np.uint8)
 
 
 def few(shape: tuple[int, ...], dtype: Any) -> Array:
-    """uint16 pixels up to some hundreds: a histogram of 65536 bins for each pixel takes long."""
+    """Pixels below 1,000: rank filters are slow on images with many grey levels."""
     return (picture(shape, "uint8").astype(dtype) * (3 if dtype == "uint16" else 1)).astype(dtype)
-
-
-def mask(image: Array) -> Array:
-    return picture(image.shape, "bool", seed=7)
 
 
 def options(name: str) -> Mapping[str, Any]:

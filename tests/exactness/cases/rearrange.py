@@ -1,4 +1,4 @@
-"""Cases of NumPy's functions that put pixels in other places."""
+"""Cases of NumPy's functions that rearrange pixels."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from tests.exactness.cases.case import EVERY, FLAT, SOLID, Case
 SOME = ("uint8", "bool", "float32")
 FLAT_SINGLE = (23, 1, 31)
 
-
 CASES: list[Case] = [
-    *[Case(f"numpy.{name}", {}, EVERY) for name in ("flip", "fliplr", "flipud", "rot90", "transpose")],
-    *[Case(f"numpy.{name}", {}, SOME, SOLID) for name in ("flip", "fliplr", "flipud", "rot90", "transpose")],
     Case("numpy.flip", {"axis": (0, 2)}, SOME, SOLID),
     Case("numpy.flip", {"axis": -1}, SOME, (*FLAT, 3)),
     *[Case("numpy.rot90", {"k": k, "axes": (2, 0)}, SOME, SOLID) for k in (-1, 2, 3)],
     Case("numpy.transpose", {"axes": (1, 2, 0)}, SOME, SOLID),
     Case("numpy.transpose", {"axes": (2, 0, 1)}, SOME, (*FLAT, 3), blocks=[(1, 7, 9), (3, 30, 5)]),
-    Case("numpy.swapaxes", {"axis1": 0, "axis2": -1}, SOME, SOLID),
     Case("numpy.moveaxis", {"source": (0, 1), "destination": (-1, 0)}, SOME, SOLID),
     Case("numpy.moveaxis", {"source": 0, "destination": -1}, SOME, (3, *FLAT), blocks=[(5, 7), (64, 2)]),
     Case("numpy.squeeze", {}, SOME, FLAT_SINGLE, blocks=[(5, 7), (64, 2)]),
@@ -35,7 +31,6 @@ CASES: list[Case] = [
     Case("numpy.roll", {"shift": (-3, 40), "axis": (0, 1)}, SOME),
     Case("numpy.roll", {"shift": (2, 3), "axis": 1}, SOME, SOLID),
     Case("numpy.roll", {"shift": 9}, SOME, (50,)),
-    Case("numpy.tile", {"reps": 2}, EVERY),
     Case("numpy.tile", {"reps": (2, 1, 3)}, SOME, blocks=[(1, 5, 7)]),
     Case("numpy.repeat", {"repeats": 3, "axis": 1}, EVERY),
     Case("numpy.repeat", {"repeats": np.arange(23) % 4, "axis": 0}, SOME),

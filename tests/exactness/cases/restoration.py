@@ -37,7 +37,6 @@ CASES: list[Case] = [
     Case("restoration.denoise_nl_means", {**SLOW, "patch_size": 4, "sigma": 0.1, "preserve_range": True}, COMMON),
     Case("restoration.denoise_nl_means", {**SLOW, "channel_axis": -1}, COMMON, RGB),
     Case("restoration.denoise_nl_means", {**SLOW, "patch_size": 3, "patch_distance": 1}, FLOATS, SOLID),
-    Case("restoration.denoise_nl_means", {"patch_distance": 2}, COMMON),
     *[
         Case("restoration.denoise_bilateral", {"sigma_color": 0.1, "mode": mode, "cval": 0.3}, ("uint8", "float32"))
         for mode in MODES
@@ -45,12 +44,10 @@ CASES: list[Case] = [
     Case("restoration.denoise_bilateral", {"sigma_color": 0.3, "win_size": 4, "bins": 50}, COMMON),
     Case("restoration.denoise_bilateral", {"sigma_color": 0.2, "sigma_spatial": 1.5}, FLOATS, make=signed),
     Case("restoration.denoise_bilateral", {"sigma_color": 0.1, "channel_axis": -1}, COMMON, RGB),
-    Case("restoration.denoise_bilateral", {}, COMMON),
     Case("restoration.denoise_bilateral", {"channel_axis": -1}, ("uint8",), RGB),
     Case("restoration.denoise_tv_chambolle", {"eps": 0, "max_num_iter": 6}, COMMON),
     Case("restoration.denoise_tv_chambolle", {"eps": 0, "max_num_iter": 3, "weight": 1}, FLOATS, SOLID, make=signed),
     Case("restoration.denoise_tv_chambolle", {"eps": 0, "max_num_iter": 4, "channel_axis": -1}, COMMON, RGB),
-    Case("restoration.denoise_tv_chambolle", {}, COMMON),
     Case("restoration.denoise_tv_bregman", {"max_num_iter": 10}, COMMON),
     Case("restoration.denoise_tv_bregman", {"isotropic": False, "channel_axis": -1}, FLOATS, RGB),
     Case("restoration.denoise_tv_bregman", {"channel_axis": 0}, FLOATS, (3, *FLAT)),

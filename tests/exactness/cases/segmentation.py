@@ -1,4 +1,4 @@
-"""Cases of `skimage.segmentation`, those in `basic` besides."""
+"""Cases of `skimage.segmentation`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
-from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, SOLID, Case
+from lepton_celery.proving import samples
+from tests.exactness.cases.case import COMMON, FLAT, FLOATS, SOLID, Case, labelled
 from tests.oracle import picture
 
 LABELS = ("int32", "uint8", "int64", "bool")
 
 
 def labels(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Objects in patches, with a background and gaps in their numbers."""
-    return (picture(shape, "uint8", seed=5) // 64 * 3).astype(dtype)
+    """Objects in patches on a background, with gaps in their numbers."""
+    return samples.sample_for("labels", "plateaus", shape, np.dtype(np.uint8), seed=5).astype(dtype)
 
 
 def seeds(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -46,6 +47,13 @@ SMALL: dict[str, Any] = {"kernel_size": 2, "max_dist": 4}
 
 CASES: list[Case] = [
     *[
+        Case("segmentation.mark_boundaries", {"mode": mode}, dtypes, shape, more=(labelled,))
+        for mode in ("thick", "inner", "outer")
+        for dtypes, shape in ((COMMON, FLAT), (("uint8", "float32"), RGB))
+    ],
+    Case("segmentation.mark_boundaries", {"outline_color": (0, 1, 0)}, COMMON, more=(labelled,)),
+    Case("segmentation.mark_boundaries", {"background_label": 3, "mode": "outer"}, FLOATS, more=(labelled,)),
+    *[
         Case("segmentation.find_boundaries", {"mode": mode, "connectivity": connectivity}, LABELS, make=labels)
         for mode in ("thick", "inner", "outer", "subpixel")
         for connectivity in (1, 2)
@@ -56,7 +64,6 @@ CASES: list[Case] = [
     Case("segmentation.expand_labels", {"distance": 5}, LABELS, make=seeds),
     Case("segmentation.expand_labels", {"distance": 2.5, "spacing": (0.5, 1.2)}, ("int32",), make=seeds),
     Case("segmentation.expand_labels", {"distance": 3}, ("uint16",), SOLID, make=seeds),
-    Case("segmentation.inverse_gaussian_gradient", {}, EVERY),
     Case("segmentation.inverse_gaussian_gradient", {"alpha": 3, "sigma": (0.5, 2)}, COMMON),
     Case("segmentation.inverse_gaussian_gradient", {"sigma": 1.2}, FLOATS, SOLID),
     Case("segmentation.join_segmentations", {}, LABELS[:3], make=labels, more=(others,)),
@@ -65,10 +72,8 @@ CASES: list[Case] = [
     Case("segmentation.slic", {**FEW, "channel_axis": None}, ("float32",), SOLID),
     Case("segmentation.slic", FEW, ("uint8",), RGB, given={"mask": allowed}),
     Case("segmentation.slic", {**FEW, "channel_axis": 0}, ("uint8",), (3, *FLAT), blocks=[(5, 7)]),
-    Case("segmentation.felzenszwalb", {}, COMMON, RGB),
     Case("segmentation.felzenszwalb", {"channel_axis": 0}, ("uint8",), (3, *FLAT), blocks=[(5, 7)]),
     Case("segmentation.felzenszwalb", {"min_size": 5}, FLOATS),
-    Case("segmentation.quickshift", SMALL, COMMON, RGB),
     Case("segmentation.quickshift", {**SMALL, "convert2lab": False, "rng": 3}, ("float64",)),
     *[Case("segmentation.random_walker", {"mode": mode}, COMMON, more=(markers,)) for mode in ("bf", "cg_j")],
     Case("segmentation.random_walker", {"mode": "bf", "channel_axis": -1}, ("uint8",), RGB, more=(markers,)),

@@ -1,0 +1,4 @@
+"""`skimage.exposure`: brightness, contrast, histograms.
+
+May import: shared.
+"""

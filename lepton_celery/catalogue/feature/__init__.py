@@ -1,0 +1,4 @@
+"""`skimage.feature`: derivatives, corners, peaks, blobs, textures, descriptors.
+
+May import: shared.
+"""

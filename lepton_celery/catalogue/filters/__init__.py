@@ -1,0 +1,4 @@
+"""`skimage.filters`: smoothing, edges, ridges, thresholds; rank filters in `rank`.
+
+May import: shared.
+"""

@@ -1,0 +1,4 @@
+"""`skimage.measure`: labels, the region table, figures of a whole image.
+
+May import: shared.
+"""

@@ -1,0 +1,24 @@
+"""`skimage.measure.shannon_entropy`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lepton_celery.catalogue.arrays import Arguments, Lazy, Partial
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Composite, ValueFunction
+
+
+@declare(ValueFunction("lepton.entropy", values=("counts",)))
+def entropy(counts: Partial, base: float) -> Any:
+    """Source: `skimage.measure.shannon_entropy`, from how often each value occurs."""
+    from scipy.stats import entropy as entropy_of
+
+    return entropy_of(counts["counts"], base=base)
+
+
+@declare(Composite("measure.shannon_entropy", gives=""))
+def _expand(arguments: Arguments, build: Build) -> Lazy:
+    return build(
+        "lepton.entropy", counts=build("lepton.value_counts", image=arguments["image"]), base=arguments["base"]
+    )

@@ -1,0 +1,4 @@
+"""`skimage.metrics`: comparisons of two images or two segmentations.
+
+May import: shared.
+"""

@@ -1,0 +1,4 @@
+"""`skimage.morphology`: footprints, reconstruction, extremes, skeletons, hulls, labels.
+
+May import: shared.
+"""

@@ -1,0 +1,169 @@
+"""`skimage.morphology`: `thin` and `skeletonize`, which peel objects from outside, and `medial_axis`.
+
+One iteration looks two pixels far, but a thick object takes many iterations. Blocks are peeled in rounds of several
+iterations, with a halo of two pixels for each, until nothing is left to peel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, View, Where
+from lepton_celery.catalogue.declare import declare, leave_out, whole
+from lepton_celery.catalogue.entries import Build, Composite, Iterated, Local
+from lepton_celery.catalogue.geometry import Stencil, any_block
+from lepton_celery.catalogue.results import always
+from lepton_celery.errors import InputError
+
+ROUND_ITERATIONS = 16
+"""Iterations of a round."""
+PER_ITERATION_PX = 2
+"""Reach of an iteration: each of its two passes looks one pixel far."""
+
+_ROUNDS: dict[str, Any] = {
+    "halo": lambda arguments: PER_ITERATION_PX * ROUND_ITERATIONS,
+    "dtype": always(bool),
+    "cost_ns": 400.0,
+}
+
+
+def _peeled(image: View, state: View | None, where: Where, peel: Callable[[Array, int], Array]) -> tuple[Array, bool]:
+    """A block after another round, and whether it lost a pixel."""
+    wide = where.region.expand((PER_ITERATION_PX * ROUND_ITERATIONS,) * len(where.shape), where.shape)
+    inside = where.region.within(wide)
+    before = (image if state is None else state).read(wide).astype(bool)
+    after = peel(before, ROUND_ITERATIONS)[inside]
+    return after, state is None or bool((after != before[inside]).any())
+
+
+@declare(Iterated("lepton.thin_round", **_ROUNDS))
+def thin_round(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
+    """Source: `skimage.morphology.thin`, run on the block and its halo."""
+    from skimage.morphology import thin
+
+    return _peeled(image, state, where, thin)
+
+
+@declare(Iterated("lepton.zhang_round", **_ROUNDS))
+def zhang_round(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
+    """Source: `skimage.morphology.skeletonize` in two dimensions."""
+    return _peeled(image, state, where, zhang)
+
+
+# ------------------------------------------------------------------------------------------------ Zhang and Suen
+
+_WEIGHTS = np.array([[1, 2, 4], [128, 0, 8], [64, 32, 16]], np.uint8)
+"""What each neighbour adds to the code of a pixel's neighbourhood: a bit, clockwise from the upper left."""
+_DEPARTURES = {
+    3: 1, 6: 1, 10: 3, 11: 1, 12: 1, 14: 1, 24: 2, 26: 2, 40: 3, 48: 0, 56: 2, 96: 2, 104: 2, 108: 2, 129: 0, 130: 3,
+    131: 1, 134: 1, 160: 3, 161: 1, 176: 2, 192: 2, 194: 1, 198: 1, 224: 2,
+}  # fmt: skip
+"""Codes for which scikit-image 0.26 departs from the paper, mostly so that diagonals get thinner."""
+
+
+@cache
+def _removal() -> Array:
+    """By code of a neighbourhood, the passes in which its pixel is removed: 1 the first, 2 the second, 3 both.
+
+    Source: T. Y. Zhang and C. Y. Suen, A fast parallel algorithm for thinning digital patterns, CACM 27(3), 1984.
+    """
+    codes = np.arange(256)
+    _, n, _, e, _, s, _, w = ring = [(codes >> bit & 1).astype(bool) for bit in range(8)]
+    count = np.sum(ring, axis=0)
+    runs = np.sum([~ring[bit - 1] & ring[bit] for bit in range(8)], axis=0)  # of neighbours around the pixel
+    removable = (count >= 2) & (count <= 6) & (runs == 1)
+    first = removable & ~(n & e & s) & ~(e & s & w)
+    second = removable & ~(n & e & w) & ~(n & s & w)
+    table: Array = first * np.uint8(1) | second * np.uint8(2)
+    table[list(_DEPARTURES)] = list(_DEPARTURES.values())
+    return table
+
+
+def zhang(image: Array, iterations: int) -> Array:
+    """An image of two dimensions after this many iterations, or fewer if nothing changes any more.
+
+    Source: `skimage.morphology.skeletonize`, which goes on until nothing changes.
+    """
+    from scipy.ndimage import correlate
+
+    pixels = image.astype(np.uint8)
+    for _ in range(iterations):
+        before = np.count_nonzero(pixels)
+        for turn in (1, 2):
+            codes = correlate(pixels, _WEIGHTS, mode="constant")
+            pixels[_removal()[codes] & turn != 0] = 0
+        if np.count_nonzero(pixels) == before:
+            break
+    return pixels.astype(bool)
+
+
+# ------------------------------------------------------------------------------------------------ composites
+
+
+def _check_thin(arguments: Arguments) -> None:
+    times = arguments["max_num_iter"]
+    if times is not None and (not isinstance(times, int | np.integer) or times < 0):
+        raise InputError(f"max_num_iter={times!r}; give a whole number, or None to go on until nothing changes")
+
+
+@declare(Composite("morphology.thin", ndims=(2,), check=_check_thin, gives="image"))
+def _expand_thin(arguments: Arguments, build: Build) -> Lazy:
+    image, times = arguments["image"], arguments["max_num_iter"]
+    if not times:
+        return build("lepton.after_rounds", image=build("lepton.thin_round", image=image))
+    while times > ROUND_ITERATIONS:
+        image = build("lepton.thin_stored", image=image, max_num_iter=ROUND_ITERATIONS)
+        times -= ROUND_ITERATIONS
+    return build("lepton.thin", image=image, max_num_iter=int(times))
+
+
+def _check_skeletonize(arguments: Arguments) -> None:
+    method, ndim = arguments["method"], len(arguments["image"].shape)
+    if method not in ("zhang", "lee", None):
+        raise InputError(f"method={method!r} is not known; give 'zhang' or 'lee'")
+    if method == "zhang" and ndim != 2:
+        raise InputError(f"method='zhang' takes images of 2 axes, this one has {ndim}; give method='lee'")
+
+
+@declare(Composite("morphology.skeletonize", ndims=(2, 3), check=_check_skeletonize, gives="image"))
+def _expand_skeletonize(arguments: Arguments, build: Build) -> Lazy:
+    image, method = arguments["image"], arguments["method"]
+    if len(image.shape) == 2 and method != "lee":
+        return build("lepton.after_rounds", image=build("lepton.zhang_round", image=image))
+    return build("lepton.skeletonize_lee", image=image, method="lee")
+
+
+def _check_medial_axis(arguments: Arguments) -> None:
+    leave_out(return_distance="compute the distances with ndimage.distance_transform_edt")(arguments)
+    if not isinstance(arguments["rng"], int):
+        raise InputError(
+            f"rng={arguments['rng']!r}: medial_axis breaks ties at random; give a whole number, rng=0, "
+            "for a result that can be had again"
+        )
+
+
+_THIN: dict[str, Any] = {
+    "source": "skimage.morphology.thin",
+    "geometry": Stencil(lambda arguments: PER_ITERATION_PX * arguments["max_num_iter"], "2 * max_num_iter"),
+    "cost_ns": 400.0,
+}
+
+ENTRIES = (
+    Local("lepton.thin", **_THIN),
+    # many iterations are divided among several stages, each of which reads what the stage before stored
+    Local("lepton.thin_stored", own_stage=any_block, **_THIN),
+    whole("lepton.skeletonize_lee", source="skimage.morphology.skeletonize", cost_ns=900.0),
+    whole(
+        "morphology.medial_axis",
+        images=("image", "mask"),
+        samples={"image": "mask", "mask": "mask"},
+        ndims=(2,),
+        check=_check_medial_axis,
+        example={"rng": 0},
+        cost_ns=280.0,
+    ),
+)

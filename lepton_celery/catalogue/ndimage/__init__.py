@@ -1,0 +1,4 @@
+"""`scipy.ndimage`: filters, morphology, labels, distances.
+
+May import: shared.
+"""

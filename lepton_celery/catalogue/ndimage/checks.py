@@ -1,0 +1,69 @@
+"""What SciPy's filters are refused: options that are not supported here, and options with which SciPy itself fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import Arguments
+from lepton_celery.errors import InputError
+
+
+def check_filter(arguments: Arguments) -> None:
+    """Refuse what no filter of this module supports."""
+    check_output_dtype(arguments.get("output"))
+    mode = arguments.get("mode")
+    if mode == "grid-wrap":
+        raise InputError("mode='grid-wrap' is not supported here; mode='wrap' is the same for these filters")
+    if not isinstance(mode, str | None) and any(str(axis_mode).endswith("wrap") for axis_mode in mode):
+        raise InputError(f"mode={mode} wraps some axes, which is not supported here; give mode='wrap' for all axes")
+    if np.iscomplexobj(arguments.get("weights", 0)) or np.iscomplexobj(arguments.get("cval", 0)):
+        raise InputError("complex weights are not supported here; filter with their real and imaginary parts in turn")
+    footprint, structure = arguments.get("footprint"), arguments.get("structure")
+    if footprint is not None and structure is not None and np.shape(footprint) != np.shape(structure):
+        raise InputError(
+            f"footprint of shape {np.shape(footprint)} and structure of shape {np.shape(structure)} do not match; "
+            "give both the same shape"
+        )
+
+
+def check_size(arguments: Arguments) -> None:
+    """Refuse a window of no pixels too."""
+    check_filter(arguments)
+    if np.min(arguments["size"]) < 1:
+        raise InputError(f"size={arguments['size']} is too small; give at least 1")
+
+
+def check_output_dtype(output: Any) -> None:
+    """Refuse an array as `output`; a dtype of integers or floats is supported."""
+    if output is None:
+        return
+    if isinstance(output, np.ndarray) or np.dtype(output).kind not in "iuf":
+        raise InputError(
+            f"output is {type(output).__name__} {output!r}; give a dtype of integers or floats, the result is returned"
+        )
+
+
+def check_binary(arguments: Arguments) -> None:
+    """Refuse an `output`, and iterations that go on until nothing changes."""
+    if arguments["output"] is not None:
+        raise InputError("output is not supported here; the result is returned")
+    if arguments.get("iterations", 1) < 1:
+        raise InputError(
+            f"iterations={arguments['iterations']} goes on until nothing changes anywhere in the image; "
+            "give a number of iterations of at least 1, or use morphology.reconstruction"
+        )
+
+
+def check_spline(arguments: Arguments) -> None:
+    """Refuse an order that is no spline."""
+    check_output_dtype(arguments["output"])
+    if "axis" not in arguments and arguments["order"] not in (2, 3, 4, 5):
+        raise InputError(f"order={arguments['order']} is no spline to filter for; give an order from 2 to 5")
+
+
+def no_output(arguments: Arguments) -> None:
+    """Refuse any `output`."""
+    if arguments["output"] is not None:
+        raise InputError("output is not supported here, the result is a new image; leave it out and use .astype")

@@ -1,0 +1,201 @@
+"""`lepton.map_blocks` and `lepton.map_overlap`: functions of the user's own on blocks and on overlapping windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import Arguments, Array, Shape, Shapes, Where
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Local
+from lepton_celery.catalogue.geometry import Stencil
+from lepton_celery.catalogue.results import always
+from lepton_celery.catalogue.shared.functions import OwnFunction, callable_of, name_of
+from lepton_celery.errors import InputError
+from lepton_celery.grid import Region
+
+BLENDS = ("average", "max", "hann", "gaussian")
+"""How overlapping windows are blended, besides an array of weights."""
+
+_PAD = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge", "constant": "constant"}
+"""SciPy's names of boundary modes, and NumPy's."""
+
+Parameters = Sequence[tuple[str, Any]]
+"""The further arguments of the user's function, by name."""
+
+# ------------------------------------------------------------------------------------------------ blocks
+
+
+@declare(
+    Local(
+        "lepton.map_blocks",
+        images=(),
+        sequences=("images",),
+        own_functions=("function",),
+        geometry=Stencil(lambda arguments: tuple(arguments["halo"]), "as given"),
+        wants_where=True,
+        cost_ns=50.0,
+    )
+)
+def map_block(
+    images: Sequence[Array],
+    function: OwnFunction,
+    parameters: Parameters,
+    halo: Sequence[int],
+    mode: str | None,
+    where: Where | None = None,
+) -> Array:
+    """`function` of one block and its halo. At the image's edge, `mode` says what stands for the halo."""
+    pads = [(0, 0)] * images[0].ndim
+    if where is not None and mode in _PAD:
+        edges = zip(halo, where.region.start, where.region.stop, where.shape, strict=True)
+        pads = [(h * (start == 0), h * (stop == n)) for h, start, stop, n in edges]
+        images = [np.pad(image, pads, mode=_PAD[mode]) for image in images]  # type: ignore[call-overload]
+    result = np.asarray(callable_of(function)(*images, **dict(parameters)))
+    if result.shape != images[0].shape:
+        raise InputError(
+            f"{name_of(function)} gave shape {result.shape} for a block of shape {images[0].shape}; "
+            "map_blocks wants functions that keep the shape"
+        )
+    return result[tuple(slice(before, n - after) for (before, after), n in zip(pads, result.shape, strict=True))]
+
+
+# ------------------------------------------------------------------------------------------------ windows
+
+
+def window_starts(n: int, window: int, overlap: int) -> list[int]:
+    """The first pixel of each window along an axis: one every `window - overlap` pixels; the last ends with the image."""
+    if n <= window:
+        return [0]
+    step = window - overlap
+    return [*range(0, n - window, step), n - window]
+
+
+class Windows:
+    """A pixel depends on all windows that cover it. The windows do not depend on the blocks."""
+
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
+        spatial = images[0][: len(arguments["window"])]
+        return (*spatial, arguments["channels"]) if arguments["channels"] else spatial
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        start, stop = [], []
+        lengths = zip(images[0], arguments["window"], arguments["overlap"], strict=False)
+        for axis, (n, window, overlap) in enumerate(lengths):
+            covering = [
+                first
+                for first in window_starts(n, window, overlap)
+                if first < region.stop[axis] and first + window > region.start[axis]
+            ]
+            start.append(covering[0])
+            stop.append(min(n, covering[-1] + window))
+        channels = images[0][len(start) :]
+        return [Region((*start, *(0 for _ in channels)), (*stop, *channels))]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        ndim = len(read[0].start)
+        spatial = min(ndim, region.ndim)
+        inside = [
+            slice(a - o, b - o)
+            for a, b, o in zip(region.start[:spatial], region.stop[:spatial], read[0].start[:spatial], strict=True)
+        ]
+        if result.ndim > len(inside):
+            inside.append(slice(region.start[-1], region.stop[-1]))
+        return result[tuple(inside[: result.ndim])]
+
+
+@declare(
+    Local(
+        "lepton.map_overlap",
+        own_functions=("function",),
+        geometry=Windows(),
+        wants_where=True,
+        dtype=always(np.float64),
+        cost_ns=200.0,
+    )
+)
+def map_windows(
+    image: Array,
+    function: OwnFunction,
+    parameters: Parameters,
+    window: Sequence[int],
+    overlap: Sequence[int],
+    blend: str | Array,
+    channels: int,
+    where: Where | None = None,
+) -> Array:
+    """`function` of every window that lies in the image given, blended where windows overlap.
+
+    Windows are added up in raster order in every block, so that every block gives a pixel the same sum.
+    """
+    spatial = len(window)
+    origin = where.region.start[:spatial] if where is not None else (0,) * spatial
+    whole = where.shape[:spatial] if where is not None else image.shape[:spatial]
+    total: Array | None = None
+    weight = np.zeros(image.shape[:spatial])
+    for start, stop in _windows_in(origin, image.shape[:spatial], whole, window, overlap):
+        covered = tuple(slice(a - o, b - o) for a, b, o in zip(start, stop, origin, strict=True))
+        values = _predicted(np.ascontiguousarray(image[covered]), function, parameters, spatial, channels)
+        if total is None:
+            empty = -np.inf if isinstance(blend, str) and blend == "max" else 0.0
+            total = np.full(image.shape[:spatial] + values.shape[spatial:], empty)
+        if isinstance(blend, str) and blend == "max":
+            np.maximum(total[covered], values, out=total[covered])
+            continue
+        weights = _weights(blend, tuple(b - a for a, b in zip(start, stop, strict=True)))
+        total[covered] += values * (weights[..., np.newaxis] if channels else weights)
+        weight[covered] += weights
+    assert total is not None
+    if isinstance(blend, str) and blend == "max":
+        return total
+    with np.errstate(invalid="ignore", divide="ignore"):  # pixels of windows that lie only partly here are trimmed
+        return total / (weight[..., np.newaxis] if channels else weight)
+
+
+def _windows_in(
+    origin: Sequence[int], shape: Sequence[int], whole: Sequence[int], window: Sequence[int], overlap: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Starts and stops of the windows that lie completely in a part of the image, in raster order."""
+    axes = []
+    for first, length, n, size, shared in zip(origin, shape, whole, window, overlap, strict=True):
+        starts = window_starts(n, size, shared)
+        ends = [(start, min(n, start + size)) for start in starts]
+        axes.append([(start, stop) for start, stop in ends if start >= first and stop <= first + length])
+    for spans in product(*axes):
+        yield tuple(a for a, _ in spans), tuple(b for _, b in spans)
+
+
+def _predicted(pixels: Array, function: OwnFunction, parameters: Parameters, spatial: int, channels: int) -> Array:
+    """The function's values for one window.
+
+    Raises:
+        InputError: they have another shape than the window.
+    """
+    values = np.asarray(callable_of(function)(pixels, **dict(parameters)))
+    wanted = pixels.shape[:spatial] + ((channels,) if channels else ())
+    if values.shape != wanted:
+        raise InputError(
+            f"{name_of(function)} gave shape {values.shape} for a window of shape {pixels.shape}; "
+            f"map_overlap with channels={channels or None} wants {wanted}"
+        )
+    return values
+
+
+def _weights(blend: str | Array, shape: tuple[int, ...]) -> Array:
+    """Weight of each pixel of a window, above zero everywhere."""
+    if not isinstance(blend, str):
+        return blend[tuple(slice(n) for n in shape)]
+    weights = np.ones(shape)
+    for axis, n in enumerate(shape):
+        position = (np.arange(n) + 0.5) / n
+        if blend == "hann":
+            along = np.sin(np.pi * position) ** 2
+        elif blend == "gaussian":
+            along = np.exp(-0.5 * ((position - 0.5) / 0.125) ** 2)
+        else:
+            continue
+        weights = weights * along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+    return weights

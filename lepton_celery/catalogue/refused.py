@@ -1,0 +1,183 @@
+"""The functions that cannot be split exactly: why, and what to use instead.
+
+The error reads "filters.wiener is refused: it divides spectra of the whole image; use restoration.wiener, or …".
+"""
+
+from __future__ import annotations
+
+from lepton_celery.catalogue.entries import Refused
+
+_FIGURE = "it draws a figure"
+_FUNCTION = "it takes a function, which cannot be sent to workers"
+_KERNEL = "it makes a kernel or a window, not an image"
+_LINES = "each pixel of its result adds up a line through the whole image"
+_MOVED = "the shape and the spline of the whole image decide where each pixel comes from"
+_NO_IMAGE = "it takes no image"
+_OBJECTS = "its result is a list with a member for each object of the whole image"
+_POINTS = "it works on points or polygons, not on an image"
+_SPECTRUM = "it multiplies the spectrum of the whole image"
+_VOTES = "each pixel votes over the whole parameter space, and lines or circles are picked among all votes"
+_WAVELETS = "it needs PyWavelets, which is not installed with this package, and the wavelet coefficients of all pixels"
+_WINDOWS = "its result has more axes than the image and repeats pixels"
+
+_CROP = "the function of scikit-image itself, on a crop: image[a:b, c:d]"
+_ITSELF = "the function of scikit-image itself"
+_OWN = "lepton.map_blocks with the function's name and reach"
+_TABLE = "measure.regionprops_table"
+_WHOLE = "scikit-image on the whole image"
+
+_REFUSED: tuple[tuple[str, str, str], ...] = (
+    # feature
+    (
+        "feature.corner_orientations feature.corner_subpix",
+        "it works around given points and its result has numbers for them, not an image",
+        "feature.corner_peaks for the points, then scikit-image on a crop around each",
+    ),
+    ("feature.draw_haar_like_feature", "it draws the features of one window into a picture", _CROP),
+    ("feature.draw_multiblock_lbp", "it draws one pattern into a picture", _CROP),
+    ("feature.haar_like_feature", "its result is a list of numbers for one window", _CROP),
+    ("feature.multiblock_lbp", "its result is one code for one position of an integral image", _CROP),
+    ("feature.haar_like_feature_coord", _NO_IMAGE, _ITSELF),
+    ("feature.fisher_vector feature.match_descriptors", "it works on lists of descriptors, not on an image", _ITSELF),
+    ("feature.learn_gmm", "it fits a model to lists of descriptors", _ITSELF),
+    ("feature.plot_matched_features", _FIGURE, _ITSELF),
+    # filters
+    ("filters.gabor_kernel filters.window", _KERNEL, _ITSELF),
+    ("filters.LPIFilter2D", "it makes a filter, not an image", "ndimage.correlate with the impulse response"),
+    ("filters.filter_forward", _SPECTRUM, "ndimage.correlate with the impulse response"),
+    ("filters.filter_inverse", "it divides by the spectrum of the whole image", "restoration.richardson_lucy"),
+    ("filters.wiener", "it divides spectra of the whole image", "restoration.wiener, or compute it on the whole image"),
+    (
+        "filters.rank_order",
+        "its result is the rank of each pixel among all values of the image",
+        "numpy.digitize with the levels you need",
+    ),
+    ("filters.try_all_threshold", _FIGURE, "the threshold you want, such as filters.threshold_otsu"),
+    # measure
+    ("measure.find_contours", "a contour is one line through many blocks", _CROP),
+    ("measure.marching_cubes", "its result is one mesh of points and faces", _CROP),
+    ("measure.profile_line", "a line of pixels lies in few blocks", _CROP),
+    (
+        "measure.approximate_polygon measure.grid_points_in_poly measure.points_in_poly measure.subdivide_polygon",
+        _POINTS,
+        _ITSELF,
+    ),
+    (
+        "measure.mesh_surface_area measure.moments_coords measure.moments_coords_central measure.ransac",
+        _POINTS,
+        _ITSELF,
+    ),
+    (
+        "measure.inertia_tensor measure.inertia_tensor_eigvals",
+        "BLAS adds up its sums in an order of its own, and then they cancel out",
+        "measure.moments_central",
+    ),
+    (
+        "measure.regionprops",
+        "its result is a list of objects that refer to the whole image",
+        "measure.regionprops_table, which has all their properties as columns",
+    ),
+    # metrics
+    (
+        "metrics.contingency_table",
+        "its result is a sparse matrix, not an image or an array",
+        "metrics.adapted_rand_error or metrics.variation_of_information, which follow from it",
+    ),
+    (
+        "metrics.hausdorff_pair",
+        "of several pairs at the same distance, it returns the one that its search tree visits first",
+        "metrics.hausdorff_distance for the distance",
+    ),
+    # morphology
+    (
+        "morphology.convex_hull_object",
+        "the hull of an object can lie over blocks that the object itself does not touch",
+        "measure.regionprops_table with area_convex or solidity, or compute it on the whole image",
+    ),
+    (
+        "morphology.max_tree",
+        "its result is a tree of pixel positions, which blocks cannot write independently",
+        "morphology.area_opening, area_closing, diameter_opening or diameter_closing, which build it themselves",
+    ),
+    # ndimage
+    ("ndimage.generic_filter ndimage.generic_filter1d ndimage.vectorized_filter", _FUNCTION, _OWN),
+    ("ndimage.generic_laplace", _FUNCTION, "ndimage.laplace or ndimage.gaussian_laplace"),
+    ("ndimage.generic_gradient_magnitude", _FUNCTION, "ndimage.gaussian_gradient_magnitude or filters.sobel"),
+    ("ndimage.geometric_transform", _FUNCTION, "transform.warp, or compute it on the whole image"),
+    ("ndimage.labeled_comprehension", _FUNCTION, _TABLE),
+    ("ndimage.fourier_ellipsoid", _SPECTRUM, "ndimage.convolve with that kernel"),
+    ("ndimage.fourier_gaussian", _SPECTRUM, "ndimage.gaussian_filter"),
+    ("ndimage.fourier_shift", _SPECTRUM, "scipy.ndimage.fourier_shift on the whole image"),
+    ("ndimage.fourier_uniform", _SPECTRUM, "ndimage.uniform_filter"),
+    ("ndimage.affine_transform ndimage.map_coordinates", _MOVED, "transform.warp, or compute it on the whole image"),
+    ("ndimage.rotate", _MOVED, "transform.rotate, or compute it on the whole image"),
+    ("ndimage.shift", _MOVED, "slices for whole pixels, or compute it on the whole image"),
+    ("ndimage.zoom", _MOVED, "transform.rescale, or compute it on the whole image"),
+    ("ndimage.watershed_ift", "it floods the whole image from all markers at once", "segmentation.watershed"),
+    ("ndimage.find_objects ndimage.value_indices", _OBJECTS, f"{_TABLE} with properties=('label', 'bbox')"),
+    ("ndimage.sum ndimage.sum_labels ndimage.mean ndimage.median ndimage.histogram", _OBJECTS, _TABLE),
+    ("ndimage.variance ndimage.standard_deviation ndimage.center_of_mass ndimage.extrema", _OBJECTS, _TABLE),
+    ("ndimage.minimum ndimage.maximum ndimage.minimum_position ndimage.maximum_position", _OBJECTS, _TABLE),
+    # numpy
+    (
+        "numpy.cov",
+        "it multiplies matrices, which adds up floats in an order that depends on their shape",
+        "numpy.var for one image, or numpy.cov of a computed array",
+    ),
+    # restoration
+    ("restoration.calibrate_denoiser", _FUNCTION, "scikit-image on a part of the image, then its parameters here"),
+    ("restoration.cycle_spin", _FUNCTION, "a denoiser such as restoration.denoise_tv_chambolle, on shifted images"),
+    ("restoration.denoise_invariant", _FUNCTION, "a denoiser such as restoration.denoise_tv_chambolle"),
+    ("restoration.denoise_wavelet", _WAVELETS, "restoration.denoise_tv_chambolle or denoise_nl_means"),
+    ("restoration.estimate_sigma", _WAVELETS, "scikit-image on a part of the image"),
+    (
+        "restoration.unsupervised_wiener",
+        "it draws samples of the whole image's spectrum at random, and returns the course of its parameters too",
+        "restoration.wiener or richardson_lucy",
+    ),
+    # segmentation
+    (
+        "segmentation.active_contour",
+        "it moves a line over the whole image and returns the line, not an image",
+        "segmentation.morphological_geodesic_active_contour, or compute it on the whole image",
+    ),
+    (
+        "segmentation.checkerboard_level_set segmentation.disk_level_set",
+        "it takes the shape of an image, not an image",
+        "the function of scikit-image itself, and give its result as init_level_set",
+    ),
+    # transform
+    ("transform.frt2 transform.ifrt2 transform.iradon transform.iradon_sart transform.radon", _LINES, _WHOLE),
+    (
+        "transform.hough_circle transform.hough_ellipse transform.hough_line transform.probabilistic_hough_line",
+        _VOTES,
+        _WHOLE,
+    ),
+    (
+        "transform.warp_coords",
+        "it calls a function of yours for every pixel",
+        "transform.warp with a matrix of shape (3, 3)",
+    ),
+    # util
+    (
+        "util.apply_parallel",
+        "it takes any function and pads the image's true border, which changes pixels there",
+        "the function of this catalogue itself, since all of them run in blocks",
+    ),
+    ("util.label_points", "it takes coordinates and no image", _ITSELF),
+    ("util.montage", "its result is a sheet of many images", "numpy.stack"),
+    (
+        "util.random_noise",
+        "its random numbers come in one stream over the whole image, which blocks cannot join in the middle",
+        "numpy.random.default_rng(seed) to store an image of noise, and add that",
+    ),
+    ("util.regular_grid util.regular_seeds", "it takes a shape and no image", _ITSELF),
+    ("util.unique_rows", "it compares rows of the whole image", "numpy.unique(…, axis=0) of the computed image"),
+    ("util.view_as_blocks", _WINDOWS, "transform.downscale_local_mean for means of blocks"),
+    ("util.view_as_windows", _WINDOWS, "a filter of that window, such as ndimage.percentile_filter"),
+)
+"""Names, the reason, and what to use instead."""
+
+ENTRIES = tuple(
+    Refused(name, reason=reason, instead=instead) for names, reason, instead in _REFUSED for name in names.split()
+)

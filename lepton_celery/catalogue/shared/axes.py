@@ -1,0 +1,116 @@
+"""Results that have an axis more than their images, and functions that go along whole lines of pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, Shapes
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Local
+from lepton_celery.catalogue.geometry import BlockRule, HaloRule, Stencil
+from lepton_celery.grid import Region
+
+
+@dataclass(frozen=True)
+class LeadingAxis:
+    """The result has one axis more, before those of its images, which lie pixel over pixel."""
+
+    length: Callable[[Shapes], int]
+
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
+        return (self.length(images), *Stencil().result_shape(images, arguments))
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        return [Region(region.start[1:], region.stop[1:]) for _ in images]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result[region.start[0] : region.stop[0]]
+
+
+@dataclass(frozen=True)
+class TrailingAxis:
+    """The result has one axis more, after those of its images: `length` numbers for each pixel."""
+
+    length: Callable[[Shapes, Arguments], int]
+    halo: int | HaloRule = 0
+    formula: str = "0"
+
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
+        return (*Stencil().result_shape(images, arguments), self.length(images, arguments))
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        pixels = Region(region.start[:-1], region.stop[:-1])
+        halo = Stencil(self.halo).halo_px(pixels.ndim, arguments)
+        return [pixels.expand(halo, shape) for shape in images]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        pixels = Region(region.start[:-1], region.stop[:-1])
+        return result[(*pixels.within(read[0]), slice(region.start[-1], region.stop[-1]))]
+
+
+class WithoutTrailing:
+    """The result lacks the last axis of the first image, which has numbers for each pixel; further images lack it too."""
+
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
+        return images[0][:-1]
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        numbers = Region((*region.start, 0), (*region.stop, images[0][-1]))
+        return [numbers, *(region for _ in images[1:])]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result
+
+
+class Lines:
+    """A pixel depends on the whole line along `arguments["axis"]` that it lies in."""
+
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
+        return images[0]
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        axis = arguments["axis"]
+        halo = tuple(n if other == axis else 0 for other, n in enumerate(images[0]))
+        return [region.expand(halo, images[0])]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result[region.within(read[0])]
+
+
+def strips(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
+    """Blocks as long as the image along `arguments["axis"]`, and narrower along the other axes to make up for it."""
+    axis = arguments["axis"]
+    block = list(wanted)
+    block[axis] = shape[axis]
+    others = [other for other in range(len(block)) if other != axis]
+    while math.prod(block) > math.prod(wanted):
+        longest = max(others, key=lambda other: block[other], default=axis)
+        if longest == axis or block[longest] == 1:
+            break
+        block[longest] = -(-block[longest] // 2)
+    return tuple(block)
+
+
+def uncut(axes: int) -> BlockRule:
+    """Blocks that have the last `axes` axes in one piece."""
+
+    def rule(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
+        return (*wanted[:-axes], *shape[-axes:])
+
+    return rule
+
+
+@declare(Local("lepton.cumulative_sum", geometry=Lines(), own_stage=strips, cost_ns=8.0))
+def cumulative_sum(image: Array, axis: int, dtype: str) -> Array:
+    """The running sum along an axis, `np.cumsum`."""
+    sums: Array = image.cumsum(axis=axis, dtype=dtype)
+    return sums
+
+
+def integral(image: Lazy, build: Build, dtype: str = "float64") -> Lazy:
+    """The integral image: running sums along whole lines, axis after axis, added up in NumPy's order."""
+    for axis in range(image.ndim):
+        image = build("lepton.cumulative_sum", image=image, axis=axis, dtype=dtype)
+    return image

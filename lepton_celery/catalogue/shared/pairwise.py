@@ -1,0 +1,237 @@
+"""NumPy's sum of a contiguous array, bit for bit: of values that come one after the other, and of images in blocks.
+
+NumPy adds up an image of any number of axes as one run of pixels in raster order, along a tree of additions that depends on
+the number of pixels only. A block of an image therefore does not add up its own pixels. It reads an equal share of the run
+and leaves the sum of each leaf of the tree that begins in its share; the merge adds these sums as the tree does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import (
+    Arguments,
+    Array,
+    DType,
+    Lazy,
+    Partial,
+    Partials,
+    Shape,
+    View,
+    Where,
+    float_dtype,
+)
+from lepton_celery.catalogue.declare import declare
+from lepton_celery.catalogue.entries import Build, Local, Reduction, ValueFunction
+from lepton_celery.catalogue.results import dtype_of
+from lepton_celery.grid import BlockGrid, Region
+
+LEAF = 1 << 16
+"""Pixels added up in one call; at least 128, below which NumPy no longer splits."""
+
+BUFFER = 8192
+"""Elements that NumPy converts at a time when it adds up integers as float64, `numpy.getbufsize`."""
+
+READ_PX = 1 << 20
+"""Pixels of a run that are read at a time."""
+
+_WIDE_PX = 1 << 14
+"""Pixels of one step along the first axis beyond which the pixels of a run lie in too many chunks of a file."""
+
+
+class PairwiseSum:
+    """The sum of `count` values that come in order, as `np.mean` computes it from all of them at once.
+
+    Memory: `LEAF` values and one partial sum per level of the tree, whatever the count.
+
+    Source: `pairwise_sum` in NumPy's `loops_utils.h`: a stretch of more than 128 values is split at half its length rounded
+    down to a multiple of 8, and the sums of both halves are added. Integers are converted to float64 one buffer at a time,
+    and the sums of the buffers are added one after the other.
+    """
+
+    def __init__(self, count: int, dtype: DType) -> None:
+        self._count = np.intp(count)  # as NumPy divides: by a Python int, float32 would be divided in less precision
+        integer = dtype.kind in "bui"
+        self._steps = _buffer_steps(count) if integer else _tree_steps(count)
+        self._leaf = next(self._steps, 0)
+        self._sums: list[Any] = []
+        self._buffer = np.empty(min(count, LEAF), np.float64 if integer else dtype)
+        self._filled = 0
+
+    def add(self, values: Array) -> None:
+        """Take the next values."""
+        while values.size:
+            room = self._leaf - self._filled
+            taken = values[:room]
+            self._buffer[self._filled : self._filled + taken.size] = taken
+            self._filled += taken.size
+            values = values[room:]
+            if self._filled == self._leaf:
+                self._sums.append(np.add.reduce(self._buffer[: self._leaf]))
+                self._filled = 0
+                self._fold()
+
+    def _fold(self) -> None:
+        for step in self._steps:
+            if step:
+                self._leaf = step
+                return
+            right, left = self._sums.pop(), self._sums.pop()
+            self._sums.append(left + right)
+
+    def mean(self) -> Any:
+        """The mean of the values, as `np.mean` computes it."""
+        total = self._sums[0]
+        return total.dtype.type(total / self._count)
+
+
+def _tree_steps(count: int) -> Iterator[int]:
+    """The tree in postfix order: a number stands for a leaf of that many values, 0 for adding the two sums before it."""
+    if count <= LEAF:
+        yield count
+        return
+    half = count // 2
+    half -= half % 8
+    yield from _tree_steps(half)
+    yield from _tree_steps(count - half)
+    yield 0
+
+
+def _buffer_steps(count: int) -> Iterator[int]:
+    """The steps for integers: the sums of buffers are added one after the other."""
+    for start in range(0, max(count, 1), BUFFER):
+        yield min(BUFFER, count - start)
+        if start:
+            yield 0
+
+
+# ------------------------------------------------------------------------------------------------ images in blocks
+
+
+def share_of(region: Region, shape: Sequence[int]) -> tuple[int, int]:
+    """The run of pixels, in raster order, that a block adds up: as long as the block, after those of earlier blocks."""
+    first = 0
+    for axis, start in enumerate(region.start):
+        # blocks that come earlier along this axis have the block's own lengths along the axes before
+        first += start * math.prod(region.shape[:axis]) * math.prod(shape[axis + 1 :])
+    return first, first + region.size
+
+
+def leaves_within(first: int, stop: int, count: int, buffered: bool) -> Iterator[tuple[int, int]]:
+    """The leaves of NumPy's tree that begin in a run of pixels: (start, stop) of each, in order."""
+    if buffered:
+        for start in range(-(-first // BUFFER) * BUFFER, min(stop, count), BUFFER):
+            yield start, min(start + BUFFER, count)
+        return
+    stack = [(0, count)]
+    while stack:
+        start, size = stack.pop()
+        if start >= stop or start + size <= first:
+            continue
+        if size > LEAF:
+            half = size // 2
+            half -= half % 8
+            stack += [(start + half, size - half), (start, half)]
+        elif start >= first:
+            yield start, start + size
+
+
+def read_run(image: View, start: int, stop: int) -> Array:
+    """Pixels `start` to `stop` of an image in raster order."""
+    run = np.empty(stop - start, image.dtype)
+    for first, box in boxes_of(start, stop, image.shape):
+        run[first - start : first - start + box.size] = image.read(box).ravel()
+    return run
+
+
+def boxes_of(start: int, stop: int, shape: Sequence[int]) -> Iterator[tuple[int, Region]]:
+    """A run of pixels as boxes of the image, each with the raster index of its first pixel."""
+    while start < stop:
+        for axis in range(len(shape)):
+            step = math.prod(shape[axis + 1 :])
+            if start % step == 0 and start + step <= stop:
+                break
+        position = [int(i) for i in np.unravel_index(start, shape)]
+        length = min((stop - start) // step, shape[axis] - position[axis])
+        ends = [*(i + 1 for i in position[:axis]), position[axis] + length, *shape[axis + 1 :]]
+        yield start, Region(tuple(position), tuple(ends))
+        start += length * step
+
+
+def merge_sums(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
+    """The sum of all leaves, added along NumPy's tree."""
+    count = math.prod(arguments["image"].shape)
+    integer = np.dtype(arguments["image"].dtype).kind in "bui"
+    buffered = integer and arguments.get("center") is None
+    leaves = (leaf for _, partial in partials for leaf in partial["sums"])
+    sums: list[Any] = []
+    with np.errstate(all="ignore"):
+        for step in _buffer_steps(count) if buffered else _tree_steps(count):
+            if step:
+                sums.append(next(leaves))
+            else:
+                right, left = sums.pop(), sums.pop()
+                sums.append(left + right)
+    return sums[0]
+
+
+def _sum_type(arguments: Arguments) -> tuple[Shape, DType]:
+    return (), float_dtype(arguments["image"].dtype)
+
+
+@declare(
+    Reduction(
+        "lepton.sum_in_order", values=("center",), merge=merge_sums, result=_sum_type, reads_itself=True, cost_ns=1.0
+    )
+)
+def leaf_sums(image: View, where: Where, center: Any = None) -> Partial:
+    """The sums of the leaves in a block's share: of the pixels, or of their squared distances from `center`."""
+    count = math.prod(image.shape)
+    buffered = image.dtype.kind in "bui" and center is None
+    sums: list[Any] = []
+    group: list[tuple[int, int]] = []
+
+    def add_group() -> None:
+        run = read_run(image, group[0][0], group[-1][1])
+        if center is not None:
+            run = np.square(run - center)
+        elif buffered:
+            run = run.astype(np.float64)
+        sums.extend(np.add.reduce(run[start - group[0][0] : stop - group[0][0]]) for start, stop in group)
+        group.clear()
+
+    for leaf in leaves_within(*share_of(where.region, where.shape), count, buffered):
+        if group and leaf[1] - group[0][0] > READ_PX:
+            add_group()
+        group.append(leaf)
+    if group:
+        add_group()
+    return {"sums": np.array(sums, float_dtype(image.dtype))}
+
+
+@declare(
+    ValueFunction(
+        "lepton.mean_of",
+        values=("total",),
+        result=lambda arguments: ((), float_dtype(arguments["total"].dtype)),
+    )
+)
+def mean_of(total: Any, count: int) -> Any:
+    """A sum divided by the number of pixels: NumPy divides by its own integer and rounds to the pixels' precision."""
+    return total.dtype.type(total / np.intp(count)) if total.dtype.kind == "f" else np.float64(total) / np.intp(count)
+
+
+def in_raster_order(image: Lazy, build: Build) -> Lazy:
+    """The image, stored in raster order if runs of its pixels would otherwise be scattered over many chunks."""
+    wide = math.prod(image.shape[1:]) > _WIDE_PX
+    return build("lepton.raster_order", image=image) if wide else image
+
+
+@declare(Local("lepton.raster_order", dtype=dtype_of("image"), cost_ns=0.5))
+def as_it_is(image: Array) -> Array:
+    """The image itself."""
+    return image

@@ -1,0 +1,4 @@
+"""`skimage.transform`: images of another size, warps, sums over corners.
+
+May import: shared.
+"""

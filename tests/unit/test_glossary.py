@@ -1,0 +1,52 @@
+"""A word of the glossary names one thing in the code: the types that carry it are listed beside the word."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+ROW = re.compile(r"^\| (?P<word>[a-z ]+) \| (?P<meaning>.+) \| (?P<types>.*?) ?\|$")
+
+
+def rows() -> dict[str, frozenset[str]]:
+    """Each word of the glossary, and the types that may carry it; none where any may."""
+    matches = [ROW.match(line) for line in (TOP / "docs/glossary.md").read_text().splitlines()]
+    return {
+        match["word"]: frozenset(re.findall(r"`([^`]+)`", match["types"]))
+        for match in matches
+        if match is not None and match["word"] != "word"
+    }
+
+
+def definitions(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """Line, name and annotation of each parameter, field, property and function that others may use."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.lineno, node.target.id, ast.unparse(node.annotation)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            if node.returns is not None:
+                yield node.lineno, node.name, ast.unparse(node.returns)
+            for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+                if argument.annotation is not None:
+                    yield argument.lineno, argument.arg, ast.unparse(argument.annotation)
+
+
+def test_the_glossary_is_read() -> None:
+    assert len(rows()) > 25 and sum(map(bool, rows().values())) > 12
+
+
+@pytest.mark.parametrize("word", [word for word, types in rows().items() if types])
+def test_a_word_means_one_thing(word: str) -> None:
+    allowed = rows()[word]
+    other = [
+        f"{path.relative_to(TOP)}:{line} {name}: {annotation}"
+        for path in sorted((TOP / "lepton_celery").rglob("*.py"))
+        for line, name, annotation in definitions(ast.parse(path.read_text()))
+        if name == word.replace(" ", "_") and not {annotation, *annotation.split(" | ")} & allowed
+    ]
+    assert other == []
