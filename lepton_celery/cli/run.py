@@ -92,18 +92,18 @@ def run(
     here: bool,
     threads: int | None,
     no_wait: bool,
-    **job: Unpack[_JobOptions],
+    **options: Unpack[_JobOptions],
 ) -> None:
     outputs = _outputs(input, output, steps, pipeline)
     console = Console(stderr=True)
     settings = None if here else find_settings()
     if settings is None:
-        _run_here(outputs, job, threads, console, is_asked_for=here)
+        _run_here(outputs, options, threads, console, is_asked_for=here)
     elif no_wait:
-        click.echo(submit(outputs, app=create_app(settings), **job).id)
+        click.echo(submit(outputs, app=create_app(settings), **options).id)
         return
     else:
-        _run_on_workers(outputs, job, settings, console)
+        _run_on_workers(outputs, options, settings, console)
     for path in outputs:
         click.echo(f"wrote {path}")
 

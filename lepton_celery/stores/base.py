@@ -122,11 +122,11 @@ class ArrayOutput(Protocol):
             StoreError: the disk is full.
         """
 
-    def write(self, region: Region, block: AnyArray) -> None:
+    def write(self, region: Region, pixels: AnyArray) -> None:
         """Write one block of `target.grid`, or a box of several blocks.
 
         Raises:
-            InputError: `region` is not made of whole blocks, or `block` has another shape or dtype.
+            InputError: `region` is not made of whole blocks, or `pixels` have another shape or dtype.
             StoreError: the disk is full, or the part is gone.
         """
 
@@ -149,11 +149,11 @@ def pixel_dtype(owner: str | Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder("=")
 
 
-def check_part(path: Path, part: AnyArray | ArrayReader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def check_part(path: Path, array: AnyArray | ArrayReader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Refuse a part that was made for an output of another shape or dtype."""
-    if part.shape != shape or part.dtype != dtype:
+    if array.shape != shape or array.dtype != dtype:
         raise StoreError(
-            f"{path} holds {part.dtype} {part.shape}, the output is {dtype} {shape}; discard it, or use another job id"
+            f"{path} holds {array.dtype} {array.shape}, the output is {dtype} {shape}; discard it, or use another job id"
         )
 
 
@@ -163,7 +163,7 @@ def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:
         raise InputError(f"region {region} is not inside {url}, whose shape is {shape}; clip it to the array first")
 
 
-def check_block(target: Target, region: Region, block: AnyArray) -> None:
+def check_block(target: Target, region: Region, pixels: AnyArray) -> None:
     """Refuse a region that is not made of whole blocks of the target's grid, and pixels of another dtype.
 
     Only whole blocks may be written, because two writers that share a chunk lose each other's pixels.
@@ -174,10 +174,10 @@ def check_block(target: Target, region: Region, block: AnyArray) -> None:
             f"region {region} is not made of whole blocks of {target.final.name} (shape {target.shape}, blocks "
             f"{target.block_shape}); write whole blocks only"
         )
-    if block.shape != region.shape:
-        raise InputError(f"block of shape {block.shape} does not fill region {region}; give {region.shape}")
-    if block.dtype.newbyteorder("=") != target.native:
+    if pixels.shape != region.shape:
+        raise InputError(f"block of shape {pixels.shape} does not fill region {region}; give {region.shape}")
+    if pixels.dtype.newbyteorder("=") != target.native:
         raise InputError(
-            f"block of dtype {block.dtype} does not fit {target.final.name}, which is {target.native}; "
+            f"block of dtype {pixels.dtype} does not fit {target.final.name}, which is {target.native}; "
             f"convert it with .astype({target.dtype!r})"
         )

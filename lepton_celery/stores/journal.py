@@ -32,12 +32,12 @@ class Journal:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def begin(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest; the workspace must be there."""
-        write_atomically(self._root / MANIFEST, json.dumps(manifest).encode())
+    def begin(self, document: Mapping[str, Any]) -> None:
+        """Write the job's manifest as a JSON document; the workspace must be there."""
+        write_atomically(self._root / MANIFEST, json.dumps(document).encode())
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest that `begin` wrote.
+    def read_manifest(self) -> dict[str, Any]:
+        """The document that `begin` wrote.
 
         Raises:
             JobNotFound: there is none.
@@ -48,10 +48,10 @@ class Journal:
             raise JobNotFound(f"{self._root} holds no job that could be resumed: there is no {MANIFEST} in it", "")
         with reading(path):
             try:
-                manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise StoreError(f"{path} is damaged: {error}; submit the job again") from error
-        return manifest
+        return document
 
     def log_stage(self, number: StageNumber) -> None:
         """Record that a stage begins, so that all stages before it are merged."""

@@ -47,11 +47,11 @@ class MemoryOutput(ArrayOutput):
     def reserve(self) -> None:
         pass
 
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         if self._part is None:
             raise StoreError(f"output {self.target.path!r} has no part; create it first")
-        self._part[region.slices] = block
+        self._part[region.slices] = pixels
 
     def publish(self) -> None:
         if self._part is not None:

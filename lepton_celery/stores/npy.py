@@ -62,10 +62,10 @@ class NpyOutput(FileOutput):
             except FileNotFoundError:
                 pass  # another process has published it
 
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         with writing(self.target.part):
-            write_rows(self.target.part, self._open(), region, block)
+            write_rows(self.target.part, self._open(), region, pixels)
 
     def publish(self) -> None:
         self._map = None
@@ -89,10 +89,10 @@ def open_writable(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> A
     return array
 
 
-def write_rows(path: Path, array: AnyArray, region: Region, block: AnyArray) -> None:
-    """Put `block` into the file that `array` maps, by system calls if its rows are long enough."""
+def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) -> None:
+    """Put pixels into the file that `array` maps, by system calls if its rows are long enough."""
     if not isinstance(array, np.memmap):  # an array without pixels is not mapped
-        array[region.slices] = block
+        array[region.slices] = pixels
         return
     # axes that the region covers whole belong to the row: an RGB row is one run of bytes
     axis = array.ndim
@@ -101,13 +101,13 @@ def write_rows(path: Path, array: AnyArray, region: Region, block: AnyArray) -> 
     axis = max(axis - 1, 0)
     first = array.offset + sum(a * step for a, step in zip(region.start, array.strides, strict=True))
     with _opened(path) as descriptor:
-        if block.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64)) < LONG_ROW_BYTES:
+        if pixels.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64)) < LONG_ROW_BYTES:
             # touching a page of a map that the disk has no room for would kill the process
             last = array.offset + sum((z - 1) * step for z, step in zip(region.stop, array.strides, strict=True))
             _reserve(descriptor, first, last + array.itemsize - first)
-            array[region.slices] = block
+            array[region.slices] = pixels
             return
-        data = np.asarray(block, array.dtype)
+        data = np.asarray(pixels, array.dtype)
         offsets = np.array(first)
         for length, step in zip(region.shape[:axis], array.strides[:axis], strict=True):
             offsets = np.add.outer(offsets, np.arange(length) * step)

@@ -62,12 +62,12 @@ class TiffOutput(FileOutput):
         with writing(self.target.part):
             self.target.part.mkdir(exist_ok=True)
 
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         # a block has the same index in both grids
         for index in self.target.grid.overlapping(region):
             own = self.target.grid.region(index)
-            tiles = [_deflate(tile) for tile in self._cut(block[own.within(region)])]
+            tiles = [_deflate(tile) for tile in self._cut(pixels[own.within(region)])]
             head = np.array([len(tiles), *accumulate(map(len, tiles))], "<u8").tobytes()
             write_atomically(self._block_file(index), head, *tiles)
 
@@ -77,9 +77,9 @@ class TiffOutput(FileOutput):
     def _block_file(self, index: BlockIndex) -> Path:
         return self.target.part / f"{index}.tiles"
 
-    def _cut(self, block: AnyArray) -> Iterator[bytes]:
+    def _cut(self, pixels: AnyArray) -> Iterator[bytes]:
         """The tiles of a block, uncompressed; tiles at its far edges are filled up with zeros."""
-        pages = block.astype(self._stored, copy=False)
+        pages = pixels.astype(self._stored, copy=False)
         pages = pages[None] if pages.ndim == 2 or self._colours else pages
         rows, columns = self._tile
         for page, y, x in product(pages, range(0, pages.shape[1], rows), range(0, pages.shape[2], columns)):

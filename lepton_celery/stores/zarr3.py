@@ -100,8 +100,8 @@ class ZarrOutput(FileOutput):
         else:
             create_part(self.target.part, self._describe)
 
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         part, dtype = self.target.part, self.target.native.newbyteorder("<")
         # outside of the part's folder: the leftovers of a killed writer in it would be published
         temp = sibling(part)
@@ -111,7 +111,7 @@ class ZarrOutput(FileOutput):
                 for start in itertools.product(*starts):
                     stop = tuple(min(a + c, n) for a, c, n in zip(start, self._chunks, self.target.shape, strict=True))
                     box = Region(start, stop)
-                    chunk = np.ascontiguousarray(block[box.within(region)], dtype).reshape(box.shape)
+                    chunk = np.ascontiguousarray(pixels[box.within(region)], dtype).reshape(box.shape)
                     if chunk.shape != self._chunks:
                         whole = np.zeros(self._chunks, dtype)
                         whole[tuple(map(slice, chunk.shape))] = chunk

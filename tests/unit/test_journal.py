@@ -19,7 +19,7 @@ def places(numbers: Iterable[int]) -> list[Place]:
 def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.begin({"a": [1, 2]})
-    assert journal.manifest() == {"a": [1, 2]}
+    assert journal.read_manifest() == {"a": [1, 2]}
     assert journal.stage(3) is None
     journal.log_stage(StageNumber(0))
     journal.log_receipts(StageNumber(0), places([3, 1]))
@@ -57,7 +57,7 @@ def test_nothing_is_written_where_the_job_has_ended(tmp_path: Path) -> None:
 
 def test_no_manifest_and_a_damaged_one_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(JobNotFound, match="no job that could be resumed"):
-        Journal(tmp_path).manifest()
+        Journal(tmp_path).read_manifest()
     (tmp_path / MANIFEST).write_text('{"a": ')
     with pytest.raises(StoreError, match="is damaged"):
-        Journal(tmp_path).manifest()
+        Journal(tmp_path).read_manifest()
