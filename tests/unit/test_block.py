@@ -266,6 +266,7 @@ def finish(context: Context, folder: Path, run_block: Any) -> None:
     publish(context, files_of(context, folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [2, 7, 400])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_path: Path) -> None:
@@ -278,6 +279,7 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
     check(context, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [(1, 2), (2, 1), (2, 2), (3, 5)])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_blocks_done_at_once_leave_what_each_of_them_leaves(
