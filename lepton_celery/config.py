@@ -23,7 +23,7 @@ RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 """Old names of settings and their new ones. The old names are accepted until release 0.2."""
 
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
-"""Variables that are no settings: the launcher and the Procfile read them."""
+"""Variables that are no settings. The launcher and the Procfile read them."""
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
 """Types of settings as an error message calls them."""
@@ -31,7 +31,7 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
 
 @dataclass(frozen=True)
 class Settings:
-    """How clients and workers find each other, and how long they wait before they repair something."""
+    """The settings of clients and workers."""
 
     broker_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """URL of Celery's broker."""
@@ -52,10 +52,10 @@ class Settings:
     sweep_s: float = 2.0
     """Seconds between two sweeps of a worker, in which it looks for lost work."""
     max_attempts: int = 4
-    """How often a block may fail or take its worker down before it is given up."""
+    """Number of times that a block may fail or take its worker down before it is given up."""
     max_filled_blocks: int = 16
-    """How many blocks of a stage may be given up and filled while they are more than half of the finished blocks. After
-    that the job fails."""
+    """Number of blocks of a stage that may be given up and filled while they are more than half of the finished blocks.
+    After that the job fails."""
     duplicate_after: float = 3.0
     """When a stage has no work left to send, a second worker takes the blocks of a batch that has run for this many times
     the average of its stage. The receipt that comes first counts. 0: never."""
@@ -64,7 +64,7 @@ class Settings:
     retention_s: float = 7 * 24 * 3600.0
     """Seconds for which an ended job stays in the ledger. A failed job keeps its files and can be resumed until then."""
     max_retries: int = 5
-    """How often a batch is tried again after a temporary error of a store or of the ledger."""
+    """Number of times that a batch is tried again after a temporary error of a store or of the ledger."""
     wave_batches: int = 16
     """Number of batches that are sent as one chord."""
     window_batches: int = 48

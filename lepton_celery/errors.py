@@ -16,9 +16,9 @@
         - `JobCancelled`
         - `WaitTimeout` (also TimeoutError)
 
-`NotExactWarning` (UserWarning) is a warning and no error: the result may differ, and the message says how far.
+`NotExactWarning` (UserWarning) is a warning and no error: the result may differ, and the message has the bound.
 
-A message says what was given, what is wrong and what to do. Every class keeps its fields in `args`, so that it survives
+A message names the argument, the problem and the remedy. Every class keeps its fields in `args`, so that it survives
 Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
 """
 
@@ -62,7 +62,7 @@ class NotExact(InputError):
 
 
 class NotExactWarning(UserWarning):
-    """The result may differ from scikit-image's on the whole image; the message says how far and why."""
+    """The result may differ from scikit-image's on the whole image; the message has the bound and the reason."""
 
 
 class PlanTooLarge(InputError):

@@ -7,9 +7,9 @@ Positions are in pixels, axes in NumPy's order (first axis slowest), every inter
              |hhhh|wwwwwwwww|hhhh|     block 1: halo on both sides
                        |hhhh|www|      block 2: ragged, shorter than the others
 
-A block writes the pixels `w`, and reads the pixels `h` besides. A halo is clipped at the image's edge and never padded:
-there the function applies its own boundary mode, as it does on the whole image. The result is trimmed to the pixels `w` on
-the sides that face another block.
+A block writes the pixels `w` and also reads the pixels `h`. A halo is clipped at the image's edge and never padded: there
+the function applies its own boundary mode, as it does on the whole image. The result is trimmed to the pixels `w` on the
+sides that face another block.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import NewType
 from lepton_celery.errors import InputError
 
 BlockIndex = NewType("BlockIndex", int)
-"""A block's number in its grid, in C order of its position: what users, stores and the catalogue mean by a block."""
+"""A block's number in its grid, in C order of its position. Users, stores and the catalogue name blocks by it."""
 Place = NewType("Place", int)
-"""A block's rank in the order in which the blocks of its stage are done: what messages and the ledger mean by a block."""
+"""A block's rank in the order in which the blocks of its stage are done. Messages and the ledger name blocks by it."""
 StageIndex = NewType("StageIndex", int)
 """A stage's number in its plan."""
 StageNumber = NewType("StageNumber", int)

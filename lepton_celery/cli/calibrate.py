@@ -1,4 +1,4 @@
-"""`lepton calibrate`: measures what work costs on this machine, shows it, or removes it."""
+"""`lepton calibrate`: measures the cost model of this machine, shows it, or removes it."""
 
 from __future__ import annotations
 

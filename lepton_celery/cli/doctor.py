@@ -32,7 +32,7 @@ from lepton_celery.ledger.address import masked
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
 _PIPE_WIDTH = 1000
-"""Columns where the output is no terminal, so that each finding stays on one line."""
+"""Columns of an output that is no terminal, so that each finding stays on one line."""
 
 
 @click.command()

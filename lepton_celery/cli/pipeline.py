@@ -1,4 +1,4 @@
-"""Turns the steps that a person types into a lazy graph: `gaussian:sigma=2 threshold:otsu label`."""
+"""Turns the steps of a command line into a lazy graph: `gaussian:sigma=2 threshold:otsu label`."""
 
 from __future__ import annotations
 

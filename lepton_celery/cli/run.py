@@ -145,7 +145,7 @@ def _run_on_workers(outputs: Mapping[str, Node], options: _JobOptions, settings:
 
 
 def _report(job: Job, plan: Plan, console: Console) -> None:
-    """Print the times of a finished job, its filled blocks, and how visible its block borders are if that is a question."""
+    """Print the times of a finished job, its filled blocks, and the visibility of block borders in inexact outputs."""
     info = job.info()
     console.print(summarize(info, plan), highlight=False, soft_wrap=True)
     console.print(compare(info, plan), highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Scripts of the project, which the wheel carries beside this module and a checkout has in other folders; `lepton demo`."""
+"""`lepton demo`, and the scripts that the wheel carries beside this module and a checkout has in other folders."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What one process says of itself and its machine, as small JSON without passwords.
+"""A description of one process and its machine, as small JSON without passwords.
 
-A worker answers with it when `lepton doctor` asks, and the doctor compares the answers with each other and with its own.
+Workers send it to `lepton doctor`, which compares the descriptions with each other and with its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Pool:
     kind: str
     """prefork, solo, threads, gevent or eventlet."""
     processes: int
-    """The most it may have."""
+    """The largest number of processes that it may have."""
     start_method: str
     """fork or spawn; empty where there are no child processes."""
     parent_threads: int
@@ -50,30 +50,30 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a process says of itself."""
+    """The description of a process."""
 
     machine: str
     """The name of its machine."""
     platform: str
     """linux or darwin."""
     time: float
-    """Its clock when it answered."""
+    """The time of its clock, in seconds since the epoch."""
     versions: Mapping[str, str]
     """The versions of Python and of `PACKAGES`."""
     settings: Mapping[str, Any]
     """The settings that must be the same everywhere, the memory of a pool process, and the address of the ledger."""
     memory_bytes: int
-    """The memory of its machine or container; 0 when it cannot be told."""
+    """The memory of its machine or container; 0 if it is unknown."""
     pool: Pool | None = None
     queues: Sequence[str] = ()
     soft_shutdown_s: float = 0.0
-    """How long a stop leaves the batch in hand."""
+    """Seconds that a stop leaves to the batch in hand."""
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The answers to the probes that it was asked to read, by folder."""
 
 
 def about_this_process(settings: Settings) -> About:
-    """What this process says of itself; only a worker has a pool, queues and folders."""
+    """The description of this process; only a worker has a pool, queues and folders."""
     told = {name: getattr(settings, name) for name in (*SAME_EVERYWHERE, "worker_memory_bytes")}
     return About(
         machine=socket.gethostname(),
@@ -89,7 +89,7 @@ def about_this_process(settings: Settings) -> About:
 
 
 def memory_bytes() -> int:
-    """Memory of this machine, or of the container if that has less; 0 when it cannot be told."""
+    """Memory of this machine, or of the container if that has less; 0 if it is unknown."""
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -130,7 +130,7 @@ def _version(package: str) -> str:
 def address_of(url: str) -> str:
     """Host, port and database of a Redis URL, or the path of its socket: the same for all URLs of one database.
 
-    It is for comparing, so user, password and options are left out; people are shown `ledger.address.masked`.
+    It is for comparisons, so user, password and options are left out. `ledger.address.masked` is for people.
     """
     try:
         parts = urlsplit(url)

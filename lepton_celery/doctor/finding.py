@@ -14,7 +14,7 @@ class Verdict(StrEnum):
     WARNING = "warning"
     """Jobs run, but slower than they could, or an accident may lose them."""
     PROBLEM = "problem"
-    """Jobs fail, wait for ever, or may give other pixels."""
+    """Jobs fail, wait without end, or may give other pixels."""
 
 
 OK, WARNING, PROBLEM = Verdict
@@ -25,14 +25,14 @@ class Finding:
     """The outcome of one check."""
 
     group: str
-    """The heading it stands under: server, settings, workers or files."""
+    """The heading of the finding: server, settings, workers or files."""
     name: str
     """The name of the check."""
     verdict: Verdict
     found: str
-    """What the check saw."""
+    """The facts that the check saw."""
     advice: str = ""
-    """What to change; empty when all is well."""
+    """The change that helps; empty when all is well."""
 
 
 class Case(NamedTuple):
@@ -42,9 +42,9 @@ class Case(NamedTuple):
     """Whether the check fails in this way, as any true or false value."""
     verdict: Verdict
     consequence: str = ""
-    """What follows; empty if the summary says enough."""
+    """The consequence of the facts; empty if the facts say enough."""
     advice: str = ""
-    """What to change, if it is not what the check advises."""
+    """The change that helps, if it is another than the check's."""
 
 
 def judge(group: str, name: str, summary: str, advice: str, *cases: Case) -> Finding:
@@ -53,8 +53,8 @@ def judge(group: str, name: str, summary: str, advice: str, *cases: Case) -> Fin
     Args:
         group: the heading of the finding.
         name: the name of the check.
-        summary: what the check saw.
-        advice: what to change if a case holds.
+        summary: the facts that the check saw.
+        advice: the change that helps if a case holds.
         cases: the ways in which the check can fail, the most important first.
     """
     case = next((case for case in cases if case.holds), None)

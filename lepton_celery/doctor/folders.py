@@ -1,10 +1,10 @@
-"""Whether every worker reads and writes the same files, shown by doing it.
+"""Checks by a probe whether every worker reads and writes the same files.
 
     doctor   writes .lepton-probe-TOKEN with random words in it
     worker   reads it, writes their digest to .lepton-probe-TOKEN.WORKER
     doctor   reads that, and removes both
 
-A worker reads nothing but a file of that name, and tells nothing but whether it could.
+A worker reads no file of another name, and its answer has nothing of the file but the digest.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 _PROBE_BYTES = 256
 """The longest probe that a worker reads."""
 _VISIBLE_S = 5.0
-"""How long a network file system may take to show a new file."""
+"""Seconds in which a network file system must show a new file."""
 _LITTLE_FREE = 0.05
-"""Free share of a disk below which it gets a warning."""
+"""Free share of a disk below which there is a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A file of the doctor's for the workers to find."""
+    """A file that the doctor writes and the workers must find."""
 
     folder: Path
     token: str
@@ -52,7 +52,7 @@ class Probe:
 
 @contextmanager
 def probe(folder: Path) -> Iterator[Probe]:
-    """Lay a probe into a folder; it and all answers are removed at the end.
+    """Write a probe to a folder; it and all answers are removed at the end.
 
     Raises:
         OSError: this process cannot write there; `unwritable` makes the finding.
@@ -74,7 +74,7 @@ def unwritable(folder: Path, error: OSError) -> Finding:
 
 
 def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, str]:
-    """What a worker does with a probe, and what it says of it: `error` is empty when it could read and write."""
+    """Answer a probe on a worker: `kind` and `error` say what went wrong, and are empty if nothing did."""
     if not _TOKEN.fullmatch(token):
         return {"error": "this is no probe of the doctor's", "kind": "refused"}
     try:
@@ -110,15 +110,15 @@ _ADVICE = {
     "unwritable": "let the worker's user write there: outputs are written by workers",
     "elsewhere": "mount one file system there: what this worker writes does not appear here",
 }
-"""What to change, by the kind of a worker's answer."""
+"""The change that helps, by the kind of a worker's answer."""
 
 
 def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: Sequence[str]) -> list[Finding]:
     """The findings about one folder.
 
     Args:
-        made: the probe that lies there.
-        answers: what each worker said of it, by the worker's name.
+        made: the probe in the folder.
+        answers: the answer of each worker, by its name.
         roots: `allowed_roots` of this machine.
     """
     findings = [*_local(made.folder, roots)]
@@ -153,7 +153,7 @@ def _local(folder: Path, roots: Sequence[str]) -> Iterator[Finding]:
 
 
 def _arrived(made: Probe, worker: str) -> bool:
-    """Whether the file that the worker wrote is seen here, after a moment if need be."""
+    """Whether the file that the worker wrote appears here within a few seconds."""
     file = _answer_file(made.folder, made.token, worker)
     deadline = time.monotonic() + _VISIBLE_S
     while True:

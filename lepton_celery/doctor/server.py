@@ -1,4 +1,4 @@
-"""The Redis or Valkey server behind the broker and the ledger: does it answer, keep what it is told, and drop nothing?"""
+"""The Redis or Valkey server behind the broker and the ledger: whether it answers, and keeps all data."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _judge = partial(judge, GROUP)
 OLDEST = (6, 2)
 """The oldest version of Redis that kombu works with."""
 SLOW_S = 0.05
-"""A slower answer gets a warning: a batch makes three calls, which then cost a third of its time."""
+"""A slower answer gets a warning: the three calls of a batch then cost a third of its time."""
 NEARLY_FULL = 0.8
-"""Share of the memory limit from which the server counts as nearly full."""
+"""Share of the memory limit above which there is a warning."""
 CLOCKS_APART_S = 2.0
-"""Clocks that differ by more get a warning."""
+"""Clocks that differ by more seconds get a warning."""
 SCHEMES = ("redis://", "rediss://", "redis+socket://", "unix://")
-"""Schemes of the URLs that this module can ask."""
+"""Schemes of the URLs of such servers."""
 
 _TIMEOUT_S = 3.0
 _PINGS = 5
@@ -37,20 +37,20 @@ _PINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server says of itself."""
+    """The answers of a server."""
 
     address: str
     """Its URL without passwords."""
     latency_s: float
     """The fastest of a few round trips."""
     clock_ahead_s: float
-    """How far its clock is ahead of this machine's, beyond what the round trip explains; negative if it is behind."""
+    """Seconds by which its clock is ahead of this machine's, less the round trip; negative if it is behind."""
     info: Mapping[str, object] = field(default_factory=dict)
     """The answer to INFO; empty when this user may not ask."""
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The version of Redis that it is, or is compatible with."""
+        """The version of Redis that the server is compatible with."""
         numbers = self.text("redis_version", "0").split(".")[:2]
         return tuple(int(number) if number.isdigit() else 0 for number in numbers)
 
@@ -59,13 +59,13 @@ class ServerFacts:
         return str(self.info.get(name, default))
 
     def number(self, name: str) -> int:
-        """A number from INFO; 0 when it is not there."""
+        """A number from INFO; 0 if it is missing."""
         value = self.info.get(name, 0)
         return int(value) if isinstance(value, int | float) else 0
 
 
 def ask_server(url: str) -> ServerFacts:
-    """Ask a server what it is.
+    """Ask a server for its facts.
 
     Raises:
         InputError: the URL is not understood.
@@ -101,7 +101,7 @@ def check_server(url: str, name: str) -> tuple[bool, list[Finding]]:
 
     Args:
         url: a Redis URL.
-        name: what the server is used for: broker, ledger.
+        name: the use of the server, such as "broker".
     """
     try:
         return True, check_facts(ask_server(url), name)
@@ -118,7 +118,7 @@ def check_facts(facts: ServerFacts, name: str) -> list[Finding]:
 
 
 def server_warnings(url: str) -> list[str]:
-    """What a worker logs about its ledger's server when it starts; nothing when all is well."""
+    """The warnings that a worker logs about its ledger's server when it starts."""
     _, findings = check_server(url, "ledger")
     return [f"{finding.name}: {finding.found}; {finding.advice}" for finding in findings if finding.verdict is not OK]
 

@@ -15,9 +15,9 @@ _judge = partial(judge, GROUP)
 LEASES_PER_VISIBILITY = 10
 """A visibility timeout of fewer leases gets a warning."""
 SHORTEST_VISIBILITY_S = 300
-"""A shorter visibility timeout gets a warning: the merge of a large file may take minutes."""
+"""A visibility timeout of fewer seconds gets a warning: the merge of a large file may take minutes."""
 SHORTEST_LEASE_S = 2.0
-"""A shorter lease gets a warning: it is renewed after a third of its time, and a busy machine may be too slow for that."""
+"""A shorter lease gets a warning: it is renewed after a third of its time, for which a busy machine may be too slow."""
 
 
 def check_settings(settings: Settings) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What the workers said, compared with each other and with this machine."""
+"""Compares the descriptions of the workers with each other and with this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Answer:
 
     worker: str
     about: About | None
-    """What the worker says of itself; None if it does not know the question, or answers as another release does."""
+    """The worker's description; None if the worker does not know the question, or is of another release."""
     asked_at: float
     """This machine's clock when the question was sent."""
     received_at: float
@@ -37,21 +37,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All workers that answered, and what they are compared with."""
+    """The workers that answered, and this process."""
 
     answers: Sequence[Answer]
     here: About
-    """What this process says of itself."""
+    """The description of this process."""
     queue_of: Callable[[str], str]
     """The queue of a lane."""
     timeout_s: float
-    """How long this process waits for answers."""
+    """Seconds for which this process waits for answers."""
     expected: int = 0
-    """How many workers there should be; 0 for any number."""
+    """Expected number of workers; 0 for any number."""
 
     @cached_property
     def abouts(self) -> Mapping[str, About]:
-        """What the workers of this release say of themselves."""
+        """The descriptions of the workers of this release, by name."""
         return {answer.worker: answer.about for answer in self.answers if answer.about is not None}
 
 
@@ -61,7 +61,7 @@ class Difference(NamedTuple):
     subject: str
     here: str
     others: Mapping[str, Sequence[str]]
-    """The workers that have another value, by the value."""
+    """The workers with each other value."""
 
     def __str__(self) -> str:
         others = "; ".join(f"{value} on {', '.join(workers)}" for value, workers in self.others.items())

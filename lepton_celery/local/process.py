@@ -1,4 +1,4 @@
-"""One child process: its log, how it starts, how it ends in order, and how it ends when this process dies first."""
+"""One child process, from its start to its end, which comes at the latest when this process dies."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ManagedProcess:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            # asked before the log is read, so that what it wrote just before its end counts
+            # asked before the log is read, so that a line just before the end counts
             has_ended = not self.is_running
             if re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
                 return
@@ -138,15 +138,18 @@ class ManagedProcess:
         return f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}"
 
     def terminate(self) -> None:
-        """Ask the process to end, without waiting for it. It is asked once, as a second SIGTERM could mean `now`."""
+        """Ask the process to end, without waiting for it. Only the first call asks: a second SIGTERM may cut work off."""
         if self._process is not None and self.is_running and not self._was_told_to_end:
             self._was_told_to_end = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float) -> int | None:
-        """Ask the process to end and wait for it; kill its whole process group if it takes longer than `timeout_s`.
+        """Ask the process to end and wait for it; kill its process group if it takes longer than `timeout_s`.
 
-        Returns the exit code. An exception meanwhile, such as that of another Ctrl-C, kills the group at once.
+        An exception meanwhile, such as that of another Ctrl-C, kills the group at once.
+
+        Returns:
+            The exit code; None if the process was never started.
         """
         if self._process is None:
             return None
@@ -159,7 +162,7 @@ class ManagedProcess:
         return self.poll()
 
     def kill(self) -> None:
-        """Kill the process and everything in its group. Does nothing if that was done before."""
+        """Kill the process and its group. Does nothing if that was done before."""
         if self._process is None or self._is_gone:
             return
         with suppress(ProcessLookupError, PermissionError):  # gone; macOS answers EPERM while only zombies are left

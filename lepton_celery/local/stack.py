@@ -36,10 +36,10 @@ STANDALONE_APP = "lepton_celery.engines.celery.standalone"
 """The entry point for folders without one of their own; it takes its settings from the environment alone."""
 
 START_TIMEOUT_S = 120.0
-"""How long all processes together may take to get ready."""
+"""Seconds in which all processes together must get ready."""
 
 WARM_TIMEOUT_S = 12.0
-"""How long running tasks may take to finish when the stack stops. After that the workers are killed, and other workers do
+"""Seconds in which running tasks may finish when the stack stops. After that the workers are killed, and other workers do
 their work again. Celery itself sometimes takes up to 30 s to stop if messages come in meanwhile."""
 
 _FLOWER_STOP_S = 3.0
@@ -47,12 +47,12 @@ _FLOWER_STOP_S = 3.0
 _CELERY_OVERRIDES = frozenset(
     {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 )
-"""Variables that Celery obeys before any setting. Inherited ones would send the workers to another broker than ours."""
+"""Variables that Celery obeys before any setting. If inherited, they would send the workers to another broker."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the workers and Flower run, and where."""
+    """The application that the workers and Flower run, and its surroundings."""
 
     app: str = ""
     """The module of the Celery application. Empty: the project's `workers.app` where there is one, else `STANDALONE_APP`."""
@@ -155,7 +155,7 @@ class LocalStack:
 
     @property
     def info(self) -> StackInfo:
-        """What `read_running` gives to other processes."""
+        """The stack as `read_running` describes it to other processes."""
         return StackInfo(
             pid=os.getpid(),
             started=process_started(os.getpid()) or "",
@@ -167,7 +167,7 @@ class LocalStack:
         )
 
     def describe(self) -> str:
-        """The running stack for a person: addresses without passwords, processes, logs."""
+        """A text for the user: addresses without passwords, processes, logs."""
         lines = [f"broker    {masked(self.broker_url)}"]
         if self.flower_url:
             lines.append(f"flower    {self.flower_url}")
@@ -175,7 +175,7 @@ class LocalStack:
         return "\n".join(lines)
 
     def start(self) -> None:
-        """Start everything and return when all of it is ready; if one process fails, all are stopped again.
+        """Start all processes and return when they are ready; if one fails, all are stopped again.
 
         Call it from a thread that lives as long as the stack.
 
@@ -205,11 +205,11 @@ class LocalStack:
     def stop(self) -> None:
         """Stop Flower, then the workers when they have finished what they run, then the server.
 
-        Does nothing when nothing runs. Any exception meanwhile, such as that of another Ctrl-C, kills what is left.
+        Does nothing when nothing runs. An exception meanwhile, such as that of another Ctrl-C, kills the rest.
         """
         clients = [process for process in (self._flower, *self._workers) if process is not None]
         try:
-            # all are told to stop before any is waited for: Flower takes a second, and the workers at least as long
+            # all are asked to stop before any is waited for: Flower takes a second, and the workers at least as long
             for process in clients:
                 process.terminate()
             deadline = time.monotonic() + WARM_TIMEOUT_S

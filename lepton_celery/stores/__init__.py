@@ -1,4 +1,6 @@
-"""Arrays and tables by path: regions are read in place, outputs are written block by block and published in one step.
+"""Arrays and tables by path.
+
+Regions are read in place. Outputs are written block by block under a hidden name and published in one step.
 
 | suffix         | read                             | write                                 | needs                  |
 |----------------|----------------------------------|---------------------------------------|------------------------|
@@ -11,7 +13,8 @@
 | `.parquet`     | whole                            | whole                                 | `[parquet]`            |
 
 The library of a format is imported when the first file of that format is opened: a web process that only submits jobs does
-not load it. This folder has the workspace and the journal of jobs too. May import: catalogue and below.
+not load it. `workspace` and `journal` hold the files of a job that is not done. May import: the catalogue and below. Other
+folders import the functions of this module, and the modules `base`, `documents`, `workspace` and `journal`.
 """
 
 from __future__ import annotations
@@ -74,7 +77,7 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
 
 
 def array_output(target: Target) -> ArrayOutput:
-    """What writes `target`, by the suffix of its path; nothing is on disk before `create`.
+    """The output for `target`, by the suffix of its path; nothing is on disk before `create`.
 
     Raises:
         InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.

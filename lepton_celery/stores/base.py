@@ -1,4 +1,4 @@
-"""What every store offers: readers of regions, and outputs that are written block by block under a hidden name."""
+"""The interfaces of stores: readers of regions, and outputs that are written block by block."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Target:
     block_shape: tuple[int, ...]
     """Shape of the blocks that are written, as in `BlockGrid(shape, block_shape)`."""
     job_id: str
-    """Id of the job; it keeps the parts of two jobs apart that write to one name."""
+    """Id of the job. Two jobs that write to one path have parts of their own."""
     overwrite: bool = False
     """Whether `publish` may replace an earlier output."""
 
     def __post_init__(self) -> None:
-        # a message may bring the job id, which becomes a piece of a file name: no separators, no leading dot
+        # the job id may come from a message and becomes a piece of a file name: no separators, no leading dot
         if not _JOB_ID.fullmatch(self.job_id):
             raise InputError(f"job id {self.job_id!r} cannot stand in a file name; use letters, digits, . _ and -")
         try:
@@ -115,8 +115,9 @@ class ArrayOutput(Protocol):
         """
 
     def reserve(self) -> None:
-        """Take the space that the part will need from the disk, if the format allows it. Blocks may be written and the array
-        may be published meanwhile.
+        """Take the space that the part will need from the disk, if the format allows it.
+
+        Blocks may be written and the array may be published meanwhile.
 
         Raises:
             StoreError: the disk is full.
@@ -164,9 +165,9 @@ def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:
 
 
 def check_block(target: Target, region: Region, pixels: AnyArray) -> None:
-    """Refuse a region that is not made of whole blocks of the target's grid, and pixels of another dtype.
+    """Refuse a region that is not made of whole blocks of the target's grid, and pixels of another shape or dtype.
 
-    Only whole blocks may be written, because two writers that share a chunk lose each other's pixels.
+    Two writers that share a chunk would lose each other's pixels.
     """
     lengths = zip(region.start, region.stop, target.shape, target.block_shape, strict=False)
     if region.ndim != len(target.shape) or any(a % b or (z % b and z != n) or not a < z <= n for a, z, n, b in lengths):

@@ -24,14 +24,14 @@ from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_piece
 from lepton_celery.stores.chunk_cache import ChunkCache, identity, room_for
 
 ROWS_RATIO = 4
-"""Single rows of a chunk are decoded if at most a quarter of its rows is needed; otherwise the whole chunk is."""
+"""Single rows of a chunk are decoded if at most a quarter of its rows is needed, otherwise the whole chunk."""
 
 MAPPED_BYTES = 1 << 19
 """Files of this size or more are mapped, smaller ones are copied. A chunk of 256 kB was read 1.2 times as fast by a
 copy, one of 4 MB by a map."""
 
 Decode = Callable[[Buffer], Buffer]
-"""Gives the bytes of the pixels for the bytes of a file."""
+"""Decodes the bytes of a file into the bytes of its pixels."""
 
 _BLOSC, _RAW = "blosc", "raw"
 
@@ -147,7 +147,7 @@ class _Step(NamedTuple):
     into: slice
     """The pixels of the region that the chunk fills."""
     is_done: bool
-    """Whether the following blocks do not reach into the chunk: the region has all of it, and its far edge is not near."""
+    """Whether no later block needs the chunk: the region has all of it, and the chunk is not at the region's far edge."""
 
 
 def _steps(start: int, stop: int, chunk: int, length: int) -> list[_Step]:

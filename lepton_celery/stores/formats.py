@@ -1,4 +1,4 @@
-"""The formats by suffix, and what each of them can hold; their libraries are not imported here."""
+"""The formats by suffix, and the arrays that each of them can hold. Their libraries are not imported here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
 
 
 class ArrayFormat(NamedTuple):
-    """What a format of arrays holds, and the classes that read and write it."""
+    """A format of arrays: the classes that read and write it, and the arrays that it holds."""
 
     name: str
     """The name in error messages."""
@@ -123,7 +123,7 @@ def check_dtype(path: str | os.PathLike[str], shape: tuple[int, ...], dtype: npt
     """Refuse an array that the format of `path` cannot hold.
 
     Raises:
-        InputError: the dtype or the shape does not fit; the message lists what does.
+        InputError: the dtype or the shape does not fit; the message lists those that do.
     """
     final, pixels = local_path(path), np.dtype(dtype)
     fmt = array_format(final)

@@ -1,4 +1,4 @@
-"""Short texts that change when an input changes, so that a change during a job is noticed without reading the bytes."""
+"""Identities of inputs: short texts by which a job notices a changed input without reading its bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.paths import local_path
 
 MAX_FOLDERS = 4096
-"""Most folders of a Zarr array that are looked at. A chunk that is written again changes the time of its folder."""
+"""Largest number of folders and metadata files of a Zarr array that are looked at. Writing a chunk again changes the time of
+its folder."""
 
 
 def identity(url: str | os.PathLike[str]) -> str:

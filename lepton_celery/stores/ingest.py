@@ -1,4 +1,4 @@
-"""Copies an input that gives no random access, once, into a file that does."""
+"""Copies inputs without random access into files that have it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import draft_of
 
 LARGEST_CHUNK_BYTES = 256 * 2**20
-"""Files with larger chunks are copied first: a worker would have to decode that much for one pixel."""
+"""Files with larger chunks are copied first, because a worker would have to decode a whole chunk for one pixel."""
 
 COPIED_BYTES = 64 * 2**20
-"""Bytes that are copied at once, or one chunk if that is larger."""
+"""Number of bytes that are copied at once. A larger chunk is copied whole."""
 
 
 def needs_ingest(reader: ArrayReader) -> bool:
@@ -44,7 +44,7 @@ def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
 
 
 def _pieces(reader: ArrayReader) -> tuple[int, ...]:
-    """The shape of boxes of whole chunks that are copied at once."""
+    """The shape of the boxes of whole chunks that are copied at once."""
     pieces = [max(1, c) for c in reader.chunks]
     for axis in reversed(range(len(pieces))):
         fitting = COPIED_BYTES // (math.prod(pieces) * reader.dtype.itemsize)

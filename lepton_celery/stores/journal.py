@@ -1,7 +1,7 @@
 """The journal of an unfinished job, beside its outputs: enough to resume the job when its ledger is lost.
 
     .lepton-<job>/manifest.json                the job as plain data
-    .lepton-<job>/stages/<number>              a stage that was opened, by its number in the ledger
+    .lepton-<job>/stages/<number>              a stage that has begun, by its number in the ledger
     .lepton-<job>/receipts/<number>/<writer>   the places of finished blocks, a line for each receipt
 
 A block is recorded after its bytes are written and before its receipt goes into the ledger, so every recorded block is done.
@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 
 
 class Journal:
-    """The journal in a job's workspace `root`."""
+    """The journal in the workspace of a job."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -54,7 +54,7 @@ class Journal:
         return document
 
     def log_stage(self, number: StageNumber) -> None:
-        """Record that a stage begins, so that all stages before it are merged."""
+        """Record that a stage begins. All stages before it are merged."""
         path = self._root / "stages" / str(number)
         with writing(path):
             path.parent.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ class Journal:
                 file.write(" ".join(map(str, places)) + "\n")
 
     def stage(self, stages: int) -> StageNumber | None:
-        """The stage that was opened last, in a plan of `stages` stages; None if there is none."""
+        """The stage that began last, in a plan of `stages` stages; None if there is none."""
         opened = [StageNumber(int(path.name)) for path in _files(self._root / "stages") if path.name.isdigit()]
         # each round of a repeated stage has a number of its own, which is greater by `stages`
         return max(opened, key=lambda number: (number % stages, number // stages), default=None)

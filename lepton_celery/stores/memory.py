@@ -11,7 +11,7 @@ from lepton_celery.stores.base import AnyArray, ArrayOutput, ArrayReader, Target
 
 
 class MemoryReader(ArrayReader):
-    """An array of this process or a memory map. It is copied when it is read, so it must not change before."""
+    """An array of this process or a memory map. Reading copies it, so it must not change before."""
 
     def __init__(self, array: npt.ArrayLike, url: str = "memory:") -> None:
         self._array = np.asarray(array)
@@ -26,7 +26,7 @@ class MemoryReader(ArrayReader):
 
 
 class MemoryOutput(ArrayOutput):
-    """An output that becomes an ndarray of this process; `target.path` is only a name."""
+    """An output that becomes an ndarray of this process; its target's path is only a name."""
 
     def __init__(self, target: Target) -> None:
         self.target = target

@@ -25,11 +25,11 @@ LONG_ROW_BYTES = 1 << 15
 
 A system call costs less than the page faults of a map if enough bytes lie together. MB per second of processor time for
 pixels in a new file, by map and by calls: rows of 4 kB 640 and 410 in tmpfs, 1110 and 370 on ext4; rows of 16 kB 730 and
-890, 1500 and 840; whole rows of the image in one piece 750 and 1390, 520 and 3400."""
+890, 1500 and 840; rows as long as the image's 750 and 1390, 520 and 3400."""
 
 one_header_at_a_time = threading.Lock()
-"""NumPy has Python parse a file's header, and Python 3.11 sometimes fails to parse in two threads at once (python/cpython
-#106905: "AST constructor recursion depth mismatch")."""
+"""Held while NumPy reads a file's header, which Python parses. Python 3.11 sometimes fails to parse in two threads at once
+(python/cpython#106905: "AST constructor recursion depth mismatch")."""
 
 
 class NpyReader(MemoryReader):
@@ -90,7 +90,7 @@ def open_writable(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> A
 
 
 def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) -> None:
-    """Put pixels into the file that `array` maps, by system calls if its rows are long enough."""
+    """Write pixels to the file that `array` maps, by system calls if its rows are long enough."""
     if not isinstance(array, np.memmap):  # an array without pixels is not mapped
         array[region.slices] = pixels
         return

@@ -1,4 +1,4 @@
-"""How a part becomes an output: by one rename or link, by one process at a time, and over nothing that must stay.
+"""How a part becomes an output: by one rename or link, by one process at a time, and over no file that must stay.
 
 .cells.npy.<job>.part              collects the blocks
 .cells.npy.<job>.part.<anything>   temporary files of processes that create, write or encode
@@ -38,7 +38,7 @@ def sibling(part: Path, ending: str = "tmp") -> Path:
 
 @contextmanager
 def draft_of(part: Path) -> Iterator[Path]:
-    """A new name beside a part for a file that gets its own name when it is complete; what is left of it is removed."""
+    """A new name beside a part, for a file that is renamed when it is complete; otherwise it is removed."""
     draft = sibling(part)
     try:
         yield draft
@@ -59,15 +59,11 @@ def _replaced(part: Path) -> Path:
 
 
 def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -> None:
-    """Move the part to its final name; nothing happens when that was done before.
+    """Publish an output, as `ArrayOutput.publish` describes.
 
     Args:
         target: the output.
         encode: writes the output's file from the part, if the part has another format.
-
-    Raises:
-        OutputExists: something else stands under the final name.
-        StoreNotFound: neither part nor output is there.
     """
     part, final = target.part, target.final
     with writing(final), _locked(part) as is_there:
@@ -93,10 +89,9 @@ def _encode(target: Target, encode: Callable[[Path], None], output: Path) -> Non
 
 @contextmanager
 def _locked(part: Path) -> Iterator[bool]:
-    """Keep other publishers of a part out; gives whether the part is there, and still is under the lock.
+    """Lock a part against other publishers; yields whether the part is there once it is locked.
 
-    The lock lies on the part itself, so it leaves no file behind. On file systems without locks, the ledger's fence keeps
-    two merges apart.
+    The lock is on the part itself, so it leaves no file behind.
     """
     try:
         descriptor = os.open(part, os.O_RDONLY)
@@ -105,7 +100,7 @@ def _locked(part: Path) -> Iterator[bool]:
         return
     try:
         with suppress(OSError):  # there are no locks on this file system
-            # not for ever: a frozen process may hold it, and the fence says whose turn it is
+            # a frozen process may hold the lock, and the ledger's fence keeps two merges apart without it
             wait_for_lock(descriptor, LOCK_WAIT_S)
         try:
             is_there = os.path.samestat(os.fstat(descriptor), part.stat())
@@ -205,7 +200,7 @@ def _remove_part(part: Path) -> None:
 
 
 def remove_temporaries(part: Path) -> None:
-    """Remove everything whose name is the part's with an ending."""
+    """Remove all files and folders whose names are the part's with an ending."""
     for path in part.parent.glob(f"{glob.escape(part.name)}.*"):
         remove(path)
 
@@ -219,13 +214,13 @@ def remove(path: Path) -> None:
 
 
 class FileOutput(ArrayOutput):
-    """What all outputs on disk share."""
+    """An output on disk: a part collects the blocks, and gets the final name when it is complete."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
     def reserve(self) -> None:
-        pass  # the size of compressed pixels is not known before
+        pass  # the size of compressed pixels is not known in advance
 
     def publish(self) -> None:
         publish_part(self.target)

@@ -48,7 +48,7 @@ class TiffOutput(FileOutput):
                 f"TIFF output {target.path} of shape {shape} in blocks {blocks} is no (y, x) image, no (y, x, 3 or 4) "
                 "with all colours in each block, and no (z, y, x) of pages; write .zarr or .npy instead"
             )
-        # everything below counts in (pages, rows, columns), whatever the axes of the image
+        # the grid of tiles has the axes (pages, rows, columns) for every image
         lead = (1,) if len(shape) == 2 or self._colours else ()
         pixels = slice(0, 2) if self._colours else slice(None)
         self._grid = BlockGrid(lead + shape[pixels], lead + blocks[pixels])

@@ -33,10 +33,10 @@ Key = int | tuple[int, int]
 
 
 class Workspace(Protocol):
-    """What the stages of a job use to pass images, partials and values on."""
+    """Where the stages of a job leave images, partials and values for later stages."""
 
     def create(self) -> None:
-        """Make the workspace; nothing happens when it is there."""
+        """Make the workspace if it is not there."""
 
     def image(self, node: Key) -> ArrayReader:
         """An image that an earlier stage has written."""
@@ -44,7 +44,7 @@ class Workspace(Protocol):
     def image_output(
         self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
-        """What writes the blocks of an image for later stages; `compress` for images of mostly one value, such as labels."""
+        """The output for an image that later stages read. `compress` suits images of mostly one value, such as labels."""
 
     def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         """Store the partial of a block."""
@@ -69,7 +69,7 @@ class Workspace(Protocol):
         """Remove an image and its partials, which nothing reads any more."""
 
     def mark(self, name: str) -> bool:
-        """Leave a mark, and return whether it was there already."""
+        """Leave a mark; True if it was there already."""
 
     def discard(self) -> None:
         """Remove everything."""
@@ -128,7 +128,7 @@ class MemoryWorkspace(Workspace):
 
 
 class DiskWorkspace(Workspace):
-    """A workspace in a directory that all workers see; its images may be in another one, the scratch."""
+    """A workspace in a directory that all workers see. Its images may be in another directory, the scratch."""
 
     def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
         self.root = root
@@ -229,6 +229,8 @@ class DiskWorkspace(Workspace):
 
 
 class _Partials:
+    """The partials of a node, read one after the other."""
+
     def __init__(self, workspace: Workspace, node: Key, blocks: int) -> None:
         self._workspace, self._node, self._blocks = workspace, node, blocks
 

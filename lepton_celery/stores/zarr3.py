@@ -5,7 +5,7 @@ zstd, gzip or no compression) are read and written directly: that is two to thre
 leaves no thread behind that a fork could lose, and lets a reader keep a chunk for the next block.
 
 `zarrs` (the extra of that name) decodes in Rust and reads no more of a shard than it needs. Its threads do not survive
-a fork: a child of a process that has used it hangs. So the first process that reads pixels uses it, such as a pool
+a fork: a child of a process that has used it hangs. So only the first process that reads pixels uses it, such as a pool
 process of Celery, whose parent reads none. Processes that are forked from that one use zarr's own pipeline.
 """
 
@@ -69,7 +69,7 @@ class ZarrReader(ArrayReader):
         self.shape, self.dtype = tuple(node.shape), pixel_dtype(path, np.dtype(node.dtype))
         self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
         self.files = chunk_files(path, node)
-        """Its chunks, if each is a file that can be read without zarr."""
+        """The array's chunks as files; None if zarr has to read them."""
         self._opened_in = 0
 
     def read(self, region: Region) -> AnyArray:
