@@ -114,10 +114,8 @@ def _cgroup_limits() -> Iterator[int]:
 
 def count_threads() -> int:
     """Threads of this process, with those of libraries where the system tells."""
-    try:
-        return len(list(Path("/proc/self/task").iterdir()))
-    except OSError:
-        return threading.active_count()
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
 
 
 def _version(package: str) -> str:

@@ -31,11 +31,6 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    @property
-    def pid(self) -> int | None:
-        """Process id of the watchman; None before the first `watch` and after `close`."""
-        return self._process.pid if self._process else None
-
     def watch(self, group: int, death_signal: signal.Signals) -> None:
         """Send `death_signal` to a process group when this process dies, and SIGKILL if that does not end it."""
         with self._lock:

@@ -45,8 +45,7 @@ maxmemory-policy noeviction
 
 def free_port() -> int:
     """A TCP port on loopback that is free now; another process may take it at any moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((_HOST, 0))
+    with socket.create_server((_HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
 

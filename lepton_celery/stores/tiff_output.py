@@ -142,9 +142,8 @@ class TiffOutput(FileOutput):
 def _tile_length(length: int, block_length: int, target: Target) -> int:
     if block_length >= length:
         return min(LONGEST_TILE_SIDE, -(-length // 16) * 16)
-    for tile in range(LONGEST_TILE_SIDE, 0, -16):
-        if block_length % tile == 0:
-            return tile
+    if tile := next((n for n in range(LONGEST_TILE_SIDE, 0, -16) if block_length % n == 0), 0):
+        return tile
     raise InputError(
         f"TIFF output {target.path} in blocks {target.block_shape}: tiles have sides that are multiples of 16 and must "
         f"not cross blocks; use a multiple of 16 in place of {block_length}, or write .zarr"
