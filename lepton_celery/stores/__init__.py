@@ -31,7 +31,7 @@ from lepton_celery.stores.identity import content_identity, identity
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
 from lepton_celery.stores.paths import check_allowed, local_path
-from lepton_celery.stores.table import read_table, write_table
+from lepton_celery.stores.table import discard_table, read_table, write_table
 
 __all__ = [
     "TABLE_SUFFIXES",
@@ -45,6 +45,7 @@ __all__ = [
     "check_dtype",
     "check_output",
     "content_identity",
+    "discard_table",
     "identity",
     "ingest",
     "local_path",

@@ -84,7 +84,7 @@ class Target:
     @cached_property
     def part(self) -> Path:
         """Path of the part: the hidden file or folder beside it that collects the blocks until then."""
-        return self.final.with_name(f".{self.final.name}.{self.job_id}.part")
+        return part_of(self.final, self.job_id)
 
     @property
     def grid(self) -> BlockGrid:
@@ -95,6 +95,11 @@ class Target:
     def native(self) -> np.dtype[Any]:
         """The dtype, in native byte order."""
         return np.dtype(self.dtype).newbyteorder("=")
+
+
+def part_of(final: Path, job_id: str) -> Path:
+    """The hidden name beside the final one under which a job writes an output."""
+    return final.with_name(f".{final.name}.{job_id}.part")
 
 
 class ArrayOutput(Protocol):

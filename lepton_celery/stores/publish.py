@@ -54,7 +54,8 @@ def create_part(part: Path, make: Callable[[Path], None]) -> None:
             link_or_rename(draft, part)
 
 
-def _replaced(part: Path) -> Path:
+def replaced_of(part: Path) -> Path:
+    """The name of an earlier output for the moment in which the new one takes its place."""
     return part.with_name(f"{part.name}.replaced")
 
 
@@ -75,7 +76,7 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
             if encode is None or not (output.exists() and final.exists() and output.samefile(final)):
                 if encode is not None:
                     _encode(target, encode, output)
-                put_in_place(output, final, overwrite=target.overwrite, replaced=_replaced(part))
+                put_in_place(output, final, overwrite=target.overwrite, replaced=replaced_of(part))
         _remove_part(part)
 
 
@@ -180,13 +181,12 @@ def output_exists(final: Path) -> OutputExists:
     )
 
 
-def discard_part(target: Target) -> None:
+def discard_part(part: Path, final: Path) -> None:
     """Remove a part and its temporary files; an earlier output that a killed publisher moved aside gets its name back."""
-    part = target.part
-    replaced = _replaced(part)
+    replaced = replaced_of(part)
     with writing(part):
-        if os.path.lexists(replaced) and not os.path.lexists(target.final):
-            replaced.rename(target.final)
+        if os.path.lexists(replaced) and not os.path.lexists(final):
+            replaced.rename(final)
         _remove_part(part)
 
 
@@ -226,4 +226,4 @@ class FileOutput(ArrayOutput):
         publish_part(self.target)
 
     def discard(self) -> None:
-        discard_part(self.target)
+        discard_part(self.target.part, self.target.final)

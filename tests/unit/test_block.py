@@ -134,6 +134,9 @@ def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for block in range(len(context.plan.stages[0].grid)):
         run_block(context, StageNumber(0), BlockIndex(block))
+    context.files = files_of(context, tmp_path)
+    for path in map(Path, context.files):  # as of a process that was killed while it published
+        path.with_name(f".{path.name}.{context.job_id}.part.0123.tmp").write_text("label,area")
     discard(context)
     assert list(tmp_path.iterdir()) == []
 
