@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -55,6 +56,9 @@ __all__ = [
     "write_table",
 ]
 
+_class_at = cache(resolve_name)
+"""The class at `module:class`, which is imported when a file of its format is first opened."""
+
 
 def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> ArrayReader:
     """The array at a path or `file://` URL, opened by its suffix; its pixels stay on disk.
@@ -73,7 +77,7 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
     fmt = array_format(path)
     with reading(path):
         path.stat()
-    reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path)
+    reader: ArrayReader = _class_at(f"{__name__}.{fmt.reader}")(path)
     return reader
 
 
@@ -84,5 +88,5 @@ def array_output(target: Target) -> ArrayOutput:
         InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.
     """
     check_dtype(target.final, target.shape, target.native)
-    output: ArrayOutput = resolve_name(f"{__name__}.{array_format(target.final).output}")(target)
+    output: ArrayOutput = _class_at(f"{__name__}.{array_format(target.final).output}")(target)
     return output
