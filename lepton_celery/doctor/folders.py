@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError
 from lepton_celery.stores.paths import check_allowed, local_path
 
@@ -146,10 +146,8 @@ def _local(folder: Path, roots: Sequence[str]) -> Iterator[Finding]:
         yield Finding(GROUP, "allowed", PROBLEM, found, "add it to LEPTON_ALLOWED_ROOTS, here and on every worker")
     usage = shutil.disk_usage(folder)
     found = f"{folder}: {usage.free / 1e9:,.1f} GB free"
-    if usage.free < _LITTLE_FREE * usage.total:
-        yield Finding(GROUP, "space", WARNING, found, "make room: results and the images between stages are kept there")
-    else:
-        yield Finding(GROUP, "space", OK, found)
+    advice = "make room: results and the images between stages are kept there"
+    yield judge(GROUP, "space", found, advice, Case(usage.free < _LITTLE_FREE * usage.total, WARNING))
 
 
 def _arrived(made: Probe, worker: str) -> bool:

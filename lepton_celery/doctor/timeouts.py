@@ -22,27 +22,23 @@ SHORTEST_LEASE_S = 2.0
 
 def check_settings(settings: Settings) -> list[Finding]:
     """The findings about this process's settings; `workers` compares those of workers with them."""
-    # RabbitMQ has no visibility timeout: it notices a lost connection
-    has_visibility = settings.broker_url.startswith(SCHEMES)
-    return [*([_visibility(settings)] if has_visibility else []), *_waits(settings), *_limits(settings)]
+    return [*_waits(settings), *_limits(settings)]
 
 
 def _set(name: str) -> str:
     return f"set LEPTON_{name.upper()} to {getattr(Settings, name)}"
 
 
-def _visibility(s: Settings) -> Finding:
-    shortest_s = max(LEASES_PER_VISIBILITY * s.lease_s, SHORTEST_VISIBILITY_S)
-    return _judge(
-        "visibility timeout",
-        f"{s.visibility_timeout_s} s, lease {s.lease_s:g} s",
-        _set("visibility_timeout_s"),
-        Case(s.visibility_timeout_s <= s.lease_s, PROBLEM, "Redis gives a batch to two workers at once"),
-        Case(s.visibility_timeout_s < shortest_s, WARNING, "a longer merge is started twice"),
-    )
-
-
 def _waits(s: Settings) -> Iterator[Finding]:
+    if s.broker_url.startswith(SCHEMES):  # RabbitMQ needs no visibility timeout: it notices a lost connection
+        shortest_s = max(LEASES_PER_VISIBILITY * s.lease_s, SHORTEST_VISIBILITY_S)
+        yield _judge(
+            "visibility timeout",
+            f"{s.visibility_timeout_s} s, lease {s.lease_s:g} s",
+            _set("visibility_timeout_s"),
+            Case(s.visibility_timeout_s <= s.lease_s, PROBLEM, "Redis gives a batch to two workers at once"),
+            Case(s.visibility_timeout_s < shortest_s, WARNING, "a longer merge is started twice"),
+        )
     yield _judge(
         "lease",
         f"{s.lease_s:g} s, renewed every {s.lease_s / 3:.1f} s",

@@ -109,11 +109,9 @@ class ManagedProcess:
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the log; empty when there is none."""
-        try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        with suppress(FileNotFoundError):
+            return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return ""
 
     def wait_for_line(self, pattern: str, timeout_s: float) -> None:
         """Return when a line of the log matches the regular expression.

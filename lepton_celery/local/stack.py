@@ -192,7 +192,8 @@ class LocalStack:
             if self._given_broker_url is None:
                 self._server = RedisServer(self.directory / "valkey", log=self.logs / "server.log", guard=self._guard)
                 self._server.start()
-            self._start_workers()
+            for number in range(1, self._worker_count + 1):
+                self._start_worker(number)
             if self._runs_flower:
                 start_on_free_port(self._make_flower, ready="Visit me at", timeout_s=_remaining(deadline))
             for number, worker in enumerate(self._workers, 1):
@@ -272,16 +273,12 @@ class LocalStack:
             cwd=self._project.cwd.absolute(),
         )
 
-    def _start_workers(self) -> None:
-        for number in range(1, self._worker_count + 1):
-            worker = self._celery(
-                f"worker-{number}",
-                *("worker", "-n", f"lepton{number}@%h", *self._pool_options),
-                # these workers are alone on their broker: mingling would only make them start a second later
-                *("--loglevel", "INFO", "--without-mingle", "--without-gossip"),
-            )
-            self._workers.append(worker)
-            worker.start()
+    def _start_worker(self, number: int) -> None:
+        # these workers are alone on their broker: mingling would only make them start a second later
+        options = [*self._pool_options, "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+        worker = self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options)
+        self._workers.append(worker)
+        worker.start()
 
     def _make_flower(self, port: int) -> ManagedProcess:
         config = _flower_config()
