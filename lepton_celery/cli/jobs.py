@@ -11,7 +11,6 @@ from rich.table import Table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
-from lepton_celery.grid import BlockIndex, StageIndex
 from lepton_celery.jobs.find import get_job, list_jobs
 from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.jobs.resume import resume as resume_job
@@ -29,7 +28,7 @@ _job_argument = click.argument("job_id", metavar="JOB")
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of jobs at most.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="Number of jobs at most.")
 def jobs(limit: int) -> None:
     """List the newest jobs."""
     infos = list_jobs(limit=limit, settings=need_settings())
@@ -75,7 +74,7 @@ def status(job_id: str) -> None:
         click.echo(compare(info, manifest.plan))
     if (failure := job.failure()) is not None:
         if failure.block >= 0:
-            click.echo(f"block    {failure.block} {job.region(StageIndex(failure.stage), BlockIndex(failure.block))}")
+            click.echo(f"block    {failure.block} {job.region(failure.stage, failure.block)}")
         raise JobFailed(
             f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
             f"cause is gone, or `lepton forget {info.job_id}` to remove them",
@@ -90,10 +89,7 @@ def status(job_id: str) -> None:
 def cancel(job_id: str) -> None:
     """Stop a job and remove what it has written so far."""
     job = get_job(job_id, settings=need_settings())
-    if job.cancel():
-        click.echo(f"job {job_id} is cancelled")
-    else:
-        click.echo(f"job {job_id} had ended already: {job.info().state}")
+    click.echo(f"job {job_id} " + ("is cancelled" if job.cancel() else f"had ended already: {job.info().state}"))
 
 
 @click.command()
@@ -120,9 +116,8 @@ def resume(job_id: str) -> None:
     if info.state is JobState.DONE:
         click.echo(f"job {job.id} is done already")
     else:
-        click.echo(
-            f"job {job.id} goes on at stage {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks done"
-        )
+        blocks = f"{info.blocks_done} of {info.blocks_total} blocks done"
+        click.echo(f"job {job.id} goes on at stage {info.stage_label}, {blocks}")
 
 
 @click.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery import stores
-from lepton_celery.errors import JobCancelled, JobError, JobFailed, WaitTimeout
+from lepton_celery.errors import NO_BLOCK, JobCancelled, JobError, JobFailed, WaitTimeout
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.grid import BlockIndex, Region, StageIndex
@@ -130,7 +130,7 @@ class Job:
         plan = self.manifest().plan
         stage = plan.stage_run(info.error_stage).stage
         place = info.error_place
-        block = -1 if place == NO_PLACE else plan.stages[stage].tiling.block(place)
+        block = NO_BLOCK if place == NO_PLACE else plan.stages[stage].tiling.block(place)
         return JobFailed(info.error, self.id, stage, block)
 
     def seams(self) -> dict[str, float]:

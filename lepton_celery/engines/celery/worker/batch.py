@@ -137,7 +137,7 @@ class Batch:
     def hand_in(self, places: list[Place], stats: Mapping[str, float]) -> None:
         """Write receipts down beside the outputs, then in the ledger."""
         stage = self.stage
-        stage.manifest.journal.received(stage.number, places)
+        stage.manifest.journal.log_receipts(stage.number, places)
         fresh = stage.ledger.commit(stage.job_id, stage.number, places, owner=stage.owner, stats=stats)
         self.stale = self.stale or not fresh
         self._remove(places)
