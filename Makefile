@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test lint format lock example-django example-flask clean docs bench bench-setup growth chaos
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-setup growth chaos
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -42,6 +42,9 @@ up: $(READY) ## a broker, workers and Flower on this machine, until Ctrl-C
 test: lint ## check the style and the types, then run all tests
 	$(BIN)/pytest tests/unit tests/exactness tests/server -n 2
 	$(BIN)/pytest tests/worker tests/acceptance -n 3 --dist loadfile --durations=10
+
+check: lint ## the style, the types and the quick tests, under a minute
+	$(BIN)/pytest tests/unit -m "not slow" -n 2 -q
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -15,78 +15,62 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lepton_celery.calibration.calibrate import calibrate
-    from lepton_celery.config import Settings
-    from lepton_celery.engines.celery.app import configure, create_app
-    from lepton_celery.errors import LeptonError
-    from lepton_celery.graph import from_json, open, to_json
-    from lepton_celery.graph.own import map_blocks, map_overlap
-    from lepton_celery.jobs.compute import compute
-    from lepton_celery.jobs.find import get_job, list_jobs
-    from lepton_celery.jobs.job import Job
-    from lepton_celery.jobs.processor import ImageProcessor
-    from lepton_celery.jobs.resume import resume
-    from lepton_celery.jobs.run import run
-    from lepton_celery.jobs.submit import submit
-    from lepton_celery.planning.explain import explain
-    from lepton_celery.planning.options import Limits
-    from lepton_celery.proving.prove import prove
+    from lepton_celery.calibration.calibrate import calibrate as calibrate
+    from lepton_celery.config import Settings as Settings
+    from lepton_celery.engines.celery.app import configure as configure
+    from lepton_celery.engines.celery.app import create_app as create_app
+    from lepton_celery.errors import LeptonError as LeptonError
+    from lepton_celery.graph import from_json as from_json
+    from lepton_celery.graph import open as open
+    from lepton_celery.graph import to_json as to_json
+    from lepton_celery.graph.own import map_blocks as map_blocks
+    from lepton_celery.graph.own import map_overlap as map_overlap
+    from lepton_celery.jobs.compute import compute as compute
+    from lepton_celery.jobs.find import get_job as get_job
+    from lepton_celery.jobs.find import list_jobs as list_jobs
+    from lepton_celery.jobs.job import Job as Job
+    from lepton_celery.jobs.processor import ImageProcessor as ImageProcessor
+    from lepton_celery.jobs.resume import resume as resume
+    from lepton_celery.jobs.run import run as run
+    from lepton_celery.jobs.submit import submit as submit
+    from lepton_celery.planning.explain import explain as explain
+    from lepton_celery.planning.options import Limits as Limits
+    from lepton_celery.proving.prove import prove as prove
 
 __version__ = "0.1.0"
 
-__all__ = [  # noqa: RUF022 - by what a user does, not by letter
-    # Images
-    "open",
-    "compute",
-    "explain",
-    "map_blocks",
-    "map_overlap",
-    "ImageProcessor",
-    "prove",
-    "calibrate",
-    # Jobs
-    "submit",
-    "run",
-    "resume",
-    "Job",
-    "get_job",
-    "list_jobs",
-    # Graphs as JSON
-    "to_json",
-    "from_json",
-    # Applications
-    "create_app",
-    "configure",
-    "Settings",
-    "Limits",
-    # Errors
-    "LeptonError",
-]
-
-# Loaded when first used: a worker's entry point needs no image library to be imported, a notebook no Celery.
 _HOMES = {
+    # Images
     "open": "graph",
-    "to_json": "graph",
-    "from_json": "graph",
     "compute": "jobs.compute",
+    "explain": "planning.explain",
     "map_blocks": "graph.own",
     "map_overlap": "graph.own",
-    "explain": "planning.explain",
     "ImageProcessor": "jobs.processor",
     "prove": "proving.prove",
     "calibrate": "calibration.calibrate",
+    # Jobs
     "submit": "jobs.submit",
     "run": "jobs.run",
     "resume": "jobs.resume",
     "Job": "jobs.job",
     "get_job": "jobs.find",
     "list_jobs": "jobs.find",
+    # Graphs as JSON
+    "to_json": "graph",
+    "from_json": "graph",
+    # Applications
     "create_app": "engines.celery.app",
     "configure": "engines.celery.app",
     "Settings": "config",
     "Limits": "planning.options",
+    # Errors
     "LeptonError": "errors",
 }
+"""The module of each public name. It is loaded when the name is first used: a worker's entry point needs no image library to
+be imported, a notebook no Celery."""
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
@@ -23,10 +23,7 @@ RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 """Old names of settings and their new ones. The old names are accepted until release 0.2."""
 
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
-"""Variables that are no settings: the launcher and the Procfile read them."""
-
-_BOOLEANS = {"0": False, "1": True}
-"""How true and false are written in the environment."""
+"""Variables that are no settings. The launcher and the Procfile read them."""
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
 """Types of settings as an error message calls them."""
@@ -34,7 +31,7 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
 
 @dataclass(frozen=True)
 class Settings:
-    """How clients and workers find each other, and how long they wait before they repair something."""
+    """The settings of clients and workers."""
 
     broker_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """URL of Celery's broker."""
@@ -55,10 +52,10 @@ class Settings:
     sweep_s: float = 2.0
     """Seconds between two sweeps of a worker, in which it looks for lost work."""
     max_attempts: int = 4
-    """How often a block may fail or take its worker down before it is given up."""
+    """Number of times that a block may fail or take its worker down before it is given up."""
     max_filled_blocks: int = 16
-    """How many blocks of a stage may be given up and filled while they are more than half of the finished blocks. After
-    that the job fails."""
+    """Number of blocks of a stage that may be given up and filled while they are more than half of the finished blocks.
+    After that the job fails."""
     duplicate_after: float = 3.0
     """When a stage has no work left to send, a second worker takes the blocks of a batch that has run for this many times
     the average of its stage. The receipt that comes first counts. 0: never."""
@@ -67,7 +64,7 @@ class Settings:
     retention_s: float = 7 * 24 * 3600.0
     """Seconds for which an ended job stays in the ledger. A failed job keeps its files and can be resumed until then."""
     max_retries: int = 5
-    """How often a batch is tried again after a temporary error of a store or of the ledger."""
+    """Number of times that a batch is tried again after a temporary error of a store or of the ledger."""
     wave_batches: int = 16
     """Smallest number of batches that are sent as one chord. A job that is planned for many workers sends a third of its
     window at a time if that is more."""
@@ -114,32 +111,31 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
     Raises:
         InputError: a name is no setting, or a value has another type.
     """
-    known = {item.name: item for item in fields(Settings)}
     given: dict[str, Any] = {}
     for name, value in values.items():
-        current = _current_name(name, name)
-        if current not in known:
-            raise InputError(f"{name!r} is not a setting; there are {', '.join(known)}")
-        given[current] = value
+        given[_current_name(name, str)] = value
     for variable, text in environ.items():
-        if not variable.startswith("LEPTON_") or variable in _RESERVED:
-            continue
-        name = _current_name(variable.removeprefix("LEPTON_").lower(), variable)
-        if name not in known:
-            variables = ", ".join(f"LEPTON_{known_name.upper()}" for known_name in known)
-            raise InputError(f"{variable} names no setting; there are {variables}")
-        separator = "," if name == "allowed_functions" else os.pathsep
-        given[name] = _parsed(variable, text, known[name].default, separator)
+        if variable.startswith("LEPTON_") and variable not in _RESERVED:
+            name = _current_name(variable.removeprefix("LEPTON_").lower(), _variable)
+            separator = "," if name == "allowed_functions" else os.pathsep
+            given[name] = _parsed(variable, text, getattr(Settings, name), separator)
     return Settings(**given)
 
 
-def _current_name(name: str, given: str) -> str:
-    """The name that a setting has now; `given` is how the user wrote it."""
-    if name not in RENAMED:
-        return name
-    current = RENAMED[name] if given == name else f"LEPTON_{RENAMED[name].upper()}"
-    warnings.warn(f"{given} is called {current} since 0.1; the old name goes in 0.2", DeprecationWarning, stacklevel=3)
-    return RENAMED[name]
+def _variable(name: str) -> str:
+    return f"LEPTON_{name.upper()}"
+
+
+def _current_name(name: str, written: Callable[[str], str]) -> str:
+    """The name that a setting has now; `written` gives a name as the user writes it, for messages."""
+    if name in RENAMED:
+        change = f"{written(name)} is called {written(RENAMED[name])} since 0.1; the old name goes in 0.2"
+        warnings.warn(change, DeprecationWarning, stacklevel=3)
+        return RENAMED[name]
+    names = [item.name for item in fields(Settings)]
+    if name not in names:
+        raise InputError(f"{written(name)} is not a setting; there are {', '.join(map(written, names))}")
+    return name
 
 
 def _parsed(variable: str, text: str, default: Any, separator: str) -> Any:
@@ -147,9 +143,9 @@ def _parsed(variable: str, text: str, default: Any, separator: str) -> Any:
     if isinstance(default, tuple):
         return tuple(item for item in text.split(separator) if item)
     if isinstance(default, bool):
-        if text not in _BOOLEANS:
-            raise InputError(f"{variable}={text!r} is neither {' nor '.join(_BOOLEANS)}; correct or unset it")
-        return _BOOLEANS[text]
+        if text not in ("0", "1"):
+            raise InputError(f"{variable}={text!r} is neither 0 nor 1; correct or unset it")
+        return text == "1"
     try:
         return type(default)(text)
     except ValueError:

@@ -16,21 +16,24 @@
         - `JobCancelled`
         - `WaitTimeout` (also TimeoutError)
 
-`NotExactWarning` (UserWarning) is a warning and no error: the result may differ, and the message says how far.
+`NotExactWarning` (UserWarning) is a warning and no error: the result may differ, and the message has the bound.
 
-A message says what was given, what is wrong and what to do. Every class keeps its fields in `args`, so that it survives
+A message names the argument, the problem and the remedy. Every class keeps its fields in `args`, so that it survives
 Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:  # the grid raises these errors
+if TYPE_CHECKING:
     from lepton_celery.grid import BlockIndex, StageIndex
 
-_NONE: Any = -1
-"""Stands for no stage and no block."""
+_NO_STAGE = cast("StageIndex", -1)
+"""The stage of a failure that belongs to no stage."""
+
+NO_BLOCK = cast("BlockIndex", -1)
+"""The block of a failure that belongs to no block."""
 
 
 class LeptonError(Exception):
@@ -59,7 +62,7 @@ class NotExact(InputError):
 
 
 class NotExactWarning(UserWarning):
-    """The result may differ from scikit-image's on the whole image; the message says how far and why."""
+    """The result may differ from scikit-image's on the whole image; the message has the bound and the reason."""
 
 
 class PlanTooLarge(InputError):
@@ -107,13 +110,15 @@ class JobNotFound(JobError, LookupError):
 class JobFailed(JobError):
     """The job failed; the message has the reason that the worker gave."""
 
-    def __init__(self, message: str, job_id: str = "", stage: StageIndex = _NONE, block: BlockIndex = _NONE) -> None:
+    def __init__(
+        self, message: str, job_id: str = "", stage: StageIndex = _NO_STAGE, block: BlockIndex = NO_BLOCK
+    ) -> None:
         super().__init__(message, job_id)
         self.args = (message, job_id, stage, block)
         self.stage = stage
-        """Index of the stage that failed; -1 when it was none."""
+        """The stage that failed; -1 if the failure belongs to none."""
         self.block = block
-        """Index of the block that failed; -1 when it was none."""
+        """The block that failed; -1 if the failure belongs to none."""
 
 
 class JobCancelled(JobError):

@@ -7,9 +7,9 @@ Positions are in pixels, axes in NumPy's order (first axis slowest), every inter
              |hhhh|wwwwwwwww|hhhh|     block 1: halo on both sides
                        |hhhh|www|      block 2: ragged, shorter than the others
 
-A block writes the pixels `w`, and reads the pixels `h` besides. A halo is clipped at the image's edge and never padded:
-there the function applies its own boundary mode, as it does on the whole image. The result is trimmed to the pixels `w` on
-the sides that face another block.
+A block writes the pixels `w` and also reads the pixels `h`. A halo is clipped at the image's edge and never padded: there
+the function applies its own boundary mode, as it does on the whole image. The result is trimmed to the pixels `w` on the
+sides that face another block.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from operator import le, lt, sub
 from typing import NewType
 
 from lepton_celery.errors import InputError
 
 BlockIndex = NewType("BlockIndex", int)
-"""A block's number in its grid, in C order of its position: what users, stores and the catalogue mean by a block."""
+"""A block's number in its grid, in C order of its position. Users, stores and the catalogue name blocks by it."""
 Place = NewType("Place", int)
-"""A block's rank in the order in which the blocks of its stage are done: what messages and the ledger mean by a block."""
+"""A block's rank in the order in which the blocks of its stage are done. Messages and the ledger name blocks by it."""
 StageIndex = NewType("StageIndex", int)
 """A stage's number in its plan."""
 StageNumber = NewType("StageNumber", int)
@@ -184,17 +185,6 @@ class BlockGrid:
 
     def overlapping(self, region: Region) -> Iterator[BlockIndex]:
         """The blocks that share a pixel with `region`, in C order."""
-        if region.size == 0:
-            return
-        first = [a // b for a, b in zip(region.start, self.block_shape, strict=True)]
-        last = [(z - 1) // b for z, b in zip(region.stop, self.block_shape, strict=True)]
-        position = list(first)
-        while True:
-            yield self.index(position)
-            for axis in reversed(range(len(position))):
-                if position[axis] < last[axis]:
-                    position[axis] += 1
-                    break
-                position[axis] = first[axis]
-            else:
-                return
+        if region.size:
+            axes = zip(region.start, region.stop, self.block_shape, strict=True)
+            yield from map(self.index, product(*(range(a // b, (z - 1) // b + 1) for a, z, b in axes)))

@@ -1,4 +1,8 @@
-"""The `lepton` command, which is also `celery -A APP lepton`."""
+"""The `lepton` command, which is also `celery -A APP lepton`.
+
+`commands` has the group. Each other module has commands and is imported when one of them runs. May import: everything.
+Nothing else imports this.
+"""
 
 from __future__ import annotations
 

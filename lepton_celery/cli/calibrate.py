@@ -1,4 +1,4 @@
-"""`lepton calibrate`: measures what work costs on this machine, shows it, or removes it."""
+"""`lepton calibrate`: measures the cost model of this machine, shows it, or removes it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ from lepton_celery.planning.cost.model import CostModel
     help="Folder to measure files in, such as one that outputs go to.  [default: this folder]",
 )
 @click.option(
-    "--seconds",
-    type=click.FloatRange(1),
-    default=8.0,
-    show_default=True,
-    help="Time after which no more functions are measured.",
+    "--seconds", type=click.FloatRange(1), default=8.0, help="Time after which no more functions are measured."
 )
 @click.option("--show", is_flag=True, help="Show the figures that plans go by, without measuring.")
 @click.option("--reset", is_flag=True, help="Remove what was measured and go by the shipped figures again.")

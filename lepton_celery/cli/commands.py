@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -24,18 +24,9 @@ _COMMANDS = {
     "calibrate": "calibrate",
     "doctor": "doctor",
     "up": "up",
-    "demo": "demo",
+    "demo": "shipped",
 }
 """The module of each command. Modules are imported when they are used, so that a command starts quickly."""
-
-
-class _Failure(click.ClickException):
-    """An error of this package as click shows it: its message, and its exit code."""
-
-    def __init__(self, error: LeptonError) -> None:
-        super().__init__(str(error))
-        # click's stub has one exit code for all of a class
-        self.exit_code = error.exit_code  # type: ignore[misc]
 
 
 class _Group(click.Group):
@@ -45,18 +36,19 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"lepton_celery.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = resolve_name(f"lepton_celery.cli.{_COMMANDS[cmd_name]}:{cmd_name}")
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except LeptonError as error:
-            raise _Failure(error) from error
+            failure = click.ClickException(str(error))
+            failure.exit_code = error.exit_code  # type: ignore[misc] # click's stub has one exit code for all of a class
+            raise failure from error
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings={"show_default": True})
 @click.version_option(package_name="lepton-celery")
 def lepton() -> None:
     """Split, process and merge large images on Celery workers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -17,16 +18,12 @@ from rich.table import Table as RichTable
 
 from lepton_celery.cli.where import find_settings
 from lepton_celery.config import Settings, load_settings
+from lepton_celery.doctor import folders, server, timeouts, workers
 from lepton_celery.doctor.about import about_this_process
-from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, count
-from lepton_celery.doctor.folders import GROUP as FILES
-from lepton_celery.doctor.folders import Probe, check_folder, probe, unwritable
-from lepton_celery.doctor.server import GROUP as SERVER
-from lepton_celery.doctor.server import SCHEMES, check_server
-from lepton_celery.doctor.timeouts import GROUP as SETTINGS
-from lepton_celery.doctor.timeouts import check_settings
-from lepton_celery.doctor.workers import GROUP as WORKERS
-from lepton_celery.doctor.workers import Answer, Fleet, check_workers
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding
+from lepton_celery.doctor.folders import Probe, probe
+from lepton_celery.doctor.server import check_server
+from lepton_celery.doctor.workers import Answer, Fleet
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
@@ -35,7 +32,7 @@ from lepton_celery.ledger.address import masked
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
 _PIPE_WIDTH = 1000
-"""Columns where the output is no terminal, so that each finding stays on one line."""
+"""Columns of an output that is no terminal, so that each finding stays on one line."""
 
 
 @click.command()
@@ -52,7 +49,6 @@ _PIPE_WIDTH = 1000
     "timeout_s",
     type=click.FloatRange(0.1),
     default=1.0,
-    show_default=True,
     metavar="SECONDS",
     help="How long to wait for workers' answers.",
 )
@@ -71,7 +67,8 @@ def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_j
     """
     settings = find_settings()
     findings = _examine(settings, paths, timeout_s, expected)
-    problems, warnings = count(findings, PROBLEM), count(findings, WARNING)
+    counts = Counter(finding.verdict for finding in findings)
+    problems, warnings = counts[PROBLEM], counts[WARNING]
     if as_json:
         document = {"problems": problems, "warnings": warnings, "findings": [asdict(finding) for finding in findings]}
         click.echo(json.dumps(document, indent=2))
@@ -84,24 +81,23 @@ def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_j
 def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, expected: int | None) -> list[Finding]:
     """All findings; without a broker, those that need none."""
     settings = named or load_settings()
-    is_reachable, findings = _check_servers(named)
-    findings += check_settings(settings)
+    is_reachable, about_servers = _check_servers(named)
+    about_workers: list[Finding] = []
+    about_files: list[Finding] = []
     with ExitStack() as stack:
         probes: list[Probe] = []
         for folder in _folders(paths, settings):
             try:
                 probes.append(stack.enter_context(probe(folder)))
             except OSError as error:
-                findings.append(unwritable(folder, error))
+                about_files.append(folders.unwritable(folder, error))
         answers: list[Answer] = []
         if is_reachable:
             answers, about_workers = _check_workers(settings, probes, timeout_s, expected)
-            findings += about_workers
         for made in probes:
             said = {a.worker: a.about.folders.get(str(made.folder), {}) for a in answers if a.about is not None}
-            findings += check_folder(made, said, settings.allowed_roots)
-    order = [SERVER, SETTINGS, WORKERS, FILES]
-    return sorted(findings, key=lambda finding: order.index(finding.group))
+            about_files += folders.check_folder(made, said, settings.allowed_roots)
+    return [*about_servers, *timeouts.check_settings(settings), *about_workers, *about_files]
 
 
 def _folders(paths: Sequence[Path], settings: Settings) -> list[Path]:
@@ -117,9 +113,10 @@ def _check_workers(
         answers = ask_workers(create_app(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
     except BrokerUnreachable as error:
         advice = "give the broker's user the keys and channels that docs/operations.md lists"
-        return [], [Finding(WORKERS, "answers", PROBLEM, str(error), advice)]
-    here = about_this_process(settings)
-    return answers, check_workers(Fleet(answers, here, queue_of, timeout_s, expected or 0))
+        return [], [Finding(workers.GROUP, "answers", PROBLEM, str(error), advice)]
+    return answers, workers.check_workers(
+        Fleet(answers, about_this_process(settings), queue_of, timeout_s, expected or 0)
+    )
 
 
 def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:
@@ -127,7 +124,7 @@ def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:
     if settings is None:
         found = "none is configured, and no local stack runs in this folder"
         advice = "set LEPTON_BROKER_URL, or start a broker and workers here with `lepton up`"
-        return False, [Finding(SERVER, "broker", PROBLEM, found, advice)]
+        return False, [Finding(server.GROUP, "broker", PROBLEM, found, advice)]
     if settings.ledger == settings.broker_url:
         return check_server(settings.ledger, "broker, ledger")
     has_broker, findings = _check_broker(settings)
@@ -136,14 +133,14 @@ def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:
 
 
 def _check_broker(settings: Settings) -> tuple[bool, list[Finding]]:
-    if settings.broker_url.startswith(SCHEMES):
+    if settings.broker_url.startswith(server.SCHEMES):
         return check_server(settings.broker_url, "broker")
     try:
         latency_ms = 1000 * broker_latency(create_app(settings))
     except BrokerUnreachable as error:
         advice = "check that a broker runs there and that this machine may reach it"
-        return False, [Finding(SERVER, "broker", PROBLEM, str(error), advice)]
-    return True, [Finding(SERVER, "broker", OK, f"{masked(settings.broker_url)} answers in {latency_ms:.1f} ms")]
+        return False, [Finding(server.GROUP, "broker", PROBLEM, str(error), advice)]
+    return True, [Finding(server.GROUP, "broker", OK, f"{masked(settings.broker_url)} answers in {latency_ms:.1f} ms")]
 
 
 def _print(findings: Sequence[Finding], problems: int, warnings: int) -> None:

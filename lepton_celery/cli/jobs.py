@@ -28,7 +28,7 @@ _job_argument = click.argument("job_id", metavar="JOB")
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of jobs at most.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="Number of jobs at most.")
 def jobs(limit: int) -> None:
     """List the newest jobs."""
     infos = list_jobs(limit=limit, settings=need_settings())
@@ -89,10 +89,7 @@ def status(job_id: str) -> None:
 def cancel(job_id: str) -> None:
     """Stop a job and remove what it has written so far."""
     job = get_job(job_id, settings=need_settings())
-    if job.cancel():
-        click.echo(f"job {job_id} is cancelled")
-    else:
-        click.echo(f"job {job_id} had ended already: {job.info().state}")
+    click.echo(f"job {job_id} " + ("is cancelled" if job.cancel() else f"had ended already: {job.info().state}"))
 
 
 @click.command()
@@ -119,9 +116,8 @@ def resume(job_id: str) -> None:
     if info.state is JobState.DONE:
         click.echo(f"job {job.id} is done already")
     else:
-        click.echo(
-            f"job {job.id} goes on at stage {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks done"
-        )
+        blocks = f"{info.blocks_done} of {info.blocks_total} blocks done"
+        click.echo(f"job {job.id} goes on at stage {info.stage_label}, {blocks}")
 
 
 @click.command()

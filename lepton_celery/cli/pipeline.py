@@ -1,4 +1,4 @@
-"""Turns the steps that a person types into a lazy graph: `gaussian:sigma=2 threshold:otsu label`."""
+"""Turns the steps of a command line into a lazy graph: `gaussian:sigma=2 threshold:otsu label`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
             raise InputError(f"step {step!r} comes after one that gives a {current.gives}; put it before")
         if name.startswith("lepton."):
             raise InputError(f"step {step!r}: {name} is internal; `lepton operations` lists the names there are")
+        if name.rpartition(".")[2] == "regionprops_table":
+            keyword.setdefault("intensity_image", _intensity(image, current, positional, keyword))
         if name == "threshold":
             current = _threshold(current, positional, step)
-        elif name.rpartition(".")[2] == "regionprops_table":
-            keyword.setdefault("intensity_image", _intensity(image, current, positional, keyword))
-            current = graph.apply(name, current, *positional, **keyword)
         else:
             current = graph.apply(name, current, *positional, **keyword)
     return current

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -23,19 +23,10 @@ from lepton_celery.errors import InputError
     "--halo", type=int, metavar="PIXELS", help="How far a function of your own reaches.  [default: found out]"
 )
 @click.option("--dtype", "dtypes", multiple=True, help="A dtype of the images; may be repeated.  [default: all]")
-@click.option(
-    "--ndim",
-    "ndims",
-    type=click.IntRange(1, 4),
-    multiple=True,
-    default=(2, 3),
-    help="Axes of the images.  [default: 2, 3]",
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the random images.")
+@click.option("--ndim", "ndims", type=click.IntRange(1, 4), multiple=True, default=(2, 3), help="Axes of the images.")
+@click.option("--seed", default=0, help="Seed of the random images.")
 @click.option("--quick", is_flag=True, help="Try a few of the images and cuts only.")
-@click.pass_context
 def prove(
-    ctx: click.Context,
     function: str,
     parameters: tuple[str, ...],
     halo: int | None,
@@ -60,16 +51,16 @@ def prove(
         raise InputError("--halo is for functions of your own; those of the catalogue declare theirs")
     proof = run(subject, halo=halo, dtypes=dtypes or None, ndims=ndims, seed=seed, thorough=not quick, **named)
     click.echo(str(proof))
-    ctx.exit(0 if proof.holds else 1)
+    if not proof.holds:
+        raise click.exceptions.Exit(1)
 
 
 def _own(path: str) -> Callable[..., Any]:
     """The function at `package.module:function`; as with `python -m`, modules of the working directory count too."""
-    module, _, name = path.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        function: Callable[..., Any] = resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"there is no function {path!r}: {error}; give package.module:function") from error
     if not callable(function):

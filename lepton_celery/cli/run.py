@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 from rich.console import Console
@@ -55,31 +54,23 @@ _pipeline_option = click.option(
 )
 
 
-@dataclass(frozen=True)
-class _RunOptions:
-    """The command line of `lepton run`."""
+class _JobOptions(TypedDict):
+    """The options of `lepton run` that `submit` takes."""
 
-    input: str
-    output: str
-    steps: tuple[str, ...]
-    pipeline: Path | None
     block_shape: tuple[int, ...] | None
     priority: Lane
-    here: bool
-    threads: int | None
     overwrite: bool
     on_error: OnError
     resume: bool
-    no_wait: bool
 
 
 @click.command(help="Process INPUT into OUTPUT.\n" + _STEPS_HELP)
-@click.argument("input", metavar="INPUT")
-@click.argument("output", metavar="OUTPUT")
+@click.argument("input")
+@click.argument("output")
 @click.argument("steps", metavar="[STEP]...", nargs=-1)
 @_pipeline_option
 @_block_option
-@click.option("--priority", type=click.Choice(LANES), default="default", show_default=True, help="The lane of the job.")
+@click.option("--priority", type=click.Choice(LANES), default="default", help="The lane of the job.")
 @click.option("--here", is_flag=True, help="Run in this process, on threads, even if a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads with --here.  [default: one per processor]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists, when the job is done.")
@@ -87,22 +78,32 @@ class _RunOptions:
     "--on-error",
     type=click.Choice(["fail", "fill"]),
     default="fail",
-    show_default=True,
     help="When a block cannot be computed: end the job, or fill the block and go on.",
 )
 @click.option(
     "--resume", is_flag=True, help="Continue an unfinished job with the same OUTPUT instead of starting anew."
 )
 @click.option("--no-wait", is_flag=True, help="Submit the job, print its id and return.")
-def run(**options: Any) -> None:
-    given = _RunOptions(**options)
-    outputs = _outputs(given.input, given.output, given.steps, given.pipeline)
-    settings = None if given.here else find_settings()
+def run(
+    input: str,
+    output: str,
+    steps: tuple[str, ...],
+    pipeline: Path | None,
+    here: bool,
+    threads: int | None,
+    no_wait: bool,
+    **options: Unpack[_JobOptions],
+) -> None:
+    outputs = _outputs(input, output, steps, pipeline)
     console = Console(stderr=True)
+    settings = None if here else find_settings()
     if settings is None:
-        _run_here(given, outputs, console)
-    elif not _run_on_workers(given, outputs, settings, console):
+        _run_here(outputs, options, threads, console, is_asked_for=here)
+    elif no_wait:
+        click.echo(submit(outputs, app=create_app(settings), **options).id)
         return
+    else:
+        _run_on_workers(outputs, options, settings, console)
     for path in outputs:
         click.echo(f"wrote {path}")
 
@@ -117,33 +118,23 @@ def _outputs(source: str, output: str, steps: tuple[str, ...], pipeline: Path | 
     return {output: build_steps(graph.open(source), steps)}
 
 
-def _run_here(given: _RunOptions, outputs: Mapping[str, Node], console: Console) -> None:
-    if given.resume or given.on_error != "fail":
+def _run_here(
+    outputs: Mapping[str, Node], options: _JobOptions, threads: int | None, console: Console, *, is_asked_for: bool
+) -> None:
+    if options["resume"] or options["on_error"] != "fail":
         raise InputError("--resume and --on-error are for jobs on workers; start some with `lepton up`")
-    threads = given.threads or os.cpu_count() or 1
-    plan_options = PlanOptions(given.block_shape, threads, cost=model_of_folder())
-    prepared = prepare(outputs, plan_options, JobOptions(overwrite=given.overwrite))
-    if not given.here:
+    threads = threads or os.cpu_count() or 1
+    plan_options = PlanOptions(options["block_shape"], threads, cost=model_of_folder())
+    prepared = prepare(outputs, plan_options, JobOptions(overwrite=options["overwrite"]))
+    if not is_asked_for:
         console.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
     with show_progress(prepared.manifest.plan, console=console) as draw:
         job = run_prepared(prepared, threads=threads, on_change=draw)
     _report(job, prepared.manifest.plan, console)
 
 
-def _run_on_workers(given: _RunOptions, outputs: Mapping[str, Node], settings: Settings, console: Console) -> bool:
-    """Submit the job and wait for it; False if its id was printed instead of waiting."""
-    job = submit(
-        outputs,
-        priority=given.priority,
-        app=create_app(settings),
-        block_shape=given.block_shape,
-        overwrite=given.overwrite,
-        on_error=given.on_error,
-        resume=given.resume,
-    )
-    if given.no_wait:
-        click.echo(job.id)
-        return False
+def _run_on_workers(outputs: Mapping[str, Node], options: _JobOptions, settings: Settings, console: Console) -> None:
+    job = submit(outputs, app=create_app(settings), **options)
     console.print(f"job {job.id}", highlight=False)
     try:
         job.wait(progress=True)
@@ -151,11 +142,10 @@ def _run_on_workers(given: _RunOptions, outputs: Mapping[str, Node], settings: S
         console.print(f"job {job.id} goes on; stop it with: lepton cancel {job.id}", highlight=False)
         raise
     _report(job, job.manifest().plan, console)
-    return True
 
 
 def _report(job: Job, plan: Plan, console: Console) -> None:
-    """Print the times of a finished job, its filled blocks, and how visible its block borders are if that is a question."""
+    """Print the times of a finished job, its filled blocks, and the visibility of block borders in inexact outputs."""
     info = job.info()
     console.print(summarize(info, plan), highlight=False, soft_wrap=True)
     console.print(compare(info, plan), highlight=False, soft_wrap=True)
@@ -167,7 +157,7 @@ def _report(job: Job, plan: Plan, console: Console) -> None:
 
 
 @click.command(help="Show the plan of a job and how long it would take.\n\n    Nothing is computed." + _STEPS_HELP)
-@click.argument("input", metavar="INPUT")
+@click.argument("input")
 @click.argument("steps", metavar="[STEP]...", nargs=-1)
 @_pipeline_option
 @_block_option
@@ -183,12 +173,8 @@ def explain(
     block_shape: tuple[int, ...] | None,
     workers: int | None,
 ) -> None:
-    workers = workers or os.cpu_count() or 1
-    if pipeline is not None:
-        outputs = load_pipeline(pipeline, input, str(Path.cwd()))
-    else:
-        outputs = _outputs(input, "output", steps, None)
-    options = PlanOptions(block_shape=block_shape, workers=workers, cost=_cost_model())
+    outputs = _outputs(input, "output" if pipeline is None else str(Path.cwd()), steps, pipeline)
+    options = PlanOptions(block_shape=block_shape, workers=workers or os.cpu_count() or 1, cost=_cost_model())
     click.echo(explain_outputs(outputs, options))
 
 

@@ -1,10 +1,12 @@
-"""Scripts of the project that the wheel carries beside this module, and that a checkout has where people look for them."""
+"""`lepton demo`, and the scripts that the wheel carries beside this module and a checkout has in other folders."""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
 from typing import Any
+
+import click
 
 from lepton_celery.errors import InputError
 
@@ -23,3 +25,10 @@ def load_script(name: str) -> dict[str, Any]:
         if path.exists():
             return runpy.run_path(str(path))
     raise InputError(f"{name} is neither at {paths[0]} nor at {paths[1]}; install lepton-celery again")
+
+
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Count galaxies on local workers and compare the result."""
+    load_script("galaxies")["main"](arguments, "lepton demo")

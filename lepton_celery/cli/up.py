@@ -11,13 +11,11 @@ from lepton_celery.local.stack import LocalStack
 
 
 @click.command()
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Number of worker processes.")
+@click.option("--workers", type=click.IntRange(1), default=2, help="Number of worker processes.")
 @click.option(
-    "--autoscale",
-    metavar="MAX,MIN",
-    help="Start one worker whose pool grows and shrinks with the load, such as 4,1.",
+    "--autoscale", metavar="MAX,MIN", help="Start one worker whose pool grows and shrinks with the load, such as 4,1."
 )
-@click.option("--flower/--no-flower", default=True, show_default=True, help="Run the dashboard.")
+@click.option("--flower/--no-flower", default=True, help="Run the dashboard.")
 @click.option(
     "--broker-url", envvar="LEPTON_BROKER_URL", metavar="URL", help="Use this broker instead of starting one."
 )

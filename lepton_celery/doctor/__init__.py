@@ -1,9 +1,5 @@
-"""The checks of `lepton doctor`; each module looks at one thing that jobs depend on. May import: ledger and below.
+"""The checks of `lepton doctor`.
 
-server      the broker and the ledger: whether they answer, keep what they are told, and drop nothing
-timeouts    settings that contradict each other
-about       what one process says of itself: versions, settings, pool, memory
-workers     what all workers said, compared with each other and with this machine
-folders     whether every worker reads and writes the same files
-finding     findings, and the tables of checks that make them
+`server`, `timeouts`, `workers` and `folders` make the findings, `about` describes one process. May import: the ledger and
+below. The command line and the workers that answer it import this.
 """

@@ -1,6 +1,6 @@
-"""What one process says of itself and its machine, as small JSON without passwords.
+"""A description of one process and its machine, as small JSON without passwords.
 
-A worker answers with it when `lepton doctor` asks, and the doctor compares the answers with each other and with its own.
+Workers send it to `lepton doctor`, which compares the descriptions with each other and with its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +27,11 @@ PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image", "celery", "kombu"
 SAME_EVERYWHERE = ("lease_s", "sweep_s", "max_attempts", "visibility_timeout_s", "allowed_roots", "allowed_functions")
 """Settings that must have the same value in all processes."""
 
-_CGROUP = Path("/sys/fs/cgroup")  # Linux only
+_CGROUP = Path("/sys/fs/cgroup")
+"""The control groups of this machine or container; Linux only."""
+
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+"""The names of the control groups that this process is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Pool:
     kind: str
     """prefork, solo, threads, gevent or eventlet."""
     processes: int
-    """The most it may have."""
+    """The largest number of processes that it may have."""
     start_method: str
     """fork or spawn; empty where there are no child processes."""
     parent_threads: int
@@ -45,30 +50,30 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a process says of itself."""
+    """The description of a process."""
 
     machine: str
     """The name of its machine."""
     platform: str
     """linux or darwin."""
     time: float
-    """Its clock when it answered."""
+    """The time of its clock, in seconds since the epoch."""
     versions: Mapping[str, str]
     """The versions of Python and of `PACKAGES`."""
     settings: Mapping[str, Any]
     """The settings that must be the same everywhere, the memory of a pool process, and the address of the ledger."""
     memory_bytes: int
-    """The memory of its machine or container; 0 when it cannot be told."""
+    """The memory of its machine or container; 0 if it is unknown."""
     pool: Pool | None = None
     queues: Sequence[str] = ()
     soft_shutdown_s: float = 0.0
-    """How long a stop leaves the batch in hand."""
+    """Seconds that a stop leaves to the batch in hand."""
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The answers to the probes that it was asked to read, by folder."""
 
 
 def about_this_process(settings: Settings) -> About:
-    """What this process says of itself; only a worker has a pool, queues and folders."""
+    """The description of this process; only a worker has a pool, queues and folders."""
     told = {name: getattr(settings, name) for name in (*SAME_EVERYWHERE, "worker_memory_bytes")}
     return About(
         machine=socket.gethostname(),
@@ -84,7 +89,7 @@ def about_this_process(settings: Settings) -> About:
 
 
 def memory_bytes() -> int:
-    """Memory of this machine, or of the container if that has less; 0 when it cannot be told."""
+    """Memory of this machine, or of the container if that has less; 0 if it is unknown."""
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -92,35 +97,25 @@ def memory_bytes() -> int:
     return min([machine, *_cgroup_limits()])
 
 
-def _cgroup_limits() -> list[int]:
-    """Memory limits of the control groups of both versions that this process is in."""
-    limits = []
-    for file in (_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes", *_own_cgroups()):
-        try:
+def _cgroup_limits() -> Iterator[int]:
+    """Memory limits of the control groups, of both versions, that this process is in."""
+    files = [_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes"]
+    with suppress(OSError):
+        for line in _OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::/"):  # the group of version 2; the groups around it limit this process too
+                group = _CGROUP / line.removeprefix("0::/")
+                files += [folder / "memory.max" for folder in (group, *group.parents) if _CGROUP in folder.parents]
+    for file in files:
+        with suppress(OSError):
             text = file.read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit() and int(text) > 0:
-            limits.append(int(text))
-    return limits
-
-
-def _own_cgroups() -> list[Path]:
-    """The files with the limits of this process's group of version 2, and of the groups around it."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    own = [Path(line[4:]) for line in lines if line.startswith("0::/")]
-    return [_CGROUP / Path(*group.parts[1:]) / "memory.max" for path in own for group in (path, *path.parents)]
+            if text.isdigit() and int(text) > 0:
+                yield int(text)
 
 
 def count_threads() -> int:
     """Threads of this process, with those of libraries where the system tells."""
-    try:
-        return len(list(Path("/proc/self/task").iterdir()))
-    except OSError:
-        return threading.active_count()
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
 
 
 def _version(package: str) -> str:
@@ -133,7 +128,7 @@ def _version(package: str) -> str:
 def address_of(url: str) -> str:
     """Host, port and database of a Redis URL, or the path of its socket: the same for all URLs of one database.
 
-    It is for comparing, so user, password and options are left out; people are shown `ledger.address.masked`.
+    It is for comparisons, so user, password and options are left out. `ledger.address.masked` is for people.
     """
     try:
         parts = urlsplit(url)

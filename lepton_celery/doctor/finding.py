@@ -1,13 +1,10 @@
-"""Findings, and the tables of checks that make them."""
+"""Findings, and how checks make them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, NamedTuple, TypeVar
-
-Facts = TypeVar("Facts")
+from typing import NamedTuple
 
 
 class Verdict(StrEnum):
@@ -17,7 +14,7 @@ class Verdict(StrEnum):
     WARNING = "warning"
     """Jobs run, but slower than they could, or an accident may lose them."""
     PROBLEM = "problem"
-    """Jobs fail, wait for ever, or may give other pixels."""
+    """Jobs fail, wait without end, or may give other pixels."""
 
 
 OK, WARNING, PROBLEM = Verdict
@@ -28,57 +25,40 @@ class Finding:
     """The outcome of one check."""
 
     group: str
-    """The heading it stands under: server, settings, workers or files."""
+    """The heading of the finding: server, settings, workers or files."""
     name: str
     """The name of the check."""
     verdict: Verdict
     found: str
-    """What the check saw."""
+    """The facts that the check saw."""
     advice: str = ""
-    """What to change; empty when all is well."""
+    """The change that helps; empty when all is well."""
 
 
-class Case(NamedTuple, Generic[Facts]):
+class Case(NamedTuple):
     """A way in which a check can fail."""
 
+    holds: object
+    """Whether the check fails in this way, as any true or false value."""
     verdict: Verdict
     consequence: str = ""
-    """What follows from the facts; empty if the check's summary says enough."""
-    holds: Callable[[Facts], object] = lambda facts: True
-    """Whether the facts are so, as any true or false value."""
+    """The consequence of the facts; empty if the facts say enough."""
     advice: str = ""
-    """What to change, if it is not what the check advises."""
+    """The change that helps, if it is another than the check's."""
 
 
-class Check(Generic[Facts]):
-    """One row of a table: what is looked at, what to change if it is not well, and when that is so."""
+def judge(group: str, name: str, summary: str, advice: str, *cases: Case) -> Finding:
+    """The finding of the first case that holds. Without one all is well.
 
-    def __init__(
-        self,
-        name: str,
-        summary: Callable[[Facts], str],
-        advice: str | Callable[[Facts], str],
-        *cases: Case[Facts],
-    ) -> None:
-        """`summary` says what the facts are; an empty text means that there is nothing to say. The first of `cases` that
-        holds makes the finding; without one all is well."""
-        self.name, self.summary, self.advice, self.cases = name, summary, advice, cases
-
-    def findings(self, group: str, facts: Facts) -> Iterable[Finding]:
-        """The finding about these facts, if there is something to say."""
-        if not (summary := self.summary(facts)):
-            return
-        case = next((case for case in self.cases if case.holds(facts)), Case[Facts](OK))
-        advice = case.advice or (self.advice if isinstance(self.advice, str) else self.advice(facts))
-        found = f"{summary}: {case.consequence}" if case.consequence else summary
-        yield Finding(group, self.name, case.verdict, found, advice if case.verdict is not OK else "")
-
-
-def run(group: str, checks: Iterable[Check[Facts]], *subjects: Facts) -> list[Finding]:
-    """The findings of a table of checks about each subject."""
-    return [finding for facts in subjects for check in checks for finding in check.findings(group, facts)]
-
-
-def count(findings: Iterable[Finding], verdict: Verdict) -> int:
-    """The number of findings with this verdict."""
-    return sum(finding.verdict is verdict for finding in findings)
+    Args:
+        group: the heading of the finding.
+        name: the name of the check.
+        summary: the facts that the check saw.
+        advice: the change that helps if a case holds.
+        cases: the ways in which the check can fail, the most important first.
+    """
+    case = next((case for case in cases if case.holds), None)
+    if case is None:
+        return Finding(group, name, OK, summary)
+    found = f"{summary}: {case.consequence}" if case.consequence else summary
+    return Finding(group, name, case.verdict, found, case.advice or advice)

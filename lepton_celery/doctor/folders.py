@@ -1,27 +1,27 @@
-"""Whether every worker reads and writes the same files, shown by doing it.
+"""Checks by a probe whether every worker reads and writes the same files.
 
     doctor   writes .lepton-probe-TOKEN with random words in it
     worker   reads it, writes their digest to .lepton-probe-TOKEN.WORKER
     doctor   reads that, and removes both
 
-A worker reads nothing but a file of that name, and tells nothing but whether it could.
+A worker reads no file of another name, and its answer has nothing of the file but the digest.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError
 from lepton_celery.stores.paths import check_allowed, local_path
 
@@ -32,14 +32,14 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 _PROBE_BYTES = 256
 """The longest probe that a worker reads."""
 _VISIBLE_S = 5.0
-"""How long a network file system may take to show a new file."""
+"""Seconds in which a network file system must show a new file."""
 _LITTLE_FREE = 0.05
-"""Free share of a disk below which it gets a warning."""
+"""Free share of a disk below which there is a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A file of the doctor's for the workers to find."""
+    """A file that the doctor writes and the workers must find."""
 
     folder: Path
     token: str
@@ -52,7 +52,7 @@ class Probe:
 
 @contextmanager
 def probe(folder: Path) -> Iterator[Probe]:
-    """Lay a probe into a folder; it and all answers are removed at the end.
+    """Write a probe to a folder; it and all answers are removed at the end.
 
     Raises:
         OSError: this process cannot write there; `unwritable` makes the finding.
@@ -73,8 +73,8 @@ def unwritable(folder: Path, error: OSError) -> Finding:
     return Finding(GROUP, "space", PROBLEM, found, "create it, mount it, or let this user write to it")
 
 
-def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, Any]:
-    """What a worker does with a probe, and what it says of it: `error` is empty when it could read and write."""
+def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, str]:
+    """Answer a probe on a worker: `kind` and `error` say what went wrong, and are empty if nothing did."""
     if not _TOKEN.fullmatch(token):
         return {"error": "this is no probe of the doctor's", "kind": "refused"}
     try:
@@ -89,10 +89,9 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
         return {"error": f"it does not see the file that was written here ({error.strerror})", "kind": "unseen"}
     try:
         _write_new(_answer_file(path, token, worker), hashlib.sha256(words).hexdigest().encode())
-        free = shutil.disk_usage(path).free
     except OSError as error:
         return {"error": f"it can read but not write there ({error.strerror})", "kind": "unwritable"}
-    return {"error": "", "kind": "", "free_bytes": free}
+    return {"error": "", "kind": ""}
 
 
 def _answer_file(folder: Path, token: str, worker: str) -> Path:
@@ -101,8 +100,7 @@ def _answer_file(folder: Path, token: str, worker: str) -> Path:
 
 
 def _write_new(file: Path, content: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "wb") as opened:
+    with file.open("xb") as opened:
         opened.write(content)
 
 
@@ -112,29 +110,27 @@ _ADVICE = {
     "unwritable": "let the worker's user write there: outputs are written by workers",
     "elsewhere": "mount one file system there: what this worker writes does not appear here",
 }
-"""What to change, by the kind of a worker's answer."""
+"""The change that helps, by the kind of a worker's answer."""
 
 
 def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: Sequence[str]) -> list[Finding]:
     """The findings about one folder.
 
     Args:
-        made: the probe that lies there.
-        answers: what each worker said of it, by the worker's name.
+        made: the probe in the folder.
+        answers: the answer of each worker, by its name.
         roots: `allowed_roots` of this machine.
     """
     findings = [*_local(made.folder, roots)]
-    failed: dict[str, list[str]] = {}
-    reasons: dict[str, str] = {}
+    failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for worker, answer in sorted(answers.items()):
-        kind = str(answer.get("kind", "unseen"))
+        kind, reason = answer.get("kind", "unseen"), answer.get("error", "it did not look for the file")
         if not kind and not _arrived(made, worker):
-            kind = "elsewhere"
+            kind, reason = "elsewhere", "it reads and writes there, and the file is not here"
         if kind:
-            failed.setdefault(kind, []).append(worker)
-            reasons[kind] = str(answer.get("error")) or "it reads and writes there, and the file is not here"
-    for kind, workers in failed.items():
-        found = f"{made.folder}: {', '.join(workers)}: {reasons[kind]}"
+            failed[kind, reason].append(worker)
+    for (kind, reason), workers in failed.items():
+        found = f"{made.folder}: {', '.join(workers)}: {reason}"
         findings.append(Finding(GROUP, "shared", PROBLEM, found, _ADVICE[kind]))
     if good := len(answers) - sum(map(len, failed.values())):
         found = f"{made.folder}: {good} of {len(answers)} workers read and write it"
@@ -150,14 +146,12 @@ def _local(folder: Path, roots: Sequence[str]) -> Iterator[Finding]:
         yield Finding(GROUP, "allowed", PROBLEM, found, "add it to LEPTON_ALLOWED_ROOTS, here and on every worker")
     usage = shutil.disk_usage(folder)
     found = f"{folder}: {usage.free / 1e9:,.1f} GB free"
-    if usage.free < _LITTLE_FREE * usage.total:
-        yield Finding(GROUP, "space", WARNING, found, "make room: results and the images between stages are kept there")
-    else:
-        yield Finding(GROUP, "space", OK, found)
+    advice = "make room: results and the images between stages are kept there"
+    yield judge(GROUP, "space", found, advice, Case(usage.free < _LITTLE_FREE * usage.total, WARNING))
 
 
 def _arrived(made: Probe, worker: str) -> bool:
-    """Whether the file that the worker wrote is seen here, after a moment if need be."""
+    """Whether the file that the worker wrote appears here within a few seconds."""
     file = _answer_file(made.folder, made.token, worker)
     deadline = time.monotonic() + _VISIBLE_S
     while True:

@@ -1,32 +1,35 @@
-"""The Redis or Valkey server behind the broker and the ledger: does it answer, keep what it is told, and drop nothing?"""
+"""The Redis or Valkey server behind the broker and the ledger: whether it answers, and keeps all data."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import timeit
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Check, Finding, run
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import masked, redis_py_url
 from lepton_celery.ledger.remedies import remedy
 
 GROUP = "server"
+_judge = partial(judge, GROUP)
 
 OLDEST = (6, 2)
 """The oldest version of Redis that kombu works with."""
 SLOW_S = 0.05
-"""A slower answer gets a warning: a batch makes three calls, which then cost a third of its time."""
+"""A slower answer gets a warning: the three calls of a batch then cost a third of its time."""
 NEARLY_FULL = 0.8
-"""Share of the memory limit from which the server counts as nearly full."""
+"""Share of the memory limit above which there is a warning."""
 CLOCKS_APART_S = 2.0
-"""Clocks that differ by more get a warning."""
+"""Clocks that differ by more seconds get a warning."""
 SCHEMES = ("redis://", "rediss://", "redis+socket://", "unix://")
-"""Schemes of the URLs that this module can ask."""
+"""Schemes of the URLs of such servers."""
 
 _TIMEOUT_S = 3.0
 _PINGS = 5
@@ -34,20 +37,20 @@ _PINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server says of itself."""
+    """The answers of a server."""
 
     address: str
     """Its URL without passwords."""
     latency_s: float
     """The fastest of a few round trips."""
     clock_ahead_s: float
-    """How far its clock is ahead of this machine's, beyond what the round trip explains; negative if it is behind."""
+    """Seconds by which its clock is ahead of this machine's, less the round trip; negative if it is behind."""
     info: Mapping[str, object] = field(default_factory=dict)
     """The answer to INFO; empty when this user may not ask."""
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The version of Redis that it is, or is compatible with."""
+        """The version of Redis that the server is compatible with."""
         numbers = self.text("redis_version", "0").split(".")[:2]
         return tuple(int(number) if number.isdigit() else 0 for number in numbers)
 
@@ -56,13 +59,13 @@ class ServerFacts:
         return str(self.info.get(name, default))
 
     def number(self, name: str) -> int:
-        """A number from INFO; 0 when it is not there."""
+        """A number from INFO; 0 if it is missing."""
         value = self.info.get(name, 0)
         return int(value) if isinstance(value, int | float) else 0
 
 
 def ask_server(url: str) -> ServerFacts:
-    """Ask a server what it is.
+    """Ask a server for its facts.
 
     Raises:
         InputError: the URL is not understood.
@@ -77,7 +80,7 @@ def ask_server(url: str) -> ServerFacts:
     )
     with client:
         client.ping()
-        latency = min(_timed_ping(client) for _ in range(_PINGS))
+        latency_s = min(timeit.repeat(client.ping, repeat=_PINGS, number=1))
         before = time.time()
         seconds, micros = client.time()
         ahead = beyond(seconds + micros / 1e6, before, time.time())
@@ -85,7 +88,7 @@ def ask_server(url: str) -> ServerFacts:
             info: Mapping[str, object] = client.info()
         except redis.exceptions.NoPermissionError:
             info = {}
-    return ServerFacts(masked(url), latency, ahead, info)
+    return ServerFacts(masked(url), latency_s, ahead, info)
 
 
 def beyond(moment: float, first: float, last: float) -> float:
@@ -93,18 +96,12 @@ def beyond(moment: float, first: float, last: float) -> float:
     return max(0.0, moment - last) + min(0.0, moment - first)
 
 
-def _timed_ping(client: redis.Redis) -> float:
-    started = time.perf_counter()
-    client.ping()
-    return time.perf_counter() - started
-
-
 def check_server(url: str, name: str) -> tuple[bool, list[Finding]]:
     """Whether a server answers, and the findings about it.
 
     Args:
         url: a Redis URL.
-        name: what the server is used for: broker, ledger.
+        name: the use of the server, such as "broker".
     """
     try:
         return True, check_facts(ask_server(url), name)
@@ -117,95 +114,86 @@ def check_server(url: str, name: str) -> tuple[bool, list[Finding]]:
 
 def check_facts(facts: ServerFacts, name: str) -> list[Finding]:
     """The findings about a server that answers."""
-    return run(GROUP, [_answer(name), *(_INFO if facts.info else [_NO_INFO]), _CLOCK], facts)
+    return [_answer(facts, name), *_configuration(facts), _clock(facts)]
 
 
 def server_warnings(url: str) -> list[str]:
-    """What a worker logs about its ledger's server when it starts; nothing when all is well."""
+    """The warnings that a worker logs about its ledger's server when it starts."""
     _, findings = check_server(url, "ledger")
     return [f"{finding.name}: {finding.found}; {finding.advice}" for finding in findings if finding.verdict is not OK]
 
 
-def _product(facts: ServerFacts) -> str:
-    valkey = facts.text("valkey_version")
-    return f"Valkey {valkey}" if valkey else f"Redis {facts.text('redis_version', 'of unknown version')}"
-
-
-def _memory(facts: ServerFacts) -> str:
-    used, limit = facts.number("used_memory") / 1e6, facts.number("maxmemory") / 1e6
-    share = f"{used:,.0f} MB of {limit:,.0f} MB" if limit else f"{used:,.0f} MB"
-    return f"{share}, maxmemory-policy {facts.text('maxmemory_policy', 'unknown')}"
-
-
-def _evicts(facts: ServerFacts) -> bool:
-    return facts.text("maxmemory_policy", "unknown") != "noeviction"
-
-
-def _clock(facts: ServerFacts) -> str:
-    if abs(facts.clock_ahead_s) <= CLOCKS_APART_S:
-        return "as this machine's"
-    return f"{abs(facts.clock_ahead_s):,.0f} s {'ahead of' if facts.clock_ahead_s > 0 else 'behind'} this machine's"
-
-
-def _answer(name: str) -> Check[ServerFacts]:
-    return Check(
+def _answer(facts: ServerFacts, name: str) -> Finding:
+    return _judge(
         name,
-        lambda facts: f"{facts.address} answers in {facts.latency_s * 1000:.1f} ms",
+        f"{facts.address} answers in {facts.latency_s * 1000:.1f} ms",
         "move it nearer to the workers: every batch asks it three times",
-        Case(WARNING, "", lambda facts: facts.latency_s >= SLOW_S),
+        Case(facts.latency_s >= SLOW_S, WARNING),
     )
 
 
-_NO_INFO: Check[ServerFacts] = Check(
-    "configuration",
-    lambda facts: "its user may not run INFO, so version, persistence and memory are unknown",
-    "let it (ACL: +info); Celery's broker needs that too",
-    Case(WARNING),
-)
-
-_INFO: tuple[Check[ServerFacts], ...] = (
-    Check(
+def _configuration(facts: ServerFacts) -> Iterator[Finding]:
+    if not facts.info:
+        yield _judge(
+            "configuration",
+            "its user may not run INFO, so version, persistence and memory are unknown",
+            "let it (ACL: +info); Celery's broker needs that too",
+            Case(True, WARNING),
+        )
+        return
+    valkey, is_replica = facts.text("valkey_version"), facts.text("role") == "slave"
+    yield _judge(
         "version",
-        _product,
+        f"Valkey {valkey}" if valkey else f"Redis {facts.text('redis_version', 'of unknown version')}",
         f"use Redis {'.'.join(map(str, OLDEST))} or later, or Valkey: kombu needs it",
-        Case(PROBLEM, "", lambda facts: facts.version < OLDEST),
-    ),
-    Check(
+        Case(facts.version < OLDEST, PROBLEM),
+    )
+    yield _judge(
         "role",
-        lambda facts: "replica" if facts.text("role") == "slave" else "primary",
+        "replica" if is_replica else "primary",
         "give the URL of the primary",
-        Case(PROBLEM, "it takes no writes", lambda facts: facts.text("role") == "slave"),
-    ),
-    Check(
-        "persistence",
-        lambda facts: "append-only file" if facts.number("aof_enabled") else "appendonly no",
-        "see the server's log; its disk may be full",
-        Case(
-            WARNING,
-            "a restart of the server forgets every job that runs",
-            lambda facts: not facts.number("aof_enabled"),
-            "set appendonly yes, or in redis-cli: config set appendonly yes",
-        ),
-        Case(PROBLEM, "it could not be written", lambda facts: "ok" not in facts.text("aof_last_write_status", "ok")),
-    ),
-    Check(
-        "memory",
-        _memory,
-        "set maxmemory-policy noeviction, or in redis-cli: config set maxmemory-policy noeviction",
-        Case(PROBLEM, "a full server drops tasks and receipts", lambda s: _evicts(s) and s.number("maxmemory")),
-        Case(WARNING, "with a limit of memory it would drop tasks", _evicts),
-        Case(
-            WARNING,
-            "it will soon refuse to take more",
-            lambda facts: facts.number("used_memory") > NEARLY_FULL * facts.number("maxmemory") > 0,
-            "raise maxmemory, or give Celery a server of its own",
-        ),
-    ),
-)
+        Case(is_replica, PROBLEM, "it takes no writes"),
+    )
+    yield _persistence(facts)
+    yield _memory(facts)
 
-_CLOCK: Check[ServerFacts] = Check(
-    "clock",
-    _clock,
-    "let all machines keep time (chrony, systemd-timesyncd); leases follow the server's, so no work is lost",
-    Case(WARNING, "", lambda facts: abs(facts.clock_ahead_s) > CLOCKS_APART_S),
-)
+
+def _persistence(facts: ServerFacts) -> Finding:
+    has_file = facts.number("aof_enabled")
+    remedy = "set appendonly yes, or in redis-cli: config set appendonly yes"
+    return _judge(
+        "persistence",
+        "append-only file" if has_file else "appendonly no",
+        "see the server's log; its disk may be full",
+        Case(not has_file, WARNING, "a restart of the server forgets every job that runs", remedy),
+        Case("ok" not in facts.text("aof_last_write_status", "ok"), PROBLEM, "it could not be written"),
+    )
+
+
+def _memory(facts: ServerFacts) -> Finding:
+    used, limit = facts.number("used_memory"), facts.number("maxmemory")
+    policy = facts.text("maxmemory_policy", "unknown")
+    share = f"{used / 1e6:,.0f} MB of {limit / 1e6:,.0f} MB" if limit else f"{used / 1e6:,.0f} MB"
+    evicts = policy != "noeviction"
+    room = "raise maxmemory, or give Celery a server of its own"
+    return _judge(
+        "memory",
+        f"{share}, maxmemory-policy {policy}",
+        "set maxmemory-policy noeviction, or in redis-cli: config set maxmemory-policy noeviction",
+        Case(evicts and limit, PROBLEM, "a full server drops tasks and receipts"),
+        Case(evicts, WARNING, "with a limit of memory it would drop tasks"),
+        Case(used > NEARLY_FULL * limit > 0, WARNING, "it will soon refuse to take more", room),
+    )
+
+
+def _clock(facts: ServerFacts) -> Finding:
+    ahead_s = facts.clock_ahead_s
+    is_apart = abs(ahead_s) > CLOCKS_APART_S
+    return _judge(
+        "clock",
+        f"{abs(ahead_s):,.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+        if is_apart
+        else "as this machine's",
+        "let all machines keep time (chrony, systemd-timesyncd); leases follow the server's, so no work is lost",
+        Case(is_apart, WARNING),
+    )

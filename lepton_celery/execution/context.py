@@ -31,6 +31,10 @@ class Context:
     """Directories that files may be read from and written to; empty for all."""
     arrays: Mapping[int, Array] = field(default_factory=dict)
     """Inputs that are arrays of this process, by node."""
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Path of each table or value output, and its node."""
+    job_id: str = "inline"
+    """Id of the job, which is part of the hidden names of outputs."""
     kernels: bool = False
     """Whether compiled kernels are used where there are any."""
     _readers: dict[Key, ArrayReader] = field(default_factory=dict)

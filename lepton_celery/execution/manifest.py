@@ -105,7 +105,7 @@ class Manifest:
         for function in self.plan.functions if functions is not None else ():
             check_allowed(function, functions or ())
         workspace = DiskWorkspace(Path(self.workspace), self.job_id, Path(scratch) if scratch else None)
-        return Context(self.plan, workspace, self.targets, roots, kernels=kernels)
+        return Context(self.plan, workspace, self.targets, roots, files=self.files, job_id=self.job_id, kernels=kernels)
 
     def output_paths(self) -> list[str]:
         """The final names of all outputs."""

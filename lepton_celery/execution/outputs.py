@@ -58,7 +58,8 @@ def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = Fal
     # a merge that runs again may replace what its first run published
     again = context.workspace.mark("publishing")
     for path, node in files.items():
-        stores.write_table(path, as_columns(context.value(node)), overwrite=overwrite or again)
+        columns = as_columns(context.value(node))
+        stores.write_table(path, columns, job_id=context.job_id, overwrite=overwrite or again)
     for output in _image_outputs(context):
         output.publish()
 
@@ -74,4 +75,6 @@ def discard(context: Context) -> None:
     """Remove every file of a job that did not end well: the parts of its outputs, and its workspace."""
     for output in _image_outputs(context):
         output.discard()
+    for path in context.files:
+        stores.discard_table(path, context.job_id)
     context.workspace.discard()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery import stores
-from lepton_celery.errors import JobCancelled, JobError, JobFailed, WaitTimeout
+from lepton_celery.errors import NO_BLOCK, JobCancelled, JobError, JobFailed, WaitTimeout
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.graph.nodes import open as open_image
@@ -128,9 +128,8 @@ class Job:
         plan = self.manifest().plan
         stage = plan.stage_run(info.error_stage).stage
         place = info.error_place
-        if place == NO_PLACE:
-            return JobFailed(info.error, self.id, stage)
-        return JobFailed(info.error, self.id, stage, plan.stages[stage].tiling.block(place))
+        block = NO_BLOCK if place == NO_PLACE else plan.stages[stage].tiling.block(place)
+        return JobFailed(info.error, self.id, stage, block)
 
     def seams(self) -> dict[str, float]:
         """The seam figures of the outputs of functions that are not exact, by path; about 1 means that there are no seams.

@@ -57,7 +57,7 @@ def find_manifest(job: str | Path) -> Manifest:
     path = Path(job)
     for folder in (path, workspace_root(Path.cwd(), str(job))):
         if (folder / MANIFEST).exists():
-            return Manifest.from_json(Journal(folder).manifest())
+            return Manifest.from_json(Journal(folder).read_manifest())
     output = str(stores.local_path(job))
     beside = [manifest for manifest in _manifests(path.parent) if output in manifest.output_paths()]
     if beside:
@@ -95,7 +95,7 @@ def _manifests(directory: Path) -> list[Manifest]:
     manifests = []
     for path in sorted(directory.glob(f".lepton-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns):
         try:
-            manifests.append(Manifest.from_json(Journal(path.parent).manifest()))
+            manifests.append(Manifest.from_json(Journal(path.parent).read_manifest()))
         except LeptonError:
             continue  # of another release, or being removed just now
     return manifests

@@ -96,7 +96,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
             stores.ingest(reader, copy)
         manifest.check_inputs()
         create_outputs(context)
-        manifest.journal.opened(StageNumber(0))
+        manifest.journal.log_stage(StageNumber(0))
         ledger.resume(manifest.job_id)
         canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
         # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it

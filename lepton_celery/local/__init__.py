@@ -1,8 +1,5 @@
-"""A broker, workers and Flower on one machine: what `lepton up` and the examples start. May import: jobs and below.
+"""A broker, workers and Flower on one machine.
 
-stack       `LocalStack`, which starts and stops all processes
-server      a Redis-compatible server of our own
-process     one child process, and how it ends for certain
-guard       the small process that ends the children of an owner that died
-running     which stack runs on a state folder
+`stack.LocalStack` starts and stops all processes: `server` is the broker, `process` one child, `guard` ends the children of
+an owner that died, `running` keeps a second stack out. May import: jobs and below. Only the command line imports this.
 """

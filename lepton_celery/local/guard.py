@@ -1,9 +1,9 @@
-"""A small process that ends what its owner started, should the owner die.
+"""A small process, the watchman, that ends the children of an owner that died.
 
-The kernel can tell a child that its parent died (Linux, PR_SET_PDEATHSIG), but not that child's own children, not on macOS,
-and not if the thread that started the child has ended. So the watchman, a second process, holds the reading end of a pipe
-from the owner. However the owner dies, the pipe closes, and the watchman signals every process group it was told of. It runs
-this very file as a script without site-packages, which takes 15 ms to start and 8 MB.
+The kernel can signal a child when its parent dies (Linux, PR_SET_PDEATHSIG), but not that child's own children, not on
+macOS, and not if the thread that started the child has ended. So the watchman holds the reading end of a pipe from the
+owner. When the owner dies, the pipe closes, and the watchman signals every process group that it watches. It runs this file
+as a script without site-packages, which takes 15 ms to start and 8 MB.
 """
 
 from __future__ import annotations
@@ -19,22 +19,17 @@ from contextlib import suppress
 from pathlib import Path
 
 _GRACE_S = 3.0
-"""How long a signalled group may take to end by itself before it is killed."""
+"""Seconds in which a signalled group may end by itself before it is killed."""
 _OWNER_CHECK_S = 1.0
-"""How often the watchman looks for its owner by pid: a forked process may have a copy of the pipe and keep it open."""
+"""Seconds between two looks for the owner by its pid: a forked process may have a copy of the pipe and keep it open."""
 
 
 class Guard:
-    """Ends the watched process groups if this process dies before it has ended them itself."""
+    """Ends process groups if this process dies before it has ended them itself."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the watchman; None before the first `watch` and after `close`."""
-        return self._process.pid if self._process else None
 
     def watch(self, group: int, death_signal: signal.Signals) -> None:
         """Send `death_signal` to a process group when this process dies, and SIGKILL if that does not end it."""
@@ -50,21 +45,19 @@ class Guard:
                 )
             self._tell(f"watch {group} {int(death_signal)}\n")
 
-    def forget(self, group: int) -> None:
+    def unwatch(self, group: int) -> None:
         """Stop watching a group that has ended; the system may give its number to another process."""
         with self._lock:
-            self._tell(f"forget {group}\n")
+            self._tell(f"unwatch {group}\n")
 
     def close(self) -> None:
-        """End the watchman, which ends whatever it still watches."""
+        """End the watchman, which ends the groups that it still watches."""
         with self._lock:
-            if self._process is None or self._process.stdin is None:
+            if self._process is None:
                 return
             self._tell("end\n")
-            with suppress(BrokenPipeError):  # somebody killed it: nothing left to close
-                self._process.stdin.close()
             try:
-                self._process.wait(_GRACE_S + 2.0)
+                self._process.communicate(timeout=_GRACE_S + 2.0)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -102,7 +95,7 @@ def _stand_watch(owner: int) -> None:
     groups: dict[int, int] = {}
     pending = b""
     while True:
-        # asked before the pipe is read: an owner that has died since may still have said what to watch
+        # asked before the pipe is read, because an owner that died after the last read may have written to it
         is_orphan = os.getppid() != owner
         if not select.select([0], [], [], 0 if is_orphan else _OWNER_CHECK_S)[0]:
             if is_orphan:
@@ -114,7 +107,7 @@ def _stand_watch(owner: int) -> None:
             match line.split():
                 case [b"watch", group, number]:
                     groups[int(group)] = int(number)
-                case [b"forget", group]:
+                case [b"unwatch", group]:
                     groups.pop(int(group), None)
         if not received or b"end" in lines:
             break

@@ -1,4 +1,4 @@
-"""One child process: its log, how it starts, how it ends in order, and how it ends when this process dies first."""
+"""One child process, from its start to its end, which comes at the latest when this process dies."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from lepton_celery.errors import LeptonError
 from lepton_celery.local.guard import Guard
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_POLL_S = 0.02
+_POLL_S = 0.01
 
 
 class StackError(LeptonError, RuntimeError):
     """A process of the local stack cannot be started, or the stack is running already."""
 
 
+@dataclass(eq=False, repr=False)
 class ManagedProcess:
     """A child process that ends when it is told to, and that cannot outlive its owner.
 
-    It has a session of its own, so Ctrl-C in a terminal reaches the owner only, which then ends its children in order. Its
-    standard output and error go to `log`; the log of the run before is renamed to `<log>.1`.
+    It has a session of its own, so Ctrl-C in a terminal reaches the owner only, which then ends its children in order. The
+    log of the run before is renamed to `<log>.1`.
 
         worker = ManagedProcess("worker-1", argv, log=Path("worker-1.log"), guard=guard)
         worker.start()
@@ -38,41 +40,26 @@ class ManagedProcess:
         worker.stop(timeout_s=30)
     """
 
-    def __init__(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        log: Path,
-        guard: Guard,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        death_signal: signal.Signals = signal.SIGKILL,
-        pass_fds: Sequence[int] = (),
-    ) -> None:
-        """Say what to run; `start` starts it.
-
-        Args:
-            name: what messages call the process.
-            argv: the program and its arguments.
-            log: file for standard output and error.
-            guard: ends the process if this one dies.
-            env: the whole environment; None for this process's.
-            cwd: the folder to run in; None for this process's.
-            death_signal: the signal that the child gets when this process dies.
-            pass_fds: file descriptors that the child inherits.
-        """
-        self.name = name
-        self.argv = tuple(argv)
-        self.log = log
-        self._guard = guard
-        self._env = None if env is None else dict(env)
-        self._cwd = cwd
-        self._death_signal = death_signal
-        self._pass_fds = tuple(pass_fds)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._was_told_to_end = False
-        self._is_gone = False
+    name: str
+    """The name of the process in messages."""
+    argv: Sequence[str]
+    """The program and its arguments."""
+    _: KW_ONLY
+    log: Path
+    """File for standard output and error."""
+    guard: Guard
+    """Ends the process if this one dies."""
+    env: Mapping[str, str] | None = None
+    """The whole environment; None for this process's."""
+    cwd: Path | None = None
+    """The folder to run in; None for this process's."""
+    death_signal: signal.Signals = signal.SIGKILL
+    """The signal that the child gets when this process dies."""
+    pass_fds: Sequence[int] = ()
+    """File descriptors that the child inherits."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _was_told_to_end: bool = field(default=False, init=False)
+    _is_gone: bool = field(default=False, init=False)
 
     @property
     def pid(self) -> int | None:
@@ -99,18 +86,18 @@ class ManagedProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=self._env,
-                    cwd=self._cwd,
+                    env=self.env,
+                    cwd=self.cwd,
                     start_new_session=True,
-                    pass_fds=self._pass_fds,
-                    preexec_fn=_die_with_parent(self._death_signal),
+                    pass_fds=self.pass_fds,
+                    preexec_fn=_die_with_parent(self.death_signal),
                 )
             except OSError as error:
                 raise StackError(
-                    f"{self.name}: cannot execute {self.argv[0]!r} in {self._cwd or Path.cwd()}: {error.strerror}; "
+                    f"{self.name}: cannot execute {self.argv[0]!r} in {self.cwd or Path.cwd()}: {error.strerror}; "
                     "check that the program and the folder exist and are for this machine"
                 ) from error
-        self._guard.watch(self._process.pid, self._death_signal)
+        self.guard.watch(self._process.pid, self.death_signal)
 
     def poll(self) -> int | None:
         """Exit code, negative for a signal; None while it runs or was never started."""
@@ -118,15 +105,13 @@ class ManagedProcess:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the log; empty when there is none."""
-        try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        with suppress(FileNotFoundError):
+            return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return ""
 
     def wait_for_line(self, pattern: str, timeout_s: float) -> None:
         """Return when a line of the log matches the regular expression.
@@ -136,50 +121,53 @@ class ManagedProcess:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            # asked before the log is read, so that what it wrote just before its end counts
+            # asked before the log is read, so that a line just before the end counts
             has_ended = not self.is_running
             if re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
                 return
             if has_ended:
-                raise StackError(self._explain(f"ended with code {self.poll()} before it was ready"))
+                raise StackError(self.explain(f"ended with code {self.poll()} before it was ready"))
             if time.monotonic() >= deadline:
-                raise StackError(self._explain(f"was not ready after {timeout_s:.3g} s"))
+                raise StackError(self.explain(f"was not ready after {timeout_s:.3g} s"))
             time.sleep(_POLL_S)
 
-    def _explain(self, fate: str) -> str:
+    def explain(self, fate: str) -> str:
+        """An error message about the end of the process, with the last lines of its log."""
         return f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}"
 
     def terminate(self) -> None:
-        """Ask the process to end, without waiting for it. It is asked once, as a second SIGTERM could mean `now`."""
+        """Ask the process to end, without waiting for it. Only the first call asks: a second SIGTERM may cut work off."""
         if self._process is not None and self.is_running and not self._was_told_to_end:
             self._was_told_to_end = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float) -> int | None:
-        """Ask the process to end and wait for it; kill its whole process group if it takes longer than `timeout_s`.
+        """Ask the process to end and wait for it; kill its process group if it takes longer than `timeout_s`.
 
-        Returns the exit code. An exception meanwhile, such as that of another Ctrl-C, kills the group at once.
+        An exception meanwhile, such as that of another Ctrl-C, kills the group at once.
+
+        Returns:
+            The exit code; None if the process was never started.
         """
         if self._process is None:
             return None
         try:
-            self.terminate()
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            pass  # the kill below is the answer
+            with suppress(subprocess.TimeoutExpired):
+                self.terminate()
+                self._process.wait(timeout_s)
         finally:
             self.kill()
         return self.poll()
 
     def kill(self) -> None:
-        """Kill the process and everything in its group. Does nothing if that was done before."""
+        """Kill the process and its group. Does nothing if that was done before."""
         if self._process is None or self._is_gone:
             return
         with suppress(ProcessLookupError, PermissionError):  # gone; macOS answers EPERM while only zombies are left
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._is_gone = True  # from now on its number may be another group's
-        self._guard.forget(self._process.pid)
+        self.guard.unwatch(self._process.pid)
 
 
 def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:

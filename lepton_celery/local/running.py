@@ -1,21 +1,20 @@
-"""The stack that runs on a state folder: how other processes find it, and the lock that keeps a second one out."""
+"""The stack on a state folder: the file by which other processes find it, and the lock that keeps a second one out."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
 from pathlib import Path
 
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.local.process import StackError
 from lepton_celery.stores.documents import to_document, write_atomically
+from lepton_celery.stores.publish import wait_for_lock
 
 
 def write_running(directory: Path, info: StackInfo) -> None:
     """Write the file by which other processes of this user find the stack."""
-    # the file holds the broker's password, so at no moment may another user read it
+    # the file holds the broker's password, so no other user may read it at any moment
     write_atomically(directory / STACK_FILE, json.dumps(to_document(info), indent=2).encode(), mode=0o600)
 
 
@@ -43,19 +42,13 @@ def claim(directory: Path) -> int:
     return lock
 
 
-def take_lock(file: Path, *, deadline: float = 0.0) -> int | None:
-    """The descriptor of a file that this process holds locked; None if another process does so until the deadline."""
+def take_lock(file: Path, *, timeout_s: float = 0.0) -> int | None:
+    """The descriptor of a file that this process has locked; None if another process holds it until the time is up."""
     lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    is_ours = False
     try:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return lock
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    os.close(lock)
-                    return None
-                time.sleep(0.02)
-    except BaseException:
-        os.close(lock)
-        raise
+        is_ours = wait_for_lock(lock, timeout_s)
+    finally:
+        if not is_ours:
+            os.close(lock)
+    return lock if is_ours else None

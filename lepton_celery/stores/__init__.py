@@ -1,4 +1,6 @@
-"""Arrays and tables by path: regions are read in place, outputs are written block by block and published in one step.
+"""Arrays and tables by path.
+
+Regions are read in place. Outputs are written block by block under a hidden name and published in one step.
 
 | suffix         | read                             | write                                 | needs                  |
 |----------------|----------------------------------|---------------------------------------|------------------------|
@@ -11,26 +13,28 @@
 | `.parquet`     | whole                            | whole                                 | `[parquet]`            |
 
 The library of a format is imported when the first file of that format is opened: a web process that only submits jobs does
-not load it. This folder has the workspace and the journal of jobs too. May import: catalogue and below.
+not load it. `workspace` and `journal` hold the files of a job that is not done. May import: the catalogue and below. Other
+folders import the functions of this module, and the modules `base`, `documents`, `workspace` and `journal`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, array_format, check_dtype, check_output
+from lepton_celery.stores.formats import TABLE_SUFFIXES, array_format, check_dtype, check_output
 from lepton_celery.stores.identity import content_identity, identity
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
 from lepton_celery.stores.paths import check_allowed, local_path
-from lepton_celery.stores.table import read_table, write_table
+from lepton_celery.stores.table import discard_table, read_table, write_table
 
 __all__ = [
-    "ARRAY_SUFFIXES",
     "TABLE_SUFFIXES",
     "ArrayOutput",
     "ArrayReader",
@@ -42,6 +46,7 @@ __all__ = [
     "check_dtype",
     "check_output",
     "content_identity",
+    "discard_table",
     "identity",
     "ingest",
     "local_path",
@@ -50,6 +55,9 @@ __all__ = [
     "read_table",
     "write_table",
 ]
+
+_class_at = cache(resolve_name)
+"""The class at `module:class`, which is imported when a file of its format is first opened."""
 
 
 def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> ArrayReader:
@@ -66,46 +74,19 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
     """
     path = local_path(url)
     check_allowed(path, roots)
-    name = array_format(path)
+    fmt = array_format(path)
     with reading(path):
         path.stat()
-    if name == "npy":
-        from lepton_celery.stores.npy import NpyReader
-
-        return NpyReader(path)
-    if name == "zarr":
-        from lepton_celery.stores.zarr3 import ZarrReader
-
-        return ZarrReader(path)
-    if name == "tiff":
-        from lepton_celery.stores.tiff import TiffReader
-
-        return TiffReader(path)
-    from lepton_celery.stores.picture import PictureReader
-
-    return PictureReader(path)
+    reader: ArrayReader = _class_at(f"{__name__}.{fmt.reader}")(path)
+    return reader
 
 
 def array_output(target: Target) -> ArrayOutput:
-    """What writes `target`, by the suffix of its path; nothing is on disk before `create`.
+    """The output for `target`, by the suffix of its path; nothing is on disk before `create`.
 
     Raises:
         InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.
     """
     check_dtype(target.final, target.shape, target.native)
-    name = array_format(target.final)
-    if name == "npy":
-        from lepton_celery.stores.npy import NpyOutput
-
-        return NpyOutput(target)
-    if name == "zarr":
-        from lepton_celery.stores.zarr3 import ZarrOutput
-
-        return ZarrOutput(target)
-    if name == "tiff":
-        from lepton_celery.stores.tiff_output import TiffOutput
-
-        return TiffOutput(target)
-    from lepton_celery.stores.picture import PictureOutput
-
-    return PictureOutput(target)
+    output: ArrayOutput = _class_at(f"{__name__}.{array_format(target.final).output}")(target)
+    return output

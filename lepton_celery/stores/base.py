@@ -1,4 +1,4 @@
-"""What every store offers: readers of regions, and outputs that are written block by block under a hidden name."""
+"""The interfaces of stores: readers of regions, and outputs that are written block by block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.paths import local_path
 
@@ -26,21 +26,14 @@ class ArrayReader(Protocol):
     A reader may be used in several threads, and in processes that are forked from the one that opened it.
     """
 
-    @property
-    def url(self) -> str:
-        """Where the array is; `memory:` for an array of this process."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis in pixels."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the pixels that `read` gives, in native byte order."""
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Shape of the boxes that are read whole when one of their pixels is needed; one row if access is random."""
+    url: str
+    """Where the array is; `memory:` for an array of this process."""
+    shape: tuple[int, ...]
+    """Length of each axis in pixels."""
+    dtype: np.dtype[Any]
+    """Dtype of the pixels that `read` gives, in native byte order."""
+    chunks: tuple[int, ...]
+    """Shape of the boxes that are read whole when one of their pixels is needed; one row if access is random."""
 
     def read(self, region: Region) -> AnyArray:
         """The pixels of a region as a new C-contiguous array in native byte order, which the caller owns.
@@ -67,12 +60,12 @@ class Target:
     block_shape: tuple[int, ...]
     """Shape of the blocks that are written, as in `BlockGrid(shape, block_shape)`."""
     job_id: str
-    """Id of the job; it keeps the parts of two jobs apart that write to one name."""
+    """Id of the job. Two jobs that write to one path have parts of their own."""
     overwrite: bool = False
     """Whether `publish` may replace an earlier output."""
 
     def __post_init__(self) -> None:
-        # a message may bring the job id, which becomes a piece of a file name: no separators, no leading dot
+        # the job id may come from a message and becomes a piece of a file name: no separators, no leading dot
         if not _JOB_ID.fullmatch(self.job_id):
             raise InputError(f"job id {self.job_id!r} cannot stand in a file name; use letters, digits, . _ and -")
         try:
@@ -91,7 +84,7 @@ class Target:
     @cached_property
     def part(self) -> Path:
         """Path of the part: the hidden file or folder beside it that collects the blocks until then."""
-        return self.final.with_name(f".{self.final.name}.{self.job_id}.part")
+        return part_of(self.final, self.job_id)
 
     @property
     def grid(self) -> BlockGrid:
@@ -104,6 +97,11 @@ class Target:
         return np.dtype(self.dtype).newbyteorder("=")
 
 
+def part_of(final: Path, job_id: str) -> Path:
+    """The hidden name beside the final one under which a job writes an output."""
+    return final.with_name(f".{final.name}.{job_id}.part")
+
+
 class ArrayOutput(Protocol):
     """An array that is written block by block, and appears under its name when it is complete.
 
@@ -111,9 +109,8 @@ class ArrayOutput(Protocol):
     the promises hold when processes die, not when the power fails.
     """
 
-    @property
-    def target(self) -> Target:
-        """The array that is written, and where."""
+    target: Target
+    """The array that is written, and where."""
 
     def create(self) -> None:
         """Make the part; blocks that are in it already stay.
@@ -123,18 +120,19 @@ class ArrayOutput(Protocol):
         """
 
     def reserve(self) -> None:
-        """Take the space that the part will need from the disk, if the format allows it. Blocks may be written and the array
-        may be published meanwhile.
+        """Take the space that the part will need from the disk, if the format allows it.
+
+        Blocks may be written and the array may be published meanwhile.
 
         Raises:
             StoreError: the disk is full.
         """
 
-    def write(self, region: Region, block: AnyArray) -> None:
+    def write(self, region: Region, pixels: AnyArray) -> None:
         """Write one block of `target.grid`, or a box of several blocks.
 
         Raises:
-            InputError: `region` is not made of whole blocks, or `block` has another shape or dtype.
+            InputError: `region` is not made of whole blocks, or `pixels` have another shape or dtype.
             StoreError: the disk is full, or the part is gone.
         """
 
@@ -150,16 +148,31 @@ class ArrayOutput(Protocol):
         """Remove the part and its temporary files; a published output stays."""
 
 
+def pixel_dtype(owner: str | Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A dtype of pixels in native byte order; StoreError if arrays of this dtype are no images."""
+    if dtype.kind not in "biufc":
+        raise StoreError(f"{owner} holds {dtype}, which is no pixel type; convert it to numbers or booleans")
+    return dtype.newbyteorder("=")
+
+
+def check_part(path: Path, array: AnyArray | ArrayReader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse a part that was made for an output of another shape or dtype."""
+    if array.shape != shape or array.dtype != dtype:
+        raise StoreError(
+            f"{path} holds {array.dtype} {array.shape}, the output is {dtype} {shape}; discard it, or use another job id"
+        )
+
+
 def check_region(url: str, shape: tuple[int, ...], region: Region) -> None:
     """Refuse a region that is not inside an array of `shape`."""
     if region.ndim != len(shape) or not Region.whole(shape).contains(region):
         raise InputError(f"region {region} is not inside {url}, whose shape is {shape}; clip it to the array first")
 
 
-def check_block(target: Target, region: Region, block: AnyArray) -> None:
-    """Refuse a region that is not made of whole blocks of the target's grid, and pixels of another dtype.
+def check_block(target: Target, region: Region, pixels: AnyArray) -> None:
+    """Refuse a region that is not made of whole blocks of the target's grid, and pixels of another shape or dtype.
 
-    Only whole blocks may be written, because two writers that share a chunk lose each other's pixels.
+    Two writers that share a chunk would lose each other's pixels.
     """
     lengths = zip(region.start, region.stop, target.shape, target.block_shape, strict=False)
     if region.ndim != len(target.shape) or any(a % b or (z % b and z != n) or not a < z <= n for a, z, n, b in lengths):
@@ -167,10 +180,10 @@ def check_block(target: Target, region: Region, block: AnyArray) -> None:
             f"region {region} is not made of whole blocks of {target.final.name} (shape {target.shape}, blocks "
             f"{target.block_shape}); write whole blocks only"
         )
-    if block.shape != region.shape:
-        raise InputError(f"block of shape {block.shape} does not fill region {region}; give {region.shape}")
-    if block.dtype.newbyteorder("=") != target.native:
+    if pixels.shape != region.shape:
+        raise InputError(f"block of shape {pixels.shape} does not fill region {region}; give {region.shape}")
+    if pixels.dtype.newbyteorder("=") != target.native:
         raise InputError(
-            f"block of dtype {block.dtype} does not fit {target.final.name}, which is {target.native}; "
+            f"block of dtype {pixels.dtype} does not fit {target.final.name}, which is {target.native}; "
             f"convert it with .astype({target.dtype!r})"
         )

@@ -1,7 +1,7 @@
 """Decodes a piece of a Blosc buffer without the rest of it.
 
-Blosc packs a buffer in blocks of some hundred kilobytes, each by itself. `blosc_getitem` of C-Blosc decodes only the blocks
-that are asked for. numcodecs has that function in its library, but does not give Python access to it.
+Blosc compresses a buffer in blocks of some hundred kilobytes. `blosc_getitem` of C-Blosc decodes only the blocks that a
+piece lies in. numcodecs contains that function but gives Python no access to it.
 
 Source: https://github.com/Blosc/c-blosc/blob/v1.21.6/blosc/blosc.h
 """
@@ -29,7 +29,7 @@ Buffer = Any
 def check_complete(data: Buffer, nbytes: int) -> None:
     """Refuse a buffer that is shorter than its header says, or does not hold `nbytes` of pixels.
 
-    Blosc trusts its header: it reads past the end of a truncated chunk and gives pixels that never were.
+    Blosc trusts its header: it reads past the end of a truncated chunk and returns arbitrary pixels.
 
     Raises:
         ValueError, struct.error: the buffer is truncated, or of another size.

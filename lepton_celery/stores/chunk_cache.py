@@ -1,4 +1,4 @@
-"""Decoded chunks that the next block needs too, because its halo reaches into them or it lies in them."""
+"""A cache of decoded chunks: the next block often needs them too, for its halo or for itself."""
 
 from __future__ import annotations
 
@@ -10,56 +10,49 @@ from threading import Lock
 from lepton_celery.stores.base import AnyArray
 
 Identity = tuple[int, int, int]
-"""Inode, size and time of change of a file; a chunk that was written again has another identity."""
+"""Inode, size and time of change of a file. A chunk that was written again has another identity."""
 
 Key = tuple[int, ...]
-"""Position of a chunk, and the first and last of its rows that were decoded."""
+"""Position of a chunk, and where its decoded rows start and stop."""
 
 CACHE_BYTES = 32 << 20
-"""Most bytes that one reader keeps."""
+"""The largest number of bytes that one reader keeps."""
 
 REGIONS_KEPT = 2.5
-"""Most bytes that one reader keeps, in regions or, if they are larger, in chunks: a block's own chunk, the neighbouring
-chunk, and rows of the chunks around them."""
+"""Size of a reader's cache in regions, or in chunks if these are larger. It is enough for a block's own chunk, the
+neighbouring chunk, and rows of the chunks around them."""
 
-SETTLED_NS = 100_000_000
-"""Age at which the time of change tells two versions of a file apart: file systems keep it in steps of up to 10 ms."""
+MIN_AGE_NS = 100_000_000
+"""Age from which the time of change tells two versions of a file apart: file systems keep it in steps of up to 10 ms."""
 
 
 def room_for(region_bytes: int, chunk_bytes: int) -> int:
-    """The most bytes to keep for regions and chunks of these sizes."""
+    """The size in bytes of a cache for regions and chunks of these sizes."""
     return min(CACHE_BYTES, int(REGIONS_KEPT * max(region_bytes, chunk_bytes)))
 
 
 def identity(status: os.stat_result) -> Identity | None:
-    """What tells this version of a file from others; None if the file is too young for that."""
-    if time.time_ns() - status.st_mtime_ns < SETTLED_NS:
+    """The identity of this version of a file; None if the file is too young to be told from the next version."""
+    if time.time_ns() - status.st_mtime_ns < MIN_AGE_NS:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class ChunkCache:
-    """The pixels that were decoded last, within a limit of bytes that follows the regions read.
+    """The pixels that were decoded last, up to a number of bytes that follows the regions read.
 
-    Several threads may use it, and processes may fork at any moment: a caller that finds the lock taken does without the
+    Several threads may use it, and processes may fork at any moment. A caller that finds the lock taken does without the
     cache.
     """
 
     def __init__(self) -> None:
         self._chunks: OrderedDict[Key, tuple[Identity, AnyArray]] = OrderedDict()
-        self._bytes = 0
+        self.nbytes = 0
+        """Bytes of all pixels in the cache."""
         self._lock = Lock()
 
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all pixels in the cache."""
-        return self._bytes
-
     def get(self, key: Key, version: Identity | None) -> AnyArray | None:
-        """The pixels under `key`, not to be written to, if they are of this version of the file."""
+        """The pixels under `key` if they are of this version of the file. They must not be written to."""
         if version is None or not self._lock.acquire(blocking=False):
             return None
         try:
@@ -82,8 +75,8 @@ class ChunkCache:
         try:
             self._remove(key)
             self._chunks[key] = version, chunk
-            self._bytes += chunk.nbytes
-            while self._bytes > room:
+            self.nbytes += chunk.nbytes
+            while self.nbytes > room:
                 as_large = (key for key, (_, other) in self._chunks.items() if other.nbytes >= chunk.nbytes)
                 self._remove(next(as_large, next(iter(self._chunks))))
         finally:
@@ -92,4 +85,4 @@ class ChunkCache:
     def _remove(self, key: Key) -> None:
         if key in self._chunks:
             _, chunk = self._chunks.pop(key)
-            self._bytes -= chunk.nbytes
+            self.nbytes -= chunk.nbytes

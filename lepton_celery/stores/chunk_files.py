@@ -24,14 +24,14 @@ from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_piece
 from lepton_celery.stores.chunk_cache import ChunkCache, identity, room_for
 
 ROWS_RATIO = 4
-"""Single rows of a chunk are decoded if at most a quarter of its rows is needed; otherwise the whole chunk is."""
+"""Single rows of a chunk are decoded if at most a quarter of its rows is needed, otherwise the whole chunk."""
 
 MAPPED_BYTES = 1 << 19
 """Files of this size or more are mapped, smaller ones are copied. A chunk of 256 kB was read 1.2 times as fast by a
 copy, one of 4 MB by a map."""
 
 Decode = Callable[[Buffer], Buffer]
-"""Gives the bytes of the pixels for the bytes of a file."""
+"""Decodes the bytes of a file into the bytes of its pixels."""
 
 _BLOSC, _RAW = "blosc", "raw"
 
@@ -59,14 +59,9 @@ class ChunkFiles:
         self._axis = next((axis for axis, length in enumerate(self._shape) if length > 1), 0)
         self._row_bytes = self._nbytes // self._shape[self._axis]
         self._fill = 0 if array.fill_value is None else array.fill_value
-        self._cache = ChunkCache()
+        self.cache = ChunkCache()
         self.decoded_bytes = 0
         """Bytes of pixels that were decoded so far."""
-
-    @property
-    def cached_bytes(self) -> int:
-        """Bytes of decoded pixels in the cache."""
-        return self._cache.nbytes
 
     def read(self, region: Region) -> AnyArray:
         """The pixels of `region` as a new array in native byte order.
@@ -101,12 +96,12 @@ class ChunkFiles:
                 return
             rows = self._rows(slices)
             key = (*position, rows.start, rows.stop)
-            pixels = self._cache.get(key, version)
+            pixels = self.cache.get(key, version)
             if pixels is None:
                 is_cached = version is not None and self._row_bytes * len(rows) <= room
                 pixels = self._decode(_contents(fd, size), rows, scratch, is_cached=is_cached)
                 if is_cached:
-                    self._cache.put(key, version, pixels, room=room)
+                    self.cache.put(key, version, pixels, room=room)
         finally:
             os.close(fd)
         axis = self._axis
@@ -152,7 +147,7 @@ class _Step(NamedTuple):
     into: slice
     """The pixels of the region that the chunk fills."""
     is_done: bool
-    """Whether the following blocks do not reach into the chunk: the region has all of it, and its far edge is not near."""
+    """Whether no later block needs the chunk: the region has all of it, and the chunk is not at the region's far edge."""
 
 
 def _steps(start: int, stop: int, chunk: int, length: int) -> list[_Step]:

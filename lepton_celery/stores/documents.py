@@ -43,7 +43,7 @@ def check_version(document: Any, version: int, what: str, remedy: str) -> None:
     """Refuse a document of another version.
 
     Raises:
-        InputError: the version differs; the message names both, and `remedy`.
+        InputError: the versions differ; the message has both, and `remedy`.
     """
     given = document.get("version") if isinstance(document, Mapping) else type(document).__name__
     if given != version:

@@ -17,12 +17,12 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
-"""What is wrong and what to do, by the system's error number."""
+"""The problem and its remedy by the system's error number."""
 
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn any exception of a format's library while it reads `path` into `StoreError`, with the reason in one line."""
+    """Turn any exception during a read of `path` into `StoreError`, with the reason in one line."""
     try:
         yield
     except (LeptonError, MemoryError):
@@ -38,7 +38,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError while `path` is written into `StoreError` that says what to do."""
+    """Turn an OSError during a write to `path` into `StoreError`, with a remedy."""
     try:
         yield
     except LeptonError:

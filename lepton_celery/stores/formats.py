@@ -1,11 +1,12 @@
-"""The formats by suffix, and what each of them can hold; their libraries are not imported here."""
+"""The formats by suffix, and the arrays that each of them can hold. Their libraries are not imported here."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,35 +33,53 @@ TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
 NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
 """The error message for a Parquet table without pyarrow."""
 
+_EXTENDED = ("float96", "float128", "complex192", "complex256")
+"""Dtypes of C's long double, which only NumPy's own files hold."""
+
 _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
-_HOLDS = {
-    "npy": "every boolean or number dtype",
-    "zarr": _NUMBERS,
-    "tiff": _NUMBERS,
-    "png": "uint8 (y, x), (y, x, 3) and (y, x, 4), uint16 (y, x) and bool (y, x)",
-    "jpeg": "uint8 (y, x) and (y, x, 3)",
+
+
+class ArrayFormat(NamedTuple):
+    """A format of arrays: the classes that read and write it, and the arrays that it holds."""
+
+    name: str
+    """The name in error messages."""
+    reader: str
+    """The class of its readers, as `module:class`."""
+    output: str
+    """The class of its outputs, as `module:class`."""
+    holds: str
+    """The dtypes and shapes that it holds, for error messages."""
+    colours: Mapping[str, tuple[int, ...]] = {}
+    """The dtypes of a picture, each with the lengths that the colour axis may have; 0 for a picture without one."""
+    longest_side: int | None = None
+    """Most pixels along an axis of a picture."""
+
+
+_PNG = "uint8 (y, x), (y, x, 3) and (y, x, 4), uint16 (y, x) and bool (y, x)"
+_PNG_COLOURS = {"uint8": (0, 3, 4), "uint16": (0,), "bool": (0,)}
+_PICTURE = ("picture:PictureReader", "picture:PictureOutput")
+
+ARRAY_FORMATS = {
+    "npy": ArrayFormat("NPY", "npy:NpyReader", "npy:NpyOutput", "every boolean or number dtype"),
+    "zarr": ArrayFormat("ZARR", "zarr3:ZarrReader", "zarr3:ZarrOutput", _NUMBERS),
+    "tiff": ArrayFormat("TIFF", "tiff:TiffReader", "tiff_output:TiffOutput", _NUMBERS),
+    "png": ArrayFormat("PNG", *_PICTURE, _PNG, _PNG_COLOURS, 2**31 - 1),
+    "jpeg": ArrayFormat("JPEG", *_PICTURE, "uint8 (y, x) and (y, x, 3)", {"uint8": (0, 3)}, 65500),
 }
-"""What each format holds, for error messages."""
-
-_PICTURES: dict[str, dict[str, tuple[int, ...]]] = {
-    "png": {"uint8": (0, 3, 4), "uint16": (0,), "bool": (0,)},
-    "jpeg": {"uint8": (0, 3)},
-}
-"""The dtypes of pictures, each with the lengths that the colour axis may have; 0 for a picture without one."""
-
-_LONGEST_SIDE = {"png": 2**31 - 1, "jpeg": 65500}
+"""The formats of arrays by name."""
 
 
-def array_format(path: Path) -> str:
-    """Name of the array format of `path`, by its suffix or by a `.zarr` folder around it.
+def array_format(path: Path) -> ArrayFormat:
+    """The array format of `path`, by its suffix or by a `.zarr` folder around it.
 
     Raises:
         InputError: no array format has that suffix.
     """
     if name := ARRAY_SUFFIXES.get(path.suffix.lower()):
-        return name
+        return ARRAY_FORMATS[name]
     if any(parent.suffix.lower() == ".zarr" for parent in path.parents):
-        return "zarr"
+        return ARRAY_FORMATS["zarr"]
     hint = "; tables are read with read_table" if path.suffix.lower() in TABLE_SUFFIXES else ""
     raise InputError(f"{path} has no suffix of an array format; use one of {', '.join(ARRAY_SUFFIXES)}{hint}")
 
@@ -104,28 +123,26 @@ def check_dtype(path: str | os.PathLike[str], shape: tuple[int, ...], dtype: npt
     """Refuse an array that the format of `path` cannot hold.
 
     Raises:
-        InputError: the dtype or the shape does not fit; the message lists what does.
+        InputError: the dtype or the shape does not fit; the message lists those that do.
     """
     final, pixels = local_path(path), np.dtype(dtype)
-    name = array_format(final)
-    if not _holds(name, shape, pixels):
-        advice = "convert it with img_as_ubyte, " if name in _PICTURES and pixels.kind in "fiu" else ""
+    fmt = array_format(final)
+    if not _holds(fmt, shape, pixels):
+        advice = "convert it with img_as_ubyte, " if fmt.colours and pixels.kind in "fiu" else ""
         raise InputError(
-            f"{final} cannot hold {pixels} of shape {shape}; {name.upper()} holds {_HOLDS[name]}: "
+            f"{final} cannot hold {pixels} of shape {shape}; {fmt.name} holds {fmt.holds}: "
             f"{advice}or choose another format, such as .zarr"
         )
-    if name in ("tiff", "png", "jpeg") and 0 in shape:
+    if fmt.name in ("TIFF", "PNG", "JPEG") and 0 in shape:
         raise InputError(f"{final} cannot hold an empty image of shape {shape}; write .npy or .zarr instead")
-    if name == "tiff" and len(shape) not in (2, 3):
+    if fmt.name == "TIFF" and len(shape) not in (2, 3):
         raise InputError(f"{final} cannot hold {len(shape)} axes; TIFF output has (y, x), (y, x, 3 or 4) or (z, y, x)")
-    if name in _LONGEST_SIDE and max(shape) > _LONGEST_SIDE[name]:
-        raise InputError(f"{final} cannot hold {shape}; the longest side of a {name.upper()} is {_LONGEST_SIDE[name]}")
+    if fmt.longest_side and max(shape) > fmt.longest_side:
+        raise InputError(f"{final} cannot hold {shape}; the longest side of a {fmt.name} is {fmt.longest_side}")
 
 
-def _holds(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    if dtype.kind not in "biufc":
-        return False
-    if name in _PICTURES:
-        colours = _PICTURES[name].get(dtype.name, ())
-        return (len(shape) == 2 and 0 in colours) or (len(shape) == 3 and shape[2] in colours)
-    return name == "npy" or dtype.name not in ("float96", "float128", "complex192", "complex256")
+def _holds(fmt: ArrayFormat, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    if fmt.colours:
+        lengths = fmt.colours.get(dtype.name, ())
+        return (len(shape) == 2 and 0 in lengths) or (len(shape) == 3 and shape[2] in lengths)
+    return dtype.kind in "biufc" and (fmt.name == "NPY" or dtype.name not in _EXTENDED)

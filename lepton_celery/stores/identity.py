@@ -1,4 +1,4 @@
-"""Short texts that change when an input changes, so that a change during a job is noticed without reading the bytes."""
+"""Identities of inputs: short texts by which a job notices a changed input without reading its bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.paths import local_path
 
 MAX_FOLDERS = 4096
-"""Most folders of a Zarr array that are looked at. A chunk that is written again changes the time of its folder."""
+"""Largest number of folders and metadata files of a Zarr array that are looked at. Writing a chunk again changes the time of
+its folder."""
 
 
 def identity(url: str | os.PathLike[str]) -> str:
@@ -39,9 +40,8 @@ def content_identity(pixels: NDArray[np.generic]) -> str:
     """A digest of the pixels of an array in memory, as a short text."""
     digest = blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
     rows = np.atleast_1d(pixels)
-    step = max(
-        1, len(rows) // 64
-    )  # some rows at a time, because the array may be a memory map that is larger than memory
+    # some rows at a time, because the array may be a memory map that is larger than memory
+    step = max(1, len(rows) // 64)
     for first in range(0, len(rows), step):
         digest.update(np.ascontiguousarray(rows[first : first + step]).tobytes())
     return f"pixels {digest.hexdigest()}"

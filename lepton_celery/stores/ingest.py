@@ -1,4 +1,4 @@
-"""Copies an input that gives no random access, once, into a file that does."""
+"""Copies inputs without random access into files that have it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from lepton_celery.stores.base import ArrayReader
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.npy import make_empty, open_writable, write_rows
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import sibling
+from lepton_celery.stores.publish import draft_of
 
 LARGEST_CHUNK_BYTES = 256 * 2**20
-"""Files with larger chunks are copied first: a worker would have to decode that much for one pixel."""
+"""Files with larger chunks are copied first, because a worker would have to decode a whole chunk for one pixel."""
 
 COPIED_BYTES = 64 * 2**20
-"""Bytes that are copied at once, or one chunk if that is larger."""
+"""Number of bytes that are copied at once. A larger chunk is copied whole."""
 
 
 def needs_ingest(reader: ArrayReader) -> bool:
     """Whether every block would decode the whole file or most of it: PNG, JPEG, and files with chunks of over 256 MiB."""
-    if Path(reader.url).suffix.lower() in (".png", ".jpg", ".jpeg"):
-        return True
-    return math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
+    is_picture = Path(reader.url).suffix.lower() in (".png", ".jpg", ".jpeg")
+    return is_picture or math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
 
 
 def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
@@ -36,24 +35,18 @@ def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
         StoreError: the input is damaged, or the disk is full; no file is left.
     """
     final = local_path(path)
-    temp = sibling(final.with_name(f".{final.name}"))
-    with writing(final):
-        try:
-            make_empty(temp, reader.shape, reader.dtype)
-            copy = open_writable(temp, reader.shape, reader.dtype)
-            for region in BlockGrid(reader.shape, _pieces(reader)):
-                write_rows(temp, copy, region, reader.read(region))
-            temp.replace(final)
-        finally:
-            temp.unlink(missing_ok=True)
+    with writing(final), draft_of(final.with_name(f".{final.name}")) as draft:
+        make_empty(draft, reader.shape, reader.dtype)
+        copy = open_writable(draft, reader.shape, reader.dtype)
+        for region in BlockGrid(reader.shape, _pieces(reader)):
+            write_rows(draft, copy, region, reader.read(region))
+        draft.replace(final)
 
 
 def _pieces(reader: ArrayReader) -> tuple[int, ...]:
-    """The shape of boxes of whole chunks that are copied at once."""
+    """The shape of the boxes of whole chunks that are copied at once."""
     pieces = [max(1, c) for c in reader.chunks]
     for axis in reversed(range(len(pieces))):
-        others = math.prod(pieces[:axis] + pieces[axis + 1 :]) * reader.dtype.itemsize
-        chunk = pieces[axis]
-        count = max(1, COPIED_BYTES // (others * chunk))
-        pieces[axis] = min(chunk * count, max(1, -(-reader.shape[axis] // chunk) * chunk))
+        fitting = COPIED_BYTES // (math.prod(pieces) * reader.dtype.itemsize)
+        pieces[axis] *= max(1, min(fitting, -(-reader.shape[axis] // pieces[axis])))
     return tuple(pieces)

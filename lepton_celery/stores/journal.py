@@ -1,7 +1,7 @@
 """The journal of an unfinished job, beside its outputs: enough to resume the job when its ledger is lost.
 
     .lepton-<job>/manifest.json                the job as plain data
-    .lepton-<job>/stages/<number>              a stage that was opened, by its number in the ledger
+    .lepton-<job>/stages/<number>              a stage that has begun, by its number in the ledger
     .lepton-<job>/receipts/<number>/<writer>   the places of finished blocks, a line for each receipt
 
 A block is recorded after its bytes are written and before its receipt goes into the ledger, so every recorded block is done.
@@ -27,17 +27,17 @@ MANIFEST = "manifest.json"
 
 
 class Journal:
-    """The journal in a job's workspace `root`."""
+    """The journal in the workspace of a job."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def begin(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest; the workspace must be there."""
-        write_atomically(self._root / MANIFEST, json.dumps(manifest).encode())
+    def begin(self, document: Mapping[str, Any]) -> None:
+        """Write the job's manifest as a JSON document; the workspace must be there."""
+        write_atomically(self._root / MANIFEST, json.dumps(document).encode())
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest that `begin` wrote.
+    def read_manifest(self) -> dict[str, Any]:
+        """The document that `begin` wrote.
 
         Raises:
             JobNotFound: there is none.
@@ -48,19 +48,19 @@ class Journal:
             raise JobNotFound(f"{self._root} holds no job that could be resumed: there is no {MANIFEST} in it", "")
         with reading(path):
             try:
-                manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise StoreError(f"{path} is damaged: {error}; submit the job again") from error
-        return manifest
+        return document
 
-    def opened(self, number: StageNumber) -> None:
-        """Record that a stage begins, so that all stages before it are merged."""
+    def log_stage(self, number: StageNumber) -> None:
+        """Record that a stage begins. All stages before it are merged."""
         path = self._root / "stages" / str(number)
         with writing(path):
             path.parent.mkdir(exist_ok=True)
             path.touch()
 
-    def received(self, number: StageNumber, places: Sequence[Place]) -> None:
+    def log_receipts(self, number: StageNumber, places: Sequence[Place]) -> None:
         """Record that blocks of a stage are done."""
         path = self._root / "receipts" / str(number) / f"{socket.gethostname()}-{os.getpid()}"
         with writing(path):
@@ -74,22 +74,22 @@ class Journal:
                 file.write(" ".join(map(str, places)) + "\n")
 
     def stage(self, stages: int) -> StageNumber | None:
-        """The stage that was opened last, in a plan of `stages` stages; None if there is none."""
-        folder = self._root / "stages"
-        opened = (
-            [StageNumber(int(path.name)) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
-        )
+        """The stage that began last, in a plan of `stages` stages; None if there is none."""
+        opened = [StageNumber(int(path.name)) for path in _files(self._root / "stages") if path.name.isdigit()]
         # each round of a repeated stage has a number of its own, which is greater by `stages`
         return max(opened, key=lambda number: (number % stages, number // stages), default=None)
 
     def receipts(self, number: StageNumber) -> list[Place]:
         """The places of the finished blocks of a stage, ascending."""
-        folder = self._root / "receipts" / str(number)
         done: set[Place] = set()
-        for path in folder.iterdir() if folder.exists() else ():
+        for path in _files(self._root / "receipts" / str(number)):
             with reading(path):
                 lines = path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
             for line in lines:
-                if line.endswith("\n"):  # the writer of other lines was killed before the end
+                if line.endswith("\n"):  # a line without an end is of a writer that was killed
                     done.update(Place(int(text)) for text in line.split() if text.isdigit())
         return sorted(done)
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.exists() else []

@@ -1,38 +1,32 @@
-"""Arrays in this process with the interface of files, for the engine that runs on threads."""
+"""Arrays of this process with the interface of files, for the inline engine and for memory maps."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, Target, check_block, check_region
-from lepton_celery.stores.npy import row_chunks
+from lepton_celery.stores.base import AnyArray, ArrayOutput, ArrayReader, Target, check_block, check_region, pixel_dtype
 
 
-class MemoryReader:
-    """An array of this process. It is copied when it is read, so it must not change before."""
+class MemoryReader(ArrayReader):
+    """An array of this process or a memory map. Reading copies it, so it must not change before."""
 
-    url = "memory:"
-
-    def __init__(self, array: npt.ArrayLike) -> None:
+    def __init__(self, array: npt.ArrayLike, url: str = "memory:") -> None:
         self._array = np.asarray(array)
-        if self._array.dtype.kind not in "biufc":
-            raise StoreError(f"an array of {self._array.dtype} is no image; give numbers or booleans")
-        self.shape: tuple[int, ...] = self._array.shape
-        self.dtype: np.dtype[Any] = self._array.dtype.newbyteorder("=")
-        self.chunks = row_chunks(self.shape)
+        self.url, self.shape = url, self._array.shape
+        self.dtype = pixel_dtype("an array" if url == "memory:" else url, self._array.dtype)
+        run = 0 if self._array.flags.fnc else self._array.ndim - 1
+        self.chunks = tuple(max(1, n) if axis == run else 1 for axis, n in enumerate(self.shape))
 
     def read(self, region: Region) -> AnyArray:
         check_region(self.url, self.shape, region)
         return np.array(self._array[region.slices], dtype=self.dtype, order="C", copy=True)
 
 
-class MemoryOutput:
-    """An output that becomes an ndarray of this process; `target.path` is only a name."""
+class MemoryOutput(ArrayOutput):
+    """An output that becomes an ndarray of this process; its target's path is only a name."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -53,11 +47,11 @@ class MemoryOutput:
     def reserve(self) -> None:
         pass
 
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         if self._part is None:
             raise StoreError(f"output {self.target.path!r} has no part; create it first")
-        self._part[region.slices] = block
+        self._part[region.slices] = pixels
 
     def publish(self) -> None:
         if self._part is not None:

@@ -14,49 +14,38 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, Target, check_block, check_region
+from lepton_celery.stores.base import AnyArray, check_block, check_part
 from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.publish import create_part, discard_part, publish_part
+from lepton_celery.stores.memory import MemoryReader
+from lepton_celery.stores.publish import FileOutput, create_part
 
 LONG_ROW_BYTES = 1 << 15
 """Rows of this size are written by a system call each, shorter rows through a memory map.
 
 A system call costs less than the page faults of a map if enough bytes lie together. MB per second of processor time for
 pixels in a new file, by map and by calls: rows of 4 kB 640 and 410 in tmpfs, 1110 and 370 on ext4; rows of 16 kB 730 and
-890, 1500 and 840; whole rows of the image in one piece 750 and 1390, 520 and 3400."""
+890, 1500 and 840; rows as long as the image's 750 and 1390, 520 and 3400."""
 
 one_header_at_a_time = threading.Lock()
-"""NumPy has Python parse a file's header, and Python 3.11 sometimes fails to parse in two threads at once (python/cpython
-#106905: "AST constructor recursion depth mismatch")."""
+"""Held while NumPy reads a file's header, which Python parses. Python 3.11 sometimes fails to parse in two threads at once
+(python/cpython#106905: "AST constructor recursion depth mismatch")."""
 
 
-class NpyReader:
+class NpyReader(MemoryReader):
     """A .npy file of C or Fortran order and any byte order; its pixels are read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
-        self.url = str(path)
         with reading(path), one_header_at_a_time:
             # this never unpickles: open_memmap refuses arrays of objects before it looks at their data
-            self._array: AnyArray = npy_format.open_memmap(path, mode="r")
-        self.shape: tuple[int, ...] = self._array.shape
-        self.dtype: np.dtype[Any] = self._array.dtype.newbyteorder("=")
-        if self.dtype.kind not in "biufc":
-            raise StoreError(f"{path} holds {self.dtype}, which is no pixel type; save numbers or booleans")
-        self.chunks = row_chunks(self.shape, fortran=self._array.flags.fnc)
-
-    def read(self, region: Region) -> AnyArray:
-        check_region(self.url, self.shape, region)
-        return np.array(self._array[region.slices], dtype=self.dtype, order="C", copy=True)
+            array = npy_format.open_memmap(path, mode="r")
+        super().__init__(array, str(path))
 
 
-class NpyOutput:
+class NpyOutput(FileOutput):
     """A .npy file that is written in place."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self._map: AnyArray | None = None
+    _map: AnyArray | None = None
 
     def create(self) -> None:
         target = self.target
@@ -73,45 +62,37 @@ class NpyOutput:
             except FileNotFoundError:
                 pass  # another process has published it
 
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         with writing(self.target.part):
-            write_rows(self.target.part, self._open(), region, block)
+            write_rows(self.target.part, self._open(), region, pixels)
 
     def publish(self) -> None:
         self._map = None
-        publish_part(self.target)
+        super().publish()
 
     def discard(self) -> None:
         self._map = None
-        discard_part(self.target)
+        super().discard()
 
     def _open(self) -> AnyArray:
         if self._map is None:
-            self._map = open_part(self.target)
+            self._map = open_writable(self.target.part, self.target.shape, self.target.native)
         return self._map
-
-
-def open_part(target: Target) -> AnyArray:
-    """The part of `target` as a writable memory map; StoreError if it has another shape or dtype."""
-    return open_writable(target.part, target.shape, target.native)
 
 
 def open_writable(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
     """The .npy at `path` as a writable memory map; StoreError if it has another shape or dtype."""
     with reading(path), one_header_at_a_time:
         array: AnyArray = npy_format.open_memmap(path, mode="r+")
-    if array.shape != shape or array.dtype != dtype:
-        raise StoreError(
-            f"{path} holds {array.dtype} {array.shape}, the output is {dtype} {shape}; discard it, or use another job id"
-        )
+    check_part(path, array, shape, dtype)
     return array
 
 
-def write_rows(path: Path, array: AnyArray, region: Region, block: AnyArray) -> None:
-    """Put `block` into the file that `array` maps, by system calls if its rows are long enough."""
+def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) -> None:
+    """Write pixels to the file that `array` maps, by system calls if its rows are long enough."""
     if not isinstance(array, np.memmap):  # an array without pixels is not mapped
-        array[region.slices] = block
+        array[region.slices] = pixels
         return
     # axes that the region covers whole belong to the row: an RGB row is one run of bytes
     axis = array.ndim
@@ -120,13 +101,13 @@ def write_rows(path: Path, array: AnyArray, region: Region, block: AnyArray) -> 
     axis = max(axis - 1, 0)
     first = array.offset + sum(a * step for a, step in zip(region.start, array.strides, strict=True))
     with _opened(path) as descriptor:
-        if block.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64)) < LONG_ROW_BYTES:
+        if pixels.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64)) < LONG_ROW_BYTES:
             # touching a page of a map that the disk has no room for would kill the process
             last = array.offset + sum((z - 1) * step for z, step in zip(region.stop, array.strides, strict=True))
             _reserve(descriptor, first, last + array.itemsize - first)
-            array[region.slices] = block
+            array[region.slices] = pixels
             return
-        data = np.asarray(block, array.dtype)
+        data = np.asarray(pixels, array.dtype)
         offsets = np.array(first)
         for length, step in zip(region.shape[:axis], array.strides[:axis], strict=True):
             offsets = np.add.outer(offsets, np.arange(length) * step)
@@ -166,12 +147,3 @@ def _reserve(descriptor: int, start: int, size: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
             raise
-
-
-def row_chunks(shape: tuple[int, ...], *, fortran: bool = False) -> tuple[int, ...]:
-    """Chunks of an array with random access: one run of neighbouring pixels."""
-    chunks = [1] * len(shape)
-    if shape:
-        axis = 0 if fortran else -1
-        chunks[axis] = max(1, shape[axis])
-    return tuple(chunks)

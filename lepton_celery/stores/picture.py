@@ -14,9 +14,10 @@ from PIL.PngImagePlugin import PngImageFile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, Target, check_region
+from lepton_celery.stores.base import AnyArray, ArrayReader
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.npy import NpyOutput, open_part
+from lepton_celery.stores.memory import MemoryReader
+from lepton_celery.stores.npy import NpyOutput
 from lepton_celery.stores.publish import publish_part
 
 _DTYPES: dict[str, tuple[type[np.generic], int]] = {
@@ -31,7 +32,7 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
 """The dtype of each of Pillow's modes, and the length of its colour axis; 0 for none."""
 
 
-class PictureReader:
+class PictureReader(ArrayReader):
     """A PNG or JPEG file. The first `read` decodes all of it, and memory holds the whole picture from then on.
 
     Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because Pillow
@@ -41,7 +42,7 @@ class PictureReader:
     def __init__(self, path: Path) -> None:
         self.url = str(path)
         self._path = path
-        self._array: AnyArray | None = None
+        self._decoded: MemoryReader | None = None
         self._lock, self._pid = threading.Lock(), os.getpid()
         with reading(path), _open(path) as image:
             self._mode = _mode(path, image)
@@ -51,46 +52,29 @@ class PictureReader:
         self.chunks = self.shape
 
     def read(self, region: Region) -> AnyArray:
-        check_region(self.url, self.shape, region)
         if self._pid != os.getpid():
             # a fork may have copied the lock while another thread held it, and nobody would open it in this process
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
-            if self._array is None:
+            if self._decoded is None:
                 with reading(self._path), _open(self._path) as image:
                     converted = image if image.mode in (self._mode, "I") else image.convert(self._mode)
-                    self._array = np.asarray(converted).astype(self.dtype, copy=False)
-        return np.array(self._array[region.slices], order="C", copy=True)
+                    self._decoded = MemoryReader(np.asarray(converted).astype(self.dtype, copy=False), self.url)
+        return self._decoded.read(region)
 
 
-class PictureOutput:
+class PictureOutput(NpyOutput):
     """A PNG or JPEG file. Its part is a .npy, which the publisher encodes.
 
     PNG keeps every pixel; JPEG, with quality 95, does not.
     """
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self._blocks = NpyOutput(target)
-
-    def create(self) -> None:
-        self._blocks.create()
-
-    def reserve(self) -> None:
-        self._blocks.reserve()
-
-    def write(self, region: Region, block: AnyArray) -> None:
-        self._blocks.write(region, block)
-
     def publish(self) -> None:
-        self._blocks = NpyOutput(self.target)
         publish_part(self.target, self._encode)
-
-    def discard(self) -> None:
-        self._blocks.discard()
+        self._map = None
 
     def _encode(self, path: Path) -> None:
-        image = Image.fromarray(np.asarray(open_part(self.target)))
+        image = Image.fromarray(np.asarray(self._open()))
         if self.target.final.suffix.lower() == ".png":
             # level 3 is twice as fast as Pillow's default, and the file is a few per cent larger
             image.save(path, "PNG", compress_level=3)

@@ -1,4 +1,4 @@
-"""How a part becomes an output: by one rename or link, by one process at a time, and over nothing that must stay.
+"""How a part becomes an output: by one rename or link, by one process at a time, and over no file that must stay.
 
 .cells.npy.<job>.part              collects the blocks
 .cells.npy.<job>.part.<anything>   temporary files of processes that create, write or encode
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import os
 import shutil
 import time
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lepton_celery.errors import OutputExists, StoreNotFound
-from lepton_celery.stores.base import Target
+from lepton_celery.stores.base import ArrayOutput, Target
 from lepton_celery.stores.failures import writing
 
 LOCK_WAIT_S = 5.0
@@ -35,32 +36,35 @@ def sibling(part: Path, ending: str = "tmp") -> Path:
     return part.with_name(f"{part.name}.{uuid.uuid4().hex}.{ending}")
 
 
+@contextmanager
+def draft_of(part: Path) -> Iterator[Path]:
+    """A new name beside a part, for a file that is renamed when it is complete; otherwise it is removed."""
+    draft = sibling(part)
+    try:
+        yield draft
+    finally:
+        remove(draft)
+
+
 def create_part(part: Path, make: Callable[[Path], None]) -> None:
     """Let a part appear, complete, that `make` creates under another name; a part that is there already stays."""
-    draft = sibling(part)
-    with writing(part):
-        try:
-            make(draft)
-            with suppress(FileExistsError):
-                link_or_rename(draft, part)
-        finally:
-            remove(draft)
+    with writing(part), draft_of(part) as draft:
+        make(draft)
+        with suppress(FileExistsError):
+            link_or_rename(draft, part)
 
 
-def _replaced(part: Path) -> Path:
+def replaced_of(part: Path) -> Path:
+    """The name of an earlier output for the moment in which the new one takes its place."""
     return part.with_name(f"{part.name}.replaced")
 
 
 def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -> None:
-    """Move the part to its final name; nothing happens when that was done before.
+    """Publish an output, as `ArrayOutput.publish` describes.
 
     Args:
         target: the output.
         encode: writes the output's file from the part, if the part has another format.
-
-    Raises:
-        OutputExists: something else stands under the final name.
-        StoreNotFound: neither part nor output is there.
     """
     part, final = target.part, target.final
     with writing(final), _locked(part) as is_there:
@@ -72,27 +76,23 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
             if encode is None or not (output.exists() and final.exists() and output.samefile(final)):
                 if encode is not None:
                     _encode(target, encode, output)
-                put_in_place(output, final, overwrite=target.overwrite, replaced=_replaced(part))
+                put_in_place(output, final, overwrite=target.overwrite, replaced=replaced_of(part))
         _remove_part(part)
 
 
 def _encode(target: Target, encode: Callable[[Path], None], output: Path) -> None:
     if os.path.lexists(target.final) and not target.overwrite:
         raise output_exists(target.final)
-    draft = sibling(target.part)
-    try:
+    with draft_of(target.part) as draft:
         encode(draft)
         draft.replace(output)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager
 def _locked(part: Path) -> Iterator[bool]:
-    """Keep other publishers of a part out; gives whether the part is there, and still is under the lock.
+    """Lock a part against other publishers; yields whether the part is there once it is locked.
 
-    The lock lies on the part itself, so it leaves no file behind. On file systems without locks, the ledger's fence keeps
-    two merges apart.
+    The lock is on the part itself, so it leaves no file behind.
     """
     try:
         descriptor = os.open(part, os.O_RDONLY)
@@ -100,7 +100,9 @@ def _locked(part: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        _wait_for_lock(descriptor)
+        with suppress(OSError):  # there are no locks on this file system
+            # a frozen process may hold the lock, and the ledger's fence keeps two merges apart without it
+            wait_for_lock(descriptor, LOCK_WAIT_S)
         try:
             is_there = os.path.samestat(os.fstat(descriptor), part.stat())
         except FileNotFoundError:
@@ -110,18 +112,21 @@ def _locked(part: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _wait_for_lock(descriptor: int) -> None:
-    """Wait for a lock, but not for ever: a frozen process may hold it, and the fence says whose turn it is."""
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while time.monotonic() < deadline:
+def wait_for_lock(descriptor: int, timeout_s: float) -> bool:
+    """Lock a file for this process; False if another process holds the lock until the time is up.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(0.02)
-        except OSError:
-            return  # no locks on this file system
-        else:
-            return
 
 
 def put_in_place(source: Path, final: Path, *, overwrite: bool, replaced: Path) -> None:
@@ -176,13 +181,12 @@ def output_exists(final: Path) -> OutputExists:
     )
 
 
-def discard_part(target: Target) -> None:
+def discard_part(part: Path, final: Path) -> None:
     """Remove a part and its temporary files; an earlier output that a killed publisher moved aside gets its name back."""
-    part = target.part
-    replaced = _replaced(part)
+    replaced = replaced_of(part)
     with writing(part):
-        if os.path.lexists(replaced) and not os.path.lexists(target.final):
-            replaced.rename(target.final)
+        if os.path.lexists(replaced) and not os.path.lexists(final):
+            replaced.rename(final)
         _remove_part(part)
 
 
@@ -196,11 +200,9 @@ def _remove_part(part: Path) -> None:
 
 
 def remove_temporaries(part: Path) -> None:
-    """Remove everything whose name is the part's with an ending."""
-    with suppress(FileNotFoundError):
-        for entry in list(os.scandir(part.parent)):
-            if entry.name.startswith(f"{part.name}."):
-                remove(Path(entry.path))
+    """Remove all files and folders whose names are the part's with an ending."""
+    for path in part.parent.glob(f"{glob.escape(part.name)}.*"):
+        remove(path)
 
 
 def remove(path: Path) -> None:
@@ -209,3 +211,19 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+class FileOutput(ArrayOutput):
+    """An output on disk: a part collects the blocks, and gets the final name when it is complete."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def reserve(self) -> None:
+        pass  # the size of compressed pixels is not known in advance
+
+    def publish(self) -> None:
+        publish_part(self.target)
+
+    def discard(self) -> None:
+        discard_part(self.target.part, self.target.final)

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError
+from lepton_celery.stores.base import part_of
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.formats import NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import output_exists, put_in_place, sibling
+from lepton_celery.stores.publish import discard_part, draft_of, output_exists, put_in_place, replaced_of
 
 _ROWS_AT_ONCE = 100_000
 """Rows of a CSV that are turned into text together."""
@@ -25,12 +26,16 @@ Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
 def write_table(
-    path: str | os.PathLike[str], columns: Mapping[str, npt.NDArray[Any]], *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    columns: Mapping[str, npt.NDArray[Any]],
+    *,
+    job_id: str = "inline",
+    overwrite: bool = False,
 ) -> None:
     """Write one-dimensional columns of equal length; the name appears when the table is complete.
 
     `read_table` gives every float back bit for bit. A file with the same bytes counts as written, so that a merge may be
-    repeated.
+    repeated. If the writer is killed, `discard_table` with the same job id removes the temporary file.
 
     Raises:
         InputError: columns differ in length, have more axes, or hold something that is no number.
@@ -43,18 +48,23 @@ def write_table(
     for key, column in arrays.items():
         if column.ndim != 1 or column.dtype.kind not in "biuf":
             raise InputError(f"column {key!r} of {final} is {column.dtype} {column.shape}; give numbers on one axis")
-    if len(lengths := {key: len(column) for key, column in arrays.items()}) and len(set(lengths.values())) > 1:
+    lengths = {key: len(column) for key, column in arrays.items()}
+    if len(set(lengths.values())) > 1:
         raise InputError(f"columns of {final} differ in length: {lengths}; give one value per row")
-    temp = sibling(final.with_name(f".{final.name}"))
-    with writing(final):
-        try:
-            (_write_csv if name == "csv" else _write_parquet)(temp, arrays)
-            if not final.is_file() or final.is_symlink() or not filecmp.cmp(temp, final, shallow=False):
-                if os.path.lexists(final) and not overwrite:
-                    raise output_exists(final)
-                put_in_place(temp, final, overwrite=overwrite, replaced=temp.with_name(f"{temp.name}.replaced"))
-        finally:
-            temp.unlink(missing_ok=True)
+    arrays = {key: column.astype(np.uint8) if column.dtype == bool else column for key, column in arrays.items()}
+    part = part_of(final, job_id)
+    with writing(final), draft_of(part) as draft:
+        (_write_csv if name == "csv" else _write_parquet)(draft, arrays)
+        if not final.is_file() or final.is_symlink() or not filecmp.cmp(draft, final, shallow=False):
+            if os.path.lexists(final) and not overwrite:
+                raise output_exists(final)
+            put_in_place(draft, final, overwrite=overwrite, replaced=replaced_of(part))
+
+
+def discard_table(path: str | os.PathLike[str], job_id: str) -> None:
+    """Remove the temporary files of a table that a killed writer left; a published table stays."""
+    final = local_path(path)
+    discard_part(part_of(final, job_id), final)
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
@@ -79,13 +89,9 @@ def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
         csv.writer(file, lineterminator="\n").writerow(columns)
         for start in range(0, rows, _ROWS_AT_ONCE):
             # repr of a Python float is the shortest text that gives the same number when it is read
-            texts = [map(repr, _plain(column[start : start + _ROWS_AT_ONCE]).tolist()) for column in columns.values()]
+            texts = [map(repr, column[start : start + _ROWS_AT_ONCE].tolist()) for column in columns.values()]
             file.write("\n".join(map(",".join, zip(*texts, strict=True))))
             file.write("\n")
-
-
-def _plain(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return column.astype(np.uint8) if column.dtype.kind == "b" else column
 
 
 def _read_csv(path: Path) -> dict[str, list[str]]:
@@ -103,7 +109,7 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
 
 def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow, parquet = _arrow()
-    table = arrow.table({key: arrow.array(np.ascontiguousarray(_plain(column))) for key, column in columns.items()})
+    table = arrow.table({key: arrow.array(np.ascontiguousarray(column)) for key, column in columns.items()})
     # whole numbers mostly rise with the label: as differences they take a fifth of a dictionary's bytes, and half the time
     steps = {field.name: "DELTA_BINARY_PACKED" for field in table.schema if arrow.types.is_integer(field.type)}
     parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)

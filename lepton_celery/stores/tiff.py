@@ -17,14 +17,15 @@ import tifffile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.stores.base import AnyArray, check_region
+from lepton_celery.stores.base import AnyArray, ArrayReader, check_region
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.npy import row_chunks
+from lepton_celery.stores.memory import MemoryReader
 
 _Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
+"""The offsets and the sizes of the tiles or strips of a page, and the JPEG tables that they share."""
 
 
-class TiffReader:
+class TiffReader(ArrayReader):
     """The first series of a TIFF file, at full resolution.
 
     Uncompressed contiguous pixels are memory-mapped. In other files the tiles or strips that a region touches are
@@ -34,7 +35,7 @@ class TiffReader:
     def __init__(self, path: Path) -> None:
         self.url = str(path)
         self._path = path
-        self._map: AnyArray | None = None
+        self._mapped: MemoryReader | None = None
         # an OME-TIFF of several files names files that were not checked against the allowed folders
         with reading(path), tifffile.TiffFile(path, _multifile=False) as tif:
             if not tif.series:
@@ -45,22 +46,25 @@ class TiffReader:
             page = series.keyframe
             if page.dtype is None or series.dtype.kind not in "biufc":
                 raise StoreError(f"{path} holds pixels of {page.bitspersample} bits, which has no dtype; convert it")
-            self.shape: tuple[int, ...] = tuple(series.shape)
-            self.dtype: np.dtype[Any] = series.dtype.newbyteorder("=")
+            self.shape, self.dtype = tuple(series.shape), series.dtype.newbyteorder("=")
             if series.dataoffset is not None:
                 on_disk = self.dtype.newbyteorder(tif.byteorder)
-                self._map = np.memmap(path, on_disk, "r", series.dataoffset, self.shape)
-                self.chunks = row_chunks(self.shape)
+                pixels = np.memmap(path, on_disk, "r", series.dataoffset, self.shape)
+                self._mapped = MemoryReader(pixels, self.url)
+                self.chunks = self._mapped.chunks
                 return
             self._take_layout(series, page)
             # all offsets are read now: later reads need neither the file object nor its position, which a forked process
             # would share
-            self._segments = [self._locate(number) for number in series.pages]
+            pages: list[Any] = list(series.pages)
+            if None in pages:
+                raise StoreError(f"{path} keeps some of its pages in other files; join them into one file first")
+            self._segments: list[_Segments] = [(p.dataoffsets, p.databytecounts, p.jpegtables) for p in pages]
 
     def read(self, region: Region) -> AnyArray:
+        if self._mapped is not None:
+            return self._mapped.read(region)
         check_region(self.url, self.shape, region)
-        if self._map is not None:
-            return np.array(self._map[region.slices], dtype=self.dtype, order="C", copy=True)
         out = np.empty(region.shape, self.dtype)
         if not out.size:
             return out
@@ -111,27 +115,19 @@ class TiffReader:
         rest = iter([1] * len(self._lead) + lengths)
         self.chunks = tuple(next(rest) if n > 1 else 1 for n in self.shape)
 
-    def _locate(self, page: Any) -> _Segments:
-        if page is None:
-            raise StoreError(f"{self._path} keeps some of its pages in other files; join them into one file first")
-        return page.dataoffsets, page.databytecounts, page.jpegtables
-
     def _read_page(self, fd: int, segments: _Segments, window: Region, into: AnyArray) -> None:
         offsets, counts, tables = segments
         for index in self._page.overlapping(window):
             box = self._page.region(index)
-            shared = Region(
-                tuple(map(max, box.start, window.start)),
-                tuple(map(min, box.stop, window.stop)),
-            )
+            shared = Region(tuple(map(max, box.start, window.start)), tuple(map(min, box.stop, window.stop)))
             if not counts[index]:
-                # A sparse file leaves out tiles that hold nothing.
+                # a sparse file leaves out tiles that hold nothing
                 into[shared.within(window)] = self._nodata
                 continue
             data = os.pread(fd, counts[index], offsets[index])
             if len(data) < counts[index]:
                 raise StoreError(f"{self._path} ends in the middle of tile or strip {index}; copy or write it again")
-            decoded = self._decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
+            decoded = self._decode(data, index, jpegtables=tables)[0]
             into[shared.within(window)] = self._as_page(decoded)[shared.within(box)]
 
     def _as_page(self, decoded: AnyArray) -> AnyArray:

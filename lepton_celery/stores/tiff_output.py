@@ -14,17 +14,16 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
 
 from lepton_celery.errors import InputError, StoreError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.stores.base import AnyArray, Target, check_block
 from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
-from lepton_celery.stores.publish import discard_part, publish_part
+from lepton_celery.stores.publish import FileOutput, publish_part
 
 LONGEST_TILE_SIDE = 256
 """Longest side of a tile, in pixels."""
@@ -33,7 +32,7 @@ BIG_TIFF_BYTES = 2**31
 """Larger files are BigTIFFs: a plain TIFF ends at 4 GiB, and some readers end at 2."""
 
 
-class TiffOutput:
+class TiffOutput(FileOutput):
     """A tiled deflate TIFF of `(y, x)`, colours `(y, x, 3 or 4)` or pages `(z, y, x)`; booleans become uint8 0 and 1.
 
     Raises:
@@ -41,7 +40,7 @@ class TiffOutput:
     """
 
     def __init__(self, target: Target) -> None:
-        self.target = target
+        super().__init__(target)
         shape, blocks = target.shape, target.block_shape
         self._colours = len(shape) == 3 and shape[2] in (3, 4) and blocks[2] >= shape[2]
         if not (len(shape) == 2 or self._colours or (len(shape) == 3 and shape[1] > 1 and shape[2] > 1)):
@@ -49,14 +48,13 @@ class TiffOutput:
                 f"TIFF output {target.path} of shape {shape} in blocks {blocks} is no (y, x) image, no (y, x, 3 or 4) "
                 "with all colours in each block, and no (z, y, x) of pages; write .zarr or .npy instead"
             )
-        # everything below counts in (pages, rows, columns), whatever the axes of the image
+        # the grid of tiles has the axes (pages, rows, columns) for every image
         lead = (1,) if len(shape) == 2 or self._colours else ()
         pixels = slice(0, 2) if self._colours else slice(None)
         self._grid = BlockGrid(lead + shape[pixels], lead + blocks[pixels])
         self._tile = tuple(
             _tile_length(n, b, target) for n, b in zip(self._grid.shape[1:], self._grid.block_shape[1:], strict=True)
         )
-        self._samples = shape[2] if self._colours else 1
         stored = np.dtype(np.uint8) if target.native.kind == "b" else target.native
         self._stored = stored.newbyteorder("<")
 
@@ -64,35 +62,24 @@ class TiffOutput:
         with writing(self.target.part):
             self.target.part.mkdir(exist_ok=True)
 
-    def reserve(self) -> None:
-        pass  # the size depends on the pixels
-
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
+        # a block has the same index in both grids
         for index in self.target.grid.overlapping(region):
             own = self.target.grid.region(index)
-            self._write_block(own, block[own.within(region)])
-
-    def _write_block(self, region: Region, block: AnyArray) -> None:
-        start = ((0,) if len(region.start) == 2 or self._colours else ()) + region.start
-        position = tuple(a // b for a, b in zip(start, self._grid.block_shape, strict=False))
-        tiles = [_deflate(tile) for tile in self._cut(block)]
-        ends = list(accumulate(map(len, tiles)))
-        head = np.array([len(ends), *ends], "<u8").tobytes()
-        write_atomically(self._block_file(self._grid.index(position)), head, *tiles)
+            tiles = [_deflate(tile) for tile in self._cut(pixels[own.within(region)])]
+            head = np.array([len(tiles), *accumulate(map(len, tiles))], "<u8").tobytes()
+            write_atomically(self._block_file(index), head, *tiles)
 
     def publish(self) -> None:
         publish_part(self.target, self._join)
 
-    def discard(self) -> None:
-        discard_part(self.target)
-
-    def _block_file(self, index: int) -> Path:
+    def _block_file(self, index: BlockIndex) -> Path:
         return self.target.part / f"{index}.tiles"
 
-    def _cut(self, block: AnyArray) -> Iterator[bytes]:
+    def _cut(self, pixels: AnyArray) -> Iterator[bytes]:
         """The tiles of a block, uncompressed; tiles at its far edges are filled up with zeros."""
-        pages = block.astype(self._stored, copy=False)
+        pages = pixels.astype(self._stored, copy=False)
         pages = pages[None] if pages.ndim == 2 or self._colours else pages
         rows, columns = self._tile
         for page, y, x in product(pages, range(0, pages.shape[1], rows), range(0, pages.shape[2], columns)):
@@ -104,20 +91,18 @@ class TiffOutput:
             yield piece.tobytes()
 
     def _join(self, path: Path) -> None:
-        options: dict[str, Any] = {"photometric": "rgb" if self._colours else "minisblack"}
-        if self._samples == 4:
-            options["extrasamples"] = ["unassalpha"]
-        size = math.prod(self.target.shape) * self._stored.itemsize
+        shape = self.target.shape
         tifffile.imwrite(
             path,
             self._tiles(),
-            shape=self.target.shape,
+            shape=shape,
             dtype=self._stored,
             tile=self._tile,
             compression="adobe_deflate",
             byteorder="<",
-            bigtiff=size > BIG_TIFF_BYTES,
-            **options,
+            bigtiff=math.prod(shape) * self._stored.itemsize > BIG_TIFF_BYTES,
+            photometric="rgb" if self._colours else "minisblack",
+            extrasamples=["unassalpha"] if self._colours and shape[2] == 4 else None,
         )
 
     def _tiles(self) -> Iterator[bytes]:
@@ -133,7 +118,7 @@ class TiffOutput:
                 first = (page % deep * rows + y % high // self._tile[0]) * across
                 yield from self._row(index, ends_of(index), first, first + across)
 
-    def _ends(self, index: int) -> Sequence[int]:
+    def _ends(self, index: BlockIndex) -> Sequence[int]:
         """The offset of the first tile in the file of a block, and the ends of all its tiles."""
         path = self._block_file(index)
         try:
@@ -147,22 +132,21 @@ class TiffOutput:
         base = 8 * (count + 1)
         return [base, *(base + int(end) for end in ends)]
 
-    def _row(self, index: int, ends: Sequence[int], first: int, last: int) -> Iterator[bytes]:
+    def _row(self, index: BlockIndex, ends: Sequence[int], first: int, last: int) -> Iterator[bytes]:
         with self._block_file(index).open("rb") as file:
             file.seek(ends[first])
             for tile in range(first, last):
                 yield file.read(ends[tile + 1] - ends[tile])
 
 
-def _tile_length(length: int, block: int, target: Target) -> int:
-    if block >= length:
+def _tile_length(length: int, block_length: int, target: Target) -> int:
+    if block_length >= length:
         return min(LONGEST_TILE_SIDE, -(-length // 16) * 16)
-    for tile in range(LONGEST_TILE_SIDE, 0, -16):
-        if block % tile == 0:
-            return tile
+    if tile := next((n for n in range(LONGEST_TILE_SIDE, 0, -16) if block_length % n == 0), 0):
+        return tile
     raise InputError(
         f"TIFF output {target.path} in blocks {target.block_shape}: tiles have sides that are multiples of 16 and must "
-        f"not cross blocks; use a multiple of 16 in place of {block}, or write .zarr"
+        f"not cross blocks; use a multiple of 16 in place of {block_length}, or write .zarr"
     )
 
 

@@ -7,7 +7,6 @@ twice writes the same bytes to the same file.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.arrays import Partial
+from lepton_celery.catalogue.arrays import Partial, Partials
 from lepton_celery.errors import StoreError, StoreNotFound
 from lepton_celery.grid import BlockIndex
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.bundle import read_bundle, write_bundle
 from lepton_celery.stores.failures import writing
+from lepton_celery.stores.publish import remove
 
 _MAPPED_BYTES = 1 << 20
 """Values of this size or more are memory-mapped, smaller ones are loaded."""
@@ -32,17 +32,11 @@ Key = int | tuple[int, int]
 """A node of the plan, or a node and the round of a repeated stage."""
 
 
-class Partials(Protocol):
-    """The partials of one node in block order; they may be iterated over more than once."""
-
-    def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]: ...
-
-
 class Workspace(Protocol):
-    """What the stages of a job use to pass images, partials and values on."""
+    """Where the stages of a job leave images, partials and values for later stages."""
 
     def create(self) -> None:
-        """Make the workspace; nothing happens when it is there."""
+        """Make the workspace if it is not there."""
 
     def image(self, node: Key) -> ArrayReader:
         """An image that an earlier stage has written."""
@@ -50,13 +44,14 @@ class Workspace(Protocol):
     def image_output(
         self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
-        """What writes the blocks of an image for later stages; `compress` for images of mostly one value, such as labels."""
+        """The output for an image that later stages read. `compress` suits images of mostly one value, such as labels."""
 
     def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         """Store the partial of a block."""
 
     def partials(self, node: Key, blocks: int) -> Partials:
-        """The partials of all blocks of a stage."""
+        """The partials of all blocks of a stage, in block order; they may be iterated over more than once."""
+        return _Partials(self, node, blocks)
 
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         """The partial of a block."""
@@ -74,13 +69,13 @@ class Workspace(Protocol):
         """Remove an image and its partials, which nothing reads any more."""
 
     def mark(self, name: str) -> bool:
-        """Leave a mark, and return whether it was there already."""
+        """Leave a mark; True if it was there already."""
 
     def discard(self) -> None:
         """Remove everything."""
 
 
-class MemoryWorkspace:
+class MemoryWorkspace(Workspace):
     """A workspace in the memory of this process."""
 
     def __init__(self) -> None:
@@ -103,10 +98,6 @@ class MemoryWorkspace:
 
     def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         self._partials.setdefault(node, {})[block] = partial
-
-    def partials(self, node: Key, blocks: int) -> Partials:
-        partials = self._partials.get(node, {})
-        return [(block, partials[block]) for block in map(BlockIndex, range(blocks))]
 
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         return self._partials[node][block]
@@ -136,8 +127,8 @@ class MemoryWorkspace:
         self._values.clear()
 
 
-class DiskWorkspace:
-    """A workspace in a directory that all workers see; its images may be in another one, the scratch."""
+class DiskWorkspace(Workspace):
+    """A workspace in a directory that all workers see. Its images may be in another directory, the scratch."""
 
     def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
         self.root = root
@@ -191,9 +182,6 @@ class DiskWorkspace:
                     folder.mkdir(exist_ok=True)
             write_bundle(path, partial)
 
-    def partials(self, node: Key, blocks: int) -> Partials:
-        return _DiskPartials(self, node, blocks)
-
     def partial(self, node: Key, block: BlockIndex) -> Partial:
         return read_bundle(self.partial_path(node, block))
 
@@ -202,12 +190,8 @@ class DiskWorkspace:
         for first in range(0, blocks, _PARTIALS_PER_FOLDER):
             folder = self.partial_path(node, BlockIndex(first)).parent
             names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-            last = min(first + _PARTIALS_PER_FOLDER, blocks)
-            missing += [
-                block
-                for block in map(BlockIndex, range(first, last))
-                if self.partial_path(node, block).name not in names
-            ]
+            numbers = map(BlockIndex, range(first, min(first + _PARTIALS_PER_FOLDER, blocks)))
+            missing += [block for block in numbers if self.partial_path(node, block).name not in names]
         return missing
 
     def put_value(self, node: Key, value: Any, *, keep_partials: bool = False) -> None:
@@ -229,7 +213,7 @@ class DiskWorkspace:
 
     def discard_node(self, node: Key) -> None:
         for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            remove(path)
 
     def mark(self, name: str) -> bool:
         with writing(self.root):
@@ -240,12 +224,14 @@ class DiskWorkspace:
         return False
 
     def discard(self) -> None:
-        for folder in (self._images, self.root):
-            shutil.rmtree(folder, ignore_errors=True)
+        remove(self._images)
+        remove(self.root)
 
 
-class _DiskPartials:
-    def __init__(self, workspace: DiskWorkspace, node: Key, blocks: int) -> None:
+class _Partials:
+    """The partials of a node, read one after the other."""
+
+    def __init__(self, workspace: Workspace, node: Key, blocks: int) -> None:
         self._workspace, self._node, self._blocks = workspace, node, blocks
 
     def __iter__(self) -> Iterator[tuple[BlockIndex, Partial]]:

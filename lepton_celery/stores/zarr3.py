@@ -3,6 +3,10 @@
 zarr-python reads and writes the metadata, and reads shards and rarer codecs. Chunks that are files of their own (Blosc,
 zstd, gzip or no compression) are read and written directly: that is two to three times faster than zarr's event loop,
 leaves no thread behind that a fork could lose, and lets a reader keep a chunk for the next block.
+
+`zarrs` (the extra of that name) decodes in Rust and reads no more of a shard than it needs. Its threads do not survive
+a fork: a child of a process that has used it hangs. So only the first process that reads pixels uses it, such as a pool
+process of Celery, whose parent reads none. Processes that are forked from that one use zarr's own pipeline.
 """
 
 from __future__ import annotations
@@ -10,7 +14,11 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import warnings
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,17 +28,25 @@ from zarr.codecs import BloscCodec
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, Target, check_block, check_region
+from lepton_celery.stores.base import AnyArray, ArrayReader, Target, check_block, check_part, check_region, pixel_dtype
 from lepton_celery.stores.chunk_files import chunk_files
 from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.publish import create_part, discard_part, publish_part, sibling
-from lepton_celery.stores.zarr_pipeline import open_for_pixels
+from lepton_celery.stores.publish import FileOutput, create_part, sibling
 
 LARGEST_CHUNK_BYTES = 64 * 2**20
 """Larger blocks are cut into several chunks: a chunk is read whole, and Blosc ends at 2 GiB."""
 
+_ZARR_PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
+"""Settings of zarr for its own pipeline of codecs."""
 
-class ZarrReader:
+_ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
+"""Settings of zarr for zarrs, which gets one thread, because the worker processes are the parallelism."""
+
+_settings = Lock()
+"""Held while zarr's settings are changed, which belong to the process. An array keeps the pipeline it was opened with."""
+
+
+class ZarrReader(ArrayReader):
     """A Zarr array of version 2 or 3 in a folder; pixels are read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -50,14 +66,10 @@ class ZarrReader:
             raise StoreError(
                 f"{path} is a Zarr group, not an array; open one of the arrays inside ({names}): {path}/NAME"
             )
-        dtype = np.dtype(node.dtype)
-        if dtype.kind not in "biufc":
-            raise StoreError(f"{path} holds {dtype}, which is no pixel type; save numbers or booleans")
-        self.shape: tuple[int, ...] = tuple(node.shape)
-        self.dtype: np.dtype[Any] = dtype.newbyteorder("=")
-        self.chunks: tuple[int, ...] = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
+        self.shape, self.dtype = tuple(node.shape), pixel_dtype(path, np.dtype(node.dtype))
+        self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
         self.files = chunk_files(path, node)
-        """Its chunks, if each is a file that can be read without zarr."""
+        """The array's chunks as files; None if zarr has to read them."""
         self._opened_in = 0
 
     def read(self, region: Region) -> AnyArray:
@@ -70,29 +82,26 @@ class ZarrReader:
     def _for_pixels(self) -> zarr.Array[Any]:
         """The array as zarr reads it, opened in this process."""
         if self._opened_in != os.getpid():
-            self._opened = open_for_pixels(self._path)
+            self._opened = _open_for_pixels(self._path)
             self._opened_in = os.getpid()
         return self._opened
 
 
-class ZarrOutput:
+class ZarrOutput(FileOutput):
     """A Zarr array of version 3 with Blosc LZ4; a block consists of whole chunks, each written in one step."""
 
     def __init__(self, target: Target) -> None:
-        self.target = target
+        super().__init__(target)
         self._chunks = _chunk_shape(target)
 
     def create(self) -> None:
         if self.target.part.exists():
-            self._check_part()
+            check_part(self.target.part, ZarrReader(self.target.part), self.target.shape, self.target.native)
         else:
             create_part(self.target.part, self._describe)
 
-    def reserve(self) -> None:
-        pass  # the size depends on the pixels
-
-    def write(self, region: Region, block: AnyArray) -> None:
-        check_block(self.target, region, block)
+    def write(self, region: Region, pixels: AnyArray) -> None:
+        check_block(self.target, region, pixels)
         part, dtype = self.target.part, self.target.native.newbyteorder("<")
         # outside of the part's folder: the leftovers of a killed writer in it would be published
         temp = sibling(part)
@@ -102,7 +111,7 @@ class ZarrOutput:
                 for start in itertools.product(*starts):
                     stop = tuple(min(a + c, n) for a, c, n in zip(start, self._chunks, self.target.shape, strict=True))
                     box = Region(start, stop)
-                    chunk = np.ascontiguousarray(block[box.within(region)], dtype).reshape(box.shape)
+                    chunk = np.ascontiguousarray(pixels[box.within(region)], dtype).reshape(box.shape)
                     if chunk.shape != self._chunks:
                         whole = np.zeros(self._chunks, dtype)
                         whole[tuple(map(slice, chunk.shape))] = chunk
@@ -115,15 +124,9 @@ class ZarrOutput:
                 temp.unlink(missing_ok=True)
                 raise
 
-    def publish(self) -> None:
-        publish_part(self.target)
-
-    def discard(self) -> None:
-        discard_part(self.target)
-
     def _put(self, temp: Path, position: tuple[int, ...]) -> None:
         part = self.target.part
-        chunk = _chunk_file(part, position)
+        chunk = part.joinpath("c", *map(str, position))
         try:
             temp.replace(chunk)
         except FileNotFoundError:
@@ -144,18 +147,6 @@ class ZarrOutput:
             config={"write_empty_chunks": True},
         )
 
-    def _check_part(self) -> None:
-        part = ZarrReader(self.target.part)
-        if part.shape != self.target.shape or part.dtype != self.target.native:
-            raise StoreError(
-                f"{self.target.part} holds {part.dtype} {part.shape}, the output is {self.target.native} "
-                f"{self.target.shape}; discard it, or use another job id"
-            )
-
-
-def _chunk_file(folder: Path, position: tuple[int, ...]) -> Path:
-    return folder.joinpath("c", *map(str, position))
-
 
 def _chunk_shape(target: Target) -> tuple[int, ...]:
     """The block clipped to the image, cut along its longest axes until it is small enough for a chunk."""
@@ -172,3 +163,22 @@ def _chunk_shape(target: Target) -> tuple[int, ...]:
             "lose pixels, use another block shape"
         )
     return tuple(chunks)
+
+
+def _open_for_pixels(path: Path) -> zarr.Array[Any]:
+    """The array at `path`, for reading in this process and in none that is forked from it."""
+    if find_spec("zarrs") is not None and _user_of_zarrs() == os.getpid():
+        with _settings, zarr.config.set(_ZARRS_PIPELINE), warnings.catch_warnings():
+            # zarrs warns about arrays that it leaves to zarr's own pipeline
+            warnings.filterwarnings("ignore", "Array is unsupported by ZarrsCodecPipeline", UserWarning)
+            array = zarr.open_array(store=str(path), mode="r")
+        if array.metadata.zarr_format == 3 and array.order == "C" and array.dtype.isnative:
+            return array  # zarrs does not read all arrays of other kinds
+    with _settings, zarr.config.set(_ZARR_PIPELINE):
+        return zarr.open_array(store=str(path), mode="r")
+
+
+@cache
+def _user_of_zarrs() -> int:
+    """The id of the process that asked first, also in processes that are forked from it."""
+    return os.getpid()

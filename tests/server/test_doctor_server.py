@@ -10,7 +10,8 @@ import redis
 from lepton_celery.doctor.finding import Verdict
 from lepton_celery.doctor.server import check_server, server_warnings
 from tests.server.server import Server, running_server
-from tests.unit.test_doctor import GIB, not_ok, verdicts
+from tests.server.test_doctor import GIB
+from tests.unit.test_doctor import not_ok, verdicts
 
 
 @pytest.fixture(scope="module")

@@ -134,6 +134,9 @@ def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for block in range(len(context.plan.stages[0].grid)):
         run_blocks(context, StageNumber(0), [BlockIndex(block)])
+    context.files = files_of(context, tmp_path)
+    for path in map(Path, context.files):  # as of a process that was killed while it published
+        path.with_name(f".{path.name}.{context.job_id}.part.0123.tmp").write_text("label,area")
     discard(context)
     assert list(tmp_path.iterdir()) == []
 
@@ -266,6 +269,7 @@ def finish(context: Context, folder: Path, do_block: Any) -> None:
     publish(context, files_of(context, folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [2, 7, 400])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_path: Path) -> None:
@@ -278,6 +282,7 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
     check(context, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [(1, 2), (2, 1), (2, 2), (3, 5)])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_blocks_done_at_once_leave_what_each_of_them_leaves(

@@ -67,9 +67,9 @@ def test_backend_and_ledger_fall_back_to_the_broker() -> None:
 
 
 def test_unknown_names_are_refused_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"'leese_s' is not a setting; there are .*lease_s"):
+    with pytest.raises(InputError, match=r"^leese_s is not a setting; there are .*lease_s"):
         settings_from({"leese_s": 3}, {})
-    with pytest.raises(InputError, match=r"LEPTON_LEESE_S names no setting; there are .*LEPTON_LEASE_S"):
+    with pytest.raises(InputError, match=r"LEPTON_LEESE_S is not a setting; there are .*LEPTON_LEASE_S"):
         settings_from({}, {"LEPTON_LEESE_S": "3"})
 
 

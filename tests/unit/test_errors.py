@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import pytest
-from celery import Celery
 
 from lepton_celery import errors
 from lepton_celery.errors import JobError, JobFailed, LeptonError
@@ -35,16 +34,6 @@ def test_an_error_comes_back_whole_from_its_args(cls: type[LeptonError]) -> None
     error = example(cls)
     again = cls(*json.loads(json.dumps(error.args)))
     assert (type(again), again.args, str(again), fields_of(again)) == (cls, error.args, "it broke", fields_of(error))
-
-
-@pytest.mark.parametrize("cls", CLASSES)
-def test_an_error_comes_back_whole_from_celerys_json_result_backend(cls: type[LeptonError]) -> None:
-    app = Celery("test", set_as_current=False, broker="memory://", backend="cache+memory://")
-    error = example(cls)
-    stored = json.loads(json.dumps(app.backend.prepare_exception(error, serializer="json")))
-    again: Any = app.backend.exception_to_python(stored)
-    assert type(again) is cls
-    assert (str(again), fields_of(again)) == ("it broke", fields_of(error))
 
 
 def test_a_failed_jobs_error_carries_what_failed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def rows() -> dict[str, frozenset[str]]:
         for match in matches
         if match is not None and match["word"] != "word"
     }
+
+
+@cache
+def all_definitions() -> list[tuple[Path, int, str, str]]:
+    """Path, line, name and annotation of all definitions of the package."""
+    paths = sorted((TOP / "lepton_celery").rglob("*.py"))
+    return [(path, *found) for path in paths for found in definitions(ast.parse(path.read_text()))]
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
@@ -45,8 +53,7 @@ def test_a_word_means_one_thing(word: str) -> None:
     allowed = rows()[word]
     other = [
         f"{path.relative_to(TOP)}:{line} {name}: {annotation}"
-        for path in sorted((TOP / "lepton_celery").rglob("*.py"))
-        for line, name, annotation in definitions(ast.parse(path.read_text()))
+        for path, line, name, annotation in all_definitions()
         if name == word.replace(" ", "_") and not {annotation, *annotation.split(" | ")} & allowed
     ]
     assert other == []

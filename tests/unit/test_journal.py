@@ -19,13 +19,13 @@ def places(numbers: Iterable[int]) -> list[Place]:
 def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.begin({"a": [1, 2]})
-    assert journal.manifest() == {"a": [1, 2]}
+    assert journal.read_manifest() == {"a": [1, 2]}
     assert journal.stage(3) is None
-    journal.opened(StageNumber(0))
-    journal.received(StageNumber(0), places([3, 1]))
-    journal.received(StageNumber(0), places(range(7, 9)))
-    journal.opened(StageNumber(1))
-    journal.received(StageNumber(1), places([5]))
+    journal.log_stage(StageNumber(0))
+    journal.log_receipts(StageNumber(0), places([3, 1]))
+    journal.log_receipts(StageNumber(0), places(range(7, 9)))
+    journal.log_stage(StageNumber(1))
+    journal.log_receipts(StageNumber(1), places([5]))
     assert journal.stage(3) == 1
     assert journal.receipts(StageNumber(0)) == [1, 3, 7, 8]
     assert journal.receipts(StageNumber(1)) == [5]
@@ -35,13 +35,13 @@ def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
 def test_a_stage_that_was_done_again_comes_after_itself_and_before_the_next(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for number, latest in ((0, 0), (1, 1), (4, 4), (7, 7), (2, 2)):  # stage 1 in three rounds, of three stages
-        journal.opened(StageNumber(number))
+        journal.log_stage(StageNumber(number))
         assert journal.stage(3) == latest
 
 
 def test_a_line_that_was_cut_off_counts_for_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.received(StageNumber(0), places([1, 2]))
+    journal.log_receipts(StageNumber(0), places([1, 2]))
     (written,) = (tmp_path / "receipts" / "0").iterdir()
     with written.open("a") as file:
         file.write("3 4")
@@ -51,13 +51,13 @@ def test_a_line_that_was_cut_off_counts_for_nothing(tmp_path: Path) -> None:
 
 def test_nothing_is_written_where_the_job_has_ended(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound):
-        Journal(tmp_path / "gone").received(StageNumber(0), places([1]))
+        Journal(tmp_path / "gone").log_receipts(StageNumber(0), places([1]))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_manifest_and_a_damaged_one_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(JobNotFound, match="no job that could be resumed"):
-        Journal(tmp_path).manifest()
+        Journal(tmp_path).read_manifest()
     (tmp_path / MANIFEST).write_text('{"a": ')
     with pytest.raises(StoreError, match="is damaged"):
-        Journal(tmp_path).manifest()
+        Journal(tmp_path).read_manifest()

@@ -219,6 +219,7 @@ def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> par
     return options
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize("name", FLAT_IMAGES)
 def test_a_tree_of_merges_numbers_components_as_one_merge_does(name: str) -> None:

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from lepton_celery.errors import InputError
-from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.address import masked, redis_py_url
 
 
@@ -28,7 +27,6 @@ from lepton_celery.ledger.address import masked, redis_py_url
 )
 def test_celerys_urls_are_understood(url: str, expected: str) -> None:
     assert redis_py_url(url) == expected
-    open_ledger(url)
 
 
 @pytest.mark.parametrize(
@@ -49,18 +47,13 @@ def test_other_urls_are_refused_with_what_is_accepted(url: str) -> None:
         InputError,
         match=r"use redis://host:6379/0, rediss://host:6379/0 or redis\+socket:///path/to/socket\?virtual_host=0",
     ):
-        open_ledger(url)
+        redis_py_url(url)
 
 
 def test_a_refusal_does_not_show_the_password() -> None:
     with pytest.raises(InputError) as caught:
-        open_ledger("amqp://me:s3cret@host//")
+        redis_py_url("amqp://me:s3cret@host//")
     assert "s3cret" not in str(caught.value)
-
-
-def test_a_url_has_one_ledger() -> None:
-    assert open_ledger("redis://host:1/0") is open_ledger("redis://host:1/0")
-    assert open_ledger("redis://host:1/0") is not open_ledger("redis://host:1/1")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_worker_refuses_paths_outside_its_roots(tmp_path: Path) -> None:
     outside.mkdir()
     context = job.context((inside,))
     assert isinstance(context.workspace, DiskWorkspace)
-    assert context.roots == (inside,)
+    assert (context.roots, context.files, context.job_id) == ((inside,), job.files, job.job_id)
     with pytest.raises(InputError, match="allowed"):
         job.context((outside,))
 

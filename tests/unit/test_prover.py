@@ -155,6 +155,7 @@ def broken(request: pytest.FixtureRequest) -> Iterator[str]:
     catalogue()["filters.sobel"] = entry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [KeyError("boom"), AssertionError("boom"), ValueError("boom")], indirect=True)
 def test_an_exception_of_ours_on_what_the_source_takes_is_a_failure(broken: str) -> None:
     proof = prover.prove(broken, dtypes=["uint8", "float64"], ndims=[2])

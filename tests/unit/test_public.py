@@ -14,13 +14,9 @@ SOURCE = Path(lepton_celery.__file__)
 
 
 @pytest.mark.parametrize("name", lepton_celery.__all__)
-def test_every_public_name_can_be_imported(name: str) -> None:
-    assert getattr(lepton_celery, name) is not None
-
-
-def test_the_list_of_public_names_is_the_list_of_their_homes() -> None:
-    assert set(lepton_celery.__all__) == set(lepton_celery._HOMES)
-    assert len(lepton_celery.__all__) == len(set(lepton_celery.__all__))
+def test_every_public_name_has_a_home(name: str) -> None:
+    home = SOURCE.parent.joinpath(*lepton_celery._HOMES[name].split("."))
+    assert home.with_suffix(".py").exists() or (home / "__init__.py").exists()
 
 
 def test_type_checkers_see_the_same_names() -> None:
@@ -37,7 +33,7 @@ def test_type_checkers_see_the_same_names() -> None:
 
 def test_public_names_stand_under_their_headings() -> None:
     text = SOURCE.read_text()
-    listed = text[text.index("__all__") : text.index("]", text.index("__all__ =") + 30)]
+    listed = text[text.index("_HOMES = {") : text.index("}", text.index("_HOMES = {"))]
     headings = [line.strip()[2:] for line in listed.splitlines() if line.strip().startswith("#")]
     assert headings == ["Images", "Jobs", "Graphs as JSON", "Applications", "Errors"]
 

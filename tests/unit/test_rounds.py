@@ -84,6 +84,7 @@ def whole(image: Array) -> Array:
     return np.where(binary_propagation(image == 2, mask=image > 0), 2, image).astype(image.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spreading")
 @pytest.mark.parametrize("block_shape", [(5, 5), (3, 21), (40, 40), (1, 2)])
 def test_an_image_settles_block_by_block(block_shape: tuple[int, int]) -> None:
@@ -98,6 +99,7 @@ def test_the_inline_engine_goes_round_until_nothing_changes() -> None:
     np.testing.assert_array_equal(lepton.compute(lazy, block_shape=(7, 6), threads=2), whole(image) + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spreading")
 def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) -> None:
     image = spiral(21)

@@ -124,8 +124,8 @@ def test_the_log_of_the_run_before_is_kept(run: Callable[[str], ManagedProcess])
 
 def test_the_watchman_goes_with_the_last_process(run: Callable[[str], ManagedProcess], guard: Guard) -> None:
     process = run("sleep 60")
-    watchman = guard.pid
-    assert watchman is not None
+    assert guard._process is not None
+    watchman = guard._process.pid
     process.stop(timeout_s=5)
     guard.close()
     assert is_gone(watchman)
@@ -155,7 +155,7 @@ OWNER = """
         thread.start()
         thread.join()
     child.wait_for_line("[0-9]", timeout_s=5)
-    print(child.pid, guard.pid, flush=True)
+    print(child.pid, guard._process.pid, flush=True)
     time.sleep(60)
 """
 

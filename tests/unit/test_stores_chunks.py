@@ -68,7 +68,7 @@ def read_in_blocks(reader: ZarrReader, image: AnyArray, block: tuple[int, ...], 
     for region in BlockGrid(image.shape, block):
         wide = region.expand((halo,) * image.ndim, image.shape)
         assert np.array_equal(reader.read(wide), image[wide.slices])
-        most = max(most, files_of(reader).cached_bytes)
+        most = max(most, files_of(reader).cache.nbytes)
     return most
 
 
@@ -226,10 +226,10 @@ class TestCache:
             cache.put((at,), version, np.full(10, at, np.uint8), room=30)
             cache.get((1,), version)
         assert [at for at in range(4) if cache.get((at,), version) is not None] == [1, 2, 3]
-        assert (cache.nbytes, len(cache)) == (30, 3)
+        assert (cache.nbytes, len(cache._chunks)) == (30, 3)
         cache.put((1,), (1, 2, 4), np.zeros(10, np.uint8), room=20)
         assert cache.get((1,), version) is None
-        assert (cache.nbytes, len(cache)) == (20, 2)
+        assert (cache.nbytes, len(cache._chunks)) == (20, 2)
 
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 50), st.integers(0, 100)), max_size=40))

@@ -202,7 +202,7 @@ class TestIngest:
         assert not needs_ingest(open_array(tmp_path / "a.tif"))
         assert not needs_ingest(open_array(tmp_path / "a.npy"))
         huge = open_array(tmp_path / "a.tif")
-        huge.chunks = (2**14, 2**14 + 1)  # type: ignore[misc]
+        huge.chunks = (2**14, 2**14 + 1)
         assert needs_ingest(huge)
 
     @pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
@@ -221,7 +221,7 @@ class TestIngest:
     def test_pieces_are_whole_chunks_of_at_most_64_mib(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", GREY, tile=(16, 16), compression="zlib")
         reader = open_array(tmp_path / "a.tif")
-        reader.shape, reader.chunks = (40000, 40000), (256, 512)  # type: ignore[misc]
+        reader.shape, reader.chunks = (40000, 40000), (256, 512)
         pieces = _pieces(reader)
         assert np.prod(pieces) <= 64 * 2**20
         assert pieces[0] % 256 == 0 and pieces[1] % 512 == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lepton_celery import errors
-from lepton_celery.stores import read_table, write_table
+from lepton_celery.stores import discard_table, read_table, write_table
 
 pytest.importorskip("pyarrow")
+
+# From Python 3.12 on, forking beside the threads of pyarrow warns; the child only writes a small table and ends.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 COLUMNS = {"label": np.array([1, 2, 3]), "area, px": np.array([0.1, np.nan, -np.inf])}
 
@@ -60,6 +64,28 @@ class TestEveryTable:
         write_table(path, {"label": np.array([4])}, overwrite=True)
         assert read_table(path)["label"].tolist() == [4]
         assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+    def test_a_killed_writer_leaves_a_file_that_discarding_removes(
+        self, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / f"a{suffix}"
+        with monkeypatch.context() as patch:
+            patch.setattr("lepton_celery.stores.table.put_in_place", lambda *args, **kwargs: os._exit(9))
+            if (child := os.fork()) == 0:
+                write_table(path, COLUMNS, job_id="job-1")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        (left,) = tmp_path.iterdir()
+        assert left.name.startswith(f".a{suffix}.job-1.part.")
+        discard_table(path, "job-2")
+        assert left.exists()
+        write_table(path, COLUMNS, job_id="job-1")
+        discard_table(path, "job-1")
+        assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+    def test_a_table_that_was_moved_aside_by_a_killed_writer_comes_back(self, tmp_path: Path, suffix: str) -> None:
+        (tmp_path / f".a{suffix}.job-1.part.replaced").write_text("precious")
+        discard_table(tmp_path / f"a{suffix}", "job-1")
+        assert (tmp_path / f"a{suffix}").read_text() == "precious"
 
     def test_columns_that_are_no_table(self, tmp_path: Path, suffix: str) -> None:
         for columns in ({"a": np.zeros((2, 2))}, {"a": np.array(["x"])}, {"a": np.zeros(2), "b": np.zeros(3)}):

@@ -135,7 +135,7 @@ class Batch:
             return
         stage, now = self.stage, time.perf_counter()
         stats = {**self._timings.stats(), "batches": self._batches, "batch_s": now - self._handed_in}
-        stage.manifest.journal.received(stage.number, self._done)
+        stage.manifest.journal.log_receipts(stage.number, self._done)
         fresh = stage.ledger.commit(stage.job_id, stage.number, self._done, owner=stage.owner, stats=stats)
         self.stale = self.stale or not fresh
         self._remove(self._done)
