@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -24,7 +24,6 @@ def run(
     record: RunRecord,
     *,
     threads: int,
-    files: Mapping[str, int] | None = None,
     overwrite: bool = False,
     on_progress: Callable[[], None] | None = None,
 ) -> None:
@@ -34,8 +33,7 @@ def run(
         context: the job in this process.
         record: the record of the job's progress.
         threads: number of threads; with 1, the calling thread does the work.
-        files: path of each table or value output, and its node; they are written beside the images of the context.
-        overwrite: whether they may replace files of the same names.
+        overwrite: whether tables and values may replace files of the same names.
         on_progress: called after each box of blocks.
 
     Raises:
@@ -60,7 +58,7 @@ def run(
     try:
         with one_thread(), pool or nullcontext():
             run_stages(context, do_blocks)
-            publish(context, files or {}, overwrite=overwrite)
+            publish(context, overwrite=overwrite)
             record.finish({"seams": seams.measure(context)})
     except BaseException as error:
         record.fail(str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,11 +53,11 @@ def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
     return images
 
 
-def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = False) -> None:
-    """Give all outputs their final names: images, and `files` (path to node) of tables and values. Idempotent."""
+def publish(context: Context, *, overwrite: bool = False) -> None:
+    """Give all outputs their final names. Idempotent."""
     # a merge that runs again may replace what its first run published
     again = context.workspace.mark("publishing")
-    for path, node in files.items():
+    for path, node in context.files.items():
         columns = as_columns(context.value(node))
         stores.write_table(path, columns, job_id=context.job_id, overwrite=overwrite or again)
     for output in _image_outputs(context):

@@ -67,8 +67,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
         if on_change is not None:
             on_change(record.info(manifest.job_id))
 
-    overwrite = manifest.options.overwrite
-    inline.run(context, record, threads=threads, files=manifest.files, overwrite=overwrite, on_progress=changed)
+    inline.run(context, record, threads=threads, overwrite=manifest.options.overwrite, on_progress=changed)
     changed()
     context.workspace.discard()
     return Job(manifest.job_id, record)
