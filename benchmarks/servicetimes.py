@@ -22,7 +22,7 @@ from benchmarks.workloads import workload_of
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.execution.merge import merge_stage
 from lepton_celery.execution.outputs import create_outputs, discard, open_outputs
@@ -82,11 +82,11 @@ def in_process(case: Case, work: Path) -> Measured:
         for number, stage in enumerate(plan.stages):
             open_outputs(context, StageNumber(number))
             if number == 0:
-                run_block(context, StageNumber(number), BlockIndex(0))
+                run_blocks(context, StageNumber(number), [BlockIndex(0)])
             took, moved = [], 0
             for block in stage.grid.indices():
                 begun = time.perf_counter()
-                timings = run_block(context, StageNumber(number), block)
+                timings = run_blocks(context, StageNumber(number), [block])
                 took.append(time.perf_counter() - begun)
                 moved += timings.read_bytes + timings.write_bytes
             times.append(tuple(took))

@@ -103,9 +103,6 @@ class _UnguardedLedger:
     def renew(self, job_id: str, number: StageNumber, **_: Any) -> bool:
         return True
 
-    def renew_merge(self, job_id: str, number: StageNumber, **_: Any) -> bool:
-        return True
-
 
 def install() -> None:
     """Stand around the worker of this process, as the environment asks."""
@@ -125,7 +122,6 @@ def install() -> None:
         for module, name in (
             (work, "process"),
             (work, "close"),
-            (batch, "run_block"),
             (batch, "run_blocks"),
             (merge, "merge_stage"),
             (merge, "publish"),

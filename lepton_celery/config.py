@@ -66,9 +66,11 @@ class Settings:
     max_retries: int = 5
     """Number of times that a batch is tried again after a temporary error of a store or of the ledger."""
     wave_batches: int = 16
-    """Number of batches that are sent as one chord."""
+    """Smallest number of batches that are sent as one chord. A job that is planned for many workers sends a third of its
+    window at a time if that is more."""
     window_batches: int = 48
-    """Number of batches of a job that the broker may hold. With less than two waves, workers idle between waves."""
+    """Smallest number of batches of a job that the broker may hold; four per worker if that is more. With less than two
+    waves, workers idle between waves."""
     visibility_timeout_s: int = 3600
     """Seconds after which Redis gives an unacknowledged message to another worker. This is a backstop: leases act first."""
     flower_auth: str = field(default="", repr=False)

@@ -10,16 +10,16 @@ import numpy as np
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.promise import Exactness
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
+from lepton_celery.execution.outputs import collect_images
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.proving import samples
 from lepton_celery.proving.compare import difference
-from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 
@@ -35,15 +35,11 @@ def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
     plan = planned.plan
     context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=True)
     index = plan.outputs["out"]
-    node = plan.nodes[index]
-    output = None
-    if node.gives == "image":
-        output = MemoryOutput(Target("memory", node.shape, node.dtype, plan.block_of(index), "test"))
-        context.attach(index, output)
+    output = collect_images(context).get(index)
 
     def do_blocks(number: StageNumber) -> None:
         for block in plan.stage_of(number).grid.indices():
-            run_block(context, number, block)
+            run_blocks(context, number, [block])
 
     run_stages(context, do_blocks)
     if output is None:

@@ -1,7 +1,5 @@
-"""Measures the cost model's figures on a machine. May import: jobs and below.
+"""Measures the cost model's figures on a machine.
 
-calibrate      `lepton.calibrate`: measures with and without workers, and saves the model
-measure        functions, stores and blocks in this process
-workloads      the functions and images that are measured
-observations   the runs, and the figures that are fitted to them
+`calibrate` is `lepton.calibrate`; `measure` runs the functions and images of `workloads` in this process, and `observations`
+fits figures to the runs. The command line imports this folder; it imports jobs, proving and what lies below.
 """

@@ -1,4 +1,4 @@
-"""`lepton.calibrate`: measures what work costs on this machine, and saves it for later plans."""
+"""`lepton.calibrate`: measures the cost of work on this machine, and saves it for later plans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_settings
 from lepton_celery.jobs.submit import submit
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers, save_for_workers, save_to_folder
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.cost.refine import refine
@@ -35,7 +34,7 @@ _SIDE, _BLOCK = 1024, 32
 _JOBS = 4
 """Number of small jobs that measure tasks and stages; the first one only gets the workers going."""
 _REFINEMENTS = 2
-"""How often each job refines the model: one refinement moves a figure by a part of the difference only."""
+"""Number of times that each job refines the model: one refinement moves a figure by a part of the difference only."""
 _ANSWER_S = 1.0
 """Time in which a worker must answer to be counted on."""
 _PATIENCE_S = 20.0
@@ -44,13 +43,13 @@ _PATIENCE_S = 20.0
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What was measured, and where it is saved."""
+    """The result of a calibration."""
 
     model: CostModel
     kept: tuple[str, ...]
-    """The file and the ledger that the model was saved in, in words."""
+    """The file and the ledger that the model was saved in, as texts."""
     on_workers: bool
-    """Whether workers answered, so that the cost of tasks and stages was measured too."""
+    """Whether workers answered; only then the cost of tasks and stages was measured."""
     took_s: float
 
 
@@ -133,7 +132,7 @@ def current(settings: Settings | None = None) -> CostModel:
 
 
 def reset(settings: Settings | None = None) -> None:
-    """Remove what was measured, so that plans go by the shipped figures again."""
+    """Remove the measured figures; plans go by the shipped ones again."""
     settings = settings or find_settings()
     save_to_folder(None)
     if settings is not None:
@@ -160,16 +159,11 @@ def _measure_tasks(model: CostModel, folder: Path, settings: Settings) -> CostMo
             return None
         took_s = time.monotonic() - began
         if number:
-            around_s.append(took_s - _stages_s(info))
+            began_at = info.stage_times[StageNumber(0)].began
+            assert began_at is not None and info.finished_at is not None
+            around_s.append(took_s - (info.finished_at - began_at))
             for _ in range(_REFINEMENTS):
                 model = replace(model, overheads=refine(model, job.manifest().plan, info).overheads)
         with suppress(LeptonError):
             job.forget()
     return replace(model, overheads=replace(model.overheads, job_s=max(0.005, min(around_s))))
-
-
-def _stages_s(info: JobInfo) -> float:
-    """Seconds between the begin of a job's first stage and the job's end."""
-    began = info.stage_times[StageNumber(0)].began
-    assert began is not None and info.finished_at is not None
-    return info.finished_at - began

@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,13 +25,13 @@ from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
-from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.merge import merge_stage
+from lepton_celery.execution.outputs import collect_images, open_outputs
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
-from lepton_celery.graph.nodes import Node, apply
+from lepton_celery.graph.nodes import Node, apply, topological
 from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockGrid, Region, StageNumber
 from lepton_celery.kernels import loaded
@@ -45,11 +45,11 @@ from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Works
 LARGE_SIDE = 512
 """Side of the image that functions are measured on, in pixels; slow functions get an eighth of it."""
 SMALL_SIDE = 32
-"""Side of the image that shows what a call costs."""
+"""Side of the image that shows the cost of a call."""
 REPEATS = 2
 """Runs of each measurement; the first imports and compiles."""
 SPEED_RANGE = (0.1, 10.0)
-"""Limits of the factor between what functions take on this machine and what the catalogue says."""
+"""Limits of the ratio of functions' times on this machine to those of the catalogue."""
 STORED_DTYPES = {
     "npy": ("float32", "uint8", "int32", "bool"),
     "zarr": ("float32", "uint8", "bool", "int32"),
@@ -80,66 +80,47 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     for kind, figures in observations.figures().items():
         model = model.with_figures(kind, figures)
     overheads = replace(model.overheads, block_s=block_s)
-    model = replace(model, overheads=overheads, origin="calibrated", measured_at=time.time())
-    return replace(model, speed=_speed(model))
-
-
-# ------------------------------------------------------------------------------------------------ functions and blocks
+    return replace(model, overheads=overheads, measured_at=time.time(), speed=_speed(model))
 
 
 def observe(
     nodes: Sequence[Node], observations: Observations, *, divisions: int = 1, workspace: Workspace | None = None
 ) -> Timings:
-    """Run a small job in this process and record what each line of its prediction took.
+    """Run a small job in this process and record the time of each line of its prediction.
 
     Args:
         nodes: the outputs of the job.
         observations: where the runs are recorded.
         divisions: number of blocks along each axis.
-        workspace: where the job keeps what passes between its stages; None for memory.
+        workspace: the job's workspace; None for memory.
 
     Returns:
         The timings of the last stage.
     """
-    side = max(next(_sources(nodes)).shape[:2])
+    side = max(topological(nodes)[0].shape[:2])  # of the image that all is computed from
     block_shape = (-(-side // divisions),) * 2
     outputs = {str(number): node for number, node in enumerate(nodes)}
     planned = make_plan(outputs, PlanOptions(block_shape, workers=1, limits=_UNLIMITED, in_memory=True))
     plan = planned.plan
     context = Context(plan, workspace or MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=loaded())
     context.workspace.create()
-    for name, index in plan.outputs.items():
-        node = plan.nodes[index]
-        if node.gives == "image":
-            target = Target(name, node.shape, node.dtype, plan.block_of(index), "calibration")
-            context.attach(index, stores.MemoryOutput(target))
-    timings = Timings(time.thread_time_ns)
-
-    def do_blocks(number: StageNumber) -> None:
-        nonlocal timings
-        timings = Timings(time.thread_time_ns)
-        for block in plan.stage_of(number).grid.indices():
-            run_block(context, number, block, timings=timings)
-
-    def merge(context: Context, number: StageNumber) -> bool:
+    collect_images(context)
+    number: StageNumber | None = StageNumber(0)
+    while number is not None:
+        open_outputs(context, number)
+        stage, timings = plan.stage_of(number), Timings(time.thread_time_ns)
+        for block in stage.grid.indices():
+            run_blocks(context, number, [block], timings=timings)
         began = time.thread_time()
         again = merge_stage(context, number)
-        _record(plan.stage_of(number), timings.stats(), time.thread_time() - began, observations)
-        return again
-
-    run_stages(context, do_blocks, merge=merge)
+        _record(stage, timings.stats(), time.thread_time() - began, observations)
+        number = plan.following(number, again=again)
     context.workspace.discard()
     return timings
 
 
-def _sources(nodes: Sequence[Node]) -> Iterator[Node]:
-    for node in nodes:
-        parents = list(node.parents())
-        yield from _sources(parents) if parents else [node]
-
-
 def _record(stage: Stage, stats: Mapping[str, float], merge_s: float, observations: Observations) -> None:
-    """Record what the lines of a stage's prediction took."""
+    """Record the times of the lines of a stage's prediction."""
     lines = stage.predicted.lines
     for line in lines:
         seconds = stats.get(f"{line.kind} {line.node}", 0.0)
@@ -163,7 +144,7 @@ def _measure_functions(observations: Observations) -> None:
 
 def _measure_objects(observations: Observations, folder: Path) -> None:
     for with_intensity in (True, False):
-        # sides and blocks differ so that what is paid once does not seem to be paid for each pixel
+        # sides and blocks differ, so that fixed costs are told from costs per pixel
         for side, divisions in ((LARGE_SIDE // 2, 2), (LARGE_SIDE * 2, 2), (LARGE_SIDE * 2, 4)):
             nodes = workloads.objects(side, with_intensity=with_intensity)
             for _ in range(REPEATS):
@@ -186,7 +167,7 @@ def _measure_examples(observations: Observations, until: float) -> None:
 
 
 def _measure_block_s() -> float:
-    """What a block costs besides its functions and files, in seconds."""
+    """The fixed cost of a block, without its functions and files, in seconds."""
     image = open_image(workloads.photograph((256, 256), "float32"))
     best = math.inf
     for _ in range(REPEATS + 1):
@@ -196,18 +177,15 @@ def _measure_block_s() -> float:
 
 
 def _speed(model: CostModel) -> float:
-    """The median of what functions take here over what the catalogue says."""
+    """The median ratio of functions' times here to those of the catalogue."""
     ratios = []
     for key, figure in model.figures["compute"].items():
         entry = get_entry(function_of(key))
-        if not entry.is_refused and entry.cost_ns >= 2:
+        if entry.cost_ns >= 2:
             taps = 10.0 if entry.tap_ns else 0.0
             ratios.append((figure.unit_ns + taps * figure.tap_ns) / (entry.cost_ns + taps * entry.tap_ns))
     low, high = SPEED_RANGE
     return min(high, max(low, statistics.median(ratios))) if ratios else 1.0
-
-
-# ------------------------------------------------------------------------------------------------ stores
 
 
 def _measure_stores(observations: Observations, folder: Path) -> None:
@@ -219,11 +197,11 @@ def _measure_stores(observations: Observations, folder: Path) -> None:
                     measure_store(kind, image, block, observations, folder)
 
 
-def measure_store(kind: str, image: Array, block: int, observations: Observations, folder: Path) -> None:
-    """Write an image into a file of this kind in blocks of `block` pixels a side, and read it again."""
+def measure_store(kind: str, image: Array, block_px: int, observations: Observations, folder: Path) -> None:
+    """Write an image into a file of this kind in blocks of `block_px` pixels a side, and read it again."""
     path = folder / f"{uuid4().hex}{_SUFFIXES[kind]}"
-    output = stores.array_output(Target(str(path), image.shape, str(image.dtype), (block, block), "calibration"))
-    regions = list(BlockGrid(image.shape, (block, block)))
+    output = stores.array_output(Target(str(path), image.shape, str(image.dtype), (block_px, block_px), "calibration"))
+    regions = list(BlockGrid(image.shape, (block_px, block_px)))
     pieces = [np.ascontiguousarray(image[region.slices]) for region in regions]
     keys = [f"{kind} {image.dtype}"]
     if kind == "zarr" and image.dtype == np.int32:

@@ -19,7 +19,7 @@ Row = tuple[float, float, float]
 
 @dataclass
 class Observations:
-    """The seconds of runs, by kind and key of the cost model's figure and then by what was done."""
+    """The seconds of runs, by kind and key of the cost model's figure and then by the work of the run."""
 
     rows: dict[tuple[str, str], dict[Row, float]] = field(default_factory=lambda: defaultdict(dict))
 

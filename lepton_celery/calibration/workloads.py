@@ -1,9 +1,9 @@
-"""The functions and images that calibration measures: those that pipelines are made of."""
+"""The functions and images that calibration measures, which are those of common pipelines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -31,8 +31,7 @@ class Workload(NamedTuple):
         entry = get_entry(self.name)
         is_rgb = entry.samples.get(entry.images[0]) == "rgb"
         image = photograph((side, side, 3) if is_rgb else (side, side), self.dtype)
-        node: Node = apply(self.name, open_image(image), **self.arguments)
-        return node
+        return cast("Node", apply(self.name, open_image(image), **self.arguments))
 
 
 def fast_functions() -> list[Workload]:
@@ -87,8 +86,7 @@ def example(entry: Entry) -> Node:
         for name in entry.images
         if name not in entry.complete({})
     }
-    node: Node = apply(entry.name, **images, **entry.example_for(2))
-    return node
+    return cast("Node", apply(entry.name, **images, **entry.example_for(2)))
 
 
 def photograph(shape: tuple[int, ...], dtype: str) -> Array:

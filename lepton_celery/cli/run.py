@@ -128,9 +128,9 @@ def _run_here(
     prepared = prepare(outputs, plan_options, JobOptions(overwrite=options["overwrite"]))
     if not is_asked_for:
         console.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
-    with show_progress(prepared.plan, console=console) as draw:
+    with show_progress(prepared.manifest.plan, console=console) as draw:
         job = run_prepared(prepared, threads=threads, on_change=draw)
-    _report(job, prepared.plan, console)
+    _report(job, prepared.manifest.plan, console)
 
 
 def _run_on_workers(outputs: Mapping[str, Node], options: _JobOptions, settings: Settings, console: Console) -> None:

@@ -1,4 +1,5 @@
-"""The work itself, the same for every engine: read a block, compute it, write it, merge a stage, publish the outputs.
+"""The work itself: blocks are done, stages merged, outputs published.
 
-Plain functions over a `Context` that know nothing of Celery. May import: planning and below.
+Plain functions over a `Context` that know nothing of Celery, the same for every engine. Engines, jobs and calibration
+import this folder; it imports planning and what lies below.
 """

@@ -1,4 +1,4 @@
-"""One block: read its regions, compute the stage's functions on them, write the results and leave the partials."""
+"""Does blocks: reads their regions, computes the stage's functions, writes the results and leaves the partials."""
 
 from __future__ import annotations
 
@@ -17,51 +17,43 @@ from lepton_celery.planning.plan import PlanNode, grid_over
 from lepton_celery.planning.regions import needed_regions, on_grid, reads_of, results_of
 
 
-def run_block(
-    context: Context, number: StageNumber, block: BlockIndex, *, pieces: int = 1, timings: Timings | None = None
+def run_blocks(
+    context: Context,
+    number: StageNumber,
+    blocks: Sequence[BlockIndex],
+    *,
+    pieces: int = 1,
+    timings: Timings | None = None,
 ) -> Timings:
-    """Do one block.
+    """Do a block, or several at once: blocks so small that going over them one by one would take longer than their pixels.
 
     May run any number of times, at the same time too: it writes the same bytes to the same places.
 
     Args:
         context: the job in this process.
         number: number of the stage in the ledger.
-        block: the block's index in the stage's grid.
+        blocks: blocks of the stage's grid that fill a box, in C order.
         pieces: number of pieces in which the pixels are computed one after the other; slower, for a block that does not
             fit into memory at once.
-        timings: what the block took is added to these.
+        timings: the times of the blocks are added to these.
 
     Returns:
         `timings`, or new ones.
     """
-    return _timed(_Box(context, number, [block], timings), pieces)
-
-
-def run_blocks(
-    context: Context, number: StageNumber, blocks: Sequence[BlockIndex], *, timings: Timings | None = None
-) -> Timings:
-    """Do several blocks that fill a box, in C order, at once, and leave what `run_block` leaves of each.
-
-    This is for blocks so small that going over them one by one would take longer than their pixels.
-    """
-    return _timed(_Box(context, number, blocks, timings), 1)
-
-
-def _timed(box: _Box, pieces: int) -> Timings:
-    began = box.timings.now()
-    box.run(pieces)
-    box.timings.add_blocks(began, len(box.blocks))
-    return box.timings
+    timings = Timings() if timings is None else timings
+    began = timings.now()
+    _Box(context, number, blocks, timings).run(pieces)
+    timings.add_blocks(began, len(blocks))
+    return timings
 
 
 def fill_block(context: Context, number: StageNumber, block: BlockIndex, value: float) -> None:
-    """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and what follows from them."""
-    _Box(context, number, [block], None).fill(value)
+    """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and the partials that follow from it."""
+    _Box(context, number, [block], Timings()).fill(value)
 
 
 def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[int, Array]:
-    """What a block reads: the regions, halo included, of the images that are not computed, by node."""
+    """The regions that a block reads, halo included, of the images that are not computed, by node."""
     needed = needed_regions(context.plan, index, context.plan.stages[index].grid.region(block))
     return {
         image: context.reader(image).read(region)
@@ -73,7 +65,7 @@ def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[i
 def compute_block(
     context: Context, index: StageIndex, block: BlockIndex, read: Mapping[int, Array], node: int
 ) -> Array:
-    """One image's pixels of a block, computed from what `read_block` returned; nothing is written."""
+    """One image's pixels of a block, computed from the arrays of `read_block`; nothing is written."""
     region = context.plan.stages[index].grid.region(block)
     needed = needed_regions(context.plan, index, region)
     images = _evaluate(context, index, needed, Timings(), read)
@@ -83,25 +75,24 @@ def compute_block(
 class _Box:
     """The work on blocks that fill a box of a stage's grid; mostly it is one block."""
 
-    def __init__(
-        self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings | None
-    ) -> None:
+    def __init__(self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings) -> None:
         self.context = context
         self.plan = context.plan
-        self.index, self.round = context.plan.stage_run(number)
+        self.stage_run = context.plan.stage_run(number)
+        self.index, self.round = self.stage_run
         self.stage = context.plan.stages[self.index]
         self.blocks = blocks
         self.region = self.stage.grid.region(blocks[0])
         if len(blocks) > 1:
             self.region = self.region.union(self.stage.grid.region(blocks[-1]))
-        self.timings = Timings() if timings is None else timings
+        self.timings = timings
 
     def run(self, pieces: int) -> None:
         """Compute the blocks and leave their results."""
         if self.stage.combines:
             self._combine(self.blocks[0])
         elif pieces > 1 and self.plan.can_be_cut(self.index):
-            needed = self._results(self.region)
+            needed = self._on_nodes(results_of(self.plan, self.stage))
             self._leave(self._evaluate_pieces(self.region.pieces(pieces), needed), needed)
         else:
             needed = needed_regions(self.plan, self.index, self.region)
@@ -110,19 +101,16 @@ class _Box:
     def fill(self, value: float) -> None:
         """Leave a value in place of the pixels."""
         iterated = self.plan.iterated(self.index)
+        needed = self._on_nodes(iterated or results_of(self.plan, self.stage))
+        images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
         for index in iterated:
-            region = on_grid(self.region, self.plan.nodes[index].shape)
-            pixels = _filled(self.plan.nodes[index], region, value)
-            self.context.round_output(index, self.round).write(region, pixels)
-            self._put_changed(index, False)
+            self._write_round(index, needed[index], images[index], changed=False)
         if not iterated:
-            needed = self._results(self.region)
-            images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
             self._leave(images, needed)
 
-    def _results(self, region: Region) -> dict[int, Region]:
-        """The images that the stage stores or reduces, on a region of its grid."""
-        return {index: on_grid(region, self.plan.nodes[index].shape) for index in results_of(self.plan, self.stage)}
+    def _on_nodes(self, indices: Sequence[int]) -> dict[int, Region]:
+        """The box as a region of each of these images."""
+        return {index: on_grid(self.region, self.plan.nodes[index].shape) for index in indices}
 
     def _evaluate_pieces(self, pieces: Sequence[Region], results: Mapping[int, Region]) -> dict[int, Array]:
         """The results, computed piece by piece and put together."""
@@ -135,8 +123,6 @@ class _Box:
                 region = on_grid(piece, nodes[index].shape)
                 image[region.within(results[index])] = images[index][region.within(needed[index])]
         return whole
-
-    # ------------------------------------------------------------------ what is left of the blocks
 
     def _leave(self, images: dict[int, Array], needed: dict[int, Region]) -> None:
         """Leave the partials of each block, and write the pixels of the box."""
@@ -155,7 +141,7 @@ class _Box:
                 continue
             pixels = images[index][region.within(needed[index])]
             began = self.timings.now()
-            for output in self.context.outputs(index, self.index):
+            for output in self.context.outputs(index, self.stage_run):
                 output.write(region, pixels)
                 self.timings.write_bytes += pixels.nbytes
             self.timings.add("write", index, began)
@@ -199,7 +185,7 @@ class _Box:
         needed[index] = box
 
     def _combine(self, block: BlockIndex) -> None:
-        """Leave one partial in place of those of a group of blocks."""
+        """Leave one partial in place of the partials of a group of blocks."""
         before = self.plan.stages[self.index - 1]
         members = list(before.grid.overlapping(self.region))
         for index, level in self.plan.partials_of(self.index).items():
@@ -215,13 +201,11 @@ class _Box:
             self.timings.add("combine", index, began)
             self._put_partial(index, block, partial, level)
 
-    # ------------------------------------------------------------------ images made in rounds
-
     def _do_round(self, index: int, region: Region) -> None:
         """One block in one round of an image that is made in rounds."""
         node = self.plan.nodes[index]
         where = Where(region, node.shape, grid_over(self.stage, node.shape))
-        state = self.context.round_image(index, self.round - 1) if self.round else None
+        state = self.context.reader((index, self.round - 1)) if self.round else None
         if state is not None and not self._may_change(index, where):
             began = self.timings.now()
             pixels, changed = state.read(region), False
@@ -233,19 +217,20 @@ class _Box:
                 pixels, changed = node.entry.on_round(arguments, state, where)
             self.timings.add("compute", index, began)
         began = self.timings.now()
-        self.context.round_output(index, self.round).write(region, pixels)
-        self._put_changed(index, changed)
+        self._write_round(index, region, pixels, changed=changed)
         self.timings.add("write", index, began)
         self.timings.write_bytes += pixels.nbytes
 
-    def _put_changed(self, index: int, changed: bool) -> None:
+    def _write_round(self, index: int, region: Region, pixels: Array, *, changed: bool) -> None:
+        [output] = self.context.outputs(index, self.stage_run)
+        output.write(region, pixels)
         self.context.workspace.put_partial((index, self.round), self.blocks[0], {"changed": np.array([changed])})
 
     def _may_change(self, index: int, where: Where) -> bool:
         """Whether the round before changed a block that this one looks at."""
         node = self.plan.nodes[index]
         halo = node.entry.halo_px(where.region.ndim, node.with_defaults)
-        changed = self.context.round_changed(index, self.round - 1)
+        changed = self.context.value((index, self.round - 1))
         assert where.grid is not None, "given by `_do_round`"
         return any(changed[block] for block in where.grid.overlapping(where.region.expand(halo, where.shape)))
 
@@ -263,9 +248,6 @@ def image_refs(node: PlanNode) -> dict[str, Any]:
     return {name: node.arguments[name] for name in node.images}
 
 
-# ------------------------------------------------------------------------------------------------ computing
-
-
 def _evaluate(
     context: Context,
     index: StageIndex,
@@ -275,7 +257,7 @@ def _evaluate(
 ) -> dict[int, Array]:
     """The images that a block needs, each on just its region; an array is freed when nothing needs it any more.
 
-    `read` has what is read from stores if that was read before.
+    `read` holds the arrays of the stores if they were read before.
     """
     live = LiveArrays(context.plan, index, needed)
     images: dict[int, Array] = {}

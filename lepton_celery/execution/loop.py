@@ -14,7 +14,6 @@ def run_stages(
     context: Context,
     do_blocks: Callable[[StageNumber], None],
     *,
-    merge: Callable[[Context, StageNumber], bool] = merge_stage,
     stop_before: StageIndex | None = None,
 ) -> None:
     """Run the stages of a plan, repeated stages as often as it takes.
@@ -22,11 +21,10 @@ def run_stages(
     Args:
         context: the job in this process.
         do_blocks: does all blocks of the stage with this number.
-        merge: ends a stage, and returns whether it must be done again.
         stop_before: the stage before which to stop; None to run all.
     """
-    number: StageNumber | None = StageNumber(0) if context.plan.stages else None
+    number: StageNumber | None = StageNumber(0)
     while number is not None and context.plan.stage_run(number).stage != stop_before:
         open_outputs(context, number)
         do_blocks(number)
-        number = context.plan.following(number, again=merge(context, number))
+        number = context.plan.following(number, again=merge_stage(context, number))

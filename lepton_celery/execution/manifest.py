@@ -1,4 +1,4 @@
-"""What the ledger keeps of a job: its plan, its options, and where its inputs, outputs and workspace are."""
+"""The manifest, which the ledger keeps of a job: its plan, its options, its inputs, outputs and workspace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
-from lepton_celery.planning.plan import PLAN_VERSION, Plan
+from lepton_celery.planning.plan import PLAN_VERSION, SAME_RELEASE, Plan
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.stores.journal import Journal
@@ -33,15 +33,15 @@ _PACKAGES = ("lepton-celery", "numpy", "scikit-image", "scipy")
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a user chooses of a job, besides its plan."""
+    """Options of a job that do not concern its plan."""
 
     lane: Lane = "default"
     title: str = ""
-    """What the user calls the job; empty for the names of its outputs."""
+    """The user's name for the job; empty for the names of its outputs."""
     overwrite: bool = False
-    """Whether outputs may replace what stands under their names."""
+    """Whether outputs may replace files of the same names."""
     on_error: OnError = "fail"
-    """What happens to the job when a block cannot be done: it fails, or the block is filled."""
+    """The fate of the job when a block cannot be done: it fails, or the block is filled."""
     fill_value: float = 0.0
     """Pixels of filled blocks, with `on_error="fill"`."""
     scratch: str = ""
@@ -58,7 +58,7 @@ class Manifest:
     """Directory of the job's intermediate files."""
     options: JobOptions = field(default_factory=JobOptions)
     targets: dict[int, tuple[Target, ...]] = field(default_factory=dict)
-    """Where image outputs go, by node."""
+    """Targets of image outputs, by node."""
     files: dict[str, int] = field(default_factory=dict)
     """Path of each table or value output, and its node."""
     names: dict[str, str] = field(default_factory=dict)
@@ -82,8 +82,7 @@ class Manifest:
         Raises:
             InputError: another version wrote it, or it is damaged.
         """
-        remedy = "run the same release of lepton-celery on all machines"
-        check_version(document, MANIFEST_VERSION, "the job's manifest", remedy)
+        check_version(document, MANIFEST_VERSION, "the job's manifest", SAME_RELEASE)
         without_plan = {**document, "plan": to_document(_NO_PLAN)}
         return replace(from_document(without_plan, cls, "the job's manifest"), plan=Plan.from_json(document["plan"]))
 
@@ -101,7 +100,7 @@ class Manifest:
             InputError: the workspace, the scratch or an output lies outside the roots, or a function is not allowed.
         """
         scratch = self.options.scratch
-        for path in (self.workspace, *([scratch] if scratch else []), *self.output_paths()):
+        for path in filter(None, (self.workspace, scratch, *self.output_paths())):
             stores.check_allowed(stores.local_path(path), roots)
         for function in self.plan.functions if functions is not None else ():
             check_allowed(function, functions or ())
@@ -114,16 +113,16 @@ class Manifest:
 
     @property
     def title(self) -> str:
-        """What the job is called: by its outputs if the user gave no title."""
+        """The name of the job: the names of its outputs if the user gave no title."""
         return self.options.title or ", ".join(Path(path).name for path in self.output_paths())
 
     @property
     def journal(self) -> Journal:
-        """Where the job's receipts are written beside its outputs."""
+        """The journal of the job's receipts, beside its outputs."""
         return Journal(Path(self.workspace))
 
     def check_inputs(self) -> None:
-        """Notice an input that is not what it was when the job was submitted.
+        """Refuse an input that has changed since the job was submitted.
 
         Raises:
             InputError: an input has changed; the message says which, what it was and what it is.
@@ -137,7 +136,7 @@ class Manifest:
                 )
 
     def differences(self, other: Manifest) -> list[str]:
-        """What another job would do differently, in words; empty if it makes the same pixels in the same files."""
+        """The differences from another job as texts; none if it makes the same pixels in the same files."""
         differences = _changes("the input {}", self.inputs, other.inputs)
         differences += _changes("the version of {}", self.versions, other.versions)
         if self.plan_digest != other.plan_digest:
@@ -149,16 +148,12 @@ class Manifest:
             differences.append("what happens to blocks that cannot be done")
         return differences
 
-    def result(self, seams: Mapping[str, float]) -> dict[str, Any]:
-        """What the ledger keeps of a finished job."""
-        return {"outputs": self.output_paths(), "seams": dict(seams)}
-
 
 _NO_PLAN = Plan((), (), {})
 
 
 def _changes(what: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """The entries in which two mappings differ, in words."""
+    """The entries in which two mappings differ, as texts."""
     return [
         f"{what.format(name)} ({ours.get(name, 'none')}, now {theirs.get(name, 'none')})"
         for name in sorted(ours.keys() | theirs.keys())
@@ -167,7 +162,7 @@ def _changes(what: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> l
 
 
 def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
-    """A short text that changes with what a plan computes, and with the blocks that were asked for.
+    """A digest of the nodes of a plan and of the blocks that were asked for.
 
     Blocks that the planner chose are left out: it may choose others another day, and a job that is resumed keeps its own.
     """
@@ -186,7 +181,7 @@ def _package_versions() -> Mapping[str, str]:
 
 
 def versions_of(plan: Plan) -> dict[str, str]:
-    """The versions of what decides the pixels: packages, and the files of the user's own functions."""
+    """The versions of the packages, and of the files of the user's own functions, that decide the pixels."""
     versions = dict(_package_versions())
     for function in plan.functions:
         module = function.partition(":")[0]

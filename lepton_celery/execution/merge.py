@@ -1,4 +1,4 @@
-"""The end of a stage: its partials add up to whole-image values, from which other values follow."""
+"""Merges a stage: its partials add up to whole-image values, from which other values follow."""
 
 from __future__ import annotations
 

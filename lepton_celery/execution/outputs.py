@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution.context import Context
-from lepton_celery.grid import StageNumber
-from lepton_celery.stores.base import ArrayOutput
+from lepton_celery.grid import StageIndex, StageNumber
+from lepton_celery.planning.plan import StageRun
+from lepton_celery.stores.base import ArrayOutput, Target
 
 
 def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
@@ -19,32 +20,44 @@ def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
 
 
 def create_outputs(context: Context) -> None:
-    """Make the parts of all image outputs, so that a missing permission shows before anything runs."""
+    """Make the parts of all image outputs; a missing permission shows before anything runs."""
     for output in _image_outputs(context):
         output.create()
 
 
 def reserve_outputs(context: Context) -> None:
-    """Take the disk space that image outputs need, so that a full disk shows at once; workers may be writing already."""
+    """Take the disk space that image outputs need; a full disk shows at once. Workers may be writing already."""
     for output in _image_outputs(context):
         output.reserve()
 
 
 def open_outputs(context: Context, number: StageNumber) -> None:
     """Open everything that a stage's blocks write to; threads that share a context must not do it at the same time."""
-    index, round = context.plan.stage_run(number)
-    for node in context.plan.stages[index].stores:
-        if context.plan.nodes[node].entry.is_iterated:
-            context.round_output(node, round)
-        else:
-            context.outputs(node, index)
+    run = context.plan.stage_run(number)
+    for node in context.plan.stages[run.stage].stores:
+        context.outputs(node, run)
 
 
-def publish(context: Context, files: Mapping[str, int], *, overwrite: bool = False) -> None:
-    """Give all outputs their final names: images, and `files` (path to node) of tables and values. Idempotent."""
+def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
+    """Have the images among a plan's outputs written to arrays of this process, by node."""
+    images: dict[int, stores.MemoryOutput] = {}
+    for index in set(context.plan.outputs.values()):
+        node = context.plan.nodes[index]
+        if node.gives == "image":
+            target = Target("memory", node.shape, node.dtype, context.plan.block_of(index), "memory")
+            images[index] = stores.MemoryOutput(target)
+            images[index].create()
+            for number, stage in enumerate(context.plan.stages):
+                if index in stage.stores:
+                    context.outputs(index, StageRun(StageIndex(number), 0)).append(images[index])
+    return images
+
+
+def publish(context: Context, *, overwrite: bool = False) -> None:
+    """Give all outputs their final names. Idempotent."""
     # a merge that runs again may replace what its first run published
     again = context.workspace.mark("publishing")
-    for path, node in files.items():
+    for path, node in context.files.items():
         columns = as_columns(context.value(node))
         stores.write_table(path, columns, job_id=context.job_id, overwrite=overwrite or again)
     for output in _image_outputs(context):

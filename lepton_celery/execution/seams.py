@@ -1,4 +1,4 @@
-"""How visible block borders are in an image that splitting may have changed.
+"""Seams: the visibility of block borders in an image that splitting may have changed.
 
 For functions that are not exact (`approximate` in the catalogue, and the user's own), the step between the two pixels on
 either side of a block border is compared with the step between two pixels in the middle of a block. Equal steps on average
@@ -51,11 +51,9 @@ def measure(context: Context) -> dict[str, float]:
 def _grid(plan: Plan, node: int, cause: int) -> BlockGrid:
     """The blocks in which the function was done if they tile the output, else the output's blocks."""
     shape = plan.nodes[node].shape
-    for index in (cause, node):
-        for stage in plan.stages:
-            if index in stage.stores and plan.nodes[index].shape == shape:
-                return grid_over(stage, shape)
-    raise AssertionError("a stage stores every output")
+    index = cause if plan.nodes[cause].shape == shape else node
+    stages = [stage for stored in (index, node) for stage in plan.stages if stored in stage.stores]
+    return grid_over(stages[0], shape)
 
 
 def seam_figure(reader: ArrayReader, grid: BlockGrid) -> float:
@@ -68,21 +66,17 @@ def seam_figure(reader: ArrayReader, grid: BlockGrid) -> float:
         for axis, (n, b) in enumerate(zip(grid.shape, grid.block_shape, strict=True))
         for border in range(b, n, b)
     ]
-    chosen = borders[:: -(-len(borders) // MAX_BORDERS)] if borders else []
+    chosen = borders[:: max(1, -(-len(borders) // MAX_BORDERS))]
     across = [_step(reader, axis, border) for axis, border in chosen]
     within = [
         _step(reader, axis, border - grid.block_shape[axis] // 2)
         for axis, border in chosen
         if grid.block_shape[axis] > 1
     ]
-    border_step, control_step = _mean(across), _mean(within)
-    if border_step == control_step or not within:
+    if not within or np.mean(across) == np.mean(within):
         return 1.0
-    return round(border_step / control_step, 4) if control_step else float("inf")
-
-
-def _mean(steps: list[float]) -> float:
-    return float(np.mean(steps)) if steps else 0.0
+    control_step = float(np.mean(within))
+    return round(float(np.mean(across)) / control_step, 4) if control_step else float("inf")
 
 
 def _step(reader: ArrayReader, axis: int, position: int) -> float:
@@ -94,5 +88,5 @@ def _step(reader: ArrayReader, axis: int, position: int) -> float:
 
 
 def describe(figures: Mapping[str, Any]) -> str:
-    """The figures for a person, a line each; empty if there are none."""
+    """The figures as text, a line each; empty if there are none."""
     return "\n".join(f"seams of {path}: {value:.2f} (1 is none)" for path, value in figures.items())

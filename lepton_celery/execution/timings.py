@@ -1,4 +1,4 @@
-"""Where the time of blocks goes: computing by function, reading and writing by image, added up over a batch."""
+"""The time of blocks by kind of work: computing by function, reading and writing by image, added up over a batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 
 class Timings:
-    """Sums of what blocks took, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
+    """Sums of the times of blocks, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
 
     __slots__ = ("_sums", "block_ns", "blocks", "boxes", "now", "read_bytes", "write_bytes")
 
@@ -25,12 +25,12 @@ class Timings:
         """Time of these boxes from beginning to end."""
 
     def add(self, kind: str, node: int, began_ns: int) -> None:
-        """Work of a kind on a node has just ended; it began at `began_ns`."""
+        """Add the time since `began_ns` to a kind of work on a node."""
         key = (kind, node)
         self._sums[key] = self._sums.get(key, 0) + self.now() - began_ns
 
     def add_blocks(self, began_ns: int, count: int = 1) -> None:
-        """A box of `count` blocks has just ended; it began at `began_ns`."""
+        """Add a box of `count` blocks, which began at `began_ns` and has just ended."""
         self.blocks += count
         self.boxes += 1
         self.block_ns += self.now() - began_ns

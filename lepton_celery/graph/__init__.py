@@ -1,6 +1,7 @@
-"""The lazy graph that a user builds: nodes, their indexing, their JSON form, and functions of one's own.
+"""The lazy graph that a user builds.
 
-May import: the catalogue, stores, grid, errors. Everything that plans or runs a graph imports this.
+`nodes` has its nodes and `indexing` their indexing, `codec` the JSON form, and `own` the functions that users bring.
+Everything that plans or runs a graph imports this folder; it imports the catalogue, stores, the grid and the errors.
 """
 
 from __future__ import annotations

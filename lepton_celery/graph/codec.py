@@ -1,9 +1,9 @@
-"""Graphs and their arguments as plain JSON values, both ways; what comes from outside is checked again."""
+"""Graphs and their arguments as plain JSON values, both ways; a graph from outside is checked again."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class NodeDocument:
 
 @dataclass(frozen=True)
 class GraphDocument:
-    """A stored graph: nodes, each after those it names, and the node of each output."""
+    """A stored graph: nodes, each after the nodes it names, and the node of each output."""
 
     version: int
     nodes: list[NodeDocument]
@@ -46,15 +46,14 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
     """
     nodes = topological(list(outputs.values()))
     index_of = {id(node): index for index, node in enumerate(nodes)}
+    documents = []
     for node in nodes:
         if isinstance(node, Image) and node.array is not None:
             raise InputError(
                 f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
             )
-    documents = [
-        NodeDocument(node.operation, {name: encode(value, index_of) for name, value in node.arguments.items()})
-        for node in nodes
-    ]
+        arguments = {name: encode(value, lambda it: index_of.get(id(it))) for name, value in node.arguments.items()}
+        documents.append(NodeDocument(node.operation, arguments))
     indices = {name: index_of[id(node)] for name, node in outputs.items()}
     return to_document(GraphDocument(GRAPH_VERSION, documents, indices))
 
@@ -100,14 +99,14 @@ def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:
     return name, arguments
 
 
-def encode(value: Any, index_of: Mapping[int, int]) -> Any:
-    """An argument as plain JSON values; `index_of` gives the number of each node by its `id`.
+def encode(value: Any, number_of: Callable[[Any], int | None]) -> Any:
+    """An argument as plain JSON values; `number_of` gives the number of a node, and None for other values.
 
     Raises:
         InputError: the value has no JSON form.
     """
-    if isinstance(value, Node):
-        return {"node": index_of[id(value)]}
+    if (number := number_of(value)) is not None:
+        return {"node": number}
     if isinstance(value, np.ndarray):
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, np.generic):
@@ -115,7 +114,7 @@ def encode(value: Any, index_of: Mapping[int, int]) -> Any:
     if isinstance(value, type | np.dtype):
         return np.dtype(value).name
     if isinstance(value, tuple | list | range):
-        return [encode(item, index_of) for item in value]
+        return [encode(item, number_of) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if callable(value):

@@ -13,7 +13,7 @@ class NormalIndex(NamedTuple):
     """An index in three steps, each an operation of the catalogue."""
 
     selected: tuple[Any, ...]
-    """What `lepton.select` takes: for each axis of the image a pixel's number, or (start, stop, step) with a step from 1."""
+    """The index for `lepton.select`: on each axis a pixel's number, or (start, stop, step) with a step from 1."""
     flipped: tuple[int, ...]
     """Axes of the result that run flipped."""
     added: tuple[int, ...]
@@ -50,7 +50,7 @@ def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
 
 
 def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
-    """What an item of an index picks on an axis of length n: a pixel's number, or (start, stop, step) with a step from 1."""
+    """An item of an index on an axis of length n as a pixel's number, or as (start, stop, step) with a step from 1."""
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
         if not -n <= item < n:
             raise InputError(f"index {index!r} is outside an image of shape {shape}")

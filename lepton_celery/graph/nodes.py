@@ -1,4 +1,4 @@
-"""The lazy graph a user builds, and its JSON form.
+"""The nodes of the lazy graph that a user builds.
 
 A node knows its operation, its arguments (literals and other nodes), its shape and its dtype. Nothing is read or computed
 until a plan of the graph runs.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from traceback import walk_tb
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -24,27 +26,20 @@ from lepton_celery.errors import InputError, LeptonError, NotExactWarning
 from lepton_celery.graph.indexing import normal_index
 
 
+@dataclass(eq=False, repr=False)
 class Node(NDArrayOperatorsMixin):
     """A value that a plan will compute: an `Image`, a whole-image `Value` or a `Table`."""
 
     gives: ClassVar[Gives]
 
-    def __init__(
-        self,
-        operation: str,
-        arguments: Arguments,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        inner: Node | None = None,
-    ) -> None:
-        self.operation = operation
-        """Name in the catalogue."""
-        self.arguments = dict(arguments)
-        """Arguments by name, nodes among them."""
-        self.shape = shape
-        self.dtype = dtype
-        self.inner = inner
-        """The node that a composite expands to; None for other operations."""
+    operation: str
+    """Name in the catalogue."""
+    arguments: dict[str, Any]
+    """Arguments by name, nodes among them."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    inner: Node | None = None
+    """The node that a composite expands to; None for other operations."""
 
     @property
     def ndim(self) -> int:
@@ -79,6 +74,7 @@ class Node(NDArrayOperatorsMixin):
         return f"<{type(self).__name__} {self.operation} {self.shape} {self.dtype}>"
 
 
+@dataclass(eq=False, repr=False)
 class Image(Node):
     """A lazy image: arithmetic, comparisons and slicing work as on a NumPy array and stay lazy."""
 
@@ -101,7 +97,7 @@ class Image(Node):
         selected, flipped, added = normal_index(index, self.shape)
         image = apply("lepton.select", self, index=selected)
         image = apply("numpy.expand_dims", image, added) if added else image
-        return _image(apply("numpy.flip", image, flipped) if flipped else image)
+        return cast("Image", apply("numpy.flip", image, flipped) if flipped else image)
 
     @property
     def T(self) -> Image:  # noqa: N802 - the name that ndarray uses
@@ -111,47 +107,47 @@ class Image(Node):
     def transpose(self, *axes: Any) -> Image:
         """The image with its axes in another order, as from `ndarray.transpose`."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return _image(apply("numpy.transpose", self, order))
+        return cast("Image", apply("numpy.transpose", self, order))
 
     def astype(self, dtype: Any) -> Image:
         """The image with its pixels converted, as from `ndarray.astype`."""
-        return _image(apply("numpy.astype", self, np.dtype(dtype).name))
+        return cast("Image", apply("numpy.astype", self, np.dtype(dtype).name))
 
     def min(self) -> Value:
         """The smallest pixel of the whole image."""
-        return _value(apply("numpy.min", self))
+        return cast("Value", apply("numpy.min", self))
 
     def max(self) -> Value:
         """The largest pixel of the whole image."""
-        return _value(apply("numpy.max", self))
+        return cast("Value", apply("numpy.max", self))
 
     def clip(self, min: Any = None, max: Any = None) -> Image:
         """The image with its pixels limited, as from `ndarray.clip`."""
-        return _image(apply("numpy.clip", self, min, max))
+        return cast("Image", apply("numpy.clip", self, min, max))
 
     def round(self, decimals: int = 0) -> Image:
         """The image with its pixels rounded, as from `ndarray.round`."""
-        return _image(apply("numpy.round", self, decimals))
+        return cast("Image", apply("numpy.round", self, decimals))
 
     def sum(self, **options: Any) -> Value:
         """The sum of the pixels, as from `numpy.sum`."""
-        return _value(apply("numpy.sum", self, **options))
+        return cast("Value", apply("numpy.sum", self, **options))
 
     def mean(self, **options: Any) -> Value:
         """The mean of the pixels, as from `numpy.mean`."""
-        return _value(apply("numpy.mean", self, **options))
+        return cast("Value", apply("numpy.mean", self, **options))
 
     def std(self, **options: Any) -> Value:
         """The standard deviation of the pixels, as from `numpy.std`."""
-        return _value(apply("numpy.std", self, **options))
+        return cast("Value", apply("numpy.std", self, **options))
 
     def any(self) -> Value:
         """Whether any pixel is not 0."""
-        return _value(apply("numpy.any", self))
+        return cast("Value", apply("numpy.any", self))
 
     def all(self) -> Value:
         """Whether no pixel is 0."""
-        return _value(apply("numpy.all", self))
+        return cast("Value", apply("numpy.all", self))
 
 
 class Value(Node):
@@ -169,16 +165,6 @@ class Table(Node):
 _CLASSES: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
 
 
-def _image(node: Node) -> Image:
-    assert isinstance(node, Image)
-    return node
-
-
-def _value(node: Node) -> Value:
-    assert isinstance(node, Value)
-    return node
-
-
 def open(source: str | os.PathLike[str] | Array) -> Image:
     """A lazy image of a file (path or URL) or of a NumPy array; only the header is read.
 
@@ -187,12 +173,10 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
         InputError: its format is unknown, or the image is empty.
     """
     if isinstance(source, np.ndarray):
-        image = Image(SOURCE, {"url": "memory:"}, source.shape, source.dtype)
-        image.array = source
+        image = Image(SOURCE, {"url": "memory:"}, source.shape, source.dtype, array=source)
     else:
         reader = stores.open_array(source)
-        image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype)
-        image.chunks = tuple(reader.chunks)
+        image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype, chunks=tuple(reader.chunks))
     if image.ndim < 1 or 0 in image.shape:
         raise InputError(f"the image {image.arguments['url']} of shape {image.shape} has no pixels; give one that has")
     if image.dtype.kind not in "biuf":
@@ -238,10 +222,8 @@ def _is_own_fault(error: Exception) -> bool:
     Libraries raise whatever they like. An error that this package's own code raises is a wrong argument if it says so, and
     a fault of ours if it is, say, a KeyError.
     """
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None:
-        frames = frames.tb_next
-    module = "" if frames is None else str(frames.tb_frame.f_globals.get("__name__", ""))
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    module = str(frame.f_globals.get("__name__", ""))
     return module.startswith("lepton_celery.") and not isinstance(error, TypeError | ValueError | OverflowError)
 
 
@@ -299,7 +281,7 @@ def make(name: str, **arguments: Any) -> Node:
 
 def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node:
     gives, shape, dtype, expanded = entry.infer(arguments, make)
-    return _CLASSES[gives](entry.name, arguments, shape, dtype, expanded if inner is None else inner)
+    return _CLASSES[gives](entry.name, dict(arguments), shape, dtype, expanded if inner is None else inner)
 
 
 def _wrapped(entry: Entry, arguments: Arguments) -> Node:
@@ -318,7 +300,7 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
     return _node(entry, arguments, make("lepton.select", image=wide, index=index))
 
 
-def topological(roots: Sequence[Node], parents: Callable[[Node], Iterator[Node]] = Node.parents) -> list[Node]:
+def topological(roots: Sequence[Node], parents: Callable[[Node], Iterable[Node]] = Node.parents) -> list[Node]:
     """`roots` and all nodes they are computed from, each after its parents; not recursive, so chains may be long."""
     nodes: list[Node] = []
     seen: set[int] = set()

@@ -44,7 +44,7 @@ def map_blocks(
     if not lazy:
         raise InputError("map_blocks was given no image; give at least one after the function")
     ndim = lazy[0].ndim
-    reach = (halo,) * ndim if isinstance(halo, int) else tuple(int(h) for h in halo)
+    reach = _per_axis(halo, ndim)
     if len(reach) != ndim or any(h < 0 for h in reach):
         raise InputError(f"halo {halo} for an image of {ndim} axes; give a number from 0, or one per axis")
     if any(h >= n for h, n in zip(reach, lazy[0].shape, strict=True) if h):
@@ -98,10 +98,9 @@ def map_overlap(
         InputError: lengths or weights that do not fit the image.
     """
     lazy = _lazy(image)
-    spatial = lazy.ndim if isinstance(window, int) else len(window)
-    lengths = (window,) * spatial if isinstance(window, int) else tuple(int(n) for n in window)
-    shared = (overlap,) * spatial if isinstance(overlap, int) else tuple(int(n) for n in overlap)
-    fits = spatial in (lazy.ndim, lazy.ndim - 1) and len(shared) == spatial
+    lengths = _per_axis(window, lazy.ndim)
+    shared = _per_axis(overlap, len(lengths))
+    fits = len(lengths) in (lazy.ndim, lazy.ndim - 1) and len(shared) == len(lengths)
     if not fits or any(not 0 <= o < n for o, n in zip(shared, lengths, strict=True)):
         raise InputError(
             f"window {window} and overlap {overlap} for an image of shape {lazy.shape}; "
@@ -125,6 +124,10 @@ def map_overlap(
         blend=blend,
         channels=channels or 0,
     )
+
+
+def _per_axis(lengths: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    return (lengths,) * ndim if isinstance(lengths, int) else tuple(int(n) for n in lengths)
 
 
 def _lazy(image: Image | Array) -> Image:

@@ -1,4 +1,4 @@
-"""What every face calls: submit a graph, follow the job, cancel it, resume it, report on it, or compute it here.
+"""Jobs: submitted to workers or run here, followed, cancelled, resumed and reported on.
 
-May import: engines and below. Faces (`cli`, `skimage`, web frameworks) and tools import this.
+Faces (`cli`, `skimage`, web frameworks) and tools import this folder; it imports engines and what lies below.
 """

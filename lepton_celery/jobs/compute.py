@@ -7,10 +7,10 @@ import os
 from typing import Any
 from uuid import uuid4
 
-from lepton_celery import stores
 from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.outputs import collect_images
 from lepton_celery.graph.nodes import Node
 from lepton_celery.kernels import loaded
 from lepton_celery.ledger.record import RunRecord
@@ -18,7 +18,6 @@ from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import Limits, PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
-from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 MIN_KERNEL_PX = 1 << 24
@@ -35,11 +34,11 @@ def compute(
     """The results of lazy nodes: an array for an image, a scalar or array for a value, columns by name for a table.
 
     Args:
-        nodes: what to compute; several are computed together and come back as a tuple.
+        nodes: the nodes to compute; several are computed together and come back as a tuple.
         block_shape: shape of a block in pixels; None to let the planner choose.
         threads: number of threads; None for one per processor.
-        limits: what the plan may ask for.
-        kernels: whether compiled kernels are used where there are any; None for what the setting says, for images that are
+        limits: limits of the plan.
+        kernels: whether compiled kernels are used where there are any; None to follow the setting, for images that are
             worth the second it takes to load them.
 
     Raises:
@@ -52,14 +51,8 @@ def compute(
     )
     plan, arrays = planned.plan, planned.lowered.arrays
     context = Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan, kernels))
-    images: dict[int, stores.MemoryOutput] = {}
-    for index in set(plan.outputs.values()):
-        node = plan.nodes[index]
-        if node.gives == "image":
-            target = Target("memory", node.shape, node.dtype, plan.block_of(index), "inline")
-            images[index] = stores.MemoryOutput(target)
-            context.attach(index, images[index])
-    record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages), blocks=plan.first_blocks)
+    images = collect_images(context)
+    record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages))
     inline.run(context, record, threads=threads)
     for output in images.values():
         output.publish()
@@ -70,8 +63,7 @@ def compute(
 def use_kernels(plan: Plan, wanted: bool | None = None) -> bool:
     """Whether compiled kernels are used in this process.
 
-    If nobody said so, they are used as the settings say, but not for images that scikit-image has done before the kernels
-    are loaded.
+    By default the settings decide, but images that scikit-image has done before the kernels are loaded do without them.
     """
     if wanted is not None:
         return wanted

@@ -1,4 +1,4 @@
-"""Which broker this process talks to, and the jobs that are known there."""
+"""The broker of this process, and the jobs that are known there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find_settings() -> Settings | None:
 
 
 def need_settings() -> Settings:
-    """As `find_settings`.
+    """The settings of `find_settings`, which must exist.
 
     Raises:
         BrokerUnreachable: no broker was named and no local stack runs here.

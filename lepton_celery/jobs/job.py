@@ -12,11 +12,12 @@ from lepton_celery import stores
 from lepton_celery.errors import NO_BLOCK, JobCancelled, JobError, JobFailed, WaitTimeout
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
+from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
-from lepton_celery.ledger import info as ledger_info
-from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobRecords, JobState
-from lepton_celery.planning.plan import Plan
+from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
+from lepton_celery.ledger.record import RunRecord
 
 _POLL_S = (0.01, 0.05)
 """Shortest and longest pause between two looks at a job that is waited for."""
@@ -33,14 +34,14 @@ class FilledBlock:
     region: Region
     """Its pixels, on the grid of its stage."""
     attempts: int
-    """How often it was tried."""
+    """Number of attempts that were lost."""
     reason: str
 
 
 class Job:
     """A job in the ledger: its state, its progress and its end."""
 
-    def __init__(self, job_id: str, records: JobRecords) -> None:
+    def __init__(self, job_id: str, records: Ledger | RunRecord) -> None:
         self.id = job_id
         """Names the job to every process that has the same ledger."""
         self._records = records
@@ -62,7 +63,7 @@ class Job:
         return progress_of(self.info(), self.manifest().plan)
 
     def manifest(self) -> Manifest:
-        """What is being done: the plan and where its files are."""
+        """The manifest of the job: its plan, and the places of its files."""
         return Manifest.from_json(self._records.manifest(self.id))
 
     def wait(
@@ -93,8 +94,12 @@ class Job:
         for info in self._watch(deadline):
             if on_change is not None:
                 on_change(info)
-            if not info.state.is_open:
-                return self._ended(info)
+            if info.state is JobState.FAILED:
+                raise self._failure(info)
+            if info.state is JobState.CANCELLED:
+                raise JobCancelled(f"job {self.id} was cancelled", self.id)
+            if info.state is JobState.DONE:
+                return info
         raise WaitTimeout(
             f"job {self.id} is not done after {timeout_s} s; it goes on, wait again or cancel it", self.id
         )
@@ -110,13 +115,6 @@ class Job:
                     return
                 wait(min(pause, left))
                 pause = min(longest, pause * 1.2)
-
-    def _ended(self, info: JobInfo) -> JobInfo:
-        if info.state is JobState.FAILED:
-            raise self._failure(info)
-        if info.state is JobState.CANCELLED:
-            raise JobCancelled(f"job {self.id} was cancelled", self.id)
-        return info
 
     def failure(self) -> JobFailed | None:
         """The error of a failed job, with the stage and the block that failed; None if the job has not failed."""
@@ -134,7 +132,7 @@ class Job:
         return JobFailed(info.error, self.id, stage, block)
 
     def seams(self) -> dict[str, float]:
-        """How visible block borders are in the outputs of functions that are not exact, by path: about 1 is not at all.
+        """The seam figures of the outputs of functions that are not exact, by path; about 1 means that there are no seams.
 
         Empty for outputs that are identical to the whole-image result, and while the job runs.
         """
@@ -146,19 +144,23 @@ class Job:
         Raises:
             JobFailed, JobCancelled, WaitTimeout: as `wait`.
         """
-        from lepton_celery.graph.nodes import open
-
         self.wait(timeout_s)
         manifest = self.manifest()
-        results: dict[str, Any] = {}
-        for name, path in manifest.names.items():
-            results[name] = stores.read_table(path) if path in manifest.files else open(path)
-        return results
+        return {
+            name: stores.read_table(path) if path in manifest.files else open_image(path)
+            for name, path in manifest.names.items()
+        }
 
     def filled_blocks(self) -> list[FilledBlock]:
         """The blocks that could not be done and were filled, with the reason of each; see `on_error` of `submit`."""
         plan = self.manifest().plan
-        return [_on_grid(plan, filled) for filled in self._records.filled_blocks(self.id)]
+        blocks = []
+        for number, place, attempts, reason in self._records.filled_blocks(self.id):
+            stage = plan.stage_of(number)
+            block = stage.tiling.block(place)
+            index = plan.stage_run(number).stage
+            blocks.append(FilledBlock(index, block, stage.grid.region(block), attempts, reason))
+        return blocks
 
     def holes(self) -> list[FilledBlock]:
         """The former name of `filled_blocks`."""
@@ -174,7 +176,7 @@ class Job:
         return self.manifest().plan.stages[stage].grid.region(block)
 
     def report(self) -> str:
-        """What the job took beside what was predicted, stage by stage, as text; complete when it is done."""
+        """The job's times beside the predicted ones, stage by stage, as text; complete when the job is done."""
         info, plan = self.info(), self.manifest().plan
         return f"{summarize(info, plan)}\n{compare(info, plan)}"
 
@@ -206,11 +208,3 @@ class Job:
             raise JobError(f"job {self.id} is {info.state}; cancel it first", self.id)
         discard(self.manifest().context())
         self._records.forget(self.id)
-
-
-def _on_grid(plan: Plan, filled: ledger_info.FilledBlock) -> FilledBlock:
-    """A filled block as the user knows it."""
-    index = plan.stage_run(filled.stage).stage
-    stage = plan.stages[index]
-    block = stage.tiling.block(filled.place)
-    return FilledBlock(index, block, stage.grid.region(block), filled.attempts, filled.reason)

@@ -1,4 +1,4 @@
-"""How other processes find the local stack of a folder: a file in its state folder names the broker."""
+"""Finds the local stack of a folder: a file in its state folder names the broker."""
 
 from __future__ import annotations
 

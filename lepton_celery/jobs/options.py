@@ -1,4 +1,4 @@
-"""What a user may choose of a job, as keywords; every function that submits takes the same ones."""
+"""The options of a job as keywords; every function that submits takes the same ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class JobKeywords(TypedDict, total=False):
     priority: Lane
     """The lane: `interactive` is served before `default`, and `default` before `batch`."""
     title: str
-    """What to call the job; by default the names of its outputs."""
+    """The job's name; by default the names of its outputs."""
     block_shape: tuple[int, ...] | None
     """Shape of a block in pixels; None to let the planner choose."""
     workers: int | None
     """Worker processes to plan for; None for as many as this machine has processors."""
     overwrite: bool
-    """Whether outputs may replace what stands under their names when the job is done."""
+    """Whether outputs may replace files of the same names when the job is done."""
     limits: Limits | None
-    """What the plan may ask for."""
+    """Limits of the plan."""
     on_error: OnError
-    """What happens when a block fails, or takes its worker down, as often as the setting `max_attempts` says."""
+    """The fate of the job when a block fails, or takes its worker down, as often as the setting `max_attempts` says."""
     fill_value: float
     """Pixels of filled blocks; 0 if the dtype cannot hold it."""
 

@@ -12,6 +12,8 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, versions_of
 from lepton_celery.graph.nodes import Node
+from lepton_celery.grid import StageNumber
+from lepton_celery.ledger import Ledger
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
@@ -27,11 +29,6 @@ class Prepared:
     manifest: Manifest
     arrays: dict[int, Array]
     """Inputs that are arrays of this process, by node."""
-
-    @property
-    def plan(self) -> Plan:
-        """The plan."""
-        return self.manifest.plan
 
 
 def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: JobOptions) -> Prepared:
@@ -81,7 +78,7 @@ def _check_format(path: str, node: Node) -> None:
 
 
 def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[int, tuple[Target, ...]], dict[str, int]]:
-    """Where image outputs go, by node, and the node of each table or value output, by path."""
+    """The targets of image outputs, by node, and the node of each table or value output, by path."""
     targets: dict[int, tuple[Target, ...]] = {}
     files: dict[str, int] = {}
     for path, index in plan.outputs.items():
@@ -96,14 +93,25 @@ def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[in
 
 
 def _identities(planned: Planned) -> dict[str, str]:
-    """What tells each input from other versions of it, by URL; arrays are told by their content."""
+    """The identity of each input, by URL; that of an array is a digest of its content."""
     arrays = planned.lowered.arrays
-    return {
-        f"array {node}" if node in arrays else url: stores.content_identity(arrays[node])
-        if node in arrays
-        else stores.identity(url)
-        for node, url in planned.plan.sources
-    }
+    stored = {url: stores.identity(url) for node, url in planned.plan.sources if node not in arrays}
+    return {f"array {node}": stores.content_identity(array) for node, array in arrays.items()} | stored
+
+
+def record(manifest: Manifest, ledger: Ledger, number: StageNumber) -> None:
+    """Put a job into the ledger, paused, with one of its stages open."""
+    plan = manifest.plan
+    ledger.create(
+        manifest.job_id,
+        manifest.to_json(),
+        lane=manifest.options.lane,
+        title=manifest.title,
+        stages=len(plan.stages),
+        blocks=len(plan.stage_of(number).grid),
+        number=number,
+        paused=True,
+    )
 
 
 def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:

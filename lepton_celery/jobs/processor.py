@@ -13,7 +13,7 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
-from lepton_celery.execution.block import compute_block, read_block, run_block
+from lepton_celery.execution.block import compute_block, read_block, run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.threads import one_thread
@@ -21,7 +21,6 @@ from lepton_celery.graph.nodes import Image, Node, open
 from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
 from lepton_celery.jobs.compute import use_kernels
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import Stage
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.planning.regions import on_grid
 from lepton_celery.stores.workspace import MemoryWorkspace
@@ -36,7 +35,7 @@ class Block:
     region: Region
     """The pixels of the merged picture that it becomes."""
     reads: Mapping[int, Array]
-    """What processing reads, by node of the plan."""
+    """The arrays that processing reads, by node of the plan."""
 
     @property
     def pixels(self) -> Array:
@@ -64,10 +63,6 @@ class _Picture:
     node: int
     """The picture's node."""
     merged: Array
-
-    @property
-    def stage(self) -> Stage:
-        return self.context.plan.stages[self.index]
 
 
 class ImageProcessor:
@@ -100,9 +95,7 @@ class ImageProcessor:
         self._operation = operation
         self._parameters = parameters
         self._block_shape = block_shape
-        self._threads = os.cpu_count() or 1
-        if num_threads is not None:
-            self.set_num_threads(num_threads)
+        self.set_num_threads((os.cpu_count() or 1) if num_threads is None else num_threads)
         self._picture: _Picture | None = None
 
     def set_num_threads(self, num_threads: int) -> None:
@@ -130,14 +123,13 @@ class ImageProcessor:
         plan = planned.plan
         context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=use_kernels(plan))
         last = StageIndex(len(plan.stages) - 1)
-        picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
         with one_thread(), ThreadPoolExecutor(self._threads) as pool:
             run_stages(context, partial(_do_blocks, context, pool), stop_before=last)
-        self._picture = picture
-        shape = plan.nodes[picture.node].shape
+        self._picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
+        grid = plan.stages[last].grid
         return [
-            Block(index, on_grid(picture.stage.grid.region(index), shape), read_block(context, last, index))
-            for index in picture.stage.grid.indices()
+            Block(index, on_grid(grid.region(index), result.shape), read_block(context, last, index))
+            for index in grid.indices()
         ]
 
     def process_block(self, block: Block) -> ProcessedBlock:
@@ -167,6 +159,7 @@ class ImageProcessor:
 
 
 def _do_blocks(context: Context, pool: ThreadPoolExecutor, number: StageNumber) -> None:
-    """All blocks of a stage before the last: whole-image values and intermediate images."""
-    for _ in pool.map(partial(run_block, context, number), context.plan.stage_of(number).grid.indices()):
+    """Do all blocks of a stage before the last: whole-image values and intermediate images."""
+    blocks = context.plan.stage_of(number).grid.indices()
+    for _ in pool.map(lambda block: run_blocks(context, number, [block]), blocks):
         pass

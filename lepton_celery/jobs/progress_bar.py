@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lepton_celery.jobs.report import progress_of
-from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.plan import Plan
 
 
 @contextmanager
 def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Callable[[JobInfo], None]]:
-    """A bar that is drawn while the block runs; call what it gives with each new state of the job."""
+    """A bar that is drawn while the `with` block runs; call the function that it gives with each new state of the job."""
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=36),
@@ -30,8 +30,7 @@ def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Cal
         task = bar.add_task(f"stage 1/{len(plan.stages)}", total=1.0, blocks="")
 
         def draw(info: JobInfo) -> None:
-            blocks = f"{info.blocks_done}/{info.blocks_total} blocks"
-            doing = "merging" if info.merging and info.state is JobState.RUNNING else blocks
+            doing = "merging" if info.merging else f"{info.blocks_done}/{info.blocks_total} blocks"
             description = f"stage {info.stage_label}"
             bar.update(task, completed=progress_of(info, plan), description=description, blocks=doing)
 

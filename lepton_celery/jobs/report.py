@@ -1,4 +1,4 @@
-"""What a job has done and what it took, beside what was predicted, in words."""
+"""Reports of jobs as text: progress, and measured times beside predicted ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lepton_celery.planning.explain import counted, duration, size, work_of
 from lepton_celery.planning.plan import Plan
 
 _MAX_CHARS = 48
-"""Most characters of a stage's work in a table."""
+"""Largest number of characters of a stage's work in a table."""
 
 
 def progress_of(info: JobInfo, plan: Plan) -> float:
@@ -23,7 +23,7 @@ def progress_of(info: JobInfo, plan: Plan) -> float:
 
 
 def summarize(info: JobInfo, plan: Plan) -> str:
-    """What a finished job took, in two lines."""
+    """The time and the bytes of a finished job, in two lines."""
     seconds = (info.finished_at or info.updated_at) - info.created_at
     stats = info.stats
     moved = stats.get("read_bytes", 0.0) + stats.get("write_bytes", 0.0)

@@ -12,11 +12,10 @@ from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
-from lepton_celery.grid import Place, StageNumber
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.prepare import record
 from lepton_celery.ledger import JobState, Ledger, open_ledger
-from lepton_celery.planning.batches import batches
 from lepton_celery.stores.journal import MANIFEST, Journal
 from lepton_celery.stores.workspace import workspace_root
 
@@ -35,20 +34,17 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
     Raises:
         JobNotFound: neither the ledger nor a manifest here knows the job.
         JobError: the job was cancelled.
-        InputError: its inputs, or the versions of what computes it, have changed since; nothing was touched.
+        InputError: its inputs, or the versions of the packages and functions that compute it, have changed since; nothing
+            was touched.
         BrokerUnreachable: no broker answers.
     """
     app = app or current_app()
     settings = settings_of(app)
     ledger = open_ledger(settings.ledger)
-    ledger.ping()
-    known = str(job)
     try:
-        ledger.info(known)
+        manifest = Manifest.from_json(ledger.manifest(str(job)))
     except JobNotFound:
         manifest = find_manifest(job)
-    else:
-        manifest = Manifest.from_json(ledger.manifest(known))
     return Job(go_on(manifest, app, ledger, settings), ledger)
 
 
@@ -123,14 +119,18 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         raise JobError(f"job {job_id} was cancelled, and what it had written is removed; submit it again", job_id)
     _check_versions(manifest)
     manifest.check_inputs()
-    if manifest.journal.stage(len(manifest.plan.stages)) is None:
+    opened = manifest.journal.stage(len(manifest.plan.stages))
+    if opened is None:
         raise JobError(
             f"job {job_id} was never submitted as a whole: its submitter stopped before its inputs were in place; "
             f"submit it again, and `lepton cancel {job_id}`, or remove {manifest.workspace}",
             job_id,
         )
     if state is None:
-        _rebuild(manifest, ledger)
+        record(manifest, ledger, opened)
+        done = manifest.journal.receipts(opened)
+        for first in range(0, len(done), _COMMIT_BLOCKS):
+            ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
     if state is not JobState.RUNNING:
         ledger.resume(job_id)
     _send_missing(manifest, app, ledger, settings)
@@ -138,7 +138,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
 
 
 def _check_versions(manifest: Manifest) -> None:
-    """Refuse a job that was begun with other versions of what decides the pixels."""
+    """Refuse a job that was begun with other versions of the packages and functions that decide the pixels."""
     before = manifest.versions
     changed = [
         f"{name} {before.get(name)}, now {now}"
@@ -152,39 +152,13 @@ def _check_versions(manifest: Manifest) -> None:
         )
 
 
-def _rebuild(manifest: Manifest, ledger: Ledger) -> None:
-    """Put a job back into a ledger, paused, as its journal has it."""
-    plan, journal = manifest.plan, manifest.journal
-    opened = journal.stage(len(plan.stages))
-    assert opened is not None, "checked by go_on"
-    number = StageNumber(opened)
-    ledger.create(
-        manifest.job_id,
-        manifest.to_json(),
-        lane=manifest.options.lane,
-        title=manifest.title,
-        stages=len(plan.stages),
-        blocks=len(plan.stage_of(number).grid),
-        number=number,
-        paused=True,
-    )
-    done = list(map(Place, journal.receipts(number)))
-    for first in range(0, len(done), _COMMIT_BLOCKS):
-        ledger.commit(manifest.job_id, number, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
-
-
 def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> None:
     """Hand a running job's blocks without receipt to the broker, whatever happened to earlier messages."""
     info = ledger.info(manifest.job_id)
     if info.blocks_done == info.blocks_total:
         canvas.send_merge(app, info)
         return
-    plan = manifest.plan
-    stage = plan.stages[info.stage_index]
     # blocks before the last receipt count as sent, so that those with a receipt are not sent once more
     if info.dispatched < info.blocks_done:
         ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, window=info.blocks_total)
-    lost = ledger.unreceipted(info.job_id, info.stage, limit=settings.window_batches * stage.batch_blocks)
-    if lost:
-        canvas.send_wave(app, info, batches(stage, plan.workers, lost))
-    canvas.fill_window(app, ledger, settings, info, plan)
+    canvas.send_unreceipted(app, ledger, settings, info, manifest.plan, limit=settings.window_batches)

@@ -30,18 +30,18 @@ def run(
 ) -> Job:
     """Compute lazy nodes into files in this process, on threads, without a broker; returns when it is done.
 
-    Memory depends on the block, not on the image: what passes between stages is kept on disk beside the outputs.
+    Memory depends on the block, not on the image: intermediate images are kept on disk beside the outputs.
 
     Args:
         outputs: path or file:// URL of each output, and its node.
         threads: number of threads; None for one per processor.
         block_shape: shape of a block in pixels; None to let the planner choose.
-        overwrite: whether to replace what stands under an output's name, when the job is done.
-        limits: what the plan may ask for.
+        overwrite: whether to replace files of the outputs' names when the job is done.
+        limits: limits of the plan.
         on_change: called with the job's state after each box of blocks.
 
     Raises:
-        LeptonError: what went wrong; nothing is left under an output's name.
+        LeptonError: the job failed; nothing is left under an output's name.
     """
     threads = threads or os.cpu_count() or 1
     plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder())
@@ -51,8 +51,8 @@ def run(
 
 
 def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
-    """Run in this process what `prepare` checked and planned; see `run`."""
-    manifest, plan = prepared.manifest, prepared.plan
+    """Run a prepared job in this process; see `run`."""
+    manifest, plan = prepared.manifest, prepared.manifest.plan
     context = replace(manifest.context(kernels=use_kernels(plan)), arrays=prepared.arrays)
     context.workspace.create()
     try:
@@ -61,15 +61,13 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
     except BaseException:
         discard(context)
         raise
-    stages, blocks = len(plan.stages), plan.first_blocks
-    record = RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=stages, blocks=blocks)
+    record = RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=len(plan.stages))
 
     def changed() -> None:
         if on_change is not None:
             on_change(record.info(manifest.job_id))
 
-    result = inline.Outputs(manifest.files, manifest.options.overwrite)
-    inline.run(context, record, threads=threads, outputs=result, on_progress=changed)
+    inline.run(context, record, threads=threads, overwrite=manifest.options.overwrite, on_progress=changed)
     changed()
     context.workspace.discard()
     return Job(manifest.job_id, record)

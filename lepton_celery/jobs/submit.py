@@ -15,7 +15,6 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
@@ -23,7 +22,7 @@ from lepton_celery.jobs import resume as resuming
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.options import JobKeywords, job_options
-from lepton_celery.jobs.prepare import Prepared, for_workers, prepare
+from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.planning.cost.keep import model_of_workers
 from lepton_celery.planning.cost.model import CostModel
@@ -43,13 +42,13 @@ def submit(
         resume: whether to go on with an unfinished job that was to write the same outputs from the same inputs, instead
             of starting again.
         priority: the lane: `interactive` is served before `default`, and `default` before `batch`.
-        title: what to call the job; by default the names of its outputs.
+        title: the job's name; by default the names of its outputs.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
-        overwrite: whether to replace what stands under an output's name, when the job is done.
-        limits: what the plan may ask for.
-        on_error: what happens when a block fails, or takes its worker down, as often as the setting `max_attempts` says:
-            `fail` ends the job, `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
+        overwrite: whether to replace files of the outputs' names when the job is done.
+        limits: limits of the plan.
+        on_error: the fate of the job when a block fails, or takes its worker down, as often as the setting `max_attempts`
+            says: `fail` ends the job, `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
 
     Raises:
@@ -64,12 +63,19 @@ def submit(
     unreachable: BrokerUnreachable | None = None
     try:
         cost = model_of_workers(ledger, settings.cost_profile)
-    except BrokerUnreachable as error:  # what is wrong with the job itself is said first
+    except BrokerUnreachable as error:  # errors of the job itself are raised first
         cost, unreachable = CostModel(), error
-    prepared = prepare(outputs, _plan_options(options, settings, cost), job)
+    plan_options = PlanOptions(
+        block_shape=options.get("block_shape"),
+        workers=options.get("workers") or os.cpu_count() or 1,
+        limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
+        cost=cost,
+        wave_batches=settings.wave_batches,
+    )
+    prepared = prepare(outputs, plan_options, job)
     if unreachable is not None:
         raise unreachable
-    for function in prepared.plan.functions:
+    for function in prepared.manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
@@ -82,8 +88,8 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     manifest, copies = for_workers(prepared)
     context = manifest.context()
     try:
-        # recorded first, and paused: if this process dies now, no worker begins, and what it has left is found
-        _record(ledger, manifest)
+        # recorded first, and paused: if this process dies now, no worker begins, and its files are found by the sweepers
+        record(manifest, ledger, StageNumber(0))
         context.workspace.create()
         manifest.journal.begin(manifest.to_json())
         for reader, copy in copies:
@@ -100,27 +106,3 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
             ledger.forget(manifest.job_id)
         discard(context)
         raise
-
-
-def _plan_options(options: JobKeywords, settings: Settings, cost: CostModel) -> PlanOptions:
-    return PlanOptions(
-        block_shape=options.get("block_shape"),
-        workers=options.get("workers") or os.cpu_count() or 1,
-        limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
-        cost=cost,
-        wave_batches=settings.wave_batches,
-    )
-
-
-def _record(ledger: Ledger, manifest: Manifest) -> None:
-    """Put a job in the ledger, paused, its first stage open."""
-    plan = manifest.plan
-    ledger.create(
-        manifest.job_id,
-        manifest.to_json(),
-        lane=manifest.options.lane,
-        title=manifest.title,
-        stages=len(plan.stages),
-        blocks=plan.first_blocks,
-        paused=True,
-    )

@@ -1,7 +1,7 @@
-"""The ledger: who did what in a job. On Redis for workers; a small record for a job that runs in one process.
+"""The ledger: who did what in a job.
 
-`open_ledger` gives the ledger at a URL, `moves` has its states and moves, `info` its answers, `record` the record of one
-process. May import: grid, config, errors.
+`open_ledger` gives the ledger on Redis, `moves` has its moves, `info` its answers, and `record` the small record of a job
+that runs in one process. Planning and all above it import this folder, and the doctor; it imports the grid and the errors.
 """
 
 from __future__ import annotations
@@ -27,8 +27,4 @@ def open_ledger(url: str, *, prefix: str = "lepton:") -> Ledger:
     Raises:
         InputError: the URL is not understood.
     """
-    from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
-    from lepton_celery.ledger.index import JobIndex
-
-    connection = Connection(url, prefix)
-    return Ledger(connection, JobIndex(connection))
+    return Ledger(url, prefix)

@@ -50,21 +50,10 @@ CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 10.0
 """Seconds until a reply. No script needs as long; a server that loads its data or is swapped out may."""
 RETRIES = 3
-"""How often a call is tried again when its connection breaks."""
+"""Number of times that a call is tried again when its connection breaks."""
 
-JOB_KEYS = (
-    "job",
-    "receipts",
-    "leases",
-    "holdings",
-    "attempts",
-    "reopened",
-    "stats",
-    "manifest",
-    "result",
-    "filled",
-    "reasons",
-    "duplicated",
+JOB_KEYS = tuple(
+    "job receipts leases holdings attempts reopened stats manifest result filled reasons duplicated".split()
 )
 """Last parts of a job's keys, in the order in which every script gets them."""
 
@@ -133,22 +122,15 @@ class Connection:
         """A function that waits for at most the given seconds, and no longer than until the job ends."""
         server: Any = self._client  # redis-py does not type this part
         with server.pubsub() as channel:
-            is_broken = False
 
             def wait(seconds: float) -> None:
-                nonlocal is_broken
-                if not is_broken:
-                    try:
-                        channel.get_message(timeout=seconds)
-                        return
-                    except redis.exceptions.RedisError:  # not allowed, or the server is gone: `info` will tell
-                        is_broken = True
-                time.sleep(seconds)
+                try:
+                    if not channel.subscribed:  # the answer to this ends the first wait at once
+                        channel.subscribe(self.key(job_id, "ended"))
+                    channel.get_message(timeout=seconds)
+                except redis.exceptions.RedisError:  # not allowed, or the server is gone: `info` will tell
+                    time.sleep(seconds)
 
-            try:
-                channel.subscribe(self.key(job_id, "ended"))
-            except redis.exceptions.RedisError:
-                is_broken = True
             yield wait
 
 

@@ -34,17 +34,17 @@ class JobIndex:
 
     def end(self, job_id: str) -> None:
         """Note that a job has ended."""
-        now = self._connection.now()
-        with self._connection.client() as client:
-            client.zadd(self._ended, {job_id: now}, nx=True)
-            client.zrem(self._active, job_id)
+        self._move(job_id, self._active, self._ended)
 
     def resume(self, job_id: str) -> None:
         """Note that a job that had ended or was paused goes on."""
+        self._move(job_id, self._ended, self._active)
+
+    def _move(self, job_id: str, source: str, target: str) -> None:
         now = self._connection.now()
         with self._connection.client() as client:
-            client.zadd(self._active, {job_id: now}, nx=True)
-            client.zrem(self._ended, job_id)
+            client.zadd(target, {job_id: now}, nx=True)
+            client.zrem(source, job_id)
 
     def remove(self, job_id: str) -> None:
         """Remove a job from all indexes."""

@@ -1,13 +1,11 @@
-"""What the ledger tells of a job: its state, its progress, its filled blocks, and the answer to a claim."""
+"""The ledger's answers: a job's state and progress, its filled blocks, and the answer to a claim."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from lepton_celery.grid import Place, StageIndex, StageNumber
 
@@ -20,7 +18,7 @@ NO_PLACE = Place(-1)
 
 
 class JobState(StrEnum):
-    """How far a job is. All states but `RUNNING` and `PAUSED` are final, and a failed job can be resumed."""
+    """The state of a job. All states but `RUNNING` and `PAUSED` are final, but a failed job can be resumed."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -66,66 +64,40 @@ class JobInfo:
     """Blocks of the current stage."""
     dispatched: int
     """Blocks of the current stage that were handed to the broker: those before the cursor."""
-    merging: bool
-    """Whether all receipts are in and the merge is not committed."""
     created_at: float
     """Seconds since the epoch."""
     updated_at: float
     """Seconds since the epoch of the last dispatch, claim, commit or move of the job or its merge."""
-    finished_at: float | None
+    finished_at: float | None = None
     """Seconds since the epoch; None while the job runs."""
-    error: str
+    error: str = ""
     """Why the job failed; empty if it did not."""
-    error_stage: StageNumber
+    error_stage: StageNumber = NO_STAGE
     """The stage that failed; `NO_STAGE` if none did."""
-    error_place: Place
+    error_place: Place = NO_PLACE
     """Place of the block that failed; `NO_PLACE` if none did."""
-    merge_attempts: int
-    """How often the merge of the current stage was begun."""
-    filled: int
+    merge_attempts: int = 0
+    """Number of times that the merge of the current stage was begun."""
+    filled: int = 0
     """Number of blocks that were given up and filled."""
-    stats: dict[str, float]
-    """Sums over all stages; the first receipt of each block counts, repeats do not."""
-    stage_stats: dict[StageNumber, dict[str, float]]
-    """The same sums by stage; a stage without any is missing."""
-    stage_times: dict[StageNumber, StageTimes]
+    stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
+    """Sums by stage; the first receipt of each block counts, repeats do not. A stage without any is missing."""
+    stage_times: dict[StageNumber, StageTimes] = field(default_factory=dict)
     """When each stage was at work."""
 
-    @classmethod
-    def begun(cls, job_id: str, *, lane: str, title: str, stages: int, blocks: int, now: float) -> JobInfo:
-        """A job that begins now, with its first stage open."""
-        first = StageNumber(0)
-        return cls(
-            job_id=job_id,
-            state=JobState.RUNNING,
-            lane=lane,
-            title=title,
-            stage=first,
-            stages=stages,
-            blocks_done=0,
-            blocks_total=blocks,
-            dispatched=0,
-            merging=False,
-            created_at=now,
-            updated_at=now,
-            finished_at=None,
-            error="",
-            error_stage=NO_STAGE,
-            error_place=NO_PLACE,
-            merge_attempts=0,
-            filled=0,
-            stats={},
-            stage_stats={},
-            stage_times={first: StageTimes(began=now)},
-        )
+    @property
+    def merging(self) -> bool:
+        """Whether the job runs, all receipts of its stage are in and the merge is not committed."""
+        return self.state is JobState.RUNNING and self.blocks_done == self.blocks_total
 
-    def with_stats(self, stage_stats: Mapping[StageNumber, Mapping[str, float]]) -> JobInfo:
-        """The same with sums by stage, and the sums over all stages."""
+    @property
+    def stats(self) -> dict[str, float]:
+        """The sums of `stage_stats` over all stages."""
         totals: dict[str, float] = {}
-        for sums in stage_stats.values():
+        for sums in self.stage_stats.values():
             for name, value in sums.items():
                 totals[name] = totals.get(name, 0.0) + value
-        return replace(self, stats=totals, stage_stats={number: dict(sums) for number, sums in stage_stats.items()})
+        return totals
 
     @property
     def stage_index(self) -> StageIndex:
@@ -134,7 +106,7 @@ class JobInfo:
 
     @property
     def stage_label(self) -> str:
-        """The current stage in words: `2/5`, and its round if it is repeated."""
+        """The current stage as text: `2/5`, and its round if it is repeated."""
         return stage_label(self.stage, self.stages)
 
     @property
@@ -154,7 +126,7 @@ class JobInfo:
 
 
 def stage_label(number: StageNumber, stages: int) -> str:
-    """A stage of a plan of `stages` stages in words: `2/5`, and its round if it is repeated."""
+    """A stage of a plan of `stages` stages as text: `2/5`, and its round if it is repeated."""
     rounds, index = divmod(number, stages)
     return f"{index + 1}/{stages}" + (f" round {rounds + 1}" if rounds else "")
 
@@ -180,7 +152,7 @@ class FilledBlock(NamedTuple):
     stage: StageNumber
     place: Place
     attempts: int
-    """How often it was tried and lost."""
+    """Number of attempts that were lost."""
     reason: str
 
 
@@ -189,38 +161,14 @@ class Claim:
     """The answer to a claim: each block that was asked for is in one of the lists, in the order asked."""
 
     granted: list[Place]
-    """Leased to the caller, who works on these."""
+    """Blocks that are leased to the caller, who works on them."""
     leased: list[Place]
-    """Leased to others."""
+    """Blocks that are leased to others."""
     done: list[Place]
-    """Have their receipt."""
+    """Blocks that have their receipt."""
     exhausted: list[Place]
-    """Lost too many attempts; whoever sees this fails the job."""
+    """Blocks that lost too many attempts; the caller gives them up."""
     active: bool
     """False if the stage takes no work: the job has ended, is in another stage, or merges. All lists are empty then."""
     lost: dict[Place, int] = field(default_factory=dict)
-    """Number of earlier losses of those granted blocks that were lost before."""
-
-
-INACTIVE = Claim([], [], [], [], active=False)
-"""The answer to a claim in a stage that takes no work."""
-
-
-class JobRecords(Protocol):
-    """What can be asked and told of jobs, wherever they run; see `Ledger` for each method."""
-
-    def info(self, job_id: str) -> JobInfo: ...
-
-    def manifest(self, job_id: str) -> dict[str, Any]: ...
-
-    def result(self, job_id: str) -> dict[str, Any] | None: ...
-
-    def filled_blocks(self, job_id: str) -> list[FilledBlock]: ...
-
-    def end_signal(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]: ...
-
-    def cancel(self, job_id: str) -> bool: ...
-
-    def pause(self, job_id: str) -> bool: ...
-
-    def forget(self, job_id: str) -> None: ...
+    """Number of losses of each granted block that was lost before."""

@@ -47,7 +47,7 @@ The merge of the current stage, once each block has its receipt (`merging`; noth
     held         begin_merge by another owner, lease live              held as before: refused
     held         begin_merge by another owner, lease over              held by that owner: a new fence
     held         begin_merge by the same owner                         held: a new fence
-    held         renew_merge, under the fence; renew by its owner      held until later
+    held         renew by its owner                                    held until later
     held         release_merge or reopen, under the fence              free
     held         commit_merge, under the fence                         the stage is over
 
@@ -59,39 +59,31 @@ Times are seconds since the epoch by the ledger's own clock, never a worker's; l
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lepton_celery.errors import JobError
+from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.ledger.checks import (
-    check_at_least,
-    check_following,
-    check_lease,
-    check_new_job,
-    distinct,
-    finite,
-    place_beyond,
+from lepton_celery.ledger.entries import (
+    VERSION,
+    from_json,
+    join_places,
+    not_found,
+    read_filled,
+    read_jobs,
+    read_text,
+    split_places,
+    to_json,
 )
-from lepton_celery.ledger.entries import VERSION, Entries, format_list, from_json, parse_list, read_filled, to_json
-from lepton_celery.ledger.info import (
-    INACTIVE,
-    NO_PLACE,
-    NO_STAGE,
-    Claim,
-    FilledBlock,
-    FollowingStage,
-    JobInfo,
-    JobState,
-)
-
-if TYPE_CHECKING:  # redis-py takes 0.1 s to import
-    from lepton_celery.ledger.connection import Connection
-    from lepton_celery.ledger.index import JobIndex
+from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
 
 _FIRST = StageNumber(0)
+
+MAX_BLOCKS = 2**32
+"""Largest number of blocks of a stage: a Redis bitmap holds 512 MiB."""
 
 
 class Ledger:
@@ -101,12 +93,12 @@ class Ledger:
     one that the current stage does not have.
     """
 
-    def __init__(self, connection: Connection, index: JobIndex) -> None:
-        self._connection = connection
-        self._index = index
-        self._entries = Entries(connection)
+    def __init__(self, url: str, prefix: str) -> None:
+        from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
+        from lepton_celery.ledger.index import JobIndex
 
-    # ------------------------------------------------------------------ jobs
+        self._connection = Connection(url, prefix)
+        self._index = JobIndex(self._connection)
 
     def create(
         self,
@@ -135,10 +127,13 @@ class Ledger:
         Raises:
             JobError: the ledger has a job with this id.
         """
-        check_new_job(job_id, stages, blocks)
-        text = to_json(job_id, "manifest", manifest)
+        if not job_id:
+            raise InputError("the job id is empty; give one")
+        if stages < 1:
+            raise InputError(f"job {job_id!r} has {stages} stages; it needs at least 1")
+        _check_blocks(job_id, blocks)
         self._index.add(job_id, overwrite=False)
-        state = JobState.PAUSED if paused else JobState.RUNNING
+        text, state = to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
         if not self._call("create", job_id, lane, title, stages, blocks, text, number, VERSION, state.value):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # once more, in case the first entry was an old one, left by a create that died, and was pruned in between
@@ -151,7 +146,7 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: the manifest cannot be read.
         """
-        return from_json(job_id, "manifest", self._entries.document(job_id, "manifest"))
+        return from_json(job_id, "manifest", read_text(self._connection, job_id, "manifest"))
 
     def info(self, job_id: str) -> JobInfo:
         """The job as it stands.
@@ -160,16 +155,20 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: another release wrote its entry, or it is damaged.
         """
-        return self._entries.job(job_id)
+        info = read_jobs(self._connection, [job_id]).get(job_id) or not_found(job_id)
+        if isinstance(info, JobError):
+            raise info
+        return info
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
         """The newest jobs, newest first, without those of another release."""
-        check_at_least("limit", limit, 0)
+        if limit < 0:
+            raise InputError(f"limit is {limit}; it must be at least 0")
         infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile moves the pages, and one comes twice
         start = 0
         while len(infos) < limit and (page := self._index.newest(start, limit)):
             start += limit
-            entries = self._entries.jobs(page)
+            entries = read_jobs(self._connection, page)
             infos.update({job_id: info for job_id, info in entries.items() if isinstance(info, JobInfo)})
             self._index.prune(page, existing=entries)
         return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
@@ -232,22 +231,18 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: the result cannot be read.
         """
-        text = self._entries.document(job_id, "result")
+        text = read_text(self._connection, job_id, "result")
         return None if text is None else from_json(job_id, "result", text)
 
-    # ------------------------------------------------------------------ blocks
-
-    def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[int, int]:
+    def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[Place, Place]:
         """Move the cursor over the next blocks to hand to the broker.
 
         Returns:
             The first place, and the one after the last: at most `count` places, and no more than leave `window` blocks
             dispatched and not done. Both are the same if nothing may be dispatched.
         """
-        check_at_least("count", count, 0)
-        check_at_least("window", window, 0)
         start, stop = self._run("dispatch", job_id, number, count, window)
-        return start, stop
+        return Place(start), Place(stop)
 
     def claim(
         self,
@@ -265,15 +260,13 @@ class Ledger:
         if its lease ran out, if its own owner claims the block again (the message came back after its process died), or if
         the block was released with `count_attempt`.
         """
-        check_lease(lease_s)
-        check_at_least("max_attempts", max_attempts, 1)
-        asked = format_list(distinct(places))
-        active, *lists = self._call("claim", job_id, number, asked, owner, lease_s, max_attempts)
-        if active == -1:
-            raise place_beyond(job_id, number, *lists)
+        _check_lease(lease_s)
+        if max_attempts < 1:
+            raise InputError(f"max_attempts is {max_attempts}; it must be at least 1")
+        active, *lists = self._call("claim", job_id, number, join_places(places), owner, lease_s, max_attempts)
         if not active:
-            return INACTIVE
-        granted, leased, done, exhausted, lost = map(parse_list, lists)
+            return Claim([], [], [], [], active=False)
+        granted, leased, done, exhausted, lost = map(split_places, lists)
         losses = dict(zip(lost[::2], map(int, lost[1::2]), strict=True))
         return Claim(granted, leased, done, exhausted, active=True, lost=losses)
 
@@ -285,7 +278,7 @@ class Ledger:
         Returns:
             False if the job is no longer running in that stage: stop working on it.
         """
-        check_lease(lease_s)
+        _check_lease(lease_s)
         return bool(self._run("renew", job_id, number, owner, lease_s))
 
     def commit(
@@ -299,16 +292,13 @@ class Ledger:
         Returns:
             The number of blocks that had no receipt; 0 if the job is not running in that stage.
         """
-        received = format_list(distinct(places))
-        sums = [item for name, value in finite(stats).items() for item in (name, repr(value))]
-        fresh, *beyond = self._run("commit", job_id, number, received, owner, *sums)
-        if fresh == -1:
-            raise place_beyond(job_id, number, *beyond)
+        sums = [item for name, value in stats.items() for item in (name, repr(float(value)))]
+        [fresh] = self._run("commit", job_id, number, join_places(places), owner, *sums)
         return int(fresh)
 
     def receipts(self, job_id: str, number: StageNumber, places: Iterable[Place]) -> list[Place]:
         """The places whose blocks have their receipt, in the order asked; none if the job is not running in that stage."""
-        return parse_list(self._run("receipts", job_id, number, format_list(distinct(places))))
+        return split_places(self._run("receipts", job_id, number, join_places(places)))
 
     def release(
         self,
@@ -324,7 +314,7 @@ class Ledger:
 
         With `count_attempt`, each is an attempt lost, and the reason is kept.
         """
-        self._run("release", job_id, number, format_list(distinct(places)), owner, int(count_attempt), reason)
+        self._run("release", job_id, number, join_places(places), owner, int(count_attempt), reason)
 
     def reason(self, job_id: str, place: Place) -> str:
         """Why a block of the current stage was last released with `count_attempt`; empty if it was not."""
@@ -337,9 +327,7 @@ class Ledger:
         Returns:
             False if the block has its receipt already, or the job is not in that stage.
         """
-        fresh, *beyond = self._run("fill", job_id, number, format_list(distinct([place])), reason)
-        if fresh == -1:
-            raise place_beyond(job_id, number, *beyond)
+        [fresh] = self._run("fill", job_id, number, place, reason)
         return bool(fresh)
 
     def filled_blocks(self, job_id: str) -> list[FilledBlock]:
@@ -350,26 +338,21 @@ class Ledger:
 
     def unreceipted(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
         """Dispatched blocks with neither receipt nor live lease: the first `limit` places, ascending."""
-        check_at_least("limit", limit, 0)
-        return parse_list(self._run("unreceipted", job_id, number, limit))
+        return split_places(self._run("unreceipted", job_id, number, limit))
 
     def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
         """Take blocks whose lease is over from their owners, each an attempt lost.
 
         Whoever is told a place here sends its block again, and no one else is told it.
         """
-        check_at_least("limit", limit, 0)
-        return parse_list(self._run("reclaim", job_id, number, limit))
+        return split_places(self._run("reclaim", job_id, number, limit))
 
     def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:
         """Open blocks to a second worker whose live lease was granted more than `older_s` seconds ago.
 
         Each block is opened once. Its owner goes on, no attempt is lost, and the first receipt counts.
         """
-        check_at_least("limit", limit, 0)
-        return parse_list(self._run("duplicate_slow", job_id, number, older_s, limit))
-
-    # ------------------------------------------------------------------ merges
+        return split_places(self._run("duplicate_slow", job_id, number, older_s, limit))
 
     def begin_merge(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> int | None:
         """A fence, greater than any before in this job, if every block has its receipt and no other owner merges.
@@ -377,14 +360,9 @@ class Ledger:
         The same owner gets a new fence, which voids its old one. None if there is nothing to merge, or another owner holds a
         live lease on the merge.
         """
-        check_lease(lease_s)
+        _check_lease(lease_s)
         fence: int | None = self._run("begin_merge", job_id, number, owner, lease_s)
         return fence
-
-    def renew_merge(self, job_id: str, number: StageNumber, *, fence: int, lease_s: float) -> bool:
-        """Extend the lease on the merge to `lease_s` seconds from now; False for a stale fence: stop merging."""
-        check_lease(lease_s)
-        return bool(self._run("renew_merge", job_id, number, fence, lease_s))
 
     def commit_merge(
         self,
@@ -400,12 +378,12 @@ class Ledger:
         Returns:
             False for a stale fence, and nothing has changed.
         """
-        stage = ("", "")
+        opened: tuple[float | str, ...] = ("", "")
         if following is not None:
-            check_following(job_id, following, has_result=result is not None)
-            stage = (str(following.number), str(following.blocks))
-        text = "" if result is None else to_json(job_id, "result", result)
-        committed = bool(self._call("commit_merge", job_id, number, fence, *stage, text))
+            opened = following
+            _check_blocks(job_id, following.blocks)
+        text = "" if result is None else to_json(result)
+        committed = bool(self._call("commit_merge", job_id, number, fence, *opened, text))
         if committed and following is None:
             self._index.end(job_id)
         return committed
@@ -432,12 +410,8 @@ class Ledger:
         Returns:
             False for a stale fence, and nothing has changed.
         """
-        reopened, *beyond = self._run("reopen", job_id, number, fence, format_list(distinct(places)))
-        if reopened == -1:
-            raise place_beyond(job_id, number, *beyond)
+        [reopened] = self._run("reopen", job_id, number, fence, join_places(places))
         return bool(reopened)
-
-    # ------------------------------------------------------------------ cost models, and the server
 
     def costs(self, profile: str) -> dict[str, Any] | None:
         """The cost model of workers of a profile; None if there is none.
@@ -455,7 +429,7 @@ class Ledger:
             if document is None:
                 client.delete(self._costs_key(profile))
             else:
-                client.set(self._costs_key(profile), to_json(profile, "cost model", document))
+                client.set(self._costs_key(profile), to_json(document))
 
     def _costs_key(self, profile: str) -> str:
         return f"{self._connection.prefix}costs:{profile}"
@@ -473,10 +447,14 @@ class Ledger:
         with self._connection.client() as client:
             client.ping()
 
-    # ------------------------------------------------------------------ scripts
-
     def _run(self, script: str, job_id: str, *arguments: str | float) -> Any:
-        return self._connection.run(script, job_id, *arguments)
+        answer = self._connection.run(script, job_id, *arguments)
+        match answer:
+            case [-1, place, blocks]:
+                raise InputError(
+                    f"place {place} of job {job_id!r}: stage number {arguments[0]} has {blocks} blocks, in places from 0"
+                )
+        return answer
 
     def _call(self, script: str, job_id: str, *arguments: str | float) -> Any:
         """Run a script that knows a call that reaches it twice."""
@@ -487,3 +465,13 @@ class Ledger:
         if ended:
             self._index.end(job_id)
         return ended
+
+
+def _check_blocks(job_id: str, blocks: int) -> None:
+    if not 0 <= blocks <= MAX_BLOCKS:
+        raise InputError(f"a stage of job {job_id!r} would have {blocks} blocks; give 0 to {MAX_BLOCKS}")
+
+
+def _check_lease(lease_s: float) -> None:
+    if not 0 < lease_s < math.inf:
+        raise InputError(f"lease_s is {lease_s}; a lease lasts a finite, positive number of seconds")

@@ -10,31 +10,21 @@ _PROC = Path("/proc")
 
 
 class ProcessStat(NamedTuple):
-    """What the system tells about a process that has not been waited for."""
+    """The state of a process that its parent has not waited for."""
 
     state: str
-    """One letter, as in proc(5)."""
+    """One letter, as in proc(5): Z and X for a process that has ended, T and t for one that is stopped."""
     start_ticks: str
     """When it started, in clock ticks since the system booted."""
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether it has not ended."""
-        return self.state not in "ZX"
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether it lives and is not stopped, as SIGSTOP or a debugger stops it."""
-        return self.is_alive and self.state not in "Tt"
-
 
 def has_proc() -> bool:
-    """Whether this system tells about its processes in files, as Linux does and macOS does not."""
+    """Whether this system describes its processes in /proc, as Linux does and macOS does not."""
     return _PROC.exists()
 
 
 def process_stat(pid: int) -> ProcessStat | None:
-    """What the system tells about a process; None if it is gone, or if the system has no /proc."""
+    """The state of a process; None if it is gone, or if the system has no /proc."""
     try:
         text = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -49,6 +39,6 @@ def process_started(pid: int) -> str | None:
     if has_proc():
         stat = process_stat(pid)
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}:{stat.start_ticks}" if stat is not None and stat.is_alive else None
+        return f"{boot}:{stat.start_ticks}" if stat is not None and stat.state not in "ZX" else None
     answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None

@@ -33,7 +33,7 @@ _PERMISSIONS_ADVICE = "let its user run Lua scripts and what they call (ACL: +@s
 
 
 def remedy(error: redis.exceptions.RedisError) -> str | None:
-    """What the user should do; None for an error in this program."""
+    """The advice for an error; None for an error in this program."""
     text = str(error)
     match error:
         case redis.exceptions.AuthenticationError():

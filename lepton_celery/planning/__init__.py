@@ -1,4 +1,5 @@
-"""From a graph to a plan: stages, blocks, batches, memory, and what they will cost.
+"""Plans: a graph cut into stages, blocks and batches, with their memory and time.
 
-`planner.make_plan` is the entry point and `plan.Plan` the result. May import: the graph and below.
+`planner.make_plan` is the entry point, `plan.Plan` the result, and `cost` the cost model. Execution, engines, jobs and tools
+import this folder; it imports the graph, the ledger, stores and what lies below them.
 """

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from lepton_celery.grid import BlockGrid, StageIndex
-from lepton_celery.planning.cost.figures import cost_name
-from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.cost.predict import cost_name
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
+from lepton_celery.planning.tiles import compact, runs
 
 
 def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple[Plan, int]:
-    """The plan with as many combining stages behind a stage as its grid needs, and their number."""
-    stages = _combining_stages(plan, plan.stages[index], options)
-    if not stages:
+    """The plan with as many combining stages behind a stage as its grid needs, and their number.
+
+    The last of them merges the combined partials, and computes the values that the stage computed.
+    """
+    stage = plan.stages[index]
+    combining = _combining_stages(plan, stage, options)
+    if not combining:
         return plan, 0
-    plan = _inserted(plan, index, stages)
-    return _merged_later(plan, index, StageIndex(index + len(stages)), options.cost), len(stages)
-
-
-def group_shape(counts: Sequence[int], fan_in: int) -> tuple[int, ...]:
-    """About `fan_in` blocks, as compact as the grid allows; at least two, so that grouping comes to an end."""
-    group = [1] * len(counts)
-    while math.prod(group) < max(2, fan_in) and any(n > size for n, size in zip(counts, group, strict=True)):
-        axis = min((size, axis) for axis, size in enumerate(group) if counts[axis] > size)[1]
-        group[axis] *= 2
-    return tuple(group)
+    last, cost = combining[-1], options.cost
+    blocks = float(len(last.grid))
+    left: list[CostLine] = []
+    merges: list[CostLine] = []
+    for line in stage.predicted.lines:
+        if line.kind == "merge" and line.node in last.combines:  # of fewer partials, at the end of the last stage
+            seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
+            merges.append(line._replace(calls=blocks, seconds=seconds))
+        else:
+            left.append(line)
+    first = replace(stage, values=(), predicted=replace(stage.predicted, lines=tuple(left)))
+    combining[-1] = replace(last, values=stage.values, predicted=replace(last.predicted, lines=tuple(merges)))
+    intermediates = {
+        image: StageIndex(stored_by + len(combining) * (stored_by > index))
+        for image, stored_by in plan.intermediates.items()
+    }
+    stages = (*plan.stages[:index], first, *combining, *plan.stages[index + 1 :])
+    return replace(plan, stages=stages, intermediates=intermediates), len(combining)
 
 
 def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[Stage]:
@@ -36,16 +46,16 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
     nodes = tuple(index for index in stage.reduces if plan.nodes[index].entry.is_combined)
     stages: list[Stage] = []
     while nodes and len(stage.grid) > max(1, options.merge_blocks):
-        group = group_shape(stage.grid.counts, options.fan_in)
+        group = compact(stage.grid.counts, max(2, options.fan_in))  # at least two, so that grouping ends
         block_shape = tuple(min(b * g, n) for b, g, n in zip(stage.block_shape, group, stage.shape, strict=True))
-        blocks = len(BlockGrid(stage.shape, block_shape))
+        grid = BlockGrid(stage.shape, block_shape)
         partial_s = sum(cost.figure("merge", cost_name(plan.nodes[index])).call_ns for index in nodes) * 1e-9
         block_s = cost.overheads.block_s + math.prod(group) * partial_s
-        batch_blocks = cost.batch_blocks(block_s, blocks, options.workers)
-        batches = -(-blocks // batch_blocks)
-        seconds = blocks * block_s + batches * cost.overheads.batch_s
-        wall_s = cost.stage_wall_s(seconds, batches, options.workers, 0.0)
-        predicted = replace(Prediction.none(len(stage.shape)), communication_s=seconds, wall_s=wall_s, blocks=blocks)
+        tile = runs(grid.counts, cost.batch_blocks(block_s, len(grid), options.workers))
+        batch_blocks = math.prod(tile)
+        batches = -(-len(grid) // batch_blocks)
+        seconds = len(grid) * block_s + batches * cost.overheads.batch_s
+        blocks_s = cost.stage_wall_s(seconds, batches, options.workers)
         stage = Stage(
             stage.shape,
             block_shape,
@@ -53,42 +63,11 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
             stores=(),
             reduces=(),
             values=(),
-            predicted=predicted,
+            predicted=Prediction(communication_s=seconds, blocks_s=blocks_s, blocks=len(grid)),
+            tile=tile,
+            box_blocks=(1,) * len(tile),
             combines=nodes,
             min_batch_blocks=cost.min_batch_blocks(block_s, batch_blocks),
         )
         stages.append(stage)
     return stages
-
-
-def _inserted(plan: Plan, index: StageIndex, stages: Sequence[Stage]) -> Plan:
-    """The plan with stages behind a stage; the last of them computes the values that it computed."""
-    first = replace(plan.stages[index], values=())
-    last = replace(stages[-1], values=plan.stages[index].values)
-    intermediates = {
-        image: StageIndex(stage + len(stages) * (stage > index)) for image, stage in plan.intermediates.items()
-    }
-    all_stages = (*plan.stages[:index], first, *stages[:-1], last, *plan.stages[index + 1 :])
-    return replace(plan, stages=all_stages, intermediates=intermediates)
-
-
-def _merged_later(plan: Plan, index: StageIndex, last: StageIndex, cost: CostModel) -> Plan:
-    """The plan with a stage's merges predicted for the stage that has combined its partials."""
-    stage, end = plan.stages[index], plan.stages[last]
-    moved = [line for line in stage.predicted.lines if line.kind == "merge" and line.node in end.combines]
-    cheaper = [_merge_of(line, len(end.grid), cost) for line in moved]
-    gone_s, added_s = sum(line.seconds for line in moved), sum(line.seconds for line in cheaper)
-    before = replace(
-        stage.predicted,
-        lines=tuple(line for line in stage.predicted.lines if line not in moved),
-        merge_s=stage.predicted.merge_s - gone_s,
-        wall_s=stage.predicted.wall_s - gone_s,
-    )
-    after = replace(end.predicted, lines=tuple(cheaper), merge_s=added_s, wall_s=end.predicted.wall_s + added_s)
-    return plan.with_stage(index, replace(stage, predicted=before)).with_stage(last, replace(end, predicted=after))
-
-
-def _merge_of(line: CostLine, blocks: int, cost: CostModel) -> CostLine:
-    """A merge's line, for partials of fewer blocks."""
-    seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
-    return line._replace(calls=float(blocks), seconds=seconds)

@@ -1,11 +1,10 @@
-"""`lepton.explain`: what a plan will do and why, in words."""
+"""`lepton.explain`: a plan and its alternatives as text."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-from lepton_celery.config import Settings
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageIndex
 from lepton_celery.planning.cost.keep import model_of_folder
@@ -32,7 +31,7 @@ _INTERNAL = {
     "lepton.unsharp": "unsharp_mask",
     "lepton.unsharp_clipped": "unsharp_mask",
 }
-"""What people read in place of the names of internal entries."""
+"""Names that are shown in place of those of internal entries."""
 
 
 def explain(
@@ -42,14 +41,14 @@ def explain(
     limits: Limits | None = None,
     cost: CostModel | None = None,
 ) -> str:
-    """How lazy nodes would be computed, and why: stages, blocks, bytes, memory, predicted times, and the alternatives.
+    """The plan for lazy nodes as text: stages, blocks, bytes, memory and predicted times, and the alternatives.
 
     Args:
-        nodes: what would be computed together.
+        nodes: nodes that would be computed together.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes; None for one per processor of this machine.
-        limits: what the plan may ask for.
-        cost: what work costs; None for the model of this folder.
+        limits: limits of the plan.
+        cost: the cost model; None for the model of this folder.
 
     Raises:
         InputError: the plan is refused.
@@ -64,54 +63,47 @@ def explain(
 
 
 def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
-    """The same for outputs by path."""
+    """The plan for outputs by path as text, as from `explain`."""
     planned = make_plan(outputs, options)
     plan = planned.plan
-    lines = [explain_plan(plan, options.limits.worker_memory_bytes, options.wave_batches)]
+    lines = [explain_plan(plan, options)]
     others = alternatives(planned)
     if others:
         lines.append(f"instead of {duration(plan.predicted_s)}")
-        width = max(len(other.difference) for other in others)
-        for other in others:
-            time = duration(other.plan.predicted_s)
-            lines.append(f"   {time:>10}  {other.difference:{width}}  {_demands(other.plan)}")
+        width = max(len(difference) for difference, _ in others)
+        for difference, other in others:
+            lines.append(f"   {duration(other.predicted_s):>10}  {difference:{width}}  {_demands(other)}")
     return "\n".join(lines)
 
 
 def _demands(plan: Plan) -> str:
-    """Memory of a worker, and the largest number of batches of a stage."""
+    """Memory of a worker and the largest number of batches of a stage, as text."""
     memory_bytes = max(stage.predicted.memory_bytes for stage in plan.stages)
     batches = max(-(-len(stage.grid) // stage.batch_blocks) for stage in plan.stages)
     return f"{size(memory_bytes)} in each worker, {counted(batches, 'batch')} at most"
 
 
-def explain_plan(plan: Plan, limit_bytes: int | None = None, wave_batches: int = Settings.wave_batches) -> str:
-    """A plan in words, a few lines for each stage.
-
-    Args:
-        plan: the plan.
-        limit_bytes: the limit on a worker's memory, to be shown beside what the plan needs.
-        wave_batches: number of batches of a wave.
-    """
+def explain_plan(plan: Plan, options: PlanOptions) -> str:
+    """A plan as text, a few lines for each stage."""
     lines = []
     for index, stage in enumerate(plan.stages):
         work = ", ".join(work_of(plan, StageIndex(index)))
         lines.append(f"stage {index + 1}/{len(plan.stages)}  {work}")
-        lines += [f"   {line}" for line in _stage_lines(stage, limit_bytes, wave_batches)]
+        lines += [f"   {line}" for line in _stage_lines(stage, options)]
     blocks, workers = counted(plan.blocks, "block"), counted(plan.workers, "worker")
     lines.append(f"{blocks} in all, about {duration(plan.predicted_s)} on {workers}")
     lines.append(f"figures: {plan.costs}")
     return "\n".join(lines)
 
 
-def _stage_lines(stage: Stage, limit_bytes: int | None, wave_batches: int) -> list[str]:
-    """Blocks and memory, bytes, and predicted times of a stage."""
+def _stage_lines(stage: Stage, options: PlanOptions) -> list[str]:
+    """Blocks and memory, bytes, and predicted times of a stage, as lines of text."""
     predicted = stage.predicted
     blocks = f"{counted(len(stage.grid), 'block')} of {'×'.join(map(str, stage.block_shape))}"
     halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
     batches = -(-len(stage.grid) // stage.batch_blocks)
-    sent = f"{counted(batches, 'batch')} in {counted(-(-batches // wave_batches), 'wave')}"
-    of_limit = "" if limit_bytes is None else f" of {size(limit_bytes)}"
+    sent = f"{counted(batches, 'batch')} in {counted(-(-batches // options.wave_batches), 'wave')}"
+    memory = f"{size(predicted.memory_bytes)} of {size(options.limits.worker_memory_bytes)} in each worker"
     reads = f"reads {size(predicted.read_bytes)}"
     if predicted.read_bytes:
         overread = f"{_factor(predicted.halo_overread)} for the halo"
@@ -119,7 +111,7 @@ def _stage_lines(stage: Stage, limit_bytes: int | None, wave_batches: int) -> li
     work = f"compute {duration(predicted.compute_s)}, communication {duration(predicted.communication_s)}"
     alone = f", then {duration(predicted.merge_s)} merging alone" if predicted.merge_s >= 0.005 else ""
     return [
-        f"{blocks}, {halo}, {sent} · {size(predicted.memory_bytes)}{of_limit} in each worker",
+        f"{blocks}, {halo}, {sent} · {memory}",
         f"{reads}, writes {size(predicted.write_bytes)}",
         f"about {duration(predicted.wall_s)}: worker time {work}{alone}",
     ]
@@ -130,42 +122,33 @@ def _factor(factor: float) -> str:
 
 
 def work_of(plan: Plan, index: StageIndex) -> list[str]:
-    """What a stage does, in words, in the order in which it does it."""
+    """The steps of a stage in their order, as short texts."""
     stage = plan.stages[index]
-    nodes: set[int] = set()
-    stack = [*stage.stores, *stage.reduces]
-    while stack:
-        node = stack.pop()
-        if node in nodes:
+    needed = {*stage.stores, *stage.reduces}
+    words: list[str] = []
+    for number, node in reversed(list(enumerate(plan.nodes))):
+        if number not in needed:
             continue
-        nodes.add(node)
-        if node in stage.stores or not plan.is_read(node, index):
-            stack += plan.nodes[node].images.values()
-    words = []
-    for node in sorted(nodes):
-        operation, entry = plan.nodes[node].operation, plan.nodes[node].entry
-        if plan.is_read(node, index) and node not in stage.stores:
-            words.append("read input" if entry.is_source else f"read {_name(operation)}")
+        if plan.is_read(number, index) and number not in stage.stores:
+            words.append("read input" if node.entry.is_source else f"read {_name(node.operation)}")
         else:
-            words.append(_name(operation) + (" (kept)" if plan.intermediates.get(node) == index else ""))
-    return words + [f"{_name(plan.nodes[node].operation)} (groups of blocks)" for node in stage.combines]
+            needed.update(node.images.values())
+            words.append(_name(node.operation) + (" (kept)" if plan.intermediates.get(number) == index else ""))
+    return words[::-1] + [f"{_name(plan.nodes[node].operation)} (groups of blocks)" for node in stage.combines]
 
 
 def _name(operation: str) -> str:
     return _INTERNAL.get(operation, operation.rpartition(".")[2])
 
 
-# ------------------------------------------------------------------------------------------------ figures with units
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: `1 block`, `1,024 batches`."""
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 block`, `1,024 batches`."""
     plural = {"batch": "batches"}.get(noun, noun + "s")
-    return f"{number:,} {noun if number == 1 else plural}"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `0.04 s`, `12.3 s`, `3 min 20 s`."""
+    """Seconds as text: `0.04 s`, `12.3 s`, `3 min 20 s`."""
     if seconds >= 100:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s"
@@ -173,7 +156,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: float) -> str:
-    """Bytes in words: `1.5 GB`."""
+    """Bytes as text: `1.5 GB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if round(number) < 1000 or unit == "TB":
             return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Where a plan's images are, as far as the time to read and write them depends on it."""
+"""The kinds of stores that a plan's images are in, on which the time to read and write them depends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from lepton_celery.grid import StageIndex
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.plan import Plan, PlanNode
 from lepton_celery.stores.formats import ARRAY_SUFFIXES
@@ -49,7 +50,7 @@ class Locations:
         """The kind of store that an output of that name is written to."""
         return MEMORY if self.in_memory else kind_of(name)
 
-    def written_to(self, plan: Plan, index: int, stage_index: int) -> list[str]:
+    def written_to(self, plan: Plan, index: int, stage_index: StageIndex) -> list[str]:
         """The kinds of store that a stage writes an image to."""
         entry = plan.nodes[index].entry
         if entry.is_iterated:

@@ -1,9 +1,9 @@
-"""From the graph a user built to the graph that is planned: composites expanded, equal nodes made one."""
+"""Lowers the user's graph to the graph that is planned: composites are expanded, equal nodes made one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ ARRAY_URL = "memory:"
 
 @dataclass(frozen=True)
 class Lowered:
-    """The nodes to be planned, and everything else that the graph tells; nothing walks the graph again."""
+    """The nodes to plan, and everything else that planning needs of the graph, which is not walked again."""
 
     nodes: tuple[PlanNode, ...]
     """Each node after the nodes it needs."""
@@ -62,7 +62,11 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
         index = index_of[id(node)] = known.setdefault(key, len(nodes))
         if index < len(nodes):
             continue
-        _check_size(node, max_pixels)
+        if (pixels := math.prod(node.shape)) > max_pixels:
+            raise PlanTooLarge(
+                f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
+                "raise Limits(pixels=…) if that is meant"
+            )
         nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
         if array is not None:
             arrays[index] = np.asarray(array)
@@ -71,18 +75,9 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     return Lowered(tuple(nodes), {name: index_of[id(node)] for name, node in outputs.items()}, arrays, chunks)
 
 
-def expanded_parents(node: Node) -> Iterator[Node]:
+def expanded_parents(node: Node) -> Iterable[Node]:
     """The nodes that a node is computed from; for a composite, the node that it expands to."""
-    return iter([node.inner]) if node.inner is not None else node.parents()
-
-
-def _check_size(node: Node, max_pixels: int) -> None:
-    pixels = math.prod(node.shape)
-    if pixels > max_pixels:
-        raise PlanTooLarge(
-            f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
-            "raise Limits(pixels=…) if that is meant"
-        )
+    return [node.inner] if node.inner is not None else node.parents()
 
 
 def _hashable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How long a block's arrays live: what the plan promises of memory, and when the engines free an array."""
+"""The lifetimes of a block's arrays: the plan promises memory by them, and the engines free arrays by them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from lepton_celery.planning.regions import reads_of
 from lepton_celery.stores.chunk_cache import CACHE_BYTES
 
 _TEMPORARIES = 2
-"""Arrays as large as its result that a function holds while it computes."""
+"""Number of arrays, each as large as its result, that a function holds while it computes."""
 _PARTIAL_COPIES = 3
-"""Arrays as large as the block that making a partial takes."""
+"""Number of arrays, each as large as the block, that making a partial takes."""
 
 
 class LiveArrays:
     """The arrays that a block still needs, while its nodes are computed in order.
 
-    An array is freed when the last node that uses it has been computed. Results of the stage are used once more, when they
-    are stored or reduced.
+    An array is freed when the last node that uses it has been computed. Storing or reducing a result is a use too.
     """
 
     def __init__(self, plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> None:
@@ -36,9 +35,7 @@ class LiveArrays:
 
     def inputs_of(self, index: int) -> list[int]:
         """The arrays that computing a node takes; none if it is read from a store."""
-        if self._plan.is_read(index, self._stage):
-            return []
-        return list(self._plan.nodes[index].pixels.values())
+        return [] if self._plan.is_read(index, self._stage) else list(self._plan.nodes[index].pixels.values())
 
     def after(self, index: int) -> list[int]:
         """The arrays that nothing needs any more once this node is computed."""
@@ -55,11 +52,13 @@ def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]
     live_arrays = LiveArrays(plan, stage_index, needed)
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
     live = peak = sum(read_by_functions(plan, stage_index, needed).values())
-    live += sum(min(CACHE_BYTES, plan.nodes[index].size_bytes) for index in _cached(plan, needed, stage_index))
+    read = {index: plan.nodes[index] for index in needed if plan.is_read(index, stage_index)}
+    for node in read.values():
+        if ".zarr" in str(node.arguments.get("url")) or node.entry.labels_blocks:  # decoded chunks are kept for a while
+            live += min(CACHE_BYTES, node.size_bytes)
     for index in sorted(needed):
         live += sizes[index]
-        computed = not plan.is_read(index, stage_index)
-        peak = max(peak, live + (_TEMPORARIES * sizes[index] if computed else 0))
+        peak = max(peak, live + (0 if index in read else _TEMPORARIES * sizes[index]))
         live -= sum(sizes.get(image, 0) for image in live_arrays.after(index))
     reduced = plan.stages[stage_index].reduces
     largest = max((sizes.get(image, 0) for index in reduced for image in plan.nodes[index].refs()), default=0)
@@ -75,9 +74,3 @@ def read_by_functions(plan: Plan, stage_index: StageIndex, needed: Mapping[int, 
             for image, region in reads_of(plan, index, needed[index]):
                 read[image] = max(read.get(image, 0), region.size * plan.nodes[image].itemsize)
     return read
-
-
-def _cached(plan: Plan, needed: Mapping[int, Region], stage_index: StageIndex) -> list[int]:
-    """The images that a stage reads and of which decoded chunks are cached for the next block."""
-    read = [(index, plan.nodes[index]) for index in needed if plan.is_read(index, stage_index)]
-    return [i for i, node in read if ".zarr" in str(node.arguments.get("url")) or node.entry.labels_blocks]

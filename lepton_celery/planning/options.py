@@ -1,4 +1,4 @@
-"""What a caller may choose of a plan, and what a plan may ask for."""
+"""The options and the limits of a plan."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from dataclasses import dataclass, field
 from lepton_celery.config import Settings
 from lepton_celery.planning.cost.model import CostModel
 
-MERGE_BLOCKS = 256
-"""Largest number of partials that one merge goes over if partials can be combined in groups first."""
-FAN_IN = 64
-"""Approximate number of blocks in such a group."""
-
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may ask for; beyond that it is refused, with the remedy."""
+    """Limits of a plan; a plan beyond them is refused, with the remedy."""
 
     worker_memory_bytes: int = 1 << 30
     """Bytes of arrays that one worker process may hold at a time."""
@@ -28,7 +23,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a caller may choose of a plan."""
+    """Options of a plan."""
 
     block_shape: tuple[int, ...] | None = None
     """Shape of a block; None to let the planner choose."""
@@ -36,9 +31,11 @@ class PlanOptions:
     """Worker processes to plan for."""
     limits: Limits = field(default_factory=Limits)
     cost: CostModel = field(default_factory=CostModel)
-    merge_blocks: int = MERGE_BLOCKS
-    fan_in: int = FAN_IN
+    merge_blocks: int = 256
+    """Largest number of partials that one merge goes over if partials can be combined in groups first."""
+    fan_in: int = 64
+    """Largest number of blocks in such a group."""
     wave_batches: int = Settings.wave_batches
-    """Batches that travel to the broker together."""
+    """Smallest number of batches that are sent to the broker as one chord; plans for many workers send more at a time."""
     in_memory: bool = False
     """Whether outputs and intermediate images are arrays of this process."""

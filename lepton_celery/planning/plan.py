@@ -24,7 +24,8 @@ from lepton_celery.stores.documents import check_version, from_document, to_docu
 
 PLAN_VERSION = 5
 
-_SAME_RELEASE = "run the same release of lepton-celery on all machines"
+SAME_RELEASE = "run the same release of lepton-celery on all machines"
+"""The remedy for a plan or a manifest of another release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class CostLine(NamedTuple):
     """A line of a prediction: one function, or one image read or written, over all blocks of a stage."""
 
     kind: str
-    """Kind of the cost model's figure: compute, read, write …"""
+    """Kind of the cost model's figure, such as compute, read or write."""
     key: str
     """Key of the figure."""
     node: int
@@ -108,20 +109,18 @@ class CostLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a stage is expected to take; bytes and seconds of one worker process over all its blocks."""
+    """The predicted cost of a stage; bytes and seconds of one worker process over all its blocks."""
 
-    compute_s: float
-    communication_s: float
-    read_bytes: int
-    write_bytes: int
-    memory_bytes: int
+    compute_s: float = 0.0
+    communication_s: float = 0.0
+    read_bytes: int = 0
+    write_bytes: int = 0
+    memory_bytes: int = 0
     """Peak of the arrays that one worker holds."""
-    halo: tuple[int, ...]
+    halo: tuple[int, ...] = ()
     """The widest halo read, in pixels of the stage's grid."""
-    merge_s: float = 0.0
-    """What one process does alone when all blocks are done."""
-    wall_s: float = 0.0
-    """From the stage's first message to its end, on the plan's workers."""
+    blocks_s: float = 0.0
+    """Seconds from the stage's first message to its last receipt, on the plan's workers."""
     halo_overread: float = 1.0
     """Bytes read, relative to the size of the images that are read."""
     decode_overread: float = 1.0
@@ -129,12 +128,17 @@ class Prediction:
     blocks: int = 0
     """Blocks done, each round of a repeated stage counted."""
     lines: tuple[CostLine, ...] = ()
-    """What the prediction adds up, without the fixed costs of blocks, batches and the stage."""
+    """The items of the prediction, without the fixed costs of blocks, batches and the stage."""
 
-    @classmethod
-    def none(cls, ndim: int) -> Prediction:
-        """The prediction of a stage that is not sized yet."""
-        return cls(0.0, 0.0, 0, 0, 0, (0,) * ndim)
+    @property
+    def merge_s(self) -> float:
+        """Seconds of the work that one process does alone when all blocks are done."""
+        return sum((line.seconds for line in self.lines if line.kind in ("merge", "publish")), 0.0)
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds from the stage's first message to its end, on the plan's workers."""
+        return self.blocks_s + self.merge_s
 
 
 @dataclass(frozen=True)
@@ -147,18 +151,18 @@ class Stage:
     batch_blocks: int
     """Blocks that one Celery task does."""
     stores: tuple[int, ...]
-    """Images that each block writes: outputs, and what later stages read."""
+    """Images that each block writes: outputs, and images that later stages read."""
     reduces: tuple[int, ...]
     """Nodes of which each block leaves a partial."""
     values: tuple[int, ...]
     """Whole-image values that the merge computes from others."""
     predicted: Prediction
+    tile: tuple[int, ...]
+    """Blocks along each axis that are done one after the other."""
+    box_blocks: tuple[int, ...]
+    """Blocks along each axis that a worker reads, computes and writes at once if it has all of them."""
     combines: tuple[int, ...] = ()
-    """Nodes whose partials each block combines into one: those of the blocks of the stage before that lie in it."""
-    tile: tuple[int, ...] = ()
-    """Blocks along each axis that are done one after the other; empty for C order."""
-    box_blocks: tuple[int, ...] = ()
-    """Blocks along each axis that a worker reads, computes and writes at once if it has all of them; empty for one."""
+    """Nodes whose partials, left by the blocks inside it of the stage before, each block combines into one."""
     min_batch_blocks: int = 1
     """Smallest number of blocks of a task near the end of the stage."""
 
@@ -170,36 +174,29 @@ class Stage:
     @cached_property
     def tiling(self) -> Tiling:
         """The order in which the blocks are done; the ledger and messages name a block by its place in it."""
-        return Tiling(self.grid, self.tile or (1,) * len(self.shape))
-
-    @property
-    def box_shape(self) -> tuple[int, ...]:
-        """`box_blocks`, with ones if it is empty."""
-        return self.box_blocks or (1,) * len(self.shape)
+        return Tiling(self.grid, self.tile)
 
     def blocks_in(self, batches: int) -> int:
         """Approximate number of blocks of that many batches; batches at the image's edges may be smaller than others."""
-        if not self.tile:
-            return batches * self.batch_blocks
         tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
         return max(batches, batches * len(self.grid) // tiles)
 
     def boxes(self, places: Iterable[Place]) -> list[list[BlockIndex]]:
         """The blocks at these places, in groups that are computed at once."""
-        return self.tiling.boxes(map(self.tiling.block, places), self.box_shape)
+        return self.tiling.boxes(map(self.tiling.block, places), self.box_blocks)
 
 
 class StageRun(NamedTuple):
-    """What a stage's number in the ledger stands for."""
+    """The stage and the round that a number of the ledger stands for."""
 
     stage: StageIndex
     round: int
-    """How often the stage was done before: it is 0 but for stages that are repeated."""
+    """Number of times that the stage was done before; 0 for a stage that is not repeated."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a worker needs to know, as plain data."""
+    """A job's work as plain data: all that workers need."""
 
     nodes: tuple[PlanNode, ...]
     stages: tuple[Stage, ...]
@@ -212,9 +209,7 @@ class Plan:
     startup_s: float = 0.0
     """Predicted seconds from the call to the first stage."""
     costs: str = ""
-    """Where the figures of the prediction come from, in words."""
-
-    # ------------------------------------------------------------------ stages
+    """The origin of the prediction's figures, as text."""
 
     def stage_run(self, number: StageNumber) -> StageRun:
         """The stage and the round that a number of the ledger stands for.
@@ -229,16 +224,11 @@ class Plan:
         return self.stages[self.stage_run(number).stage]
 
     def following(self, number: StageNumber, *, again: bool) -> StageNumber | None:
-        """The number of what is done next: the same stage once more, the next stage, or None at the end."""
+        """The number that follows: the same stage's next round, the next stage, or None at the end."""
         if again:
             return StageNumber(number + len(self.stages))
         index = self.stage_run(number).stage + 1
         return StageNumber(index) if index < len(self.stages) else None
-
-    @property
-    def first_blocks(self) -> int:
-        """Blocks of the first stage."""
-        return len(self.stages[0].grid) if self.stages else 0
 
     @property
     def blocks(self) -> int:
@@ -254,10 +244,8 @@ class Plan:
         """The plan with one stage replaced."""
         return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))
 
-    # ------------------------------------------------------------------ partials
-
     def partials_of(self, stage: StageIndex) -> dict[int, int]:
-        """The nodes of which a stage's blocks leave partials, and how often each has been combined."""
+        """The nodes of which a stage's blocks leave partials, and the number of times that each was combined."""
         combined = dict.fromkeys(self.stages[stage].reduces, 0)
         if self.stages[stage].combines:
             before = self.partials_of(StageIndex(stage - 1))
@@ -265,11 +253,9 @@ class Plan:
         return combined
 
     def to_merge(self, stage: StageIndex) -> dict[int, int]:
-        """The partials that are merged when a stage ends: those that the next stage does not combine."""
+        """The partials that are merged when a stage ends, as the next stage does not combine them."""
         combined_next = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
         return {index: level for index, level in self.partials_of(stage).items() if index not in combined_next}
-
-    # ------------------------------------------------------------------ images
 
     @cached_property
     def sources(self) -> list[tuple[int, str]]:
@@ -305,23 +291,17 @@ class Plan:
         entries = [self.nodes[index].entry for index in indices]
         return not any(entry.has_own_stage or entry.reads_itself for entry in entries)
 
-    # ------------------------------------------------------------------ JSON
-
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         document = to_document(replace(self, nodes=()))
         return {"version": PLAN_VERSION, **document, "nodes": self.nodes_json()}
 
     def nodes_json(self) -> list[dict[str, Any]]:
-        """What is computed, as plain JSON values."""
+        """The nodes as plain JSON values."""
         return [
-            {
-                "operation": node.operation,
-                "arguments": {name: _encode(value) for name, value in node.arguments.items()},
-                "shape": list(node.shape),
-                "dtype": node.dtype,
-                "gives": node.gives,
-            }
+            to_document(
+                replace(node, arguments={name: encode(value, _number_of) for name, value in node.arguments.items()})
+            )
             for node in self.nodes
         ]
 
@@ -332,7 +312,7 @@ class Plan:
         Raises:
             InputError: another version wrote it, or it is damaged.
         """
-        check_version(document, PLAN_VERSION, "the plan", _SAME_RELEASE)
+        check_version(document, PLAN_VERSION, "the plan", SAME_RELEASE)
         plan = from_document({**document, "nodes": []}, cls, "the plan")
         nodes: list[PlanNode] = []
         for written in document["nodes"]:
@@ -348,12 +328,8 @@ def ref_to(index: int, node: PlanNode) -> Ref:
     return ImageRef(index, node.shape, np.dtype(node.dtype)) if node.gives == "image" else Ref(index)
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, Ref):
-        return {"node": value.node}
-    if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
-    return encode(value, {})
+def _number_of(value: Any) -> int | None:
+    return value.node if isinstance(value, Ref) else None
 
 
 def grid_over(stage: Stage, shape: tuple[int, ...]) -> BlockGrid:

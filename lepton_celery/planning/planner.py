@@ -27,14 +27,14 @@ STORING_TRIALS = 6
 MIN_SAVING = 0.05
 """Share of the predicted time that storing an image must save; predictions are not more accurate than that."""
 MORE_BLOCK_SHAPES = 3
-"""Block shapes that `alternatives` tries besides those that the planner considered."""
+"""Number of block shapes that `alternatives` tries in addition to those that the planner considered."""
 MAX_ALTERNATIVES = 4
-"""Largest number of alternatives shown."""
+"""Largest number of alternatives."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what the graph told besides."""
+    """A plan, with the lowered graph and the options that it was made from."""
 
     plan: Plan
     lowered: Lowered
@@ -73,7 +73,7 @@ def _with_stored_images(lowered: Lowered, options: PlanOptions) -> Plan:
 
 def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) -> Plan:
     """The plan in which the images `stored` are stored before they are used."""
-    locations = _locations(lowered, options)
+    locations = Locations(lowered.chunks, options.in_memory)
     plan = StageCutter(lowered, options.cost, locations, stored).cut(options.workers)
     plan = replace(plan, costs=options.cost.provenance, startup_s=startup_s(plan, options.cost, locations))
     sizer = StageSizer(options, locations)
@@ -83,10 +83,6 @@ def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) ->
         plan, combining = with_combining(plan, index, options)
         index = StageIndex(index + 1 + combining)
     return plan
-
-
-def _locations(lowered: Lowered, options: PlanOptions) -> Locations:
-    return Locations(lowered.chunks, options.in_memory)
 
 
 def _recomputed(plan: Plan) -> list[int]:
@@ -106,24 +102,13 @@ def _recomputed(plan: Plan) -> list[int]:
     return sorted(ratios, key=ratios.__getitem__, reverse=True)
 
 
-# ------------------------------------------------------------------------------------------------ alternatives
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """Another way to compute the same outputs."""
-
-    difference: str
-    """The difference from the chosen plan, in words."""
-    plan: Plan
-
-
-def alternatives(planned: Planned) -> list[Alternative]:
-    """Other plans that were possible, the quickest first: other blocks, images stored or computed again."""
+def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
+    """Other plans that were possible, the quickest first, with the difference of each from the chosen one as text."""
     chosen, lowered, options = planned.plan, planned.lowered, planned.options
     largest = StageIndex(max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape)))
     stage = chosen.stages[largest]
-    tried = StageSizer(options, _locations(lowered, options)).tried(chosen, largest)
+    free = replace(options, block_shape=None)
+    tried = StageSizer(free, Locations(lowered.chunks, options.in_memory)).shapes(chosen, largest)
     shapes = dict.fromkeys([*halving(stage.shape)[:MORE_BLOCK_SHAPES], *tried])
     trials: list[tuple[str, PlanOptions, frozenset[int]]] = [
         (f"blocks of {'×'.join(map(str, shape))}", replace(options, block_shape=shape), frozenset())
@@ -131,14 +116,14 @@ def alternatives(planned: Planned) -> list[Alternative]:
         if shape != stage.block_shape
     ]
     if options.block_shape is not None:
-        trials.append(("blocks as the planner chooses them", replace(options, block_shape=None), frozenset()))
+        trials.append(("blocks as the planner chooses them", free, frozenset()))
     if chosen.intermediates.keys() - _planned(lowered, options, ()).intermediates.keys():
         trials.append(("fused, nothing stored that need not be", options, frozenset()))
     for index in _recomputed(chosen)[:2]:
         name = chosen.nodes[index].operation.rpartition(".")[2]
         trials.append((f"{name} stored, not computed again in halos", options, frozenset({index})))
-    found = []
+    plans: list[tuple[str, Plan]] = []
     for difference, changed, stored in trials:
         with suppress(InputError):  # it does not fit
-            found.append(Alternative(difference, _planned(lowered, changed, stored)))
-    return sorted(found, key=lambda other: other.plan.predicted_s)[:MAX_ALTERNATIVES]
+            plans.append((difference, _planned(lowered, changed, stored)))
+    return sorted(plans, key=lambda other: other[1].predicted_s)[:MAX_ALTERNATIVES]

@@ -1,4 +1,4 @@
-"""Which region of every image a block needs: the graph walked backwards from what the block stores."""
+"""The region of every image that a block needs, found by walking the graph backwards from the block's results."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def on_grid(region: Region, shape: Sequence[int]) -> Region:
     return Region((*region.start, *(0 for _ in more)), (*region.stop, *more))
 
 
-def needed_regions(plan: Plan, stage_index: StageIndex, block: Region) -> dict[int, Region]:
-    """The region of every image that one block needs, by node."""
+def needed_regions(plan: Plan, stage_index: StageIndex, written: Region) -> dict[int, Region]:
+    """The region of every image that is needed to write a region of a stage's grid, by node."""
     stage = plan.stages[stage_index]
     needed: dict[int, Region] = {}
 
@@ -33,7 +33,7 @@ def needed_regions(plan: Plan, stage_index: StageIndex, block: Region) -> dict[i
             needed[index] = needed[index].union(region) if index in needed else region
 
     for index in results_of(plan, stage):
-        need(index, on_grid(block, plan.nodes[index].shape))
+        need(index, on_grid(written, plan.nodes[index].shape))
     for index in range(len(plan.nodes) - 1, -1, -1):
         node = plan.nodes[index]
         if index in needed and node.pixels and not plan.is_read(index, stage_index):
@@ -65,19 +65,19 @@ def middle_of(grid: BlockGrid) -> Region:
 def middle_box(stage: Stage) -> Region:
     """The blocks that are computed at once with the middle one."""
     middle = middle_of(stage.grid)
-    lengths = [b * n for b, n in zip(stage.block_shape, stage.box_shape, strict=True)]
+    lengths = [b * n for b, n in zip(stage.block_shape, stage.box_blocks, strict=True)]
     stop = tuple(min(a + length, n) for a, length, n in zip(middle.start, lengths, stage.shape, strict=True))
     start = tuple(max(0, z - length) for z, length in zip(stop, lengths, strict=True))
     return Region(start, stop)
 
 
-def halo_of(plan: Plan, stage_index: StageIndex, block: Region, needed: Mapping[int, Region]) -> tuple[int, ...]:
+def halo_of(plan: Plan, stage_index: StageIndex, written: Region, needed: Mapping[int, Region]) -> tuple[int, ...]:
     """The widest halo of a block on each axis, over the images that lie on the stage's grid pixel by pixel."""
     shape = plan.stages[stage_index].shape
     halo = [0] * len(shape)
     for index, region in needed.items():
         if plan.nodes[index].shape[: len(shape)] == shape:
             for axis in range(len(shape)):
-                before, after = block.start[axis] - region.start[axis], region.stop[axis] - block.stop[axis]
+                before, after = written.start[axis] - region.start[axis], region.stop[axis] - written.stop[axis]
                 halo[axis] = max(halo[axis], before, after)
     return tuple(halo)

@@ -1,4 +1,4 @@
-"""How large blocks and batches are: the quickest of a few block shapes that fit the limits."""
+"""The sizes of blocks and batches: the quickest of a few block shapes that fit the limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lepton_celery.planning.cost.predict import predict
 from lepton_celery.planning.locations import Locations
 from lepton_celery.planning.memory import peak_bytes
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import Plan, Stage
+from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.regions import MAX_CHANNELS, middle_box, middle_of, needed_regions
 from lepton_celery.planning.tiles import compact, runs
 
@@ -48,7 +48,7 @@ class StageSizer:
             PlanTooLarge: the stage needs more than the limits allow.
         """
         stage, limits = plan.stages[index], self._options.limits
-        shapes = self._allowed(plan, stage, self._wanted(plan, index))
+        shapes = self.shapes(plan, index)
         trials: list[Plan] = []
         for block_shape in shapes:
             trial = plan.with_stage(index, replace(stage, block_shape=block_shape))
@@ -75,10 +75,20 @@ class StageSizer:
             )
         return chosen
 
-    # ------------------------------------------------------------------ block shapes
+    def shapes(self, plan: Plan, index: StageIndex) -> list[Shape]:
+        """The block shapes that are considered for a stage, as a function with a stage of its own needs them."""
+        stage, shapes = plan.stages[index], self._wanted(plan, index)
+        if not stage.stores:
+            return shapes
+        node, ndim = plan.nodes[stage.stores[0]], len(stage.shape)
+        channels = node.shape[ndim:]  # never cut
+        allowed = [
+            node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
+        ]
+        return list(dict.fromkeys(allowed))
 
     def _wanted(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The block shape that was asked for, or those to choose from."""
+        """The block shape that the options ask for, or the candidates."""
         stage, asked = plan.stages[index], self._options.block_shape
         if asked is None:
             return self._candidates(plan, index)
@@ -94,71 +104,35 @@ class StageSizer:
         return self._candidates(plan, index)
 
     def _candidates(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The shapes of `block_candidates`, and similar shapes in whole chunks of what the stage reads."""
-        stage = plan.stages[index]
+        """The shapes of `block_candidates`, and similar shapes in whole chunks of the images that the stage reads."""
+        stage, ndim = plan.stages[index], len(plan.stages[index].shape)
         shapes = block_candidates(stage.shape, self._options.workers)
-        for chunks in self._chunks(plan, index):
-            shapes += [aligned(block, chunks, stage.shape) for block in shapes]
+        for image in needed_regions(plan, index, middle_of(stage.grid)):
+            lies_on_grid = plan.is_read(image, index) and plan.nodes[image].shape[:ndim] == stage.shape
+            if lies_on_grid and (chunks := self._locations.chunks_of(plan, image)) is not None:
+                shapes += [aligned(block, chunks[:ndim], stage.shape) for block in shapes]
         enough = BATCHES_PER_WORKER * self._options.workers
         many = [block for block in shapes if len(BlockGrid(stage.shape, block)) >= enough]
         return list(dict.fromkeys(many or shapes))
 
-    def _chunks(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The chunks of the stored images that a stage reads and that lie on its grid pixel by pixel."""
-        stage = plan.stages[index]
-        ndim = len(stage.shape)
-        chunk_shapes = [
-            chunks[:ndim]
-            for image in needed_regions(plan, index, middle_of(stage.grid))
-            if plan.is_read(image, index)
-            and plan.nodes[image].shape[:ndim] == stage.shape
-            and (chunks := self._locations.chunks_of(plan, image)) is not None
-        ]
-        return list(dict.fromkeys(chunk_shapes))
-
-    def tried(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The block shapes that were considered for a stage when none was asked for."""
-        return self._allowed(plan, plan.stages[index], self._candidates(plan, index))
-
-    @staticmethod
-    def _allowed(plan: Plan, stage: Stage, shapes: Sequence[Shape]) -> list[Shape]:
-        """Block shapes as a function with a stage of its own needs them."""
-        if not stage.stores:
-            return list(shapes)
-        node = plan.nodes[stage.stores[0]]
-        ndim = len(stage.shape)
-        channels = node.shape[ndim:]  # never cut
-        allowed = [
-            node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
-        ]
-        return list(dict.fromkeys(allowed))
-
-    # ------------------------------------------------------------------ batches
-
     def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""
         stage = plan.stages[index]
-        cost = predict(plan, index, needed, memory_bytes, self._options, self._locations)
-        tile = compact(stage.grid.counts, cost.batch_blocks)
+        sized = predict(plan, index, needed, memory_bytes, self._options, self._locations)
+        tile = compact(stage.grid.counts, sized.batch_blocks)
         box = self._box(plan, index, tile)
         if math.prod(box) == 1:
-            tile = runs(stage.grid.counts, cost.batch_blocks)
+            tile = runs(stage.grid.counts, sized.batch_blocks)
         else:  # a block costs less in a box, so a batch has more of them
             boxed = plan.with_stage(index, replace(stage, box_blocks=box))
             wider = needed_regions(boxed, index, middle_box(boxed.stages[index]))
             memory_bytes = max(memory_bytes, peak_bytes(boxed, index, wider))
-            cost = predict(boxed, index, wider, memory_bytes, self._options, self._locations)
-            tile = tuple(map(max, compact(stage.grid.counts, cost.batch_blocks), box))
-        batch_blocks = math.prod(tile)
-        batched = replace(
-            stage,
-            batch_blocks=batch_blocks,
-            min_batch_blocks=min(cost.min_batch_blocks, batch_blocks),
-            predicted=cost.predicted,
-            tile=tile,
-            box_blocks=box,
-        )
-        return plan.with_stage(index, batched)
+            sized = predict(boxed, index, wider, memory_bytes, self._options, self._locations)
+            tile = tuple(map(max, compact(stage.grid.counts, sized.batch_blocks), box))
+        blocks = math.prod(tile)
+        smallest = min(sized.min_batch_blocks, blocks)
+        sized = replace(sized, batch_blocks=blocks, min_batch_blocks=smallest, tile=tile, box_blocks=box)
+        return plan.with_stage(index, sized)
 
     def _box(self, plan: Plan, index: StageIndex, tile: Shape) -> Shape:
         """Blocks along each axis that are computed at once: part of a tile that is small enough in pixels and memory."""
@@ -202,11 +176,11 @@ def block_candidates(shape: Shape, workers: int) -> list[Shape]:
     return shapes
 
 
-def aligned(block: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
-    """A block shape near `block` in whole chunks; an axis that the block covers stays covered."""
+def aligned(block_shape: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
+    """A block shape near `block_shape` in whole chunks; an axis that it covers stays covered."""
     return tuple(
         n if b >= n else min(n, max(1, round(b / chunk)) * chunk)
-        for b, chunk, n in zip(block, chunks, shape, strict=True)
+        for b, chunk, n in zip(block_shape, chunks, shape, strict=True)
     )
 
 

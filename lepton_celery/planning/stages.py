@@ -1,4 +1,4 @@
-"""Where the graph is cut into stages, and which images pass from one stage to the next."""
+"""Cuts the graph into stages, and chooses the images that pass from one stage to the next."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lepton_celery.grid import StageIndex
-from lepton_celery.planning.cost.figures import function_figure
 from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.cost.predict import function_figure
 from lepton_celery.planning.locations import Locations
 from lepton_celery.planning.lowering import Lowered
 from lepton_celery.planning.plan import Plan, Prediction, Stage
 from lepton_celery.planning.regions import grid_shape
 
 _ALL_TOGETHER = -1
-"""Stands for the images of a level that share a stage."""
+"""Key of the images of a level that share a stage."""
 
 
 class StageCutter:
@@ -24,7 +24,7 @@ class StageCutter:
     """
 
     def __init__(self, lowered: Lowered, cost: CostModel, locations: Locations, stored: Collection[int] = ()) -> None:
-        """`stored`: images that are to be stored before they are used, besides those that have to be."""
+        """`stored` names further images that are stored before they are used."""
         self._nodes = lowered.nodes
         self._outputs = lowered.outputs
         self._cost = cost
@@ -38,19 +38,25 @@ class StageCutter:
         levels = self._levels_of_intermediates(wanted)
         stages: list[Stage] = []
         intermediates: dict[int, StageIndex] = {}
-        for level, results in enumerate(wanted):
-            members = [*results, *(index for index, stored_at in levels.items() if stored_at == level)]
-            groups = self._grouped(dict.fromkeys(members))
+        for level, results in enumerate(_with_intermediates(wanted, levels)):
+            groups = self._grouped(dict.fromkeys(results))
             for (shape, _), group in groups.items():
-                for index in group:
-                    if index in levels or self._nodes[index].entry.labels_blocks:
+                entries = {index: self._nodes[index].entry for index in group}
+                for index, entry in entries.items():
+                    if index in levels or entry.labels_blocks:
                         intermediates[index] = StageIndex(len(stages))
-                stages.append(self._stage(shape, group))
-            if groups:
-                stages[-1] = replace(stages[-1], values=self._values_known_after(level))
+                reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
+                stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
+                one = (1,) * len(shape)
+                stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction(), one, one))
+            if groups:  # the merge of the last stage of a level computes the values that follow from others
+                values = tuple(
+                    index
+                    for index, node in enumerate(self._nodes)
+                    if self._levels[index] == level + 1 and node.gives != "image" and node.entry.finds_value
+                )
+                stages[-1] = replace(stages[-1], values=values)
         return Plan(self._nodes, tuple(stages), self._outputs, intermediates, workers)
-
-    # ------------------------------------------------------------------ levels
 
     def _find_levels(self) -> list[int]:
         levels: list[int] = []
@@ -68,7 +74,7 @@ class StageCutter:
         return index in self._stored or self._nodes[index].entry.has_own_stage
 
     def _wanted(self) -> list[list[int]]:
-        """What each level must produce: partials, and the images that are outputs."""
+        """The results of each level: partials, and images that are outputs."""
         wanted: list[list[int]] = [[] for _ in range(max(self._levels) + 1)]
         outputs = set(self._outputs.values())
         for index, node in enumerate(self._nodes):
@@ -78,48 +84,25 @@ class StageCutter:
                 wanted[self._levels[index] - self._ends_a_level(index)].append(index)
         return wanted
 
-    def _values_known_after(self, level: int) -> tuple[int, ...]:
-        """The values that are computed from others once this level's partials are merged."""
-        return tuple(
-            index
-            for index, node in enumerate(self._nodes)
-            if self._levels[index] == level + 1 and node.gives != "image" and node.entry.finds_value
-        )
-
-    # ------------------------------------------------------------------ one level's stages
-
     def _grouped(self, members: Collection[int]) -> dict[tuple[tuple[int, ...], int], list[int]]:
         """The members of each stage of a level: by grid, and alone if the entry needs a stage of its own."""
         groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
         for index in members:
-            alone = index if self._nodes[index].entry.has_own_stage else _ALL_TOGETHER
-            groups.setdefault((self._grid_of(index), alone), []).append(index)
+            node = self._nodes[index]
+            alone = index if node.entry.has_own_stage else _ALL_TOGETHER
+            if node.entry.leaves_partials:
+                node = self._nodes[next(iter(node.images.values()))]
+            groups.setdefault((grid_shape(node.shape), alone), []).append(index)
         return groups
 
-    def _grid_of(self, index: int) -> tuple[int, ...]:
-        node = self._nodes[index]
-        if node.entry.leaves_partials:
-            node = self._nodes[next(iter(node.images.values()))]
-        return grid_shape(node.shape)
-
-    def _stage(self, shape: tuple[int, ...], members: Sequence[int]) -> Stage:
-        entries = {index: self._nodes[index].entry for index in members}
-        reduces = tuple(index for index, entry in entries.items() if entry.leaves_partials)
-        stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
-        return Stage(shape, shape, 1, stores, reduces, (), Prediction.none(len(shape)))
-
-    # ------------------------------------------------------------------ intermediate images
-
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
-        """The images that pass between stages, and the level that stores each: those that have to be stored, and those
-        that are cheaper to store once than to compute again."""
+        """The images that pass between stages, and the level that stores each.
+
+        Some have to be stored; others are cheaper to store once than to compute again."""
         levels = self._stored_anyway()
-        results = [
-            [*found, *(index for index, stored_at in levels.items() if stored_at == level)]
-            for level, found in enumerate(wanted)
-        ]
-        while (found := self._worth_storing(results, levels)) is not None:
-            index, level = found
+        results = _with_intermediates(wanted, levels)
+        while (worth := self._worth_storing(results, levels)) is not None:
+            index, level = worth
             levels[index] = level
         return levels
 
@@ -135,17 +118,15 @@ class StageCutter:
 
     def _computed(self, results: Sequence[int], level: int, intermediates: Mapping[int, int]) -> set[int]:
         """The images that a level computes for its results, given the intermediate images of earlier levels."""
-        stack: list[int] = []
+        needed: set[int] = set()
         for index in results:
             node = self._nodes[index]
-            stack += node.pixels.values() if node.entry.leaves_partials else [index]
+            needed.update(node.pixels.values() if node.entry.leaves_partials else [index])
         computed: set[int] = set()
-        while stack:
-            index = stack.pop()
-            node = self._nodes[index]
-            if index not in computed and node.entry.is_local and intermediates.get(index, level) >= level:
+        for index, node in reversed(list(enumerate(self._nodes))):
+            if index in needed and node.entry.is_local and intermediates.get(index, level) >= level:
                 computed.add(index)
-                stack += node.pixels.values()
+                needed.update(node.pixels.values())
         return computed
 
     def _worth_storing(
@@ -181,24 +162,27 @@ class StageCutter:
 
     def _saving_s(self, index: int, times: int, computed: Collection[int]) -> float:
         """Seconds saved by storing an image instead of computing it `times` more times."""
-        compute_s = 0.0
-        stack, seen = [index], set[int]()
-        while stack:
-            current = stack.pop()
-            if current in seen:
-                continue
-            seen.add(current)
+        compute_s, needed = 0.0, {index}
+        for current in range(index, -1, -1):
             node = self._nodes[current]
-            if current in computed:
+            if current in needed and current in computed:
                 figure, taps = function_figure(self._cost, node)
                 compute_s += figure.seconds_for(node.size_bytes / node.itemsize, calls=0, taps=taps)
-                stack += node.pixels.values()
-            else:
-                figure = self._cost.figure("read", self._locations.read_from(node), node.dtype)
+                needed.update(node.pixels.values())
+            elif current in needed:
+                figure = self._cost.figure("read", f"{self._locations.read_from(node)} {node.dtype}")
                 compute_s += figure.seconds_for(node.size_bytes, calls=0)
         node = self._nodes[index]
         kind = self._locations.intermediate(node)
-        write_s = self._cost.figure("write", kind, node.dtype).seconds_for(node.size_bytes, calls=0)
+        write_s = self._cost.figure("write", f"{kind} {node.dtype}").seconds_for(node.size_bytes, calls=0)
         reserve_s = self._cost.figure("reserve", kind).seconds_for(node.size_bytes)
-        read_s = self._cost.figure("read", kind, node.dtype).seconds_for(node.size_bytes, calls=0)
+        read_s = self._cost.figure("read", f"{kind} {node.dtype}").seconds_for(node.size_bytes, calls=0)
         return times * (compute_s - read_s) - write_s - reserve_s
+
+
+def _with_intermediates(wanted: Sequence[Sequence[int]], levels: Mapping[int, int]) -> list[list[int]]:
+    """The results of each level, with the intermediate images that it stores."""
+    return [
+        [*results, *(index for index, stored_at in levels.items() if stored_at == level)]
+        for level, results in enumerate(wanted)
+    ]

@@ -34,12 +34,6 @@ class Tiling:
     tile: tuple[int, ...]
     """Blocks along each axis of a tile; tiles at the far edges are cut off there."""
 
-    def __post_init__(self) -> None:
-        if len(self.tile) != len(self.grid.shape) or any(n < 1 for n in self.tile):
-            raise InputError(
-                f"tiles of {self.tile} blocks in a grid of {self.grid.counts}; give one length per axis, from 1"
-            )
-
     def block(self, place: Place) -> BlockIndex:
         """The block at a place.
 
@@ -75,14 +69,14 @@ class Tiling:
             inside = inside * length + coordinate - start
         return Place(place + inside)
 
-    def stop(self, place: Place) -> int:
+    def stop(self, place: Place) -> Place:
         """The first place after the tile that holds `place`."""
         position = self.grid.position(self.block(place))
         last = [
             min(coordinate // tile * tile + tile, count) - 1
             for coordinate, tile, count in zip(position, self.tile, self.grid.counts, strict=True)
         ]
-        return self.place(self.grid.index(last)) + 1
+        return Place(self.place(self.grid.index(last)) + 1)
 
     def boxes(self, blocks: Iterable[BlockIndex], largest: Sequence[int]) -> list[list[BlockIndex]]:
         """Blocks in groups that fill a box each, in C order within a box.

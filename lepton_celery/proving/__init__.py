@@ -1,4 +1,4 @@
-"""The product's own proof: a function of the catalogue against scikit-image on the whole image, on random images.
+"""The product's own proofs: functions in blocks against the whole image.
 
-`prove` is `lepton.prove`. May import: jobs and below.
+`prove` is `lepton.prove`. The command line, calibration and tests import this folder; it imports jobs and what lies below.
 """

@@ -14,7 +14,7 @@ from lepton_celery.kernels import equal_pixels
 
 
 def difference(result: Any, whole: Any, promise: Promise = IDENTICAL) -> str:
-    """How `result` breaks the promise that it is as near to `whole` as stated, in words; empty if it keeps it.
+    """A description of how `result` breaks the promise that it is as near to `whole` as stated; empty if it keeps it.
 
     Columns, results of a sequence, dtype and shape must be the same for any promise. Identical means the same bits; a NaN
     equals any NaN.

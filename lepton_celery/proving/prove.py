@@ -1,4 +1,4 @@
-"""Proves that blocks give what the whole image gives, or shows where they do not.
+"""Proves that blocks give the whole image's result, or shows where they do not.
 
 A function is run on whole images and in blocks, over dtypes, dimensions, sizes and the kinds of image on which splitting
 goes wrong (`samples`). A trial counts as refused only if the source refuses the whole image too, or if the catalogue
@@ -9,6 +9,7 @@ by bisection.
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Failure:
 
     trial: Trial
     what: str
-    """The first pixel that differs with both values, what is wrong with shape or dtype, or the exception."""
+    """The first pixel that differs with both values, the wrong shape or dtype, or the exception."""
 
     def __str__(self) -> str:
         return f"{self.trial}: {self.what}"
@@ -46,7 +47,7 @@ class Failure:
 
 @dataclass
 class Proof:
-    """What came of a proof; prints as a few lines."""
+    """The result of a proof; prints as a few lines."""
 
     name: str
     promise: Promise
@@ -63,7 +64,7 @@ class Proof:
     differences: list[Failure] = field(default_factory=list)
     """Trials in which blocks gave something else than the whole image."""
     our_failures: list[Failure] = field(default_factory=list)
-    """Trials in which our side raised an exception, and not to refuse what it was given."""
+    """Trials in which our side raised an exception that is no refusal."""
     declared_halo: tuple[int, ...] | None = None
     """Per axis, on the image on which the smallest was looked for; None if the function has no halo."""
     smallest_halo: tuple[int, ...] | None = None
@@ -215,11 +216,7 @@ def _smallest_halo(subject: Subject, trials: Sequence[Trial], axis: int, side: i
     """The smallest exact halo of one axis, by bisection; blocks are cut along this axis only."""
     if not _is_enough(subject, trials, axis, side):
         return None
-    low, high = -1, side
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _is_enough(subject, trials, axis, middle) else (middle, high)
-    return high
+    return bisect_left(range(side), True, key=lambda halo: _is_enough(subject, trials, axis, halo))
 
 
 def _is_enough(subject: Subject, trials: Sequence[Trial], axis: int, halo: int) -> bool:

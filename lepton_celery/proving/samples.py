@@ -1,4 +1,4 @@
-"""Images for proofs: random ones, and those on which splitting goes wrong.
+"""Images for proofs: random ones, and ones on which splitting goes wrong.
 
 These have ties, plateaus, constant blocks, a corner without background, values near the end of the dtype, NaN, or long thin
 objects. All images are made from a seed, so that a proof can be repeated.
@@ -29,23 +29,11 @@ BLOCKS: Mapping[int, tuple[Shape, ...]] = {
 """Shapes of blocks by number of axes: smaller than most halos, prime, thin, ragged, larger than the image on one axis."""
 
 
-def _noise(shape: Shape, random: Random) -> Array:
-    return random.random(shape)
-
-
-def _ties(shape: Shape, random: Random) -> Array:
-    return random.integers(0, 4, shape) / 3
-
-
 def _plateaus(shape: Shape, random: Random) -> Array:
     coarse = random.integers(0, 6, [-(-n // 4) for n in shape]) / 5
     for axis in range(len(shape)):
         coarse = np.repeat(coarse, 4, axis)
     return coarse[tuple(slice(n) for n in shape)]
-
-
-def _constant(shape: Shape, random: Random) -> Array:
-    return np.full(shape, 0.25)
 
 
 def _constant_blocks(shape: Shape, random: Random) -> Array:
@@ -60,10 +48,6 @@ def _corner(shape: Shape, random: Random) -> Array:
     return image
 
 
-def _spots(shape: Shape, random: Random) -> Array:
-    return (random.random(shape) < 0.02).astype(float)
-
-
 def _threads(shape: Shape, random: Random) -> Array:
     image = np.zeros(shape)
     image[..., ::4] = 1  # across all blocks, one pixel wide
@@ -73,27 +57,19 @@ def _threads(shape: Shape, random: Random) -> Array:
     return image
 
 
-def _binary(shape: Shape, random: Random) -> Array:
-    return random.integers(0, 2, shape).astype(float)
-
-
-def _bright(shape: Shape, random: Random) -> Array:
-    return 1 - random.integers(0, 5, shape) * 2.0**-16
-
-
 KINDS: Mapping[str, Callable[[Shape, Random], Array]] = {
-    "noise": _noise,
-    "ties": _ties,
+    "noise": lambda shape, random: random.random(shape),
+    "ties": lambda shape, random: random.integers(0, 4, shape) / 3,
     "plateaus": _plateaus,
-    "constant": _constant,
+    "constant": lambda shape, random: np.full(shape, 0.25),
     "constant blocks": _constant_blocks,
     "full corner": _corner,
-    "spots": _spots,
+    "spots": lambda shape, random: (random.random(shape) < 0.02).astype(float),
     "threads": _threads,
-    "binary": _binary,
-    "bright": _bright,
-    "signed": _noise,
-    "nan": _noise,
+    "binary": lambda shape, random: random.integers(0, 2, shape).astype(float),
+    "bright": lambda shape, random: 1 - random.integers(0, 5, shape) * 2.0**-16,
+    "signed": lambda shape, random: random.random(shape),
+    "nan": lambda shape, random: random.random(shape),
 }
 """Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise, `binary` stays 0 and 1."""
 

@@ -1,4 +1,4 @@
-"""What can be proved: a function of the catalogue, or one of the user's own."""
+"""The subjects of proofs: functions of the catalogue, and the user's own."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CatalogueFunction:
         return tuple(result) if inspect.isgenerator(result) else result
 
     def split(self, images: Mapping[str, Any], trial: Trial) -> tuple[Callable[[], Any], Promise]:
-        """What computes the result in blocks, and the promise for these arguments."""
+        """A function that computes the result in blocks, and the promise for these arguments."""
         lazy = graph.apply(self.name, **images, **self._example)
         nodes = lazy if isinstance(lazy, tuple) else (lazy,)
         block_shape = _block_shape(nodes[0], trial)
@@ -131,7 +131,7 @@ class OwnFunction:
         return result
 
     def split(self, images: Mapping[str, Any], trial: Trial) -> tuple[Callable[[], Any], Promise]:
-        """What computes the result in blocks."""
+        """A function that computes the result in blocks, and the promise."""
         return lambda: in_blocks(self.on_block, images, self.halo(images), trial.block_shape), IDENTICAL
 
     def halo(self, images: Mapping[str, Any]) -> tuple[int, ...]:

@@ -74,7 +74,6 @@ def assert_takes_no_work(ledger: Ledger, job: str, number: StageNumber) -> None:
     assert ledger.unreceipted(job, number, limit=9) == []
     assert ledger.begin_merge(job, number, owner="m", lease_s=1) is None
     for fence in range(3):
-        assert not ledger.renew_merge(job, number, fence=fence, lease_s=1)
         assert not ledger.commit_merge(job, number, fence=fence, following=None)
         assert not ledger.reopen(job, number, places(0), fence=fence)
         ledger.release_merge(job, number, fence=fence)

@@ -14,7 +14,7 @@ import pytest
 
 from lepton_celery.errors import InputError
 from lepton_celery.ledger import Claim, FollowingStage, Ledger
-from lepton_celery.ledger.heartbeat import Heartbeat
+from lepton_celery.ledger.heartbeat import heartbeat
 from tests.server.ledgers import (
     FIRST,
     MILLION,
@@ -270,8 +270,8 @@ def test_a_million_blocks_are_cheap(ledger: Ledger, capsys: pytest.CaptureFixtur
 def test_a_heartbeat_keeps_a_lease_beyond_its_time(ledger: Ledger) -> None:
     new_job(ledger, blocks=1)
     claim(ledger, "j", [0], "a", lease_s=0.2)
-    with Heartbeat(lambda: ledger.renew("j", FIRST, owner="a", lease_s=0.2), interval_s=0.02) as heartbeat:
+    with heartbeat(lambda: ledger.renew("j", FIRST, owner="a", lease_s=0.2), interval_s=0.02) as lost:
         time.sleep(0.3)
         assert claim(ledger, "j", [0], "b").leased == [0]
         ledger.cancel("j")
-        assert heartbeat.lost.wait(5)
+        assert lost.wait(5)

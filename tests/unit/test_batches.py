@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_celery.grid import Place
-from lepton_celery.planning.batches import alone, batches, format_places, parse_places, places_between
+from lepton_celery.planning.batches import batches, format_places, parse_places, places_between
 from lepton_celery.planning.plan import Prediction, Stage
 
 
@@ -22,8 +20,9 @@ def stage(counts: tuple[int, ...], tile: tuple[int, ...], batch_blocks: int) -> 
         (),
         (),
         (),
-        Prediction.none(len(counts)),
+        Prediction(),
         tile=tile,
+        box_blocks=ones,
         min_batch_blocks=-(-batch_blocks // 4),
     )
 
@@ -52,16 +51,15 @@ def test_batches_become_smaller_towards_the_end_of_a_stage() -> None:
     assert len(sizes) <= 16 + 4  # not many more than there would be
 
 
-def test_a_stage_without_tiles_is_cut_in_order() -> None:
-    made = replace(stage((64,), (), 4), tile=())
+def test_a_tile_of_several_batches_is_cut_in_order() -> None:
+    made = stage((64,), (64,), 4)
     assert batches(made, 1, places_between(0, 8)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_scattered_blocks_make_messages_of_bounded_length() -> None:
-    made = replace(stage((1_000_000,), (), 1000), tile=())
+    made = stage((1_000_000,), (1_000_000,), 1000)
     found = batches(made, 1, map(Place, range(0, 999_999, 1001)))
     assert max(len(format_places(batch)) for batch in found) < 80
-    assert alone([Place(3), Place(7)]) == [[3], [7]]
 
 
 @pytest.mark.parametrize(

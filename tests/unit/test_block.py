@@ -15,7 +15,7 @@ from lepton_celery import graph, stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.engines import inline
 from lepton_celery.errors import InputError
-from lepton_celery.execution.block import compute_block, fill_block, read_block, run_block, run_blocks
+from lepton_celery.execution.block import compute_block, fill_block, read_block, run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.execution.outputs import as_columns, create_outputs, discard, publish
@@ -62,13 +62,10 @@ def context_of(outputs: dict[str, graph.Node], kind: str, folder: Path) -> Conte
         if node.gives == "image":
             target = Target(str(folder / name), node.shape, node.dtype, plan.block_of(index), "job1")
             targets[index] = (*targets.get(index, ()), target)
-    found = Context(plan, workspace(kind, folder), targets, arrays=planned.lowered.arrays)
+    files = {str(folder / name): index for name, index in plan.outputs.items() if name.endswith(".csv")}
+    found = Context(plan, workspace(kind, folder), targets, arrays=planned.lowered.arrays, files=files)
     found.workspace.create()
     return found
-
-
-def files_of(context: Context, folder: Path) -> dict[str, int]:
-    return {str(folder / name): index for name, index in context.plan.outputs.items() if name.endswith(".csv")}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -92,7 +89,7 @@ def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: 
         blocks = [*range(len(stage.grid))] * 2
         random.shuffle(blocks)
         for block in blocks:
-            report = run_block(context, StageNumber(at), block)
+            report = run_blocks(context, StageNumber(at), [block])
             assert report.stats()["blocks"] == 1
         assert missing_blocks(context, StageNumber(at)) == []
         merge_stage(context, StageNumber(at))
@@ -100,9 +97,9 @@ def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: 
             merge_stage(
                 Context(context.plan, context.workspace, context.targets, arrays=context.arrays), StageNumber(at)
             )
-    publish(context, files_of(context, tmp_path))
+    publish(context)
     if kind == "disk":
-        publish(context, files_of(context, tmp_path))
+        publish(context)
     check(context, tmp_path)
 
 
@@ -110,10 +107,10 @@ def test_a_block_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
-            run_block(context, StageNumber(at), BlockIndex(block))
+            run_blocks(context, StageNumber(at), [BlockIndex(block)])
         before = contents(tmp_path)
         for block in reversed(range(len(stage.grid))):
-            run_block(context, StageNumber(at), BlockIndex(block))
+            run_blocks(context, StageNumber(at), [BlockIndex(block)])
         assert contents(tmp_path) == before
         merge_stage(context, StageNumber(at))
 
@@ -123,18 +120,17 @@ def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path
     create_outputs(context)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
-            run_block(context, StageNumber(at), BlockIndex(block))
+            run_blocks(context, StageNumber(at), [BlockIndex(block)])
         merge_stage(context, StageNumber(at))
         assert not [p for p in tmp_path.iterdir() if p.suffix in (".npy", ".csv") and not p.name.startswith(".")]
-    publish(context, files_of(context, tmp_path))
+    publish(context)
     assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {*cells(), "work"}
 
 
 def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for block in range(len(context.plan.stages[0].grid)):
-        run_block(context, StageNumber(0), BlockIndex(block))
-    context.files = files_of(context, tmp_path)
+        run_blocks(context, StageNumber(0), [BlockIndex(block)])
     for path in map(Path, context.files):  # as of a process that was killed while it published
         path.with_name(f".{path.name}.{context.job_id}.part.0123.tmp").write_text("label,area")
     discard(context)
@@ -146,7 +142,7 @@ def test_lost_partials_are_missed(tmp_path: Path) -> None:
     blocks = len(context.plan.stages[0].grid)
     assert missing_blocks(context, StageNumber(0)) == list(range(blocks))
     for block in range(blocks):
-        run_block(context, StageNumber(0), BlockIndex(block))
+        run_blocks(context, StageNumber(0), [BlockIndex(block)])
     assert missing_blocks(context, StageNumber(0)) == []
     assert isinstance(context.workspace, DiskWorkspace)
     context.workspace.partial_path(context.plan.stages[0].reduces[0], BlockIndex(3)).unlink()
@@ -168,13 +164,13 @@ def test_a_stages_block_is_what_was_read_of_it() -> None:
 
 
 def record_of(context: Context) -> RunRecord:
-    return RunRecord("job1", {}, stages=len(context.plan.stages), blocks=context.plan.first_blocks)
+    return RunRecord("job1", {}, stages=len(context.plan.stages))
 
 
 def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, RunRecord]:
     context = context_of(outputs, "disk", folder)
     record = record_of(context)
-    inline.run(context, record, threads=threads, outputs=inline.Outputs(files_of(context, folder)))
+    inline.run(context, record, threads=threads)
     return context, record
 
 
@@ -259,14 +255,14 @@ def test_values_make_one_row_tables(tmp_path: Path) -> None:
     assert stores.read_table(tmp_path / "max.csv")["value"].tolist() == [IMAGE.max()]
 
 
-def finish(context: Context, folder: Path, run_block: Any) -> None:
-    """Take a job to its end with blocks done by `run_block`."""
+def finish(context: Context, do_block: Any) -> None:
+    """Take a job to its end with blocks done by `do_block`."""
     slot: int | None = 0
     while slot is not None:
         for block in range(len(context.plan.stages[context.plan.stage_run(StageNumber(slot)).stage].grid)):
-            run_block(context, slot, block)
+            do_block(context, slot, block)
         slot = context.plan.following(StageNumber(slot), again=merge_stage(context, StageNumber(slot)))
-    publish(context, files_of(context, folder))
+    publish(context)
 
 
 @pytest.mark.slow
@@ -276,9 +272,9 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
     context = context_of(cells(), kind, tmp_path)
 
     def in_pieces(context: Context, slot: int, block: int) -> None:
-        run_block(context, StageNumber(slot), BlockIndex(block), pieces=pieces)
+        run_blocks(context, StageNumber(slot), [BlockIndex(block)], pieces=pieces)
 
-    finish(context, tmp_path, in_pieces)
+    finish(context, in_pieces)
     check(context, tmp_path)
 
 
@@ -298,7 +294,7 @@ def test_blocks_done_at_once_leave_what_each_of_them_leaves(
         for box in boxes:
             run_blocks(context, StageNumber(slot), box)
         slot = context.plan.following(StageNumber(slot), again=merge_stage(context, StageNumber(slot)))
-    publish(context, files_of(context, tmp_path))
+    publish(context)
     check(context, tmp_path)
 
 
@@ -324,9 +320,9 @@ def test_a_filled_block_has_the_value_if_its_dtype_can(
         if block == 1:
             fill_block(context, StageNumber(slot), BlockIndex(block), value)
         else:
-            run_block(context, StageNumber(slot), BlockIndex(block))
+            run_blocks(context, StageNumber(slot), [BlockIndex(block)])
 
-    finish(context, tmp_path, second_filled)
+    finish(context, second_filled)
     filled = image.copy()
     filled[:16, 20:40] = expected
     assert_identical(np.load(tmp_path / "o.npy"), filled)

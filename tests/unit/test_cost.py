@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.jobs.run import run_prepared
+from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.cost import keep as costs
@@ -40,16 +41,16 @@ def test_a_figure_is_a_line() -> None:
 
 def test_what_was_not_measured_falls_back_to_another_dtype_then_to_what_is_said_of_it() -> None:
     model = CostModel({"compute": {"f float32": Figure(2), "f float64": Figure(4)}}, speed=1.5)
-    assert model.figure("compute", "f", "float32").unit_ns == 2
-    assert model.figure("compute", "f", "uint8").unit_ns == 3  # between the two
-    assert model.figure("compute", "g", "uint8", Figure(10, 7, 1)) == Figure(15, 7, 1.5)
+    assert model.figure("compute", "f float32").unit_ns == 2
+    assert model.figure("compute", "f uint8").unit_ns == 3  # between the two
+    assert model.figure("compute", "g uint8", Figure(10, 7, 1)) == Figure(15, 7, 1.5)
     assert model.figure("read", "npy") == Figure()
-    assert CostModel().figure("write", "zarr", "int16") == CostModel().figure("write", "zarr")
+    assert CostModel().figure("write", "zarr int16") == CostModel().figure("write", "zarr")
 
 
 def test_a_model_that_went_through_json_is_the_same() -> None:
     model = CostModel().with_figures("compute", {"filters.sobel float32": Figure(3, 4, 5, 6)})
-    model = replace(model, origin="refined", measured_at=1e9, jobs=3, speed=1.2)
+    model = replace(model, measured_at=1e9, jobs=3, speed=1.2)
     assert CostModel.from_json(json.loads(json.dumps(model.to_json()))) == model
     assert model.provenance.startswith("calibrated on")
     assert model.provenance.endswith(", refined by 3 jobs since")
@@ -86,9 +87,9 @@ def test_batches_balance_what_tasks_cost_against_what_idles_at_the_end() -> None
 
 def test_a_stage_takes_its_share_of_the_work_half_a_batch_and_the_merge() -> None:
     model = CostModel(overheads=Overheads(stage_s=0.5))
-    assert model.stage_wall_s(8.0, 8, 2, 0.25) == pytest.approx(4 + 0.25 + 0.25 + 0.5)
-    assert model.stage_wall_s(8.0, 1, 4, 0) == pytest.approx(8 + 0.5)  # one batch keeps one worker busy
-    assert model.stage_wall_s(8.0, 8, 1, 0) == pytest.approx(8 + 0.5)
+    assert model.stage_wall_s(8.0, 8, 2) == pytest.approx(4 + 0.25 + 0.5)
+    assert model.stage_wall_s(8.0, 1, 4) == pytest.approx(8 + 0.5)  # one batch keeps one worker busy
+    assert model.stage_wall_s(8.0, 8, 1) == pytest.approx(8 + 0.5)
 
 
 # ------------------------------------------------------------------------------------------------ refinement
@@ -124,7 +125,7 @@ def job(folder: Path, number: int, cost: CostModel) -> tuple[Plan, JobInfo]:
     options = PlanOptions(block_shape=(128, 128), cost=cost)
     prepared = prepare({path: filters.gaussian(image, sigma=3)}, options, JobOptions())
     done = run_prepared(prepared, threads=1)
-    return prepared.plan, done.info()
+    return prepared.manifest.plan, done.info()
 
 
 def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
 
     def model_s(model: CostModel, plan: Plan) -> float:
         (line,) = [line for line in plan.stages[0].predicted.lines if line.kind == "compute"]
-        return model.figure("compute", "filters.gaussian", "float32").seconds_for(
+        return model.figure("compute", "filters.gaussian float32").seconds_for(
             line.units, calls=line.calls, taps=line.taps
         )
 
@@ -144,8 +145,7 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
     for _ in range(20):
         model = refine(model, plan, info)
     assert error(model, plan, info) < before / 2
-    assert (model.origin, model.jobs) == ("shipped", 20)
-    assert refine(replace(model, origin="calibrated"), plan, info).origin == "refined"
+    assert (model.measured_at, model.jobs) == (None, 20)
 
 
 def test_what_a_job_measures_is_what_its_plan_predicts(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ class Records:
 def test_models_are_kept_in_a_folder_and_taken_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
     assert costs.model_of_folder() == CostModel()
-    model = replace(CostModel(), origin="calibrated", measured_at=1e9, speed=3.0)
+    model = replace(CostModel(), measured_at=1e9, speed=3.0)
     path = costs.save_to_folder(model)
     assert costs.model_of_folder() == model
     image = graph.open(np.broadcast_to(np.uint8(0), (500, 500)))
@@ -197,7 +197,7 @@ def test_models_are_kept_in_a_folder_and_taken_from_there(tmp_path: Path, monkey
 
 def test_the_ledgers_model_comes_before_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path))
-    ledger = Records()
+    ledger = cast("Ledger", Records())
     costs.save_to_folder(replace(CostModel(), speed=2.0))
     assert costs.model_of_workers(ledger, "fast").speed == 2.0
     costs.save_for_workers(ledger, "fast", replace(CostModel(), speed=3.0))
@@ -210,8 +210,8 @@ def test_the_ledgers_model_comes_before_the_folders(tmp_path: Path, monkeypatch:
 def test_a_job_that_ends_refines_the_ledgers_model(tmp_path: Path) -> None:
     image = graph.open(picture((64, 64), "float32"))
     plan = make_plan({"0": image + 1}, PlanOptions(block_shape=(32, 32), workers=1)).plan
-    job = RunRecord("j", {}, stages=1, blocks=4)
-    ledger = Records(job)
+    job = RunRecord("j", {}, stages=1)
+    ledger = cast("Ledger", Records(job))
     compute = next(line for line in plan.stages[0].predicted.lines if line.kind == "compute")
     sums = {"blocks": 4.0, "block_s": 0.5, "compute_s": 0.4, "batches": 2.0, "batch_s": 0.6}
     job.open_stage(StageNumber(0), 4)
@@ -219,6 +219,6 @@ def test_a_job_that_ends_refines_the_ledgers_model(tmp_path: Path) -> None:
     costs.learn(ledger, "default", plan, "j")
     found = costs.model_of_workers(ledger, "default")
     assert found.jobs == 1
-    assert found.figure("compute", "numpy.add", "float32").seconds_for(1024) > compute.seconds / 4
+    assert found.figure("compute", "numpy.add float32").seconds_for(1024) > compute.seconds / 4
     costs.learn(ledger, "default", plan, "j")
     assert costs.model_of_workers(ledger, "default").jobs == 2

@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import json, re, resource
 import numpy as np
-from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory, retain_freed_memory
+from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory
 
 def faults_of(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -25,7 +25,7 @@ def resident_mb():
         return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1]) >> 10
 
 first = resident_mb()
-retained = retain_freed_memory()
+retained = release_freed_memory()
 faults_of(1)
 result = {"retained": retained, "faults": faults_of(50), "held": resident_mb() - first}
 release_freed_memory()

@@ -382,7 +382,7 @@ def test_a_graph_of_another_form_is_an_input_error_too(wrong: Any) -> None:
 def test_an_argument_that_cannot_travel_is_refused() -> None:
     for value in (object(), len, {"a": 1}, 1j, slice(3)):
         with pytest.raises(InputError, match="cannot be sent"):
-            encode(value, {})
+            encode(value, lambda _: None)
 
 
 # ------------------------------------------------------------------------------------------------ signatures

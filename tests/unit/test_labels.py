@@ -17,18 +17,17 @@ from skimage.measure import label
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
+from lepton_celery.execution.outputs import collect_images
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs import compute as eager
 from lepton_celery.jobs.compute import compute
-from lepton_celery.planning.combining import group_shape
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import measure
-from lepton_celery.stores import MemoryOutput, Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace
 from tests import oracle
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
@@ -259,14 +258,13 @@ def test_what_passes_through_files_gives_the_same(tree: partial[PlanOptions], tm
     workspace = DiskWorkspace(tmp_path / "work", "j")
     workspace.create()
     context = Context(plan, workspace, arrays=planned.lowered.arrays)
-    output = MemoryOutput(Target("memory", image.shape, "int32", (4, 5), "j"))
-    context.attach(plan.outputs["labels"], output)
+    output = collect_images(context)[plan.outputs["labels"]]
     for number, stage in zip(map(StageNumber, range(len(plan.stages))), plan.stages, strict=True):
         leaves_partials = stage.reduces or stage.combines
         assert missing_blocks(context, number) == (list(stage.grid.indices()) if leaves_partials else [])
         for block in stage.grid.indices():
-            run_block(context, number, block)
-            run_block(context, number, block)  # a block may be done twice
+            run_blocks(context, number, [block])
+            run_blocks(context, number, [block])  # a block may be done twice
         assert missing_blocks(context, number) == []
         merge_stage(context, number)
         merge_stage(context, number)
@@ -299,21 +297,12 @@ def test_a_merge_holds_open_labels_only() -> None:
     plan = make_plan({"labels": measure.label(image)}, PlanOptions(block_shape=(6, 6))).plan
     context = Context(plan, MemoryWorkspace(), arrays={0: image})
     for block in plan.stages[0].grid.indices():
-        run_block(context, StageNumber(0), block)
+        run_blocks(context, StageNumber(0), [block])
     merge_stage(context, StageNumber(0))
     value = context.workspace.value(plan.stages[0].reduces[0])
     assert int(value["count"]) == 100
     assert value["renamed"].size == 0
     assert value["before"].shape == (60, 10)
-
-
-def test_a_group_has_as_many_blocks_along_each_axis_as_there_are() -> None:
-    assert group_shape((1000, 1000), 64) == (8, 8)
-    assert group_shape((1, 1000), 64) == (1, 64)
-    assert group_shape((3, 1000), 64) == (4, 16)
-    assert group_shape((30, 30, 30), 64) == (4, 4, 4)
-    assert group_shape((5,), 64) == (8,)
-    assert group_shape((5, 5), 1) == (2, 1)
 
 
 def test_slabs_of_integers_are_numbered_row_by_row_in_every_block() -> None:

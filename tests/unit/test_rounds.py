@@ -14,7 +14,7 @@ from lepton_celery import graph
 from lepton_celery.catalogue import catalogue
 from lepton_celery.catalogue.arrays import Array, View, Where
 from lepton_celery.catalogue.entries import Composite, Iterated, Local
-from lepton_celery.execution.block import run_block
+from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.grid import BlockIndex, StageNumber
@@ -112,7 +112,7 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
     while number is not None and plan.stage_run(number).stage == 0:
         context: Any = Context(plan, workspace, arrays={0: image})  # as of a worker that has just come
         for block in plan.stages[0].grid.indices():
-            run_block(context, number, block)
+            run_blocks(context, number, [block])
         assert missing_blocks(context, number) == []
         again = merge_stage(context, number)
         assert merge_stage(context, number) is again  # a merge may run twice

@@ -166,7 +166,7 @@ def test_a_job_is_planned_by_what_the_jobs_before_it_took(app: Celery, tmp_path:
     while (found := costs.model_of_workers(ledger, "default")).jobs == before:  # learned when the job is done
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert found.figure("compute", "color.rgb2gray", "uint8").seconds > 0
+    assert found.figure("compute", "color.rgb2gray uint8").seconds > 0
     assert {"batches", "batch_s", "blocks", "block_s", "compute_s"} <= info.stats.keys()
     assert info.stats["batch_s"] >= info.stats["block_s"] > info.stats["compute_s"] > 0
     again = lepton.submit({str(tmp_path / "1.npy"): gray}, app=app, block_shape=(64, 64))

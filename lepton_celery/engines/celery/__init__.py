@@ -1,5 +1,5 @@
-"""Jobs on Celery workers: `app` prepares an application, `sending` publishes messages, `worker` does the
-work they ask for.
+"""Jobs on Celery workers.
 
-Tasks are named and never imported by `sending`, so a program that submits loads none of the workers' code.
+`app` prepares an application, `sending` publishes messages, and `worker` does the work that they ask for. Tasks are named by
+`sending` and never imported, so a program that submits a job does not load the code of the tasks.
 """

@@ -31,19 +31,6 @@ def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Cel
     return _prepare(app, settings)
 
 
-_DECIDED_BY_THE_PROJECT = (
-    "accept_content",
-    "result_serializer",
-    "task_acks_late",
-    "task_default_priority",
-    "task_ignore_result",
-    "task_reject_on_worker_lost",
-    "task_serializer",
-    "worker_hijack_root_logger",
-)
-"""Settings that would change a project's own tasks; the tasks of this package carry them as options."""
-
-
 def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]:
     """Enable a project's own Celery application to submit and run jobs; its broker, backend and queues stay.
 
@@ -58,8 +45,6 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     settings = Settings(**{**vars(settings), **located})
     required = required_settings(settings)
     required["broker_transport_options"] = {**required["broker_transport_options"], **own.broker_transport_options}
-    for name in _DECIDED_BY_THE_PROJECT:
-        required.pop(name)
     app.conf.update(required)
     if is_rabbitmq(broker):
         app.amqp.queues_cls = QueuesWithLanes

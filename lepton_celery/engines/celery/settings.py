@@ -20,23 +20,28 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "result_backend": backend_url(settings.backend),
         "task_queues": lanes(settings.broker_url),
         "task_default_queue": queue_of("default"),
-    }
-
-
-def required_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that a project's own application needs besides its broker and backend."""
-    return {
-        **broker_settings(settings),
         # JSON on the wire, never pickle: a message can name a task but carry no code
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
-        # a message is acknowledged after the work, so that a worker's death gives it back …
+        # a message is acknowledged after the work: when a worker dies, its message comes back
         "task_acks_late": True,
-        # … also when only the pool's child died; the ledger counts attempts, so nothing runs for ever
+        # it comes back too when only the pool's child dies; the ledger counts attempts, so nothing runs for ever
         "task_reject_on_worker_lost": True,
         # receipts are in the ledger; a stored SUCCESS would make Celery drop redelivered parts of a chord
         "task_ignore_result": True,
+        "task_default_priority": 0,
+        "worker_hijack_root_logger": False,
+    }
+
+
+def required_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that a project's own application needs besides its broker and backend.
+
+    They change nothing about the project's own tasks: the tasks of this package carry the others as options.
+    """
+    return {
+        **broker_settings(settings),
         "task_store_errors_even_if_ignored": False,
         # a chord whose count cannot be stored for a moment would fail as a whole
         "result_backend_always_retry": True,
@@ -53,7 +58,5 @@ def required_settings(settings: Settings) -> dict[str, Any]:
         # Flower shows what is queued, started and done
         "worker_send_task_events": True,
         "task_send_sent_event": True,
-        "task_default_priority": 0,
-        "worker_hijack_root_logger": False,
         "enable_utc": True,
     }

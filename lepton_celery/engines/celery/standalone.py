@@ -1,4 +1,4 @@
-"""A Celery application for workers that no project has an entry point for: settings from the environment alone."""
+"""A Celery application for workers outside a project; its settings come from the environment alone."""
 
 from __future__ import annotations
 

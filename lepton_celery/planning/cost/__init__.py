@@ -1,4 +1,5 @@
-"""The cost model: what work costs, what a stage will cost, and how finished jobs correct the model.
+"""The cost model: the prices of work, the prediction of a stage, and the correction by finished jobs.
 
-`model` holds the figures, `predict` applies them to a plan, `refine` corrects them, `keep` stores them.
+`model` holds the figures, `predict` applies them to a plan, `refine` corrects them, and `keep` stores them. Planning imports
+this folder; engines, jobs and tools import `keep` and `model`.
 """

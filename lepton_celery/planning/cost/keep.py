@@ -1,16 +1,14 @@
-"""Where cost models are kept: in the ledger for jobs on workers, in a file of the state folder for work in this process."""
+"""Keeps cost models: in the ledger for jobs on workers, in a file of the state folder for work in this process."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
 from lepton_celery.config import state_directory
-from lepton_celery.errors import BrokerUnreachable, LeptonError
-from lepton_celery.ledger.info import JobInfo
+from lepton_celery.errors import InputError, JobError, LeptonError
+from lepton_celery.ledger import Ledger
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.cost.refine import refine
 from lepton_celery.planning.plan import Plan
@@ -19,20 +17,10 @@ from lepton_celery.stores.documents import write_atomically
 FILE = "costs.json"
 
 
-class CostRecords(Protocol):
-    """What this module needs of a ledger."""
-
-    def costs(self, profile: str) -> dict[str, Any] | None: ...
-
-    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None: ...
-
-    def info(self, job_id: str) -> JobInfo: ...
-
-
 log = logging.getLogger(__name__)
 
 
-def model_of_workers(ledger: CostRecords, profile: str) -> CostModel:
+def model_of_workers(ledger: Ledger, profile: str) -> CostModel:
     """The model that the ledger keeps for workers of a profile; else this folder's, else the shipped one.
 
     Raises:
@@ -41,32 +29,30 @@ def model_of_workers(ledger: CostRecords, profile: str) -> CostModel:
     return _model_in_ledger(ledger, profile) or model_of_folder()
 
 
-def _model_in_ledger(ledger: CostRecords, profile: str) -> CostModel | None:
+def _model_in_ledger(ledger: Ledger, profile: str) -> CostModel | None:
     try:
         document = ledger.costs(profile)
         return None if document is None else CostModel.from_json(document)
-    except BrokerUnreachable:
-        raise
-    except LeptonError as error:  # damaged, or of another release: the same as no model
+    except (InputError, JobError) as error:  # damaged, or of another release: the same as no model
         log.warning("the cost model of profile %s is ignored: %s", profile, error)
         return None
 
 
-def model_of_folder(folder: Path | None = None) -> CostModel:
-    """The model of a state folder, by default this process's; else the shipped one."""
-    path = (folder or state_directory()) / FILE
+def model_of_folder() -> CostModel:
+    """The model of this process's state folder, else the shipped one."""
+    path = state_directory() / FILE
     try:
         return CostModel.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError:
-        return CostModel()
+        pass
     except (ValueError, LeptonError) as error:
         log.warning("the cost model %s is ignored: %s", path, error)
-        return CostModel()
+    return CostModel()
 
 
-def save_to_folder(model: CostModel | None, folder: Path | None = None) -> Path:
+def save_to_folder(model: CostModel | None) -> Path:
     """Save a model for work in this process, and return its file; None removes the file."""
-    path = (folder or state_directory()) / FILE
+    path = state_directory() / FILE
     if model is None:
         path.unlink(missing_ok=True)
         return path
@@ -75,13 +61,13 @@ def save_to_folder(model: CostModel | None, folder: Path | None = None) -> Path:
     return path
 
 
-def save_for_workers(ledger: CostRecords, profile: str, model: CostModel | None) -> None:
+def save_for_workers(ledger: Ledger, profile: str, model: CostModel | None) -> None:
     """Save a model for workers of a profile; None removes it."""
     ledger.keep_costs(profile, None if model is None else model.to_json())
 
 
-def learn(ledger: CostRecords, profile: str, plan: Plan, job_id: str) -> None:
-    """Refine the model of a profile by a finished job. Of two jobs that end at the same time, one may be lost."""
+def learn(ledger: Ledger, profile: str, plan: Plan, job_id: str) -> None:
+    """Refine the model of a profile by a finished job; of two jobs that end at the same time, one may be ignored."""
     try:
         model = _model_in_ledger(ledger, profile) or CostModel()
         save_for_workers(ledger, profile, refine(model, plan, ledger.info(job_id)))

@@ -21,12 +21,11 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 COST_VERSION = 1
-Origin = Literal["shipped", "calibrated", "refined"]
 
 
 def _check_costs(*costs: float) -> None:
@@ -36,7 +35,7 @@ def _check_costs(*costs: float) -> None:
 
 @dataclass(frozen=True)
 class Figure:
-    """What something costs, in nanoseconds of one worker process."""
+    """The price of a kind of work, in nanoseconds of one worker process."""
 
     unit_ns: float = 0.0
     """For each pixel or byte."""
@@ -72,7 +71,7 @@ class Overheads:
     job_s: float = 0.06
     """Planning, submitting and recording a job, and noticing its end."""
     call_s: float = 0.000015
-    """Calling a function on a block if nothing else is known of it."""
+    """The shipped cost of a call of a function that was never measured."""
 
     def __post_init__(self) -> None:
         _check_costs(*vars(self).values())
@@ -106,27 +105,25 @@ _SHIPPED: Mapping[str, Mapping[str, Figure]] = {
 
 @dataclass(frozen=True)
 class CostModel:
-    """What work costs. Plain data; JSON both ways."""
+    """The prices of all kinds of work, as plain data that has a JSON form."""
 
     figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=lambda: _SHIPPED)
     """Figures by kind and key, as the module describes."""
     overheads: Overheads = field(default_factory=Overheads)
     speed: float = 1.0
     """Ratio of this machine's times to those of the catalogue, for functions that were not measured."""
-    origin: Origin = "shipped"
-    """`calibrated` on this machine, or `refined` by jobs besides."""
     measured_at: float | None = None
     """Time of the calibration, in seconds since the epoch; None if there was none."""
     jobs: int = 0
     """Number of jobs that refined the model."""
 
-    def figure(self, kind: str, name: str, dtype: str = "", shipped: Figure | None = None) -> Figure:
+    def figure(self, kind: str, key: str, shipped: Figure | None = None) -> Figure:
         """The figure of a function or store; `shipped` is the catalogue's, used if nothing was measured."""
         known = self.figures.get(kind, {})
-        measured = known.get(f"{name} {dtype}") or known.get(name)
+        measured = known.get(key) or known.get(key.partition(" ")[0])
         if measured is not None:
             return measured
-        other_dtypes = [figure for key, figure in known.items() if function_of(key) == function_of(name)]
+        other_dtypes = [figure for other, figure in known.items() if function_of(other) == function_of(key)]
         if other_dtypes:
             return _average(other_dtypes)
         if shipped is not None:
@@ -159,15 +156,15 @@ class CostModel:
         worthwhile = math.ceil(self.overheads.batch_s / max(block_s, MIN_BLOCK_S)) if is_measured else 1
         return max(-(-batch_blocks // 4), min(batch_blocks, worthwhile))
 
-    def stage_wall_s(self, work_s: float, batches: int, workers: int, merge_s: float) -> float:
-        """Seconds of a stage from its first message to its end; `work_s` is the work of all workers, before the merge."""
+    def stage_wall_s(self, work_s: float, batches: int, workers: int) -> float:
+        """Seconds of a stage from its first message to its end, without its merge; `work_s` is the work of all workers."""
         workers, batch_s = max(1, workers), work_s / max(1, batches)
         busy_s = max(batch_s, work_s / workers + batch_s * (workers - 1) / workers / 2)
-        return busy_s + merge_s + self.overheads.stage_s
+        return busy_s + self.overheads.stage_s
 
     @property
     def provenance(self) -> str:
-        """Where the figures come from, in words."""
+        """The origin of the figures, as text."""
         jobs = f"refined by {self.jobs:,} job{'' if self.jobs == 1 else 's'}"
         if self.measured_at is None:
             origin = f"shipped, {jobs}" if self.jobs else "shipped"
@@ -200,9 +197,9 @@ BATCHES_PER_WORKER = 4
 MIN_WORK_PER_MESSAGE = 4
 """A batch should do this many times the work that its message costs, so that messages do not slow a small job down."""
 MIN_BLOCK_S = 1e-6
-"""Shortest time of a block that is reckoned with, in seconds."""
+"""Shortest time of a block, in seconds; predictions do not go below it."""
 MAX_BATCH_BLOCKS = 4096
-"""Claiming this many blocks keeps other callers of the ledger waiting for about 20 ms."""
+"""Largest number of blocks of a batch: claiming them keeps other callers of the ledger waiting for about 20 ms."""
 MAX_BATCH_S = 1.0
 """Longest time planned for a batch, in seconds: a worker notices a cancelled job between blocks only."""
 

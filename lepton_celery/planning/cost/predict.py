@@ -1,18 +1,17 @@
-"""What a stage will cost: the cost model's figures on the pixels and bytes of its middle block, times its blocks."""
+"""Predictions of stages: the cost model's figures, applied to the middle block and multiplied by the number of blocks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import replace
 
 from lepton_celery.grid import Region, StageIndex
-from lepton_celery.planning.cost.figures import cost_name, figure_key, function_figure
 from lepton_celery.planning.cost.model import CostModel, Figure
 from lepton_celery.planning.locations import CACHED, DECODED, Locations, is_picture
 from lepton_celery.planning.memory import read_by_functions
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import CostLine, Plan, Prediction
+from lepton_celery.planning.plan import CostLine, Plan, PlanNode, Prediction, Stage
 from lepton_celery.planning.regions import halo_of, middle_box, on_grid
 
 EXPECTED_ROUNDS = 4
@@ -22,12 +21,29 @@ DECODES_PER_CHUNK = 1.25
 docs/benchmarks.md."""
 
 
-class StageCost(NamedTuple):
-    """What was found of a stage's batches and its cost."""
+def cost_name(node: PlanNode) -> str:
+    """The name under which the cost model knows a node's function.
 
-    batch_blocks: int
-    min_batch_blocks: int
-    predicted: Prediction
+    The user's own functions differ from each other, and so do region tables with different properties.
+    """
+    function, properties = node.arguments.get("function"), node.arguments.get("properties")
+    if isinstance(function, str):
+        return f"{node.operation}({function})"
+    if isinstance(properties, list | tuple):
+        return f"{node.operation}[{','.join(sorted(map(str, properties)))}]"
+    return node.operation
+
+
+def figure_key(node: PlanNode) -> str:
+    """The key of the figure of a node's function: its name, and the dtype of its first image, which its time depends on."""
+    first = next(iter(node.images), None)
+    return f"{cost_name(node)} {node.dtype if first is None else node.arguments[first].dtype}"
+
+
+def function_figure(cost: CostModel, node: PlanNode) -> tuple[Figure, float]:
+    """The figure of a node's function, and the taps of its kernel."""
+    shipped = Figure(node.entry.cost_ns, cost.overheads.call_s * 1e9, node.entry.tap_ns)
+    return cost.figure("compute", figure_key(node), shipped), node.entry.taps_for(node.shape, node.with_defaults)
 
 
 class _Estimate:
@@ -42,83 +58,77 @@ class _Estimate:
         self.stage = plan.stages[stage_index]
         self.rounds = EXPECTED_ROUNDS if plan.iterated(stage_index) else 1
         self.blocks = len(self.stage.grid) * self.rounds
-        self.box_blocks = math.prod(self.stage.box_shape)
+        self.box_blocks = math.prod(self.stage.box_blocks)
         self.boxes = -(-self.blocks // self.box_blocks)
         self.middle = middle_box(self.stage)
         self.share = math.prod(self.stage.shape) / self.middle.size * self.rounds
-        """Images' worth of work per middle box."""
+        """Number of middle boxes that the work of the whole stage amounts to."""
         self.lines: list[CostLine] = []
-        self.seconds = 0.0
         self.is_measured = True
         """Whether jobs or a calibration measured every function of the stage."""
         self.asked_bytes = self.decoded_bytes = self.image_bytes = self.written_bytes = 0.0
 
-    def add(
+    def _add(
         self, kind: str, key: str, node: int, figure: Figure, *, calls: float, units: float, taps: float = 0.0
     ) -> None:
         """Add a line; `calls` and `units` are those of one box."""
         calls, units = float(calls * self.boxes), units * self.share
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         self.lines.append(CostLine(kind, key, node, calls, units, taps, seconds))
-        self.seconds += seconds
-        self.is_measured &= kind != "compute" or figure.seconds > 0
 
     def add_box(self, needed: Mapping[int, Region]) -> None:
-        """Add what a box reads and computes, given the regions it needs."""
+        """Add the reads and the functions of a box, given the regions it needs."""
         for index, region in needed.items():
-            node = self.plan.nodes[index]
             if self.plan.is_read(index, self.stage_index):
                 self._add_read(index, region)
             else:
-                figure, taps = function_figure(self.cost, node)
-                self.add("compute", figure_key(node), index, figure, calls=1, units=region.size, taps=taps)
+                self._add_compute(index, calls=1, units=region.size)
+
+    def _add_compute(self, index: int, *, calls: int, units: int) -> None:
+        node = self.plan.nodes[index]
+        figure, taps = function_figure(self.cost, node)
+        self._add("compute", figure_key(node), index, figure, calls=calls, units=units, taps=taps)
+        self.is_measured &= figure.seconds > 0
 
     def _add_read(self, index: int, region: Region) -> None:
         node = self.plan.nodes[index]
         kind = self.locations.read_from(node)
-        pixels, calls = float(region.size), 1.0
+        pixels, calls, key = float(region.size), 1.0, f"{kind} {node.dtype}"
         if kind in DECODED:
             pixels, calls = touched(self.locations.chunks_of(self.plan, index), node.shape, region)
             if kind in CACHED and pixels > DECODES_PER_CHUNK * region.size:
                 calls *= DECODES_PER_CHUNK * region.size / pixels
                 pixels = DECODES_PER_CHUNK * region.size
-        figure = self.cost.figure("read", kind, node.dtype)
-        self.add("read", f"{kind} {node.dtype}", index, figure, calls=calls, units=pixels * node.itemsize)
+        self._add("read", key, index, self.cost.figure("read", key), calls=calls, units=pixels * node.itemsize)
         self.asked_bytes += region.size * node.itemsize
         self.decoded_bytes += pixels * node.itemsize
         self.image_bytes += node.size_bytes * self.middle.size / math.prod(self.stage.shape)
 
     def add_results(self) -> None:
-        """Add what the blocks reduce and write."""
+        """Add the partials that the blocks leave and the images that they write."""
         for index in self.stage.reduces:
-            node = self.plan.nodes[index]
-            self._add_own_compute(index, calls=self.box_blocks)
-            figure = self.cost.figure("partial", cost_name(node))
-            self.add("partial", cost_name(node), index, figure, calls=self.box_blocks, units=self.middle.size)
+            name = cost_name(self.plan.nodes[index])
+            self._add_compute(index, calls=self.box_blocks, units=self.middle.size)
+            figure = self.cost.figure("partial", name)
+            self._add("partial", name, index, figure, calls=self.box_blocks, units=self.middle.size)
         for index in self.stage.stores:
             node = self.plan.nodes[index]
             if node.entry.is_iterated:
-                self._add_own_compute(index, calls=1)
+                self._add_compute(index, calls=1, units=self.middle.size)
             size = on_grid(self.middle, node.shape).size * node.itemsize
             for kind in self.locations.written_to(self.plan, index, self.stage_index):
-                figure = self.cost.figure("write", kind, node.dtype)
-                calls = self.box_blocks if kind in DECODED else 1
-                self.add("write", f"{kind} {node.dtype}", index, figure, calls=calls, units=size)
+                calls, key = self.box_blocks if kind in DECODED else 1, f"{kind} {node.dtype}"
+                self._add("write", key, index, self.cost.figure("write", key), calls=calls, units=size)
                 self.written_bytes += size
 
-    def _add_own_compute(self, index: int, *, calls: int) -> None:
-        node = self.plan.nodes[index]
-        figure, _ = function_figure(self.cost, node)
-        self.add("compute", figure_key(node), index, figure, calls=calls, units=self.middle.size)
-
     def merge_lines(self) -> list[CostLine]:
-        """What one process does alone when the stage's blocks are done."""
+        """The lines of the work that one process does alone when the stage's blocks are done."""
         lines = []
-        pixels = float(math.prod(self.stage.shape))
+        pixels, blocks = float(math.prod(self.stage.shape)), float(len(self.stage.grid))
         for index in self.stage.reduces:
-            name, blocks = cost_name(self.plan.nodes[index]), len(self.stage.grid)
+            name = cost_name(self.plan.nodes[index])
             seconds = self.cost.figure("merge", name).seconds_for(pixels, calls=blocks)
-            lines.append(CostLine("merge", name, index, float(blocks), pixels, 0.0, seconds))
+            lines.append(CostLine("merge", name, index, blocks, pixels, 0.0, seconds))
         is_last = self.stage_index == len(self.plan.stages) - 1
         for name, index in self.plan.outputs.items() if is_last and not self.locations.in_memory else ():
             node = self.plan.nodes[index]
@@ -136,14 +146,14 @@ def predict(
     memory_bytes: int,
     options: PlanOptions,
     locations: Locations,
-) -> StageCost:
-    """The batches that a stage should have, and what it will take.
+) -> Stage:
+    """The stage with the size of its batches and its prediction.
 
     Args:
         plan: the plan so far.
         stage_index: the stage.
         needed: the regions that its middle box of blocks needs.
-        memory_bytes: what such a box takes at its peak.
+        memory_bytes: peak memory of such a box.
         options: the cost model and the waves to plan for.
         locations: where the images are.
     """
@@ -151,40 +161,30 @@ def predict(
     estimate = _Estimate(plan, stage_index, cost, locations)
     estimate.add_box(needed)
     estimate.add_results()
-    blocks, grid_blocks, rounds = estimate.blocks, len(estimate.stage.grid), estimate.rounds
-    block_s = (estimate.seconds + estimate.boxes * overheads.block_s) / blocks + overheads.receipt_s
-    batch_blocks = cost.batch_blocks(block_s, grid_blocks, plan.workers, is_measured=estimate.is_measured)
-    batches = -(-grid_blocks // batch_blocks) * rounds
+    stage, blocks, rounds, lines = estimate.stage, estimate.blocks, estimate.rounds, estimate.lines
+    lines_s = sum(line.seconds for line in lines)
+    compute_s = sum((line.seconds for line in lines if line.kind == "compute"), 0.0)
+    block_s = (lines_s + estimate.boxes * overheads.block_s) / blocks + overheads.receipt_s
+    batch_blocks = cost.batch_blocks(block_s, len(stage.grid), plan.workers, is_measured=estimate.is_measured)
+    batches = -(-len(stage.grid) // batch_blocks) * rounds
     waves = -(-batches // options.wave_batches)
-    fixed_s = (
-        overheads.block_s * estimate.boxes
-        + overheads.receipt_s * blocks
-        + overheads.batch_s * batches
-        + overheads.wave_s * waves
-    )
-    merge = estimate.merge_lines()
-    merge_s = sum((line.seconds for line in merge), 0.0)
-    compute_s = sum((line.seconds for line in estimate.lines if line.kind == "compute"), 0.0)
-    work_s = estimate.seconds + fixed_s
+    work_s = block_s * blocks + overheads.batch_s * batches + overheads.wave_s * waves
     read_bytes = estimate.asked_bytes + sum(read_by_functions(plan, stage_index, needed).values())
-    return StageCost(
-        batch_blocks,
-        cost.min_batch_blocks(block_s, batch_blocks, is_measured=estimate.is_measured),
-        Prediction(
-            compute_s=compute_s,
-            communication_s=work_s - compute_s,
-            read_bytes=int(read_bytes * estimate.share),
-            write_bytes=int(estimate.written_bytes * estimate.share),
-            memory_bytes=memory_bytes,
-            halo=halo_of(plan, stage_index, estimate.middle, needed),
-            merge_s=merge_s,
-            wall_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers, merge_s),
-            halo_overread=estimate.asked_bytes / estimate.image_bytes if estimate.image_bytes else 1.0,
-            decode_overread=estimate.decoded_bytes / estimate.asked_bytes if estimate.asked_bytes else 1.0,
-            blocks=blocks,
-            lines=(*estimate.lines, *merge),
-        ),
+    predicted = Prediction(
+        compute_s=compute_s,
+        communication_s=work_s - compute_s,
+        read_bytes=int(read_bytes * estimate.share),
+        write_bytes=int(estimate.written_bytes * estimate.share),
+        memory_bytes=memory_bytes,
+        halo=halo_of(plan, stage_index, estimate.middle, needed),
+        blocks_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers),
+        halo_overread=estimate.asked_bytes / estimate.image_bytes if estimate.image_bytes else 1.0,
+        decode_overread=estimate.decoded_bytes / estimate.asked_bytes if estimate.asked_bytes else 1.0,
+        blocks=blocks,
+        lines=(*lines, *estimate.merge_lines()),
     )
+    smallest = cost.min_batch_blocks(block_s, batch_blocks, is_measured=estimate.is_measured)
+    return replace(stage, batch_blocks=batch_blocks, min_batch_blocks=smallest, predicted=predicted)
 
 
 def startup_s(plan: Plan, cost: CostModel, locations: Locations) -> float:
@@ -206,7 +206,7 @@ def startup_s(plan: Plan, cost: CostModel, locations: Locations) -> float:
 
 
 def touched(chunks: tuple[int, ...] | None, shape: tuple[int, ...], region: Region) -> tuple[float, float]:
-    """Pixels of all chunks that a region touches, and the number of those chunks."""
+    """The number of pixels of all chunks that a region touches, and the number of these chunks."""
     if chunks is None:
         return float(region.size), 1.0
     lengths = [

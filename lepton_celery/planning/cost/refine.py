@@ -1,4 +1,4 @@
-"""Refines the cost model by what a finished job measured of itself.
+"""Refines the cost model by the measurements of a finished job.
 
 Each line of a stage's prediction is compared with what its work took. The figure moves towards that by a share that grows
 with the work measured and shrinks with the work the figure rests on, of which only the last seconds count. One job moves a
@@ -43,7 +43,7 @@ _MAX_OVERHEAD_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_
 """Largest believable fixed costs: beyond them, workers waited for something else, such as another job."""
 
 Sums = Mapping[str, float]
-"""What the blocks of a stage measured, by name; see `execution.timings`."""
+"""Sums of a stage's measurements by name; see `execution.timings`."""
 
 
 def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
@@ -53,21 +53,20 @@ def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
         model = _refined_lines(model, plan, index, sums)
     model = _refined_merges(model, plan, info)
     model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, sums_of))
-    origin = "refined" if model.origin == "calibrated" else model.origin
-    return replace(model, origin=origin, jobs=model.jobs + 1)
+    return replace(model, jobs=model.jobs + 1)
 
 
-def _sums_by_stage(plan: Plan, info: JobInfo) -> dict[StageIndex, dict[str, float]]:
+def _sums_by_stage(plan: Plan, info: JobInfo) -> Mapping[StageIndex, Sums]:
     """Statistics by stage of the plan, its rounds added up."""
     sums_of: dict[StageIndex, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for number, sums in info.stage_stats.items():
         for name, value in sums.items():
             sums_of[plan.stage_run(number).stage][name] += value
-    return {index: dict(sums) for index, sums in sums_of.items()}
+    return sums_of
 
 
 def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) -> CostModel:
-    """The model, refined by what computing, reading and writing took; several lines of one node share what it took."""
+    """The model, refined by the times of computing, reading and writing; several lines of one node share its time."""
     predicted = plan.stages[index].predicted
     done = sums.get("blocks", 0.0) / predicted.blocks if predicted.blocks else 0.0
     lines_of: dict[tuple[str, int], list[CostLine]] = defaultdict(list)
@@ -81,7 +80,7 @@ def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) 
 def _moved(
     model: CostModel, lines: Sequence[CostLine], done: float, measured_s: float, fixed_s: float = 0.0
 ) -> CostModel:
-    """The model with the figures of some lines moved towards what they took together.
+    """The model with the figures of some lines moved towards the time that they took together.
 
     Args:
         model: the model.
@@ -109,10 +108,9 @@ def _moved(
 
 def _figure(model: CostModel, line: CostLine) -> Figure:
     """The figure of a line; if none is known, the one that the prediction was made with."""
-    name, _, dtype = line.key.partition(" ")
     known = model.figures.get(line.kind, {})
-    if line.kind != "compute" or any(function_of(key) == function_of(name) for key in known):
-        return model.figure(line.kind, name, dtype)
+    if line.kind != "compute" or any(function_of(key) == function_of(line.key) for key in known):
+        return model.figure(line.kind, line.key)
     units = line.units * (1 + line.taps)
     if not units:
         return Figure(0, line.seconds * 1e9 / max(line.calls, 1))
@@ -143,7 +141,7 @@ def towards(figure: Figure, line: CostLine, ratio: float, measured_s: float) -> 
 
 
 def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
-    """The model, refined by what merges took: from a stage's last receipt to its end."""
+    """The model, refined by the times of merges, each from a stage's last receipt to its end."""
     for number, times in info.stage_times.items():
         if times.received is None or times.ended is None:
             continue
@@ -160,20 +158,14 @@ def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
 def _refined_overheads(
     overheads: Overheads, plan: Plan, info: JobInfo, sums_of: Mapping[StageIndex, Sums]
 ) -> Overheads:
-    """Fixed costs, refined by what blocks and batches took besides their work, and by the waits between batches."""
-    sums: dict[str, float] = defaultdict(float)
-    for stage_sums in sums_of.values():
-        for name, value in stage_sums.items():
-            sums[name] += value
+    """Fixed costs, refined by the time of blocks and batches beyond their work, and by the waits between batches."""
+    sums = defaultdict(float, info.stats)
     if sums["boxes"]:
         work_s = sums["compute_s"] + sums["read_s"] + sums["write_s"]
         combined_s = sum(value for name, value in sums.items() if name.startswith("combine "))
         overheads = _nearer(overheads, "block_s", (sums["block_s"] - work_s - combined_s) / sums["boxes"])
     if sums["batches"]:
-        no_times = StageTimes()
-        waits = [
-            _wait_s(plan, info.stage_times.get(StageNumber(index), no_times), found) for index, found in sums_of.items()
-        ]
+        waits = [_wait_s(plan, info.stage_times.get(StageNumber(index)), found) for index, found in sums_of.items()]
         known = {"batch_s": sums["batches"] * overheads.batch_s, "receipt_s": sums["blocks"] * overheads.receipt_s}
         measured_s = sums["batch_s"] - sums["block_s"] + sum(waits)
         # each moves by its share: batches of few blocks tell about batches, batches of many blocks about receipts
@@ -184,9 +176,9 @@ def _refined_overheads(
     return overheads
 
 
-def _wait_s(plan: Plan, times: StageTimes, sums: Sums) -> float:
+def _wait_s(plan: Plan, times: StageTimes | None, sums: Sums) -> float:
     """Seconds that workers waited between a stage's batches, without the idle end that predictions contain anyway."""
-    if times.began is None or times.received is None or not sums.get("batches"):
+    if times is None or times.began is None or times.received is None or not sums.get("batches"):
         return 0.0
     busy_s = sums.get("batch_s", 0.0)
     idle_s = busy_s / sums["batches"] * (plan.workers - 1) / 2
@@ -194,7 +186,7 @@ def _wait_s(plan: Plan, times: StageTimes, sums: Sums) -> float:
 
 
 def _nearer(overheads: Overheads, name: str, measured_s: float) -> Overheads:
-    """The fixed costs with one of them moved towards what was measured."""
+    """The fixed costs with one of them moved towards its measurement."""
     known: float = getattr(overheads, name)
     believed = min(MAX_RATIO * known, _MAX_OVERHEAD_S[name], max(known / MAX_RATIO, measured_s))
     return replace(overheads, **{name: known + _OVERHEAD_WEIGHT * (believed - known)})

@@ -28,7 +28,7 @@ from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, Ledger
-from lepton_celery.planning.batches import alone, batches, format_places, places_between
+from lepton_celery.planning.batches import batches, format_places, places_between
 from lepton_celery.planning.plan import Plan
 
 PROCESS = "lepton.process"
@@ -41,28 +41,30 @@ TIDY = "lepton.tidy"
 _WINDOW_PER_WORKER = 4
 """Batches of a job in the broker for each worker process that its plan was made for."""
 _TEXT_CHARS = 24
-"""Most characters with which a batch is named for Flower."""
+"""Largest number of characters that name a batch in Flower."""
 
 
 def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Signature:
     """The message for one batch."""
     text = format_places(places)
     shown = text if len(text) <= _TEXT_CHARS else f"{text[: _TEXT_CHARS - 4]} ..."
-    return _signature(app, PROCESS, info, (info.job_id, info.stage, text), f"blocks {shown}")
+    what = f"job {info.job_id} stage {info.stage_label} blocks {shown}"
+    return _signature(app, PROCESS, (info.job_id, info.stage, text), info.lane, what)
 
 
 def close_signature(app: Celery, info: JobInfo) -> Signature:
     """The message at the end of a wave, which also checks whether the stage can be merged."""
-    return _signature(app, CLOSE, info, (info.job_id, info.stage), "close wave")
+    what = f"job {info.job_id} stage {info.stage_label} close wave"
+    return _signature(app, CLOSE, (info.job_id, info.stage), info.lane, what)
 
 
-def _signature(app: Celery, task: str, info: JobInfo, args: tuple[Any, ...], what: str) -> Signature:
-    """A message on the job's lane; Flower shows a text in place of the arguments."""
+def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: str) -> Signature:
+    """A message on a lane; Flower shows `what` in place of the arguments."""
     options = {
-        "queue": queue_of(info.lane),
+        "queue": queue_of(lane),
         "task_id": short_id(),
         "ignore_result": True,
-        "argsrepr": f"job {info.job_id} stage {info.stage_label} {what}",
+        "argsrepr": what,
         "kwargsrepr": "",
     }
     return app.signature(task, args=args, immutable=True, app=app, options=options)
@@ -86,8 +88,8 @@ def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, cl
 
 
 def send_alone(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
-    """Publish blocks in a message each, so that a block that takes its worker down takes no others with it."""
-    send_wave(app, info, alone(places))
+    """Publish each block in a message of its own: a block that takes its worker down takes no others with it."""
+    send_wave(app, info, [[place] for place in places])
 
 
 def send_merge(app: Celery, info: JobInfo) -> None:
@@ -97,16 +99,14 @@ def send_merge(app: Celery, info: JobInfo) -> None:
 
 
 def send_tidy(app: Celery, job_id: str) -> None:
-    """Ask a worker that has nothing more urgent to do to discard the files of an ended job and to forget the job."""
-    options = {"queue": queue_of(LANES[-1]), "ignore_result": True, "argsrepr": f"job {job_id}", "kwargsrepr": ""}
-    publisher = publisher_of(app)
+    """Ask a worker, with the lowest priority, to discard the files of an ended job and to forget the job."""
     with _publishing():
-        publisher.signature(TIDY, args=(job_id,), immutable=True, app=publisher, options=options).apply_async()
+        _signature(publisher_of(app), TIDY, (job_id,), LANES[-1], f"job {job_id}").apply_async()
 
 
 @contextmanager
 def _publishing() -> Iterator[None]:
-    """Turn the errors of a broker that is away into `BrokerUnreachable`."""
+    """Turn the errors of an unreachable broker into `BrokerUnreachable`."""
     try:
         yield
     except KombuError as error:
@@ -151,3 +151,17 @@ def fill_window(
         send_wave(app, info, wave, closed=start > 0 or not is_last)
         if is_last:
             return reserved
+
+
+def send_unreceipted(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, limit: int) -> int:
+    """Send again the blocks of a job's stage that have neither a receipt nor a lease, and send the waves that are due.
+
+    Returns:
+        The number of blocks that were sent again, in `limit` batches at most.
+    """
+    stage = plan.stages[info.stage_index]
+    lost = ledger.unreceipted(info.job_id, info.stage, limit=limit * stage.batch_blocks)
+    if lost:
+        send_wave(app, info, batches(stage, plan.workers, lost))
+    fill_window(app, ledger, settings, info, plan)
+    return len(lost)

@@ -33,12 +33,10 @@ def _slim(
         return
     for name in [name for name, value in headers.items() if name not in _NEEDED and not value and value != 0]:
         del headers[name]
-    if headers.get("timelimit") == [None, None]:
-        del headers["timelimit"]
-    headers.pop("origin", None)
-    if headers.get("replaced_task_nesting") == 0:
-        del headers["replaced_task_nesting"]
-    for name in ("root_id", "parent_id"):  # the text for Flower names the job, which tells more
+    for name, default in (("timelimit", [None, None]), ("replaced_task_nesting", 0)):
+        if headers.get(name) == default:
+            del headers[name]
+    for name in ("origin", "root_id", "parent_id"):  # the text for Flower names the job, which tells more
         headers.pop(name, None)
     # the texts for Flower are headers, and Celery repeats them as properties; nobody replies to these messages
     for name in ("argsrepr", "kwargsrepr", "reply_to"):

@@ -26,14 +26,14 @@ QUEUE_PREFIX = "lepton."
 """Beginning of the names of all queues."""
 
 DEAD_QUEUE = QUEUE_PREFIX + "dead"
-"""The queue to which RabbitMQ moves messages that it delivered `DELIVERY_LIMIT` times in vain; no worker serves it."""
+"""The queue to which RabbitMQ moves messages that it delivered `DELIVERY_LIMIT` times; no worker serves it."""
 
 DELIVERY_LIMIT = 20
-"""Most deliveries of a message by RabbitMQ. It is far above the ledger's `max_attempts`, which ends a job with its reason,
-so only messages that never reach the ledger are delivered as often."""
+"""Largest number of deliveries of a message by RabbitMQ. It is far above the ledger's `max_attempts`, which ends a job with
+its reason, so only messages that never reach the ledger are delivered as often."""
 
 _DEAD_LENGTH = 10_000
-"""Most messages in the dead queue; the newest are kept for inspection."""
+"""Largest number of messages in the dead queue; the newest are kept for inspection."""
 
 _CONSUMER_TIMEOUT_MS = 24 * 3600 * 1000
 """Milliseconds for which a worker may hold a message before RabbitMQ cuts it off. The default is 30 minutes, but a block or
@@ -186,7 +186,7 @@ class LaneOrderStep(bootsteps.Step):
             while waiting:
                 request = heappop(waiting)[-1]
                 if request not in reserved_requests:
-                    continue  # its connection was lost in the meantime, and the broker has it again
+                    continue  # its connection was lost in the meantime, and the broker will deliver it again
                 try:
                     request.execute_using_pool(parent.pool)
                 except TaskRevokedError:

@@ -1,4 +1,4 @@
-"""The worker's side: the tasks, the work of one message, the handling of failures, and the parts that watch over leases.
+"""The worker's side: the tasks, the work of a message, the handling of failures, and the parts that watch over leases.
 
-May import `sending`. Only `app`, which adds parts of this to Celery's worker, and `lepton doctor` import it.
+It imports `sending`. Only `app`, which adds parts of this folder to Celery's worker, and `lepton doctor` import it.
 """

@@ -1,4 +1,4 @@
-"""What becomes of blocks that cannot be done: they are tried again, alone and in pieces, or filled, or the job ends."""
+"""Handles blocks that cannot be done: they are tried again, alone and in pieces, or filled, or the job ends."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ PASSING = (StoreError, BrokerUnreachable)
 FINAL = (StoreNotFound, OutputExists)
 """Errors of stores that do not pass: a missing file stays missing, and a file in the way stays there. The job ends."""
 
+CERTAIN = (InputError, JobError)
+"""This package's own refusals, which would come again: the block is given up at once."""
+
 MAX_PIECES = 256
-"""Most pieces in which a block is computed that does not fit into memory."""
+"""Largest number of pieces in which a block is computed that does not fit into memory."""
 
 
 def fail_job(
-    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, block: str = "", place: Place = NO_PLACE
+    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, where: str = "", place: Place = NO_PLACE
 ) -> None:
     """End a job. Its files stay until it is resumed, forgotten or too old.
 
@@ -45,8 +48,8 @@ def fail_job(
         ledger: where the job is recorded.
         job_id: the job.
         number: the stage in which it failed.
-        reason: what a person reads.
-        block: the block that failed, as users know it.
+        reason: the cause, for users.
+        where: the block that failed, as users know it; empty for the stage.
         place: the block's place.
     """
     try:
@@ -57,35 +60,31 @@ def fail_job(
         log.error("job %s is left alone: %s", job_id, error)
         return
     if info.stage == number:
-        where = block or f"stage {info.stage_label}"
+        where = where or f"stage {info.stage_label}"
         ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job because of one block."""
-    fail_job(stage.ledger, stage.job_id, stage.number, reason, block=stage.describe(place), place=place)
+    fail_job(stage.ledger, stage.job_id, stage.number, reason, where=stage.describe(place), place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Hand blocks to the broker once more, each in a message of its own, so that a bad block takes no others with it."""
+    """Send blocks again, each in a message of its own: a bad block takes no others with it."""
     if places := sorted(places):
         canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
 
 
 def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Give up blocks that were tried as often as is allowed."""
-    for place in places:
-        give_up(stage, place, stage.ledger.reason(stage.job_id, place) or _lost(stage))
-
-
-def _lost(stage: OpenStage) -> str:
-    """The reason of a block whose worker died each time."""
+    """Give up blocks that were tried as often as is allowed; a block without a reason ended its workers."""
     settings = stage.settings
     limit = f", or ran longer than {settings.block_limit_s:g} s" if settings.block_limit_s else ""
-    return (
+    lost = (
         f"it took its worker down {settings.max_attempts} times: the worker was killed, often for want of memory, or "
         f"crashed{limit}; its log tells more"
     )
+    for place in places:
+        give_up(stage, place, stage.ledger.reason(stage.job_id, place) or lost)
 
 
 def give_up(stage: OpenStage, place: Place, reason: str) -> None:
@@ -105,7 +104,7 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
-    """End a job whose outputs would be little but fill."""
+    """End a job whose outputs would hold little but filled blocks."""
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done
     if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
@@ -113,10 +112,5 @@ def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The reason that a person reads."""
+    """The reason of an error, for users."""
     return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
-
-
-def is_certain(error: Exception) -> bool:
-    """Whether an error would come again: this package's own refusals do."""
-    return isinstance(error, InputError | JobError)

@@ -16,29 +16,24 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of `mallopt`."""
 _RETAINED_BYTES = 128 << 20
-"""Most free memory at the end of the heap that is retained; beyond, all of it is returned."""
+"""Largest amount of free memory at the end of the heap that is retained; beyond it, all of it is returned."""
 _LARGE_BYTES = 64 << 20
 """Size from which an array is a mapping of its own, which is returned when it is freed."""
 
 
-@cache
-def retain_freed_memory() -> bool:
-    """Retain freed memory from now on; whether the C library can."""
-    library = _glibc()
-    if library is None:
-        return False
-    return bool(library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES) and library.mallopt(_TRIM_THRESHOLD, _RETAINED_BYTES))
-
-
-def release_freed_memory() -> None:
-    """Return the retained memory to the system."""
-    library = _glibc()
+def release_freed_memory() -> bool:
+    """Return retained memory to the system, and retain what is freed from now on; False where the C library cannot."""
+    library = _retaining_library()
     if library is not None:
         library.malloc_trim(0)
+    return library is not None
 
 
 @cache
-def _glibc() -> ctypes.CDLL | None:
-    """The C library if it is glibc."""
+def _retaining_library() -> ctypes.CDLL | None:
+    """The C library, told to retain freed memory; None if it is not glibc."""
     library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None
+    if not hasattr(library, "gnu_get_libc_version"):
+        return None
+    retains = library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES) and library.mallopt(_TRIM_THRESHOLD, _RETAINED_BYTES)
+    return library if retains else None

@@ -1,4 +1,4 @@
-"""What a worker answers when `lepton doctor` asks, and what it says of its server when it starts."""
+"""A worker's answers to `lepton doctor`, and its warnings about the ledger's server when it starts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def broker_latency(app: Celery) -> float:
 def ask_workers(
     app: Celery, *, probes: Mapping[str, str], timeout_s: float, expected: int | None = None
 ) -> list[Answer]:
-    """What all workers tell of themselves.
+    """The answers of all workers about themselves.
 
     Args:
         app: the application whose workers are asked.

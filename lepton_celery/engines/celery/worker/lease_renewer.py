@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery
 from celery.worker import state
@@ -38,13 +38,8 @@ class LeaseRenewerStep(TimerStep):
         return min(1.0, settings.lease_s / 3), renewer.renew
 
 
-class _Holding(NamedTuple):
-    """What the leases of one owner are for."""
-
-    pid: int
-    """The child at work."""
-    job_id: str
-    number: StageNumber
+_Holding = tuple[int, str, StageNumber]
+"""The work of one owner of leases: the child at work, and the job and the stage that it works on."""
 
 
 class LeaseRenewer:
@@ -66,8 +61,8 @@ class LeaseRenewer:
                 stat = process_stat(pid)
                 if stat is None and has_proc():
                     self._ledger.renew(job_id, number, owner=owner, lease_s=_EXPIRED_LEASE_S)
-                elif owner in held and is_due and stat is not None and stat.is_at_work:
-                    # a stopped child keeps no block from others; without /proc, its own heartbeat has to do
+                elif owner in held and is_due and stat is not None and stat.state not in "ZXTt":
+                    # a stopped child keeps no block from others; without /proc, the child's own heartbeat renews its leases
                     self._ledger.renew(job_id, number, owner=owner, lease_s=self._lease_s)
         except LeptonError as error:
             log.warning("leases not renewed: %s", error)
@@ -84,7 +79,7 @@ def _holdings() -> dict[str, _Holding]:
         if request.name in (PROCESS, CLOSE) and request.worker_pid:
             job_id, number = request.args[:2]
             owner = owner_of(request.id, request.worker_pid)
-            held[owner] = _Holding(request.worker_pid, job_id, StageNumber(number))
+            held[owner] = (request.worker_pid, job_id, StageNumber(number))
     return held
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import faulthandler
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 _TIME_TOLERANCE = 0.1
-"""The share of the time limit by which a block may exceed it, so that the alarm need not be set for each small block."""
+"""Share of the time limit by which a block may exceed it: the alarm is not set anew for each small block."""
 
 
 @contextmanager
@@ -30,9 +28,8 @@ def memory_limit(limit_bytes: int) -> Iterator[None]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     used = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmData")) << 10
-    allowed = used + limit_bytes
-    for limit in (soft, hard):  # never more than the operator allows
-        allowed = allowed if limit == resource.RLIM_INFINITY else min(allowed, limit)
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    allowed = min([used + limit_bytes, *limits])  # never more than the operator allows
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     try:
         yield
@@ -40,36 +37,29 @@ def memory_limit(limit_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-class TimeLimit:
-    """Ends this process, with a traceback in its log, when one block takes longer than `limit_s`.
+@contextmanager
+def time_limit(limit_s: float) -> Iterator[Callable[[], None]]:
+    """End this process, with a traceback in its log, when one block takes longer than `limit_s`.
 
-    It does so even inside compiled code that lets no other Python code run, which an exception could not leave. The ledger
-    counts the attempt and gives the block to another process. 0 sets no limit.
+    That happens even inside compiled code that lets no other Python code run, which an exception could not leave. The
+    ledger counts the attempt and gives the block to another process. 0 sets no limit.
 
-        with TimeLimit(600) as limit:
+        with time_limit(600) as begin:
             for block in blocks:
-                limit.begin()
+                begin()
     """
+    set_at = 0.0
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._set_at = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._set_at:
-            faulthandler.cancel_dump_traceback_later()
-
-    def begin(self) -> None:
-        """Note that the next block begins."""
+    def begin() -> None:
+        nonlocal set_at
         now = time.monotonic()
-        if self._limit_s and now - self._set_at > _TIME_TOLERANCE * self._limit_s:
+        if limit_s and now - set_at > _TIME_TOLERANCE * limit_s:
             # the worker's own standard error, which Celery replaces by an object without a file
-            faulthandler.dump_traceback_later(
-                (1 + _TIME_TOLERANCE) * self._limit_s, exit=True, file=sys.__stderr__ or 2
-            )
-            self._set_at = now
+            faulthandler.dump_traceback_later((1 + _TIME_TOLERANCE) * limit_s, exit=True, file=sys.__stderr__ or 2)
+            set_at = now
+
+    try:
+        yield begin
+    finally:
+        if set_at:
+            faulthandler.cancel_dump_traceback_later()

@@ -56,7 +56,7 @@ def _finish(stage: OpenStage, fence: int) -> None:
     manifest, ledger = stage.manifest, stage.ledger
     if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
         return  # cancelled or paused, or another merge took over and publishes
-    publish(stage.context, manifest.files, overwrite=manifest.options.overwrite)
-    result = manifest.result(seams.measure(stage.context))
+    publish(stage.context, overwrite=manifest.options.overwrite)
+    result = {"seams": seams.measure(stage.context)}
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
         learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # nobody waits for this any more

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory, retain_freed_memory
+from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory
 from lepton_celery.errors import JobError
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
@@ -14,7 +14,7 @@ from lepton_celery.execution.outputs import discard
 from lepton_celery.ledger import JobState, Ledger
 
 MAX_OPEN_JOBS = 2
-"""Most jobs that a process keeps open."""
+"""Largest number of jobs that a process keeps open."""
 
 
 class OpenJobs:
@@ -33,25 +33,17 @@ class OpenJobs:
             InputError: an input has changed, if inputs are checked; or a path or a function is not allowed here.
         """
         if job_id not in self._jobs:
-            if retain_freed_memory():
-                release_freed_memory()  # of the job before, which may have ended elsewhere
+            release_freed_memory()  # of the job before, which may have ended elsewhere
             manifest = Manifest.from_json(ledger.manifest(job_id))
             if check_inputs:
                 manifest.check_inputs()
-            context = manifest.context(
-                tuple(Path(root) for root in settings.allowed_roots),
-                settings.allowed_functions,
-                kernels=settings.kernels,
-            )
+            roots = tuple(map(Path, settings.allowed_roots))
+            context = manifest.context(roots, settings.allowed_functions, kernels=settings.kernels)
             self._jobs[job_id] = manifest, context
             while len(self._jobs) > MAX_OPEN_JOBS:
                 self._jobs.popitem(last=False)
         self._jobs.move_to_end(job_id)
         return self._jobs[job_id]
-
-    def close(self, job_id: str) -> None:
-        """Close a job's files."""
-        self._jobs.pop(job_id, None)
 
     def close_ended(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Close a job that has ended, and discard its files; a failed job keeps them, so that it can be resumed."""
@@ -62,7 +54,7 @@ class OpenJobs:
         if state in (JobState.DONE, JobState.CANCELLED):
             self.discard(ledger, settings, job_id)
         elif state is JobState.FAILED:
-            self.close(job_id)
+            self._jobs.pop(job_id, None)
 
     def discard(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Discard the parts of a job's outputs, and its workspace."""
@@ -71,4 +63,4 @@ class OpenJobs:
         except JobError:
             return
         discard(context)
-        self.close(job_id)
+        self._jobs.pop(job_id, None)

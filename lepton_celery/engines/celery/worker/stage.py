@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from threading import Event
 from typing import Any
 
 from celery import Celery
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.worker.limits import TimeLimit, memory_limit
+from lepton_celery.engines.celery.worker.limits import memory_limit, time_limit
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger.heartbeat import Heartbeat
+from lepton_celery.ledger.heartbeat import heartbeat
 from lepton_celery.ledger.info import stage_label
 from lepton_celery.planning.plan import Plan, Stage
 
 
 @dataclass(frozen=True)
 class OpenStage:
-    """A stage of a job in this process, and on whose behalf it is worked on."""
+    """An open stage of a job, and the message on whose behalf this process works on it."""
 
     app: Celery[Any]
     """The worker's application."""
@@ -57,12 +59,17 @@ class OpenStage:
 
 
 @contextmanager
-def guarded(settings: Settings, renew: Callable[[], bool]) -> Iterator[tuple[Heartbeat, TimeLimit]]:
-    """Renew leases, and limit threads, memory and time, while the `with` block works."""
+def guarded(stage: OpenStage) -> Iterator[tuple[Event, Callable[[], None]]]:
+    """Renew leases, and limit threads, memory and time, while the `with` block works.
+
+    Gives an event that is set when the work is no longer wanted, and a function to call when a block begins.
+    """
+    settings = stage.settings
+    renew = partial(stage.ledger.renew, stage.job_id, stage.number, owner=stage.owner, lease_s=settings.lease_s)
     with (
-        Heartbeat(renew, settings.lease_s / 3) as heartbeat,
+        heartbeat(renew, settings.lease_s / 3) as lost,
         one_thread(),
         memory_limit(settings.memory_limit_bytes),
-        TimeLimit(settings.block_limit_s) as limit,
+        time_limit(settings.block_limit_s) as begin_block,
     ):
-        yield heartbeat, limit
+        yield lost, begin_block

@@ -1,4 +1,4 @@
-"""Repairs what lost messages leave behind. Every worker has a sweeper, and many that sweep at once do no harm."""
+"""Sends lost work again. Every worker has a sweeper, and many that sweep at once do no harm."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
-from lepton_celery.planning.batches import batches
 from lepton_celery.planning.plan import Plan
 
 log = logging.getLogger(__name__)
 
 _MAX_LOST = 256
-"""Most lost blocks of a job that are sent again in one sweep."""
+"""Largest number of lost blocks of a job that are sent again in one sweep."""
 
 _FORGET_EVERY_S = 60.0
 """Longest time between two looks for jobs that ended long ago."""
 _MAX_FORGOTTEN = 16
-"""Most ended jobs that are forgotten at a time."""
+"""Largest number of ended jobs that are forgotten at a time."""
 
 _NEWEST_JOBS = 1000
-"""Number of jobs among which submitters that died are looked for."""
+"""Number of the newest jobs that are checked for a submitter that died."""
 
 _SUBMITTING_S = 6 * 3600.0
 """Longest time that copying a job's inputs may take."""
@@ -75,10 +74,10 @@ class Sweeper:
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
         if now - info.updated_at < self._settings.sweep_s:
-            return  # something happened to it just now
+            return  # the job has just made progress
         if info.blocks_done == info.blocks_total:
             canvas.send_merge(self._app, info)
-        elif not self._has_waiting(info):  # otherwise its messages are in the queue and wait for their turn
+        elif not self._has_waiting(info):  # otherwise its messages wait in the queue
             self._send_unreceipted(info)
 
     def _send_lost(self, info: JobInfo) -> None:
@@ -103,14 +102,10 @@ class Sweeper:
 
     def _send_unreceipted(self, info: JobInfo) -> None:
         """Send the blocks that have neither a receipt nor a lease nor a message, and the waves that are due."""
-        plan = self._plan(info)
-        stage = plan.stages[info.stage_index]
-        limit = self._settings.wave_batches * stage.batch_blocks
-        lost = self._ledger.unreceipted(info.job_id, info.stage, limit=limit)
-        if lost:
-            log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, len(lost))
-            canvas.send_wave(self._app, info, batches(stage, plan.workers, lost))
-        canvas.fill_window(self._app, self._ledger, self._settings, info, plan)
+        settings, plan = self._settings, self._plan(info)
+        sent = canvas.send_unreceipted(self._app, self._ledger, settings, info, plan, limit=settings.wave_batches)
+        if sent:
+            log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, sent)
 
     def _plan(self, info: JobInfo) -> Plan:
         return Manifest.from_json(self._ledger.manifest(info.job_id)).plan
@@ -130,7 +125,7 @@ class Sweeper:
             return bool(declared.message_count)
 
     def _forget_jobs(self, now: float) -> None:
-        """Have jobs forgotten that ended long ago, and jobs whose submitter died before all was in place."""
+        """Have jobs forgotten that ended long ago, and jobs whose submitter died before everything was in place."""
         for job_id in self._ledger.ended(before_s=self._settings.retention_s)[:_MAX_FORGOTTEN]:
             canvas.send_tidy(self._app, job_id)
         for info in self._ledger.jobs(limit=_NEWEST_JOBS):

@@ -1,4 +1,4 @@
-"""Parts of a worker that do something every few seconds in its event loop."""
+"""Parts of a worker that call a function every few seconds in its event loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from celery import Celery, bootsteps
 
 
 class TimerStep(bootsteps.StartStopStep):
-    """Calls a function again and again while the worker runs.
+    """Calls a function at intervals while the worker runs.
 
     It is no thread, because the pool forks new children whenever it grows, and a fork must not meet a thread that holds a
     lock.

@@ -1,4 +1,4 @@
-"""What a worker does with a message: ask the ledger, do the blocks, tell the ledger.
+"""A worker's handling of a message: ask the ledger, do the blocks, tell the ledger.
 
 A message is a hint. Whether there is anything to do, and who does it, is decided by the ledger alone, so messages may be
 lost, late or repeated.
@@ -11,8 +11,7 @@ import os
 import random
 import time
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from celery import Task
 
@@ -90,8 +89,6 @@ class StageWork:
         self.ledger = open_ledger(self.settings.ledger)
         self.owner = owner_of(str(self.task.request.id), os.getpid())
 
-    # ------------------------------------------------------------------ blocks
-
     def do_blocks(self) -> None:
         """Do the blocks that the ledger grants."""
         began = time.perf_counter()
@@ -124,9 +121,7 @@ class StageWork:
             return batch.stale
         except PASSING as error:
             self.ledger.release(self.job_id, self.number, places, owner=self.owner, count_attempt=False)
-            # otherwise its files were taken away under this batch: the job has ended, or others have done these blocks and
-            # it is being published
-            if self._is_job_open() and not self._have_receipts(places):
+            if self._is_wanted(places):
                 self._fail_or_retry(error, stage, places)
                 return False
         except Exception as error:  # the job cannot even be opened here
@@ -134,17 +129,18 @@ class StageWork:
             self._fail(error)
         return True
 
-    def _have_receipts(self, places: list[Place]) -> bool:
-        """Whether blocks that failed here were done elsewhere."""
-        return bool(places) and self.ledger.receipts(self.job_id, self.number, places) == places
+    def _is_wanted(self, places: list[Place]) -> bool:
+        """Whether blocks that failed here are still to be done.
 
-    def _is_job_open(self) -> bool:
+        If not, their files were taken away under this batch: the job has ended, or others have done these blocks and it is
+        being published.
+        """
         try:
-            return self.ledger.info(self.job_id).state.is_open
+            if not self.ledger.info(self.job_id).state.is_open:
+                return False
         except JobNotFound:
             return False
-
-    # ------------------------------------------------------------------ waves
+        return not places or self.ledger.receipts(self.job_id, self.number, places) != places
 
     def fill_window(self) -> None:
         """Send the job's next waves."""
@@ -163,8 +159,6 @@ class StageWork:
             log.exception("job %s: its next wave cannot be sent", self.job_id)
             self._fail(error)
 
-    # ------------------------------------------------------------------ merges
-
     def end_stage(self) -> StageWork | None:
         """Merge the stage if every block has its receipt.
 
@@ -182,12 +176,13 @@ class StageWork:
             if self._was_begun_too_often(info):
                 return None
             stage = self._open_stage()
-            renew = partial(ledger.renew_merge, self.job_id, self.number, fence=fence, lease_s=settings.lease_s)
-            with guarded(settings, renew) as (_, limit):
-                limit.begin()
+            with guarded(stage) as (_, begin_block):
+                begin_block()
                 following = merge(stage, info, fence)
-            if following is not None:
-                return self._open_next(replace(info, stage=following), stage)
+            if following is not None:  # opened here: send all of it but the first batch
+                info, app = replace(info, stage=following), self.task.app
+                reserved = canvas.fill_window(app, ledger, settings, info, stage.plan, reserve_first=True)
+                return StageWork(self.task, self.job_id, following, reserved) if reserved else None
         except JobNotFound:
             return None
         except PASSING as error:
@@ -210,13 +205,6 @@ class StageWork:
         fail_job(self.ledger, self.job_id, self.number, reason)
         return True
 
-    def _open_next(self, info: JobInfo, stage: OpenStage) -> StageWork | None:
-        """Send the next stage except for its first batch."""
-        reserved = canvas.fill_window(self.task.app, self.ledger, self.settings, info, stage.plan, reserve_first=True)
-        return StageWork(self.task, self.job_id, info.stage, reserved) if reserved else None
-
-    # ------------------------------------------------------------------ the job, and its failures
-
     def _open_stage(self) -> OpenStage:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
         return OpenStage(self.task.app, self.ledger, self.settings, self.owner, manifest, context, self.number)
@@ -231,23 +219,19 @@ class StageWork:
     def _fail_or_retry(
         self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None
     ) -> None:
-        """Have the message come again; end the job if the error does not pass, or was met too often."""
+        """Retry the message; end the job if the error does not pass, or was met too often."""
         if not isinstance(error, FINAL) and self.task.request.retries < self.settings.max_retries:
             self._retry(error)
         self._fail(error, stage, places)
 
     def _retry(self, error: Exception) -> NoReturn:
-        """Have the message come again after 2, 4, 8 … up to 30 s, with jitter, so that workers do not return together."""
+        """Retry the message after 2, 4, 8 s and so on, up to 30 s, with jitter, so that workers do not return together."""
         wait = min(30.0, 2.0 ** (1 + int(self.task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
+        text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         raise self.task.retry(
-            args=self._message(),
+            args=(self.job_id, self.number, *text),  # the stage may be a later one than the message's
             exc=error,
             countdown=random.uniform(wait / 2, wait),
             max_retries=self.settings.max_retries + 1,
-            queue=queue_of(lane_of(self.task.request.delivery_info)),  # a delayed message does not tell by itself
+            queue=queue_of(lane_of(self.task.request.delivery_info)),  # a delayed message would go to the default queue
         )
-
-    def _message(self) -> tuple[Any, ...]:
-        """The arguments of the message, whose stage may be a later one by now."""
-        text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
-        return (self.job_id, self.number, *text)
