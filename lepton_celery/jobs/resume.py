@@ -160,5 +160,5 @@ def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Set
         return
     # blocks before the last receipt count as sent, so that those with a receipt are not sent once more
     if info.dispatched < info.blocks_done:
-        ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, window=info.blocks_total)
+        ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, outstanding=info.blocks_total)
     canvas.send_unreceipted(app, ledger, settings, info, manifest.plan, limit=settings.window_batches)

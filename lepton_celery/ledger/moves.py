@@ -234,14 +234,14 @@ class Ledger:
         text = read_text(self._connection, job_id, "result")
         return None if text is None else from_json(job_id, "result", text)
 
-    def dispatch(self, job_id: str, number: StageNumber, *, count: int, window: int) -> tuple[Place, Place]:
+    def dispatch(self, job_id: str, number: StageNumber, *, count: int, outstanding: int) -> tuple[Place, Place]:
         """Move the cursor over the next blocks to hand to the broker.
 
         Returns:
-            The first place, and the one after the last: at most `count` places, and no more than leave `window` blocks
+            The first place, and the one after the last: at most `count` places, and no more than leave `outstanding` blocks
             dispatched and not done. Both are the same if nothing may be dispatched.
         """
-        start, stop = self._run("dispatch", job_id, number, count, window)
+        start, stop = self._run("dispatch", job_id, number, count, outstanding)
         return Place(start), Place(stop)
 
     def claim(

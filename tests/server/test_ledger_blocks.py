@@ -36,21 +36,21 @@ def test_a_block_the_stage_lacks_is_named(ledger: Ledger) -> None:
 
 def test_the_cursor_keeps_within_count_and_window(ledger: Ledger) -> None:
     new_job(ledger, blocks=10, dispatched=0)
-    assert ledger.dispatch("j", FIRST, count=3, window=5) == (0, 3)
-    assert ledger.dispatch("j", FIRST, count=3, window=5) == (3, 5)
-    assert ledger.dispatch("j", FIRST, count=3, window=5) == (5, 5)
+    assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (0, 3)
+    assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (3, 5)
+    assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (5, 5)
     commit(ledger, "j", [0, 1])
-    assert ledger.dispatch("j", FIRST, count=9, window=5) == (5, 7)
+    assert ledger.dispatch("j", FIRST, count=9, outstanding=5) == (5, 7)
     assert ledger.info("j").dispatched == 7
-    assert ledger.dispatch("j", FIRST, count=9, window=99) == (7, 10)
-    assert ledger.dispatch("j", FIRST, count=9, window=99) == (10, 10)
-    assert ledger.dispatch("j", SECOND, count=9, window=99) == (10, 10)
+    assert ledger.dispatch("j", FIRST, count=9, outstanding=99) == (7, 10)
+    assert ledger.dispatch("j", FIRST, count=9, outstanding=99) == (10, 10)
+    assert ledger.dispatch("j", SECOND, count=9, outstanding=99) == (10, 10)
 
 
 def test_two_who_take_never_get_the_same_block(ledger: Ledger) -> None:
     new_job(ledger, blocks=200, dispatched=0)
     with ThreadPoolExecutor(8) as threads:
-        taken = list(threads.map(lambda _: ledger.dispatch("j", FIRST, count=3, window=1000), range(80)))
+        taken = list(threads.map(lambda _: ledger.dispatch("j", FIRST, count=3, outstanding=1000), range(80)))
     assert sorted(itertools.chain.from_iterable(range(*part) for part in taken)) == list(range(200))
 
 

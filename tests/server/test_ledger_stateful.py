@@ -139,13 +139,13 @@ class Moves(RuleBasedStateMachine):
 
     # -------------------------------------------------------------------------------------------- blocks
 
-    @rule(off=STALENESS, count=st.integers(0, 5), window=st.integers(0, MAX_BLOCKS))
-    def dispatch(self, off: int, count: int, window: int) -> None:
+    @rule(off=STALENESS, count=st.integers(0, 5), outstanding=st.integers(0, MAX_BLOCKS))
+    def dispatch(self, off: int, count: int, outstanding: int) -> None:
         number, model = self.number(off), self.model
         start = stop = model.cursor
         if model.is_current(number):
-            stop = max(start, min(start + count, model.total, len(model.received) + window))
-        assert self.ledger.dispatch(self.job, number, count=count, window=window) == (start, stop)
+            stop = max(start, min(start + count, model.total, len(model.received) + outstanding))
+        assert self.ledger.dispatch(self.job, number, count=count, outstanding=outstanding) == (start, stop)
         model.cursor = stop
 
     @rule(data=st.data(), off=STALENESS, owner=OWNERS)

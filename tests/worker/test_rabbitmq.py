@@ -70,11 +70,10 @@ class Site:
         named = {"LEPTON_BROKER_URL": self.broker_url, "LEPTON_RESULT_BACKEND": self.ledger_url}
         return lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", **named}))
 
-    def stack(self, directory: Path, **options: Any) -> LocalStack:
+    def stack(self, directory: Path, workers: int = 1, app: str = "", cwd: Path | None = None) -> LocalStack:
         env = {"LEPTON_RESULT_BACKEND": self.ledger_url}
-        return LocalStack(
-            directory, flower=False, broker_url=self.broker_url, project=Project(settings="test", env=env), **options
-        )
+        project = Project(app, settings="test", env=env, cwd=cwd or Path.cwd())
+        return LocalStack(directory, workers=workers, flower=False, broker_url=self.broker_url, project=project)
 
     def count(self, queue: str) -> int:
         """Messages that wait in a queue."""
@@ -274,7 +273,7 @@ def test_messages_delivered_too_often_are_kept_and_their_job_ends(site: Site, tm
             message.requeue()
         wait_until(lambda: site.count(DEAD_QUEUE) == sent)
         assert lane.get() is None
-    with site.stack(tmp_path / "stack", workers=1) as stack:
+    with site.stack(tmp_path / "stack") as stack:
         job.wait(60)
         assert "had no receipt and no lease; sent again" in (stack.logs / "worker-1.log").read_text()
     assert_slow_job_is_right(tmp_path, photo)
@@ -286,7 +285,7 @@ def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(site: 
     np.save(tmp_path / "input.npy", data.camera())
     image = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
     job = lepton.submit({str(tmp_path / "o.npy"): image}, app=app, priority="interactive")
-    workers = site.stack(tmp_path / "stack", workers=1)
+    workers = site.stack(tmp_path / "stack")
     with damaged(tmp_path / "input.npy"), Connection(site.broker_url) as connection:
         workers.start()
         delayed = Exchange("celery_delayed_delivery", type="topic")
@@ -349,7 +348,7 @@ def test_a_projects_own_application_serves_the_same_lanes(
     monkeypatch.setenv("LEPTON_RESULT_BACKEND", site.ledger_url)
     names: dict[str, Any] = {}
     exec(PROJECT, names)
-    with site.stack(tmp_path / "stack", workers=1, cwd=tmp_path, app="project"):
+    with site.stack(tmp_path / "stack", app="project", cwd=tmp_path):
         assert names["add"].apply_async((1, 2)).get(timeout=30) == 3
         for name, app in (("project", names["app"]), ("ours", site.app())):
             output = tmp_path / f"{name}.npy"

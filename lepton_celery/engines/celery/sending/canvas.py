@@ -140,7 +140,7 @@ def fill_window(
             info.job_id,
             info.stage,
             count=stage.blocks_in(max(settings.wave_batches, window // 3)),
-            window=stage.blocks_in(window),
+            outstanding=stage.blocks_in(window),
         )
         if stop == start:
             return reserved
