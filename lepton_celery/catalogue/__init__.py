@@ -1,4 +1,4 @@
-"""The catalogue: every function that can be split, one declarative entry each.
+"""The functions that can be split, one declarative entry each.
 
 A function of scikit-image, SciPy or NumPy is declared in the folder or module that its name begins with: `morphology.*` in
 `morphology/`. `shared/` has what several families build on, `refused.py` the functions that cannot be split.

@@ -1,4 +1,4 @@
-"""The lazy graph that a user builds.
+"""The lazy graph that a user builds: images, values and tables.
 
 `nodes` has its nodes and `indexing` their indexing, `codec` the JSON form, and `own` the functions that users bring.
 Everything that plans or runs a graph imports this folder; it imports the catalogue, stores, the grid and the errors.

@@ -1,4 +1,4 @@
-"""Jobs: submitted to workers or run here, followed, cancelled, resumed and reported on.
+"""Jobs, submitted or run here, followed, cancelled and resumed.
 
 Faces (`cli`, `skimage`, web frameworks) and tools import this folder; it imports engines and what lies below.
 """

@@ -1,4 +1,4 @@
-"""Compiled kernels: faster implementations of functions of scikit-image, with the same arithmetic in the same order.
+"""Compiled functions that give the bytes of scikit-image's, faster.
 
 A catalogue entry names its kernel, and decides without importing Numba whether the kernel covers the arguments. scikit-image
 itself computes everything else, and everything if Numba is not installed or the setting `kernels` is off. The bytes of the

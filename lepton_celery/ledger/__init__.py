@@ -1,4 +1,4 @@
-"""The ledger: who did what in a job.
+"""Who did what: the jobs, leases, receipts and fences.
 
 `open_ledger` gives the ledger on Redis, `moves` has its moves, `info` its answers, and `record` the small record of a job
 that runs in one process. Planning and all above it import this folder, and the doctor; it imports the grid and the errors.

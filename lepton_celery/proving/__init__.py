@@ -1,4 +1,4 @@
-"""The product's own proofs: functions in blocks against the whole image.
+"""Proofs that blocks give what the whole image gives.
 
 `prove` is `lepton.prove`. The command line, calibration and tests import this folder; it imports jobs and what lies below.
 """

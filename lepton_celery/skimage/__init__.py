@@ -1,6 +1,7 @@
-"""scikit-image's names and signatures, lazily: a call makes a node of the graph instead of pixels.
+"""scikit-image's names and signatures; a call makes a node.
 
-from lepton_celery.skimage import filters, measure
+`from lepton_celery.skimage import filters, measure` instead of `from skimage import …`. `lazy` makes a module of such
+functions from the catalogue. May import: the graph and below. Users import this; within the package only `ndimage` does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arrays and tables by path.
+"""Images and tables by path; workspaces and journals.
 
 Regions are read in place. Outputs are written block by block under a hidden name and published in one step.
 
