@@ -162,6 +162,8 @@ def _check_label2rgb(arguments: Arguments) -> None:
             "color.label2rgb with kind='avg' adds up each label's pixels over the whole image, in an order that blocks "
             "do not keep; use kind='overlay', or measure.regionprops_table for the means"
         )
+    if arguments["kind"] != "overlay":
+        raise InputError(f"kind={arguments['kind']!r} is neither 'overlay' nor 'avg'")
     _channels_last("label", added=1)(arguments)
     options = {name: arguments[name] for name in _PAINT_OPTIONS}
     try:

@@ -71,11 +71,12 @@ def test_the_shell_blocks_run(folder: Path) -> None:
 
 
 def test_all_blocks_are_known() -> None:
-    """A block that no test above runs must not slip in; `make run` and `make test` are what CI and `test_demo` run."""
+    """Each block is run by a test above or compared by another; `make run` and `make test` are what CI and `test_demo` run."""
     for block in blocks("sh"):
         assert block.startswith(("make run", "lepton up", "python -c")), block
-    languages = set(re.findall(r"^```(\w+)$", README, flags=re.MULTILINE))
-    assert languages == {"sh", "python"}
+    languages = re.findall(r"^```(\w+)$", README, flags=re.MULTILINE)
+    assert set(languages) == {"sh", "python", "text"}
+    assert languages.count("text") == 1  # the map of the layers, which `tests/unit/test_layers.py` compares
 
 
 def test_the_make_targets_it_names_exist() -> None:

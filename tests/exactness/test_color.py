@@ -118,6 +118,8 @@ def test_labels_take_given_colours_and_not_the_mean_of_their_pixels() -> None:
         graph.apply("label2rgb", labels, picture((*FLAT, 3), "uint8"), kind="avg")
     with pytest.raises(InputError, match="nocolour"):
         graph.apply("label2rgb", labels, colors=["nocolour"])
+    with pytest.raises(InputError, match="'average' is neither 'overlay' nor 'avg'"):
+        graph.apply("label2rgb", labels, kind="average")
     with pytest.raises(InputError, match="do not match"):
         graph.apply("label2rgb", labels, np.ones((5, 5)))
     with pytest.raises(InputError, match="do not match"):
