@@ -71,7 +71,7 @@ def test_the_shell_blocks_run(folder: Path) -> None:
 
 
 def test_all_blocks_are_known() -> None:
-    """Each block is run by a test above or compared by another; `make run` and `make test` are what CI and `test_demo` run."""
+    """A test above runs each block, or another test compares it; CI runs `make test`, and `test_cli` the demonstration."""
     for block in blocks("sh"):
         assert block.startswith(("make run", "lepton up", "python -c")), block
     languages = re.findall(r"^```(\w+)$", README, flags=re.MULTILINE)
