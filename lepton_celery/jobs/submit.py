@@ -99,7 +99,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
         manifest.journal.log_stage(StageNumber(0))
         ledger.resume(manifest.job_id)
         canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
-        # on file systems in memory this takes a tenth of a second per gigabyte: workers need not wait for it
+        # this takes a quarter of a second per gigabyte in tmpfs: workers need not wait for it
         reserve_outputs(context)
     except BaseException:
         with suppress(BrokerUnreachable):

@@ -1,4 +1,4 @@
-"""Who did what: the jobs, leases, receipts and fences.
+"""The record of jobs: who works on which block, and what is done.
 
 `open_ledger` gives the ledger on Redis, `moves` has its moves, `info` its answers, and `record` the small record of a job
 that runs in one process. Planning and all above it import this folder, and the doctor; it imports the grid and the errors.

@@ -1,4 +1,4 @@
-"""scikit-image's names and signatures; a call makes a node.
+"""scikit-image's names and signatures, which build a lazy graph.
 
 `from lepton_celery.skimage import filters, measure` instead of `from skimage import …`. `lazy` makes a module of such
 functions from the catalogue. May import: the graph and below. Users import this; within the package only `ndimage` does.

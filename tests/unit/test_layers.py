@@ -41,10 +41,10 @@ LAYERS = (
 """The folders and files of the package, from the ground up: each imports itself and those before it."""
 
 RESERVED = {
-    "records": "Tables, text and logs, beside images.",
+    "records": "Tables, text and logs that are split as images are.",
     "fleet": "Which workers there are, and how many there should be.",
-    "flower": "What Flower shows of a job.",
-    "contrib": "Django and Flask.",
+    "flower": "Pages of Flower for jobs.",
+    "contrib": "Helpers for Django and Flask.",
 }
 """Names that are kept for what comes next; there need be no such folder yet."""
 
