@@ -1,9 +1,8 @@
 """Proves that blocks give the whole image's result, or shows where they do not.
 
-A function is run on whole images and in blocks, over dtypes, dimensions, sizes and the kinds of image on which splitting
-goes wrong (`samples`). A trial counts as refused only if the source refuses the whole image too, or if the catalogue
-refuses it on purpose; any other exception of ours is a failure. For a function with a halo the smallest exact one is found
-by bisection.
+A function is run on whole images and in blocks, over dtypes, dimensions, sizes and kinds of image that are difficult to
+split (`samples`). A trial counts as refused only if the source refuses the whole image too, or if the catalogue refuses it
+on purpose; any other exception of this package is a failure. The smallest exact halo of a function is found by bisection.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from lepton_celery.proving.compare import difference
 from lepton_celery.proving.subjects import NotProvable, OwnFunction, Subject, Trial, find_subject, in_blocks
 
 QUICK_TRIALS = 7
-"""Comparisons for each dtype and number of axes unless the proof is thorough."""
+"""Number of comparisons for each dtype and number of axes, unless the proof is thorough."""
 QUICK_TRIES = 12
-"""Images that a quick proof tries for each comparison it wants, if the function refuses most of them."""
+"""Largest number of trials per comparison of a quick proof, for functions that refuse most images."""
 LONGEST_SIDE = 512
-"""Longest side of an image on which the smallest halo is looked for, in pixels."""
+"""Longest side of a 2-D image on which the smallest halo is searched, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Failure:
 
     trial: Trial
     what: str
-    """The first pixel that differs with both values, the wrong shape or dtype, or the exception."""
+    """The number of differing pixels and the first of them, the wrong shape or dtype, or the exception."""
 
     def __str__(self) -> str:
         return f"{self.trial}: {self.what}"
@@ -47,32 +46,32 @@ class Failure:
 
 @dataclass
 class Proof:
-    """The result of a proof; prints as a few lines."""
+    """The result of a proof; `str` gives a summary of a few lines."""
 
     name: str
     promise: Promise
     trials: int = 0
-    """Trials in which blocks were compared with the whole image, or failed."""
+    """Number of trials in which blocks were compared with the whole image, or failed."""
     refused_by_source: int = 0
-    """Trials in which the source refuses the whole image."""
+    """Number of trials in which the source refused the whole image."""
     refused_by_entry: int = 0
-    """Trials that the catalogue refuses on purpose, though the source takes the whole image."""
+    """Number of trials that the catalogue refused on purpose, although the source took the whole image."""
     dtypes_tried: set[str] = field(default_factory=set)
     """Dtypes in which blocks were compared with the whole image."""
     ndims: set[int] = field(default_factory=set)
     """Numbers of axes in which blocks were compared with the whole image."""
     differences: list[Failure] = field(default_factory=list)
-    """Trials in which blocks gave something else than the whole image."""
+    """Trials in which the result in blocks broke the promise."""
     our_failures: list[Failure] = field(default_factory=list)
-    """Trials in which our side raised an exception that is no refusal."""
+    """Trials in which this package raised an exception other than a refusal."""
     declared_halo: tuple[int, ...] | None = None
-    """Per axis, on the image on which the smallest was looked for; None if the function has no halo."""
+    """The declared halo of each axis; None if the function has none."""
     smallest_halo: tuple[int, ...] | None = None
-    """The smallest exact halo of each axis by itself; None if it was not looked for, or none is enough."""
+    """The smallest exact halo of each axis; None if it was not searched, or no halo is enough."""
 
     @property
     def holds(self) -> bool:
-        """Whether every trial kept the promise, and there was one."""
+        """Whether there was a trial, and every trial kept the promise."""
         return self.trials > 0 and not self.differences and not self.our_failures
 
     def __str__(self) -> str:
@@ -84,9 +83,10 @@ class Proof:
             lines[1] += f"; {self.refused_by_entry} more that are refused here only, as the catalogue says"
         lines += [f"  first difference: {failure}" for failure in self.differences[:1]]
         lines += [f"  first exception of lepton_celery: {failure}" for failure in self.our_failures[:1]]
-        if self.declared_halo is not None:
+        if self.declared_halo is not None or self.smallest_halo is not None:
+            declared = "none declared" if self.declared_halo is None else f"declared {_per_axis(self.declared_halo)}"
             smallest = "none is enough" if self.smallest_halo is None else _per_axis(self.smallest_halo)
-            lines.append(f"  halo: declared {_per_axis(self.declared_halo)}, smallest exact {smallest}")
+            lines.append(f"  halo: {declared}, smallest exact {smallest}")
         return "\n".join(lines)
 
     def _verdict(self) -> str:
@@ -112,16 +112,17 @@ def prove(
     thorough: bool = True,
     **parameters: Any,
 ) -> Proof:
-    """Compare a function on whole images with the same in blocks.
+    """Compare the results of a function on whole images with its results in blocks.
 
     Args:
         function: a name of the catalogue, a function of scikit-image that is in it, or one of your own that takes an image
             first and returns one of the same shape.
-        halo: for a function of your own, the pixels it reaches, one number or one per axis; None to look for it.
+        halo: for a function of your own, its halo in pixels, one number or one per axis; None for 0. The smallest exact halo
+            is found in either case.
         dtypes: dtypes of the images; None for all that the catalogue declares, or uint8, uint16, float32 and float64.
         ndims: numbers of axes of the images.
         seed: seed of the random images.
-        thorough: every kind of image in every shape and cut; otherwise a few for each dtype and number of axes.
+        thorough: whether to try all kinds of images in all shapes and block shapes, or a random choice of them.
         parameters: parameters of the function.
 
     Raises:
@@ -132,7 +133,7 @@ def prove(
     dealer = Random(seed)
     for dtype, ndim in product(dtypes or subject.dtypes, filter(subject.takes, ndims)):
         trials = list(_trials(subject, dtype, ndim, seed))
-        if not thorough:  # a few at random, but noise in the largest image is always among them
+        if not thorough:  # a random choice, which always has noise in the largest image
             trials = trials[:1] + dealer.sample(trials[1:], min(len(trials), QUICK_TRIALS * QUICK_TRIES) - 1)
         enough = proof.trials + (len(trials) if thorough else QUICK_TRIALS)
         for trial in trials:
@@ -163,7 +164,7 @@ def _try(subject: Subject, trial: Trial, proof: Proof) -> None:
             whole = subject.whole(images)
         except NotProvable:
             raise
-        except Exception as error:  # the source may refuse an image with anything
+        except Exception as error:  # the source may refuse an image with any exception
             whole = error
         try:
             compute, promise = subject.split(images, trial)
@@ -190,12 +191,12 @@ def _try(subject: Subject, trial: Trial, proof: Proof) -> None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the catalogue raised this to refuse its arguments, and not because something went wrong in it."""
+    """Whether an exception is a refusal of the arguments by the catalogue, and not a bug."""
     return isinstance(error, InputError) and (error.__cause__ is None or isinstance(error.__cause__, LeptonError))
 
 
 def _look_for_halo(subject: Subject, proof: Proof, dtypes: Sequence[str], ndims: Sequence[int], seed: int) -> None:
-    """Find the smallest exact halo of each axis, with the other axes read whole."""
+    """Find the smallest exact halo of each axis, while the other axes are read whole."""
     ndim = next(filter(subject.takes, ndims), None)
     dtype = next((name for name in ("float64", "uint8") if name in dtypes), None)
     if ndim is None or dtype is None:

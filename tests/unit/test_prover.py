@@ -1,4 +1,4 @@
-"""The prover finds what is wrong, and says where."""
+"""The prover finds errors, and says where they are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stretch(image: Array) -> Array:
 
 @pytest.fixture
 def too_short() -> Iterator[str]:
-    """A catalogue whose gaussian declares a pixel too few."""
+    """A catalogue whose gaussian declares a halo that is one pixel too short."""
     found = catalogue()
     entry = found["filters.gaussian"]
     assert isinstance(entry, Local)
@@ -67,6 +67,7 @@ def test_a_function_of_scikit_image_is_found_in_the_catalogue() -> None:
 def test_the_halo_of_a_function_of_ones_own_is_found() -> None:
     proof = prover.prove(blur, dtypes=["uint8"], ndims=[2], thorough=False, size=7)
     assert proof.smallest_halo == (3, 3)
+    assert "halo: none declared, smallest exact 3" in str(proof)
     assert prover.prove(blur, halo=3, dtypes=["uint8"], ndims=[2], thorough=False, size=7).holds
     assert not prover.prove(blur, halo=2, dtypes=["uint8"], ndims=[2], thorough=False, size=7).holds
 
@@ -136,7 +137,7 @@ def test_an_approximate_result_is_compared_with_the_bound() -> None:
 
 @pytest.fixture
 def broken(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A catalogue whose sobel raises an exception in some images: in a check, or on blocks."""
+    """A catalogue whose sobel raises an exception on some images, in its check or on blocks."""
     entry = catalogue()["filters.sobel"]
     assert isinstance(entry, Local)
 
