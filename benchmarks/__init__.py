@@ -1,1 +1,1 @@
-"""What lepton_celery costs and gains beside its peers, measured: `python -m benchmarks`."""
+"""Benchmarks of lepton_celery and of its peers: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: lepton_celery beside its peers, as a table and a plot in docs/."""
+"""`python -m benchmarks`: compares lepton_celery with its peers, and writes a table and a plot to docs/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of arrays as the systems other than lepton_celery open them: memory maps, and Zarr by zarr-python."""
+"""Arrays in files as the peers open them: NumPy memory maps, and Zarr by zarr-python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 def create(path: Path, shape: tuple[int, ...], dtype: DTypeLike, chunks: tuple[int, ...]) -> None:
-    """A new array on disk; in Zarr packed with LZ4, in chunks."""
+    """Create an array on disk; in Zarr it has chunks compressed with LZ4."""
     found = np.dtype(dtype)
     if path.suffix == ".npy":
         npy_format.open_memmap(path, mode="w+", dtype=found, shape=shape)
@@ -25,14 +25,14 @@ def create(path: Path, shape: tuple[int, ...], dtype: DTypeLike, chunks: tuple[i
 
 
 def opened(path: Path, *, writable: bool = False) -> Any:
-    """An array on disk, to be read or written by slices."""
+    """Open an array on disk, to be read or written by slices."""
     if path.suffix == ".npy":
         return npy_format.open_memmap(path, mode="r+" if writable else "r")
     return zarr.open_array(str(path), mode="r+" if writable else "r")
 
 
 def read_whole(path: Path) -> Array:
-    """All pixels, in memory."""
+    """Read all pixels into memory."""
     if path.suffix == ".npy":
         found: Array = np.load(path)
         return found
@@ -40,7 +40,7 @@ def read_whole(path: Path) -> Array:
 
 
 def write_whole(path: Path, pixels: Array, chunks: tuple[int, ...]) -> None:
-    """An array in memory as a new file."""
+    """Write an array in memory to a new file."""
     if path.suffix == ".npy":
         np.save(path, pixels)
         return
@@ -49,12 +49,12 @@ def write_whole(path: Path, pixels: Array, chunks: tuple[int, ...]) -> None:
 
 
 def write_table(folder: Path, columns: dict[str, Array]) -> None:
-    """A table, a file per column."""
+    """Write a table as one file for each column."""
     folder.mkdir()
     for name, column in columns.items():
         np.save(folder / f"{name}.npy", column)
 
 
 def read_table(folder: Path) -> dict[str, Array]:
-    """What `write_table` wrote."""
+    """Read a table that `write_table` wrote."""
     return {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}

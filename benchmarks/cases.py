@@ -1,4 +1,4 @@
-"""What is measured: a workload, a size, a block, a file format, and the systems that take part."""
+"""The measured cases: a workload, a size, a block, a file format, and the systems that take part."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 Format = Literal["npy", "zarr"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the plot, one table of the document."""
+    """One table of the document."""
 
     name: str
     workload: str
     """Key of `workloads.WORKLOADS`."""
     shape: tuple[int, ...]
-    """Of the input, without channels."""
+    """Shape of the input without channels."""
     block: tuple[int, ...]
     systems: tuple[str, ...]
-    """Those that take part; the first one's outputs are what those of the others are compared with."""
+    """Systems that take part. The outputs of the first one are the reference for the others."""
     format: Format = "npy"
     batch: int = 1
-    """Blocks of one task, for the systems that batch."""
+    """Blocks per task of the batched systems."""
     note: str = ""
-    """What is not as in the other cases, in words."""
+    """A remark for the document."""
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -52,7 +53,7 @@ class Case:
         )
 
     def read(self, index: int, halo: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """The pixels that a block reads, clipped at the image's edges, and where its own are among them."""
+        """The region that a block reads, clipped at the image's edges, and the block's own pixels within that region."""
         core = self.core(index)
         wide = tuple(
             slice(max(0, s.start - halo), min(n, s.stop + halo)) for s, n in zip(core, self.shape, strict=True)
@@ -61,10 +62,7 @@ class Case:
         return wide, within
 
     def tiny(self, along: int = 2) -> Case:
-        """The same work on a few pixels, so that what is loaded when first used is loaded before the clock runs.
-
-        There are `along` blocks along each of the first two axes.
-        """
+        """The same work on few pixels, to warm up: `along` blocks along each of the first two axes."""
         block = tuple(min(b, 32) for b in self.block)
         shape = tuple(b * (along if axis < 2 else 1) for axis, b in enumerate(block))
         return replace(self, name=f"{self.name}-tiny", shape=shape, block=block, batch=min(self.batch, 4))
@@ -72,27 +70,34 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """One run of one case by one system: where its input is, where its outputs go."""
+    """One run of one case by one system, with the paths of its input and outputs."""
 
     case: Case
     work: Path
-    """Holds the inputs."""
+    """Folder of the inputs."""
     out: Path
-    """A new, empty folder."""
+    """A new, empty folder for the outputs."""
     scratch: Path = field(init=False)
-    """What passes between the stages of systems that do not keep it themselves."""
+    """Folder for the files that the hand-written stages pass on."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scratch", self.out / "scratch")
 
+    @classmethod
+    def new(cls, case: Case, work: Path) -> Self:
+        """A task with a new folder in `work` for its outputs."""
+        out = work / f"out-{uuid4().hex[:8]}"
+        out.mkdir()
+        return cls(case, work, out)
+
     @property
     def source(self) -> Path:
-        """The input."""
+        """Path of the input."""
         size, block = ("x".join(map(str, lengths)) for lengths in (self.case.shape, self.case.block))
         return self.work / f"{self.case.workload}-{size}-{block}.{self.case.format}"
 
     def output(self, name: str) -> Path:
-        """An image output; tables are folders of columns."""
+        """Path of an image output."""
         return self.out / f"{name}.{self.case.format}"
 
     def to_json(self) -> str:
@@ -105,19 +110,19 @@ class Task:
 
 
 def case_from(values: dict[str, Any]) -> Case:
-    """A case from JSON, which knows no tuples."""
+    """Restore a case from JSON, which turns tuples into lists."""
     found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Case(**found)
 
 
 @lru_cache(maxsize=64)
 def task_from(text: str) -> Task:
-    """A task as workers get it, block after block."""
+    """Restore a task from JSON. Workers get the same text with each block, hence the cache."""
     return Task.from_json(text)
 
 
 _FAST = ("a", "f", "c", "er", "h", "lepton", "inline")
-"""Systems that are quick enough for large pictures."""
+"""Systems that are quick enough for large images."""
 _ZARR = ("a", "f", "c", "dz", "lepton", "inline")
 _NAIVE = ("a", "f", "g", "lepton")
 _SMALL = "a smaller picture for the systems that take long, beside the same references"
@@ -149,23 +154,23 @@ FULL = (
     Case("V1 small", "V1", (128, 256, 256), (64, 128, 128), ("a", "f", "dz", "g", "lepton"), note=_SMALL),
     Case("V1 Zarr", "V1", (128, 256, 256), (64, 128, 128), (*_ZARR, "g"), "zarr"),
 )
-"""What `make bench` measures, in that order. Pictures are as small as lets every system be measured three times within
-ten minutes on two cores, and of the workload's own size where a target is set against the hand-written pool."""
+"""The cases of `make bench`, in this order. Every system runs three times within ten minutes on two cores; images have
+the full size of their workload where a target refers to the hand-written pool."""
 
 _QUICK = {"W2": 8, "V1": 4}
 
 
 def quick(case: Case) -> Case:
-    """The same on a fraction of the lengths: to see that everything runs, not to measure."""
+    """The same case on a small image, to see that everything runs."""
     by = _QUICK.get(case.workload, 8 if max(case.shape) > 2048 else 4)
-    # blocks of the same number, unless they would be smaller than halos
+    # the number of blocks stays, unless blocks would be smaller than halos
     block = tuple(max(16, b // by) for b in case.block)
     shape = tuple(max(2 * b, n // by) for b, n in zip(block, case.shape, strict=True))
     return replace(case, shape=shape, block=block, batch=min(case.batch, 20))
 
 
 def cases(*, is_quick: bool, workloads: tuple[str, ...] = ()) -> Iterator[Case]:
-    """The cases of the workloads asked for (all, when none are), by the first word of their names."""
+    """The cases whose name, or its first word, is in `workloads`; all cases if that is empty."""
     for case in FULL:
         if not workloads or case.name in workloads or case.name.partition(" ")[0] in workloads:
             yield quick(case) if is_quick else case

@@ -1,4 +1,4 @@
-"""Objects of a picture in blocks, by hand: histogram, labels of blocks, union at their faces, numbers of the whole."""
+"""Connected components in blocks, by hand: histogram, labels of each block, union at block faces, renumbering."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Array = NDArray[Any]
 
 
 def whole(image: Array, properties: tuple[str, ...]) -> tuple[Array, dict[str, Array]]:
-    """With scikit-image; areas alone by counting, which takes a fraction of what a region table takes."""
+    """Labels and table of the whole image by scikit-image."""
     labels: Array = measure.label(image > filters.threshold_otsu(image), connectivity=1)
     return labels, table(labels, image, properties)
 
 
 def table(labels: Array, image: Array, properties: tuple[str, ...]) -> dict[str, Array]:
-    """The columns of a labelled picture."""
+    """The columns of the region table; areas alone are counted, which is much faster."""
     if len(properties) > 2:
         found: dict[str, Array] = measure.regionprops_table(labels, image, properties=properties)
         return found
@@ -38,19 +38,19 @@ def table(labels: Array, image: Array, properties: tuple[str, ...]) -> dict[str,
 
 
 def joined(parts: Sequence[Array], case: Case) -> Array:
-    """Labels of the whole picture from those of its blocks, all of it in memory."""
+    """Join the labels of all blocks into those of the whole image, in memory."""
     labels, total = np.empty(case.shape, np.int32), 0
     for index, part in enumerate(parts):
         labels[case.core(index)] = np.where(part > 0, part + total, 0)
         total += int(part.max())
-    # objects go on where pixels on both sides of a face have labels
+    # an object continues where pixels on both sides of a face have labels
     faces = [(labels[n - 1], labels[n]) for n in range(case.block[0], case.shape[0], case.block[0])]
     faces += [(labels[:, n - 1], labels[:, n]) for n in range(case.block[1], case.shape[1], case.block[1])]
     pairs = np.concatenate([np.empty((2, 0), np.int32), *(np.stack(f)[:, (f[0] > 0) & (f[1] > 0)] for f in faces)], 1)
     graph = sparse.coo_array((np.ones(pairs.shape[1], bool), pairs), shape=(total + 1, total + 1))
     _, member = connected_components(graph, directed=False)
     _, first, inverse = np.unique(member[labels], return_index=True, return_inverse=True)
-    # numbers rise in raster order; the background, wherever it begins, is 0
+    # number the objects in raster order of their first pixels; the background is 0
     background = inverse.reshape(labels.shape)[labels == 0][:1]
     order = np.argsort(first)
     order = np.concatenate((background, order[~np.isin(order, background)]))
@@ -70,13 +70,13 @@ def _get(task: Task, name: str) -> Any:
 
 @lru_cache(maxsize=4)
 def _shared(path: Path) -> Any:
-    """What a merge left for all blocks, read once by a process."""
+    """An object that a merge saved for all blocks; each process reads it once."""
     return pickle.loads(path.read_bytes())
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of the gray levels; merged to Otsu's threshold."""
+    """The stage that counts gray levels, merged to Otsu's threshold."""
 
     def begin(self, task: Task) -> None:
         task.scratch.mkdir()
@@ -94,20 +94,20 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Part:
-    """What the merge needs of a block."""
+    """The partial of a block."""
 
     count: int
     first: Array
-    """Where in the picture, in raster order, each label comes first."""
+    """The raster index in the image of the first pixel of each label."""
     faces: tuple[Array, Array, Array, Array]
     """The first and last row, the first and last column."""
     sums: dict[str, Array]
-    """By label: pixels, and for a region table the sums and bounds."""
+    """Figures of each label: its area, and for a region table also sums and bounding box."""
 
 
 @dataclass(frozen=True)
 class LabelBlocks:
-    """Labels of each block alone; merged to the numbers they have in the whole picture, and to the table."""
+    """The stage that labels each block on its own, merged to the labels of the whole image and the table."""
 
     properties: tuple[str, ...]
 
@@ -119,7 +119,7 @@ class LabelBlocks:
         pixels = np.ascontiguousarray(arrays.opened(task.source)[core])
         labels = measure.label(pixels > _shared(task.scratch / "threshold"), connectivity=1)
         arrays.opened(task.output("labels"), writable=True)[core] = labels
-        # numbers rise in raster order, so a label comes first where the maximum so far reaches it
+        # labels rise in raster order, so a label begins where the running maximum reaches it
         flat = labels.ravel()
         count = int(flat.max())
         rows, columns = np.divmod(
@@ -150,7 +150,7 @@ class LabelBlocks:
 
 
 def _moments(labels: Array, pixels: Array, core: tuple[slice, ...]) -> dict[str, Array]:
-    """Sums of coordinates and pixels, whole numbers all, and bounding boxes."""
+    """Sums of the coordinates and pixels of each label, all of them integers, and bounding boxes."""
     boxes = ndimage.find_objects(labels)
     bounds = np.array([(r.start, c.start, r.stop, c.stop) for r, c in boxes], np.int64).reshape(-1, 4)
     top, left = core[0].start, core[1].start
@@ -166,7 +166,7 @@ def _moments(labels: Array, pixels: Array, core: tuple[slice, ...]) -> dict[str,
 
 
 def _touching(task: Task, parts: list[Part], starts: Array) -> Array:
-    """Pairs of labels, counted through all blocks, that are one object."""
+    """Pairs of labels of neighbouring blocks that are one object; labels are numbered across all blocks from 0."""
     down, right = task.case.counts
     found = [np.empty((0, 2), np.int64)]
     for index in range(task.case.blocks):
@@ -198,7 +198,7 @@ def _columns(parts: list[Part], numbers: Array, objects: int) -> dict[str, Array
 
 @dataclass(frozen=True)
 class Renumber:
-    """Labels of blocks replaced by those of the whole picture, in place."""
+    """The stage that replaces the labels of each block by those of the whole image, in place."""
 
     def begin(self, task: Task) -> None:
         pass

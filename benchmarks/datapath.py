@@ -1,4 +1,4 @@
-"""How quickly pixels get to disk and back, by store, codec and chunk: `python -m benchmarks.datapath`."""
+"""Measures how fast images are written and read, by store, codec and chunk: `python -m benchmarks.datapath`."""
 
 from __future__ import annotations
 
@@ -38,26 +38,25 @@ Read = Callable[[Region], Array]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to put an image into a store and to read regions of it."""
+    """A way to write an image to a store and to read regions of it."""
 
     name: str
     write: Callable[[Path, Array, BlockGrid], None] | None
-    """None: it reads what another wrote."""
+    """None if the way only reads the files of another way, `reads_of`."""
     open: Callable[[Path], Read] | None
-    """None: it only writes."""
+    """None if the way only writes."""
     reads_of: str = ""
-    """Whose files it reads; its own unless given."""
 
 
 @dataclass
 class Rates:
-    """What a way reached: MB per second of processor time, one figure each round."""
+    """The speeds of a way in MB per second of processor time, one for each round."""
 
     write: list[float] = field(default_factory=list)
     aligned: list[float] = field(default_factory=list)
     halo: list[float] = field(default_factory=list)
     stored: float = 0.0
-    """Bytes on disk for each byte of pixels."""
+    """Bytes on disk per byte of pixels."""
 
 
 # ------------------------------------------------------------------------------------------------ ways
@@ -91,7 +90,7 @@ def _read_ours(path: Path) -> Read:
 
 
 def _write_raw(path: Path, image: Array, grid: BlockGrid) -> None:
-    """Blocks as files, each renamed when it is complete: what scratch would be."""
+    """Write each block to a file of its own, which is renamed when it is complete."""
     path.mkdir()
     for index, region in enumerate(grid):
         temporary = path / "temporary"
@@ -136,7 +135,7 @@ def _by_zarr(pipeline: str, codec: str, chunk: int, shard: int) -> Way:
 
 
 def ways(block: int) -> list[Way]:
-    """All that are compared, for blocks of so many pixels each way."""
+    """The compared ways, for blocks of `block`² pixels."""
     found = [
         Way(_MAP, _write_map, _read_map),
         Way("files of blocks, renamed", _write_raw, None),
@@ -154,12 +153,12 @@ def ways(block: int) -> list[Way]:
 
 
 def raster(grid: BlockGrid) -> list[Region]:
-    """The blocks in their order."""
+    """The blocks in raster order."""
     return list(grid)
 
 
 def tiles(grid: BlockGrid, side: int) -> list[Region]:
-    """The blocks by squares of `side` blocks, in raster order within each."""
+    """The blocks by squares of `side` × `side` blocks, in raster order within each square."""
     _, columns = grid.counts
     places = sorted(range(len(grid)), key=lambda at: (at // columns // side, at % columns // side, at))
     return [grid.region(BlockIndex(at)) for at in places]
@@ -176,20 +175,20 @@ def _read_all(read: Read, image: Array, order: Order, halo: int) -> Callable[[],
         for region in order:
             wide = region.expand((halo,) * image.ndim, image.shape)
             found = read(wide)
-            # a few pixels, so that looking costs nothing beside reading; `_check` looks at all of them
+            # few pixels, so that comparing takes no time; `_check` compares all of them
             assert np.array_equal(found[::97, ::97], image[wide.slices][::97, ::97])
 
     return work
 
 
 def _check(read: Read, image: Array) -> None:
-    """Refuse to go on with a store that gives other pixels."""
+    """Raise if a store returns other pixels than were written."""
     if not np.array_equal(read(Region.whole(image.shape)), image):
         raise AssertionError("what was read is not what was written")
 
 
 def measure(chosen: Sequence[Way], image: Array, block: int, folder: Path, rounds: int) -> dict[str, Rates]:
-    """Every way's rates, taking turns, on one thread."""
+    """The speeds of all ways, which take turns on one thread."""
     grid = BlockGrid(image.shape, (block, block))
     rates = {way.name: Rates() for way in chosen}
     for _ in range(rounds):
@@ -218,21 +217,21 @@ def _stored(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Decoding:
-    """What reading blocks with their halos took of an array in chunks."""
+    """The cost of reading blocks with their halos from an array in chunks."""
 
     chunk: int
     order: str
     times: float
-    """How often a pixel was decoded, on average."""
+    """Average number of times that a pixel was decoded."""
     naive: float
-    """How often it would be, were nothing kept and no part decoded alone."""
+    """The same number if chunks were always decoded whole and never kept."""
     rate: float
     """MB per second of processor time."""
     write: float
 
 
 def decodings(image: Array, block: int, folder: Path, rounds: int, chunks: Sequence[int]) -> list[Decoding]:
-    """Our Zarr by size of chunk and order of blocks."""
+    """Measure our Zarr reader by size of chunk and order of blocks."""
     grid = BlockGrid(image.shape, (block, block))
     found: dict[tuple[int, str], list[Decoding]] = {}
     for _ in range(rounds):
@@ -266,7 +265,7 @@ def _middle(measured: Sequence[Decoding]) -> Decoding:
     return Decoding(first.chunk, first.order, statistics.median(m.times for m in measured), first.naive, rate, write)
 
 
-# ------------------------------------------------------------------------------------------------ writing it down
+# ------------------------------------------------------------------------------------------------ the document
 
 
 def section(
@@ -316,7 +315,7 @@ def _rate(rates: list[float], base: list[float]) -> str:
 
 
 def labels(shape: tuple[int, ...]) -> Array:
-    """Labels of small objects, int32, zero on nine pixels of ten."""
+    """Labels of small objects, int32, with nine of ten pixels zero."""
     image = np.zeros(shape, np.int32)
     rng = np.random.default_rng(0)
     count = image.size // 1440

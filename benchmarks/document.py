@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: sections that are written anew one by one, tables of figures."""
+"""Writes docs/benchmarks.md, whose sections are replaced one by one."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Everything here is measured by commands that anybody can run: `make bench` (ten 
 """
 
 SECTIONS = ("peers", "small", "memory", "datapath", "growth", "simulation", "guarantee", "prediction")
-"""In the order in which they stand."""
+"""The sections in the order of the document."""
 
 _QUIET = 0.3
-"""Processors that others may use before times say little; our own sampling takes about 0.1."""
+"""Processors that other programs may use before the document warns; our own sampling uses about 0.1."""
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Write one section of the document anew, and leave the others as they are."""
+    """Replace one section of the document, and leave the others unchanged."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     parts = {section: _section(old, section) for section in SECTIONS} | {name: text.strip()}
     body = "\n\n".join(
@@ -49,13 +49,13 @@ def _section(document: str, name: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
+    """The lines of a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def machine() -> str:
-    """What the figures were measured on, in a sentence."""
+    """The machine and the versions of the packages, for a sentence of the document."""
     packages = []
     for name in ("celery", "scikit-image", "numpy", "zarr", "dask", "ray"):
         try:
@@ -115,7 +115,7 @@ def peers(cases: Sequence[Case], results: Results, *, plot: str, idle: float, le
 
 
 def _disturbed(results: Results) -> list[str]:
-    """A warning, where others were at work on the machine."""
+    """A warning if other programs used the machine during the measurements."""
     seen = [used for found in results.values() for measured in found.values() for used in measured.foreign]
     if not seen or statistics.mean(seen) < _QUIET:
         return []

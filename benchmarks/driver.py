@@ -1,6 +1,6 @@
-"""One system in a process of its own: starts it, does tasks as they come, says how long each took.
+"""Runs one system in a process of its own: `python -m benchmarks.driver SYSTEM WORK`.
 
-python -m benchmarks.driver SYSTEM WORK      tasks as JSON lines on standard input, answers on standard output
+It reads tasks as JSON lines from standard input and answers each with its seconds, as a JSON line on standard output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.systems import make_system
 
 
 def main(name: str, work: Path) -> None:
-    # what libraries print must not get between the answers
+    # libraries that print to standard output must not write between the answers
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _leave)
@@ -33,7 +33,7 @@ def main(name: str, work: Path) -> None:
             error = ""
             try:
                 system.run(task)
-            except Exception as failure:  # any system may fail in any way; the table says so
+            except Exception as failure:  # the table shows the error
                 error = f"{type(failure).__name__}: {failure}"
             seconds = time.perf_counter() - started
             answers.write(json.dumps({"seconds": seconds, "error": error}) + "\n")

@@ -1,4 +1,4 @@
-"""Where pictures and outputs live while something is measured."""
+"""The temporary folder of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NoReturn
 
 @contextmanager
 def work_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A new folder, in memory unless `parent` is given; removed at the end, also when this process is told to end."""
+    """A new folder, in memory unless `parent` is given, which is removed at the end and also on SIGTERM."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""The filters that are measured, as any program would write them with scikit-image: pixels in, pixels out."""
+"""The measured filters, written with scikit-image as functions of a NumPy array; the docstrings name their workloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How time and memory grow with the picture and with the number of blocks: `python -m benchmarks.growth`."""
+"""Measures how time and memory grow with the image and with the number of blocks: `python -m benchmarks.growth`."""
 
 from __future__ import annotations
 
@@ -37,55 +37,54 @@ from lepton_celery.skimage import util
 _BLOCK = 1024
 _SIDES = (2048, 4096, 8192, 16384, 32768)
 _TINY = 16
-"""Side of the blocks where only their number counts."""
+"""Side of the blocks in the jobs of many blocks, in pixels."""
 _COUNTS = (10, 32, 100, 316, 1000)
-"""Blocks along each of two axes."""
+"""Blocks along each of the two axes."""
 _BATCH = 1000
-"""Blocks a task of the hand-written pool, where it batches."""
+"""Largest number of blocks per task of the batched pool."""
 _SINGLE = 10**5
-"""Most blocks where each is a task or call of its own."""
+"""Largest number of blocks for systems with a task or call for each block."""
 
 _WHOLE_BYTES = 28
-"""What scikit-image on the whole picture takes for each pixel: it computes in float64, and keeps three of them at a time."""
+"""Bytes per pixel that scikit-image needs on the whole image, mostly for three float64 arrays at a time."""
 _FILE_BYTES = 5
-"""What a picture and its outputs take for each pixel, in memory (tmpfs): the input, and outputs to compare."""
+"""Bytes per pixel of the files in memory (tmpfs): the input, and the outputs that are compared."""
 
 PARTS = {"submitter": "submitter", "worker": "worker", "child": "child", "broker": "broker and ledger"}
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What it took to plan and submit a job of many blocks."""
+    """The time and memory to plan and submit a job of many blocks."""
 
     blocks: int
     plan_s: float
     submit_s: float
-    """Planning included."""
+    """Includes planning."""
     before_bytes: int
-    """Largest resident memory of the process before it had the job."""
+    """Peak resident memory of the submitting process before the submission."""
     after_bytes: int
-    """The same afterwards."""
+    """Peak resident memory of the submitting process after the submission."""
     broker_bytes: int
-    """Memory of the broker, more than before."""
+    """Growth of the broker's memory."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a job of many blocks took on two workers, and what each component took of memory."""
+    """The time of a job of many blocks on two workers, and the memory of each component in bytes."""
 
     blocks: int
     seconds: float
-    """Submit to result."""
+    """From `submit` to the end of the job."""
     grown: dict[str, int]
-    """By component, bytes: how much more it had at its peak than before the job."""
+    """The peak less the memory before the job."""
     peak: dict[str, int]
-    """By component, bytes: the peak itself."""
     is_right: bool
-    """Whether every pixel is what it should be."""
+    """Whether every pixel is right."""
 
 
 def by_side(sides: Sequence[int], available: int) -> list[Case]:
-    """The same filter on larger and larger pictures, by the systems that have the memory for it."""
+    """One filter on images of growing size, for the systems that have enough memory."""
     block = (min(_BLOCK, sides[0] // 2),) * 2
     cases = []
     for side in sides:
@@ -95,7 +94,7 @@ def by_side(sides: Sequence[int], available: int) -> list[Case]:
 
 
 def by_blocks(counts: Sequence[int]) -> list[Case]:
-    """The same light function on more and more tiny blocks, by hand and on threads."""
+    """One cheap function on a growing number of tiny blocks, for the pool and the inline engine."""
     return [
         Case(
             f"{count**2:,} blocks",
@@ -110,13 +109,13 @@ def by_blocks(counts: Sequence[int]) -> list[Case]:
 
 
 def submit(count: int, folder: Path, broker_url: str) -> Submitted:
-    """Plan and submit a job of count × count blocks to a broker without workers; in a process of its own."""
+    """Plan and submit a job of count × count blocks to a broker without workers. Call it in a new process."""
     source, sink = folder / f"{count}.npy", folder / f"{count}-out.npy"
     arrays.create(source, (count * _TINY,) * 2, np.uint8, (_TINY, _TINY))
     server = redis.Redis.from_url(redis_py_url(broker_url))
     app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": broker_url}))
     lazy = util.invert(lepton.open(source))
-    # once before, so that what is loaded when first used is not counted
+    # warm up, so that lazy imports are not measured
     lepton.submit({str(folder / "first.npy"): lazy}, app=app).cancel()
     before, broker = _largest(), int(server.info("memory")["used_memory"])
     begun = time.perf_counter()
@@ -131,13 +130,13 @@ def submit(count: int, folder: Path, broker_url: str) -> Submitted:
 
 
 def _largest() -> int:
-    """Of this program alone: what `getrusage` says begins with the memory of the process that started it."""
+    """Peak resident memory of this program; that of `getrusage` begins with its parent's memory at the fork."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) << 10
 
 
 def do(count: int, folder: Path) -> Done:
-    """A job of count × count blocks on a stack of its own, in a process of its own."""
+    """Run a job of count × count blocks on a stack of its own. Call it in a new process."""
     (case,) = by_blocks([count])
     out = folder / f"out-{count}"
     out.mkdir()
@@ -168,7 +167,7 @@ def do(count: int, folder: Path) -> Done:
 
 
 def _apart(what: str, count: int, folder: Path, broker_url: str = "") -> str:
-    """`submit` or `do` in a new process, whose memory is then of this job alone; its answer as JSON."""
+    """Call `submit` or `do` in a new process, so that its memory is of this job alone; the answer as JSON."""
     command = [sys.executable, "-m", "benchmarks.growth", "--only", what, "--counts", str(count), "--out", str(folder)]
     env = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
     env |= {"PYTHONPATH": str(Path(__file__).parents[1]), "GROWTH_BROKER": broker_url, "OMP_NUM_THREADS": "1"}
@@ -185,11 +184,19 @@ def section(sides: Runner, blocks: Runner, jobs: Sequence[Done], submitted: Sequ
         "",
         f"![time and memory against the picture and the number of blocks]({name})",
         "",
-        f"**With the picture**: {WORKLOADS['G1'].title}, blocks of {_BLOCK}². Seconds, and memory of all processes of a",
-        "system together; a is scikit-image on the whole image, f the hand-written pool. Where a has no figure, it would",
-        f"need more memory than there was: about {_WHOLE_BYTES} bytes a pixel, for it computes in float64.",
+        *_with_the_picture(sides),
         "",
+        *_with_the_blocks(blocks, jobs),
+        "",
+        *_components(jobs),
+        "",
+        *_submitting(submitted),
     ]
+    return "\n".join(lines)
+
+
+def _with_the_picture(sides: Runner) -> list[str]:
+    """Seconds and memory of three systems by the size of the image."""
     names = ("a", "f", "lepton")
     head = ("picture", *(f"{name} s" for name in names), "lepton × f", *(f"{name} MB" for name in names), "outputs")
     rows = []
@@ -198,14 +205,18 @@ def section(sides: Runner, blocks: Runner, jobs: Sequence[Done], submitted: Sequ
         over = f"{found[2].median / found[1].median:.2f}" if found[1].seconds and found[2].seconds else "-"
         verdicts = dict.fromkeys(verdict for measured in found for verdict in measured.verdicts if verdict != "-")
         rows.append((case.name, *map(_seconds, found), over, *map(_memory, found), "; ".join(verdicts)))
-    lines += [*document.table(head, rows), ""]
-    names = ("fb", "f", "inline")
-    lines += [
-        f"**With the number of blocks**: {WORKLOADS['G2'].title.partition(',')[0]} on uint8 blocks of {_TINY}², where",
-        f"nothing but their number counts: 10^6 of them are a picture of 16,000². fb is the pool with up to {_BATCH} blocks",
-        f"a task; f (one block a task) and inline are measured up to {_SINGLE:,}.",
+    return [
+        f"**With the picture**: {WORKLOADS['G1'].title}, blocks of {_BLOCK}². Seconds, and memory of all processes of a",
+        "system together; a is scikit-image on the whole image, f the hand-written pool. Where a has no figure, it would",
+        f"need more memory than there was: about {_WHOLE_BYTES} bytes a pixel, for it computes in float64.",
         "",
+        *document.table(head, rows),
     ]
+
+
+def _with_the_blocks(blocks: Runner, jobs: Sequence[Done]) -> list[str]:
+    """Seconds in all and per block of four systems by the number of blocks."""
+    names = ("fb", "f", "inline")
     head = ("blocks", "lepton s", *(f"{name} s" for name in names), "lepton × fb")
     head = (*head, "lepton µs a block", *(f"{name} µs a block" for name in names), "output")
     rows = []
@@ -215,22 +226,29 @@ def section(sides: Runner, blocks: Runner, jobs: Sequence[Done], submitted: Sequ
         over = f"{job.seconds / found[0].median:.2f}" if found[0].seconds else "-"
         own = f"{job.seconds / case.blocks * 1e6:.0f}"
         right = "identical" if job.is_right else "**wrong**"
-        rows.append(
-            (f"{case.blocks:,}", f"{job.seconds:.2f}", *map(_seconds, found), over, own, *each, right),
-        )
-    lines += [*document.table(head, rows), ""]
-    lines += [
+        rows.append((f"{case.blocks:,}", f"{job.seconds:.2f}", *map(_seconds, found), over, own, *each, right))
+    return [
+        f"**With the number of blocks**: {WORKLOADS['G2'].title.partition(',')[0]} on uint8 blocks of {_TINY}², where",
+        f"nothing but their number counts: 10^6 of them are a picture of 16,000². fb is the pool with up to {_BATCH} blocks",
+        f"a task; f (one block a task) and inline are measured up to {_SINGLE:,}.",
+        "",
+        *document.table(head, rows),
+    ]
+
+
+def _components(jobs: Sequence[Done]) -> list[str]:
+    """Memory of each component by the number of blocks."""
+    rows = [(f"{job.blocks:,}", *(_part(job, part) for part in PARTS)) for job in jobs]
+    return [
         "Memory of each component of lepton_celery during these jobs, the largest of its kind: megabytes more than before",
         "the job, and in brackets in all. None may grow with the number of blocks, but for one bit a block in the ledger.",
         "",
+        *document.table(("blocks", *(f"{words} MB" for words in PARTS.values())), rows),
     ]
-    rows = [(f"{job.blocks:,}", *(_part(job, part) for part in PARTS)) for job in jobs]
-    lines += [*document.table(("blocks", *(f"{words} MB" for words in PARTS.values())), rows), ""]
-    lines += [
-        "Planning and submitting only: what a program pays that submits, for a job of so many blocks. Its first window goes",
-        "to the broker, the rest is a cursor in the ledger. Resident memory of the submitter; used memory of the broker.",
-        "",
-    ]
+
+
+def _submitting(submitted: Sequence[Submitted]) -> list[str]:
+    """Time and memory to plan and submit by the number of blocks."""
     rows = [
         (
             f"{s.blocks:,}",
@@ -241,7 +259,12 @@ def section(sides: Runner, blocks: Runner, jobs: Sequence[Done], submitted: Sequ
         )
         for s in submitted
     ]
-    return "\n".join([*lines, *document.table(("blocks", "plan ms", "submit ms", "submitter MB", "broker kB"), rows)])
+    return [
+        "Planning and submitting only: what a program pays that submits, for a job of so many blocks. Its first window goes",
+        "to the broker, the rest is a cursor in the ledger. Resident memory of the submitter; used memory of the broker.",
+        "",
+        *document.table(("blocks", "plan ms", "submit ms", "submitter MB", "broker kB"), rows),
+    ]
 
 
 def _part(job: Done, part: str) -> str:
@@ -257,7 +280,7 @@ def _memory(measured: Measured) -> str:
 
 
 def draw(path: Path, sides: Runner, blocks: Runner, jobs: Sequence[Done]) -> None:
-    """Four panels: time and memory, against the picture and against the number of blocks."""
+    """Plot four panels: time and memory, against the size of the image and against the number of blocks."""
     plt = plot.pyplot()
     figure, axes = plt.subplots(2, 2, figsize=(10.5, 7), layout="constrained")
     colours = {"a": plot.REFERENCE, "f": plot.OTHER, "lepton": plot.OURS}

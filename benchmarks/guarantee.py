@@ -1,4 +1,4 @@
-"""What the ledger's guarantee costs, and where the rest of a job's time goes: `python -m benchmarks.guarantee`."""
+"""Measures the cost of the ledger's guarantee, and how a job spends its time: `python -m benchmarks.guarantee`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import click
 from celery import Celery
@@ -31,7 +30,7 @@ _WORKLOADS = ("W1", "W3", "W4", "W5")
 
 @dataclass(frozen=True)
 class Flow:
-    """A job's moments, in seconds since it was submitted."""
+    """The moments of a job in seconds since its submission, then the summed seconds of its workers."""
 
     submitted: float
     """`submit` returned."""
@@ -44,20 +43,20 @@ class Flow:
     seen: float
     """`wait` returned."""
     ledger_s: float
-    """Seconds of the workers in calls of the ledger."""
+    """In calls of the ledger."""
     blocks_s: float
-    """Seconds of the workers in blocks."""
+    """In blocks."""
     outside_s: float
-    """Seconds of the workers in batches, but neither in blocks nor in the ledger."""
+    """In batches, but neither in blocks nor in the ledger."""
     merges_s: float
-    """Seconds of a worker in closing waves and merging, without the ledger."""
+    """Closing waves and merging, without the ledger."""
     idle_s: float
-    """Seconds of the workers, between the first block and the end, without a message in hand."""
+    """Without a message, between the first message and the last merge."""
 
 
 @dataclass
 class Compared:
-    """One case with and without the guarantee."""
+    """The seconds of one case with and without the guarantee, and where they went."""
 
     guarded: list[float] = field(default_factory=list)
     unguarded: list[float] = field(default_factory=list)
@@ -65,15 +64,12 @@ class Compared:
 
 
 def flow(begin: float, submitted: float, seen: float, found: Sequence[Span]) -> Flow:
-    """A job's moments from what its workers wrote down."""
-    blocks = [span for span in found if span.name == "run_block"]
-    messages = [span for span in found if span.name in ("process", "close")]
+    """The moments of a job, computed from the spans that its workers recorded."""
+    blocks, batches, closes = ([s for s in found if s.name == name] for name in ("run_block", "process", "close"))
+    messages = batches + closes
     ledger = [span for span in found if span.name.startswith("ledger.")]
-    in_batches = sum(span.seconds for span in found if span.name == "process")
-    in_closes = sum(span.seconds for span in found if span.name == "close")
-    batches = [span for span in found if span.name == "process"]
-    ledger_in_batches = sum(s.seconds for s in ledger if _inside(s, batches))
-    blocks_s = sum(span.seconds for span in blocks)
+    ledger_s, blocks_s = _seconds(ledger), _seconds(blocks)
+    ledger_in_batches = _seconds([span for span in ledger if _inside(span, batches)])
     ended = max(span.end for span in found if span.name == "ledger.commit_merge")
     busy = sum(min(span.end, ended) - span.begin for span in messages if span.begin < ended)
     first = min(span.begin for span in messages)
@@ -83,12 +79,16 @@ def flow(begin: float, submitted: float, seen: float, found: Sequence[Span]) -> 
         max(span.end for span in blocks) - begin,
         ended - begin,
         seen - begin,
-        sum(span.seconds for span in ledger),
+        ledger_s,
         blocks_s,
-        in_batches - blocks_s - ledger_in_batches,
-        in_closes - (sum(span.seconds for span in ledger) - ledger_in_batches),
+        _seconds(batches) - blocks_s - ledger_in_batches,
+        _seconds(closes) - (ledger_s - ledger_in_batches),
         WORKERS * (ended - first) - busy,
     )
+
+
+def _seconds(spans: Sequence[Span]) -> float:
+    return sum(span.seconds for span in spans)
 
 
 def _inside(span: Span, batches: Sequence[Span]) -> bool:
@@ -97,7 +97,7 @@ def _inside(span: Span, batches: Sequence[Span]) -> bool:
 
 @contextmanager
 def _stack(folder: Path, name: str, **env: str) -> Iterator[Celery]:
-    """Workers that are watched as the environment says, and an application that submits to them."""
+    """Start workers with the environment of `benchmarks.stopwatch`; an application that submits to them."""
     root = {"PYTHONPATH": str(Path(__file__).parents[1])}
     project = Project(app="benchmarks.stopwatch_app", settings="local", env={**root, **env})
     with LocalStack(folder / name, workers=WORKERS, flower=False, project=project) as stack:
@@ -108,22 +108,21 @@ def _stack(folder: Path, name: str, **env: str) -> Iterator[Celery]:
 
 
 def _run(app: Celery, case: Case, work: Path) -> tuple[float, float, float]:
-    """When the job was submitted, when `submit` returned, when `wait` did."""
-    out = work / f"out-{uuid4().hex[:8]}"
-    out.mkdir()
-    outputs = workload_of(task := Task(case, work, out)).graph(task)
+    """Run a job; the times before `submit`, after `submit`, and after `wait`."""
+    task = Task.new(case, work)
+    outputs = workload_of(task).graph(task)
     begin = time.monotonic()
     job = lepton.submit(outputs, app=app, block_shape=case.block, workers=WORKERS)
     submitted = time.monotonic()
     job.wait(300)
     seen = time.monotonic()
-    time.sleep(0.2)  # the workers write down what they were at when the job ended
-    shutil.rmtree(out)
+    time.sleep(0.2)  # the workers record the spans that were open when the job ended
+    shutil.rmtree(task.out)
     return begin, submitted, seen
 
 
 def measure(chosen: Sequence[Case], work: Path, repeat: int) -> dict[str, Compared]:
-    """Jobs in turn on guarded, unguarded and timed workers."""
+    """Run each case in turn on guarded, unguarded and timed workers."""
     found = {case.name: Compared() for case in chosen}
     log = work / "times"
     with (
@@ -173,14 +172,11 @@ def section(chosen: Sequence[Case], found: dict[str, Compared], repeat: int) -> 
     ]
     names = ("submit returns", "first block", "last block", "job ends", "wait returns")
     sums = ("in blocks", "in the ledger", "else in batches", "closing, merging", "idle")
+    fields = "submitted first_block last_block ended seen blocks_s ledger_s outside_s merges_s idle_s".split()
     rows = []
     for case in chosen:
-        flows = found[case.name].flows
-        moments = [[f.submitted for f in flows], [f.first_block for f in flows], [f.last_block for f in flows]]
-        moments += [[f.ended for f in flows], [f.seen for f in flows]]
-        shares = [[f.blocks_s for f in flows], [f.ledger_s for f in flows], [f.outside_s for f in flows]]
-        shares += [[f.merges_s for f in flows], [f.idle_s for f in flows]]
-        rows.append((case.name, *(f"{1000 * statistics.median(values):.0f}" for values in (*moments, *shares))))
+        columns = ([getattr(flow, name) for flow in found[case.name].flows] for name in fields)
+        rows.append((case.name, *(f"{1000 * statistics.median(values):.0f}" for values in columns)))
     return "\n".join([*lines, *document.table(("workload", *names, *sums), rows)])
 
 

@@ -1,4 +1,4 @@
-"""Pictures to work on: scikit-image's own, tiled, with noise; the same ones each time."""
+"""Reproducible input images: pictures of `skimage.data`, tiled, with noise."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from skimage import data
 Array = NDArray[Any]
 
 _BAND = 1024
-"""Rows that are made at a time, so that noise takes little memory."""
+"""Rows to which noise is added at a time, which bounds the memory."""
 
 
 def _tiled(picture: Array, shape: tuple[int, ...]) -> Array:
-    """A picture beside itself, as often as it takes; only the first two axes."""
+    """Repeat a picture along its first two axes until it has `shape`."""
     rows = np.arange(shape[0]) % picture.shape[0]
     columns = np.arange(shape[1]) % picture.shape[1]
-    # C order: what indexing gives is laid out column by column, and would be saved like that
+    # indexing gives an array in Fortran order, and numpy.save would keep that order
     return np.ascontiguousarray(picture[rows][:, columns])
 
 
 def photograph(shape: tuple[int, ...], seed: int) -> Array:
-    """A gray photograph, float32 in 0..1."""
+    """A gray photograph with noise, float32 from 0 to 1."""
     image = _tiled((data.camera() / 255).astype(np.float32), shape)
     rng = np.random.default_rng(seed)
     for at in range(0, shape[0], _BAND):
@@ -33,12 +33,12 @@ def photograph(shape: tuple[int, ...], seed: int) -> Array:
 
 
 def tiles(shape: tuple[int, ...], seed: int) -> Array:
-    """A gray photograph beside itself, uint8, which takes no time to make; the same for any seed."""
+    """A gray photograph without noise, uint8: quick to make, and the same for any seed."""
     return _tiled(data.camera(), shape)
 
 
 def coins(shape: tuple[int, ...], seed: int) -> Array:
-    """Coins, uint8, with so much noise that there are hundreds of thousands of objects."""
+    """Coins, uint8, with enough noise for hundreds of thousands of objects."""
     image = _tiled(data.coins(), shape)
     rng = np.random.default_rng(seed)
     for at in range(0, shape[0], _BAND):
@@ -49,7 +49,7 @@ def coins(shape: tuple[int, ...], seed: int) -> Array:
 
 
 def colours(shape: tuple[int, ...], seed: int) -> Array:
-    """A colour photograph, uint8."""
+    """A colour photograph with noise, uint8."""
     image = _tiled(np.minimum(data.astronaut(), 239), shape)
     rng = np.random.default_rng(seed)
     for at in range(0, shape[0], _BAND):
@@ -59,7 +59,7 @@ def colours(shape: tuple[int, ...], seed: int) -> Array:
 
 
 def volume(shape: tuple[int, ...], seed: int) -> Array:
-    """A volume, float32: a photograph that moves from plane to plane."""
+    """A float32 volume whose planes are a photograph, shifted from plane to plane, with noise."""
     planes = photograph(shape[1:], seed)
     rng = np.random.default_rng(seed)
     image = np.empty(shape, np.float32)

@@ -1,4 +1,4 @@
-"""What a worker process takes of memory, beside what was planned and what is promised: `python -m benchmarks.memory`."""
+"""Compares the memory of a worker process with the plan and the promise: `python -m benchmarks.memory`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import click
 from celery import Celery
@@ -29,7 +28,7 @@ from lepton_celery.planning.planner import make_plan
 from lepton_celery.planning.regions import needed_regions
 
 PROMISED = 3
-"""Times (block + halo) × bytes × live nodes."""
+"""Factor of the promise: a process needs at most this many times (block + halo) × bytes × live nodes."""
 
 CASES = (
     Case("W2", "W2", (256, 256), (128, 128), ()),
@@ -40,26 +39,27 @@ CASES = (
     Case("W3t", "W3t", (2048, 2048), (1024, 1024), ()),
     Case("W1, blocks of 2048²", "W1", (4096, 4096), (2048, 2048), ()),
 )
-"""In that order: what a process keeps of a case counts for the next one, until it begins with that."""
+"""Run in this order: memory that a process retains from one case also counts for the next."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """One case: bytes of the largest worker process, more than before all cases."""
+    """The memory of one case, in bytes."""
 
     case: Case
     measured: int
+    """Peak of the largest worker process, less its memory before all cases."""
     planned: int
-    """What the plan says, of its hungriest stage."""
+    """The largest prediction for a stage of the plan."""
     bound: int
-    """What is promised: `PROMISED` × `live_bytes`."""
+    """The promise: `PROMISED` × `live_bytes`."""
 
 
 def live_bytes(plan: Plan, stage_index: StageIndex) -> int:
-    """(block + halo) × bytes, summed over the images that are alive at once, of the block of a stage that has most.
+    """(block + halo) × bytes, summed over the images that are alive at once, for the block of the stage that needs most.
 
-    An image is alive from its evaluation until that of the last one that needs it; what a stage stores or reduces, to the
-    end. A labelling's result is stored on the block and made from its other images' regions.
+    An image is alive from its evaluation until that of the last image that needs it, and until the end if the stage
+    stores or reduces it. The result of a labelling, which has no halo, is added.
     """
     stage = plan.stages[stage_index]
     return max((_alive(plan, stage_index, block) for block in stage.grid), default=0)
@@ -82,11 +82,11 @@ def _alive(plan: Plan, stage_index: StageIndex, block: Region) -> int:
 
 
 def measure(cases: Sequence[Case], work: Path) -> Iterator[Taken]:
-    """Jobs on two workers, one after the other."""
+    """Run the cases on two workers, one after the other."""
     with LocalStack(work / "stack", workers=WORKERS, flower=False) as stack:
         app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}))
         publisher_of(app)
-        for _ in range(4):  # what is loaded when first used is loaded before, by each of the two
+        for _ in range(4):  # warm up both workers
             for case in cases:
                 _do(case.tiny(), app, work)
         workers = [process.pid for process in stack.processes[1:] if process.pid is not None]
@@ -104,17 +104,15 @@ def measure(cases: Sequence[Case], work: Path) -> Iterator[Taken]:
 
 
 def _do(case: Case, app: Celery, work: Path) -> Plan:
-    """Run a case to its end; its plan."""
-    out = work / f"out-{uuid4().hex[:8]}"
-    out.mkdir()
-    task = Task(case, work, out)
+    """Run a case to its end, and return its plan."""
+    task = Task.new(case, work)
     if not task.source.exists():
         workload_of(task).make(task)
     graph = workload_of(task).graph(task)
     plan = make_plan(graph, PlanOptions(block_shape=case.block, workers=WORKERS)).plan
     lepton.submit(graph, app=app, block_shape=case.block, workers=WORKERS).wait(300)
     remove(task.source)
-    remove(out)
+    remove(task.out)
     return plan
 
 
@@ -141,16 +139,8 @@ def section(taken: Sequence[Taken]) -> str:
         )
         for one in taken
     ]
-    head = (
-        "workload",
-        "picture",
-        "block",
-        "measured MB",
-        "planned MB",
-        "promised MB",
-        "measured / promised",
-        "promise",
-    )
+    sizes = ("measured MB", "planned MB", "promised MB")
+    head = ("workload", "picture", "block", *sizes, "measured / promised", "promise")
     return "\n".join([*lines, *document.table(head, rows)])
 
 

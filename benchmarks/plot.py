@@ -1,4 +1,4 @@
-"""The plot of the table: a line a workload, a dot a system, where it stands beside lepton_celery."""
+"""Plots the times of all systems relative to lepton_celery: a line for each workload, a dot for each system."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _TITLES = {
     "inline": "inline",
 }
 _LANES = ((5, "bottom"), (-5, "top"), (15, "bottom"), (-15, "top"))
-"""Where words may stand beside a dot, in points above the line."""
+"""Offsets of a dot's label in points, and its vertical alignment; the first one that is free is used."""
 _CHARACTER = 0.0068
-"""Width of a character, as a share of the axis."""
+"""Width of a character of a label, as a fraction of the axis."""
 
 
 def pyplot() -> Any:
-    """matplotlib for files that are the same for the same figures."""
+    """`matplotlib.pyplot`, set up so that the same data give the same SVG file."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -51,7 +51,7 @@ def pyplot() -> Any:
 
 
 def draw(path: Path, cases: Sequence[Case], results: Results) -> None:
-    """Times as multiples of ours, which is the line at 1."""
+    """Plot each system's time as a multiple of lepton_celery's, which is the line at 1."""
     import math
 
     panels = {name: _ratios([case for case in cases if case.format == name], results) for name in ("npy", "zarr")}
@@ -81,7 +81,7 @@ def draw(path: Path, cases: Sequence[Case], results: Results) -> None:
 
 
 def _ratios(cases: Sequence[Case], results: Results) -> dict[str, dict[str, float]]:
-    """By workload and system; what was measured on a smaller picture only, beside ours on that."""
+    """The ratios by workload and system, each from the first case in which both systems were measured."""
     found: dict[str, dict[str, float]] = {}
     for workload in dict.fromkeys(case.workload for case in cases):
         ratios = {name: targets.ratio(cases, results, workload, (name,)) for name in TITLES if name != targets.OURS}

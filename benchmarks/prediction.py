@@ -1,9 +1,8 @@
-"""How near the predicted times of jobs are to what they take: `python -m benchmarks.prediction`."""
+"""Compares predicted with measured times of jobs: `python -m benchmarks.prediction`."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from uuid import uuid4
 import click
 
 import lepton_celery as lepton
-from benchmarks import arrays, document
+from benchmarks import document
 from benchmarks.cases import FULL, Case, Task, quick
 from benchmarks.folder import work_folder
 from benchmarks.processes import MARK, Watch
+from benchmarks.runner import remove
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import workload_of
 from lepton_celery.calibration import calibrate as tuning
@@ -32,22 +32,22 @@ from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
 
 AIM = 0.25
-"""Largest error that a prediction should have."""
+"""The largest relative error that a prediction should have."""
 
 
 @dataclass
 class Predicted:
-    """Predictions of a case beside its runs; seconds from the call to the end."""
+    """Predicted and actual seconds of a case, from `submit` to the end of the job, one for each run."""
 
     calibrated_s: float
-    """Before any of these jobs ran."""
+    """The prediction before any job ran."""
     refined_s: list[float] = field(default_factory=list)
-    """Of each run, by all jobs before it."""
+    """Predictions refined by all jobs before the run."""
     actual_s: list[float] = field(default_factory=list)
     compute_s: list[float] = field(default_factory=list)
-    """Worker time computing."""
+    """Seconds that workers computed."""
     foreign: list[float] = field(default_factory=list)
-    """Processors that others used meanwhile."""
+    """Processors that other programs used meanwhile."""
     plan: Plan | None = None
 
     @property
@@ -56,22 +56,20 @@ class Predicted:
 
 
 def chosen(*, is_quick: bool) -> list[Case]:
-    """Every workload once, on .npy and on Zarr."""
+    """One case of each workload on .npy and one on Zarr, in full or in quick size."""
     found = [case for case in FULL if "small" not in case.name]
     return [quick(case) for case in found] if is_quick else found
 
 
 def calibrated(case: Case, work: Path, model: CostModel) -> float:
-    """The predicted time of a case by a model, before it ran."""
+    """The time of a case that a cost model predicts."""
     outputs = workload_of(Task(case, work, work)).graph(Task(case, work, work))
     return make_plan(outputs, PlanOptions(block_shape=case.block, workers=WORKERS, cost=model)).plan.predicted_s
 
 
 def run(case: Case, work: Path, settings: Settings) -> tuple[float, JobInfo, Plan, float]:
-    """One job: its seconds, what the ledger knows of it, its plan, and processors that others used."""
-    out = work / f"out-{uuid4().hex[:8]}"
-    out.mkdir()
-    task = Task(case, work, out)
+    """Run one job; its seconds, its record, its plan, and the processors that other programs used."""
+    task = Task.new(case, work)
     graph = workload_of(task).graph(task)
     app = lepton.create_app(settings)
     with Watch(os.environ[MARK]) as watch:
@@ -80,8 +78,7 @@ def run(case: Case, work: Path, settings: Settings) -> tuple[float, JobInfo, Pla
         info = job.wait(300)
         seconds = time.perf_counter() - began
     plan = job.manifest().plan
-    while out.exists():
-        shutil.rmtree(out, ignore_errors=True)
+    remove(task.out)
     return seconds, info, plan, watch.foreign
 
 
@@ -137,8 +134,7 @@ def main(is_quick: bool, repeat: int, only: str | None, stages: bool, out: Path)
             for made in (case, case.tiny()):
                 task = Task(made, work, work)
                 if not task.source.exists():
-                    image = workload_of(task).input(made.shape)
-                    arrays.write_whole(task.source, image, (*made.block, *image.shape[len(made.block) :]))
+                    workload_of(task).make(task)
         stack = LocalStack(work / "lepton", workers=WORKERS, flower=False)
         stack.start()
         try:
@@ -147,10 +143,9 @@ def main(is_quick: bool, repeat: int, only: str | None, stages: bool, out: Path)
             click.echo(f"calibrated in {done.took_s:.1f} s, tasks too: {done.on_workers}; {done.model.overheads}")
             found = {case.name: Predicted(calibrated(case, work, done.model)) for case in cases}
             for case in cases:
-                run(case.tiny(), work, settings)  # what is loaded when first used is loaded before
-            costs.save_for_workers(
-                open_ledger(settings.ledger), settings.cost_profile, done.model
-            )  # and teaches nothing
+                run(case.tiny(), work, settings)  # warm up the workers
+            # the warm-up must not refine the model
+            costs.save_for_workers(open_ledger(settings.ledger), settings.cost_profile, done.model)
             for _ in range(repeat):
                 for case in cases:
                     one = found[case.name]

@@ -1,4 +1,4 @@
-"""A driver's processes: found by a mark in their environment, measured, and ended when they must be."""
+"""Finds the processes of a driver by a mark in their environment, measures them and ends them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MARK = "BENCHMARK_MARK"
 _SAMPLE_S = 0.03
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SEARCH_EVERY = 25
-"""Samples between two looks for new processes."""
+"""Samples between two searches for new processes."""
 
 
 def marked(mark: str) -> list[int]:
-    """All processes that inherited the mark, wherever in the tree they have gone."""
+    """All processes that inherited the mark, whoever their parent is now."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -32,7 +32,7 @@ def marked(mark: str) -> list[int]:
 
 
 def kill_marked(mark: str, timeout_s: float = 10.0) -> None:
-    """End what is left of a driver; what it started carries its mark, and nothing else does."""
+    """Kill the processes that carry a driver's mark, which only its descendants inherit."""
     deadline = time.monotonic() + timeout_s
     while (left := marked(mark)) and time.monotonic() < deadline:
         for pid in left:
@@ -42,7 +42,7 @@ def kill_marked(mark: str, timeout_s: float = 10.0) -> None:
 
 
 def _figure(path: str, name: str) -> int:
-    """A figure of a file of /proc that is given in kB; 0 for a process that is gone."""
+    """A value in kB of a file in /proc, as bytes; 0 for a process that has ended."""
     with suppress(OSError):
         for line in Path(path).read_text().splitlines():
             if line.startswith(name):
@@ -51,17 +51,17 @@ def _figure(path: str, name: str) -> int:
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Memory of a process that is no file's, pages that it shares since a fork included."""
+    """Anonymous resident memory of a process, including pages that it shares since a fork."""
     return _figure(f"/proc/{pid}/status", "RssAnon:")
 
 
 def own_share_bytes(pid: int) -> int:
-    """The same, with a page that two processes share counted as a half; takes long to find out."""
+    """Anonymous memory of a process, with shared pages divided among their processes (PSS). This is slow to read."""
     return _figure(f"/proc/{pid}/smaps_rollup", "Pss_Anon:")
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started and that live."""
+    """The living children of a process."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -72,33 +72,33 @@ def children(pid: int) -> list[int]:
 
 
 def available_bytes() -> int:
-    """Memory that programs could still have."""
+    """Memory of the machine that is still available."""
     return _figure("/proc/meminfo", "MemAvailable:")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time of a process and of those children of it that have ended."""
+    """Processor time of a process and of its ended children."""
     with suppress(OSError):
-        # the name stands in parentheses and may hold anything
+        # the name is in parentheses and may contain any character
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / _TICKS
     return 0.0
 
 
 def busy_seconds() -> float:
-    """Processor time of everything on the machine since it started."""
+    """Processor time that the machine has spent since it started."""
     user, nice, system, _, _, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
     return (user + nice + system + irq + softirq) / _TICKS
 
 
 class Parts:
-    """The anonymous memory of named groups of processes while the `with` block runs, process by process."""
+    """Samples the anonymous memory of groups of processes while the `with` block runs."""
 
     def __init__(self, groups: Mapping[str, Sequence[int]], *, every_s: float = 0.01) -> None:
         self.before = {name: _largest(pids) for name, pids in groups.items()}
-        """That of a group's largest process, before."""
+        """Bytes of the largest process of each group before the block."""
         self.peak = dict(self.before)
-        """The most that one process of a group had at a time."""
+        """Peak bytes of any process of each group."""
         self._groups = groups
         self._every_s = every_s
         self._ended = threading.Event()
@@ -115,7 +115,7 @@ class Parts:
         self._thread.join()
 
     def grown(self, name: str) -> int:
-        """How much more the largest process of a group had than before."""
+        """The peak of a group less its memory before the block."""
         return self.peak[name] - self.before[name]
 
     def _sample(self) -> None:
@@ -129,22 +129,21 @@ def _largest(pids: Sequence[int]) -> int:
 
 
 class Watch:
-    """What all marked processes take together while the `with` block runs."""
+    """Measures all marked processes together while the `with` block runs."""
 
     def __init__(self, mark: str) -> None:
         self.peak_bytes = 0
-        """Largest memory."""
+        """Peak of their anonymous memory."""
         self.cpu_s = 0.0
-        """Processor time."""
         self.foreign = 0.0
-        """Processors that others used meanwhile, on average; our own sampling among them."""
+        """Average number of processors that other programs used meanwhile, our own sampling included."""
         self._mark = mark
         self._pids = marked(mark)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Self:
-        # pages shared since the workers' fork would be counted for each of them
+        # pages that workers share since their fork would otherwise be counted once for each worker
         self._twice = sum(anonymous_bytes(pid) - own_share_bytes(pid) for pid in self._pids)
         self._begun = (time.perf_counter(), busy_seconds(), sum(map(cpu_seconds, self._pids)))
         self._thread.start()

@@ -1,9 +1,9 @@
-"""A job on any number of workers, simulated event by event: one broker and ledger, one store, waves within a window.
+"""Discrete-event simulation of a job on any number of workers, with one server for broker and ledger, and one store.
 
-What is modelled. Every worker takes a message, asks the ledger for its blocks, does them one after the other, hands in
-receipts, acknowledges. Broker and ledger are one server that answers one call after the other. The store gives all workers
-together so many bytes a second, first come, first served. The last batch of a wave sends a message that closes it; whoever
-takes that publishes as many batches as the window has room for, one after the other, and merges when the stage is over.
+A worker takes a message, claims its blocks from the ledger, does them one after the other, commits their receipts and
+acknowledges the message. The server answers one call at a time. The store has a bandwidth that all workers share, first
+come, first served. The last batch of a wave sends a message that closes the wave; the worker that takes it publishes as
+many batches as the dispatch window has room for. One worker merges at the end of a stage.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from dataclasses import dataclass, field
 
 _TAKE, _COMMIT, _FREE = range(3)
 _DRAWN = 8
-"""Most blocks of a batch whose times are drawn one by one; of more, the sum is drawn as that of many."""
+"""Largest batch whose block times are drawn one by one; a larger batch draws its sum from a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """What things take, in seconds; measured."""
+    """Measured times, in seconds."""
 
     message_s: float
-    """A worker, for each message: everything but the blocks and the server."""
+    """Worker time per message, without its blocks and the server's time."""
     block_s: float
-    """A worker, for each block, besides the block's own steps: its share of claims and receipts."""
+    """Worker time per block besides the block's own steps: its share of claims and receipts."""
     server_message_s: float
-    """The server, for each batch: its message published, taken, acknowledged and counted, its claim, its receipts."""
+    """Server time per batch: to publish, deliver, acknowledge and count its message, and for its claim and receipts."""
     server_block_s: float
-    """The server, for each block."""
+    """Server time per block."""
     send_s: float
-    """Whoever publishes, for each message."""
+    """Time to publish one message."""
     job_s: float
-    """A job, once: planning, the first message, the last merge's commit, until the result is seen."""
+    """Fixed time of a job: planning, the first message, the commit of the last merge, until `wait` returns."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What is assumed."""
+    """The assumed cluster."""
 
     workers: int
     window_batches: int
     wave_batches: int
     store_bytes_per_s: float
     round_trip_s: float
-    """To the server and back, for each call; a batch makes four: take, claim, receipts, acknowledge."""
+    """Of each call of the server. A batch makes four calls: take, claim, receipts, acknowledge."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +57,45 @@ class Stage:
 
     blocks: int
     batch: int
-    """Blocks of one message."""
+    """Blocks per message."""
     block_s: tuple[float, ...]
-    """Times of blocks to draw from; measured."""
+    """Measured times of blocks, from which the simulation draws."""
     block_bytes: float
-    """What a block reads and writes."""
+    """Bytes that a block reads and writes."""
     merge_s: float
-    """One worker, when all blocks are done."""
 
 
 @dataclass
 class Outcome:
-    """How long it took, and what the workers did meanwhile, in seconds of all workers together."""
+    """The time of a job, and how its workers spent it, in seconds summed over all workers."""
 
     seconds: float = 0.0
     busy: float = 0.0
-    """In blocks."""
+    """In blocks and merges."""
     message: float = 0.0
-    """Handling messages, each at its own cost, and publishing."""
+    """Handling and publishing messages."""
     ledger: float = 0.0
     """Waiting for the server."""
     store: float = 0.0
     """Waiting for the store."""
     window: float = 0.0
-    """Without a message although blocks were left to send: the window is full, or being filled."""
+    """Without a message although blocks are left to send: the window is full, or being filled."""
     end: float = 0.0
-    """Without a message at a stage's end."""
+    """Without a message after all batches of the stage were sent."""
     merge: float = 0.0
     """Waiting for a merge."""
     peak_batches: int = 0
-    """Most batches in hand at a time."""
+    """Largest number of batches at work at a time."""
     waits: tuple[str, ...] = field(default=("message", "ledger", "store", "window", "end", "merge"), repr=False)
 
     @property
     def limit(self) -> str:
-        """What most of the workers' time that is not spent in blocks is lost to."""
+        """Where most of the time goes that is not spent in blocks and merges."""
         return max(self.waits, key=lambda name: float(getattr(self, name)))
 
 
 def simulate(stages: Sequence[Stage], times: Times, world: World, *, seed: int = 1) -> Outcome:
-    """One job, alone on all workers."""
+    """Simulate one job, alone on all workers."""
     outcome = Outcome(seconds=times.job_s)
     chance = random.Random(seed)
     for stage in stages:
@@ -108,7 +107,7 @@ def simulate(stages: Sequence[Stage], times: Times, world: World, *, seed: int =
 
 
 class _StageRun:
-    """The blocks of one stage; time begins at 0."""
+    """The simulation of one stage; its clock begins at 0."""
 
     def __init__(self, stage: Stage, times: Times, world: World, outcome: Outcome, chance: random.Random) -> None:
         self.stage, self.times, self.world, self.outcome, self.chance = stage, times, world, outcome, chance
@@ -117,19 +116,19 @@ class _StageRun:
         self.batches = -(-stage.blocks // stage.batch)
         self.sent = self.done = self.waves = 0
         self.open: dict[int, int] = {}
-        """Batches of each wave that are not done."""
+        """Number of unfinished batches by wave."""
         self.queue: deque[tuple[float, int]] = deque()
-        """Messages: when they are there, and the wave of a batch; -1 closes one."""
+        """For each message the time when it arrives, and the wave of its batch, or -1 for a message that closes a wave."""
         self.server = self.store = 0.0
-        """When they are free."""
+        """The times when server and store are free."""
         self.events: list[tuple[float, int, int, int]] = []
-        """When, what, the batch's wave, its blocks."""
+        """For each event its time and kind, and the wave and blocks of its batch."""
         self.idle = world.workers
         self.idle_since = 0.0
         self.ended = 0.0
-        """When the last batch so far was acknowledged."""
+        """The time of the last acknowledgement."""
         self.hand = 0
-        """Messages at the queue's front that are promised to a worker."""
+        """Messages at the front of the queue that are already assigned to a worker."""
 
     def run(self) -> float:
         self._publish(0.0)
@@ -147,7 +146,7 @@ class _StageRun:
         return self.ended
 
     def _publish(self, now: float) -> float:
-        """Waves as the window has room; when the last message is out."""
+        """Publish waves while the window has room; the time when the last message is out."""
         world = self.world
         while self.sent < self.batches:
             room = world.window_batches - (self.sent - self.done)
@@ -164,11 +163,11 @@ class _StageRun:
         return now
 
     def _wake(self, now: float) -> None:
-        """Idle workers take what is there, each its own message."""
+        """Assign messages of the queue to idle workers, one each."""
         self._count_idle(now)
         while self.idle and len(self.queue) > self.hand:
             at = max(now, self.queue[self.hand][0])
-            self.hand += 1  # promised to this worker
+            self.hand += 1
             self.idle -= 1
             self.outcome.window += at - now
             heapq.heappush(self.events, (at, _TAKE, 0, 0))
@@ -179,7 +178,7 @@ class _StageRun:
         self.idle_since = now
 
     def _take(self, now: float) -> None:
-        """A worker has the oldest message."""
+        """A worker takes the oldest message."""
         _, wave = self.queue.popleft()
         times = self.times
         if wave < 0:
@@ -193,7 +192,7 @@ class _StageRun:
         claimed = self._served(now, (times.server_message_s + started * times.server_block_s) / 2)
         at = max(claimed, self.store)
         self.store = at + started * self.stage.block_bytes / self.world.store_bytes_per_s
-        # reading and writing are in the block's own time; a store that is behind makes it wait
+        # the block's own time includes reading and writing; only waiting for a busy store comes on top
         self.outcome.store += at - claimed
         work = self._drawn(started)
         self.outcome.busy += work
@@ -213,7 +212,7 @@ class _StageRun:
         heapq.heappush(self.events, (free, _FREE, 0, 0))
 
     def _free(self, now: float) -> None:
-        """A worker has nothing in hand any more: it takes the next message, or waits."""
+        """A worker is done with its message: it takes the next one, or waits."""
         if len(self.queue) == self.hand:
             self._count_idle(now)
             self.idle += 1
@@ -226,7 +225,7 @@ class _StageRun:
             self._take(now)
 
     def _served(self, now: float, service_s: float) -> float:
-        """When the server has answered a worker's two calls."""
+        """The time when the server has answered two calls of a worker."""
         self.server = max(now, self.server) + service_s
         answered = self.server + 2 * self.world.round_trip_s
         self.outcome.ledger += answered - now

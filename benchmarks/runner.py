@@ -1,4 +1,4 @@
-"""Runs the cases: the systems take turns on each, every one in processes of its own that live until the end."""
+"""Runs the cases: the systems take turns on each case. Each system has processes of its own for all cases."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from benchmarks.workloads import workload_of
 ROOT = Path(__file__).parents[1]
 START_S = 240.0
 _IDLE_S = 2.0
-"""How long is watched what waiting systems take."""
+"""Seconds for which the idle systems are measured."""
 
 
 @dataclass
 class Measured:
-    """One system in one case."""
+    """The runs of one system in one case."""
 
     seconds: list[float] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
-    """Largest memory, in bytes."""
+    """Peak bytes."""
     cpu: list[float] = field(default_factory=list)
     """Seconds of processor time."""
     foreign: list[float] = field(default_factory=list)
-    """Processors that others used meanwhile."""
+    """Processors that other programs used meanwhile."""
     verdicts: list[str] = field(default_factory=list)
     failure: str = ""
 
@@ -50,15 +50,15 @@ class Measured:
 
 
 Results = dict[str, dict[str, Measured]]
-"""By case, then by system."""
+"""Measurements by case and system."""
 
 
 class DriverFailed(Exception):
-    """A driver did not answer in time, or is gone."""
+    """A driver did not answer in time, reported an error, or has ended."""
 
 
 class Driver:
-    """A system's own process, and what that starts."""
+    """The process of `benchmarks.driver` that runs a system, with its descendants."""
 
     def __init__(self, system: str, work: Path, log: Path) -> None:
         self.mark = uuid4().hex
@@ -99,13 +99,13 @@ class Driver:
         return found
 
     def ready(self) -> None:
-        """Return when its workers, pool or cluster have started."""
+        """Wait until its workers, pool or cluster have started."""
         if not self._is_ready:
             self._answer(START_S)
             self._is_ready = True
 
     def run(self, task: Task, timeout_s: float) -> float:
-        """Have the task done; how many seconds it took."""
+        """Run the task; the seconds it took."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(task.to_json() + "\n")
@@ -118,13 +118,13 @@ class Driver:
         return float(answer["seconds"])
 
     def leave(self) -> None:
-        """Tell it to end, without waiting for that."""
+        """Ask the driver to end, without waiting for it."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
 
     def stop(self, *, at_once: bool = False) -> None:
-        """End it, kindly if it answers."""
+        """End the driver and its descendants; unless `at_once`, it has time to end in order."""
         if not at_once:
             self.leave()
             with suppress(subprocess.TimeoutExpired):
@@ -134,7 +134,7 @@ class Driver:
 
 
 class Runner:
-    """Measures cases; inputs and outputs live in `work`, which is the caller's to remove."""
+    """Measures cases. Inputs and outputs are in `work`, which the caller removes."""
 
     def __init__(
         self,
@@ -146,26 +146,26 @@ class Runner:
         say: Callable[[str], None],
         keep: bool = True,
     ) -> None:
-        """`keep`: whether inputs stay for more rounds; they take memory."""
+        """`keep` keeps the inputs, which take memory, for more rounds."""
         self.cases = cases
         self.systems = systems
         self.work = work
         self.limit_s = limit_s
-        """Seconds that one run may take."""
+        """Time limit of one run, in seconds."""
         self.results: Results = {case.name: {} for case in cases}
         self.left_out: list[str] = []
-        """Cases for which there was no time."""
+        """Names of the cases for which no time was left."""
         self.idle = 0.0
-        """Processors that all systems together take while none of them works."""
+        """Processors that all systems together use while idle."""
         self._say = say
         self._keep = keep
         self._drivers: dict[str, Driver] = {}
         self._oracles: dict[str, Task] = {}
 
     def run(self, repeat: int, budget_s: float, *, most: int = 0) -> None:
-        """`repeat` rounds of each case, and then more, up to `most` in all, as fit into the time.
+        """Run `repeat` rounds of each case, then up to `most` rounds in all while `budget_s` lasts.
 
-        Cases that would begin after the time are left out.
+        Cases that would begin after `budget_s` are left out.
         """
         deadline = time.monotonic() + budget_s
         took: dict[str, float] = {}
@@ -192,14 +192,14 @@ class Runner:
             self._drivers.clear()
 
     def _start(self) -> None:
-        """All systems that are wanted, side by side, since nothing is measured yet."""
+        """Start all systems at once, since nothing is measured yet, and measure them while idle."""
         kinds = dict.fromkeys(BATCHED.get(system, system) for case in self.cases for system in self._wanted(case))
         self._drivers = {kind: self._driver(kind) for kind in kinds}
         for kind, driver in list(self._drivers.items()):
             try:
                 driver.ready()
                 self._say(f"started {kind}")
-            except DriverFailed as failure:  # started anew where it is missed
+            except DriverFailed as failure:  # `_measure` tries again
                 self._say(f"{kind} did not start: {failure}")
                 self._drivers.pop(kind).stop(at_once=True)
         watches = [Watch(driver.mark) for driver in self._drivers.values()]
@@ -214,7 +214,7 @@ class Runner:
         return Driver(kind, self.work, self.work / f"{kind}.log")
 
     def _wanted(self, case: Case) -> list[str]:
-        # the first one always: what it gives is what the others are compared with
+        # the first system always runs: its outputs are the reference
         return [system for system in case.systems if system in self.systems or system == case.systems[0]]
 
     def _make_input(self, case: Case) -> None:
@@ -230,7 +230,7 @@ class Runner:
             remove(oracle.out)
 
     def _round(self, case: Case, number: int) -> float:
-        """Each system once, another one first each time; how many seconds it took in all."""
+        """Run each system once, in an order that rotates from round to round; the seconds of the round."""
         begun = time.monotonic()
         wanted = self._wanted(case)
         turn = number % len(wanted)
@@ -273,16 +273,14 @@ class Runner:
         )
 
     def _done(self, driver: Driver, case: Case) -> tuple[Task, float, Watch]:
-        out = self.work / f"out-{uuid4().hex[:8]}"
-        out.mkdir()
-        task = Task(case, self.work, out)
+        task = Task.new(case, self.work)
         with Watch(driver.mark) as watch:
             seconds = driver.run(task, self.limit_s)
         return task, seconds, watch
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder. Workers clear up after a job has ended: a file may go away under our hands."""
+    """Remove a file or folder, from which workers may still remove files: they clean up after the job has ended."""
     while path.exists():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

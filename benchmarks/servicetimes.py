@@ -1,4 +1,4 @@
-"""What a job's parts take on this machine, one by one: blocks and merges in this process, messages on a real worker."""
+"""Measures the parts of a job: blocks and merges in this process, messages on a real worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
 
 import redis
 from celery import Celery
@@ -38,39 +37,37 @@ from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
 
 _MESSAGES = Case("messages", "G2", (256, 256), (16, 16), ())
-"""256 blocks that take no time by themselves."""
+"""256 blocks of almost no work, so that messages and bookkeeping take the time."""
 _NONE = Case("none", "G2", (16, 16), (16, 16), ())
-"""A job that is all fixed cost."""
+"""A job of one such block, which costs what every job costs."""
 _SLOTS = (512, 2)
-"""Workers to plan for, so that a batch has one block, and so that it has 16."""
+"""Two numbers of workers to plan for: they make batches of one block and of 16 blocks."""
 _SENT = 320
 _RUNS = 3
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The stages of one job as they ran in this process."""
+    """One job in this process, stage by stage."""
 
     block_s: tuple[tuple[float, ...], ...]
-    """By stage: time of each block."""
+    """Seconds of each block."""
     block_bytes: tuple[float, ...]
-    """By stage: bytes that a block reads and writes."""
+    """Bytes that a block reads and writes."""
     merge_s: tuple[float, ...]
-    """By stage: its merge, for each block merged."""
+    """Seconds of the merge per merged block."""
 
 
 def make(case: Case, work: Path) -> Task:
-    """A task of the case with its input made and a new folder for its outputs."""
-    out = work / f"out-{uuid4().hex[:8]}"
-    out.mkdir()
-    task = Task(case, work, out)
+    """A new task of the case; makes the input if it is missing."""
+    task = Task.new(case, work)
     if not task.source.exists():
         workload_of(task).make(task)
     return task
 
 
 def in_process(case: Case, work: Path) -> Measured:
-    """Every block and every merge of a case, one after the other; its first stage is begun once before."""
+    """Time every block and every merge of a case, one after the other, once the first block has warmed up the process."""
     task = make(case, work)
     manifest = prepare(workload_of(task).graph(task), PlanOptions(block_shape=case.block), JobOptions()).manifest
     context, plan = manifest.context(), manifest.plan
@@ -101,9 +98,9 @@ def in_process(case: Case, work: Path) -> Measured:
 
 
 def stages_of(plan: Plan, measured: Measured) -> list[Stage]:
-    """The stages of a plan, of the same graph as was measured, on a picture of any size.
+    """The stages of a plan with measured times. The plan is of the measured graph, but its image may be larger.
 
-    Stages that combine partials are not in a small plan: they are taken to cost as much for each partial as a merge.
+    Only large plans have stages that combine partials; such a stage is assumed to cost per partial what a merge does.
     """
     found: list[Stage] = []
     plain = iter(zip(measured.block_s, measured.block_bytes, measured.merge_s, strict=True))
@@ -121,7 +118,7 @@ def stages_of(plan: Plan, measured: Measured) -> list[Stage]:
 
 
 def planned(case: Case, work: Path, workers: int) -> Plan:
-    """The plan of a case for so many workers; its input need not hold more than its header."""
+    """The plan of a case for a number of workers. Only the header of its input is read."""
     task = Task(case, work, work / "planned")
     task.out.mkdir(exist_ok=True)
     return make_plan(workload_of(task).graph(task), PlanOptions(block_shape=case.block, workers=workers)).plan
@@ -135,7 +132,7 @@ class _Run:
 
 
 class Real:
-    """A running stack of so many workers, to run jobs on."""
+    """A local stack on which jobs run while the `with` block runs."""
 
     def __init__(self, work: Path, workers: int) -> None:
         self._stack = LocalStack(work / f"stack-{workers}", workers=workers, flower=False)
@@ -156,7 +153,7 @@ class Real:
         self._stack.stop()
 
     def run(self, case: Case, slots: int | None = None) -> _Run:
-        """Submit to result; the plan is made for `slots` workers, or for those there are."""
+        """Run a job from `submit` to its end, planned for `slots` workers, by default for those of the stack."""
         task = make(case, self._work)
         graph = workload_of(task).graph(task)
         before, begun = self._cpu(), time.perf_counter()
@@ -167,7 +164,7 @@ class Real:
         return _Run(seconds, server)
 
     def median(self, case: Case, slots: int | None = None, runs: int = _RUNS) -> _Run:
-        """Of several runs."""
+        """The medians of several runs."""
         found = [self.run(case, slots) for _ in range(runs)]
         return _Run(statistics.median(run.seconds for run in found), statistics.median(run.server_s for run in found))
 
@@ -177,10 +174,10 @@ class Real:
 
 
 def times(real: Real, work: Path, runs: int = _RUNS) -> Times:
-    """What messages and blocks cost besides the blocks' own steps, from jobs on one worker.
+    """Measure what messages, blocks and jobs cost besides the blocks' own steps, on one worker.
 
-    Three jobs of blocks that take no time: all blocks in messages of their own, the same blocks sixteen a message, and a
-    single one. Their differences are the cost of a message, of a block, and of a job.
+    The costs are the differences between three jobs of almost no work: one message per block, one message per 16
+    blocks, and a single block.
     """
     own = statistics.fmean(in_process(_MESSAGES, work).block_s[0])
     counts = [
@@ -206,7 +203,7 @@ def times(real: Real, work: Path, runs: int = _RUNS) -> Times:
 
 
 def sending(work: Path) -> float:
-    """Seconds to publish one message, in waves as they are sent, on a server without workers."""
+    """Seconds to publish one message of a wave, on a server without workers."""
     with RedisServer(work / "sending", log=work / "sending.log") as server:
         settings = load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": server.url})
         app: Celery = lepton.create_app(settings)
@@ -223,7 +220,7 @@ def sending(work: Path) -> float:
 
 
 def spread(values: Sequence[float]) -> str:
-    """A distribution in milliseconds: median, and from the 5th to the 95th of a hundred."""
+    """A distribution as text, in milliseconds: the median, and in brackets the 5th and 95th percentiles."""
     ordered = sorted(values)
     low, high = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.05, 0.95))
     return f"{1000 * statistics.median(ordered):.3g} ({1000 * low:.3g} .. {1000 * high:.3g})"

@@ -1,4 +1,4 @@
-"""What would happen with up to 10,000 workers, simulated with times measured here: `python -m benchmarks.simulation`."""
+"""Simulates jobs on up to 10,000 workers with times measured on this machine: `python -m benchmarks.simulation`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,27 @@ from lepton_celery.config import Settings
 _WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10_000)
 _SHOWN = (1, 8, 64, 512, 4096, 10_000)
 _PER_WORKER = 3
-"""Batches in the broker for each worker, in the window that grows with them."""
+"""Batches per worker in the dispatch window, where the window grows with the number of workers."""
 _LARGE = 1024
-"""Largest side of a block that is measured."""
+"""Side of the blocks of the large jobs, in pixels."""
 
 _NET_S = 0.0002
 _STORE = 100e9
 _LOCAL_NET_S = 0.0
 _LOCAL_STORE = 1e12
-"""On one machine what the store takes is in the blocks' times already."""
+"""Bytes per second so high that the store never limits: on one machine its time is part of the blocks' times."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A large job."""
+    """A large job to simulate, and the small case on which its blocks are measured."""
 
     case: Case
-    """Its picture."""
     measured: Case
-    """The small picture on which its blocks are measured."""
 
 
 def scenarios(along: int, block: int) -> list[Scenario]:
-    """Jobs of `along`² blocks, and ten times as many tiny ones; blocks of `block`²."""
+    """Jobs of `along`² blocks of `block`² pixels, and a job of ten times as many tiny blocks."""
     tiny = 64
     side, small = along * block, 4 * block
     many = round(along * 10**0.5)
@@ -57,7 +55,7 @@ def scenarios(along: int, block: int) -> list[Scenario]:
 
 
 def checks(block: int) -> list[Case]:
-    """Small jobs that are run as well as simulated."""
+    """Small jobs that are both simulated and run."""
     sizes = {"W1": block, "W4": block, "W3": block, "W5": 16}
     return [Case(name, name, (8 * n,) * 2, (n,) * 2, ()) for name, n in sizes.items()]
 
@@ -73,29 +71,27 @@ class Checked:
 
     @property
     def error(self) -> float:
-        """How much too long the simulation says, as a share."""
+        """The relative error of the simulated time; positive when the simulation is too slow."""
         return self.simulated_s / self.real_s - 1
 
 
 @dataclass(frozen=True)
 class Point:
-    """A large job on so many workers."""
+    """A large job on a number of workers: with the default dispatch window, and with one that grows with the workers."""
 
     workers: int
     as_set: Outcome
-    """With the window that is the default."""
     grown: Outcome
-    """With a window that grows with the workers."""
 
 
 def world(workers: int, settings: Settings, *, grown: bool = False) -> World:
-    """A cluster of so many workers."""
+    """The simulated cluster; `grown` widens its dispatch window with the number of workers."""
     window = max(settings.window_batches, _PER_WORKER * workers) if grown else settings.window_batches
     return World(workers, window, settings.wave_batches, _STORE, _NET_S)
 
 
 def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times, settings: Settings) -> list[Point]:
-    """A job on more and more workers; `stages` as they are planned for each number."""
+    """Simulate a job on each number of workers; `stages` holds its stages as planned for each of them."""
     found = []
     for count, planned in zip(workers, stages, strict=True):
         as_set = simulate(planned, times, world(count, settings))
@@ -106,7 +102,7 @@ def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times
 
 
 def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Checked]]:
-    """The times of this machine, and how far simulated jobs are from real ones on one and two workers."""
+    """Measure the times of this machine, then compare simulated with real jobs on one and on two workers."""
     settings, found, measured = Settings(), [], {}
     for case in cases:
         measured[case.name] = servicetimes.in_process(case, work)
@@ -135,7 +131,6 @@ def section(
     name: str,
 ) -> str:
     """The section of the document."""
-    settings = Settings()
     lines = [
         "## Simulated: up to 10,000 workers",
         "",
@@ -150,15 +145,18 @@ def section(
         "batch sizes, is the planner's own for so many workers. Stages wait for each other; merges are done by one worker,",
         "and combining partials in groups costs as much for each as merging it.",
         "",
-        f"**What was measured.** A message costs a worker {1e3 * times.message_s:.2f} ms and the server",
-        f"{1e6 * times.server_message_s:.0f} µs; a block costs a worker {1e6 * times.block_s:.0f} µs and the server",
-        f"{1e6 * times.server_block_s:.1f} µs besides its own steps; sending a message takes",
-        f"{1e3 * times.send_s:.2f} ms; a job {1e3 * times.job_s:.0f} ms. Blocks, by stage, in milliseconds:",
-        "median (5th .. 95th of a hundred).",
+        *_measured(times, jobs),
         "",
+        *_compared(checked),
+        "",
+        *_speedups(grown),
     ]
-    head: tuple[str, ...] = ("job", "stage", "blocks", "a block, ms", "MB a block", "merge s")
-    rows: list[tuple[str, ...]] = [
+    return "\n".join(lines)
+
+
+def _measured(times: Times, jobs: dict[str, Sequence[Stage]]) -> list[str]:
+    """The measured times, and those of the blocks in a table."""
+    rows = [
         (
             job,
             str(number + 1),
@@ -170,39 +168,30 @@ def section(
         for job, stages in jobs.items()
         for number, stage in enumerate(stages)
     ]
-    lines += [
-        *document.table(head, rows),
+    return [
+        f"**What was measured.** A message costs a worker {1e3 * times.message_s:.2f} ms and the server",
+        f"{1e6 * times.server_message_s:.0f} µs; a block costs a worker {1e6 * times.block_s:.0f} µs and the server",
+        f"{1e6 * times.server_block_s:.1f} µs besides its own steps; sending a message takes",
+        f"{1e3 * times.send_s:.2f} ms; a job {1e3 * times.job_s:.0f} ms. Blocks, by stage, in milliseconds:",
+        "median (5th .. 95th of a hundred).",
         "",
-        "**How far it can be trusted.** The same jobs, simulated and run here:",
-        "",
+        *document.table(("job", "stage", "blocks", "a block, ms", "MB a block", "merge s"), rows),
     ]
-    head = ("job", "workers", "simulated s", "real s", "error")
+
+
+def _compared(checked: Sequence[Checked]) -> list[str]:
+    """A table of simulated and real times."""
     rows = [
         (c.case.name, str(c.workers), f"{c.simulated_s:.2f}", f"{c.real_s:.2f}", f"{100 * c.error:+.0f} %")
         for c in checked
     ]
-    lines += [
-        *document.table(head, rows),
-        "",
-        "**What it shows.** Speed-up over one worker, and the share of the workers' time spent in blocks. As set: at most",
-        f"{settings.window_batches} batches of a job are in the broker at a time, so no more workers than that work on it.",
-        f"Wide: {_PER_WORKER} batches a worker, as a job has whose plan was made for so many.",
-        "Limited by: where most of their other time goes: window (no message",
-        "although blocks are left: the window is full, or whoever publishes is behind), ledger (waiting for the server),",
-        "store, message (handling messages), end (nothing left to do in a stage), merge (one worker merges).",
-        "",
-    ]
-    head = (
-        "job",
-        "workers",
-        "as set: speed-up",
-        "efficiency",
-        "limited by",
-        "wide: speed-up",
-        "efficiency",
-        "limited by",
-    )
-    rows = []
+    table = document.table(("job", "workers", "simulated s", "real s", "error"), rows)
+    return ["**How far it can be trusted.** The same jobs, simulated and run here:", "", *table]
+
+
+def _speedups(grown: dict[str, list[Point]]) -> list[str]:
+    """A table of the speed-up and efficiency of each job by number of workers."""
+    rows, window = [], Settings().window_batches
     for job, points in grown.items():
         one = points[0].as_set.seconds
         for point in points:
@@ -212,11 +201,22 @@ def section(
                     for o in (point.as_set, point.grown)
                 ]
                 rows.append((job, f"{point.workers:,}", *cells[0], *cells[1]))
-    return "\n".join([*lines, *document.table(head, rows)])
+    more = ("efficiency", "limited by")
+    head = ("job", "workers", "as set: speed-up", *more, "wide: speed-up", *more)
+    return [
+        "**What it shows.** Speed-up over one worker, and the share of the workers' time spent in blocks. As set: at most",
+        f"{window} batches of a job are in the broker at a time, so no more workers than that work on it.",
+        f"Wide: {_PER_WORKER} batches a worker, as a job has whose plan was made for so many.",
+        "Limited by: where most of their other time goes: window (no message",
+        "although blocks are left: the window is full, or whoever publishes is behind), ledger (waiting for the server),",
+        "store, message (handling messages), end (nothing left to do in a stage), merge (one worker merges).",
+        "",
+        *document.table(head, rows),
+    ]
 
 
 def draw(path: Path, grown: dict[str, list[Point]]) -> None:
-    """A panel a job: speed-up as set and with a wide window, beside the ideal."""
+    """Plot a panel for each job: its speed-up with the default and with the wide window, and the ideal."""
     plt = plot.pyplot()
     figure, axes = plt.subplots(
         1, len(grown), figsize=(3.1 * len(grown), 3.4), squeeze=False, layout="constrained", sharey=True
@@ -242,7 +242,7 @@ def draw(path: Path, grown: dict[str, list[Point]]) -> None:
 
 
 def large(scenario: Scenario, work: Path) -> Path:
-    """The input of a large job: a file with nothing in it but its header, for the planner to look at."""
+    """Create the input of a large job as a sparse file: the planner reads only its header."""
     task = Task(scenario.case, work, work)
     like = workload_of(task).input((32, 32))
     arrays.create(task.source, (*scenario.case.shape, *like.shape[2:]), like.dtype, scenario.case.block)

@@ -1,14 +1,12 @@
-"""What a small job costs beside one plain Celery call that does the same: `python -m benchmarks.small`."""
+"""Compares small jobs with plain Celery calls that do the same work: `python -m benchmarks.small`."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import click
 import redis
@@ -16,6 +14,7 @@ import redis
 from benchmarks import arrays, document
 from benchmarks.cases import Case, Task
 from benchmarks.folder import work_folder
+from benchmarks.runner import remove
 from benchmarks.systems.celery_reference import CeleryReference
 from benchmarks.systems.lepton import LeptonCelery
 from benchmarks.workloads import workload_of
@@ -26,23 +25,20 @@ CASES = (
     Case("W4", "W4", (512, 512), (512, 512), ()),
     Case("W3", "W3", (512, 512), (512, 512), ()),
 )
-"""One stage, one stage, three stages."""
+"""Cases of one, one and three stages."""
 
 
 def _timed(run: Callable[[Task], None], case: Case, work: Path) -> float:
-    out = work / f"out-{uuid4().hex[:8]}"
-    out.mkdir()
-    task = Task(case, work, out)
+    task = Task.new(case, work)
     begun = time.perf_counter()
     run(task)
     seconds = time.perf_counter() - begun
-    while out.exists():  # workers clear up after a job has ended
-        shutil.rmtree(out, ignore_errors=True)
+    remove(task.out)
     return seconds
 
 
 def measure(work: Path, repeat: int) -> tuple[dict[str, tuple[list[float], list[float]]], float]:
-    """Seconds of plain calls and of jobs, in turn, by case; seconds of a round trip to the broker."""
+    """Seconds of plain calls and of jobs by case, measured in turn; median seconds of a round trip to the broker."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     plain, lepton = CeleryReference(), LeptonCelery()
     plain.start(work)
@@ -54,7 +50,7 @@ def measure(work: Path, repeat: int) -> tuple[dict[str, tuple[list[float], list[
             calls, jobs = found.setdefault(case.name, ([], []))
             for number in range(repeat + 3):
                 one, other = _timed(plain.call, case, work), _timed(lepton.run, case, work)
-                if number >= 3:  # the first ones load what is used
+                if number >= 3:  # the first runs warm up
                     calls.append(one)
                     jobs.append(other)
         server = redis.Redis.from_url(redis_py_url(plain.broker_url))

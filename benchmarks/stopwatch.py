@@ -1,7 +1,4 @@
-"""When things happen in a lepton_celery job: the worker's steps and ledger calls, written down as they end.
-
-It stands around the functions of a running worker; the product knows nothing of it.
-"""
+"""Records when a worker's steps and ledger calls begin and end, by wrapping functions of `lepton_celery` at run time."""
 
 from __future__ import annotations
 
@@ -21,19 +18,18 @@ from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import Claim
 
 LOG = "BENCHMARK_LOG"
-"""Environment: file for the times; none: nothing is timed."""
+"""Environment variable with the file that the times go to. Nothing is timed when it is unset."""
 UNGUARDED = "BENCHMARK_UNGUARDED"
-"""Environment: set, and blocks are done without asking for them."""
+"""Environment variable that, when set, makes workers do blocks without claiming them."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Something that a worker did."""
+    """One timed step of a worker, in seconds of the monotonic clock, which all processes of a machine share."""
 
     name: str
     begin: float
     end: float
-    """Seconds of the clock that all processes of a machine share."""
     process: int
 
     @property
@@ -42,7 +38,7 @@ class Span:
 
 
 class _Recorder:
-    """Appends spans to a file; a line is one write, so that processes do not mix."""
+    """Appends spans to a file. Each line is a single write, so that lines of several processes do not mix."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -60,7 +56,7 @@ class _Recorder:
 
 
 def spans(path: Path) -> list[Span]:
-    """What was written down, in the order in which it ended."""
+    """The recorded spans, in the order in which they ended."""
     return [Span(*json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -88,8 +84,8 @@ class _TimedLedger:
 
 
 class _UnguardedLedger:
-    """A ledger that grants every block unasked: no leases, so that a lost worker's blocks stay lost and a message that
-    comes twice is done twice. Receipts stay, since they tell when a stage is over; so do the merge and its fence."""
+    """A ledger that grants every block without a lease: a lost worker's blocks stay lost, and a repeated message is
+    done twice. Receipts, merges and fences stay, since they end the stages."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -105,7 +101,7 @@ class _UnguardedLedger:
 
 
 def install() -> None:
-    """Stand around the worker of this process, as the environment asks."""
+    """Wrap the worker of this process as the environment variables ask."""
     log = os.environ.get(LOG)
     unguarded = UNGUARDED in os.environ
     around = _Recorder(log) if log else None
@@ -116,7 +112,7 @@ def install() -> None:
             ledger = cast("Ledger", _UnguardedLedger(ledger))
         return cast("Ledger", _TimedLedger(ledger, around)) if around is not None else ledger
 
-    # by the module's dictionary: these are names that the worker's own code looks up when it runs
+    # the worker looks these names up in its module when it runs, so replacing them there is enough
     vars(work)["open_ledger"] = opened
     if around is not None:
         for module, name in (
@@ -127,7 +123,7 @@ def install() -> None:
             (merge, "publish"),
             (canvas, "send_wave"),
         ):
-            # blocks done at once are one span, as one of them is
+            # blocks done in one call are one span, with the name of a single block
             vars(module)[name] = _timed(around, name.replace("blocks", "block"), vars(module)[name])
 
 

@@ -1,4 +1,4 @@
-"""The Celery application of workers that are watched; workers import it."""
+"""The Celery application of workers that record spans; the workers import it."""
 
 from __future__ import annotations
 

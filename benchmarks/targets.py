@@ -1,4 +1,4 @@
-"""What lepton_celery must reach beside each system, and whether it does; one line a workload."""
+"""The target times of lepton_celery relative to other systems, and whether they are met."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OURS = "lepton"
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on our time, in times of another system's."""
+    """An upper bound on our time divided by another system's."""
 
     system: str
     at_most: float
     words: str
 
     def shown(self, found: float | None) -> str:
-        """The target, what was measured, and whether that is enough."""
+        """The target, the measured ratio, and whether the target is met."""
         if found is None:
             return f"{self.words}: not measured"
         measured = f"{found:.2f}" if self.at_most > 0.1 else f"{1 / found:.0f} ×"
@@ -44,22 +44,21 @@ CELERY = ("g", "h", "hb")
 
 @dataclass(frozen=True)
 class Ratio:
-    """Our time in times of another system's."""
+    """Our time divided by another system's, in a case in which both were measured."""
 
     value: float
     system: str
     case: str
-    """Where both were measured."""
 
 
 def of_workload(cases: Sequence[Case], workload: str) -> Iterator[Case]:
-    """The cases of a workload, memory maps first, as they stand in the list, that is the largest first."""
+    """The cases of a workload: those on memory maps first, otherwise in the order of the list, the largest first."""
     chosen = [case for case in cases if case.workload == workload]
     yield from sorted(chosen, key=lambda case: case.format != "npy")
 
 
 def ratio(cases: Sequence[Case], results: Results, workload: str, systems: Collection[str]) -> Ratio | None:
-    """To the fastest of the systems, in the first case in which one of them and ours were measured."""
+    """The ratio to the fastest of the systems, in the first case in which one of them and ours were measured."""
     for case in of_workload(cases, workload):
         found = results.get(case.name, {})
         ours = found.get(OURS)
@@ -77,7 +76,7 @@ def best_peer(found: Mapping[str, Measured], peers: Collection[str]) -> Measured
 
 
 def summary(cases: Sequence[Case], results: Results) -> list[tuple[str, ...]]:
-    """A row a workload: times a, f, the best of Dask, Ray and plain Celery, and the targets."""
+    """A row for each workload: ratios to a, f, and the best of Dask, of Ray and of plain Celery, and the targets."""
     rows = []
     for workload in dict.fromkeys(case.workload for case in cases):
         first = next(of_workload(cases, workload))

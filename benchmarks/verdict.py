@@ -1,4 +1,4 @@
-"""Whether a system's output is scikit-image's, in a few words."""
+"""Compares a system's outputs with scikit-image's, and says in a few words how they differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS = 512
 
 
 def compare(oracle: Task, task: Task) -> str:
-    """A task's outputs beside those of the whole image."""
+    """Compare the outputs of a task with those of the whole image."""
     if workload_of(task).is_picture:
         return compare_pixels(arrays.opened(oracle.output("pixels")), arrays.opened(task.output("pixels")))
     labels = compare_labels(arrays.opened(oracle.output("labels")), arrays.opened(task.output("labels")))
@@ -34,7 +34,7 @@ def _table(task: Task) -> dict[str, Array]:
 
 
 def compare_pixels(wanted: Any, found: Any) -> str:
-    """Identical, or how many pixels differ and by how much at most."""
+    """`IDENTICAL`, or how many pixels differ and by how much at most."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return f"{found.dtype} {found.shape} instead of {wanted.dtype} {wanted.shape}"
     pixels, most = 0, 0.0
@@ -48,12 +48,12 @@ def compare_pixels(wanted: Any, found: Any) -> str:
 
 
 def _bits(pixels: Array) -> Array:
-    """The same memory as whole numbers, so that equal means every bit."""
+    """The same memory as unsigned integers, so that equal means equal in every bit."""
     return np.ascontiguousarray(pixels).view(f"u{pixels.dtype.itemsize}")
 
 
 def compare_labels(wanted: Any, found: Any) -> str:
-    """Identical, or the same objects under other numbers, or how many there are instead."""
+    """`IDENTICAL`, or whether only the numbers of the objects differ, or both numbers of objects."""
     if compare_pixels(wanted, found) == IDENTICAL:
         return IDENTICAL
     if wanted.shape != found.shape:
@@ -66,7 +66,7 @@ def compare_labels(wanted: Any, found: Any) -> str:
 
 
 def compare_tables(wanted: dict[str, Array], found: dict[str, Array]) -> str:
-    """Identical, or the columns that are not."""
+    """`IDENTICAL`, or the columns that differ."""
     if set(wanted) != set(found):
         return f"columns {sorted(found)} instead of {sorted(wanted)}"
     other = [name for name, column in wanted.items() if not np.array_equal(column, found[name])]

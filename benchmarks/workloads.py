@@ -1,7 +1,7 @@
-"""The workloads: an input, the whole-image function, the same as a lazy graph, and the same in blocks by hand.
+"""The workloads: an input, and the same computation on the whole image, as a lazy graph, and in hand-written stages.
 
-By hand means what somebody who knows the problem would write for it: stages of blocks that read their pixels by
-reference and leave results in files, with a merge between stages. Systems only differ in how they get blocks to run.
+The stages are those that an expert would write: blocks read their pixels from the input file and leave results in
+files, and a merge follows each stage. Systems differ only in how they run the blocks.
 """
 
 from __future__ import annotations
@@ -28,50 +28,50 @@ class Stage(Protocol):
     """One pass over the blocks."""
 
     def begin(self, task: Task) -> None:
-        """Done once, before the blocks: makes what they write to."""
+        """Create the outputs of the stage, before its blocks."""
         ...
 
     def block(self, task: Task, index: int) -> None:
-        """One block."""
+        """Do one block."""
         ...
 
     def merge(self, task: Task) -> None:
-        """Done once, after the blocks."""
+        """Merge the partials of all blocks."""
         ...
 
 
 class Workload(Protocol):
-    """What is computed."""
+    """A computation in all its forms."""
 
     @property
     def title(self) -> str:
-        """What it is, in a line."""
+        """The computation in a line of words."""
         ...
 
     @property
     def is_picture(self) -> bool:
-        """Whether the only output is an image, `pixels`; else there are `labels` and a `table`."""
+        """Whether the only output is the image `pixels`; otherwise the outputs are `labels` and `table`."""
         ...
 
     def input(self, shape: tuple[int, ...]) -> Array:
-        """The picture, the same each time."""
+        """Make the input image, which is the same each time."""
         ...
 
     def make(self, task: Task) -> None:
-        """Put the picture where the task reads it."""
+        """Write the input of a task."""
         ...
 
     def whole(self, task: Task) -> None:
-        """With scikit-image on the whole picture, in this process."""
+        """Compute with scikit-image on the whole image, in this process."""
         ...
 
     def graph(self, task: Task) -> dict[str, Node]:
-        """With lepton_celery: outputs by path."""
+        """The lazy nodes of lepton_celery, by output path."""
         ...
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """In blocks, by hand."""
+        """The hand-written stages."""
         ...
 
 
@@ -81,7 +81,7 @@ def _write_input(task: Task, image: Array) -> None:
 
 @dataclass(frozen=True)
 class Filter:
-    """An image from an image, by a function that sees a few pixels around each."""
+    """A filter with a halo."""
 
     title: str
     function: Callable[[Array], Array]
@@ -120,7 +120,7 @@ class _FilterStage:
     def block(self, task: Task, index: int) -> None:
         wide, within = task.case.read(index, self.filter.halo)
         source = opened(task.source)
-        # a copy, contiguous as the whole picture is: what a kernel does may depend on strides
+        # a contiguous copy, as the whole image is contiguous: results may depend on strides
         pixels = np.ascontiguousarray(source[wide])
         opened(task.output("pixels"), writable=True)[task.case.core(index)] = self.filter.function(pixels)[within]
 
@@ -130,7 +130,7 @@ class _FilterStage:
 
 @lru_cache(maxsize=8)
 def opened(path: Path, *, writable: bool = False) -> Any:
-    """An open array, kept for the blocks of a process; names of outputs do not come twice."""
+    """Open an array once for all blocks of a process; no two outputs have the same path."""
     return arrays.opened(path, writable=writable)
 
 
@@ -145,7 +145,7 @@ class Components:
 
     @property
     def is_table(self) -> bool:
-        """Whether more than areas is wanted."""
+        """Whether the table has more columns than label and area."""
         return len(self.properties) > 2
 
     def input(self, shape: tuple[int, ...]) -> Array:
@@ -241,7 +241,7 @@ WORKLOADS: Mapping[str, Workload] = {
     ),
     "G2": Filter("invert, uint8, tiny blocks", functions.invert, 0, inputs.tiles, util.invert, "uint8", 8),
 }
-"""The last two are for `benchmarks.growth`."""
+"""The workloads by name; the last two are for `benchmarks.growth`."""
 
 
 def workload_of(task: Task) -> Workload:

@@ -1,4 +1,4 @@
-"""The systems that are compared, one module and one small class each."""
+"""The systems that are compared, one class and module each."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ TITLES = {
 }
 
 BATCHED = {"fb": "f", "eb": "er", "hb": "h"}
-"""Systems that are another one with many blocks a task."""
+"""The system that each batched system is, but for its many blocks per task."""
 
 PEERS = ("c", "dz", "er", "eb", "g", "h", "hb")
-"""What somebody would use instead; `a`, `f` and `fb` are the references."""
+"""Systems that somebody would use in place of lepton_celery; `a`, `f` and `fb` are the references."""
 
 _OBJECTS = "dask-image measures every object by tasks of its own: not done in minutes for tens of thousands of objects"
 
@@ -46,7 +46,7 @@ CANNOT = {("W3t", "c"): _OBJECTS, ("W3t", "dz"): _OBJECTS}
 
 
 def make_system(name: str) -> System:
-    """The system of that letter; imports what it needs, and nothing of the others."""
+    """Create the system with this short name; only its own module is imported."""
     module, _, kind = _HOMES[name].partition(":")
     system: System = getattr(import_module(f"benchmarks.systems.{module}"), kind)()
     return system

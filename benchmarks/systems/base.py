@@ -1,4 +1,4 @@
-"""What a system is, and how those that take blocks by reference do a task."""
+"""The interface of a system, and the code shared by systems that pass blocks by reference."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ WORKERS = 2
 
 
 class System(Protocol):
-    """Something that can do a workload."""
+    """A system that can run every workload."""
 
     def start(self, work: Path) -> None:
-        """Start workers, pool or cluster; not timed."""
+        """Start workers, pool or cluster. This is not timed."""
         ...
 
     def run(self, task: Task) -> None:
-        """Do the task, from input files to output files; timed."""
+        """Do the task, from input files to output files. This is timed."""
         ...
 
     def stop(self) -> None:
-        """End what `start` started."""
+        """End all processes that `start` started."""
         ...
 
 
 def run_blocks(text: str, stage: int, start: int, stop: int) -> None:
-    """A batch of blocks of one stage, in a worker."""
+    """Do a batch of blocks of one stage, in a worker."""
     task = task_from(text)
     work = workload_of(task).stages[stage]
     for index in range(start, stop):
@@ -37,12 +37,12 @@ def run_blocks(text: str, stage: int, start: int, stop: int) -> None:
 
 
 def batches(task: Task) -> list[tuple[int, int]]:
-    """The blocks of a task in batches of the case's size."""
+    """The first block and the end of each batch of a task."""
     return [(at, min(at + task.case.batch, task.case.blocks)) for at in range(0, task.case.blocks, task.case.batch)]
 
 
 def by_reference(task: Task, run_stage: Callable[[str, int], None]) -> None:
-    """A task whose blocks `run_stage` gets to run, all of a stage at a time."""
+    """Do a task stage by stage: `run_stage` is called with the task as JSON and the stage, and does all its blocks."""
     text = task.to_json()
     for number, stage in enumerate(workload_of(task).stages):
         stage.begin(task)

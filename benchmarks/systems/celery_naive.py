@@ -1,4 +1,4 @@
-"""The first Celery program that comes to mind: blocks of pixels go through the broker, results come back the same way."""
+"""A naive Celery chord: pickled pixels go through the broker, and results come back the same way."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Array = NDArray[Any]
 
 
 class NaiveCelery:
-    """Pickled pixels."""
+    """One worker of two processes that accepts pickle."""
 
     def start(self, work: Path) -> None:
-        # Celery refuses pickle to root, with reason; here both ends are ours
+        # Celery refuses to run as root with pickle; here both sender and receiver are ours
         project = Project(app="benchmarks.systems.celery_naive_app", env={"C_FORCE_ROOT": "1"})
         self._stack = LocalStack(work / "naive", workers=1, concurrency=WORKERS, flower=False, project=project)
         self._stack.start()

@@ -1,4 +1,4 @@
-"""The Celery application of the naive chord; the only place where pickle is let in."""
+"""The Celery application of the naive chord, the only one that accepts pickle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app.conf.update(task_serializer="pickle", result_serializer="pickle", accept_con
 
 @app.task(name="benchmarks.pixels")
 def block(text: str, index: int, pixels: Array) -> Array:
-    """One block's pixels from its pixels and their halo."""
+    """Filter one block, given with its halo."""
     task = task_from(text)
     workload = workload_of(task)
     assert isinstance(workload, Filter)
@@ -31,7 +31,7 @@ def block(text: str, index: int, pixels: Array) -> Array:
 
 @app.task(name="benchmarks.merge")
 def merge(parts: list[Array], text: str) -> None:
-    """The picture put together in one worker's memory."""
+    """Assemble the image in one worker's memory and write it."""
     task = task_from(text)
     arrays.write_whole(task.output("pixels"), _together(parts, task.case), task.case.block)
 
@@ -44,7 +44,7 @@ def histogram(pixels: Array) -> Array:
 
 @app.task(name="benchmarks.threshold")
 def threshold(counts: list[Array]) -> float:
-    """Otsu's, of all blocks."""
+    """Otsu's threshold of the histograms of all blocks."""
     total = np.sum(counts, axis=0)
     (levels,) = np.nonzero(total)
     seen = np.arange(levels[0], levels[-1] + 1)
@@ -60,7 +60,7 @@ def label(pixels: Array, above: float) -> Array:
 
 @app.task(name="benchmarks.join")
 def join(parts: list[Array], text: str) -> None:
-    """Labels and table of the whole picture, in one worker's memory."""
+    """Join the labels of all blocks in one worker's memory, and write them and the table."""
     task = task_from(text)
     workload = workload_of(task)
     assert isinstance(workload, Components)

@@ -1,4 +1,4 @@
-"""A Celery chord by reference, as somebody would write it who has read where chords are slow."""
+"""A hand-written Celery chord by reference, which avoids the known slow parts of chords."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_celery.local.stack import LocalStack, Project
 
 
 class CeleryReference:
-    """One worker of two processes, Celery's own settings."""
+    """One worker of two processes, with Celery's default settings."""
 
     def start(self, work: Path) -> None:
         app = "benchmarks.systems.celery_reference_app"
@@ -31,11 +31,11 @@ class CeleryReference:
 
     @property
     def broker_url(self) -> str:
-        """The broker and result backend of its workers."""
+        """The URL of the broker and result backend."""
         return self._stack.broker_url
 
     def call(self, task: Task) -> None:
-        """The task as plain calls, one a stage, without a canvas."""
+        """Do the task by one plain Celery call for each stage, without a canvas."""
         blocks = task.case.blocks
         by_reference(task, lambda text, stage: self._tasks.blocks.delay(text, stage, 0, blocks).get(timeout=300))
 
@@ -45,7 +45,7 @@ class CeleryReference:
     def _run_stage(self, task: Task, text: str, stage: int) -> None:
         header = [self._tasks.blocks.s(text, stage, *ends) for ends in batches(task)]
         sent = chord(header)(self._tasks.done.si())
-        # a fresh result: the chord's own asks for every part of the header at each look
+        # the chord's own result asks for every task of the header each time it polls
         AsyncResult(sent.id, app=self._tasks.app).get(timeout=300)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The Celery application of the hand-written chord; workers import it."""
+"""The Celery application of the hand-written chord; its workers import it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ app = Celery("reference", broker=os.environ["LEPTON_BROKER_URL"], backend=os.env
 
 @app.task(name="benchmarks.blocks")
 def blocks(text: str, stage: int, start: int, stop: int) -> None:
-    """Some blocks of a stage."""
+    """Do a batch of blocks of a stage."""
     run_blocks(text, stage, start, stop)
 
 
 @app.task(name="benchmarks.done")
 def done() -> None:
-    """The chord's body: all blocks of the stage are done."""
+    """The chord's body, which runs once all blocks of the stage are done."""

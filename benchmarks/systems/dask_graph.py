@@ -17,7 +17,7 @@ from benchmarks.workloads import Filter, opened, workload_of
 
 
 def compute(task: Task) -> None:
-    """Run a task with whatever scheduler is set."""
+    """Do a task with the scheduler that is configured."""
     workload = workload_of(task)
     image = _read(task.source, task.case.block)
     if isinstance(workload, Filter):
@@ -27,7 +27,7 @@ def compute(task: Task) -> None:
 
 
 def _read(path: Path, block: tuple[int, ...]) -> Any:
-    """An array on disk, a chunk per block; only its path is in the graph."""
+    """A lazy array of a file, with a chunk for each block. The graph holds the path, not the pixels."""
     if path.suffix == ".zarr":
         return da.from_zarr(str(path))
     like = arrays.opened(path)
@@ -44,7 +44,7 @@ def _read_block(path: Path, block_info: Any = None) -> Any:
 def _filtered(image: Any, workload: Filter, ndim: int) -> Any:
     if not workload.halo:
         return image.map_blocks(workload.function, dtype=workload.dtype)
-    # map_overlap cannot trim what loses an axis: overlap and trim by hand
+    # map_overlap cannot trim a result that has fewer axes than the image, so overlap and trim here
     depth = dict.fromkeys(range(ndim), workload.halo)
     channels = list(range(ndim, image.ndim))
     wide = da.overlap.overlap(image, depth=depth | dict.fromkeys(channels, 0), boundary="none", allow_rechunk=False)
@@ -57,7 +57,7 @@ def _contiguous(pixels: Any, function: Any) -> Any:
 
 
 def _written(task: Task, name: str, image: Any) -> Any:
-    """A graph whose computation leaves the image in its file."""
+    """A graph that writes the image to its file."""
     path = task.output(name)
     arrays.create(path, image.shape, image.dtype, task.case.block)
     if task.case.format == "zarr":

@@ -1,4 +1,4 @@
-"""dask.distributed: processes, and pixels that travel between them."""
+"""dask.distributed on processes, between which pixels travel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.systems.base import WORKERS
 
 
 class DaskProcesses:
-    """A scheduler and two workers of one thread."""
+    """A scheduler and two workers of one thread each."""
 
     def start(self, work: Path) -> None:
         self._cluster: Any = LocalCluster(

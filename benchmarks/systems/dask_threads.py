@@ -1,4 +1,4 @@
-"""dask.array on threads of one process."""
+"""dask.array with the threaded scheduler of one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.systems.base import WORKERS
 
 
 class DaskThreads:
-    """Its scheduler for one machine."""
+    """dask's threaded scheduler."""
 
     def start(self, work: Path) -> None:
         dask.config.set(scheduler="threads", num_workers=WORKERS)

@@ -1,4 +1,4 @@
-"""lepton_celery itself: on Celery workers, and on threads."""
+"""lepton_celery, on Celery workers and on threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lepton_celery.local.stack import LocalStack
 
 
 class LeptonCelery:
-    """Submit to result, on workers as `lepton up` starts them."""
+    """Jobs on workers as `lepton up` starts them."""
 
     def start(self, work: Path) -> None:
         self._stack = LocalStack(work / "lepton", workers=WORKERS, flower=False)
@@ -31,7 +31,7 @@ class LeptonCelery:
 
 
 class LeptonInline:
-    """The same plan on threads, without a broker."""
+    """The inline engine: the same plan on threads, without a broker."""
 
     def start(self, work: Path) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The ideal, written by hand for each workload: no broker, no ledger, no retry."""
+"""The ideal: a hand-written process pool without broker, ledger or retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray, told where pixels are instead of given them."""
+"""Ray tasks by reference: a task gets the path of its input, not the pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.systems.base import WORKERS, batches, by_reference, run_blocks
 
 
 class Ray:
-    """A node of its own, with two worker processes."""
+    """A local Ray node with two worker processes."""
 
     def start(self, work: Path) -> None:
         ray.init(

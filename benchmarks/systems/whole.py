@@ -1,4 +1,4 @@
-"""scikit-image on the whole image: what everybody starts from."""
+"""scikit-image on the whole image, the baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.workloads import workload_of
 
 
 class Whole:
-    """One process, one call."""
+    """One call in one process."""
 
     def start(self, work: Path) -> None:
         pass
