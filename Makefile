@@ -17,51 +17,51 @@ help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
 		printf '  make %-16s %s\n' "$$name" "$$text"; done
 
-setup: $(READY) ## make .venv from requirements.lock; again only when that or pyproject.toml changed
+setup: $(READY) ## create .venv from requirements.lock, if that or pyproject.toml has changed
 
-# uv installs in seconds; where it cannot be had, pip does the same from the same hashes
+# uv installs in seconds; where it does not work, pip installs the same files by the same hashes
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { \
 		echo "lepton_celery needs Python 3.11 to 3.13 and '$(PYTHON)' is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; \
 		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if $(PIP) $(UV) && $(UV_PIP) --require-hashes -r requirements.lock && $(UV_PIP) --no-deps -e .; then :; else \
-		echo "uv does not work here; pip installs the same, more slowly" >&2; \
+		echo "uv does not work here; pip installs the same packages, more slowly" >&2; \
 		$(PIP) --require-hashes -r requirements.lock && $(PIP) --no-deps -e .; \
 	fi
-	@$(BIN)/python -m compileall -q lepton_celery workers settings # where nothing may write bytecode, each process would compile
-	@$(BIN)/python -c "from lepton_celery.catalogue import load_kernels; load_kernels()" # once too, not by each worker
+	@$(BIN)/python -m compileall -q lepton_celery workers settings # or each process compiles where bytecode cannot be written
+	@$(BIN)/python -c "from lepton_celery.catalogue import load_kernels; load_kernels()" # compiles them once, not in each worker
 	@touch $@
 
 run: $(READY) ## count the galaxies in an 8192 x 8192 photograph on local workers, and compare with scikit-image
 	@$(BIN)/lepton demo
 
-up: $(READY) ## a broker, workers and Flower on this machine, until Ctrl-C
+up: $(READY) ## run a broker, workers and Flower on this machine, until Ctrl-C
 	@$(BIN)/lepton up
 
 test: lint ## check the style and the types, then run all tests
 	$(BIN)/pytest tests/unit tests/exactness tests/server -n 2
 	$(BIN)/pytest tests/worker tests/acceptance -n 3 --dist loadfile --durations=10
 
-check: lint ## the style, the types and the quick tests, under a minute
+check: lint ## check the style and the types, then run the quick tests (1 min)
 	$(BIN)/pytest tests/unit -m "not slow" -n 2 -q
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY) ## let ruff repair what it can
+format: $(READY) ## fix the style with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-example-django: $(READY) ## the Django example
+example-django: $(READY) ## run the Django example
 	@$(BIN)/python examples/django_app/run.py
 
-example-flask: $(READY) ## the Flask example
+example-flask: $(READY) ## run the Flask example
 	@$(BIN)/python examples/flask_app/run.py
 
-bench: bench-setup ## measure against peers, each in its own processes; writes docs/benchmarks.md (10 min)
+bench: bench-setup ## compare with other systems; writes docs/benchmarks.md (10 min)
 	@.venv-bench/bin/python -m benchmarks
 	@.venv-bench/bin/python -m benchmarks.memory
 
@@ -73,13 +73,13 @@ bench-setup:
 	@$(MAKE) --no-print-directory VENV=.venv-bench setup
 	@.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python --group bench
 
-chaos: $(READY) ## kill, freeze and lose all there is while jobs run, then compare pixels (5 min; SEED=1)
+chaos: $(READY) ## inject faults while jobs run, then compare pixels (5 min; SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds 300 --seed $(or $(SEED),1)
 
-docs: $(READY) ## write docs/catalogue.md anew
+docs: $(READY) ## generate docs/catalogue.md
 	@$(BIN)/lepton operations --markdown > docs/catalogue.md
 
-lock: $(READY) ## resolve requirements.lock anew, from pyproject.toml
+lock: $(READY) ## resolve requirements.lock from pyproject.toml
 	$(BIN)/$(LOCK)
 
 clean: ## remove .venv, caches and what the demo wrote

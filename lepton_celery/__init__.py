@@ -67,8 +67,8 @@ _HOMES = {
     # Errors
     "LeptonError": "errors",
 }
-"""The module of each public name. It is loaded when the name is first used: a worker's entry point needs no image library to
-be imported, a notebook no Celery."""
+"""The module of each public name. It is imported when the name is first used, so that importing this package loads neither
+NumPy nor Celery."""
 
 __all__ = list(_HOMES)
 

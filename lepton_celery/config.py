@@ -1,7 +1,7 @@
 """Every setting of this package, with its unit and default.
 
-A setting is given by its name in a `settings/` module, or in the environment as `LEPTON_` and its name in capitals, which
-wins. Unknown names are refused. Celery's own settings stay Celery's (`lepton_celery.engines.celery.settings`).
+A setting is given by its name in a `settings/` module, or by an environment variable, `LEPTON_` and the name in capitals,
+which takes precedence. Unknown names are refused. `lepton_celery.engines.celery.settings` has Celery's own settings.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 """Old names of settings and their new ones. The old names are accepted until release 0.2."""
 
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
-"""Variables that are no settings. The launcher and the Procfile read them."""
+"""Environment variables that begin with `LEPTON_` and are not settings."""
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
-"""Types of settings as an error message calls them."""
+"""Names of the types of settings in error messages."""
 
 
 @dataclass(frozen=True)
@@ -52,39 +52,37 @@ class Settings:
     sweep_s: float = 2.0
     """Seconds between two sweeps of a worker, in which it looks for lost work."""
     max_attempts: int = 4
-    """Number of times that a block may fail or take its worker down before it is given up."""
+    """Number of times that a block may fail or end its worker process before it is given up."""
     max_filled_blocks: int = 16
-    """Number of blocks of a stage that may be given up and filled while they are more than half of the finished blocks.
-    After that the job fails."""
+    """The job fails when this many blocks of a stage are filled and they are more than half of its finished blocks."""
     duplicate_after: float = 3.0
-    """When a stage has no work left to send, a second worker takes the blocks of a batch that has run for this many times
-    the average of its stage. The receipt that comes first counts. 0: never."""
+    """Once all blocks of a stage are sent, a batch that has run longer than this many times the stage's average is sent to a
+    second worker too. The first receipt of each block counts. 0: never."""
     block_limit_s: float = 3600.0
-    """Seconds after which a block that still runs counts as lost and its worker process is ended. 0: no limit."""
+    """Seconds after which a running block counts as lost and its worker process is ended. 0: no limit."""
     retention_s: float = 7 * 24 * 3600.0
     """Seconds for which an ended job stays in the ledger. A failed job keeps its files and can be resumed until then."""
     max_retries: int = 5
-    """Number of times that a batch is tried again after a temporary error of a store or of the ledger."""
+    """Number of times that a batch is retried after a temporary error of a store or of the ledger."""
     wave_batches: int = 16
-    """Smallest number of batches that are sent as one chord. A job that is planned for many workers sends a third of its
-    window at a time if that is more."""
+    """Smallest number of batches that are sent as one chord; a third of the dispatch window if that is more."""
     window_batches: int = 48
-    """Smallest number of batches of a job that the broker may hold; four per worker if that is more. With less than two
-    waves, workers idle between waves."""
+    """Smallest dispatch window: the number of batches of a job that the broker may hold; four per worker if that is more. If
+    it holds less than two waves, workers idle between waves."""
     visibility_timeout_s: int = 3600
     """Seconds after which Redis gives an unacknowledged message to another worker. This is a backstop: leases act first."""
     flower_auth: str = field(default="", repr=False)
-    """`user:password` for Flower. Empty: no password on this machine; elsewhere Flower makes one up when it starts."""
+    """`user:password` for Flower. Empty: no password on this machine; elsewhere one is generated when Flower starts."""
     worker_memory_bytes: int = 1 << 30
     """Bytes of arrays that one worker process may hold. A plan that needs more is refused."""
     memory_limit_bytes: int = 3 << 30
-    """Bytes that a worker process may take while it works on a batch, beyond what it takes when it is idle. A block that
-    needs more is computed in smaller pieces. 0: no limit. Linux only."""
+    """Bytes of memory that a worker process may use for a batch, in addition to its memory when idle. A block that needs
+    more is computed in smaller pieces. 0: no limit. Linux only."""
     cost_profile: str = "default"
-    """Name under which the ledger keeps the cost model of these workers. Give machines of another kind another name."""
+    """Name under which the ledger keeps the cost model of these workers. Give each kind of machine its own."""
     kernels: bool = True
     """Whether compiled kernels replace the functions they exist for, where Numba is installed (the extra `fast`). The
-    pixels are the same. The environment says `1` or `0`."""
+    pixels are the same. In the environment: `1` or `0`."""
 
     @property
     def backend(self) -> str:
@@ -98,18 +96,18 @@ class Settings:
 
 
 def state_directory() -> Path:
-    """The directory of this folder's local stack and cost model: `LEPTON_STATE`, or `.lepton`."""
+    """The directory of the local stack and the cost model: `LEPTON_STATE`, or `.lepton` in the current directory."""
     return Path(os.environ.get("LEPTON_STATE", ".lepton")).absolute()
 
 
 def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Settings from the values of a `settings/` module and the environment, which wins.
+    """Settings from the values of a `settings/` module and from the environment, which takes precedence.
 
     Warns:
-        DeprecationWarning: a setting has its old name.
+        DeprecationWarning: a setting is given by its old name.
 
     Raises:
-        InputError: a name is no setting, or a value has another type.
+        InputError: a name is not a setting, or a value has the wrong type.
     """
     given: dict[str, Any] = {}
     for name, value in values.items():
@@ -127,9 +125,9 @@ def _variable(name: str) -> str:
 
 
 def _current_name(name: str, written: Callable[[str], str]) -> str:
-    """The name that a setting has now; `written` gives a name as the user writes it, for messages."""
+    """The current name of a setting; `written` converts a name to the form in which the user gave it, for messages."""
     if name in RENAMED:
-        change = f"{written(name)} is called {written(RENAMED[name])} since 0.1; the old name goes in 0.2"
+        change = f"{written(name)} is called {written(RENAMED[name])} since 0.1; release 0.2 removes the old name"
         warnings.warn(change, DeprecationWarning, stacklevel=3)
         return RENAMED[name]
     names = [item.name for item in fields(Settings)]
@@ -153,7 +151,7 @@ def _parsed(variable: str, text: str, default: Any, separator: str) -> Any:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings from the environment and from the module of `settings/` that `LEPTON_SETTINGS` names, if it does.
+    """The settings from the environment and, if `LEPTON_SETTINGS` names one, from a module of `settings/`.
 
     Raises:
         InputError: there is no such module, or a value is wrong.

@@ -1,22 +1,20 @@
 """Every error that this package raises, under one root.
 
 - `LeptonError`
-    - `InputError` (ValueError): an argument is wrong
-        - `UnknownOperation` (also LookupError): no such function in the catalogue
-        - `DtypeNotSupported` (also TypeError): the function cannot take this dtype
-        - `NotExact`: the function would not give scikit-image's pixels with these arguments, so it is refused
-        - `PlanTooLarge`: the plan exceeds a limit
-    - `StoreError` (OSError): an input cannot be read or an output cannot be written
+    - `InputError` (ValueError)
+        - `UnknownOperation` (also LookupError)
+        - `DtypeNotSupported` (also TypeError)
+        - `NotExact`
+        - `PlanTooLarge`
+    - `StoreError` (OSError)
         - `StoreNotFound` (also FileNotFoundError)
         - `OutputExists` (also FileExistsError)
-    - `BrokerUnreachable` (ConnectionError): no broker or ledger answers
-    - `JobError` (RuntimeError): a job did not succeed; carries `job_id`
+    - `BrokerUnreachable` (ConnectionError)
+    - `JobError` (RuntimeError)
         - `JobNotFound` (also LookupError)
-        - `JobFailed`: a block or a merge failed; carries the stage and the block
+        - `JobFailed`
         - `JobCancelled`
         - `WaitTimeout` (also TimeoutError)
-
-`NotExactWarning` (UserWarning) is a warning and no error: the result may differ, and the message has the bound.
 
 A message names the argument, the problem and the remedy. Every class keeps its fields in `args`, so that it survives
 Celery's JSON result backend, which rebuilds an exception as `cls(*args)`.
@@ -62,11 +60,11 @@ class NotExact(InputError):
 
 
 class NotExactWarning(UserWarning):
-    """The result may differ from scikit-image's on the whole image; the message has the bound and the reason."""
+    """The result may differ from scikit-image's on the whole image; the message gives the bound and the reason."""
 
 
 class PlanTooLarge(InputError):
-    """The plan needs more than a limit allows."""
+    """The plan exceeds a limit."""
 
 
 class StoreError(LeptonError, OSError):
@@ -76,11 +74,11 @@ class StoreError(LeptonError, OSError):
 
 
 class StoreNotFound(StoreError, FileNotFoundError):
-    """Nothing is at that path or URL."""
+    """There is no file at that path or URL."""
 
 
 class OutputExists(StoreError, FileExistsError):
-    """Something has the output's final name already."""
+    """A file or folder already has the output's final name."""
 
 
 class BrokerUnreachable(LeptonError, ConnectionError):
@@ -108,7 +106,7 @@ class JobNotFound(JobError, LookupError):
 
 
 class JobFailed(JobError):
-    """The job failed; the message has the reason that the worker gave."""
+    """A block or a merge failed; the message gives the reason."""
 
     def __init__(
         self, message: str, job_id: str = "", stage: StageIndex = _NO_STAGE, block: BlockIndex = NO_BLOCK
@@ -122,12 +120,12 @@ class JobFailed(JobError):
 
 
 class JobCancelled(JobError):
-    """The job was cancelled before it was done."""
+    """The job was cancelled before it was finished."""
 
     exit_code = 6
 
 
 class WaitTimeout(JobError, TimeoutError):
-    """The job was not done within the given time; it goes on."""
+    """The job did not finish within the given time; it continues to run."""
 
     exit_code = 7

@@ -26,7 +26,7 @@ from lepton_celery.errors import InputError
 BlockIndex = NewType("BlockIndex", int)
 """A block's number in its grid, in C order of its position. Users, stores and the catalogue name blocks by it."""
 Place = NewType("Place", int)
-"""A block's rank in the order in which the blocks of its stage are done. Messages and the ledger name blocks by it."""
+"""A block's rank in the order in which the blocks of its stage are computed. Messages and the ledger name blocks by it."""
 StageIndex = NewType("StageIndex", int)
 """A stage's number in its plan."""
 StageNumber = NewType("StageNumber", int)
@@ -48,7 +48,7 @@ class Region:
                 f"region start {self.start} and stop {self.stop} differ in dimensions; give one of each per axis"
             )
         if any(map(lt, self.stop, self.start)) or (self.start and min(self.start) < 0):
-            raise InputError(f"region {self.start}..{self.stop} is not ordered; each axis wants 0 <= start <= stop")
+            raise InputError(f"region {self.start}..{self.stop} is not ordered; each axis needs 0 <= start <= stop")
 
     @classmethod
     def whole(cls, shape: Sequence[int]) -> Region:
@@ -99,7 +99,7 @@ class Region:
         )
 
     def pieces(self, count: int) -> list[Region]:
-        """This region cut across its longest axes into `count` pieces or more, or into single pixels."""
+        """This region, halved along its longest axes into at least `count` pieces or into single pixels."""
         pieces = [self]
         while len(pieces) < count and max(self.shape, default=0) and any(piece.size > 1 for piece in pieces):
             pieces = [half for piece in pieces for half in _halves(piece)]
@@ -123,14 +123,14 @@ def _halves(region: Region) -> list[Region]:
 class BlockGrid:
     """An image cut into blocks of one shape, ragged at the far edges.
 
-    Blocks are numbered in C order of their position. The grid holds no list: a block follows from its index, so that a grid
-    of a million blocks takes no more memory than a grid of one.
+    Blocks are numbered in C order of their position. A block is computed from its index, so the memory of a grid does not
+    depend on the number of blocks.
     """
 
     shape: tuple[int, ...]
     """Shape of the image in pixels."""
     block_shape: tuple[int, ...]
-    """Shape of a block in pixels; blocks at the far edges are cut off there."""
+    """Shape of a block in pixels; blocks at the far edges are shorter."""
     counts: tuple[int, ...] = field(init=False, repr=False, compare=False)
     """Number of blocks along each axis."""
     _size: int = field(init=False, repr=False, compare=False)

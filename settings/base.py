@@ -1,4 +1,4 @@
-"""Settings that are the same wherever the project runs."""
+"""Settings that all environments share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 VALUES: dict[str, Any] = {
     # https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout
-    # a backstop only: lost blocks come back when their lease ends
+    # only a backstop: lost blocks are sent again when their leases expire
     "visibility_timeout_s": 3600,
-    # a block that has taken four workers down would take the fifth
+    # a block that has killed four workers would kill the fifth
     "max_attempts": 4,
 }

@@ -1,7 +1,7 @@
 """Flower's configuration: `celery -A workers.app flower --conf=settings/flower.py`.
 
-Flower executes this file and takes every name that is one of its options. Flower reads the variables FLOWER_* before this
-file, so they decide only what the file leaves unset (FLOWER_PORT, FLOWER_URL_PREFIX); the command line comes last and wins.
+Flower executes this file, and every name that is one of its options sets that option. The file overrides the variables
+FLOWER_*, which therefore set only other options (FLOWER_PORT, FLOWER_URL_PREFIX); the command line overrides both.
 
 Reference: https://flower.readthedocs.io/en/latest/config.html
 """
@@ -22,8 +22,8 @@ _is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test")
 _given = load_settings().flower_auth
 
 # https://flower.readthedocs.io/en/latest/config.html#read-only
-# who may look at workers need not be allowed to shut them down; `lepton cancel` stops a job. Without a password Flower
-# refuses every button, so it hides them
+# users who may look at workers need not be able to shut them down; `lepton cancel` stops a job. Without a password Flower
+# refuses all actions, so this also hides their buttons
 read_only = not (_is_local and _given)
 
 # https://flower.readthedocs.io/en/latest/config.html#max-tasks
@@ -34,7 +34,7 @@ max_tasks = 20_000
 persistent = False
 
 # https://flower.readthedocs.io/en/latest/config.html#tasks-columns
-# the arguments name job, stage and blocks; the ids of messages say nothing to a person
+# the arguments name job, stage and blocks; the ids of messages mean nothing to users
 tasks_columns = "name,args,state,received,runtime,worker,retries"
 
 # https://flower.readthedocs.io/en/latest/config.html#natural-time
@@ -53,13 +53,13 @@ elif not (_is_local or options.basic_auth or options.auth):
     _password = secrets.token_urlsafe(18)
     basic_auth = [f"lepton:{_password}"]
     sys.stderr.write(
-        f"Flower's user is lepton, its password until it stops {_password}; set LEPTON_FLOWER_AUTH to choose them\n"
+        f"Flower's user is lepton, and its password until it stops {_password}; set LEPTON_FLOWER_AUTH to choose them\n"
     )
 
 
 # https://flower.readthedocs.io/en/latest/config.html#format-task
 def format_task(task: Any) -> Any:
-    """Leave the cells empty in which Celery writes `{}` and `None` for no named arguments and no result."""
+    """Empty the cells in which Celery writes `{}` for no keyword arguments and `None` for no result."""
     if task.kwargs == "{}":
         task.kwargs = ""
     if task.result == "None":

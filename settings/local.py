@@ -1,4 +1,4 @@
-"""Settings of a laptop; `lepton up` puts in the broker that it starts."""
+"""Settings for one machine; `lepton up` overrides the broker with the one that it starts."""
 
 from __future__ import annotations
 

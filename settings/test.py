@@ -1,4 +1,4 @@
-"""Settings of the test suite: short waits, so that repairs happen within a test."""
+"""Settings of the test suite: short times, so that lost work is sent again within a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VALUES: dict[str, Any] = {
     **BASE,
     "lease_s": 3.0,
     "sweep_s": 0.5,
-    "duplicate_after": 24.0,  # 12 s: the tests of leases use blocks that take less
+    "duplicate_after": 24.0,  # 12 s, longer than the blocks in the tests of leases
     "visibility_timeout_s": 60,
     "allowed_functions": ("scipy.ndimage:*", "tests.faults.blocks:*"),
 }

@@ -29,7 +29,7 @@ def assert_identical(found: Any, expected: Any) -> None:
 
 
 def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
-    """A node's result, computed block by block in this thread. `compute` would take longer to start than the blocks take."""
+    """A node's result, computed block by block in this thread, since `compute` would take longer to start."""
     shape = None if block_shape is None else tuple(block_shape)
     planned = make_plan({"out": lazy}, PlanOptions(block_shape=shape, workers=1))
     plan = planned.plan
@@ -52,13 +52,13 @@ def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int]) -> 
     """A node computed in blocks has the pixels of the whole image, and the dtype and shape that it announces."""
     if not isinstance(whole, Mapping):
         assert lazy.dtype == np.asarray(whole).dtype
-        # -1: the length of this axis depends on the pixels
+        # -1 stands for a length that depends on the pixels
         assert lazy.shape == tuple(-1 if n < 0 else m for n, m in zip(lazy.shape, np.shape(whole), strict=True))
     assert_identical(evaluate(lazy, block_shape), whole)
 
 
 def assert_as_promised(lazy: Node, whole: Any, block_shape: Sequence[int]) -> None:
-    """The same, but only as near to the whole image's pixels as the entry promises for these arguments."""
+    """A node computed in blocks is as near to the whole image as the entry promises for these arguments."""
     promise = get_entry(lazy.operation).promised(lazy.arguments)
     if promise.exactness is Exactness.IDENTICAL:
         assert_same_as_whole(lazy, whole, block_shape)

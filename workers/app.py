@@ -1,8 +1,7 @@
-"""The Celery application that workers and Flower are started with: `celery -A workers.app worker`."""
+"""The Celery application of workers and Flower: `celery -A workers.app worker`."""
 
 from __future__ import annotations
 
 from lepton_celery import create_app
-from lepton_celery.config import load_settings
 
-app = create_app(load_settings())
+app = create_app()

@@ -31,7 +31,7 @@ def main() -> None:
     try:
         socket.create_server(("127.0.0.1", options.port)).close()
     except OSError as error:
-        sys.exit(f"port {options.port} cannot be had: {error.strerror}; choose another with --port")
+        sys.exit(f"port {options.port} is not available: {error.strerror}; choose another with --port")
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "django_app.settings"
     os.environ.setdefault("DJANGO_DEBUG", "1")
@@ -40,7 +40,7 @@ def main() -> None:
         app="django_app",
         cwd=HERE,
         settings="",  # the project's settings are Django's
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name that its command line reads
+        env={"CELERY_WORKER_QUEUES": QUEUES},  # the variable of `celery worker -Q`
     )
     stack = LocalStack(
         options.state,

@@ -1,4 +1,4 @@
-"""Counts the objects in an image: a page, and four URLs for a job: start it, look at it, cancel it, fetch its files.
+"""Counts the objects in an image. A page, and four URLs of a job: start it, show its status, cancel it, fetch its files.
 
 flask --app cells run
 """
@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 import lepton_celery
 from lepton_celery.errors import BrokerUnreachable, InputError, JobNotFound, StoreError
 
-# functions are imported by name, so that scikit-image is loaded now and not by the first request
+# imported by name, so that scikit-image is loaded now and not by the first request
 from lepton_celery.skimage.color import rgb2gray
 from lepton_celery.skimage.exposure import rescale_intensity
 from lepton_celery.skimage.filters import gaussian, threshold_otsu
@@ -43,7 +43,7 @@ OVERLAY_PX = 2000
 
 
 def celery_init_app(app: Flask) -> Celery:
-    """The pattern of Flask's documentation, with one line that makes the application able to run image jobs.
+    """The pattern of Flask's documentation, with one line that prepares the application for image jobs.
 
     https://flask.palletsprojects.com/en/stable/patterns/celery/
     """
@@ -82,7 +82,7 @@ def create_app() -> Flask:
 
 
 def refuse_other_sites() -> None:
-    """Refuse requests from pages of other sites. Without a login there is no token, but browsers send the site."""
+    """Refuse POST requests from pages of other sites. There is no CSRF token without a login, but browsers name the site."""
     if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         abort(403, "the request came from another site; open this site's page")
 
@@ -132,7 +132,7 @@ def picture_of_request(directory: Path) -> Path:
     if upload and upload.filename:
         suffix = Path(upload.filename).suffix.lower()
         if suffix not in SUFFIXES:
-            raise InputError(f"a file of the type {suffix or 'none'} was sent; send one of {', '.join(SUFFIXES)}")
+            raise InputError(f"a file of type {suffix or 'none'} was sent; send one of {', '.join(SUFFIXES)}")
         upload.save(directory / f"input{suffix}")
         return directory / f"input{suffix}"
     name = request.form.get("sample", "")
@@ -167,7 +167,7 @@ def submit(picture: Path, directory: Path) -> lepton_celery.Job:
     image = lepton_celery.open(picture)
     is_gray = image.ndim == 2
     if not is_gray and (image.ndim != 3 or image.shape[2] not in (3, 4)):
-        raise InputError(f"the image has shape {image.shape}; send a grey (y, x) or a colour (y, x, 3 or 4) one")
+        raise InputError(f"the image has shape {image.shape}; send a grey (y, x) or colour (y, x, 3 or 4) image")
     if not is_gray:
         image = image[..., :3]
     if image.dtype == bool:
@@ -227,7 +227,7 @@ def describe(job: lepton_celery.Job, directory: Path) -> dict[str, Any]:
 
 @shared_task(bind=True, name="cells.notify", max_retries=None)
 def notify(self: Task[..., str], job_id: str) -> str:
-    """Write down how a job ended, where another project would send a mail, and remove the upload."""
+    """Write how a job ended to a file, where another project would send a mail, and remove the upload."""
     job, directory = find(job_id)
     info = job.info()
     if info.state == "running":

@@ -31,14 +31,14 @@ def main() -> None:
     try:
         socket.create_server(("127.0.0.1", options.port)).close()
     except OSError as error:
-        sys.exit(f"port {options.port} cannot be had: {error.strerror}; choose another with --port")
+        sys.exit(f"port {options.port} is not available: {error.strerror}; choose another with --port")
 
     os.environ.setdefault("FLASK_MEDIA_ROOT", str(options.state.absolute() / "media"))
     project = Project(
         app="make_celery",
         cwd=HERE,
         settings="",  # the project's settings are Flask's
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # `celery worker -Q`, by the name that its command line reads
+        env={"CELERY_WORKER_QUEUES": QUEUES},  # the variable of `celery worker -Q`
     )
     stack = LocalStack(
         options.state,

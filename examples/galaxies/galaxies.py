@@ -26,7 +26,7 @@ from lepton_celery import stores
 from lepton_celery.local.stack import LocalStack
 
 SHRINK = 4
-"""The picture of the result is smaller than the photograph by this factor."""
+"""Factor by which the picture of the result is smaller than the photograph."""
 
 
 def make_photograph(path: Path, side: int) -> None:
@@ -36,25 +36,25 @@ def make_photograph(path: Path, side: int) -> None:
     left = (width - height) // 2
     middle = Image.fromarray(field[:, left : left + height])
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")  # an interrupted run leaves no half of a photograph
+    draft = path.with_name(f".{os.getpid()}.{path.name}")  # so that an interrupted run leaves no partial photograph
     enlarged = np.asarray(middle.resize((side, side), Image.Resampling.LANCZOS))
     tifffile.imwrite(draft, enlarged, tile=(512, 512), photometric="rgb")
     draft.replace(path)
 
 
 def find_galaxies(photo: Any, sk: Any) -> tuple[Any, Any]:
-    """Labels of the galaxies, and a table of them. `sk` is scikit-image, or its lazy twin: the code is the same."""
+    """Labels of the galaxies, and a table of them. `sk` is `skimage` or `lepton_celery.skimage`."""
     gray = sk.color.rgb2gray(photo)
     smooth = sk.filters.gaussian(gray, sigma=4)
     mask = smooth > sk.filters.threshold_otsu(smooth)
-    del smooth  # scikit-image's takes eight bytes a pixel
+    del smooth  # an array of eight bytes per pixel, if `sk` is scikit-image
     labels = sk.measure.label(mask)
     properties = ("label", "area", "bbox", "centroid", "intensity_mean")
     return labels, sk.measure.regionprops_table(labels, gray, properties=properties)
 
 
 def draw_outlines(photo: Any, labels: Any) -> Any:
-    """A smaller picture of the photograph with the galaxies outlined, lazy."""
+    """A lazy, smaller picture of the photograph in which the galaxies are outlined."""
     small = lazy_skimage.transform.downscale_local_mean(photo, (SHRINK, SHRINK, 1)) / 255
     outlined = lazy_skimage.segmentation.mark_boundaries(
         small, labels[::SHRINK, ::SHRINK], color=(1.0, 0.75, 0.1), mode="outer"
@@ -63,7 +63,7 @@ def draw_outlines(photo: Any, labels: Any) -> Any:
 
 
 def run_on_workers(photograph: Path, options: argparse.Namespace) -> tuple[Path, Path]:
-    """Start workers, have them write the results, stop them; gives the paths of the labels and of the table."""
+    """Run the job on workers that are started for it. Returns the paths of the labels and of the table."""
     photo = lepton.open(photograph)
     labels, table = find_galaxies(photo, lazy_skimage)
     folder: Path = options.directory
@@ -75,7 +75,7 @@ def run_on_workers(photograph: Path, options: argparse.Namespace) -> tuple[Path,
         stack.stop_on_signals()
         if stack.flower_url:
             say("flower", stack.flower_url)
-        os.environ["LEPTON_BROKER_URL"] = stack.broker_url  # submit looks for its broker there
+        os.environ["LEPTON_BROKER_URL"] = stack.broker_url  # where `submit` looks for the broker
         job = lepton.submit(
             {str(folder / name): node for name, node in outputs.items()},
             priority="interactive",
@@ -87,14 +87,14 @@ def run_on_workers(photograph: Path, options: argparse.Namespace) -> tuple[Path,
         job.wait(progress=True)
         print(job.report())
     finally:
-        say("stack", "stopping: workers finish the batch in hand")
+        say("stack", "stopping: workers finish their current batches")
         stack.stop()
     say("wrote", ", ".join(str(folder / name) for name in outputs))
     return folder / "galaxies.zarr", folder / "galaxies.csv"
 
 
 def compare(photograph: Path, labels: Path, table: Path) -> None:
-    """Do the same with scikit-image on the whole image, in this process; end the program if anything differs."""
+    """Do the same with scikit-image on the whole image in this process, and exit if any result differs."""
     started = time.perf_counter()
     whole_labels, whole_table = find_galaxies(tifffile.imread(photograph), skimage)
     seconds = time.perf_counter() - started
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         "--compare", action=argparse.BooleanOptionalAction, default=True, help="compare with scikit-image"
     )
     parser.add_argument("--broker-url", default=os.environ.get("LEPTON_BROKER_URL"), help="use this broker, start none")
-    parser.add_argument("--photograph-only", action="store_true", help="only make the photograph, and print its path")
+    parser.add_argument("--photograph-only", action="store_true", help="only write the photograph, and print its path")
     options = parser.parse_args(arguments)
     options.directory = options.directory.absolute()
     photograph = options.directory / f"hubble-{options.side}.tif"

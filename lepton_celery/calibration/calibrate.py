@@ -1,4 +1,4 @@
-"""`lepton.calibrate`: measures the cost of work on this machine, and saves it for later plans."""
+"""`lepton.calibrate`: measures the cost of work on this machine, and saves the figures for later plans."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from lepton_celery.planning.cost.refine import refine
 
 _SIDE, _BLOCK = 1024, 32
 _JOBS = 4
-"""Number of small jobs that measure tasks and stages; the first one only gets the workers going."""
+"""Number of small jobs that measure tasks and stages; the first is a warm-up."""
 _REFINEMENTS = 2
-"""Number of times that each job refines the model: one refinement moves a figure by a part of the difference only."""
+"""Number of times that each job refines the model, because a refinement corrects only part of the difference."""
 _ANSWER_S = 1.0
-"""Time in which a worker must answer to be counted on."""
+"""Seconds in which a worker must answer a ping."""
 _PATIENCE_S = 20.0
-"""Longest wait for a small job."""
+"""Longest wait for a small job, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Calibrated:
 
     model: CostModel
     kept: tuple[str, ...]
-    """The file and the ledger that the model was saved in, as texts."""
+    """Descriptions of the file and the ledger in which the model was saved."""
     on_workers: bool
-    """Whether workers answered; only then the cost of tasks and stages was measured."""
+    """Whether workers did the jobs that measure tasks and stages."""
     took_s: float
 
 
@@ -59,12 +59,12 @@ def calibrate(
     """Measure functions, stores, blocks and, if workers answer, tasks on this machine; takes seconds.
 
     The figures are saved in the state folder (`.lepton`), for work in this process, and in the ledger if a broker is
-    configured, for jobs. From then on `submit`, `run`, `compute` and `explain` plan by them, and jobs refine them. Calibrate
-    on a machine like the workers', while nothing else runs.
+    configured, for jobs. `submit`, `run`, `compute` and `explain` then use them for their plans, and jobs refine them.
+    Calibrate on a machine like the workers', while nothing else runs.
 
     Args:
-        folder: a folder on the file system that outputs go to; files are written there meanwhile. None for this folder.
-        seconds: time after which no more functions are measured; the rest keep the catalogue's figures.
+        folder: a folder for temporary files, on the file system of the outputs; None for the current folder.
+        seconds: time after which the remaining functions are not measured and keep the catalogue's figures.
         settings: settings with the broker; None to find them as `submit` does.
 
     Raises:
@@ -75,7 +75,7 @@ def calibrate(
     ledger = None if settings is None else open_ledger(settings.ledger)
     if ledger is not None:
         ledger.ping()
-    if (settings or load_settings()).kernels:  # workers have them, and so have programs that do much work
+    if (settings or load_settings()).kernels:  # workers use kernels, so the figures are measured with them
         load_kernels()
     on_workers = False
     with tempfile.TemporaryDirectory(prefix=".lepton-calibration-", dir=folder or Path.cwd()) as work:
@@ -107,7 +107,7 @@ while os.getppid() == int(sys.argv[1]):
 def _busy_processors() -> Iterator[None]:
     """Keep the other processors busy, as they are while a job runs.
 
-    Processors share memory, caches and cores, so a process that runs alone is a quarter to a half faster.
+    Processors share memory bandwidth, caches and cores, so a process that runs alone is 25 to 50 % faster.
     """
     command = [sys.executable, "-c", _BUSY_PROGRAM, str(os.getpid())]
     others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range((os.cpu_count() or 1) - 1)]
@@ -124,7 +124,7 @@ def _busy_processors() -> Iterator[None]:
 
 
 def current(settings: Settings | None = None) -> CostModel:
-    """The cost model that jobs are planned by: the ledger's if a broker is configured, else this folder's."""
+    """The cost model that plans use: the ledger's if a broker is configured, else this folder's."""
     settings = settings or find_settings()
     if settings is None:
         return model_of_folder()
@@ -132,7 +132,7 @@ def current(settings: Settings | None = None) -> CostModel:
 
 
 def reset(settings: Settings | None = None) -> None:
-    """Remove the measured figures; plans go by the shipped ones again."""
+    """Remove the measured figures; plans then use the shipped ones."""
     settings = settings or find_settings()
     save_to_folder(None)
     if settings is not None:
@@ -140,7 +140,7 @@ def reset(settings: Settings | None = None) -> None:
 
 
 def _measure_tasks(model: CostModel, folder: Path, settings: Settings) -> CostModel | None:
-    """The model with the cost of tasks, stages and jobs, from small jobs; None if no worker does them in time."""
+    """The model with the cost of tasks, stages and jobs, measured by small jobs; None if no worker does them in time."""
     app = create_app(settings)
     if not app.control.ping(timeout=_ANSWER_S):
         return None

@@ -1,8 +1,8 @@
 """Measures the cost model's figures on this machine, in seconds: real functions, stores and steps on small images.
 
-Calibration measures what jobs measure of themselves (`execution.timings`), by the lines of the same predictions, so that a
-figure means the same wherever it comes from. Each figure is the best of a few runs on one thread. Functions are measured by
-processor time, which other processes do not take part in.
+Calibration takes the same measurements as a job (`execution.timings`), one for each line of a prediction, so that a figure
+has the same meaning from either origin. All runs are on one thread, and the quickest of several equal runs counts. Functions
+are measured in processor time, which excludes the time of other processes.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
 
 LARGE_SIDE = 512
-"""Side of the image that functions are measured on, in pixels; slow functions get an eighth of it."""
+"""Side of the image that functions are measured on, in pixels; an eighth of it for slow functions."""
 SMALL_SIDE = 32
-"""Side of the image that shows the cost of a call."""
+"""Side of the small image that shows the cost of a call, in pixels."""
 REPEATS = 2
-"""Runs of each measurement; the first imports and compiles."""
+"""Number of runs of each measurement; the first one may import and compile."""
 SPEED_RANGE = (0.1, 10.0)
-"""Limits of the ratio of functions' times on this machine to those of the catalogue."""
+"""Smallest and largest accepted `CostModel.speed`."""
 STORED_DTYPES = {
     "npy": ("float32", "uint8", "int32", "bool"),
     "zarr": ("float32", "uint8", "bool", "int32"),
@@ -65,8 +65,7 @@ _UNLIMITED = Limits(worker_memory_bytes=1 << 40)
 def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
     """The cost model of this machine. Files are written into `folder`; the caller removes them.
 
-    It takes about `seconds` on a machine that is not slow. Functions that are not measured by then keep the catalogue's
-    figures.
+    Takes about `seconds`, or longer on a slow machine. Functions that are not measured by then keep the catalogue's figures.
     """
     until = time.monotonic() + seconds
     observations = Observations()
@@ -86,18 +85,15 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
 def observe(
     nodes: Sequence[Node], observations: Observations, *, divisions: int = 1, workspace: Workspace | None = None
 ) -> Timings:
-    """Run a small job in this process and record the time of each line of its prediction.
+    """Run a small job in this process, record the time of each line of its prediction, and return its last stage's timings.
 
     Args:
         nodes: the outputs of the job.
-        observations: where the runs are recorded.
+        observations: the observations to which the times are added.
         divisions: number of blocks along each axis.
-        workspace: the job's workspace; None for memory.
-
-    Returns:
-        The timings of the last stage.
+        workspace: the job's workspace; None for one in memory.
     """
-    side = max(topological(nodes)[0].shape[:2])  # of the image that all is computed from
+    side = max(topological(nodes)[0].shape[:2])  # of the input image
     block_shape = (-(-side // divisions),) * 2
     outputs = {str(number): node for number, node in enumerate(nodes)}
     planned = make_plan(outputs, PlanOptions(block_shape, workers=1, limits=_UNLIMITED, in_memory=True))
@@ -127,7 +123,7 @@ def _record(stage: Stage, stats: Mapping[str, float], merge_s: float, observatio
         if line.kind in ("compute", "partial") and seconds > 0:
             observations.add(line.kind, line.key, line.calls, line.units, line.taps, seconds)
     merges = [line for line in lines if line.kind == "merge"]
-    if len(merges) == 1:  # the time of several merges cannot be told apart
+    if len(merges) == 1:  # the times of several merges cannot be told apart
         observations.add("merge", merges[0].key, merges[0].calls, merges[0].units, 0, merge_s)
 
 
@@ -144,7 +140,7 @@ def _measure_functions(observations: Observations) -> None:
 
 def _measure_objects(observations: Observations, folder: Path) -> None:
     for with_intensity in (True, False):
-        # sides and blocks differ, so that fixed costs are told from costs per pixel
+        # of several sizes, so that the fit separates fixed costs from costs per pixel
         for side, divisions in ((LARGE_SIDE // 2, 2), (LARGE_SIDE * 2, 2), (LARGE_SIDE * 2, 4)):
             nodes = workloads.objects(side, with_intensity=with_intensity)
             for _ in range(REPEATS):
@@ -153,7 +149,7 @@ def _measure_objects(observations: Observations, folder: Path) -> None:
 
 
 def _measure_examples(observations: Observations, until: float) -> None:
-    """Every other function of the catalogue with its example, the fast ones first, as long as there is time."""
+    """Measure the catalogue's other functions by their examples, fast ones first, until the time is up."""
     known = {function_of(key) for kind, key in observations.rows if kind == "compute"}
     entries = [entry for name in public_names() if (entry := get_entry(name)).is_local and name not in known]
     for entry in sorted(entries, key=lambda entry: entry.cost_ns):
@@ -167,7 +163,7 @@ def _measure_examples(observations: Observations, until: float) -> None:
 
 
 def _measure_block_s() -> float:
-    """The fixed cost of a block, without its functions and files, in seconds."""
+    """The fixed cost of a block in seconds, without functions, reads and writes."""
     image = open_image(workloads.photograph((256, 256), "float32"))
     best = math.inf
     for _ in range(REPEATS + 1):
@@ -177,7 +173,7 @@ def _measure_block_s() -> float:
 
 
 def _speed(model: CostModel) -> float:
-    """The median ratio of functions' times here to those of the catalogue."""
+    """The median ratio of measured figures to the catalogue's, within `SPEED_RANGE`."""
     ratios = []
     for key, figure in model.figures["compute"].items():
         entry = get_entry(function_of(key))
@@ -198,14 +194,14 @@ def _measure_stores(observations: Observations, folder: Path) -> None:
 
 
 def measure_store(kind: str, image: Array, block_px: int, observations: Observations, folder: Path) -> None:
-    """Write an image into a file of this kind in blocks of `block_px` pixels a side, and read it again."""
+    """Measure a kind of file: write an image in blocks of `block_px` pixels a side, and read it back."""
     path = folder / f"{uuid4().hex}{_SUFFIXES[kind]}"
     output = stores.array_output(Target(str(path), image.shape, str(image.dtype), (block_px, block_px), "calibration"))
     regions = list(BlockGrid(image.shape, (block_px, block_px)))
     pieces = [np.ascontiguousarray(image[region.slices]) for region in regions]
     keys = [f"{kind} {image.dtype}"]
     if kind == "zarr" and image.dtype == np.int32:
-        keys.append("packed int32")  # labels between stages are in the same store
+        keys.append("packed int32")  # intermediate label images are Zarr arrays too
 
     def record(what: str, keys: Sequence[str], calls: Sequence[Callable[[], object]]) -> None:
         seconds = _typical_s(calls)
@@ -226,7 +222,7 @@ def measure_store(kind: str, image: Array, block_px: int, observations: Observat
 
 
 def _typical_s(calls: Sequence[Callable[[], object]]) -> float:
-    """Seconds of all calls, if each took as long as the median one: any of them may be interrupted."""
+    """Seconds of all calls at their median time, because other processes may interrupt some of them."""
     seconds = []
     for call in calls:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Runs of functions and stores, and the lines of the cost model that are fitted through them."""
+"""Measured runs of functions and stores, and the figures that are fitted to them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lepton_celery.catalogue.entries import Entry
 from lepton_celery.planning.cost.model import Figure, Overheads, function_of
 
 Row = tuple[float, float, float]
-"""Calls of a run, its units, and units times taps."""
+"""The calls, units, and units times taps of a run."""
 
 
 @dataclass
 class Observations:
-    """The seconds of runs, by kind and key of the cost model's figure and then by the work of the run."""
+    """The measured runs: seconds by the kind and key of a figure, and then by row."""
 
     rows: dict[tuple[str, str], dict[Row, float]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -29,9 +29,9 @@ class Observations:
         self.rows[kind, key][row] = min(seconds, self.rows[kind, key].get(row, seconds))
 
     def figures(self) -> dict[str, dict[str, Figure]]:
-        """The figure of each kind and key: a line through its runs.
+        """The figure of each kind and key, fitted to its runs.
 
-        One run of a function says too little for a line: its figure is the catalogue's, times the same factor in all parts.
+        A function with a single row gets the catalogue's costs per pixel and tap, scaled to that row.
         """
         figures: dict[str, dict[str, Figure]] = defaultdict(dict)
         for (kind, key), rows in self.rows.items():
@@ -49,10 +49,10 @@ def _scaled(entry: Entry, rows: Mapping[Row, float]) -> Figure:
 
 
 def fitted(rows: Mapping[Row, float]) -> Figure:
-    """The figure with the smallest relative errors for these runs; none of its parts is negative."""
+    """The figure with non-negative costs whose relative errors for these runs are smallest (least squares)."""
     seconds = np.array(list(rows.values()))
     matrix = np.array(list(rows)) / seconds[:, None]
-    scale = np.maximum(matrix.max(axis=0), 1e-30)  # calls are few and pixels many
+    scale = np.maximum(matrix.max(axis=0), 1e-30)  # of each column, because calls are few and pixels many
     (call, unit, tap), _ = optimize.nnls(matrix / scale, np.ones(len(seconds)))
     unit_ns, call_ns, tap_ns = (1e9 * float(x) for x in (unit / scale[1], call / scale[0], tap / scale[2]))
     return Figure(unit_ns, call_ns, tap_ns, float(seconds.sum()))

@@ -1,4 +1,4 @@
-"""The functions and images that calibration measures, which are those of common pipelines."""
+"""The functions and images that calibration runs, chosen from common pipelines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WIDE = np.ones((9, 9), np.uint8)
 
 
 class Workload(NamedTuple):
-    """A function of the catalogue with its arguments, and the dtype of its image."""
+    """A function of the catalogue, the dtype of its image, and its other arguments."""
 
     name: str
     dtype: str
@@ -35,7 +35,7 @@ class Workload(NamedTuple):
 
 
 def fast_functions() -> list[Workload]:
-    """Functions that take nanoseconds a pixel, in the dtypes that they are used with."""
+    """Functions that take nanoseconds per pixel, with common dtypes."""
     return [
         *_each("filters.gaussian", *_COMMON_DTYPES, sigma=1),
         *_each("filters.gaussian", *_COMMON_DTYPES, sigma=5),
@@ -58,7 +58,7 @@ def fast_functions() -> list[Workload]:
 
 
 def slow_functions() -> list[Workload]:
-    """Functions that take microseconds a pixel."""
+    """Functions that take microseconds per pixel."""
     name, options = "restoration.denoise_nl_means", {"patch_size": 5, "fast_mode": False}
     return [Workload(name, "float32", {**options, "patch_distance": reach}) for reach in (2, 6)]
 
@@ -68,7 +68,7 @@ def _each(name: str, *dtypes: str, **arguments: Any) -> Iterator[Workload]:
 
 
 def objects(side: int, *, with_intensity: bool = True) -> list[Node]:
-    """A threshold, labels and a table, which have partials and merges; areas alone are found in another way."""
+    """Labels and their table, which have partials and merges; without `with_intensity` the table has areas only."""
     image = open_image(photograph((side, side), "uint8"))
     mask = apply("numpy.greater", image, apply("filters.threshold_otsu", image))
     labels = apply("measure.label", mask, connectivity=1)
@@ -79,7 +79,7 @@ def objects(side: int, *, with_intensity: bool = True) -> list[Node]:
 
 
 def example(entry: Entry) -> Node:
-    """A function of the catalogue with the arguments of its example."""
+    """A node of an entry with the arguments of its example."""
     dtype = np.dtype(next(name for name in ("uint8", "float64", "bool") if name in entry.declared_dtypes()))
     images = {
         name: open_image(samples.sample_for(entry.samples.get(name, "image"), "noise", (256, 256), dtype))
@@ -104,7 +104,7 @@ def photograph(shape: tuple[int, ...], dtype: str) -> Array:
 
 
 def stored_image(side: int, dtype: str) -> Array:
-    """An image as files hold it: a photograph, a mask, or labels if the dtype is int32."""
+    """A typical image of a dtype: a photograph, a mask (bool) or labels (int32)."""
     if dtype != "int32":
         return photograph((side, side), dtype)
     mask = photograph((side, side), "bool")

@@ -1,9 +1,9 @@
 """The functions that can be split, one declarative entry each.
 
-A function of scikit-image, SciPy or NumPy is declared in the folder or module that its name begins with: `morphology.*` in
-`morphology/`. `shared/` has what several families build on, `refused.py` the functions that cannot be split.
+The entry of `morphology.label` is in the folder `morphology/`, that of `util.crop` in the module `util.py`, and so on.
+`shared/` has code that several families use; `refused.py` lists the functions that cannot be split.
 
-May import: kernels, grid, errors. The catalogue sees arrays only.
+May import: kernels, grid, errors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def catalogue() -> dict[str, Entry]:
 
 
 def declaring_modules() -> Iterator[ModuleType]:
-    """The modules of all families, imported."""
+    """Import and yield the modules of all families."""
     for family in FAMILIES:
         module = import_module(f"{__name__}.{family}")
         yield module
@@ -72,17 +72,17 @@ def load_kernels() -> None:
 
 
 def public_names() -> list[str]:
-    """Names that a user may call. Internal entries, for composites and the planner, are called `lepton.` and a name."""
+    """The names that a user may call. Names that begin with `lepton.` are internal, for composites and the planner."""
     return sorted(name for name, entry in catalogue().items() if not entry.is_internal)
 
 
 def get_entry(name: str) -> Entry:
-    """The entry called `name`: in full (`filters.gaussian`) or in short (`gaussian`), if that names one function.
+    """The entry of a full name (`filters.gaussian`) or of an unambiguous short name (`gaussian`).
 
-    A short name that SciPy or NumPy has too is scikit-image's.
+    A short name means a function of NumPy, SciPy or `filters.rank` only if no other function has it.
 
     Raises:
-        UnknownOperation: there is none; the message names the nearest.
+        UnknownOperation: no entry has the name, or a short name has several.
     """
     entries = catalogue()
     if name in entries:

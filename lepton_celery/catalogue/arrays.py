@@ -1,4 +1,4 @@
-"""What the functions of the catalogue are given: arrays, arguments by name, stored images, and where they are at work."""
+"""Types of the arguments and results of catalogue functions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Shape = tuple[int, ...]
 Shapes = Sequence[Shape]
 """The shapes of a function's images, in the order of its parameters."""
 Arguments = Mapping[str, Any]
-"""Arguments by parameter name: images and values with their shape and dtype, the rest as plain Python values."""
+"""Arguments by parameter name: images and whole-image values as objects with a shape and a dtype, others as given."""
 Partial = dict[str, Array]
-"""What one block contributes to a whole-image value: named arrays."""
+"""What one block contributes to a whole-image value, as named arrays."""
 Partials = Iterable[tuple[BlockIndex, Partial]]
-"""Blocks and their partials, in index order."""
+"""Blocks and their partials, in the order of block indices."""
 
 
 class Lazy(Protocol):
-    """An image, a whole-image value or a table that a plan will compute; composites are expanded in terms of these."""
+    """A node of the graph: an image, a whole-image value or a table that has not been computed yet."""
 
     @property
     def gives(self) -> str:
@@ -43,20 +43,20 @@ class Lazy(Protocol):
 
 @dataclass(frozen=True)
 class Where:
-    """Where in the whole image a function is at work."""
+    """The position of a function's pixels in the whole image."""
 
     region: Region
-    """The part of the first image that the function gets. A function that reads images itself gets the part it must make."""
+    """The region of the first image that the function gets; with `reads_itself`, the region of the result to compute."""
     shape: Shape
     """Shape of the whole first image."""
     grid: BlockGrid | None = None
     """The blocks in which the first image was labelled or stored; None if it was neither."""
     result: Region | None = None
-    """The part of the result that is wanted. It differs from `region` where a result is not the shape of its image."""
+    """The region of the result to compute; set for a `Local` with `wants_where`."""
 
 
 class View(Protocol):
-    """A stored image that a function reads itself, any region at a time."""
+    """A stored image from which a function can read any region."""
 
     @property
     def shape(self) -> Shape: ...
@@ -70,15 +70,15 @@ class View(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MergedLabels:
-    """The merged value of a labelling, with the partials it was merged from. Functions of the labels get it as a value."""
+    """The merged value of a labelling and the partials it was merged from, passed to functions of the labels."""
 
     value: Mapping[str, Array]
     grids: tuple[BlockGrid, ...]
-    """The grid of blocks; then, level by level, the grids of the groups whose partials were combined."""
+    """The grid of blocks, followed by the grid of block groups of each level at which partials were combined."""
     partial: Callable[[int, BlockIndex], Partial]
-    """(level, block or group of blocks) -> its partial."""
+    """(level, index of a block or block group in `grids[level]`) -> its partial."""
 
 
 def float_dtype(dtype: DType) -> DType:
-    """The dtype in which NumPy and scikit-image compute with such pixels: floats keep theirs, the rest becomes float64."""
+    """`dtype` if it is a float dtype, else float64, as NumPy and scikit-image compute."""
     return dtype if dtype.kind == "f" else np.dtype(np.float64)

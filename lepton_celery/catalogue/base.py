@@ -1,4 +1,4 @@
-"""What all entries of the catalogue have in common, and what the planner and the engines may ask them."""
+"""`Entry`, the base class of all catalogue entries: their fields, and the interface that the planner and the engines use."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
 
 Gives = Literal["image", "value", "table"]
-"""What a user holds: a lazy image, a lazy whole-image value, or a lazy table."""
+"""The kind of a lazy result: an image, a whole-image value or a table."""
 
 Sample = Literal["image", "rgb", "rgba", "labels", "mask", "markers", "upper", "counts"]
-"""What an image parameter is tried with: any image, one with channels, int labels, bool, sparse int markers, one that is
-nowhere below the image before it, or small numbers of things."""
+"""The kind of test image for an image parameter. `mask` is bool, `labels` and `markers` (sparse) are integers, `upper` is
+nowhere less than the image parameter before it, and `counts` has small integers."""
 
 _DTYPES = {
     "b": ("bool",),
@@ -30,86 +30,86 @@ _DTYPES = {
 
 
 class Build(Protocol):
-    """Makes a lazy node while a composite is expanded."""
+    """Makes lazy nodes while a composite is expanded."""
 
     def __call__(self, name: str, **arguments: Any) -> Lazy:
-        """A node of any entry: `build("filters.sobel", image=image, axis=0)`."""
+        """A node of the entry `name`: `build("filters.sobel", image=image, axis=0)`."""
 
 
 class Inferred(NamedTuple):
-    """What is known of a result before anything is computed."""
+    """The properties of a result that are known before it is computed."""
 
     gives: Gives
     shape: Shape
     dtype: DType
     expanded: Any = None
-    """The node that stands for a composite."""
+    """For a composite, the node that replaces it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """What all entries of the catalogue have."""
+    """Base class of all catalogue entries."""
 
     name: str
-    """Public name, module and function: `filters.gaussian`. Internal entries are called `lepton.` and a name."""
+    """Module and function: `filters.gaussian`. The names of internal entries begin with `lepton.`."""
     source: str = ""
-    """Import path of the function whose result this gives. Left out: the library's function of that name, or for an
-    internal entry the function on which it is declared."""
+    """Import path of the function whose result the entry gives. By default the library function of the same name or, for
+    an internal entry, the function that `declare` decorates."""
     images: tuple[str, ...] = ("image",)
     """Parameters that take an image."""
     values: tuple[str, ...] = ()
-    """Parameters that take a whole-image value (a literal is welcome too)."""
+    """Parameters that take a whole-image value or a literal."""
     sequences: tuple[str, ...] = ()
-    """Parameters that take a sequence of images. A node has each member as an argument of its own: `name.0`, `name.1` …"""
+    """Parameters that take a sequence of images. In a node, each member is an argument of its own: `name.0`, `name.1` …"""
     dtype_kinds: str = "biuf"
     """NumPy dtype kinds that the images may have."""
     dtypes: tuple[str, ...] = ()
-    """The dtypes that the images may have, if not all of `dtype_kinds`."""
+    """The dtypes that the images may have; empty for all dtypes of `dtype_kinds`."""
     ndims: tuple[int, ...] = ()
-    """Numbers of axes that the first image may have, channels not counted; empty for any."""
+    """Numbers of axes that the first image may have, without the channel axis; empty for any."""
     check: Callable[[Arguments], None] | None = None
-    """Raises InputError for arguments that would not be exact or make no sense."""
+    """Raises an error for arguments that are invalid or for which blocks would not give the exact result."""
     promise: Promise | Callable[[Arguments], Promise] = IDENTICAL
     """How the result compares with the source's on the whole image; a function if it depends on the arguments."""
     returns: int | Callable[[Arguments], int] = 0
-    """Number of results, if the source returns a sequence. Each is a node with an argument `result_index`."""
+    """Number of results if the source returns a sequence, else 0. The argument `result_index` of a node selects one."""
     own_functions: tuple[str, ...] = ()
-    """Parameters that name functions of the user's own, one or a sequence each."""
+    """Parameters that take one or several functions of the user's own."""
     reads_itself: bool = False
-    """The function gets its images as `View`s, reads the regions it needs, and gets `where`. Images that are not inputs of
-    the job are stored first."""
+    """The function gets its images as `View`s and reads the regions that it needs. It also gets `where`. Images that are
+    not inputs of the job are stored before."""
     wants_where: bool = False
     """The function also gets `where`."""
     wants_kernels: bool = False
-    """The function also gets `kernels`: whether compiled kernels may do parts of its work."""
+    """The function also gets `kernels`: whether it may call compiled kernels."""
     needs_finite: bool = False
-    """Pixels must not be NaN, because the source's result would then mean nothing or depend on stale memory."""
+    """The prover tries no NaN, because the source's result would be meaningless or depend on uninitialized memory."""
     example: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments to try the function with if the source has no defaults; a value may be a function of the number of axes."""
+    """Test values of parameters without a default; a value may be a function of the number of axes."""
     samples: Mapping[str, Sample] = field(default_factory=dict)
-    """What each image parameter is tried with; `image` for those not named."""
+    """Kinds of test images by parameter; `image` for parameters not named."""
     cost_ns: float = 2.0
-    """Time per pixel on one core, a shipped default; only ratios matter to the planner's choices."""
+    """Default processor time per pixel, used until it is measured; only ratios matter to the planner's choices."""
     tap_ns: float = 0.0
-    """Additional time per pixel and tap of a kernel, the taps of all axes added up."""
+    """Additional time per pixel and tap of the filter kernel; see `taps`."""
     taps: Callable[[int, Arguments], float] | None = None
-    """(number of axes, complete arguments) -> what `tap_ns` is multiplied by, if the kernel is not separable."""
+    """(number of axes, complete arguments) -> taps. None for a separable kernel: the sum of 2 * halo + 1 over the axes."""
 
     def __post_init__(self) -> None:
         if not self.source and not self.is_internal:
             object.__setattr__(self, "source", library_path(self.name))
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
-        """The entry with this function to do its work."""
+        """A copy of the entry that calls this function."""
         self._has_no(f"function such as {function.__qualname__}")
 
     def _with(self, **changes: Any) -> Self:
-        """A copy with other values of these fields. `dataclasses.replace` is too slow for hundreds of entries."""
+        """A copy with these fields changed. `dataclasses.replace` is too slow for hundreds of entries."""
         entry = object.__new__(type(self))
         vars(entry).update(vars(self), **changes)
         return entry
 
-    # ------------------------------------------------------------------ what kind of entry this is
+    # ------------------------------------------------------------------ kind of entry
 
     @property
     def is_internal(self) -> bool:
@@ -118,7 +118,7 @@ class Entry:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the catalogue lists the function only to refuse it, whatever its arguments."""
+        """Whether the function is refused for all arguments."""
         return False
 
     @property
@@ -128,42 +128,42 @@ class Entry:
 
     @property
     def is_local(self) -> bool:
-        """Whether blocks of the image are computed from blocks of other images."""
+        """Whether a block of the result is computed from regions of the images."""
         return False
 
     @property
     def is_fused(self) -> bool:
-        """Whether the image passes from function to function within a stage and is not stored for its own sake."""
+        """Whether the image can be passed to the next function in memory, within one stage."""
         return False
 
     @property
     def is_iterated(self) -> bool:
-        """Whether blocks are done in rounds until nothing changes."""
+        """Whether blocks are computed in rounds until nothing changes."""
         return False
 
     @property
     def labels_blocks(self) -> bool:
-        """Whether blocks are labelled alone and joined afterwards."""
+        """Whether each block is labelled by itself and the labels are joined afterwards."""
         return False
 
     @property
     def leaves_partials(self) -> bool:
-        """Whether each block leaves a partial, which the end of the stage merges."""
+        """Whether each block gives a partial, to be merged at the end of the stage."""
         return False
 
     @property
     def has_own_stage(self) -> bool:
-        """Whether a stage of its own stores the image."""
+        """Whether the entry needs a stage of its own, which stores the image."""
         return False
 
     @property
     def is_barrier(self) -> bool:
-        """Whether whatever uses the result must wait until all blocks are done."""
+        """Whether functions of the result must wait until all blocks are done."""
         return self.leaves_partials or self.has_own_stage
 
     @property
     def finds_value(self) -> bool:
-        """Whether `find_value` gives the result from whole-image values alone."""
+        """Whether `find_value` can compute the result from whole-image values alone."""
         return False
 
     @property
@@ -173,18 +173,18 @@ class Entry:
 
     @property
     def is_positional(self) -> bool:
-        """Whether each pixel of the result lies over the pixels it depends on."""
+        """Whether all images and the result have one shape, and a pixel depends only on pixels around its own position."""
         return False
 
     # ------------------------------------------------------------------ arguments
 
     @property
     def signature(self) -> inspect.Signature:
-        """The parameters, as the source has them."""
+        """The source's signature."""
         return signature_of(self.source)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments by name, as the source's own signature takes them.
+        """The arguments by parameter name, bound to the source's signature.
 
         Raises:
             InputError: an argument is missing, unknown or given twice.
@@ -202,7 +202,7 @@ class Entry:
         return arguments
 
     def complete(self, arguments: Arguments) -> dict[str, Any]:
-        """The arguments, with the source's defaults for those that were not given."""
+        """The arguments, completed by the source's defaults."""
         return {**self._defaults, **arguments}
 
     @cached_property
@@ -214,12 +214,12 @@ class Entry:
         }
 
     def image_names(self, arguments: Arguments) -> list[str]:
-        """The arguments that may be images, members of sequences among them."""
+        """Names of the arguments that may be images, including members of sequences."""
         members = [name for name in arguments if name.partition(".")[0] in self.sequences and "." in name]
         return [*self.images, *members]
 
     def spread(self, arguments: Arguments) -> dict[str, Any]:
-        """Arguments with each member of a sequence of images as an argument of its own."""
+        """The arguments, with each member of a sequence of images as an argument of its own: `name.0`, `name.1` …"""
         spread: dict[str, Any] = {}
         for name, value in arguments.items():
             if name in self.sequences:
@@ -229,7 +229,7 @@ class Entry:
         return spread
 
     def gathered(self, arguments: Arguments) -> dict[str, Any]:
-        """The opposite of `spread`."""
+        """The inverse of `spread`."""
         gathered: dict[str, Any] = {}
         for name, value in arguments.items():
             sequence, dot, _ = name.partition(".")
@@ -240,7 +240,7 @@ class Entry:
         return gathered
 
     def functions_in(self, arguments: Arguments) -> list[str]:
-        """The user's own functions that the arguments name, `package.module:function`."""
+        """The paths of the user's own functions among the arguments, `package.module:function`."""
         named = [arguments.get(name) or () for name in self.own_functions]
         return [function for value in named for function in (value if isinstance(value, list | tuple) else [value])]
 
@@ -252,10 +252,10 @@ class Entry:
         """Raise NotExact if the entry is refused."""
 
     def validate(self, arguments: Arguments) -> None:
-        """Refuse what the function cannot do, before anything runs.
+        """Check the arguments before anything runs.
 
         Raises:
-            InputError: an image has the wrong number of axes, or the entry's own check refuses the arguments.
+            InputError: the first image has the wrong number of axes, or `check` refuses the arguments.
             DtypeNotSupported: an image has a dtype that the function cannot take.
         """
         for name in self.image_names(arguments):
@@ -274,9 +274,9 @@ class Entry:
 
     def _check_dtype(self, name: str, image: Any) -> None:
         if not hasattr(image, "dtype"):
-            return  # left out, or a literal where an image or a value may stand
+            return  # the argument is missing or a literal
         if name == "mask" and image.dtype.kind in "biu":
-            return  # a mask counts wherever it is not 0
+            return  # any number other than 0 is True
         if not self.accepts(image.dtype):
             taken = " ".join(self.dtypes) if self.dtypes else describe_kinds(self.dtype_kinds)
             raise DtypeNotSupported(
@@ -284,10 +284,10 @@ class Entry:
                 f"convert it first, for instance with .astype"
             )
 
-    # ------------------------------------------------------------------ what is known before it runs
+    # ------------------------------------------------------------------ planning
 
     def accepts(self, dtype: DType) -> bool:
-        """Whether images may have this dtype, in any byte order."""
+        """Whether images may have this dtype, whatever its byte order."""
         return dtype.newbyteorder("=").name in self.declared_dtypes()
 
     def declared_dtypes(self) -> tuple[str, ...]:
@@ -299,54 +299,54 @@ class Entry:
         return self.promise(self.complete(arguments)) if callable(self.promise) else self.promise
 
     def example_for(self, ndim: int) -> dict[str, Any]:
-        """Arguments to try the function with on an image of `ndim` axes."""
+        """Test arguments for an image of `ndim` axes."""
         return {name: value(ndim) if callable(value) else value for name, value in self.example.items()}
 
     def taps_for(self, shape: Shape, arguments: Arguments) -> float:
-        """Taps of the kernel as far as the time per pixel depends on them; `arguments` must be complete."""
+        """Number of taps of the filter kernel, by which `tap_ns` is multiplied; `arguments` must be complete."""
         return self.taps(len(shape), arguments) if self.taps is not None else 0.0
 
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
-        """Shape and dtype of the result. `build` makes nodes for a composite."""
+        """Kind, shape and dtype of the result; `build` makes the nodes of a composite."""
         self._has_no("result of its own")
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
-        """The region of each image, given their shapes, from which `region` of the result follows."""
+        """The region of each image that `region` of the result depends on."""
         self._has_no("geometry")
 
     def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
-        """Pixels that a function reads around a block, on each side of each axis; `arguments` must be complete."""
+        """Pixels read on each side of a block along each axis; `arguments` must be complete."""
         self._has_no("halo")
 
     def blocks_for(self, shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
-        """The block shape that the entry's stage must have when the planner would like `wanted`."""
+        """The block shape of the entry's stage if the planner prefers `wanted`."""
         return wanted
 
-    # ------------------------------------------------------------------ what it does
+    # ------------------------------------------------------------------ computation
 
     def evaluate(self, arguments: Arguments, *, kernels: bool = False) -> Array:
-        """The function's result for arguments by name, images as arrays.
+        """The function's result for these arguments, images as arrays.
 
-        With `kernels`, the compiled kernel computes it if there is one that covers the arguments.
+        With `kernels`, a compiled kernel is called if the entry has one that covers the arguments.
         """
         self._has_no("pixels")
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        """`region`, cut from what the function returned for the regions read."""
+        """`region` of the result, cut from the array that the function returned for the regions `read`."""
         self._has_no("geometry")
 
     def on_block(
         self, arguments: Mapping[str, Any], where: Where, *, kernels: bool = False
     ) -> tuple[Array | None, Partial]:
-        """The labels of a block if it is labelled, and the block's partial."""
+        """The labels of a block, None except for a `Labelling`, and the block's partial."""
         self._has_no("partials")
 
     def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
-        """A block's pixels after a round, and whether they differ from those before; `state` is the image before it."""
+        """A block's pixels after a round, and whether the round changed them; `state` is the image before the round."""
         self._has_no("rounds")
 
     def combine_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
-        """One partial in place of those of a group of blocks."""
+        """The partial of a group of blocks, combined from the partials of its blocks."""
         self._has_no("combination of partials")
 
     def merge_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
@@ -354,7 +354,7 @@ class Entry:
         self._has_no("merge")
 
     def find_value(self, arguments: Mapping[str, Any]) -> Any:
-        """The whole-image value that follows from other values."""
+        """The whole-image value, computed from other values."""
         self._has_no("value")
 
     def _has_no(self, what: str) -> NoReturn:
@@ -362,7 +362,7 @@ class Entry:
 
 
 def lazy_images(entry: Entry, arguments: Arguments) -> dict[str, Any]:
-    """The arguments that are images; values and literals may stand in the same places."""
+    """The arguments that are lazy images, without values and literals."""
     named = {name: arguments.get(name) for name in entry.image_names(arguments)}
     return {name: value for name, value in named.items() if getattr(value, "gives", "") == "image"}
 

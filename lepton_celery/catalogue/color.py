@@ -18,27 +18,27 @@ from lepton_celery.kernels import Kernel
 from lepton_celery.kernels.border import is_plain
 
 GROUP_PX = 64
-"""Pixels of a row that are read together. BLAS adds up pixels in groups of 4 (float64) or 8 (float32); OpenBLAS 0.3.30."""
+"""Rows are read in multiples of this length: OpenBLAS 0.3.30 adds up groups of 4 (float64) or 8 (float32) pixels."""
 MAX_FLOAT32_ROW_PX = 16384
-"""Length of a row up to which one kernel of BLAS adds float32; longer rows go through another."""
+"""Longest float32 row that BLAS adds up in the order of shorter rows; longer rows go through another routine."""
 
 _PIXELWISE = {
     **dict.fromkeys(("rgb2hsv", "hsv2rgb"), 45.0),
     **dict.fromkeys(("xyz2lab", "lab2xyz", "xyz2luv", "luv2xyz"), 8.0),
     **dict.fromkeys(("lab2lch", "lch2lab"), 7.0),
 }
-"""Conversions of each pixel by itself, and their nanoseconds per value."""
+"""Conversions without a matrix product, and their nanoseconds per value."""
 _MATRIX = {
     **dict.fromkeys(("rgb2rgbcie", "rgbcie2rgb", "rgb2yuv", "yuv2rgb", "rgb2yiq", "yiq2rgb"), 1.5),
     **dict.fromkeys(("rgb2ypbpr", "ypbpr2rgb", "rgb2ycbcr", "ycbcr2rgb", "rgb2ydbdr", "ydbdr2rgb"), 1.5),
     **dict.fromkeys(("rgb2hed", "hed2rgb"), 3.0),
     **dict.fromkeys(("rgb2xyz", "xyz2rgb", "rgb2lab", "lab2rgb", "rgb2luv", "luv2rgb"), 12.0),
 }
-"""Conversions with a matrix product among their steps."""
+"""Conversions with a matrix product, and their nanoseconds per value."""
 _NEEDS_FINITE = ("rgb2hsv", "convert_colorspace")
-"""Functions in which scikit-image leaves pixels with NaN unset."""
+"""Functions for which scikit-image leaves pixels with NaN uninitialized."""
 _LIMITED = {"ycbcr2rgb": tuple("uint8 uint16 uint32 uint64 int16 int32 int64 float32 float64".split())}
-"""Dtypes of functions in which scikit-image subtracts 128 from the pixels as they are."""
+"""Dtypes of functions for which scikit-image subtracts 128 from unconverted pixels, which other dtypes cannot hold."""
 _DIFFERENCES = {"deltaE_cie76": 4.0, "deltaE_ciede94": 120.0, "deltaE_ciede2000": 400.0, "deltaE_cmc": 250.0}
 
 
@@ -46,10 +46,10 @@ _DIFFERENCES = {"deltaE_cie76": 4.0, "deltaE_ciede94": 120.0, "deltaE_ciede2000"
 class Channels:
     """A pixel of the result, with all its channels, depends on the same pixel of each image, with all its channels.
 
-    With `product`, rows are read in groups of `GROUP_PX` pixels, and never a single pixel of a longer row: BLAS multiplies
-    a row of pixels (`rgb @ weights`) in groups, adds up the last ones in another order, and has another routine for a
-    single pixel. Measured with OpenBLAS 0.3.31 (Prescott, Sandybridge, Haswell, SkylakeX; one and two threads): products
-    with a 3 × 3 matrix differ for the single pixel only, products with a vector also between groups.
+    With `product`, rows are read in multiples of `GROUP_PX` pixels, and never as a single pixel of a longer row: BLAS
+    multiplies the pixels of a row (`rgb @ weights`) in groups, adds up an incomplete last group in another order, and has
+    another routine for a single pixel. Measured with OpenBLAS 0.3.31 (Prescott, Sandybridge, Haswell, SkylakeX; one and two
+    threads): products with a 3 × 3 matrix differ only for a single pixel, those with a vector also in the last group.
     """
 
     takes: int
@@ -61,7 +61,7 @@ class Channels:
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         first = images[0]
         if self.takes and (len(first) < 2 or first[-1] != self.takes):
-            kind = {3: "an RGB image, or one of another space of three"}.get(self.takes, "an RGBA image")
+            kind = {3: "an image of RGB or another colour space of three"}.get(self.takes, "an RGBA image")
             raise InputError(f"an image of shape {first} has no last axis of {self.takes} channels; give {kind}")
         plane = first[: len(first) - bool(self.takes)]
         for other in images[1:]:
@@ -88,7 +88,7 @@ class Channels:
 
 
 def _channels_last(image: str, added: int = 0) -> Callable[[Arguments], None]:
-    """The check that channels are the last axis of the image, or (`added`) of the result."""
+    """A check that the channels are the last axis of the argument `image` or, with `added=1`, of the result."""
 
     def check(arguments: Arguments) -> None:
         axis, ndim = arguments["channel_axis"], len(arguments[image].shape) + added
@@ -111,14 +111,14 @@ def _check_gray(arguments: Arguments) -> None:
 
 
 def _gray_trials() -> Iterator[dict[str, Any]]:
-    """Rows of all lengths that BLAS could treat in its own way."""
+    """Images with rows of the lengths for which BLAS may have special cases."""
     rng = np.random.default_rng(22)
     for width in (*range(2, 20), 67, 1027):
         yield {"rgb": rng.integers(0, 256, (2, width, 3), np.uint8), "channel_axis": -1}
 
 
 def _covers_gray(arguments: Arguments) -> bool:
-    """Plain uint8 images with rows of more than one pixel, for which BLAS has another routine."""
+    """Plain uint8 images, but not rows of a single pixel, for which BLAS has another routine."""
     rgb = arguments["rgb"]
     return is_plain(rgb) and rgb.dtype == np.uint8 and rgb.ndim > 1 and rgb.shape[-2] > 1
 
@@ -142,9 +142,9 @@ _PAINT_OPTIONS = ("colors", "alpha", "bg_label", "bg_color", "image_alpha", "sat
     )
 )
 def paint_labels(label: Array, occurring: Array, image: Array | None = None, **options: Any) -> Array:
-    """Source: `skimage.color.label2rgb`, of a block and one more pixel of each label of the whole image.
+    """Run `skimage.color.label2rgb` on a block and one more pixel of each label of the whole image.
 
-    The colour of a label follows from its rank among the labels that occur, so each block needs all of them.
+    The colour of a label depends on its rank among all labels that occur in the image.
     """
     from skimage.color import label2rgb
 
@@ -167,9 +167,9 @@ def _check_label2rgb(arguments: Arguments) -> None:
     _channels_last("label", added=1)(arguments)
     options = {name: arguments[name] for name in _PAINT_OPTIONS}
     try:
-        paint_labels(np.arange(2), np.arange(2), **options)  # a wrong colour shows here rather than in a worker
+        paint_labels(np.arange(2), np.arange(2), **options)  # a wrong colour raises here, not in a worker
     except KeyError as error:
-        raise InputError(f"{error} is no colour; give a name of skimage.color.color_dict, or RGB values") from error
+        raise InputError(f"{error} is not a colour; give a name of skimage.color.color_dict, or RGB values") from error
 
 
 @declare(

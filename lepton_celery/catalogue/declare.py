@@ -1,4 +1,4 @@
-"""How entries are declared: on the function that does their work, or in a module's `ENTRIES`."""
+"""How a module declares entries: with `declare` on the function that computes the result, or in its tuple `ENTRIES`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DECLARED = "__declared_entries__"
 
 
 def declare(*entries: Entry) -> Callable[[F], F]:
-    """Declare entries on the function that does their work.
+    """Declare entries on the function that computes the result.
 
-    A `Local` calls it on each block, a `Reduction` for each block's partial, a `ValueFunction` with its values, and a
-    `Composite` to be expanded. The signature of an internal entry is the function's.
+    A `Local` calls the function on each block, a `Reduction` or a `Labelling` for the partial of each block, a
+    `ValueFunction` with whole-image values, and a `Composite` to expand itself. An internal entry has its signature.
 
     Example:
         @declare(Local("lepton.filled", images=("image", "mask")))
@@ -36,7 +36,7 @@ def declare(*entries: Entry) -> Callable[[F], F]:
 
 
 def declared_in(module: ModuleType) -> Iterator[Entry]:
-    """The entries that a module declares on its functions, and those of its `ENTRIES`."""
+    """The entries that a module declares, on its functions and in `ENTRIES`."""
     for function in vars(module).values():
         if isinstance(function, FunctionType) and function.__module__ == module.__name__:
             yield from vars(function).get(_DECLARED, ())
@@ -45,12 +45,12 @@ def declared_in(module: ModuleType) -> Iterator[Entry]:
 
 
 def whole(name: str, geometry: Geometry = Whole(), **options: Any) -> Local:  # noqa: B008
-    """The entry of a function that has to see the whole image: it runs as one block, in a stage of its own."""
+    """The entry of a function that needs the whole image: it runs as one block, in a stage of its own."""
     return Local(name, geometry=geometry, own_stage=one_block, **options)
 
 
 def leave_out(**advice: str) -> Callable[[Arguments], None]:
-    """A check that refuses parameters that must keep their defaults (None or False), with advice what to do instead."""
+    """A check that refuses parameters other than None or False, with advice on what to do instead."""
 
     def check(arguments: Arguments) -> None:
         for name, instead in advice.items():

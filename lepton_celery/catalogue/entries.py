@@ -1,19 +1,16 @@
-"""What a catalogue entry is: one declarative record per function.
+"""The kinds of catalogue entries:
 
-An entry is one of
-
-- `Source`: an image that exists before the job;
-- `Local`: a block of the result follows from a bounded neighbourhood of the images (pointwise functions, stencils);
-- `Reduction`: a whole-image value, merged from a partial of each block;
+- `Source`: an input image;
+- `Local`: a region of the result depends on a region of each image, as `Geometry` says (most functions);
+- `Reduction`: a whole-image value or a table, merged from a partial of each block;
 - `ValueFunction`: a whole-image value computed from other values, without pixels;
-- `Labelling`: blocks are labelled alone, and their labels are joined across block faces;
-- `Iterated`: an image whose blocks are done in rounds until a round changes nothing;
-- `Composite`: written in terms of other entries, which replace it before planning;
+- `Labelling`: each block is labelled by itself, and the labels are joined across block faces;
+- `Iterated`: an image whose blocks are computed in rounds until a round changes nothing;
+- `Composite`: a function built from other entries, which replace it before planning;
 - `Refused`: a function that cannot be split exactly, with the reason and what to use instead.
 
-The planner and the engines ask an entry what it is (`is_barrier`, `reads_itself`, …) and what to do (`evaluate`,
-`on_block`, `merge`, …); they never ask for its class. Functions here see NumPy arrays only: they know nothing of stores,
-jobs or Celery.
+The planner and the engines use the properties and methods of `Entry` and never test for a subclass. Functions of the
+catalogue process NumPy arrays and know nothing of stores, jobs or Celery.
 """
 
 from __future__ import annotations
@@ -37,7 +34,7 @@ from lepton_celery.catalogue.arrays import (
     View,
     Where,
 )
-from lepton_celery.catalogue.base import Build, Entry, Gives, Inferred, Sample, describe_kinds, lazy_images
+from lepton_celery.catalogue.base import Build, Entry, Gives, Inferred, Sample, lazy_images
 from lepton_celery.catalogue.geometry import POINTWISE, BlockRule, Geometry, HaloRule, Stencil
 from lepton_celery.catalogue.probing import probe
 from lepton_celery.catalogue.results import A_NUMBER, DTypeRule, ResultRule
@@ -52,7 +49,6 @@ __all__ = [
     "Composite",
     "Entry",
     "Gives",
-    "Inferred",
     "Iterated",
     "Labelling",
     "Local",
@@ -64,20 +60,19 @@ __all__ = [
     "Sample",
     "Source",
     "ValueFunction",
-    "describe_kinds",
     "lazy_images",
     "resolve",
 ]
 
 Combine = Callable[[Partials, Arguments, BlockGrid, Region], Partial]
-"""(the partials of a group of blocks, arguments, the grid of these blocks, the group's region) -> the group's partial."""
+"""(partials of a group of blocks, arguments, grid of the blocks, region of the group) -> partial of the group."""
 
 Merge = Callable[[Partials, Arguments, BlockGrid], Any]
-"""(all partials, arguments, the grid of the blocks) -> the value; streams, so that memory holds one partial at a time."""
+"""(all partials, arguments, grid of the blocks) -> value. Partials come from an iterator, one in memory at a time."""
 
 
 class Source(Entry):
-    """An image that exists before the job."""
+    """An input image, which exists before the job."""
 
     @property
     def is_source(self) -> bool:
@@ -89,17 +84,17 @@ class Source(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Local(Entry):
-    """A function of a bounded neighbourhood."""
+    """A function whose result can be computed region by region, from a region of each image."""
 
     function: Callable[..., Array] | None = None
-    """Called with the arguments by name, images as arrays of the regions read; None for the source itself."""
+    """Called with the arguments by name, images as arrays of the regions read; None to call the source."""
     geometry: Geometry = POINTWISE
     own_stage: BlockRule | None = None
-    """The function needs a stage of its own with these blocks; later stages read its stored result."""
+    """The block shape of the entry's own stage, whose result is stored; None if the entry can share a stage."""
     dtype: DTypeRule | None = None
-    """Dtype of the result; None to find it by trying the function on a few pixels. Must be given with `reads_itself`."""
+    """Dtype of the result; None to find it by calling the function on a few pixels. Required with `reads_itself`."""
     kernel: Kernel | None = None
-    """A compiled function that gives the source's bytes for some arguments."""
+    """A compiled function that gives the same bytes as the source for the arguments that it covers."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
         return self._with(function=function, source=self.source or _path_of(function))
@@ -118,7 +113,7 @@ class Local(Entry):
 
     @property
     def finds_value(self) -> bool:
-        return True  # without images, all its arguments are values
+        return True  # if no argument is an image
 
     @property
     def is_positional(self) -> bool:
@@ -154,11 +149,11 @@ class Local(Entry):
             if self.kernel.covers(complete) and (compiled := load(self.kernel, resolve(self.source))) is not None:
                 return np.asarray(compiled(**complete))
         function = self.function if self.function is not None else resolve(self.source)
-        if isinstance(function, np.ufunc):  # ufuncs take no names
+        if isinstance(function, np.ufunc):  # ufuncs have positional parameters only
             return np.asarray(function(*(arguments[name] for name in self.images)))
         arguments = self.gathered(arguments)
         leading = []
-        if self.function is None:  # scikit-image moves the channel axis only of images that are given by position
+        if self.function is None:  # scikit-image moves the channel axis of positional arguments only
             for name, parameter in self.signature.parameters.items():
                 by_name = parameter.kind is inspect.Parameter.KEYWORD_ONLY
                 if by_name or name not in self.images or name not in arguments:
@@ -175,12 +170,12 @@ class Local(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Mergeable(Entry):
-    """An entry whose blocks leave partials."""
+    """An entry whose blocks give partials."""
 
     merge: Merge = lambda partials, arguments, grid: None
     combine: Combine | None = None
-    """Combines the partials of a group of blocks into one, for grids of very many blocks. Groups are combined again, and
-    in the end merged, as blocks are. None: `merge` sees all partials itself."""
+    """Combines the partials of a group of blocks into one, so that `merge` gets few partials of a large grid. Groups are
+    combined in turn, level by level. None if `merge` gets the partials of all blocks."""
 
     @property
     def leaves_partials(self) -> bool:
@@ -199,7 +194,7 @@ class Mergeable(Entry):
         return self.merge(partials, arguments, grid)
 
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], where: Where, kernels: bool) -> Any:
-        """Calls a block's function with the arguments it asks for."""
+        """Call a block's function, with `where` and `kernels` if the entry wants them."""
         extra: dict[str, Any] = {"kernels": kernels} if self.wants_kernels else {}
         if self.wants_where or self.reads_itself:
             extra["where"] = where
@@ -211,9 +206,8 @@ class Reduction(Mergeable):
     """A whole-image value merged from a partial of each block."""
 
     partial: Callable[..., Partial] = dict
-    """(arguments by name, images as arrays) -> this block's partial."""
+    """(arguments by name, images as arrays) -> partial of a block."""
     result: ResultRule = A_NUMBER
-    """Shape and dtype of the value."""
     gives: Literal["value", "table"] = "value"
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
@@ -236,7 +230,6 @@ class ValueFunction(Entry):
     images: tuple[str, ...] = ()
     function: Callable[..., Any] = lambda: None
     result: ResultRule = A_NUMBER
-    """Shape and dtype of the value."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
         return self._with(function=function, source=self.source or _path_of(function))
@@ -254,11 +247,11 @@ class ValueFunction(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Labelling(Mergeable):
-    """Blocks labelled alone; the merge finds the global label of each block's labels."""
+    """Connected components: each block is labelled by itself, and the merge joins labels across block faces."""
 
     wants_where: bool = True
     function: Callable[..., tuple[Array, Partial]] = lambda: (np.zeros(0), {})
-    """(arguments by name, images as arrays, `where`) -> the block's labels and its partial."""
+    """(arguments by name, images as arrays, `where`) -> labels and partial of a block."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
         return self._with(function=function, source=self.source or _path_of(function))
@@ -280,18 +273,18 @@ class Labelling(Mergeable):
 
 @dataclass(frozen=True, eq=False)
 class Iterated(Entry):
-    """An image whose blocks are done in rounds until a round changes none of them: the fixed point is the whole image's.
+    """An image whose blocks are computed in rounds until a round changes none: the fixed point is the whole image's result.
 
-    Only composites use such entries: a `Local` makes what users get from the last round's image.
+    Only composites use such an entry; a `Local` computes the user's result from the image of the last round.
     """
 
     reads_itself: bool = True
     function: Callable[..., tuple[Array, bool]] = lambda: (np.zeros(0), False)
-    """(`state`, `where`, arguments by name, images as `View`s) -> the block `where.region` after this round, and whether it
-    differs from before. `state` is a `View` of the whole image after the round before; None in the first round, in which
-    every block counts as changed."""
+    """(`state`, `where`, arguments by name, images as `View`s) -> the block `where.region` after this round, and whether the
+    round changed it. `state` is a `View` of the image after the previous round; None in the first round, which must report
+    every block as changed."""
     halo: HaloRule = lambda arguments: 0
-    """How far into `state` the function looks beyond its block."""
+    """Pixels of `state` that the function reads around its block."""
     dtype: DTypeRule = lambda arguments: arguments["image"].dtype
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
@@ -318,14 +311,14 @@ class Iterated(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Composite(Entry):
-    """A function written in terms of other entries."""
+    """A function built from other entries."""
 
     expand: Callable[[Arguments, Build], Lazy] | None = None
-    """(complete arguments, build) -> the node that stands for this one."""
+    """(complete arguments, build) -> the node that replaces this one."""
     result: ResultRule = A_NUMBER
     """Shape and dtype of the result if it is a value."""
     gives: Gives | Literal[""] = "value"
-    """What the user holds; empty for whatever the expanded node gives."""
+    """Kind of the result; empty for that of the expanded node."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
         return self._with(expand=function)
@@ -340,13 +333,13 @@ class Composite(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Refused(Entry):
-    """A function that cannot be split exactly, listed so that asking for it gives an answer."""
+    """A function that cannot be split exactly; calling it raises an error with the reason and an alternative."""
 
     images: tuple[str, ...] = ()
     reason: str = ""
     """Why blocks cannot give the whole image's result."""
     instead: str = ""
-    """What to use: `filters.gaussian, or compute it on the whole image`."""
+    """The alternative, as in `filters.gaussian, or compute it on the whole image`."""
 
     @property
     def is_refused(self) -> bool:

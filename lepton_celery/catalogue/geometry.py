@@ -1,4 +1,4 @@
-"""How the pixels of a result depend on the pixels of its images, and which blocks a function needs."""
+"""Geometries (how the pixels of a result depend on the pixels of its images) and rules for block shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 HaloRule = Callable[[Arguments], int | tuple[int, ...]]
-"""Complete arguments -> pixels that a function reads around a block: one number, or one per axis."""
+"""Complete arguments -> halo in pixels: one number for all axes, or one per axis."""
 
 
 class Geometry(Protocol):
@@ -21,18 +21,18 @@ class Geometry(Protocol):
         """Shape of the result for images of these shapes."""
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
-        """The region of each image from which `region` of the result follows."""
+        """The region of each image that `region` of the result depends on."""
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        """`region`, cut from what the function returned for the regions read."""
+        """`region` of the result, cut from the array that the function returned for the regions `read`."""
 
 
 @dataclass(frozen=True)
 class Stencil:
-    """Result and images have one shape; a pixel depends on those within `halo` pixels."""
+    """The result and all images have one shape, and a pixel depends on the pixels at most `halo` away along each axis."""
 
     halo: int | HaloRule = 0
-    """Pixels read on each side of a block: a number for all axes, or a function of the arguments."""
+    """A number of pixels for all axes, or a function of the arguments."""
     formula: str = "0"
     """The halo in words, for the catalogue's table: `int(truncate * sigma + 0.5)`."""
 
@@ -56,11 +56,11 @@ class Stencil:
 
 
 POINTWISE = Stencil()
-"""Each pixel depends on the pixel at the same position only."""
+"""A pixel depends only on the pixels at the same position."""
 
 
 class Whole:
-    """Every pixel may depend on all pixels; the function sees the whole image at once."""
+    """A pixel may depend on all pixels, so the function gets the whole image."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return images[0]
@@ -73,22 +73,22 @@ class Whole:
 
 
 BlockRule = Callable[[Shape, Shape, Arguments], Shape]
-"""(image shape, block shape wanted, arguments) -> the block shape that a function's own stage must have."""
+"""(image shape, block shape that the planner prefers, arguments) -> block shape of an entry's own stage."""
 
 
 def one_block(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
-    """The whole image as one block."""
+    """One block, the whole image."""
     return shape
 
 
 def any_block(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
-    """Whatever the planner chooses."""
+    """The block shape that the planner prefers."""
     return wanted
 
 
 @dataclass(frozen=True)
 class ColourOverLabels:
-    """A picture `(..., 3)` from an image `(...)` or `(..., 3)` and labels `(...)`, with a halo."""
+    """An RGB image from an image of shape `(...)` or `(..., 3)` and labels of shape `(...)`, with a halo."""
 
     halo: int | HaloRule = 0
 
@@ -97,7 +97,7 @@ class ColourOverLabels:
         if image[: len(labels)] != labels or image[len(labels) :] not in ((), (3,)):
             raise InputError(
                 f"image of shape {image} and labels of shape {labels} do not match; "
-                f"the image wants shape {labels} or {(*labels, 3)}"
+                f"the image needs shape {labels} or {(*labels, 3)}"
             )
         return (*labels, 3)
 

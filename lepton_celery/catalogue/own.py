@@ -1,4 +1,4 @@
-"""`lepton.map_blocks` and `lepton.map_overlap`: functions of the user's own on blocks and on overlapping windows."""
+"""`lepton.map_blocks` and `lepton.map_overlap`: the user's own functions on blocks and on overlapping windows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 BLENDS = ("average", "max", "hann", "gaussian")
-"""How overlapping windows are blended, besides an array of weights."""
+"""Ways of blending overlapping windows. An array of weights is allowed too."""
 
 _PAD = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge", "constant": "constant"}
-"""SciPy's names of boundary modes, and NumPy's."""
+"""NumPy's names of SciPy's boundary modes."""
 
 Parameters = Sequence[tuple[str, Any]]
-"""The further arguments of the user's function, by name."""
+"""Names and values of the other arguments of the user's function."""
 
 # ------------------------------------------------------------------------------------------------ blocks
 
@@ -48,7 +48,7 @@ def map_block(
     mode: str | None,
     where: Where | None = None,
 ) -> Array:
-    """`function` of one block and its halo. At the image's edge, `mode` says what stands for the halo."""
+    """Call `function` on a block and its halo, padded at the image's edges if there is a boundary `mode`."""
     pads = [(0, 0)] * images[0].ndim
     if where is not None and mode in _PAD:
         edges = zip(halo, where.region.start, where.region.stop, where.shape, strict=True)
@@ -58,7 +58,7 @@ def map_block(
     if result.shape != images[0].shape:
         raise InputError(
             f"{name_of(function)} gave shape {result.shape} for a block of shape {images[0].shape}; "
-            "map_blocks wants functions that keep the shape"
+            "map_blocks needs functions that keep the shape"
         )
     return result[tuple(slice(before, n - after) for (before, after), n in zip(pads, result.shape, strict=True))]
 
@@ -67,7 +67,7 @@ def map_block(
 
 
 def window_starts(n: int, window: int, overlap: int) -> list[int]:
-    """The first pixel of each window along an axis: one every `window - overlap` pixels; the last ends with the image."""
+    """The first pixel of each window along an axis: every `window - overlap` pixels; the last window ends at the edge."""
     if n <= window:
         return [0]
     step = window - overlap
@@ -75,7 +75,7 @@ def window_starts(n: int, window: int, overlap: int) -> list[int]:
 
 
 class Windows:
-    """A pixel depends on all windows that cover it. The windows do not depend on the blocks."""
+    """A pixel depends on all windows that cover it; the windows are the same for any blocks."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         spatial = images[0][: len(arguments["window"])]
@@ -127,38 +127,38 @@ def map_windows(
     channels: int,
     where: Where | None = None,
 ) -> Array:
-    """`function` of every window that lies in the image given, blended where windows overlap.
+    """Call `function` on every window that lies completely in `image`, and blend the results where windows overlap.
 
-    Windows are added up in raster order in every block, so that every block gives a pixel the same sum.
+    Every block adds up windows in raster order, so a pixel has the same sum in every block.
     """
     spatial = len(window)
     origin = where.region.start[:spatial] if where is not None else (0,) * spatial
     whole = where.shape[:spatial] if where is not None else image.shape[:spatial]
+    greatest = isinstance(blend, str) and blend == "max"
     total: Array | None = None
     weight = np.zeros(image.shape[:spatial])
     for start, stop in _windows_in(origin, image.shape[:spatial], whole, window, overlap):
         covered = tuple(slice(a - o, b - o) for a, b, o in zip(start, stop, origin, strict=True))
         values = _predicted(np.ascontiguousarray(image[covered]), function, parameters, spatial, channels)
         if total is None:
-            empty = -np.inf if isinstance(blend, str) and blend == "max" else 0.0
-            total = np.full(image.shape[:spatial] + values.shape[spatial:], empty)
-        if isinstance(blend, str) and blend == "max":
+            total = np.full(image.shape[:spatial] + values.shape[spatial:], -np.inf if greatest else 0.0)
+        if greatest:
             np.maximum(total[covered], values, out=total[covered])
             continue
         weights = _weights(blend, tuple(b - a for a, b in zip(start, stop, strict=True)))
         total[covered] += values * (weights[..., np.newaxis] if channels else weights)
         weight[covered] += weights
     assert total is not None
-    if isinstance(blend, str) and blend == "max":
+    if greatest:
         return total
-    with np.errstate(invalid="ignore", divide="ignore"):  # pixels of windows that lie only partly here are trimmed
+    with np.errstate(invalid="ignore", divide="ignore"):  # the weight is 0 only at pixels that are trimmed
         return total / (weight[..., np.newaxis] if channels else weight)
 
 
 def _windows_in(
     origin: Sequence[int], shape: Sequence[int], whole: Sequence[int], window: Sequence[int], overlap: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Starts and stops of the windows that lie completely in a part of the image, in raster order."""
+    """Starts and stops of the windows that lie completely in the part of the image at `origin`, in raster order."""
     axes = []
     for first, length, n, size, shared in zip(origin, shape, whole, window, overlap, strict=True):
         starts = window_starts(n, size, shared)
@@ -169,23 +169,19 @@ def _windows_in(
 
 
 def _predicted(pixels: Array, function: OwnFunction, parameters: Parameters, spatial: int, channels: int) -> Array:
-    """The function's values for one window.
-
-    Raises:
-        InputError: they have another shape than the window.
-    """
+    """The function's values for one window, checked for their shape."""
     values = np.asarray(callable_of(function)(pixels, **dict(parameters)))
     wanted = pixels.shape[:spatial] + ((channels,) if channels else ())
     if values.shape != wanted:
         raise InputError(
             f"{name_of(function)} gave shape {values.shape} for a window of shape {pixels.shape}; "
-            f"map_overlap with channels={channels or None} wants {wanted}"
+            f"map_overlap with channels={channels or None} needs {wanted}"
         )
     return values
 
 
 def _weights(blend: str | Array, shape: tuple[int, ...]) -> Array:
-    """Weight of each pixel of a window, above zero everywhere."""
+    """The weight of each pixel of a window, greater than 0."""
     if not isinstance(blend, str):
         return blend[tuple(slice(n) for n in shape)]
     weights = np.ones(shape)

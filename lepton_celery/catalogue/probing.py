@@ -1,6 +1,6 @@
-"""Shape and dtype of a local result, found by trying the function on a few pixels.
+"""The shape and dtype of a `Local`'s result, found by calling the function on a few pixels.
 
-This also shows a wrong parameter when the graph is built, and not in a worker.
+A wrong parameter thereby raises an error when the graph is built, not in a worker.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lepton_celery.catalogue.results import DTypeRule
 from lepton_celery.grid import Region
 
 _PROBE_PX = 6
-"""Pixels along each axis of the result that is tried."""
+"""Length of each axis of the test result, in pixels."""
 
 
 class Probed(Protocol):
-    """The part of an entry that probing needs."""
+    """The attributes and methods of an entry that `probe` uses."""
 
     @property
     def geometry(self) -> Geometry: ...
@@ -35,7 +35,7 @@ class Probed(Protocol):
 
 
 def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Lazy]) -> tuple[Shape, DType]:
-    """Shape and dtype of the result; `images` are the arguments that are lazy images."""
+    """The shape and dtype of the result; `images` are the arguments that are lazy images."""
     complete = entry.complete(arguments)
     shapes = [image.shape for image in images.values()]
     if not shapes:
@@ -46,7 +46,7 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Lazy]) -> tu
         return shape, entry.dtype(complete)
     corner = Region((0,) * len(shape), tuple(min(n, _PROBE_PX) for n in shape))
     reads = dict(zip(images, entry.geometry.reads(corner, shapes, complete), strict=True))
-    # a halo of hundreds of pixels changes no dtype, and the function's own boundary mode takes care of a small image
+    # the dtype does not depend on the halo, and the function handles images smaller than its halo
     sample = {name: _sample(value, _small(reads.get(name))) for name, value in arguments.items()}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -58,7 +58,7 @@ def _small(region: Region | None) -> Shape | None:
 
 
 def _sample(value: Any, shape: Shape | None) -> Any:
-    """Pixels to try a function on: a ramp, because some functions return early for constant images."""
+    """A test image: a ramp, because some functions return early for constant images."""
     if not hasattr(value, "gives"):
         return value
     if shape is None:
@@ -66,5 +66,5 @@ def _sample(value: Any, shape: Shape | None) -> Any:
         return sample[()]
     ramp = np.arange(int(np.prod(shape))).reshape(shape) % 101
     if value.dtype.kind == "f":
-        return (ramp / 101).astype(value.dtype)  # some functions take floats from 0 to 1 only
+        return (ramp / 101).astype(value.dtype)  # some functions accept only floats from 0 to 1
     return (ramp % 2 if value.dtype.kind == "b" else ramp).astype(value.dtype)

@@ -1,4 +1,4 @@
-"""What the catalogue promises: how a split result compares with scikit-image on the whole image."""
+"""How exactly a result computed in blocks equals the source's result on the whole image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Exactness(StrEnum):
-    """How the split result compares with scikit-image on the whole image."""
+    """Classes of exactness."""
 
     IDENTICAL = "identical"
     ULP = "within k ulp"
@@ -17,15 +17,15 @@ class Exactness(StrEnum):
 
 @dataclass(frozen=True)
 class Promise:
-    """What an entry promises of its result, and why it cannot promise more."""
+    """The exactness of an entry's result, and the reason if the result may differ."""
 
     exactness: Exactness
     ulp: int = 0
-    """Largest error of a pixel, in units in the last place of the result's greatest magnitude; 0 for no such bound."""
+    """Largest error of a pixel, in units in the last place (ulp) of the result's greatest magnitude; 0 for no such bound."""
     bound: float = 0.0
     """Largest mean absolute error of an approximate result, as a share of the result's greatest magnitude."""
     reason: str = ""
-    """Why the result is not identical, for the warning that a user gets."""
+    """Why the result may differ, for the warning."""
 
     def __str__(self) -> str:
         return f"within {self.ulp} ulp" if self.exactness is Exactness.ULP else str(self.exactness)
@@ -35,13 +35,13 @@ IDENTICAL = Promise(Exactness.IDENTICAL)
 
 
 def within(ulp: int, reason: str) -> Promise:
-    """A promise that results differ in the last places at most."""
+    """A promise that no pixel differs by more than `ulp` units in the last place."""
     return Promise(Exactness.ULP, ulp, reason=reason)
 
 
 def approximate(reason: str, *, bound: float) -> Promise:
-    """A promise of a similar picture but not the same pixels; jobs measure how visible the block borders are in it.
+    """A promise of a mean absolute error of at most `bound`, which was measured.
 
-    `bound` was measured: no proof shows a larger mean absolute error, as a share of the result's greatest magnitude.
+    Jobs measure how visible the block borders are in such a result.
     """
     return Promise(Exactness.APPROXIMATE, bound=bound, reason=reason)

@@ -10,19 +10,19 @@ from lepton_celery.catalogue.entries import Refused
 _FIGURE = "it draws a figure"
 _FUNCTION = "it takes a function, which cannot be sent to workers"
 _KERNEL = "it makes a kernel or a window, not an image"
-_LINES = "each pixel of its result adds up a line through the whole image"
-_MOVED = "the shape and the spline of the whole image decide where each pixel comes from"
+_LINES = "each pixel of its result is a sum along a line through the whole image"
+_MOVED = "its coordinates depend on the shape of the whole image, and its spline coefficients on all pixels"
 _NO_IMAGE = "it takes no image"
 _OBJECTS = "its result is a list with a member for each object of the whole image"
 _POINTS = "it works on points or polygons, not on an image"
 _SPECTRUM = "it multiplies the spectrum of the whole image"
-_VOTES = "each pixel votes over the whole parameter space, and lines or circles are picked among all votes"
+_VOTES = "each pixel votes in the whole parameter space, and lines or circles are found from the votes of all pixels"
 _WAVELETS = "it needs PyWavelets, which is not installed with this package, and the wavelet coefficients of all pixels"
 _WINDOWS = "its result has more axes than the image and repeats pixels"
 
 _CROP = "the function of scikit-image itself, on a crop: image[a:b, c:d]"
 _ITSELF = "the function of scikit-image itself"
-_OWN = "lepton.map_blocks with the function's name and reach"
+_OWN = "lepton.map_blocks with your function's import path and its halo"
 _TABLE = "measure.regionprops_table"
 _WHOLE = "scikit-image on the whole image"
 
@@ -30,7 +30,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     # feature
     (
         "feature.corner_orientations feature.corner_subpix",
-        "it works around given points and its result has numbers for them, not an image",
+        "its result has an entry for each given point, not for each pixel",
         "feature.corner_peaks for the points, then scikit-image on a crop around each",
     ),
     ("feature.draw_haar_like_feature", "it draws the features of one window into a picture", _CROP),
@@ -54,9 +54,9 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ),
     ("filters.try_all_threshold", _FIGURE, "the threshold you want, such as filters.threshold_otsu"),
     # measure
-    ("measure.find_contours", "a contour is one line through many blocks", _CROP),
+    ("measure.find_contours", "a contour can cross many blocks", _CROP),
     ("measure.marching_cubes", "its result is one mesh of points and faces", _CROP),
-    ("measure.profile_line", "a line of pixels lies in few blocks", _CROP),
+    ("measure.profile_line", "its result is a profile along one line, not an image", _CROP),
     (
         "measure.approximate_polygon measure.grid_points_in_poly measure.points_in_poly measure.subdivide_polygon",
         _POINTS,
@@ -69,7 +69,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "measure.inertia_tensor measure.inertia_tensor_eigvals",
-        "BLAS adds up its sums in an order of its own, and then they cancel out",
+        "BLAS chooses the order of its sums, and cancellation magnifies their rounding",
         "measure.moments_central",
     ),
     (
@@ -125,14 +125,14 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         "numpy.var for one image, or numpy.cov of a computed array",
     ),
     # restoration
-    ("restoration.calibrate_denoiser", _FUNCTION, "scikit-image on a part of the image, then its parameters here"),
+    ("restoration.calibrate_denoiser", _FUNCTION, "scikit-image on a crop, and the parameters that it finds"),
     ("restoration.cycle_spin", _FUNCTION, "a denoiser such as restoration.denoise_tv_chambolle, on shifted images"),
     ("restoration.denoise_invariant", _FUNCTION, "a denoiser such as restoration.denoise_tv_chambolle"),
     ("restoration.denoise_wavelet", _WAVELETS, "restoration.denoise_tv_chambolle or denoise_nl_means"),
     ("restoration.estimate_sigma", _WAVELETS, "scikit-image on a part of the image"),
     (
         "restoration.unsupervised_wiener",
-        "it draws samples of the whole image's spectrum at random, and returns the course of its parameters too",
+        "it samples the spectrum of the whole image at random, and also returns the chains of its parameters",
         "restoration.wiener or richardson_lucy",
     ),
     # segmentation
@@ -144,7 +144,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     (
         "segmentation.checkerboard_level_set segmentation.disk_level_set",
         "it takes the shape of an image, not an image",
-        "the function of scikit-image itself, and give its result as init_level_set",
+        "the function of scikit-image itself, and pass its result as init_level_set",
     ),
     # transform
     ("transform.frt2 transform.ifrt2 transform.iradon transform.iradon_sart transform.radon", _LINES, _WHOLE),
@@ -162,19 +162,19 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     (
         "util.apply_parallel",
         "it takes any function and pads the image's true border, which changes pixels there",
-        "the function of this catalogue itself, since all of them run in blocks",
+        "the function itself from this catalogue, which runs in blocks",
     ),
     ("util.label_points", "it takes coordinates and no image", _ITSELF),
     ("util.montage", "its result is a sheet of many images", "numpy.stack"),
     (
         "util.random_noise",
-        "its random numbers come in one stream over the whole image, which blocks cannot join in the middle",
+        "its random numbers are one sequence over the whole image, which a block cannot begin in the middle",
         "numpy.random.default_rng(seed) to store an image of noise, and add that",
     ),
     ("util.regular_grid util.regular_seeds", "it takes a shape and no image", _ITSELF),
     ("util.unique_rows", "it compares rows of the whole image", "numpy.unique(…, axis=0) of the computed image"),
     ("util.view_as_blocks", _WINDOWS, "transform.downscale_local_mean for means of blocks"),
-    ("util.view_as_windows", _WINDOWS, "a filter of that window, such as ndimage.percentile_filter"),
+    ("util.view_as_windows", _WINDOWS, "a filter with that window, such as ndimage.percentile_filter"),
 )
 """Names, the reason, and what to use instead."""
 

@@ -1,4 +1,4 @@
-"""`skimage.restoration`: noise, background and blur removed."""
+"""`skimage.restoration`: denoising, background subtraction and deconvolution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lepton_celery.grid import Region
 
 
 def _spatial(radius: int, arguments: Arguments) -> tuple[int, ...]:
-    """The same halo on each axis, and none along the channels."""
+    """The halo `radius` on each spatial axis, and 0 along the channels."""
     ndim, channel = len(arguments["image"].shape), arguments["channel_axis"]
     return tuple(0 if channel is not None and axis == channel % ndim else radius for axis in range(ndim))
 
@@ -74,10 +74,10 @@ def _iterations_halo(arguments: Arguments) -> tuple[int, ...]:
     whole("lepton.denoise_bilateral_whole", source="skimage.restoration.denoise_bilateral", cost_ns=10_000.0),
 )
 def bilateral(image: Array, extent: Extent | None = None, where: Where | None = None, **options: Any) -> Array:
-    """`denoise_bilateral` of a block of an image whose least and greatest pixels are `extent`.
+    """Run `skimage.restoration.denoise_bilateral` on a block, with the weights of the whole image.
 
-    scikit-image makes its table of weights for the extent of the image it gets. A strip that has both ends of the whole
-    image's extent, added beyond the halo, gives a block the same table.
+    scikit-image computes a table of weights from the least and the greatest pixel of its input. A strip of the whole image's
+    least and greatest pixel, added beyond the halo, gives a block the same table.
     """
     from skimage.restoration import denoise_bilateral
 
@@ -102,7 +102,7 @@ def bilateral(image: Array, extent: Extent | None = None, where: Where | None = 
 
 
 def _inner_side(where: Where, channel_axis: int | None) -> tuple[int, bool] | None:
-    """A side beyond which the image continues: its axis, and whether it is the first of the two; None if there is none."""
+    """A side of the block that is not the image's edge, as its axis and whether it is the lower side; None without one."""
     ndim = where.region.ndim
     for axis in range(ndim):
         if channel_axis is not None and axis == channel_axis % ndim:
@@ -118,7 +118,7 @@ def _check_no_short_axes(name: str) -> Any:
     def check(arguments: Arguments) -> None:
         shape = arguments["image"].shape
         if 1 in shape:
-            raise InputError(f"{name} drops axes of length 1, and the image is {shape}; drop them before, with [0]")
+            raise InputError(f"{name} drops axes of length 1, and the image has shape {shape}; index them with 0 first")
 
     return check
 
@@ -126,14 +126,14 @@ def _check_no_short_axes(name: str) -> Any:
 @declare(
     Composite(
         "restoration.denoise_bilateral",
-        dtype_kinds="buf",  # for signed integers below 0, scikit-image reads weights from beyond its table
+        dtype_kinds="buf",  # for negative integers, scikit-image reads outside its table of weights
         ndims=(1, 2),
         check=_check_no_short_axes("denoise_bilateral"),
         gives="image",
     )
 )
 def _expand_bilateral(arguments: Arguments, build: Build) -> Lazy:
-    if not arguments["sigma_color"]:  # the standard deviation of all pixels stands for it, added up in their order
+    if not arguments["sigma_color"]:  # the default is the standard deviation, a sum in the order of all pixels
         return build("lepton.denoise_bilateral_whole", **arguments)
     return build("lepton.denoise_bilateral", extent=build("lepton.extent", image=arguments["image"]), **arguments)
 
@@ -148,7 +148,7 @@ def _check_iterations(arguments: Arguments) -> None:
 
 @declare(Composite("restoration.denoise_tv_chambolle", check=_check_iterations, gives="image"))
 def _expand_chambolle(arguments: Arguments, build: Build) -> Lazy:
-    # with a tolerance, the energy of all pixels decides when to stop
+    # if eps is above 0, the energy of all pixels decides when to stop
     name = "lepton.denoise_tv_chambolle" + ("" if arguments["eps"] <= 0 else "_whole")
     return build(name, **arguments)
 
@@ -157,17 +157,13 @@ def _expand_chambolle(arguments: Arguments, build: Build) -> Lazy:
 
 
 def _check_patch(arguments: Arguments) -> None:
-    if 1 in arguments["image"].shape:
-        raise InputError(
-            f"scikit-image drops the axes of one pixel of an image of shape {tuple(arguments['image'].shape)}; "
-            "drop them first"
-        )
+    _check_no_short_axes("denoise_nl_means")(arguments)
     if arguments["patch_size"] < 2 and not arguments["fast_mode"]:
         raise InputError("patches of one pixel leave denoise_nl_means without a result; give patch_size of at least 2")
 
 
 def _patch_taps(ndim: int, arguments: Arguments) -> float:
-    """Differences of pixels: one per pixel of every patch within reach, or 8 per patch in fast mode, which reuses sums."""
+    """Number of pixel differences: one per pixel of each patch in reach, or 8 per patch in fast mode, which reuses sums."""
     ndim -= arguments["channel_axis"] is not None
     shifts = float((2 * arguments["patch_distance"] + 1) ** ndim)
     return shifts * (8.0 if arguments["fast_mode"] else float(arguments["patch_size"] ** ndim))
@@ -177,9 +173,9 @@ def _patch_promise(arguments: Arguments) -> Promise:
     if not arguments["fast_mode"]:
         return IDENTICAL
     return approximate(
-        "fast_mode=True takes distances of patches from running sums over the whole image, whose rounding depends on where "
-        "they begin, and drops patches beyond a cut-off; use fast_mode=False",
-        bound=0.2,  # 0.14 in images of a few pixels, 0.03 in larger ones
+        "fast_mode=True computes distances of patches from running sums over the whole image, whose rounding depends on "
+        "where they begin, and ignores patches beyond a cut-off; use fast_mode=False",
+        bound=0.2,  # measured: 0.14 for images of a few pixels, 0.03 for larger ones
     )
 
 
@@ -187,7 +183,7 @@ def _patch_promise(arguments: Arguments) -> Promise:
 
 
 def _blur(ndim: int) -> Array:
-    """A point spread function to try deconvolution with."""
+    """A point spread function for tests of deconvolution."""
     return np.full((3,) * ndim, 3.0**-ndim)
 
 
@@ -202,14 +198,14 @@ def _check_wiener(arguments: Arguments) -> None:
         ndims=(1, 2, 3),
         needs_finite=True,
         promise=approximate(
-            "scikit-image begins at random, whatever rng is: two calls may differ by multiples of two pi",
+            "scikit-image starts at random whatever rng is, so two calls may differ by multiples of two pi",
             bound=0.1,  # no two calls for 400 random images differed
         ),
         cost_ns=220.0,
     )
 )
 def unwrap_phase(image: Array, **options: Any) -> Array:
-    """The function of scikit-image, but NaN and infinity are refused, because it would never end."""
+    """Run `skimage.restoration.unwrap_phase`, except with NaN or infinity, for which it would never end."""
     from skimage.restoration import unwrap_phase as unwrap
 
     if not np.isfinite(image).all():

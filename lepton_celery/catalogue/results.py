@@ -1,4 +1,4 @@
-"""Shape and dtype of results, as entries declare them."""
+"""Rules by which entries declare the shape and dtype of their results."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import DTypeLike
 from lepton_celery.catalogue.arrays import Arguments, DType, Shape
 
 ValueType = tuple[Shape, DType]
-"""Shape and dtype of a whole-image value; a length of -1 is known only when the value is."""
+"""Shape and dtype of a whole-image value. A length of -1 becomes known with the value."""
 ResultRule = Callable[[Arguments], ValueType]
 DTypeRule = Callable[[Arguments], DType]
 
 
 def value_of(dtype: DTypeLike = np.float64, *shape: int) -> ResultRule:
-    """A value of this dtype and shape; -1 stands for a length that is known only when the value is."""
+    """A value of this dtype and shape."""
     return lambda arguments: (shape, np.dtype(dtype))
 
 
@@ -36,12 +36,7 @@ def always(dtype: DTypeLike) -> DTypeRule:
 
 def dtype_of(name: str) -> DTypeRule:
     """The dtype of the argument `name`, an image."""
-
-    def rule(arguments: Arguments) -> DType:
-        dtype: DType = arguments[name].dtype
-        return dtype
-
-    return rule
+    return lambda arguments: arguments[name].dtype
 
 
 def given_dtype(arguments: Arguments) -> DType:

@@ -1,4 +1,4 @@
-"""The entry of images that exist before a job."""
+"""The entry of input images."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ SOURCE = "lepton.source"
 
 @declare(Source(SOURCE, images=()))
 def source(url: str) -> None:
-    """An image by its URL; stores read it, so there is nothing to call."""
+    """An input image by its URL. Stores read it; the function is never called."""

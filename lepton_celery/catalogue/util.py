@@ -1,4 +1,4 @@
-"""`skimage.util`: conversions of dtype and range, maps of labels, comparisons, crops."""
+"""`skimage.util`: conversions of dtypes, mapped labels, comparisons, crops."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _CONVERSIONS = {
 
 @declare(Local("lepton.narrowed", values=("extent",), cost_ns=2.0))
 def narrowed(image: Array, to: str, extent: Extent) -> Array:
-    """Source: `skimage.util.{to}`, of a block and one more pixel, the greatest of the whole image.
+    """Run `skimage.util.{to}` on a block and the greatest pixel of the whole image.
 
-    scikit-image scales integers down to fewer bits, unless the greatest pixel of the image fits already.
+    scikit-image scales integers down to fewer bits only if the greatest pixel of its input does not fit.
     """
     converted: Array = resolve(f"skimage.util.{to}")(np.append(image.ravel(), extent[1]))
     return converted[:-1].reshape(image.shape)
@@ -40,7 +40,7 @@ def narrowed(image: Array, to: str, extent: Extent) -> Array:
 
 @declare(Local("lepton.converted", cost_ns=1.0))
 def converted(image: Array, to: str) -> Array:
-    """Source: `skimage.util.{to}`, if each pixel is converted on its own."""
+    """Run `skimage.util.{to}`, if it converts each pixel independently."""
     result: Array = resolve(f"skimage.util.{to}")(image)
     return result
 
@@ -69,7 +69,7 @@ def _conversion(name: str, dtype: str, cost_ns: float) -> Entry:
 def compare(
     image0: Array, image1: Array, method: str = "diff", n_tiles: Sequence[int] = (8, 8), where: Where | None = None
 ) -> Array:
-    """Source: `skimage.util.compare_images`. The tiles of a checkerboard are those of the whole image."""
+    """`skimage.util.compare_images`, with a checkerboard of the whole image's tiles."""
     from skimage.util import compare_images, img_as_float
 
     if method != "checkerboard" or where is None:
@@ -85,7 +85,7 @@ def compare(
 
 
 def _tiles_of(axis: int, where: Where, count: int) -> Array:
-    """The tile of each pixel of an axis; `count` or more if it lies in none."""
+    """The index of each pixel's tile along an axis; `count` or more for pixels outside all tiles."""
     step = int(where.shape[axis] / count)
     pixels = np.arange(where.region.start[axis], where.region.stop[axis])
     return pixels // step if step else np.full(pixels.shape, count)

@@ -1,4 +1,4 @@
-"""The group of commands; it turns errors into messages and exit codes."""
+"""The `lepton` group of commands, which turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMMANDS = {
     "up": "up",
     "demo": "shipped",
 }
-"""The module of each command. Modules are imported when they are used, so that a command starts quickly."""
+"""The module of each command, imported when the command runs or is listed."""
 
 
 class _Group(click.Group):

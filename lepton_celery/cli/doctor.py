@@ -1,4 +1,4 @@
-"""`lepton doctor`: checks everything a job depends on and says what to change."""
+"""`lepton doctor`: checks everything that jobs depend on and says what to change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lepton_celery.ledger.address import masked
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
 _PIPE_WIDTH = 1000
-"""Columns of an output that is no terminal, so that each finding stays on one line."""
+"""Width in columns if the output is not a terminal, so that each finding stays on one line."""
 
 
 @click.command()
@@ -42,7 +42,7 @@ _PIPE_WIDTH = 1000
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="DIR",
-    help="A folder that every worker must read and write; may be repeated.  [default: allowed_roots, or this folder]",
+    help="Folder that every worker must read and write; may be repeated.  [default: allowed_roots, or this folder]",
 )
 @click.option(
     "--timeout",
@@ -50,20 +50,20 @@ _PIPE_WIDTH = 1000
     type=click.FloatRange(0.1),
     default=1.0,
     metavar="SECONDS",
-    help="How long to wait for workers' answers.",
+    help="Longest time to wait for the workers' answers.",
 )
 @click.option(
     "--workers",
     "expected",
     type=click.IntRange(1),
     metavar="N",
-    help="How many workers there should be. Fewer are a problem; the command ends its wait when all have answered.",
+    help="Expected number of workers. Fewer answers are a problem; the wait ends when all have answered.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_json: bool) -> None:
     """Check everything that jobs depend on.
 
-    The server, the settings, the workers and the files are checked. The exit code is 1 when something must change.
+    This covers the server, the settings, the workers and the files. The exit code is 1 if there is a problem.
     """
     settings = find_settings()
     findings = _examine(settings, paths, timeout_s, expected)
@@ -79,7 +79,7 @@ def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_j
 
 
 def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, expected: int | None) -> list[Finding]:
-    """All findings; without a broker, those that need none."""
+    """All findings. Without a broker, the workers are not checked."""
     settings = named or load_settings()
     is_reachable, about_servers = _check_servers(named)
     about_workers: list[Finding] = []
@@ -162,7 +162,7 @@ def _print(findings: Sequence[Finding], problems: int, warnings: int) -> None:
 
 def _summary(checks: int, problems: int, warnings: int) -> str:
     if not problems and not warnings:
-        return f"[green]all is well[/]: {checks} checks"
+        return f"[green]no problems[/] in {checks} checks"
     counts = [(problems, "problem"), (warnings, "warning")]
     parts = [f"{number} {word}{'s' if number > 1 else ''}" for number, word in counts if number]
     return f"[bold]{', '.join(parts)}[/] in {checks} checks"

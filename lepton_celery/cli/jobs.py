@@ -12,6 +12,7 @@ from lepton_celery.cli.where import need_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import JobFailed
 from lepton_celery.jobs.find import get_job, list_jobs
+from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.jobs.resume import resume as resume_job
 from lepton_celery.ledger.info import JobState
@@ -28,7 +29,7 @@ _job_argument = click.argument("job_id", metavar="JOB")
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=20, help="Number of jobs at most.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="Largest number of jobs to list.")
 def jobs(limit: int) -> None:
     """List the newest jobs."""
     infos = list_jobs(limit=limit, settings=need_settings())
@@ -57,7 +58,7 @@ def jobs(limit: int) -> None:
 def status(job_id: str) -> None:
     """Show the progress of a job.
 
-    The exit code is 0 when the job is done or goes on, 5 when it failed, and 6 when it was cancelled.
+    The exit code is 5 if the job failed, 6 if it was cancelled, and 0 otherwise.
     """
     job = get_job(job_id, settings=need_settings())
     info, manifest = job.info(), job.manifest()
@@ -76,8 +77,8 @@ def status(job_id: str) -> None:
         if failure.block >= 0:
             click.echo(f"block    {failure.block} {job.region(failure.stage, failure.block)}")
         raise JobFailed(
-            f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: `lepton resume {info.job_id}` when the "
-            f"cause is gone, or `lepton forget {info.job_id}` to remove them",
+            f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: remove the cause and run `lepton "
+            f"resume {info.job_id}`, or remove the blocks with `lepton forget {info.job_id}`",
             info.job_id,
         )
     if info.state is JobState.CANCELLED:
@@ -87,29 +88,34 @@ def status(job_id: str) -> None:
 @click.command()
 @_job_argument
 def cancel(job_id: str) -> None:
-    """Stop a job and remove what it has written so far."""
+    """Stop a job and remove the files that it has written so far."""
     job = get_job(job_id, settings=need_settings())
-    click.echo(f"job {job_id} " + ("is cancelled" if job.cancel() else f"had ended already: {job.info().state}"))
+    click.echo(f"job {job_id} " + ("is cancelled" if job.cancel() else f"cannot be cancelled: {_ended(job)}"))
 
 
 @click.command()
 @_job_argument
 def pause(job_id: str) -> None:
-    """Pause a job: no more blocks are started until `lepton resume`."""
+    """Pause a job: start no more of its blocks until `lepton resume`."""
     job = get_job(job_id, settings=need_settings())
     if job.pause():
-        click.echo(f"job {job_id} is paused; `lepton resume {job_id}` lets it go on")
+        click.echo(f"job {job_id} is paused; `lepton resume {job_id}` continues it")
     else:
-        click.echo(f"job {job_id} had ended already, or is just being published: {job.info().state}")
+        click.echo(f"job {job_id} cannot be paused: {_ended(job)}")
+
+
+def _ended(job: Job) -> str:
+    state = job.info().state
+    return "its outputs are being published" if state.is_open else f"it is {state} already"
 
 
 @click.command()
 @_job_argument
 def resume(job_id: str) -> None:
-    """Continue a job that was paused, failed, or lost its ledger.
+    """Continue a job that was paused, that failed, or whose ledger was lost.
 
-    Only missing blocks are computed. JOB is the job's id. If the ledger does not know the job any more, it is the path of
-    one of its outputs, or of the folder .lepton-<job> beside them.
+    Only missing blocks are computed. JOB is the job's id or, if the ledger no longer knows the job, the path of one of its
+    outputs or of the folder .lepton-<job> beside them.
     """
     job = resume_job(job_id, app=create_app(need_settings()))
     info = job.info()
@@ -117,7 +123,7 @@ def resume(job_id: str) -> None:
         click.echo(f"job {job.id} is done already")
     else:
         blocks = f"{info.blocks_done} of {info.blocks_total} blocks done"
-        click.echo(f"job {job.id} goes on at stage {info.stage_label}, {blocks}")
+        click.echo(f"job {job.id} continues at stage {info.stage_label}, {blocks}")
 
 
 @click.command()
@@ -125,7 +131,7 @@ def resume(job_id: str) -> None:
 def forget(job_id: str) -> None:
     """Remove an ended job from the list.
 
-    If the job failed, what is left of its files is removed too, so that it cannot be resumed.
+    The unfinished files of a failed job are removed too, so it can no longer be resumed.
     """
     get_job(job_id, settings=need_settings()).forget()
     click.echo(f"job {job_id} is forgotten")

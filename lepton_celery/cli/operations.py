@@ -1,4 +1,4 @@
-"""`lepton operations`."""
+"""`lepton operations`: lists the functions of the catalogue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.cli.shipped import load_script
 
 
-@click.command(help="List the operations that steps and graphs may name.")
-@click.option("--markdown", is_flag=True, help="Print the whole catalogue as docs/catalogue.md has it.")
+@click.command(help="List the operations that steps and pipelines can use.")
+@click.option("--markdown", is_flag=True, help="Print the catalogue in Markdown, as in docs/catalogue.md.")
 def operations(markdown: bool) -> None:
     if markdown:
         click.echo(load_script("catalogue_page")["markdown"](), nl=False)

@@ -18,11 +18,11 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
     """The graph of steps that are applied one after the other.
 
     A step is `NAME` or `NAME:ARGUMENTS`, with commas between arguments: `gaussian:sigma=2`, `gaussian:2`. A `+` joins
-    several values of one argument: `properties=label+area`. `threshold:otsu` and `threshold:0.5` are steps too, which give
-    the pixels above a threshold.
+    several values of one argument: `properties=label+area`. The steps `threshold:otsu` and `threshold:0.5` give a boolean
+    image of the pixels above a threshold.
 
     Raises:
-        InputError: a step is not understood; the message says which.
+        InputError: a step is not understood.
     """
     current: Node = image
     for step in steps:
@@ -31,7 +31,7 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
         if current.gives != "image":
             raise InputError(f"step {step!r} comes after one that gives a {current.gives}; put it before")
         if name.startswith("lepton."):
-            raise InputError(f"step {step!r}: {name} is internal; `lepton operations` lists the names there are")
+            raise InputError(f"step {step!r}: {name} is internal; `lepton operations` lists the public names")
         if name.rpartition(".")[2] == "regionprops_table":
             keyword.setdefault("intensity_image", _intensity(image, current, positional, keyword))
         if name == "threshold":
@@ -42,7 +42,7 @@ def build_steps(image: Image, steps: Sequence[str]) -> Node:
 
 
 def _intensity(image: Image, labels: Node, positional: list[Any], keyword: dict[str, Any]) -> Image | None:
-    """The input image, if a property asks for intensities and the image has the labels' shape."""
+    """The input image, if a property needs intensities and the image has the labels' shape."""
     wanted = keyword.get("properties", positional[1] if len(positional) > 1 else ())
     asked = any("intensity" in str(name) or "weighted" in str(name) for name in wanted)
     return image if asked and image.shape == labels.shape else None
@@ -50,7 +50,7 @@ def _intensity(image: Image, labels: Node, positional: list[Any], keyword: dict[
 
 def _threshold(image: Node, positional: list[Any], step: str) -> Node:
     if len(positional) != 1:
-        raise InputError(f"step {step!r}: give what to compare with, threshold:otsu or a number such as threshold:0.5")
+        raise InputError(f"step {step!r}: give one threshold, threshold:otsu or a number such as threshold:0.5")
     method = positional[0]
     level = method if isinstance(method, int | float) else graph.apply(get_entry(f"threshold_{method}").name, image)
     above: Node = image > level
@@ -87,7 +87,7 @@ def _split(text: str) -> Iterator[str]:
 
 
 def _value(text: str) -> Any:
-    """A number, True, None, a bracketed list, or the text itself."""
+    """A Python literal, a list of values joined by `+`, or the text itself."""
     text = text.strip()
     try:
         return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
@@ -98,11 +98,11 @@ def _value(text: str) -> Any:
 def load_pipeline(file: Path, source: str, output: str) -> dict[str, Node]:
     """The outputs of a graph in a JSON file, by the paths that they are written to.
 
-    Sources of the graph with the url `input:image` read `source`. If the graph has one output, `output` is its path; several
+    Source nodes with the URL `input:image` read `source`. If the graph has one output, `output` is its path; several
     outputs go into the directory `output` under their names.
 
     Raises:
-        InputError: the file is not a graph, or `output` does not fit it.
+        InputError: the file is not a graph, or the graph has several outputs and `output` is not a directory.
     """
     try:
         document = json.loads(file.read_text())
@@ -116,6 +116,6 @@ def load_pipeline(file: Path, source: str, output: str) -> dict[str, Node]:
     if not Path(output).is_dir():
         raise InputError(
             f"the pipeline {file} has {len(outputs)} outputs ({', '.join(outputs)}); "
-            f"give an existing directory for them, {output} is none"
+            f"give an existing directory for them, which {output} is not"
         )
     return {str(Path(output) / name): node for name, node in outputs.items()}

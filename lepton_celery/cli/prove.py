@@ -1,4 +1,4 @@
-"""`lepton prove`: the prover on the command line."""
+"""`lepton prove`: compares a function in blocks with the whole image."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lepton_celery.errors import InputError
     "--param", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the function; may be repeated."
 )
 @click.option(
-    "--halo", type=int, metavar="PIXELS", help="How far a function of your own reaches.  [default: found out]"
+    "--halo", type=int, metavar="PIXELS", help="Halo of a function of your own.  [default: the smallest exact]"
 )
-@click.option("--dtype", "dtypes", multiple=True, help="A dtype of the images; may be repeated.  [default: all]")
-@click.option("--ndim", "ndims", type=click.IntRange(1, 4), multiple=True, default=(2, 3), help="Axes of the images.")
+@click.option("--dtype", "dtypes", multiple=True, help="Dtype of the images; may be repeated.  [default: all]")
+@click.option("--ndim", "ndims", type=click.IntRange(1, 4), multiple=True, default=(2, 3), help="Number of image axes.")
 @click.option("--seed", default=0, help="Seed of the random images.")
-@click.option("--quick", is_flag=True, help="Try a few of the images and cuts only.")
+@click.option("--quick", is_flag=True, help="Try only a few images and block shapes.")
 def prove(
     function: str,
     parameters: tuple[str, ...],
@@ -35,11 +35,11 @@ def prove(
     seed: int,
     quick: bool,
 ) -> None:
-    """Compare a function in blocks with the whole image.
+    """Compare a function's results in blocks and on the whole image.
 
     FUNCTION is a name of the catalogue (`filters.gaussian`) or a function of your own, `package.module:function`, that takes
-    an image first and returns one of the same shape. The images are random ones and those on which splitting goes wrong. For
-    a function with a halo the smallest exact one is found. The exit code is 1 when a trial fails.
+    an image first and returns one of the same shape. Images are random, or known to be hard to split. For a function with a
+    halo, the smallest exact halo is found. The exit code is 1 if a result differs.
     """
     from lepton_celery.proving.prove import prove as run
 
@@ -48,7 +48,7 @@ def prove(
         raise InputError(f"--param {positional[0]!r} has no name; write --param NAME=VALUE, such as --param sigma=2")
     subject = _own(function) if ":" in function else function
     if isinstance(subject, str) and halo is not None:
-        raise InputError("--halo is for functions of your own; those of the catalogue declare theirs")
+        raise InputError("--halo is for functions of your own; functions of the catalogue declare their halo")
     proof = run(subject, halo=halo, dtypes=dtypes or None, ndims=ndims, seed=seed, thorough=not quick, **named)
     click.echo(str(proof))
     if not proof.holds:
@@ -56,7 +56,7 @@ def prove(
 
 
 def _own(path: str) -> Callable[..., Any]:
-    """The function at `package.module:function`; as with `python -m`, modules of the working directory count too."""
+    """The function at `package.module:function`; as with `python -m`, modules in the working directory are found too."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

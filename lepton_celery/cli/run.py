@@ -34,7 +34,8 @@ from lepton_celery.planning.plan import Plan
 
 _STEPS_HELP = """
     INPUT is an image (.npy, .zarr, .tif, .png or .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
-    step before; `lepton operations` lists the names. `threshold:otsu` and `threshold:0.5` give the pixels above a level.
+    step before; `lepton operations` lists the names. The steps `threshold:otsu` and `threshold:0.5` give a boolean image of
+    the pixels above a threshold.
 """
 
 
@@ -48,9 +49,9 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} is not a shape; give pixels per axis, such as 1024x1024", param, ctx)
 
 
-_block_option = click.option("--block-shape", type=_Lengths(), help="Pixels per axis of a block, such as 1024x1024.")
+_block_option = click.option("--block-shape", type=_Lengths(), help="Shape of the blocks in pixels, such as 1024x1024.")
 _pipeline_option = click.option(
-    "--pipeline", type=click.Path(path_type=Path), help="A graph in a JSON file, instead of steps."
+    "--pipeline", type=click.Path(path_type=Path), help="JSON file with a graph, instead of steps."
 )
 
 
@@ -73,15 +74,15 @@ class _JobOptions(TypedDict):
 @click.option("--priority", type=click.Choice(LANES), default="default", help="The lane of the job.")
 @click.option("--here", is_flag=True, help="Run in this process, on threads, even if a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads with --here.  [default: one per processor]")
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists, when the job is done.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing OUTPUT when the job is done.")
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "fill"]),
     default="fail",
-    help="When a block cannot be computed: end the job, or fill the block and go on.",
+    help="What to do about a block that cannot be computed: fail the job, or fill the block with a value.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Continue an unfinished job with the same OUTPUT instead of starting anew."
+    "--resume", is_flag=True, help="Continue an unfinished job with the same OUTPUT instead of starting a new one."
 )
 @click.option("--no-wait", is_flag=True, help="Submit the job, print its id and return.")
 def run(
@@ -139,7 +140,7 @@ def _run_on_workers(outputs: Mapping[str, Node], options: _JobOptions, settings:
     try:
         job.wait(progress=True)
     except KeyboardInterrupt:
-        console.print(f"job {job.id} goes on; stop it with: lepton cancel {job.id}", highlight=False)
+        console.print(f"job {job.id} continues on the workers; stop it with: lepton cancel {job.id}", highlight=False)
         raise
     _report(job, job.manifest().plan, console)
 
@@ -179,7 +180,7 @@ def explain(
 
 
 def _cost_model() -> CostModel:
-    """The cost model that jobs are planned by; this folder's if the broker does not answer."""
+    """The cost model for plans; that of this folder if the broker does not answer."""
     try:
         return calibration.current(find_settings())
     except BrokerUnreachable:

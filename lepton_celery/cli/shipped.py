@@ -1,4 +1,4 @@
-"""`lepton demo`, and the scripts that the wheel carries beside this module and a checkout has in other folders."""
+"""`lepton demo`, and scripts that are beside this module in the wheel and in other folders in a checkout."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def load_script(name: str) -> dict[str, Any]:
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
-    """Count galaxies on local workers and compare the result."""
+    """Count galaxies on local workers, and compare with scikit-image."""
     load_script("galaxies")["main"](arguments, "lepton demo")

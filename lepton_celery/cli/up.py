@@ -13,16 +13,16 @@ from lepton_celery.local.stack import LocalStack
 @click.command()
 @click.option("--workers", type=click.IntRange(1), default=2, help="Number of worker processes.")
 @click.option(
-    "--autoscale", metavar="MAX,MIN", help="Start one worker whose pool grows and shrinks with the load, such as 4,1."
+    "--autoscale", metavar="MAX,MIN", help="Scale one worker from MIN to MAX processes with its load, such as 4,1."
 )
-@click.option("--flower/--no-flower", default=True, help="Run the dashboard.")
+@click.option("--flower/--no-flower", default=True, help="Run the Flower dashboard.")
 @click.option(
     "--broker-url", envvar="LEPTON_BROKER_URL", metavar="URL", help="Use this broker instead of starting one."
 )
 def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None) -> None:
     """Run a broker, workers and Flower on this machine.
 
-    They run until Ctrl-C. Other commands in the same folder find them.
+    They run until Ctrl-C. Other `lepton` commands in the same folder use them.
     """
     console = Console(stderr=True)
     scale: tuple[int, int] | None = None
@@ -41,11 +41,11 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
     try:
         stack.stop_on_signals()
         click.echo(stack.describe())
-        click.echo("Ctrl-C stops it")
+        click.echo("Ctrl-C stops everything")
         ended = stack.wait()
         if ended is not None:
-            raise LeptonError(f"{ended.name} ended by itself; the last lines of its log:\n{ended.log_tail(15)}")
+            raise LeptonError(f"{ended.name} ended unexpectedly; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:
-        console.print("stopping: workers finish the batch in hand …")
+        console.print("stopping: workers finish their current batches …")
     finally:
         stack.stop()

@@ -13,7 +13,7 @@ from lepton_celery.jobs import find
 
 
 def find_settings() -> Settings | None:
-    """Settings with the broker of the environment, else that of `celery -A APP`, else this folder's local stack."""
+    """Settings with the broker of the environment, else of `celery -A APP`, else of this folder's local stack."""
     context = click.get_current_context(silent=True)
     app = getattr(context.obj, "app", None) if context is not None else None
     if "LEPTON_BROKER_URL" not in os.environ and isinstance(app, Celery) and app.conf.get("lepton") is not None:
@@ -22,9 +22,5 @@ def find_settings() -> Settings | None:
 
 
 def need_settings() -> Settings:
-    """The same as `find_settings`.
-
-    Raises:
-        BrokerUnreachable: no broker is named, and no local stack runs here.
-    """
+    """The same as `find_settings`, but BrokerUnreachable if there is no broker."""
     return find_settings() or find.need_settings()

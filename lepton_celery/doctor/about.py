@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from lepton_celery.config import Settings
 
 PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image", "celery", "kombu", "redis")
-"""Packages whose versions are compared."""
+"""Packages whose versions `lepton doctor` compares."""
 
 SAME_EVERYWHERE = ("lease_s", "sweep_s", "max_attempts", "visibility_timeout_s", "allowed_roots", "allowed_functions")
 """Settings that must have the same value in all processes."""
@@ -41,11 +41,11 @@ class Pool:
     kind: str
     """prefork, solo, threads, gevent or eventlet."""
     processes: int
-    """The largest number of processes that it may have."""
+    """Largest number of processes."""
     start_method: str
-    """fork or spawn; empty where there are no child processes."""
+    """fork or spawn; empty if the pool has no child processes."""
     parent_threads: int
-    """Threads of the process that forks."""
+    """Number of threads of the process that forks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +53,23 @@ class About:
     """The description of a process."""
 
     machine: str
-    """The name of its machine."""
+    """Host name."""
     platform: str
     """linux or darwin."""
     time: float
-    """The time of its clock, in seconds since the epoch."""
+    """The process's clock, in seconds since the epoch."""
     versions: Mapping[str, str]
     """The versions of Python and of `PACKAGES`."""
     settings: Mapping[str, Any]
-    """The settings that must be the same everywhere, the memory of a pool process, and the address of the ledger."""
+    """`SAME_EVERYWHERE`, the memory of a pool process, and the address of the ledger."""
     memory_bytes: int
-    """The memory of its machine or container; 0 if it is unknown."""
+    """Memory of the machine or container; 0 if it is unknown."""
     pool: Pool | None = None
     queues: Sequence[str] = ()
     soft_shutdown_s: float = 0.0
-    """Seconds that a stop leaves to the batch in hand."""
+    """Seconds for which a stop lets the current batch go on."""
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The answers to the probes that it was asked to read, by folder."""
+    """The process's answers to the doctor's probes, by folder."""
 
 
 def about_this_process(settings: Settings) -> About:
@@ -98,7 +98,7 @@ def memory_bytes() -> int:
 
 
 def _cgroup_limits() -> Iterator[int]:
-    """Memory limits of the control groups, of both versions, that this process is in."""
+    """Memory limits of this process's control groups, of versions 1 and 2."""
     files = [_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes"]
     with suppress(OSError):
         for line in _OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
@@ -113,7 +113,7 @@ def _cgroup_limits() -> Iterator[int]:
 
 
 def count_threads() -> int:
-    """Threads of this process, with those of libraries where the system tells."""
+    """Number of threads of this process; on Linux, those of C libraries count too."""
     tasks = Path("/proc/self/task")
     return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
 
@@ -126,9 +126,9 @@ def _version(package: str) -> str:
 
 
 def address_of(url: str) -> str:
-    """Host, port and database of a Redis URL, or the path of its socket: the same for all URLs of one database.
+    """Host, port and database of a Redis URL, or the path of its socket, to compare URLs.
 
-    It is for comparisons, so user, password and options are left out. `ledger.address.masked` is for people.
+    User, password and options are left out. `ledger.address.masked` gives a URL to show to people.
     """
     try:
         parts = urlsplit(url)

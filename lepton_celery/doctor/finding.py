@@ -12,9 +12,9 @@ class Verdict(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """Jobs run, but slower than they could, or an accident may lose them."""
+    """Jobs run, but may be slower than necessary, or be lost when something breaks."""
     PROBLEM = "problem"
-    """Jobs fail, wait without end, or may give other pixels."""
+    """Jobs fail, wait for ever, or may give other pixels."""
 
 
 OK, WARNING, PROBLEM = Verdict
@@ -39,24 +39,16 @@ class Case(NamedTuple):
     """A way in which a check can fail."""
 
     holds: object
-    """Whether the check fails in this way, as any true or false value."""
+    """Any value; if it is true, the check fails in this way."""
     verdict: Verdict
     consequence: str = ""
-    """The consequence of the facts; empty if the facts say enough."""
+    """The consequence of the facts; empty if it is obvious."""
     advice: str = ""
-    """The change that helps, if it is another than the check's."""
+    """The change that helps, if it differs from the check's advice."""
 
 
 def judge(group: str, name: str, summary: str, advice: str, *cases: Case) -> Finding:
-    """The finding of the first case that holds. Without one all is well.
-
-    Args:
-        group: the heading of the finding.
-        name: the name of the check.
-        summary: the facts that the check saw.
-        advice: the change that helps if a case holds.
-        cases: the ways in which the check can fail, the most important first.
-    """
+    """The finding of a check: OK if none of `cases` holds, otherwise that of the first case that does."""
     case = next((case for case in cases if case.holds), None)
     if case is None:
         return Finding(group, name, OK, summary)

@@ -1,10 +1,10 @@
-"""Checks by a probe whether every worker reads and writes the same files.
+"""Checks with a probe, a small file, whether every worker reads and writes the same files.
 
     doctor   writes .lepton-probe-TOKEN with random words in it
-    worker   reads it, writes their digest to .lepton-probe-TOKEN.WORKER
-    doctor   reads that, and removes both
+    worker   reads the file, writes a digest of the words to .lepton-probe-TOKEN.WORKER
+    doctor   reads the digest, and removes both files
 
-A worker reads no file of another name, and its answer has nothing of the file but the digest.
+A worker reads no file of another name, and reveals nothing of the file but the digest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROBE_BYTES = 256
 _VISIBLE_S = 5.0
 """Seconds in which a network file system must show a new file."""
 _LITTLE_FREE = 0.05
-"""Free share of a disk below which there is a warning."""
+"""Share of a disk that must be free to avoid a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def probe(folder: Path) -> Iterator[Probe]:
     """Write a probe to a folder; it and all answers are removed at the end.
 
     Raises:
-        OSError: this process cannot write there; `unwritable` makes the finding.
+        OSError: this process cannot write there; `unwritable` turns the error into a finding.
     """
     made = Probe(folder, secrets.token_hex(16), secrets.token_hex(32).encode())
     _write_new(folder / f"{_PREFIX}{made.token}", made.words)
@@ -76,7 +76,7 @@ def unwritable(folder: Path, error: OSError) -> Finding:
 def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, str]:
     """Answer a probe on a worker: `kind` and `error` say what went wrong, and are empty if nothing did."""
     if not _TOKEN.fullmatch(token):
-        return {"error": "this is no probe of the doctor's", "kind": "refused"}
+        return {"error": "this is not a probe of the doctor", "kind": "refused"}
     try:
         path = local_path(folder)
         check_allowed(path, [Path(root) for root in roots])
@@ -95,7 +95,7 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
 
 
 def _answer_file(folder: Path, token: str, worker: str) -> Path:
-    # a worker's name may hold anything
+    # a digest, because a worker's name may contain any character
     return folder / f"{_PREFIX}{token}.{hashlib.sha256(worker.encode()).hexdigest()[:16]}"
 
 
@@ -108,7 +108,7 @@ _ADVICE = {
     "refused": "add it to LEPTON_ALLOWED_ROOTS of that worker, or keep images where it may go",
     "unseen": "mount the same file system under the same path on every worker",
     "unwritable": "let the worker's user write there: outputs are written by workers",
-    "elsewhere": "mount one file system there: what this worker writes does not appear here",
+    "elsewhere": "mount the same file system there: files that this worker writes do not appear here",
 }
 """The change that helps, by the kind of a worker's answer."""
 
@@ -116,17 +116,14 @@ _ADVICE = {
 def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: Sequence[str]) -> list[Finding]:
     """The findings about one folder.
 
-    Args:
-        made: the probe in the folder.
-        answers: the answer of each worker, by its name.
-        roots: `allowed_roots` of this machine.
+    `answers` has the answer of each worker by its name, and `roots` are `allowed_roots` of this machine.
     """
     findings = [*_local(made.folder, roots)]
     failed: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for worker, answer in sorted(answers.items()):
         kind, reason = answer.get("kind", "unseen"), answer.get("error", "it did not look for the file")
         if not kind and not _arrived(made, worker):
-            kind, reason = "elsewhere", "it reads and writes there, and the file is not here"
+            kind, reason = "elsewhere", "it reads and writes there, but its file does not appear here"
         if kind:
             failed[kind, reason].append(worker)
     for (kind, reason), workers in failed.items():
@@ -146,7 +143,7 @@ def _local(folder: Path, roots: Sequence[str]) -> Iterator[Finding]:
         yield Finding(GROUP, "allowed", PROBLEM, found, "add it to LEPTON_ALLOWED_ROOTS, here and on every worker")
     usage = shutil.disk_usage(folder)
     found = f"{folder}: {usage.free / 1e9:,.1f} GB free"
-    advice = "make room: results and the images between stages are kept there"
+    advice = "free space: results and intermediate images are written there"
     yield judge(GROUP, "space", found, advice, Case(usage.free < _LITTLE_FREE * usage.total, WARNING))
 
 

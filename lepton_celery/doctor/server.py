@@ -1,4 +1,4 @@
-"""The Redis or Valkey server behind the broker and the ledger: whether it answers, and keeps all data."""
+"""Checks whether the Redis or Valkey server of the broker and the ledger answers, and keeps all data."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ GROUP = "server"
 _judge = partial(judge, GROUP)
 
 OLDEST = (6, 2)
-"""The oldest version of Redis that kombu works with."""
+"""The oldest version of Redis that kombu supports."""
 SLOW_S = 0.05
-"""A slower answer gets a warning: the three calls of a batch then cost a third of its time."""
+"""A slower answer gets a warning: the three calls for each batch would take a third of the batch's time."""
 NEARLY_FULL = 0.8
 """Share of the memory limit above which there is a warning."""
 CLOCKS_APART_S = 2.0
 """Clocks that differ by more seconds get a warning."""
 SCHEMES = ("redis://", "rediss://", "redis+socket://", "unix://")
-"""Schemes of the URLs of such servers."""
+"""URL schemes of Redis and Valkey servers."""
 
 _TIMEOUT_S = 3.0
 _PINGS = 5
@@ -42,11 +42,11 @@ class ServerFacts:
     address: str
     """Its URL without passwords."""
     latency_s: float
-    """The fastest of a few round trips."""
+    """The fastest of `_PINGS` round trips."""
     clock_ahead_s: float
-    """Seconds by which its clock is ahead of this machine's, less the round trip; negative if it is behind."""
+    """Seconds by which its clock is ahead of this machine's, without the round trip; negative if it is behind."""
     info: Mapping[str, object] = field(default_factory=dict)
-    """The answer to INFO; empty when this user may not ask."""
+    """The answer to INFO; empty if this user may not run it."""
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -92,17 +92,12 @@ def ask_server(url: str) -> ServerFacts:
 
 
 def beyond(moment: float, first: float, last: float) -> float:
-    """How far `moment` is after `last`, or before `first` (negative); 0 between them."""
+    """Seconds by which `moment` is after `last`, or before `first` (negative); 0 in between."""
     return max(0.0, moment - last) + min(0.0, moment - first)
 
 
 def check_server(url: str, name: str) -> tuple[bool, list[Finding]]:
-    """Whether a server answers, and the findings about it.
-
-    Args:
-        url: a Redis URL.
-        name: the use of the server, such as "broker".
-    """
+    """Whether a server answers, and the findings about it. `name` is its use, such as "broker"."""
     try:
         return True, check_facts(ask_server(url), name)
     except InputError as error:
@@ -127,7 +122,7 @@ def _answer(facts: ServerFacts, name: str) -> Finding:
     return _judge(
         name,
         f"{facts.address} answers in {facts.latency_s * 1000:.1f} ms",
-        "move it nearer to the workers: every batch asks it three times",
+        "move it nearer to the workers: every batch makes three calls",
         Case(facts.latency_s >= SLOW_S, WARNING),
     )
 
@@ -136,8 +131,8 @@ def _configuration(facts: ServerFacts) -> Iterator[Finding]:
     if not facts.info:
         yield _judge(
             "configuration",
-            "its user may not run INFO, so version, persistence and memory are unknown",
-            "let it (ACL: +info); Celery's broker needs that too",
+            "unknown version, persistence and memory, because this user may not run INFO",
+            "allow it (ACL: +info); Celery's broker needs it too",
             Case(True, WARNING),
         )
         return
@@ -152,7 +147,7 @@ def _configuration(facts: ServerFacts) -> Iterator[Finding]:
         "role",
         "replica" if is_replica else "primary",
         "give the URL of the primary",
-        Case(is_replica, PROBLEM, "it takes no writes"),
+        Case(is_replica, PROBLEM, "it refuses writes"),
     )
     yield _persistence(facts)
     yield _memory(facts)
@@ -164,9 +159,9 @@ def _persistence(facts: ServerFacts) -> Finding:
     return _judge(
         "persistence",
         "append-only file" if has_file else "appendonly no",
-        "see the server's log; its disk may be full",
-        Case(not has_file, WARNING, "a restart of the server forgets every job that runs", remedy),
-        Case("ok" not in facts.text("aof_last_write_status", "ok"), PROBLEM, "it could not be written"),
+        "see the server's log: the disk may be full",
+        Case(not has_file, WARNING, "a restart of the server loses every running job", remedy),
+        Case("ok" not in facts.text("aof_last_write_status", "ok"), PROBLEM, "the last write failed"),
     )
 
 
@@ -181,8 +176,8 @@ def _memory(facts: ServerFacts) -> Finding:
         f"{share}, maxmemory-policy {policy}",
         "set maxmemory-policy noeviction, or in redis-cli: config set maxmemory-policy noeviction",
         Case(evicts and limit, PROBLEM, "a full server drops tasks and receipts"),
-        Case(evicts, WARNING, "with a limit of memory it would drop tasks"),
-        Case(used > NEARLY_FULL * limit > 0, WARNING, "it will soon refuse to take more", room),
+        Case(evicts, WARNING, "with a memory limit it would drop tasks"),
+        Case(used > NEARLY_FULL * limit > 0, WARNING, "it will soon refuse writes", room),
     )
 
 
@@ -193,7 +188,7 @@ def _clock(facts: ServerFacts) -> Finding:
         "clock",
         f"{abs(ahead_s):,.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
         if is_apart
-        else "as this machine's",
-        "let all machines keep time (chrony, systemd-timesyncd); leases follow the server's, so no work is lost",
+        else "in step with this machine's",
+        "synchronize all clocks (chrony, systemd-timesyncd); leases follow the server's clock, so no work is lost",
         Case(is_apart, WARNING),
     )

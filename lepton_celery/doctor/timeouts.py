@@ -1,4 +1,4 @@
-"""Settings that contradict each other."""
+"""Finds settings that contradict each other."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ GROUP = "settings"
 _judge = partial(judge, GROUP)
 
 LEASES_PER_VISIBILITY = 10
-"""A visibility timeout of fewer leases gets a warning."""
+"""A visibility timeout of fewer leases than this gets a warning."""
 SHORTEST_VISIBILITY_S = 300
-"""A visibility timeout of fewer seconds gets a warning: the merge of a large file may take minutes."""
+"""A shorter visibility timeout gets a warning: the merge of a large file may take minutes."""
 SHORTEST_LEASE_S = 2.0
-"""A shorter lease gets a warning: it is renewed after a third of its time, for which a busy machine may be too slow."""
+"""A shorter lease gets a warning: it is renewed after a third of its time, which a busy machine may miss."""
 
 
 def check_settings(settings: Settings) -> list[Finding]:
-    """The findings about this process's settings; `workers` compares those of workers with them."""
+    """The findings about this process's settings. `workers` compares the settings of workers with them."""
     return [*_waits(settings), *_limits(settings)]
 
 
@@ -30,7 +30,7 @@ def _set(name: str) -> str:
 
 
 def _waits(s: Settings) -> Iterator[Finding]:
-    if s.broker_url.startswith(SCHEMES):  # RabbitMQ needs no visibility timeout: it notices a lost connection
+    if s.broker_url.startswith(SCHEMES):  # RabbitMQ has no visibility timeout: it notices a lost connection
         shortest_s = max(LEASES_PER_VISIBILITY * s.lease_s, SHORTEST_VISIBILITY_S)
         yield _judge(
             "visibility timeout",
@@ -51,31 +51,31 @@ def _waits(s: Settings) -> Iterator[Finding]:
         f"every {s.sweep_s:g} s",
         f"set LEPTON_SWEEP_S to {max(1, round(s.lease_s / 6))}",
         Case(s.sweep_s <= 0, PROBLEM, "nothing looks for lost work"),
-        Case(s.sweep_s > s.lease_s, WARNING, "longer than a lease, so lost work waits for the sweep"),
+        Case(s.sweep_s > s.lease_s, WARNING, "that is longer than a lease, so lost work waits for the sweep"),
     )
 
 
 def _limits(s: Settings) -> Iterator[Finding]:
     yield _judge(
         "window",
-        f"{s.window_batches} batches, {s.wave_batches} to a wave",
+        f"{s.window_batches} batches, sent in waves of {s.wave_batches}",
         "unset LEPTON_WAVE_BATCHES and LEPTON_WINDOW_BATCHES",
         Case(min(s.window_batches, s.wave_batches) < 1, PROBLEM, "no batch can be sent"),
         Case(s.window_batches < 2 * s.wave_batches, WARNING, "workers idle between two waves"),
     )
     yield _judge(
         "attempts",
-        f"{s.max_attempts} for a block",
+        f"{s.max_attempts} per block",
         _set("max_attempts"),
         Case(s.max_attempts < 1, PROBLEM, "no block may be tried"),
-        Case(s.max_attempts == 1, WARNING, "a block is given up when one worker is killed"),
+        Case(s.max_attempts == 1, WARNING, "a block is given up after one failure or one killed worker"),
     )
     limit, planned = s.memory_limit_bytes / 2**30, s.worker_memory_bytes / 2**30
     yield _judge(
         "limits",
-        f"{limit:.1f} GiB and {s.block_limit_s:g} s for a block, plans hold {planned:.1f} GiB",
+        f"a block may take {limit:.1f} GiB and {s.block_limit_s:g} s; plans use {planned:.1f} GiB",
         "set LEPTON_MEMORY_LIMIT_BYTES to three times LEPTON_WORKER_MEMORY_BYTES",
-        Case(0 < limit < planned, PROBLEM, "planned blocks may not run"),
+        Case(0 < limit < planned, PROBLEM, "blocks that keep to their plan may be stopped"),
         Case(not limit, WARNING, "nothing limits the memory of a block"),
-        Case(not s.block_limit_s, WARNING, "a block that hangs holds its worker", _set("block_limit_s")),
+        Case(not s.block_limit_s, WARNING, "a block that hangs occupies its worker for ever", _set("block_limit_s")),
     )

@@ -19,7 +19,7 @@ GROUP = "workers"
 _judge = partial(judge, GROUP)
 
 PIXEL_PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image")
-"""Packages whose versions decide about pixels."""
+"""Packages of which another version may compute other pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Answer:
 
     worker: str
     about: About | None
-    """The worker's description; None if the worker does not know the question, or is of another release."""
+    """The worker's description; None if the worker is not prepared for jobs, or is of another release."""
     asked_at: float
     """This machine's clock when the question was sent."""
     received_at: float
@@ -45,7 +45,7 @@ class Fleet:
     queue_of: Callable[[str], str]
     """The queue of a lane."""
     timeout_s: float
-    """Seconds for which this process waits for answers."""
+    """Seconds for which this process waited for answers."""
     expected: int = 0
     """Expected number of workers; 0 for any number."""
 
@@ -56,12 +56,12 @@ class Fleet:
 
 
 class Difference(NamedTuple):
-    """A setting or a version that is not the same on all workers and here."""
+    """A setting or a version that is not the same on every worker and in this process."""
 
     subject: str
     here: str
     others: Mapping[str, Sequence[str]]
-    """The workers with each other value."""
+    """The names of the workers with another value than here, by that value."""
 
     def __str__(self) -> str:
         others = "; ".join(f"{value} on {', '.join(workers)}" for value, workers in self.others.items())
@@ -80,7 +80,7 @@ def check_workers(fleet: Fleet) -> list[Finding]:
 
 
 def _differences(fleet: Fleet, values_of: Callable[[About], Mapping[str, object]]) -> Iterator[Difference]:
-    """The subjects of which a worker has another value than this process."""
+    """The settings or versions that differ between this process and a worker."""
     for subject, mine in values_of(fleet.here).items():
         by_value: defaultdict[str, list[str]] = defaultdict(list)
         for worker, about in sorted(fleet.abouts.items()):
@@ -98,32 +98,32 @@ def _text(value: object) -> str:
 
 def _answers(fleet: Fleet) -> Iterator[Finding]:
     names = sorted(answer.worker for answer in fleet.answers)
-    start = "start one (`lepton up`, or celery -A workers.app worker); if one runs and is solo and busy, ask again"
+    start = "start one (`lepton up`, or celery -A workers.app worker); a busy worker with a solo pool answers later"
     yield _judge(
         "answers",
         f"{len(names)}: {', '.join(names)}" if names else f"no worker answered within {fleet.timeout_s:g} s",
-        "see what became of the others, or wait longer for them (--timeout)",
+        "check whether the others run, or wait longer for them (--timeout)",
         Case(not names, PROBLEM, advice=start),
-        Case(len(names) < fleet.expected, PROBLEM, "there should be more"),
+        Case(len(names) < fleet.expected, PROBLEM, f"{fleet.expected} should answer"),
     )
     yield from _faults(
         "names",
         [name for name, count in Counter(names).items() if count > 1],
         WARNING,
-        "several workers have this name, and only one of them is looked at",
+        "several workers have this name, and only one of them is checked",
         "give each a name of its own: --hostname=worker1@%h",
     )
     yield from _faults(
         "prepared",
         [answer.worker for answer in fleet.answers if answer.about is None],
         PROBLEM,
-        "it cannot run our jobs, or has another release",
-        "call lepton_celery.configure(app) where its application is made, and install one release everywhere",
+        "cannot run jobs of lepton_celery, or has another release of it",
+        "call lepton_celery.configure(app) where the Celery application is created; install one release everywhere",
     )
 
 
 def _faults(name: str, at_fault: Sequence[str], verdict: Verdict, consequence: str, advice: str) -> Iterator[Finding]:
-    """The finding about those that are at fault, if there are any."""
+    """The finding about the workers at fault, if there are any."""
     if at_fault:
         yield Finding(GROUP, name, verdict, f"{', '.join(at_fault)}: {consequence}", advice)
 
@@ -133,9 +133,9 @@ def _pools(fleet: Fleet) -> Iterator[Finding]:
     unserved = ",".join(queue for lane in LANES if (queue := fleet.queue_of(lane)) not in served)
     yield _judge(
         "lanes",
-        unserved or f"{', '.join(LANES)} are served",
+        unserved or f"{', '.join(LANES)} have workers",
         f"start a worker with --queues={unserved}",
-        Case(unserved, PROBLEM, "no worker serves this, so its jobs wait for ever"),
+        Case(unserved, PROBLEM, "no worker serves this queue, so its jobs wait for ever"),
     )
     pools = {name: about.pool for name, about in fleet.abouts.items() if about.pool is not None}
     if pools:
@@ -144,14 +144,14 @@ def _pools(fleet: Fleet) -> Iterator[Finding]:
             "pool",
             others or f"prefork, {_processes(fleet.abouts.values())} processes at most",
             "start workers with --pool=prefork, the default",
-            Case(others, WARNING, "a block that crashes or takes too long takes the whole worker along"),
+            Case(others, WARNING, "a block that crashes or takes too long takes the whole worker down"),
         )
     forking = {name: pool for name, pool in pools.items() if pool.start_method == "fork"}
     yield from _faults(
         "fork",
         [f"{name} ({pool.parent_threads})" for name, pool in forking.items() if pool.parent_threads > 1],
         WARNING,
-        "the process that forks has threads, so a child may find a lock held for ever",
+        "the process that forks has several threads, so a child may wait for a lock for ever",
         "start no threads where the application is imported, and set OMP_NUM_THREADS=1 for workers",
     )
     yield from _faults(
@@ -159,13 +159,13 @@ def _pools(fleet: Fleet) -> Iterator[Finding]:
         [name for name in forking if fleet.abouts[name].platform == "darwin"],
         WARNING,
         "it forks on macOS, whose libraries may crash in a child",
-        "use it for development only; for servers take Linux",
+        "use macOS for development only, and Linux for servers",
     )
     yield from _faults(
         "shutdown",
         [name for name, about in fleet.abouts.items() if about.soft_shutdown_s <= 0],
         WARNING,
-        "a stop cuts the batch in hand off, and its blocks wait for the end of their lease",
+        "a stop interrupts the current batch, and its blocks wait until their lease ends",
         "set worker_soft_shutdown_timeout = 5 in the Celery application",
     )
 
@@ -176,7 +176,7 @@ def _versions(fleet: Fleet) -> list[Finding]:
         _judge(
             "versions",
             str(package),
-            "install the same on all machines (one requirements.lock for all)",
+            "install the same versions on all machines (one requirements.lock for all)",
             Case(package.subject in PIXEL_PACKAGES, PROBLEM, "pixels may differ"),
             Case(True, WARNING),
         )
@@ -189,12 +189,12 @@ def _settings(fleet: Fleet) -> list[Finding]:
     for setting in _differences(fleet, lambda about: about.settings):
         if setting.subject == "ledger":
             databases = {address.rpartition("/")[2] for address in (setting.here, *setting.others)}
-            name_one = "name one database everywhere (LEPTON_LEDGER_URL)"
+            name_one = "set LEPTON_LEDGER_URL to one database everywhere"
             finding = _judge(
                 "ledger",
                 str(setting),
-                "make sure that these are names of one server (LEPTON_LEDGER_URL)",
-                Case(len(databases) > 1, PROBLEM, "a job is known in its own database only", name_one),
+                "check that these addresses are one server (LEPTON_LEDGER_URL)",
+                Case(len(databases) > 1, PROBLEM, "a job is known only in its own database", name_one),
                 Case(True, WARNING),
             )
             findings.append(finding)
@@ -212,12 +212,12 @@ def _memory(machine: str, workers: Sequence[About]) -> Finding:
     has, processes = min(about.memory_bytes for about in workers), _processes(workers)
     wanted = sum(w.pool.processes * int(w.settings.get("worker_memory_bytes", 0)) for w in workers if w.pool)
     fitting = max(1, int(has * 0.8 / max(1, processes)) >> 20 << 20)
-    memory = f"{has / 2**30:,.1f} GiB" if has else "an unknown amount"
+    memory = f"{has / 2**30:,.1f} GiB" if has else "an unknown amount of memory"
     return _judge(
         "memory",
-        f"{machine}: {processes} processes may hold {wanted / 2**30:,.1f} GiB, it has {memory}",
+        f"{machine} has {memory}, its {processes} processes may take {wanted / 2**30:,.1f} GiB",
         f"set LEPTON_WORKER_MEMORY_BYTES={fitting} there and where you submit, or run fewer processes",
-        Case(not has, WARNING, advice="see that it has enough"),
+        Case(not has, WARNING, advice="check that it has enough"),
         Case(wanted > has, PROBLEM),
     )
 
@@ -231,6 +231,6 @@ def _clocks(fleet: Fleet) -> Finding:
     return _judge(
         "clocks",
         ", ".join(apart) or f"within {CLOCKS_APART_S:g} s of this machine's",
-        "let all machines keep time (chrony): a worker that is behind looks for lost work that much later",
+        "synchronize all clocks (chrony): a worker whose clock is behind looks for lost work later",
         Case(apart, WARNING),
     )

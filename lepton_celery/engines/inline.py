@@ -30,11 +30,9 @@ def run(
     """Run a job to its end.
 
     Args:
-        context: the job in this process.
-        record: the record of the job's progress.
         threads: number of threads; with 1, the calling thread does the work.
-        overwrite: whether tables and values may replace files of the same names.
-        on_progress: called after each box of blocks.
+        overwrite: whether tables and values may replace existing files.
+        on_progress: called whenever blocks are done.
 
     Raises:
         LeptonError: the job failed; nothing is left under an output's final name.

@@ -1,4 +1,4 @@
-"""Does blocks: reads their regions, computes the stage's functions, writes the results and leaves the partials."""
+"""Processes blocks: reads their regions, computes the stage's functions, writes the images and stores the partials."""
 
 from __future__ import annotations
 
@@ -25,17 +25,14 @@ def run_blocks(
     pieces: int = 1,
     timings: Timings | None = None,
 ) -> Timings:
-    """Do a block, or several at once: blocks so small that going over them one by one would take longer than their pixels.
+    """Process a block, or several small ones at once, which saves their fixed costs.
 
-    May run any number of times, at the same time too: it writes the same bytes to the same places.
+    May run any number of times, also concurrently: every run writes the same bytes to the same files.
 
     Args:
-        context: the job in this process.
-        number: number of the stage in the ledger.
         blocks: blocks of the stage's grid that fill a box, in C order.
-        pieces: number of pieces in which the pixels are computed one after the other; slower, for a block that does not
-            fit into memory at once.
-        timings: the times of the blocks are added to these.
+        pieces: number of pieces that are computed one after the other, for blocks that do not fit into memory.
+        timings: timings to which those of the blocks are added.
 
     Returns:
         `timings`, or new ones.
@@ -48,12 +45,12 @@ def run_blocks(
 
 
 def fill_block(context: Context, number: StageNumber, block: BlockIndex, value: float) -> None:
-    """Leave `value` in place of a block's pixels (0 if the dtype cannot hold it), and the partials that follow from it."""
+    """Store `value` (0 if the dtype cannot hold it) as all pixels of a block, and the partials that follow from them."""
     _Box(context, number, [block], Timings()).fill(value)
 
 
 def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[int, Array]:
-    """The regions that a block reads, halo included, of the images that are not computed, by node."""
+    """The arrays that a block reads from stores, halo included, by node."""
     needed = needed_regions(context.plan, index, context.plan.stages[index].grid.region(block))
     return {
         image: context.reader(image).read(region)
@@ -65,7 +62,7 @@ def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[i
 def compute_block(
     context: Context, index: StageIndex, block: BlockIndex, read: Mapping[int, Array], node: int
 ) -> Array:
-    """One image's pixels of a block, computed from the arrays of `read_block`; nothing is written."""
+    """The pixels of one image in a block, computed from the arrays of `read_block`; nothing is written."""
     region = context.plan.stages[index].grid.region(block)
     needed = needed_regions(context.plan, index, region)
     images = _evaluate(context, index, needed, Timings(), read)
@@ -73,7 +70,7 @@ def compute_block(
 
 
 class _Box:
-    """The work on blocks that fill a box of a stage's grid; mostly it is one block."""
+    """The work on a box of neighbouring blocks of a stage's grid, usually a single block."""
 
     def __init__(self, context: Context, number: StageNumber, blocks: Sequence[BlockIndex], timings: Timings) -> None:
         self.context = context
@@ -88,7 +85,7 @@ class _Box:
         self.timings = timings
 
     def run(self, pieces: int) -> None:
-        """Compute the blocks and leave their results."""
+        """Compute the blocks and store their results."""
         if self.stage.combines:
             self._combine(self.blocks[0])
         elif pieces > 1 and self.plan.can_be_cut(self.index):
@@ -99,7 +96,7 @@ class _Box:
             self._leave(_evaluate(self.context, self.index, needed, self.timings), needed)
 
     def fill(self, value: float) -> None:
-        """Leave a value in place of the pixels."""
+        """Store a value as all pixels."""
         iterated = self.plan.iterated(self.index)
         needed = self._on_nodes(iterated or results_of(self.plan, self.stage))
         images = {index: _filled(self.plan.nodes[index], region, value) for index, region in needed.items()}
@@ -113,7 +110,7 @@ class _Box:
         return {index: on_grid(self.region, self.plan.nodes[index].shape) for index in indices}
 
     def _evaluate_pieces(self, pieces: Sequence[Region], results: Mapping[int, Region]) -> dict[int, Array]:
-        """The results, computed piece by piece and put together."""
+        """The results, computed piece by piece and assembled."""
         nodes = self.plan.nodes
         whole = {index: np.empty(region.shape, nodes[index].dtype) for index, region in results.items()}
         for piece in pieces:
@@ -125,7 +122,7 @@ class _Box:
         return whole
 
     def _leave(self, images: dict[int, Array], needed: dict[int, Region]) -> None:
-        """Leave the partials of each block, and write the pixels of the box."""
+        """Store the partials of each block, and write the pixels of the box."""
         for index in self.stage.reduces:
             for block in self.blocks:
                 region = self.stage.grid.region(block)
@@ -174,7 +171,7 @@ class _Box:
     def _put_labels(
         self, images: dict[int, Array], needed: dict[int, Region], index: int, labels: Array, region: Region
     ) -> None:
-        """Put one block's labels among those of the box."""
+        """Copy a block's labels into the labels of the box."""
         box = on_grid(self.region, self.plan.nodes[index].shape)
         if region == box:
             images[index] = labels
@@ -185,7 +182,7 @@ class _Box:
         needed[index] = box
 
     def _combine(self, block: BlockIndex) -> None:
-        """Leave one partial in place of the partials of a group of blocks."""
+        """Combine the partials of a group of blocks into one."""
         before = self.plan.stages[self.index - 1]
         members = list(before.grid.overlapping(self.region))
         for index, level in self.plan.partials_of(self.index).items():
@@ -202,7 +199,7 @@ class _Box:
             self._put_partial(index, block, partial, level)
 
     def _do_round(self, index: int, region: Region) -> None:
-        """One block in one round of an image that is made in rounds."""
+        """Compute a block of an iterated image for one round."""
         node = self.plan.nodes[index]
         where = Where(region, node.shape, grid_over(self.stage, node.shape))
         state = self.context.reader((index, self.round - 1)) if self.round else None
@@ -227,7 +224,7 @@ class _Box:
         self.context.workspace.put_partial((index, self.round), self.blocks[0], {"changed": np.array([changed])})
 
     def _may_change(self, index: int, where: Where) -> bool:
-        """Whether the round before changed a block that this one looks at."""
+        """Whether the previous round changed a block that this block reads."""
         node = self.plan.nodes[index]
         halo = node.entry.halo_px(where.region.ndim, node.with_defaults)
         changed = self.context.value((index, self.round - 1))
@@ -244,7 +241,7 @@ def _filled(node: PlanNode, region: Region, value: float) -> Array:
 
 
 def image_refs(node: PlanNode) -> dict[str, Any]:
-    """A node's images as a merge sees them: their shapes and dtypes."""
+    """References to a node's images, from which a merge takes their shapes and dtypes."""
     return {name: node.arguments[name] for name in node.images}
 
 
@@ -255,9 +252,9 @@ def _evaluate(
     timings: Timings,
     read: Mapping[int, Array] | None = None,
 ) -> dict[int, Array]:
-    """The images that a block needs, each on just its region; an array is freed when nothing needs it any more.
+    """The images that a block needs, each on its region only; an array is freed as soon as it is no longer needed.
 
-    `read` holds the arrays of the stores if they were read before.
+    `read` holds the arrays of stored images if they were read before.
     """
     live = LiveArrays(context.plan, index, needed)
     images: dict[int, Array] = {}
@@ -278,7 +275,7 @@ def _evaluate(
 def _compute(
     context: Context, index: int, region: Region, images: Mapping[int, Array], needed: Mapping[int, Region]
 ) -> Array:
-    """One image on `region`, C-contiguous, computed from others."""
+    """One image on `region`, computed from others, as a C-contiguous array."""
     node = context.plan.nodes[index]
     arguments = context.arguments(node)
     if node.entry.reads_itself:
@@ -292,7 +289,7 @@ def _compute(
             arguments[name] = np.empty(read.shape, context.plan.nodes[image].dtype)
             continue
         pixels = images[image] if read == needed[image] else images[image][read.within(needed[image])]
-        # functions see contiguous arrays, as they would of a whole image: strided input can take other code paths
+        # contiguous like a whole image: functions may take other code paths for strided arrays
         arguments[name] = np.asarray(pixels, order="C")
     if node.entry.wants_kernels:
         arguments["kernels"] = context.kernels
@@ -300,5 +297,5 @@ def _compute(
         arguments["where"] = replace(context.where(*reads[0]), result=region)
     with np.errstate(all="ignore"):
         result = node.entry.evaluate(arguments, kernels=context.kernels)
-    # unlike ascontiguousarray, asarray keeps an array without axes
+    # unlike ascontiguousarray, asarray keeps 0-d arrays
     return np.asarray(node.entry.trim(result, region, [read for _, read in reads]), order="C")

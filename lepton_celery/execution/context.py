@@ -1,4 +1,4 @@
-"""A job in one process: its plan, the places of its images, and the files that are open."""
+"""A job in one process: its plan, the stores of its images, and its open files."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Context:
     arrays: Mapping[int, Array] = field(default_factory=dict)
     """Inputs that are arrays of this process, by node."""
     files: Mapping[str, int] = field(default_factory=dict)
-    """Path of each table or value output, and its node."""
+    """The node of each table or value output, by path."""
     job_id: str = "inline"
     """Id of the job, which is part of the hidden names of outputs."""
     kernels: bool = False
-    """Whether compiled kernels are used where there are any."""
+    """Whether compiled kernels are used where they exist."""
     _readers: dict[Key, ArrayReader] = field(default_factory=dict)
     _outputs: dict[tuple[int, StageRun], list[ArrayOutput]] = field(default_factory=dict)
     _values: dict[Key, Any] = field(default_factory=dict)
 
     def reader(self, key: Key) -> ArrayReader:
-        """The open store of an input, of an image that an earlier stage left, or of a round of one: `(node, round)`."""
+        """The open store of an input or intermediate image, or of one round of an iterated image, by `(node, round)`."""
         if key not in self._readers:
             self._readers[key] = self.workspace.image(key) if isinstance(key, tuple) else self._open(key)
         return self._readers[key]
@@ -57,7 +57,7 @@ class Context:
         return stores.open_array(self.plan.nodes[node].arguments["url"], roots=self.roots)
 
     def outputs(self, node: int, run: StageRun) -> list[ArrayOutput]:
-        """The stores that a stage writes an image to: the user's files, and the workspace if the image is needed later."""
+        """The stores that a stage writes an image to: the user's files, and the workspace if later stages read the image."""
         key = (node, run)
         if key not in self._outputs:
             image = self.plan.nodes[node]
@@ -72,7 +72,7 @@ class Context:
         return self._outputs[key]
 
     def value(self, key: Key) -> Any:
-        """A whole-image value, or that of a round: `(node, round)`. It stays in memory once it was read."""
+        """A whole-image value, or the value of a round, by `(node, round)`. Values that were read are cached."""
         if key not in self._values:
             value = self.workspace.value(key)
             if isinstance(key, int) and self.plan.nodes[key].entry.labels_blocks:
@@ -91,12 +91,12 @@ class Context:
     def _merged_labels(self, node: int, value: Any) -> MergedLabels:
         stages = [stage for stage in self.plan.stages if node in (*stage.reduces, *stage.combines)]
         grids = tuple(grid_over(stage, self.plan.nodes[node].shape) for stage in stages)
-        # looking up a block's labels takes a few partials, each of them more than once
+        # the look-up of a block's labels reads a few partials repeatedly
         read = lru_cache(maxsize=4)(lambda level, block: self.workspace.partial(partials_key(node, level), block))
         return MergedLabels(value, grids, read)
 
     def arguments(self, node: PlanNode) -> dict[str, Any]:
-        """A node's arguments: literals as they are, values loaded, None in place of images."""
+        """A node's arguments: literals, loaded values, and None in place of images."""
         return {
             name: None if name in node.images else self.value(value.node) if isinstance(value, Ref) else value
             for name, value in node.arguments.items()
@@ -107,11 +107,11 @@ class Context:
         return {name: self.reader(image) for name, image in node.images.items()}
 
     def where(self, image: int, region: Region) -> Where:
-        """The position of a function at work whose first image is `image`."""
+        """The position of `region` in a function's first image."""
         shape, stage = self.plan.nodes[image].shape, self.plan.intermediates.get(image)
         return Where(region, shape, None if stage is None else grid_over(self.plan.stages[stage], shape))
 
 
 def partials_key(node: int, level: int) -> Key:
-    """Key of a node's partials in the workspace, after they were combined `level` times."""
+    """The workspace's key of a node's partials that were combined `level` times."""
     return (node, level) if level else node

@@ -1,4 +1,4 @@
-"""All stages of a job one after the other in this process: blocks, merge, next stage."""
+"""Runs all stages of a job in this process, one after the other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ def run_stages(
     *,
     stop_before: StageIndex | None = None,
 ) -> None:
-    """Run the stages of a plan, repeated stages as often as it takes.
+    """Run the stages of a plan, repeating a stage until its rounds change nothing.
 
-    Args:
-        context: the job in this process.
-        do_blocks: does all blocks of the stage with this number.
-        stop_before: the stage before which to stop; None to run all.
+    `do_blocks` does all blocks of a stage. The run ends before the stage `stop_before`, if that is given.
     """
     number: StageNumber | None = StageNumber(0)
     while number is not None and context.plan.stage_run(number).stage != stop_before:

@@ -28,7 +28,7 @@ Lane = Literal["interactive", "default", "batch"]
 OnError = Literal["fail", "fill"]
 
 _PACKAGES = ("lepton-celery", "numpy", "scikit-image", "scipy")
-"""Packages that decide the pixels."""
+"""Packages on whose versions the pixels depend."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,20 @@ class JobOptions:
 
     lane: Lane = "default"
     title: str = ""
-    """The user's name for the job; empty for the names of its outputs."""
+    """The user's name for the job; empty to use the names of its outputs."""
     overwrite: bool = False
     """Whether outputs may replace files of the same names."""
     on_error: OnError = "fail"
-    """The fate of the job when a block cannot be done: it fails, or the block is filled."""
+    """Whether the job fails when a block cannot be done, or the block is filled."""
     fill_value: float = 0.0
-    """Pixels of filled blocks, with `on_error="fill"`."""
+    """Value of the pixels of filled blocks, with `on_error="fill"`."""
     scratch: str = ""
     """Directory for the images that pass between stages; empty for the workspace."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A job as plain data: any worker can take part with this alone."""
+    """A job as plain data: all that a worker needs to take part in it."""
 
     job_id: str
     plan: Plan
@@ -60,13 +60,13 @@ class Manifest:
     targets: dict[int, tuple[Target, ...]] = field(default_factory=dict)
     """Targets of image outputs, by node."""
     files: dict[str, int] = field(default_factory=dict)
-    """Path of each table or value output, and its node."""
+    """The node of each table or value output, by path."""
     names: dict[str, str] = field(default_factory=dict)
-    """Path of each output as the user gave it, and its absolute path."""
+    """The absolute path of each output, by the path that the user gave."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Identity of each input when the job was submitted, by URL."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Versions of the packages and of the user's own functions that decide the pixels."""
+    """Versions of the packages and of the user's own functions on which the pixels depend."""
     plan_digest: str = ""
     """Digest of the plan as it was made, before inputs were copied for workers."""
 
@@ -92,9 +92,9 @@ class Manifest:
         """The job in this process.
 
         Args:
-            roots: directories that its files must lie in; empty for all.
+            roots: directories that the job's files must lie in; empty for all.
             functions: patterns of the user's own functions that are allowed; None for all.
-            kernels: whether compiled kernels are used where there are any.
+            kernels: whether compiled kernels are used where they exist.
 
         Raises:
             InputError: the workspace, the scratch or an output lies outside the roots, or a function is not allowed.
@@ -113,12 +113,12 @@ class Manifest:
 
     @property
     def title(self) -> str:
-        """The name of the job: the names of its outputs if the user gave no title."""
+        """The user's name for the job, or the names of its outputs."""
         return self.options.title or ", ".join(Path(path).name for path in self.output_paths())
 
     @property
     def journal(self) -> Journal:
-        """The journal of the job's receipts, beside its outputs."""
+        """The journal of the job's receipts, in its workspace."""
         return Journal(Path(self.workspace))
 
     def check_inputs(self) -> None:
@@ -136,7 +136,7 @@ class Manifest:
                 )
 
     def differences(self, other: Manifest) -> list[str]:
-        """The differences from another job as texts; none if it makes the same pixels in the same files."""
+        """The differences from another job as texts; empty if both write the same pixels to the same files."""
         differences = _changes("the input {}", self.inputs, other.inputs)
         differences += _changes("the version of {}", self.versions, other.versions)
         if self.plan_digest != other.plan_digest:
@@ -145,26 +145,27 @@ class Manifest:
             differences.append("the outputs")
         ours, theirs = self.options, other.options
         if (ours.on_error, ours.fill_value) != (theirs.on_error, theirs.fill_value):
-            differences.append("what happens to blocks that cannot be done")
+            differences.append("the treatment of blocks that cannot be done")
         return differences
 
 
 _NO_PLAN = Plan((), (), {})
 
 
-def _changes(what: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+def _changes(template: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     """The entries in which two mappings differ, as texts."""
     return [
-        f"{what.format(name)} ({ours.get(name, 'none')}, now {theirs.get(name, 'none')})"
+        f"{template.format(name)} ({ours.get(name, 'none')}, now {theirs.get(name, 'none')})"
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     ]
 
 
 def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
-    """A digest of the nodes of a plan and of the blocks that were asked for.
+    """A digest of the nodes and outputs of a plan, and of the block shape that the user gave.
 
-    Blocks that the planner chose are left out: it may choose others another day, and a job that is resumed keeps its own.
+    A block shape that the planner chose is left out: the planner may choose another one later, and a resumed job keeps its
+    own.
     """
     document = {
         "version": PLAN_VERSION,
@@ -181,13 +182,13 @@ def _package_versions() -> Mapping[str, str]:
 
 
 def versions_of(plan: Plan) -> dict[str, str]:
-    """The versions of the packages, and of the files of the user's own functions, that decide the pixels."""
+    """The versions of the packages, and digests of the modules of the user's own functions."""
     versions = dict(_package_versions())
     for function in plan.functions:
         module = function.partition(":")[0]
         try:
             spec = find_spec(module)
-        except ModuleNotFoundError:  # only the workers have it
+        except ModuleNotFoundError:  # installed on workers only
             continue
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
             versions[module] = blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()

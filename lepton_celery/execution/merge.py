@@ -1,4 +1,4 @@
-"""Merges a stage: its partials add up to whole-image values, from which other values follow."""
+"""Merges a stage: finds whole-image values from its partials, and computes other values from these."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def missing_blocks(context: Context, number: StageNumber) -> list[BlockIndex]:
 
 
 def merge_stage(context: Context, number: StageNumber) -> bool:
-    """Find the whole-image values that a stage's partials add up to. May run any number of times.
+    """Find a stage's whole-image values from its partials. May run any number of times.
 
     Returns:
-        Whether the stage must be done again, because a round has changed its image.
+        Whether the stage must be repeated, because its round changed an image.
     """
     plan = context.plan
     index, round = plan.stage_run(number)
@@ -49,11 +49,11 @@ def merge_stage(context: Context, number: StageNumber) -> bool:
 
 
 def _end_round(context: Context, node: int, round: int, blocks: int) -> bool:
-    """Whether a round changed an image; if it did not, the value of the image's node is the number of this last round."""
+    """Whether a round changed an image; if not, the round is stored as the value of the image's node."""
     workspace = context.workspace
     changed = np.array([bool(partial["changed"][0]) for _, partial in workspace.partials((node, round), blocks)])
     if round >= 2:
-        workspace.discard_node((node, round - 2))  # a block of this round reads the round before
+        workspace.discard_node((node, round - 2))  # later rounds do not read it
     if changed.any():
         workspace.put_value((node, round), changed)
         return True

@@ -1,4 +1,4 @@
-"""A job's outputs: made before its first block, published when it is done, discarded if it does not end well."""
+"""Creates a job's outputs before its first block, publishes them at its end, or discards them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
 
 
 def create_outputs(context: Context) -> None:
-    """Make the parts of all image outputs; a missing permission shows before anything runs."""
+    """Create the parts of all image outputs, so that a missing permission is found before any block runs."""
     for output in _image_outputs(context):
         output.create()
 
 
 def reserve_outputs(context: Context) -> None:
-    """Take the disk space that image outputs need; a full disk shows at once. Workers may be writing already."""
+    """Reserve the disk space of all image outputs, so that a full disk is found early. Workers may already be writing."""
     for output in _image_outputs(context):
         output.reserve()
 
 
 def open_outputs(context: Context, number: StageNumber) -> None:
-    """Open everything that a stage's blocks write to; threads that share a context must not do it at the same time."""
+    """Open all outputs of a stage's blocks. Threads that share a context must not do this concurrently."""
     run = context.plan.stage_run(number)
     for node in context.plan.stages[run.stage].stores:
         context.outputs(node, run)
 
 
 def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
-    """Have the images among a plan's outputs written to arrays of this process, by node."""
+    """Add outputs in memory for the images among a plan's outputs, and return them by node."""
     images: dict[int, stores.MemoryOutput] = {}
     for index in set(context.plan.outputs.values()):
         node = context.plan.nodes[index]
@@ -65,14 +65,14 @@ def publish(context: Context, *, overwrite: bool = False) -> None:
 
 
 def as_columns(value: Any) -> dict[str, Array]:
-    """A value as columns of a table."""
+    """A value or a table as columns by name."""
     if isinstance(value, dict):
         return {name: np.asarray(column) for name, column in value.items()}
     return {"value": np.atleast_1d(np.asarray(value))}
 
 
 def discard(context: Context) -> None:
-    """Remove every file of a job that did not end well: the parts of its outputs, and its workspace."""
+    """Remove all files of an unfinished job: the parts of its outputs, and its workspace."""
     for output in _image_outputs(context):
         output.discard()
     for path in context.files:

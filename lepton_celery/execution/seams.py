@@ -1,8 +1,8 @@
-"""Seams: the visibility of block borders in an image that splitting may have changed.
+"""Measures seams: how visible block borders are in an image that splitting may have changed.
 
 For functions that are not exact (`approximate` in the catalogue, and the user's own), the step between the two pixels on
-either side of a block border is compared with the step between two pixels in the middle of a block. Equal steps on average
-mean that nobody can tell where blocks met.
+either side of a block border is compared with the step between two pixels in the middle of a block. If the steps are equal
+on average, the borders are invisible.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lepton_celery.planning.plan import Plan, grid_over
 from lepton_celery.stores.base import ArrayReader
 
 MAX_BORDERS = 64
-"""Largest number of borders examined in one image, evenly spread; each costs two reads of two lines."""
+"""Largest number of borders examined in one image, evenly spaced; each takes two reads of two lines."""
 
 
 def inexact_outputs(plan: Plan) -> dict[int, int]:
-    """Image outputs that come from a function that may not be exact: the output's node, and the function's."""
+    """The node of each image output that depends on an inexact function, and the node of this function."""
     cause_of: dict[int, int] = {}
     for index, node in enumerate(plan.nodes):
         approximate = node.entry.promised(node.arguments).exactness is Exactness.APPROXIMATE
@@ -39,7 +39,7 @@ def inexact_outputs(plan: Plan) -> dict[int, int]:
 
 
 def measure(context: Context) -> dict[str, float]:
-    """The seam figure of each published image output that needs one, by path: see `seam_figure`."""
+    """The `seam_figure` of each published image output that may be inexact, by path."""
     figures: dict[str, float] = {}
     for node, cause in inexact_outputs(context.plan).items():
         for target in context.targets.get(node, ()):
@@ -49,7 +49,7 @@ def measure(context: Context) -> dict[str, float]:
 
 
 def _grid(plan: Plan, node: int, cause: int) -> BlockGrid:
-    """The blocks in which the function was done if they tile the output, else the output's blocks."""
+    """The blocks in which the function was computed, if they tile the output; else the output's blocks."""
     shape = plan.nodes[node].shape
     index = cause if plan.nodes[cause].shape == shape else node
     stages = [stage for stored in (index, node) for stage in plan.stages if stored in stage.stores]
@@ -57,9 +57,9 @@ def _grid(plan: Plan, node: int, cause: int) -> BlockGrid:
 
 
 def seam_figure(reader: ArrayReader, grid: BlockGrid) -> float:
-    """Mean step over block borders, divided by the mean step in the middle of blocks.
+    """Mean step across block borders, divided by the mean step in the middle of blocks.
 
-    About 1 means that there are no seams. The figure is 1.0 also for an image of one block, or one without any step at all.
+    About 1 means that there are no seams. The figure is also 1.0 for a constant image or an image of one block.
     """
     borders = [
         (axis, border)
@@ -88,5 +88,5 @@ def _step(reader: ArrayReader, axis: int, position: int) -> float:
 
 
 def describe(figures: Mapping[str, Any]) -> str:
-    """The figures as text, a line each; empty if there are none."""
+    """The figures as text, one per line; empty if there are none."""
     return "\n".join(f"seams of {path}: {value:.2f} (1 is none)" for path, value in figures.items())

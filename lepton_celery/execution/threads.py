@@ -1,4 +1,4 @@
-"""One thread for each process: BLAS and OpenMP must not start others beside the engine's own."""
+"""Limits BLAS and OpenMP to one thread, because workers and the engine's threads already use all processors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from threadpoolctl import ThreadpoolController
 
 _pools: tuple[int, ThreadpoolController] | None = None
-"""The process's pools of threads, and how many modules were loaded when they were looked for."""
+"""Number of loaded modules at the last search for thread pools, and the controller of the pools found."""
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have BLAS and OpenMP use the thread that calls them, and no others: workers and threads share the processors."""
+    """Limit BLAS and OpenMP to the calling thread."""
     global _pools
-    # looking for them takes 2 ms, and there are new ones only where something was imported
+    # a search takes 2 ms, and finds new pools only after an import
     if _pools is None or _pools[0] != len(sys.modules):
         _pools = len(sys.modules), ThreadpoolController()
     with _pools[1].limit(limits=1):

@@ -1,4 +1,4 @@
-"""The time of blocks by kind of work: computing by function, reading and writing by image, added up over a batch."""
+"""The times of blocks by kind of work and node, added up over a batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 
 class Timings:
-    """Sums of the times of blocks, by kind of work and node of the plan. Cheap enough for blocks of microseconds."""
+    """Sums of the times of blocks, cheap enough for blocks of microseconds."""
 
     __slots__ = ("_sums", "block_ns", "blocks", "boxes", "now", "read_bytes", "write_bytes")
 
@@ -20,17 +20,17 @@ class Timings:
         self.blocks = 0
         """Number of blocks done."""
         self.boxes = 0
-        """Number of boxes in which they were done: small blocks are computed several at once."""
+        """Number of boxes done; small blocks are computed several to a box."""
         self.block_ns = 0
-        """Time of these boxes from beginning to end."""
+        """Total time of the boxes."""
 
     def add(self, kind: str, node: int, began_ns: int) -> None:
-        """Add the time since `began_ns` to a kind of work on a node."""
+        """Add the time since `began_ns` to that of a kind of work on a node."""
         key = (kind, node)
         self._sums[key] = self._sums.get(key, 0) + self.now() - began_ns
 
     def add_blocks(self, began_ns: int, count: int = 1) -> None:
-        """Add a box of `count` blocks, which began at `began_ns` and has just ended."""
+        """Add a box of `count` blocks that began at `began_ns` and ends now."""
         self.blocks += count
         self.boxes += 1
         self.block_ns += self.now() - began_ns
@@ -40,7 +40,7 @@ class Timings:
         return sum(ns for (known, _), ns in self._sums.items() if known == kind) * 1e-9
 
     def stats(self) -> dict[str, float]:
-        """The sums by name, to be added up in the ledger: `compute_s`, and `compute 3` for the seconds of node 3 in it."""
+        """The sums by name, for the ledger: `compute_s` is the time of computing in seconds, `compute 3` that of node 3."""
         return {
             "compute_s": self.seconds("compute"),
             "read_s": self.seconds("read"),

@@ -1,6 +1,6 @@
 """The lazy graph that a user builds: images, values and tables.
 
-`nodes` has its nodes and `indexing` their indexing, `codec` the JSON form, and `own` the functions that users bring.
+`nodes` defines the nodes, `indexing` their indexing, `codec` the JSON form, and `own` the use of the user's own functions.
 Everything that plans or runs a graph imports this folder; it imports the catalogue, stores, the grid and the errors.
 """
 

@@ -1,4 +1,4 @@
-"""Graphs and their arguments as plain JSON values, both ways; a graph from outside is checked again."""
+"""Converts graphs and arguments to plain JSON values and back; a stored graph is validated when it is read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NodeDocument:
 
 @dataclass(frozen=True)
 class GraphDocument:
-    """A stored graph: nodes, each after the nodes it names, and the node of each output."""
+    """A stored graph: its nodes, each after the nodes that it uses, and the number of each output's node."""
 
     version: int
     nodes: list[NodeDocument]
@@ -50,7 +50,7 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
     for node in nodes:
         if isinstance(node, Image) and node.array is not None:
             raise InputError(
-                f"{node!r} is an array in memory; save it to a file and open that, then it has a JSON form"
+                f"{node!r} is an array in memory, which has no JSON form; save it to a file and open the file"
             )
         arguments = {name: encode(value, lambda it: index_of.get(id(it))) for name, value in node.arguments.items()}
         documents.append(NodeDocument(node.operation, arguments))
@@ -59,11 +59,11 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Node]:
-    """The named outputs of a graph that came from outside; every name and argument is checked again.
+    """The named outputs of a stored graph; every name and argument is validated.
 
     Args:
-        document: what `to_json` gave, or a person wrote.
-        inputs: replacements for sources: a source with the URL `input:NAME` opens `inputs[NAME]`.
+        document: a document from `to_json`, or one written by hand.
+        inputs: paths or arrays; a source with the URL `input:NAME` opens `inputs[NAME]`.
 
     Raises:
         InputError: the document has another version or form, an operation is unknown, or arguments do not fit.
@@ -83,7 +83,7 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
 
 
 def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:
-    """The operation and the arguments by their present names; graphs of previews have some others."""
+    """The operation and the arguments by their current names; graphs that previews stored have some old ones."""
     name, arguments = written.operation, dict(written.arguments)
     if name == "lepton.count_labels":
         name, arguments = "measure.label", arguments | {"return_num": True, "result_index": 1}
@@ -92,7 +92,7 @@ def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:
     else:
         return name, arguments
     warnings.warn(
-        f"the stored graph names {written.operation} as previews did; store it anew, because release 0.2 no longer reads it",
+        f"the stored graph names {written.operation} as previews did; save it again, because release 0.2 will not read it",
         DeprecationWarning,
         stacklevel=3,
     )
@@ -126,20 +126,20 @@ def encode(value: Any, number_of: Callable[[Any], int | None]) -> Any:
 
 
 def decode(value: Any, nodes: Sequence[Any]) -> Any:
-    """The argument that `encode` wrote; `nodes` are the nodes by their numbers.
+    """The argument that `encode` wrote; `nodes` are the nodes by number.
 
     Raises:
-        InputError: it is no such argument.
+        InputError: the value is not an encoded argument.
     """
     if isinstance(value, list):
-        # sequences are tuples on both engines: some functions of scikit-image refuse lists
+        # tuples on both engines, because some functions of scikit-image refuse lists
         return tuple(decode(item, nodes) for item in value)
     if not isinstance(value, dict):
         return value
     if "node" in value:
         number = value["node"]
         if not isinstance(number, int) or not 0 <= number < len(nodes):
-            raise InputError(f"the graph names node {number!r} before it is made; list nodes in the order of their use")
+            raise InputError(f"the graph names node {number!r} before it is listed; list a node before it is used")
         return nodes[number]
     try:
         if "array" in value:

@@ -1,4 +1,4 @@
-"""NumPy's basic indexing of a lazy image, in the form that the catalogue's `lepton.select` takes."""
+"""NumPy's basic indexing of a lazy image, translated to operations of the catalogue."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from lepton_celery.errors import InputError
 
 
 class NormalIndex(NamedTuple):
-    """An index in three steps, each an operation of the catalogue."""
+    """A basic index as the arguments of `lepton.select`, `numpy.flip` and `numpy.expand_dims`."""
 
     selected: tuple[Any, ...]
-    """The index for `lepton.select`: on each axis a pixel's number, or (start, stop, step) with a step from 1."""
+    """For each axis an integer, or (start, stop, step) with a positive step."""
     flipped: tuple[int, ...]
-    """Axes of the result that run flipped."""
+    """Axes of the result whose step is negative."""
     added: tuple[int, ...]
-    """Axes of the result that are new, of length 1."""
+    """New axes of the result, of length 1."""
 
 
 def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
-    """NumPy's basic index of an image of `shape`, split into steps.
+    """Translate NumPy's basic index of an image of `shape`.
 
     Raises:
-        InputError: the index is none of NumPy's basic ones, is outside the image, or picks no pixel.
+        InputError: the index is not a basic one, is outside the image, or picks no pixel.
     """
     items = list(index) if isinstance(index, tuple) else [index]
-    # compared by identity: arrays and nodes in an index answer == with arrays and nodes
+    # compared by identity, because == on an array or a node gives an array or a node
     ellipses = [number for number, item in enumerate(items) if item is Ellipsis]
     missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
     if len(ellipses) > 1 or missing < 0:
@@ -50,13 +50,13 @@ def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
 
 
 def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
-    """An item of an index on an axis of length n as a pixel's number, or as (start, stop, step) with a step from 1."""
+    """An item of `index`, for an axis of length `n`, as an integer or as (start, stop, step) with a positive step."""
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
         if not -n <= item < n:
             raise InputError(f"index {index!r} is outside an image of shape {shape}")
         return int(item) % n
     if not isinstance(item, slice) or item.step == 0:
-        raise InputError(f"index {index!r}: give whole numbers and slices with steps other than 0, None or ...")
+        raise InputError(f"index {index!r}: give whole numbers and slices (of a step other than 0), None or ...")
     pixels = range(*item.indices(n))
     if len(pixels) == 0:
         raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")

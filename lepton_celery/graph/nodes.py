@@ -35,7 +35,7 @@ class Node(NDArrayOperatorsMixin):
     operation: str
     """Name in the catalogue."""
     arguments: dict[str, Any]
-    """Arguments by name, nodes among them."""
+    """Literals and other nodes, by name."""
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     inner: Node | None = None
@@ -46,7 +46,7 @@ class Node(NDArrayOperatorsMixin):
         return len(self.shape)
 
     def parents(self) -> Iterator[Node]:
-        """The nodes this one is computed from."""
+        """The nodes that this node is computed from."""
         return (value for value in self.arguments.values() if isinstance(value, Node))
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -93,7 +93,7 @@ class Image(Node):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: Any) -> Image:
-        """The image that NumPy's basic indexing gives: whole numbers, slices, None and `...`."""
+        """The image that NumPy's basic indexing selects: integers, slices, None and `...`."""
         selected, flipped, added = normal_index(index, self.shape)
         image = apply("lepton.select", self, index=selected)
         image = apply("numpy.expand_dims", image, added) if added else image
@@ -101,11 +101,11 @@ class Image(Node):
 
     @property
     def T(self) -> Image:  # noqa: N802 - the name that ndarray uses
-        """The image with its axes in the opposite order."""
+        """The image with its axes reversed."""
         return self.transpose()
 
     def transpose(self, *axes: Any) -> Image:
-        """The image with its axes in another order, as from `ndarray.transpose`."""
+        """The image with its axes permuted, as from `ndarray.transpose`."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return cast("Image", apply("numpy.transpose", self, order))
 
@@ -170,7 +170,7 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
 
     Raises:
         StoreError: the file is missing or cannot be read.
-        InputError: its format is unknown, or the image is empty.
+        InputError: the format is unknown, the dtype is not bool, integer or float, or the image is empty.
     """
     if isinstance(source, np.ndarray):
         image = Image(SOURCE, {"url": "memory:"}, source.shape, source.dtype, array=source)
@@ -178,7 +178,7 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
         reader = stores.open_array(source)
         image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype, chunks=tuple(reader.chunks))
     if image.ndim < 1 or 0 in image.shape:
-        raise InputError(f"the image {image.arguments['url']} of shape {image.shape} has no pixels; give one that has")
+        raise InputError(f"the image {image.arguments['url']} of shape {image.shape} has no pixels; give another one")
     if image.dtype.kind not in "biuf":
         raise InputError(
             f"the image {image.arguments['url']} has dtype {image.dtype}; give bool, integer or float pixels"
@@ -217,10 +217,10 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def _is_own_fault(error: Exception) -> bool:
-    """Whether an error shows a fault of this package, and not that a library refuses the arguments.
+    """Whether an error is a bug of this package, and not the refusal of a wrong argument.
 
-    Libraries raise whatever they like. An error that this package's own code raises is a wrong argument if it says so, and
-    a fault of ours if it is, say, a KeyError.
+    A library may refuse an argument with any exception. This package's own code does so with `TypeError`, `ValueError` or
+    `OverflowError`; any other exception that it raises is a bug.
     """
     *_, (frame, _) = walk_tb(error.__traceback__)
     module = str(frame.f_globals.get("__name__", ""))
@@ -228,7 +228,7 @@ def _is_own_fault(error: Exception) -> bool:
 
 
 def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by name, arrays opened as lazy images."""
+    """The arguments by name, with arrays opened as lazy images."""
     arguments = entry.spread(entry.bind(args, entry.gathered(kwargs)))
     for parameter in entry.image_names(arguments):
         given = arguments.get(parameter)
@@ -250,7 +250,7 @@ def _warn(entry: Entry, arguments: Arguments) -> None:
 
 
 def _check_nodes(entry: Entry, arguments: Arguments) -> None:
-    """Refuse images and values in places that do not take them."""
+    """Refuse nodes for parameters that do not take them, and anything but images for image parameters."""
     for parameter, value in arguments.items():
         fits = (
             not isinstance(value, Node)
@@ -285,7 +285,7 @@ def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node
 
 
 def _wrapped(entry: Entry, arguments: Arguments) -> Node:
-    """A function whose halo goes on at the opposite side: the image is padded with itself, computed, and cut again."""
+    """A function with `mode="wrap"`, as a composite: pad the image periodically, compute, and crop."""
     images = lazy_images(entry, arguments)
     shape = next(iter(images.values())).shape
     halo = entry.halo_px(len(shape), entry.complete(arguments))
@@ -301,7 +301,7 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
 
 
 def topological(roots: Sequence[Node], parents: Callable[[Node], Iterable[Node]] = Node.parents) -> list[Node]:
-    """`roots` and all nodes they are computed from, each after its parents; not recursive, so chains may be long."""
+    """`roots` and all nodes they are computed from, each after its parents; not recursive, because chains may be long."""
     nodes: list[Node] = []
     seen: set[int] = set()
     stack = [(node, False) for node in reversed(roots)]

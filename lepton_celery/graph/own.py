@@ -23,22 +23,23 @@ def map_blocks(
     mode: str | None = None,
     **parameters: Any,
 ) -> Image:
-    """A function of your own, done block by block.
+    """Apply a function of your own block by block.
 
     Args:
-        function: takes an array for each image, then `parameters` by name, and returns an array of the first one's shape.
-            It gets C-contiguous blocks with their halo, in no particular order, and the same block again if work is
-            repeated. Celery workers must be able to import it, and their setting `allowed_functions` must name its
-            `package.module:function`; a function that cannot be imported (a lambda) works with `lepton.compute` only.
+        function: takes one array per image and `parameters` as keyword arguments; returns an array of the first one's shape.
+            It is called with C-contiguous blocks that include the halo, in no particular order, and more than once for a
+            block if work is repeated. Celery workers must be able to import it, and their setting `allowed_functions` must
+            name its `package.module:function`; a function that cannot be imported (a lambda) needs `lepton.compute`.
         images: lazy images or arrays of one shape.
-        halo: pixels around a block that the function needs to see, one number or one per axis; the result is cut off
-            there. `lepton.prove(function)` finds the smallest halo.
-        mode: what the halo holds outside the image: `reflect`, `mirror`, `nearest`, `constant` (zeros) or `wrap`, as in
-            SciPy; None for no halo there, so that blocks at the edge are smaller.
+        halo: pixels around a block that the function reads, one number or one per axis; they are trimmed off the result.
+            `lepton.prove(function)` finds the smallest halo.
+        mode: boundary mode that fills the halo outside the image: `reflect`, `mirror`, `nearest`, `constant` (zeros) or
+            `wrap`, as in SciPy; None to clip the halo at the image's edge.
         parameters: plain values for the function.
 
     Raises:
-        InputError: shapes that do not match, a halo longer than the image, or a function that fails on a few pixels.
+        InputError: the shapes differ, the halo is too large for the image, or the function fails when it is tried on a few
+            pixels.
     """
     lazy = [_lazy(image) for image in images]
     if not lazy:
@@ -74,28 +75,28 @@ def map_overlap(
     channels: int | None = None,
     **parameters: Any,
 ) -> Image:
-    """Predictions of overlapping windows, blended, as tiled neural inference needs them.
+    """Apply a function to overlapping windows and blend the results, as in tiled inference with a neural network.
 
-    Windows begin every `window - overlap` pixels from the image's origin, and the last one ends with the image. They are the
-    same for any block shape, and so are the pixels. Blocks that are multiples of `window - overlap` repeat the least work.
+    Windows begin every `window - overlap` pixels from the image's origin, and the last one ends at the image's edge. The
+    result does not depend on the block shape. Block lengths that are multiples of `window - overlap` repeat the least work.
 
     Args:
-        function: takes one window, with all channels if the image has them, and `parameters` by name; returns an array of
-            the window's pixels, with a last axis of `channels` if those are given. As for `map_blocks`, workers must be
-            able and allowed to import it.
+        function: takes one window, with all channels if the image has them, and `parameters` as keyword arguments; returns
+            an array of the window's spatial shape, with a last axis of length `channels` if that is given. As for
+            `map_blocks`, workers must be able and allowed to import it.
         image: spatial axes, and possibly a last axis of channels.
-        window: pixels per spatial axis; a smaller image is one window.
+        window: pixels per spatial axis; an image shorter than a window is covered by one.
         overlap: pixels that neighbouring windows share, less than `window`.
         blend: `average`; `max`; `hann` or `gaussian`, weights that fall towards the window's edge; or an array of weights
             above zero, of the window's shape.
-        channels: length of the last axis of what the function returns; None if there is no such axis.
+        channels: length of the last axis of the function's result; None if the result has spatial axes only.
         parameters: plain values for the function.
 
     Returns:
         A float64 image.
 
     Raises:
-        InputError: lengths or weights that do not fit the image.
+        InputError: the lengths or the weights do not fit the image.
     """
     lazy = _lazy(image)
     lengths = _per_axis(window, lazy.ndim)

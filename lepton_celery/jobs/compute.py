@@ -21,7 +21,7 @@ from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 MIN_KERNEL_PX = 1 << 24
-"""Pixels, added up over all stages, from which loading kernels pays: scikit-image takes about a second for them."""
+"""Pixels, summed over all stages, from which loading kernels is worth its time: scikit-image takes a second for them."""
 
 
 def compute(
@@ -31,15 +31,15 @@ def compute(
     limits: Limits | None = None,
     kernels: bool | None = None,
 ) -> Any:
-    """The results of lazy nodes: an array for an image, a scalar or array for a value, columns by name for a table.
+    """Compute lazy nodes: an image gives an array, a value a scalar or an array, a table its columns by name.
 
     Args:
-        nodes: the nodes to compute; several are computed together and come back as a tuple.
+        nodes: the nodes to compute; the results of several are returned as a tuple.
         block_shape: shape of a block in pixels; None to let the planner choose.
         threads: number of threads; None for one per processor.
         limits: limits of the plan.
-        kernels: whether compiled kernels are used where there are any; None to follow the setting, for images that are
-            worth the second it takes to load them.
+        kernels: whether compiled kernels are used where there are any; None to follow the setting, except that small
+            images do not load them, which takes a second.
 
     Raises:
         InputError: the plan is refused.
@@ -63,7 +63,7 @@ def compute(
 def use_kernels(plan: Plan, wanted: bool | None = None) -> bool:
     """Whether compiled kernels are used in this process.
 
-    By default the settings decide, but images that scikit-image has done before the kernels are loaded do without them.
+    If `wanted` is None, the settings decide, but kernels are not loaded for fewer than `MIN_KERNEL_PX` pixels.
     """
     if wanted is not None:
         return wanted

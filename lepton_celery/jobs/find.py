@@ -1,4 +1,4 @@
-"""The broker of this process, and the jobs that are known there."""
+"""Finds this process's settings and Celery application, and the jobs in their ledger."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lepton_celery.ledger import JobInfo, open_ledger
 
 
 def find_settings() -> Settings | None:
-    """Settings whose broker was named, or is the local stack's; None when there is neither.
+    """The settings; None if no broker was named and no local stack runs in this folder.
 
-    A URL in the environment always wins.
+    The broker is the one of LEPTON_BROKER_URL, else of the local stack, else of the module that LEPTON_SETTINGS names.
     """
     settings = load_settings()
     if "LEPTON_BROKER_URL" in os.environ:
@@ -33,7 +33,7 @@ def need_settings() -> Settings:
     """The settings of `find_settings`, which must exist.
 
     Raises:
-        BrokerUnreachable: no broker was named and no local stack runs here.
+        BrokerUnreachable: there are none.
     """
     settings = find_settings()
     if settings is None:
@@ -44,14 +44,14 @@ def need_settings() -> Settings:
 
 
 def current_app() -> Celery:
-    """The project's own Celery application if it was configured for jobs, else one for the broker that was named.
+    """The project's own Celery application if it was configured for jobs, else a new one with `need_settings`.
 
     Raises:
         BrokerUnreachable: no broker was named and no local stack runs in this folder.
     """
     from celery.app import app_or_default
 
-    current = app_or_default()  # itself and not `celery.current_app`, a stand-in that cannot be referred to weakly
+    current = app_or_default()  # not `celery.current_app`, a proxy that cannot be weakly referenced
     if current.conf.get("lepton") is not None:
         return current
     return create_app(need_settings())
@@ -61,7 +61,7 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
     """A job by its id.
 
     Raises:
-        JobNotFound: the ledger does not know it.
+        JobNotFound: the ledger does not know the job.
         BrokerUnreachable: the ledger does not answer.
     """
     ledger = open_ledger((settings or settings_of(current_app())).ledger)

@@ -1,4 +1,4 @@
-"""A job, wherever it runs: its state, its progress, its results and its end."""
+"""A job, on workers or in this process: its state, its progress, its results and its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
 
 _POLL_S = (0.01, 0.05)
-"""Shortest and longest pause between two looks at a job that is waited for."""
+"""Shortest and longest time, in seconds, between two checks of a job that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class FilledBlock:
     block: BlockIndex
     """Index of the block in the grid of its stage."""
     region: Region
-    """Its pixels, on the grid of its stage."""
+    """The pixels of the block, on the grid of its stage."""
     attempts: int
     """Number of attempts that were lost."""
     reason: str
 
 
 class Job:
-    """A job in the ledger: its state, its progress and its end."""
+    """A job in the ledger, or in the record of this process."""
 
     def __init__(self, job_id: str, records: Ledger | RunRecord) -> None:
         self.id = job_id
-        """Names the job to every process that has the same ledger."""
+        """The job's id, which is valid in every process with the same ledger."""
         self._records = records
 
     def __repr__(self) -> str:
@@ -53,17 +53,17 @@ class Job:
         """The job as it stands.
 
         Raises:
-            JobNotFound: the ledger does not know it (any more).
+            JobNotFound: the ledger does not know the job, or has forgotten it.
             BrokerUnreachable: the ledger does not answer.
         """
         return self._records.info(self.id)
 
     def progress(self) -> float:
-        """The share of the job that is done, 0 to 1, by the predicted time of its stages."""
+        """The fraction of the job that is done, 0 to 1; stages count by their predicted times."""
         return progress_of(self.info(), self.manifest().plan)
 
     def manifest(self) -> Manifest:
-        """The manifest of the job: its plan, and the places of its files."""
+        """The job's manifest, which has the plan and the paths of the job's files."""
         return Manifest.from_json(self._records.manifest(self.id))
 
     def wait(
@@ -76,14 +76,14 @@ class Job:
         """Wait until the job is done.
 
         Args:
-            timeout_s: seconds to wait; None: as long as it takes.
-            progress: draw a progress bar on standard error.
-            on_change: called with each new state.
+            timeout_s: seconds to wait; None to wait without limit.
+            progress: whether to draw a progress bar on standard error, instead of calling `on_change`.
+            on_change: called with the job's state at each check.
 
         Raises:
-            JobFailed: it failed; the message is the reason.
-            JobCancelled: it was cancelled.
-            WaitTimeout: it is not done in time; it goes on.
+            JobFailed: the job failed; the message is the reason.
+            JobCancelled: the job was cancelled.
+            WaitTimeout: the job is not done in time; it goes on.
         """
         if progress:
             from lepton_celery.jobs.progress_bar import show_progress
@@ -101,11 +101,11 @@ class Job:
             if info.state is JobState.DONE:
                 return info
         raise WaitTimeout(
-            f"job {self.id} is not done after {timeout_s} s; it goes on, wait again or cancel it", self.id
+            f"job {self.id} is not done after {timeout_s} s and goes on; wait again or cancel it", self.id
         )
 
     def _watch(self, deadline: float | None) -> Iterator[JobInfo]:
-        """The job's state, again and again, more seldom as it takes longer, and when it ends; up to the deadline."""
+        """Check the job at growing intervals until the deadline; the end of the job cuts an interval short."""
         pause, longest = _POLL_S
         with self._records.end_signal(self.id) as wait:
             while True:
@@ -122,7 +122,6 @@ class Job:
         return self._failure(info) if info.state is JobState.FAILED else None
 
     def _failure(self, info: JobInfo) -> JobFailed:
-        """The error of a failed job, which names the block by its index in the grid."""
         if info.error_stage == NO_STAGE:
             return JobFailed(info.error, self.id)
         plan = self.manifest().plan
@@ -132,14 +131,14 @@ class Job:
         return JobFailed(info.error, self.id, stage, block)
 
     def seams(self) -> dict[str, float]:
-        """The seam figures of the outputs of functions that are not exact, by path; about 1 means that there are no seams.
+        """How visible block borders are in each output that may not be exact, by path; about 1 if they are invisible.
 
-        Empty for outputs that are identical to the whole-image result, and while the job runs.
+        Empty if all outputs are exact, and while the job runs.
         """
         return dict((self._records.result(self.id) or {}).get("seams", {}))
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """The outputs, once the job is done, by the paths they were submitted under: lazy images, and tables as columns.
+        """Wait for the job and return its outputs by their submitted paths: lazy images, and tables as columns by name.
 
         Raises:
             JobFailed, JobCancelled, WaitTimeout: as `wait`.
@@ -152,7 +151,7 @@ class Job:
         }
 
     def filled_blocks(self) -> list[FilledBlock]:
-        """The blocks that could not be done and were filled, with the reason of each; see `on_error` of `submit`."""
+        """The blocks that were given up and filled, with the reason of each; see `on_error` of `submit`."""
         plan = self.manifest().plan
         blocks = []
         for number, place, attempts, reason in self._records.filled_blocks(self.id):
@@ -165,25 +164,25 @@ class Job:
     def holes(self) -> list[FilledBlock]:
         """The former name of `filled_blocks`."""
         warnings.warn(
-            "Job.holes() is called Job.filled_blocks() now; the old name goes in release 0.2",
+            "Job.holes() is called Job.filled_blocks() now; release 0.2 removes the old name",
             DeprecationWarning,
             stacklevel=2,
         )
         return self.filled_blocks()
 
     def region(self, stage: StageIndex, block: BlockIndex) -> Region:
-        """The pixels of a block, by its index in the grid of its stage."""
+        """The region of a block of a stage."""
         return self.manifest().plan.stages[stage].grid.region(block)
 
     def report(self) -> str:
-        """The job's times beside the predicted ones, stage by stage, as text; complete when the job is done."""
+        """A text that compares measured and predicted times of each stage; complete when the job is done."""
         info, plan = self.info(), self.manifest().plan
         return f"{summarize(info, plan)}\n{compare(info, plan)}"
 
     def cancel(self) -> bool:
-        """Stop the job and remove what it has written; False if it had ended already, or is being published.
+        """Stop the job and remove its files; False if the job has ended, or is being published.
 
-        Workers notice within one batch; they remove what they wrote in the meantime.
+        Workers notice within one batch, and remove the files that they wrote in the meantime.
         """
         cancelled = self._records.cancel(self.id)
         if cancelled:
@@ -191,14 +190,14 @@ class Job:
         return cancelled
 
     def pause(self) -> bool:
-        """Start none of the job's blocks until `lepton_celery.resume(job.id)`; False if it has ended, or is being published.
+        """Start no more blocks until `lepton_celery.resume(job.id)`; False if the job has ended, or is being published.
 
-        Blocks that are at work are finished first.
+        Blocks in progress are finished.
         """
         return self._records.pause(self.id)
 
     def forget(self) -> None:
-        """Remove an ended job from the ledger, and the files of one that failed: it cannot be resumed any more.
+        """Remove an ended job from the ledger. A failed job also loses its files, and cannot be resumed any more.
 
         Raises:
             JobError: the job has not ended; cancel it first.

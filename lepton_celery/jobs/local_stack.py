@@ -1,4 +1,4 @@
-"""Finds the local stack of a folder: a file in its state folder names the broker."""
+"""Finds the local stack of a folder by a file in its state folder."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ STACK_FILE = "stack.json"
 
 @dataclass(frozen=True, slots=True)
 class StackInfo:
-    """A running stack, for other processes."""
+    """A running local stack, as it describes itself to other processes."""
 
     pid: int
     """Id of the process that owns the stack. SIGINT ends the stack, and SIGTERM if the owner called `stop_on_signals`."""
     started: str
-    """When that process started, as `process_started` says: it tells the process from a later one of the same id."""
+    """The start time of that process (`process_started`), which distinguishes it from a later one with the same id."""
     broker_url: str = field(repr=False)
     """The broker's URL with its password."""
     flower_url: str | None
     app: str
     """The module of the Celery application that the workers run."""
     settings: str
-    """The name of their settings module."""
+    """The name of the workers' settings module."""
     processes: dict[str, int]
     """Process ids by name: server, worker-1, worker-2, ..., flower."""
 
 
 def read_running(directory: Path) -> StackInfo | None:
-    """The stack that runs on a state folder; None if there is none, or if only the file of a dead one is left."""
+    """The running stack of a state folder; None if there is none, or if the process in its file is dead."""
     try:
         document = json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
         info = from_document(document, StackInfo, STACK_FILE)

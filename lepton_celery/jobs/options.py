@@ -10,31 +10,23 @@ from lepton_celery.planning.options import Limits
 
 
 class JobKeywords(TypedDict, total=False):
-    """The keywords of `lepton.submit` that describe a job."""
+    """The keywords of `lepton.submit` that describe a job, and are documented there."""
 
     priority: Lane
-    """The lane: `interactive` is served before `default`, and `default` before `batch`."""
     title: str
-    """The job's name; by default the names of its outputs."""
     block_shape: tuple[int, ...] | None
-    """Shape of a block in pixels; None to let the planner choose."""
     workers: int | None
-    """Worker processes to plan for; None for as many as this machine has processors."""
     overwrite: bool
-    """Whether outputs may replace files of the same names when the job is done."""
     limits: Limits | None
-    """Limits of the plan."""
     on_error: OnError
-    """The fate of the job when a block fails, or takes its worker down, as often as the setting `max_attempts` says."""
     fill_value: float
-    """Pixels of filled blocks; 0 if the dtype cannot hold it."""
 
 
 def job_options(keywords: JobKeywords, *, scratch: str = "") -> JobOptions:
-    """The options among the keywords that concern the job and not its plan.
+    """The `JobOptions` among the keywords; the other keywords are options of the plan.
 
     Raises:
-        InputError: a keyword is unknown, or its value is none of the choices.
+        InputError: a keyword is unknown, or its value is not one of the choices.
     """
     unknown = sorted(keywords.keys() - JobKeywords.__annotations__.keys())
     if unknown:
@@ -45,7 +37,7 @@ def job_options(keywords: JobKeywords, *, scratch: str = "") -> JobOptions:
     if lane not in get_args(Lane):
         raise InputError(f"priority {lane!r} is not a lane; give one of {', '.join(get_args(Lane))}")
     if on_error not in get_args(OnError):
-        raise InputError(f"on_error {on_error!r} is not a way to go on; give 'fail' or 'fill'")
+        raise InputError(f"on_error is {on_error!r}; give 'fail' or 'fill'")
     return JobOptions(
         lane=lane,
         title=keywords.get("title", ""),

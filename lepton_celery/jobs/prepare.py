@@ -1,4 +1,4 @@
-"""A job that is checked and planned, and has not begun: every refusal comes here, before anything is written."""
+"""Checks and plans a job, before anything is written; every refusal of a job is raised here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lepton_celery.stores.workspace import workspace_root
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that was checked and planned, and has not begun."""
+    """A job that was checked and planned, but not begun."""
 
     manifest: Manifest
     arrays: dict[int, Array]
@@ -100,7 +100,7 @@ def _identities(planned: Planned) -> dict[str, str]:
 
 
 def record(manifest: Manifest, ledger: Ledger, number: StageNumber) -> None:
-    """Put a job into the ledger, paused, with one of its stages open."""
+    """Record a job in the ledger, paused, with the stage `number` open."""
     plan = manifest.plan
     ledger.create(
         manifest.job_id,
@@ -115,9 +115,9 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber) -> None:
 
 
 def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:
-    """The manifest as workers get it, and the inputs that must be copied into the workspace first.
+    """The manifest for workers, and the inputs that must be copied into the workspace first, each with its copy's path.
 
-    Workers cannot read arrays of this process, and cannot read PNG and JPEG by region.
+    These are arrays, which exist in this process only, and PNG and JPEG files, which cannot be read by region.
     """
     manifest = prepared.manifest
     nodes = list(manifest.plan.nodes)

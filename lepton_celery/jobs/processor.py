@@ -1,4 +1,4 @@
-"""The block-by-block interface: split an array, process one block at a time, merge as it goes."""
+"""The block-by-block interface: split an array, process blocks one at a time, and merge them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from lepton_celery.stores.workspace import MemoryWorkspace
 
 @dataclass(frozen=True)
 class Block:
-    """A part of the split image: the pixels to process, halo included, and where the result belongs."""
+    """A part of the split image: the pixels to process, halo included, and the region of the result."""
 
     index: BlockIndex
     """Its number in the grid, in C order."""
     region: Region
-    """The pixels of the merged picture that it becomes."""
+    """The region of the merged picture that the block's result fills."""
     reads: Mapping[int, Array]
     """The arrays that processing reads, by node of the plan."""
 
     @property
     def pixels(self) -> Array:
-        """The image around the region, with the halo that the operation needs. Changes to it are processed."""
+        """The image's pixels in the region and its halo. They may be changed before the block is processed."""
         return next(iter(self.reads.values()))
 
 
@@ -55,11 +55,11 @@ class ProcessedBlock:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A split image on its way to the merged picture."""
+    """A split image, and the picture merged from its blocks so far."""
 
     context: Context
     index: StageIndex
-    """The last stage: its blocks are the picture's."""
+    """The last stage, whose blocks make up the picture."""
     node: int
     """The picture's node."""
     merged: Array
@@ -74,7 +74,7 @@ class ImageProcessor:
         for block in blocks:
             picture = processor.merge_blocks(processor.process_block(block))
 
-    Or all at once, on the threads that were set: `processor.merge_blocks(processor.process_blocks(blocks))`.
+    `processor.merge_blocks(processor.process_blocks(blocks))` processes several blocks at once, on `num_threads` threads.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ImageProcessor:
     ) -> None:
         """
         Args:
-            operation: a lazy function such as `filters.gaussian`, or any function of a lazy image that gives one.
+            operation: a lazy function such as `filters.gaussian`, or any function that makes a lazy image of a lazy image.
             block_shape: shape of a block in pixels; None to let the planner choose.
             num_threads: number of threads; None for one per processor.
             parameters: arguments of `operation`, by name.
@@ -99,7 +99,7 @@ class ImageProcessor:
         self._picture: _Picture | None = None
 
     def set_num_threads(self, num_threads: int) -> None:
-        """Set the number of threads that do several blocks at once.
+        """Set the number of threads that process blocks.
 
         Raises:
             InputError: the number is less than 1.
@@ -109,9 +109,9 @@ class ImageProcessor:
         self._threads = num_threads
 
     def split_image(self, image: Array) -> list[Block]:
-        """The blocks of an image, in C order; a new picture is begun.
+        """Split an image into blocks, in C order, and begin a new picture.
 
-        Whole-image values that the operation needs (a threshold, joined labels) are found here, on threads.
+        The whole-image values that the operation needs (a threshold, joined labels) are computed here, on threads.
 
         Raises:
             InputError: the operation cannot take the image.
@@ -133,7 +133,7 @@ class ImageProcessor:
         ]
 
     def process_block(self, block: Block) -> ProcessedBlock:
-        """The result of one block, in this thread. May be called for blocks in any order, and from several threads."""
+        """Process one block in this thread. Blocks may be processed in any order, and by several threads."""
         if self._picture is None:
             raise InputError("there is nothing to process yet; split an image first")
         picture = self._picture
@@ -141,15 +141,15 @@ class ImageProcessor:
         return ProcessedBlock(block.index, block.region, pixels)
 
     def process_blocks(self, blocks: Iterable[Block]) -> list[ProcessedBlock]:
-        """The results of several blocks, on the threads that were set."""
+        """Process several blocks, on `num_threads` threads."""
         with one_thread(), ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(self.process_block, blocks))
 
     def merge_blocks(self, blocks: ProcessedBlock | Iterable[ProcessedBlock]) -> Array:
-        """The picture so far, with one processed block or several put in; zeros where no block has been put in.
+        """Put one or several processed blocks into the picture.
 
         Returns:
-            The picture, the same array each time until the next `split_image`.
+            The picture so far, zero where blocks are missing; the same array each time until the next `split_image`.
         """
         if self._picture is None:
             raise InputError("there is no picture yet; split an image first")
@@ -159,7 +159,7 @@ class ImageProcessor:
 
 
 def _do_blocks(context: Context, pool: ThreadPoolExecutor, number: StageNumber) -> None:
-    """Do all blocks of a stage before the last: whole-image values and intermediate images."""
+    """Do all blocks of a stage before the last, for whole-image values and intermediate images."""
     blocks = context.plan.stage_of(number).grid.indices()
     for _ in pool.map(lambda block: run_blocks(context, number, [block]), blocks):
         pass

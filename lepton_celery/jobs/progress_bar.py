@@ -15,7 +15,7 @@ from lepton_celery.planning.plan import Plan
 
 @contextmanager
 def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Callable[[JobInfo], None]]:
-    """A bar that is drawn while the `with` block runs; call the function that it gives with each new state of the job."""
+    """Draw a bar while the `with` block runs; call the yielded function with each new state of the job."""
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=36),

@@ -8,11 +8,11 @@ from lepton_celery.planning.explain import counted, duration, size, work_of
 from lepton_celery.planning.plan import Plan
 
 _MAX_CHARS = 48
-"""Largest number of characters of a stage's work in a table."""
+"""Longest description of a stage in a table, in characters."""
 
 
 def progress_of(info: JobInfo, plan: Plan) -> float:
-    """The share of a job that is done, 0 to 1, its stages weighed by their predicted time."""
+    """The fraction of a job that is done, 0 to 1; stages count by their predicted times."""
     if info.state is JobState.DONE:
         return 1.0
     weights = [stage.predicted.wall_s for stage in plan.stages]
@@ -37,7 +37,7 @@ def summarize(info: JobInfo, plan: Plan) -> str:
 
 
 def compare(info: JobInfo, plan: Plan) -> str:
-    """Predicted beside actual, a line for each stage: time, computing (C) and everything else (W) of all workers."""
+    """A table of predicted and actual times of each stage: elapsed, and all workers' computing (C) and other work (W)."""
     rows: list[tuple[str, ...]] = [("", "time", "", "C", "", "W", ""), ("stage", *("predicted", "actual") * 3)]
     for number, stage in enumerate(plan.stages):
         index, predicted = StageIndex(number), stage.predicted
@@ -56,7 +56,7 @@ def _known(seconds: float | None) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines, the first column to the left and the others to the right."""
+    """Rows as lines, the first column aligned left and the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], _MAX_CHARS)
     lines = []
@@ -68,7 +68,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _actual(info: JobInfo, plan: Plan, index: StageIndex) -> tuple[float | None, float | None, float | None]:
-    """Seconds that a stage took from beginning to end, computing, and everything else of its workers; None if unknown."""
+    """Seconds that a stage took: elapsed, its workers' computing, and their other work; None if unknown."""
     spans = [
         times.ended - times.began
         for number, times in info.stage_times.items()

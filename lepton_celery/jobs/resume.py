@@ -1,4 +1,4 @@
-"""`lepton.resume`: a job that stopped goes on, from the ledger if that knows it, else from the manifest by its outputs."""
+"""`lepton.resume`: continues a job that stopped, from the ledger or from the manifest beside the job's outputs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lepton_celery.stores.journal import MANIFEST, Journal
 from lepton_celery.stores.workspace import workspace_root
 
 _COMMIT_BLOCKS = 10_000
-"""Number of receipts that are handed to the ledger at a time."""
+"""Largest number of receipts that are committed with one call."""
 
 
 def resume(job: str | Path, *, app: Celery | None = None) -> Job:
-    """Let a job go on that failed, was paused, or whose ledger was lost: only blocks that are missing are done.
+    """Continue a job that failed, was paused, or whose ledger was lost. Only missing blocks are done.
 
     Args:
         job: its id; or, for a job that the ledger does not know, the path of one of its outputs or of the folder
@@ -34,8 +34,7 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
     Raises:
         JobNotFound: neither the ledger nor a manifest here knows the job.
         JobError: the job was cancelled.
-        InputError: its inputs, or the versions of the packages and functions that compute it, have changed since; nothing
-            was touched.
+        InputError: the job's inputs, or the versions of its packages and functions, have changed; nothing was touched.
         BrokerUnreachable: no broker answers.
     """
     app = app or current_app()
@@ -49,10 +48,10 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
 
 
 def find_manifest(job: str | Path) -> Manifest:
-    """The manifest of a job by its id (in this folder), one of its outputs, or the folder of its workspace.
+    """The manifest of a job, which is given by its id (in this folder), an output, or the folder of its workspace.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound: there is no such manifest.
     """
     path = Path(job)
     for folder in (path, workspace_root(Path.cwd(), str(job))):
@@ -70,20 +69,20 @@ def find_manifest(job: str | Path) -> Manifest:
 
 
 def unfinished_job(wanted: Manifest) -> Manifest | None:
-    """The unfinished job that was to write the same outputs; None if there is none.
+    """The manifest of an unfinished job with the same outputs; None if there is none.
 
     Raises:
-        InputError: it would make other pixels than are wanted now.
+        InputError: that job would give other pixels.
     """
     outputs = sorted(wanted.output_paths())
     for manifest in reversed(_manifests(Path(wanted.workspace).parent)):
         if sorted(manifest.output_paths()) != outputs:
             continue
         if manifest.journal.stage(len(manifest.plan.stages)) is None:
-            continue  # its submitter died before its inputs were in place: there is nothing to go on with
+            continue  # its submitter died before its inputs were in place, so it cannot be continued
         if differences := manifest.differences(wanted):
             raise InputError(
-                f"job {manifest.job_id} left parts of these outputs, and cannot be gone on with: "
+                f"job {manifest.job_id} left parts of these outputs, but cannot be continued: "
                 f"{'; '.join(differences)} differ; submit without resume, or `lepton forget {manifest.job_id}`"
             )
         return manifest
@@ -102,11 +101,11 @@ def _manifests(directory: Path) -> list[Manifest]:
 
 
 def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> str:
-    """Have a job's missing blocks done; the job's id.
+    """Send a job's missing blocks, and return its id.
 
     Raises:
         JobError: the job was cancelled.
-        InputError: inputs or versions have changed.
+        InputError: the job's inputs or versions have changed.
     """
     job_id = manifest.job_id
     try:
@@ -116,7 +115,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
     if state is JobState.DONE:
         return job_id
     if state is JobState.CANCELLED:
-        raise JobError(f"job {job_id} was cancelled, and what it had written is removed; submit it again", job_id)
+        raise JobError(f"job {job_id} was cancelled, and its files are removed; submit it again", job_id)
     _check_versions(manifest)
     manifest.check_inputs()
     opened = manifest.journal.stage(len(manifest.plan.stages))
@@ -153,12 +152,12 @@ def _check_versions(manifest: Manifest) -> None:
 
 
 def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -> None:
-    """Hand a running job's blocks without receipt to the broker, whatever happened to earlier messages."""
+    """Send a running job's blocks without a receipt, whatever happened to earlier messages."""
     info = ledger.info(manifest.job_id)
     if info.blocks_done == info.blocks_total:
         canvas.send_merge(app, info)
         return
-    # blocks before the last receipt count as sent, so that those with a receipt are not sent once more
+    # move the cursor by the number of receipts: below the cursor, only blocks without a receipt are sent
     if info.dispatched < info.blocks_done:
         ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, outstanding=info.blocks_total)
     canvas.send_unreceipted(app, ledger, settings, info, manifest.plan, limit=settings.window_batches)

@@ -28,7 +28,7 @@ def run(
     limits: Limits | None = None,
     on_change: Callable[[JobInfo], None] | None = None,
 ) -> Job:
-    """Compute lazy nodes into files in this process, on threads, without a broker; returns when it is done.
+    """Compute lazy nodes into files in this process, on threads, without a broker; return when the job is done.
 
     Memory depends on the block, not on the image: intermediate images are kept on disk beside the outputs.
 
@@ -36,9 +36,9 @@ def run(
         outputs: path or file:// URL of each output, and its node.
         threads: number of threads; None for one per processor.
         block_shape: shape of a block in pixels; None to let the planner choose.
-        overwrite: whether to replace files of the outputs' names when the job is done.
+        overwrite: whether outputs may replace existing files when the job is done.
         limits: limits of the plan.
-        on_change: called with the job's state after each box of blocks.
+        on_change: called with the job's state whenever blocks are done.
 
     Raises:
         LeptonError: the job failed; nothing is left under an output's name.

@@ -32,28 +32,26 @@ from lepton_celery.planning.options import Limits, PlanOptions
 def submit(
     outputs: Mapping[str, Node], *, app: Celery | None = None, resume: bool = False, **options: Unpack[JobKeywords]
 ) -> Job:
-    """Have Celery workers compute lazy nodes into files; returns at once.
+    """Have Celery workers compute lazy nodes into files; return at once.
 
     Args:
         outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables and
             values to .csv or .parquet. Workers must see the same paths.
         app: the Celery application; None for the project's own if it was `configure`d, else one for the broker that
             LEPTON_BROKER_URL names or that `lepton up` started in this folder.
-        resume: whether to go on with an unfinished job that was to write the same outputs from the same inputs, instead
-            of starting again.
+        resume: whether to continue an unfinished job that has the same outputs and inputs, instead of starting again.
         priority: the lane: `interactive` is served before `default`, and `default` before `batch`.
         title: the job's name; by default the names of its outputs.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
-        overwrite: whether to replace files of the outputs' names when the job is done.
+        overwrite: whether outputs may replace existing files when the job is done.
         limits: limits of the plan.
-        on_error: the fate of the job when a block fails, or takes its worker down, as often as the setting `max_attempts`
-            says: `fail` ends the job, `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
+        on_error: what happens when a block has failed or killed its worker `max_attempts` times: `fail` ends the job,
+            `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
 
     Raises:
-        InputError, StoreError: the job is refused before anything ran; also if an unfinished job would have made other
-            pixels.
+        InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels.
         BrokerUnreachable: no broker answers; nothing was submitted.
     """
     app = app or current_app()
@@ -63,7 +61,7 @@ def submit(
     unreachable: BrokerUnreachable | None = None
     try:
         cost = model_of_workers(ledger, settings.cost_profile)
-    except BrokerUnreachable as error:  # errors of the job itself are raised first
+    except BrokerUnreachable as error:  # errors of the job are raised first
         cost, unreachable = CostModel(), error
     plan_options = PlanOptions(
         block_shape=options.get("block_shape"),
@@ -84,11 +82,11 @@ def submit(
 
 
 def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -> None:
-    """Record a job, put everything in place that workers need, and send its first waves."""
+    """Record a job, create the files that workers need, and send the first waves."""
     manifest, copies = for_workers(prepared)
     context = manifest.context()
     try:
-        # recorded first, and paused: if this process dies now, no worker begins, and its files are found by the sweepers
+        # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
         record(manifest, ledger, StageNumber(0))
         context.workspace.create()
         manifest.journal.begin(manifest.to_json())

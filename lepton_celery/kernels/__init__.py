@@ -1,8 +1,7 @@
-"""Compiled functions that give the bytes of scikit-image's, faster.
+"""Compiled functions that give the same bytes as scikit-image, faster.
 
-A catalogue entry names its kernel, and decides without importing Numba whether the kernel covers the arguments. scikit-image
-itself computes everything else, and everything if Numba is not installed or the setting `kernels` is off. The bytes of the
-results are the same either way.
+A catalogue entry names its kernel and a predicate, which decides without importing Numba whether the kernel covers the
+arguments. If it does not, if Numba is not installed, or if the setting `kernels` is off, scikit-image computes the result.
 
 May import: nothing of the package.
 """
@@ -27,14 +26,14 @@ _loaded: dict[str, Callable[..., NDArray[Any]] | None] = {}
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled function, and the arguments it is for."""
+    """A compiled function, and the arguments that it covers."""
 
     path: str
     """Import path of a function that takes the source's arguments by name; its module imports Numba."""
     covers: Callable[[Mapping[str, Any]], bool]
-    """Whether the kernel computes the result for these arguments, all of them by name, images as arrays."""
+    """Whether the kernel can compute the result for these complete arguments, images as arrays."""
     trials: Callable[[], Iterable[dict[str, Any]]]
-    """Arguments for which it must give the source's bytes before a process uses it."""
+    """Arguments for which the kernel must give the source's bytes before a process uses it."""
 
 
 def installed() -> bool:
@@ -43,15 +42,15 @@ def installed() -> bool:
 
 
 def loaded() -> bool:
-    """Whether this process has loaded kernels, so that using them costs nothing more."""
+    """Whether this process has loaded kernels already."""
     return bool(_loaded)
 
 
 def load(kernel: Kernel, source: Callable[..., Any]) -> Callable[..., NDArray[Any]] | None:
     """The kernel, ready to be called; None if it cannot be used in this process.
 
-    The first call in a process compiles it, or reads what an earlier process compiled, and compares its results with those
-    of `source`, because another processor or another build of the libraries may add up in another order.
+    The first call in a process compiles the kernel or reads it from the cache, and compares its results with those of
+    `source`, because another processor or another build of the libraries may add up in another order.
     """
     if kernel.path not in _loaded:
         with _loading:

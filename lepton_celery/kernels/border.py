@@ -1,4 +1,4 @@
-"""The pixels that stand for pixels beyond the border, as in `scipy.ndimage`."""
+"""Boundary modes of `scipy.ndimage`, as indices of pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTSIDE = -1
 
 @lru_cache(maxsize=64)
 def extended(length: int, radius: int, mode: str) -> NDArray[np.int64]:
-    """The pixels of an axis, with `radius` more before and after it: (length + 2 radius) indices into the axis."""
+    """The indices of an axis of `length` pixels, extended by `radius` pixels on both sides."""
     position = np.arange(-radius, length + radius)
     if mode == "constant":
         index = np.where((position < 0) | (position >= length), OUTSIDE, position)
@@ -35,7 +35,7 @@ def extended(length: int, radius: int, mode: str) -> NDArray[np.int64]:
 
 
 def is_plain(image: Any) -> bool:
-    """Whether kernels can read an image's memory as it is: contiguous numbers in the machine's own byte order."""
+    """Whether kernels can read an image: a contiguous array of supported numbers in native byte order."""
     return (
         isinstance(image, np.ndarray)
         and image.size > 0

@@ -1,4 +1,4 @@
-"""How kernels are compiled: without the interpreter's lock, cached on disk, with IEEE arithmetic in the order written."""
+"""Compilation of kernels: without the GIL, cached on disk, and with IEEE arithmetic in the order of the code."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def inlined(function: F) -> F:
-    """A function that the kernels of its own module call. Numba's cache would not notice changes in other modules."""
+    """Compile a function for kernels of its own module only; Numba's cache would not notice changes in another module."""
     return cast("F", numba.njit(**_OPTIONS)(function))
 
 
 def kernel(*signatures: Any) -> Callable[[F], F]:
-    """A kernel, compiled for these signatures at its first call, or read from the cache if it was compiled before.
+    """Compile a kernel for these signatures at its first call, or read it from the cache.
 
-    The cache is beside the module or, if that folder cannot be written, in the user's cache folder (`NUMBA_CACHE_DIR`). If
-    neither can be written, every process compiles the kernel anew.
+    The cache is beside the module or, if that folder is not writable, in the user's cache folder (`NUMBA_CACHE_DIR`). If
+    neither is writable, every process compiles the kernel again.
     """
 
     def decorate(function: F) -> F:
@@ -53,15 +53,15 @@ def kernel(*signatures: Any) -> Callable[[F], F]:
 
 
 def reads(dtype: Any, ndim: int = 1) -> Any:
-    """Pixels that a kernel only reads; the array may be writeable or not."""
+    """Numba's type of an array that a kernel only reads."""
     return numba.types.Array(dtype, ndim, "C", readonly=True)
 
 
 def writes(dtype: Any, ndim: int = 1) -> Any:
-    """Pixels that a kernel writes."""
+    """Numba's type of an array that a kernel writes."""
     return numba.types.Array(dtype, ndim, "C")
 
 
 def grouped(*members: Any) -> Any:
-    """Several arguments that a kernel takes as one tuple."""
+    """Numba's type of a tuple of arguments."""
     return numba.types.Tuple(members)  # type: ignore[no-untyped-call]

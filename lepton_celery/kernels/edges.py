@@ -2,8 +2,8 @@
 
 The order of arithmetic is that of `skimage.filters.edges` on `scipy.ndimage.convolve`. Each axis has weights of its own. The
 products with the weights are added up in double precision, in the order of the weights in memory and without those that are
-zero, and rounded to the image's dtype. Squares, their sum and the square root are in the image's dtype. The kernel does all
-axes while a few rows are in the cache, instead of one axis of the whole image after the other.
+zero, and rounded to the image's dtype. Squares, their sum and the square root are in the image's dtype. The kernel filters a
+few rows at a time, along all axes, while they are in the cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lepton_celery.kernels.compiled import Pixels, Volume, grouped, inlined, ker
 Window = tuple[Pixels, Pixels, Pixels]
 
 _CACHED_PX = 1 << 16
-"""Pixels of the rows in work, with their border and in double precision: half a megabyte, which the cache holds."""
+"""Largest number of pixels in the copy of a few rows and their border: 512 KiB in double precision, for the cache."""
 
 
 @inlined
@@ -69,7 +69,7 @@ def _copy_row(cached: Pixels, pixels: Pixels, columns: Pixels, radius: int, cval
 
 @inlined
 def _copy_rows(cached: Pixels, source: Volume, border: Sequence[Pixels], plane: int, top: int, cval: float) -> None:
-    """Copies the rows from `top` of the planes from `plane`, all with their border, until the cache is full."""
+    """Copies rows from `top` on of the planes from `plane` on, with their border, until `cached` is full."""
     planes, rows, columns = border
     wide = columns.size
     radius = (wide - source.shape[2]) // 2
@@ -108,10 +108,10 @@ def _edges(
     magnitude: bool,
     divisor: Pixels,
 ) -> None:
-    """The edges of a volume.
+    """Filters a volume.
 
-    `border` has the pixels of each axis with its border. `window` has the (plane, row, column) of each weight, the weights,
-    and the number of weights up to the end of each axis.
+    `border` has the result of `extended` for each axis. `window` has the (plane, row, column) of each weight, the weights,
+    and for each filtered axis the number of weights of the axes up to it.
     """
     depth, height, width = source.shape
     planes, _, columns = border
@@ -161,7 +161,7 @@ def _edges(
 
 
 def _window(ndim: int, axis: int, edge: Any, smooth: Any) -> NDArray[np.float64]:
-    """The weights of one axis as they lie over the image: those of a convolution, reversed."""
+    """The weights of one axis for a correlation: those of the convolution, reversed."""
 
     def along(weights: Any, dim: int) -> NDArray[np.float64]:
         shape = [1] * ndim
@@ -205,7 +205,7 @@ def _filtered(image: NDArray[Any], axis: Any, mode: str, cval: float, edge: Any,
 
 
 def _family(smooth: Any, edge: Any = (1, 0, -1)) -> tuple[Callable[..., NDArray[Any]], ...]:
-    """A filter of any axes, a filter of the first axis, and a filter of the second."""
+    """A filter along any axes, one along the first axis, and one along the second."""
 
     def magnitude(image: NDArray[Any], mask: None, *, axis: Any, mode: str, cval: float) -> NDArray[Any]:
         return _filtered(image, axis, mode, cval, edge, smooth)

@@ -20,7 +20,7 @@ from lepton_celery.kernels.border import extended
 from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
 
 _STRIP = 512
-"""Pixels side by side that are computed at once. The pixels that the longest kernels read stay in the second level cache,
+"""Number of neighbouring pixels that are computed together. The pixels that they depend on stay in the second-level cache,
 and the lines of a strip, in double precision, take less memory than a block."""
 
 
@@ -57,7 +57,7 @@ def _pair(sums: Pixels, line: Pixels, near: int, far: int, weight: float) -> Non
 
 @inlined
 def _correlate(sums: Pixels, line: Pixels, first: int, step: int, weights: Pixels) -> None:
-    """The sums of pixels whose farthest neighbours on one side begin at `first`; neighbours are `step` apart."""
+    """Sets `sums` to weighted sums of pixels that are `step` apart in `line`, the first of them from `first` on."""
     radius, n = weights.size - 1, sums.size
     middle = line[first + radius * step : first + radius * step + n]
     weight = weights[radius]
@@ -81,7 +81,7 @@ def _correlate(sums: Pixels, line: Pixels, first: int, step: int, weights: Pixel
 def _along(
     source: Pixels, result: Pixels, outer: int, length: int, inner: int, weights: Pixels, index: Pixels, cval: float
 ) -> None:
-    """One axis of an image of (outer, length, inner) pixels; `source` may be `result`."""
+    """Filters an image of shape (outer, length, inner) along its middle axis; `source` and `result` may be one array."""
     radius = weights.size - 1
     strips = -(-inner // _STRIP)
     width = -(-inner // strips)
@@ -114,7 +114,7 @@ def _along(
 
 @lru_cache(maxsize=64)
 def _half(sigma: float, truncate: float) -> NDArray[np.float64]:
-    """SciPy's weights from one end to the middle, read from its response to a single bright pixel."""
+    """SciPy's weights from one end to the middle, taken from its response to an impulse."""
     from scipy.ndimage import gaussian_filter1d
 
     radius = int(truncate * sigma + 0.5)
@@ -131,7 +131,7 @@ def _smooth(image: NDArray[Any], sigmas: Iterable[float], mode: str, cval: float
     result = np.empty_like(image)
     flat, source = result.reshape(-1), image.reshape(-1)
     for axis, sigma in enumerate(sigmas):
-        if sigma > 1e-15:  # SciPy leaves out axes with less
+        if sigma > 1e-15:  # SciPy skips axes with less
             outer, length, inner = _around(image.shape, axis)
             weights = _half(float(sigma), float(truncate))
             index = extended(length, weights.size - 1, mode)
@@ -143,7 +143,7 @@ def _smooth(image: NDArray[Any], sigmas: Iterable[float], mode: str, cval: float
 
 
 def _around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
-    """The pixels before an axis, along it and after it."""
+    """The shape with the axes before `axis` as one axis, and the axes after it as another."""
     return int(np.prod(shape[:axis], dtype=np.int64)), shape[axis], int(np.prod(shape[axis + 1 :], dtype=np.int64))
 
 

@@ -1,8 +1,8 @@
-"""Luminance of pictures with 8 bits per channel.
+"""Luminance of RGB images with 8 bits per channel.
 
-scikit-image scales the channels to 0 … 1 in float64 and lets BLAS multiply them by the three coefficients. On processors
-with fused multiply-add, OpenBLAS begins with green, then adds red, then blue, each with one rounding, wherever in a row the
-pixel is. Another BLAS may add them in another order: a process uses the kernel only after it gave the same bytes there.
+scikit-image scales the channels to [0, 1] in float64, and BLAS multiplies them by the three coefficients. On processors with
+fused multiply-add, OpenBLAS begins with green and adds red, then blue, each with one rounding, at every position in a row.
+Another BLAS may add them in another order; a process then does not use the kernel, because its trials fail.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Connected components of a block, and counts, sums and extents of its labels.
 
-Labels are whole numbers, so there is no arithmetic whose order could matter. Components are found run by run: each run of
-pixels in a row is joined with the runs of the row before that it touches. The first run always represents its component, so
-that numbers rise in the order of first pixels, as in scikit-image.
+All sums are of integers, so their order does not matter. Each run of pixels in a row is joined with the runs of the previous
+row that it touches. Its first run stands for a component, so labels are in the order of first pixels, as in scikit-image.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def _label(
             while column < width and image[base + column] != 0:
                 column += 1
             starts[run], stops[run], parents[run] = start, column, run
-            # runs of the row before that end before this run begins touch no later run either
+            # runs of the previous row that end before this run begins touch no later run either
             while above < first and stops[above] + reach <= start:
                 above += 1
             touching = above
@@ -153,14 +152,14 @@ def label(image: NDArray[Any], background: int | None, connectivity: Any) -> NDA
 
 
 def look_up(table: NDArray[Any], ids: NDArray[Any]) -> NDArray[Any]:
-    """`table[ids]`, for a table of int32 or int64 and int32 from 0 to its end."""
+    """`table[ids]`, for an int32 or int64 table and int32 ids that are not negative."""
     result = np.empty(ids.size, table.dtype)
     _look_up(table, ids.reshape(-1), result)
     return result.reshape(ids.shape)
 
 
 def count(labels: NDArray[Any], bins: int) -> NDArray[Any]:
-    """`np.bincount(labels, minlength=bins)`, for int32 or int64 from 0 to less than `bins`."""
+    """`np.bincount(labels, minlength=bins)`, for int32 or int64 labels from 0 to `bins - 1`."""
     counts = np.zeros(bins, np.int64)
     _count(labels.reshape(-1), counts)
     return counts
@@ -174,7 +173,7 @@ def add(labels: NDArray[Any], pixels: NDArray[Any], bins: int) -> NDArray[Any]:
 
 
 def extents(labels: NDArray[Any], count: int, boxes: bool, sums: bool) -> NDArray[Any]:
-    """Positions of labels, with the rows of `catalogue.shared.label_kernels.extents`."""
+    """`catalogue.shared.label_kernels.extents` for int32 labels."""
     axes = labels.ndim
     rows = np.zeros((3 * axes, count), np.int64)
     _extents(labels.reshape(-1), np.array(labels.shape), count, rows.reshape(-1))

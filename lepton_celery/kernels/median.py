@@ -1,9 +1,8 @@
-"""The median of 3 × 3 pixels of small integers.
+"""Median filter of 3 × 3 pixels, for integers of 8 and 16 bits.
 
-Each column of three pixels is sorted once. The median of nine pixels is the median of three: the greatest of the three
-columns' least pixels, the median of their middle pixels, and the least of their greatest pixels. This takes a handful of
-comparisons, each over many pixels at once. The kernel is for integers only: of 0.0 and -0.0, the result would depend on the
-order.
+Each column of three pixels is sorted once. The median of nine pixels is the median of three: the greatest of the columns'
+least pixels, the median of their middle pixels, and the least of their greatest pixels. Floats are not supported, because
+the order of comparisons would decide between 0.0 and -0.0.
 """
 
 from __future__ import annotations

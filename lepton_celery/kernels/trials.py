@@ -1,4 +1,4 @@
-"""Images on which kernels are tried before they are used: few pixels, but every kind of value that arithmetic knows."""
+"""Images for the trials of kernels: few pixels, but every kind of number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHAPES = ((19, 601), (5, 9, 33))
-"""Rows longer than the strips that kernels work on, and lengths that leave a remainder of every size."""
+"""Rows longer than the strips that kernels process, with lengths that are no multiples of their vector sizes."""
 
 
 def floats(*, hard: bool = True) -> Iterator[NDArray[Any]]:

@@ -1,7 +1,7 @@
 """The record of jobs: who works on which block, and what is done.
 
-`open_ledger` gives the ledger on Redis, `moves` has its moves, `info` its answers, and `record` the small record of a job
-that runs in one process. Planning and all above it import this folder, and the doctor; it imports the grid and the errors.
+`open_ledger` opens the ledger on a Redis server. `moves` defines its operations and `info` the types that they return;
+`record` replaces the ledger for a job that runs in this process.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["Claim", "FollowingStage", "JobInfo", "JobState", "Ledger", "open_led
 
 @lru_cache(maxsize=8)
 def open_ledger(url: str, *, prefix: str = "lepton:") -> Ledger:
-    """The ledger at a URL. It connects when it is first used, and may be used by several threads and after a fork.
+    """The ledger at a URL, which connects on first use and may be shared by threads and across forks.
 
-    There is one object for each server, so that a program that submits again and again does not connect each time.
+    Calls with the same arguments return the same object, so a program that submits many jobs connects once.
 
     Args:
         url: `redis://`, `rediss://`, `redis+socket:///path?virtual_host=0` or `unix:///path?db=0`.
-        prefix: beginning of all keys.
+        prefix: prefix of all keys.
 
     Raises:
         InputError: the URL is not understood.

@@ -1,4 +1,4 @@
-"""Ledger URLs: reading them, and showing them without passwords."""
+"""Parses ledger URLs, and masks their passwords."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from lepton_celery.errors import InputError
 
 ACCEPTED = "redis://host:6379/0, rediss://host:6379/0 or redis+socket:///path/to/socket?virtual_host=0"
-"""Forms of URL, for messages."""
+"""The accepted forms of URL, for error messages."""
 
 _REQUIREMENTS = ("required", "optional", "none")
 """Values of redis-py's `ssl_cert_reqs`."""
@@ -35,10 +35,10 @@ def masked(url: str) -> str:
 
 
 def redis_py_url(url: str) -> str:
-    """A Redis URL in Celery's form as redis-py takes it.
+    """Convert a Redis URL from Celery's form to redis-py's.
 
     Raises:
-        InputError: the URL is not understood; the message says which are.
+        InputError: the URL is malformed or of another kind; the message lists the accepted forms.
     """
     try:
         parts = urlsplit(url)
@@ -54,7 +54,7 @@ def redis_py_url(url: str) -> str:
             options["db"] = database.strip("/")
         scheme = "unix"
     elif parts.scheme in ("redis", "rediss"):
-        # redis-py would silently take database 0 for a path that is no number.
+        # redis-py would silently use database 0 for a path that is not a number
         options.setdefault("db", parts.path.strip("/") or "0")
         scheme = parts.scheme
     else:
@@ -62,9 +62,9 @@ def redis_py_url(url: str) -> str:
     if not options.get("db", "0").isdigit():
         raise InputError(f"ledger URL {masked(url)!r} has no database number; use {ACCEPTED}")
     if scheme != "rediss" and any(name.startswith("ssl_") for name in options):
-        raise InputError(f"ledger URL {masked(url)!r} has options of TLS but does not ask for it; write rediss://")
+        raise InputError(f"ledger URL {masked(url)!r} has TLS options but not the scheme of TLS; write rediss://")
     requirement = options.get("ssl_cert_reqs")
-    if requirement is not None:  # Celery takes the names of the ssl module, redis-py their ends in lower case
+    if requirement is not None:  # Celery writes CERT_NONE, redis-py writes none
         options["ssl_cert_reqs"] = requirement.removeprefix("CERT_").lower()
         if options["ssl_cert_reqs"] not in _REQUIREMENTS:
             raise InputError(
@@ -75,10 +75,7 @@ def redis_py_url(url: str) -> str:
 
 
 def with_certificate_check(url: str) -> str:
-    """A URL that Celery's Redis backend takes, which for TLS must say whether the server's certificate is checked.
-
-    It is checked unless the URL says otherwise, as the broker and the ledger do without being told.
-    """
+    """Add `ssl_cert_reqs=required`, redis-py's default, to a TLS URL without it, which Celery's Redis backend refuses."""
     parts = urlsplit(url)
     if parts.scheme != "rediss" or "ssl_cert_reqs" in dict(parse_qsl(parts.query)):
         return url
@@ -86,5 +83,5 @@ def with_certificate_check(url: str) -> str:
 
 
 def _joined_url(scheme: str, netloc: str, path: str, query: str) -> str:
-    # Not by urlunsplit: for a scheme it does not know it drops the empty host of redis+socket:///path.
+    # urlunsplit would drop the empty host of redis+socket:///path, because it does not know the scheme
     return f"{scheme}://{netloc}{path}" + (f"?{query}" if query else "")

@@ -1,4 +1,4 @@
-"""The server's entries of jobs, as this package's types."""
+"""Conversion between what Redis stores of a job and the types of this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
 
 VERSION = 4
-"""Version of a job's entry; the entry of another release is refused, not guessed at."""
+"""Version of the format of a job's entry. Entries of other versions are refused."""
 
 _RENAMED = {
     "done": "blocks_done",
@@ -29,7 +29,7 @@ _RENAMED = {
 
 
 def read_jobs(connection: Connection, job_ids: Iterable[str]) -> dict[str, JobInfo | JobError]:
-    """The jobs that exist, each as of one moment, in one round trip; the error of an entry that cannot be read."""
+    """Read jobs in one round trip: the state of each job that exists, or the error if its entry cannot be read."""
     job_ids = list(job_ids)
     with connection.client() as client:
         pipeline = client.pipeline(transaction=len(job_ids) == 1)
@@ -42,7 +42,7 @@ def read_jobs(connection: Connection, job_ids: Iterable[str]) -> dict[str, JobIn
 
 
 def read_text(connection: Connection, job_id: str, name: str) -> str | None:
-    """One of a job's texts; None if it has none of that name.
+    """The value of one of a job's text keys; None if the key does not exist.
 
     Raises:
         JobNotFound: there is no such job.
@@ -77,9 +77,9 @@ def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) 
             number, _, name = key.partition(" ")
             by_stage = times if name.startswith("@") else sums
             by_stage.setdefault(int(number), {})[name.removeprefix("@")] = value
-        document = {_RENAMED.get(name, name): value for name, value in fields.items()}
-        document_of = {"job_id": job_id, "stage_stats": sums, "stage_times": dict(sorted(times.items()))}
-        return msgspec.convert({**document, **document_of}, JobInfo, strict=False)
+        document: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in fields.items()}
+        document |= {"job_id": job_id, "stage_stats": sums, "stage_times": dict(sorted(times.items()))}
+        return msgspec.convert(document, JobInfo, strict=False)
     except ValueError as error:
         damaged = JobError(
             f"the ledger's entry of job {job_id!r} is damaged ({error!r}); resume the job from its manifest, or forget it",
@@ -90,7 +90,7 @@ def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) 
 
 
 def read_filled(field: str, value: str) -> FilledBlock:
-    """A filled block from a field of the hash of filled blocks."""
+    """Parse a field of the hash of filled blocks."""
     number, _, place = field.partition(" ")
     attempts, _, reason = value.partition(" ")
     return FilledBlock(StageNumber(int(number)), Place(int(place)), int(attempts), reason)
@@ -101,30 +101,29 @@ def to_json(document: Mapping[str, Any]) -> str:
     return json.dumps(dict(document), separators=(",", ":"))
 
 
-def from_json(job_id: str, name: str, text: str | None) -> dict[str, Any]:
-    """The document that `to_json` wrote.
+def from_json(name: str, text: str | None, job_id: str = "") -> dict[str, Any]:
+    """Parse the document that `to_json` wrote; `name` is its name in error messages.
 
     Raises:
-        JobError: it is gone or damaged.
+        JobError: the document is missing or damaged.
     """
     try:
         document = json.loads(text or "")
         if not isinstance(document, dict):
             raise ValueError(f"it is a {type(document).__name__}")
     except ValueError as error:
-        raise JobError(
-            f"the {name} of job {job_id!r} in the ledger is damaged ({error}); submit the job again", job_id
-        ) from error
+        advice = "; submit the job again" if job_id else ""
+        raise JobError(f"the {name} in the ledger is damaged ({error}){advice}", job_id) from error
     return document
 
 
 def join_places(places: Iterable[Place]) -> str:
-    """Distinct places as scripts take them: one text, since a thousand arguments would cost more than the whole script.
+    """Format places, without repetitions, as the one argument that scripts take.
 
     Raises:
         InputError: a place is negative.
     """
-    # a place named twice in one claim would look like an owner that comes back for its block
+    # `claim` would count a lost attempt of a repeated place twice
     unique = dict.fromkeys(map(int, places))
     if unique and min(unique) < 0:
         raise InputError(f"place {min(unique)} is negative; places are counted from 0")
@@ -132,5 +131,5 @@ def join_places(places: Iterable[Place]) -> str:
 
 
 def split_places(text: str) -> list[Place]:
-    """The places of a script's answer."""
+    """Parse the places in a script's reply."""
     return [Place(int(place)) for place in text.split()]

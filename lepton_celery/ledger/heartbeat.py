@@ -1,4 +1,4 @@
-"""A thread that keeps leases alive while a block is worked on."""
+"""A thread that renews leases while a process works on blocks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lepton_celery.errors import BrokerUnreachable
 
 @contextmanager
 def heartbeat(renew: Callable[[], bool], interval_s: float) -> Iterator[threading.Event]:
-    """Call `renew` every `interval_s` seconds while the `with` block runs; the first time after one interval.
+    """Call `renew` every `interval_s` seconds while the `with` block runs, the first time after one interval.
 
-    The event is set, and no more beats follow, if `renew` returned False (the job ended or went on: stop working) or raised
-    anything but `BrokerUnreachable`. An unreachable ledger is tried again at the next beat: with an interval of a third of
-    the lease, two beats may fail before the lease is over. After the `with` block no beat runs; leaving it waits for one
-    that is under way.
+    If `renew` returns False (the job ended or left the stage) or raises anything but `BrokerUnreachable`, the calls end and
+    the yielded event is set, which asks the block to stop. If the ledger is unreachable, `renew` is called again after the
+    next interval; with a third of the lease as interval, two calls may fail before the lease expires. Leaving the `with`
+    block waits for a call in progress.
 
         with heartbeat(lambda: ledger.renew(job, stage, owner=me, lease_s=60), interval_s=20) as lost:
             for block in blocks:
@@ -38,7 +38,7 @@ def heartbeat(renew: Callable[[], bool], interval_s: float) -> Iterator[threadin
             lost.set()
             return
 
-    # a daemon, so that a worker told to quit at once does not wait for a beat
+    # a daemon thread, so that a worker that must quit at once does not wait for it
     thread = threading.Thread(target=beat, name="lepton-heartbeat", daemon=True)
     thread.start()
     try:

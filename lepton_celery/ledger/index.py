@@ -1,8 +1,8 @@
-"""The indexes of a ledger: sorted sets in which the jobs of a server are found.
+"""The indexes of a ledger: sorted sets that list the jobs on a server.
 
-They lie outside the hash tags of the jobs, so no script can change them together with a job. An index is written before the
-job is created and cleaned after it ends, and who reads it believes the job's own key. A process that dies in between leaves
-an entry too many, never one too few, as long as the id of a forgotten job is not used again.
+Their keys do not have the hash tag of a job, so no script can change them together with the job. An entry is added before
+its job is created and moved after the job ends, and readers trust the job's own key over the index. A process that dies in
+between leaves a superfluous entry, but no job is missing, unless the id of a forgotten job is used again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lepton_celery.ledger.connection import Connection
 from lepton_celery.ledger.info import JobState
 
 GRACE_S = 3600.0
-"""Seconds for which an index entry without a job is left alone: the job may just be being created."""
+"""Seconds for which an entry without a job is kept, because the job may be about to be created."""
 
 
 class JobIndex:
@@ -24,7 +24,7 @@ class JobIndex:
         self._jobs, self._active, self._ended = (connection.prefix + name for name in ("jobs", "active", "ended"))
 
     def add(self, job_id: str, *, overwrite: bool) -> None:
-        """Enter a job that is created now; `overwrite` tells whether the time of an earlier entry is replaced."""
+        """Add a job with the current time; with `overwrite`, replace the time of an existing entry."""
         now = self._connection.now()
         with self._connection.client() as client:
             pipeline = client.pipeline(transaction=False)
@@ -37,7 +37,7 @@ class JobIndex:
         self._move(job_id, self._active, self._ended)
 
     def resume(self, job_id: str) -> None:
-        """Note that a job that had ended or was paused goes on."""
+        """Note that a failed or paused job was resumed."""
         self._move(job_id, self._ended, self._active)
 
     def _move(self, job_id: str, source: str, target: str) -> None:
@@ -53,7 +53,7 @@ class JobIndex:
                 client.zrem(index, job_id)
 
     def newest(self, start: int, count: int) -> dict[str, float]:
-        """Jobs and when they were created, newest first: `count` of them, after the `start` newest."""
+        """Ids and creation times of `count` jobs, newest first, without the `start` newest."""
         with self._connection.client() as client:
             return dict(client.zrange(self._jobs, start, start + count - 1, desc=True, withscores=True))
 
@@ -72,13 +72,13 @@ class JobIndex:
         return [job_id for job_id, state in states.items() if state == JobState.RUNNING]
 
     def ended(self, *, before_s: float) -> list[str]:
-        """Jobs that ended more than `before_s` seconds ago, the longest ago first."""
+        """Ids of the jobs that ended more than `before_s` seconds ago, in the order in which they ended."""
         latest = self._connection.now() - before_s
         with self._connection.client() as client:
             return list(client.zrangebyscore(self._ended, "-inf", latest))
 
     def prune(self, entries: Mapping[str, float], *, existing: Collection[str]) -> None:
-        """Remove the entries without an existing job that are older than the grace period."""
+        """Remove the entries that are older than `GRACE_S` and whose job does not exist."""
         missing = entries.keys() - set(existing)
         if not missing:
             return

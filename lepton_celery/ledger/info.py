@@ -34,40 +34,40 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """When a stage was at work, in seconds since the epoch; None if that has not happened."""
+    """Times of a stage, in seconds since the epoch; None for an event that has not happened."""
 
     began: float | None = None
-    """When it was open in a running job."""
+    """When the stage first was open while the job was running."""
     received: float | None = None
-    """When its last receipt came in."""
+    """When the last receipt was committed."""
     ended: float | None = None
-    """When its merge was committed."""
+    """When the merge was committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as it stood at one moment."""
+    """A snapshot of a job."""
 
     job_id: str
     state: JobState
     lane: str
-    """The lane of its blocks."""
+    """The lane of the job's messages."""
     title: str
-    """The user's name for it."""
+    """The job's name, for display."""
     stage: StageNumber
     """Number of the current stage, or of the last stage that was open if the job has ended."""
     stages: int
     """Number of stages of the plan."""
     blocks_done: int
-    """Distinct blocks of the current stage that have their receipt."""
+    """Number of blocks of the current stage that have a receipt."""
     blocks_total: int
-    """Blocks of the current stage."""
+    """Number of blocks of the current stage."""
     dispatched: int
-    """Blocks of the current stage that were handed to the broker: those before the cursor."""
+    """Number of blocks of the current stage that were sent to the broker: the dispatch cursor."""
     created_at: float
     """Seconds since the epoch."""
     updated_at: float
-    """Seconds since the epoch of the last dispatch, claim, commit or move of the job or its merge."""
+    """Seconds since the epoch at the last dispatch, claim, commit, or change of the job or its merge."""
     finished_at: float | None = None
     """Seconds since the epoch; None while the job runs."""
     error: str = ""
@@ -81,13 +81,13 @@ class JobInfo:
     filled: int = 0
     """Number of blocks that were given up and filled."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
-    """Sums by stage; the first receipt of each block counts, repeats do not. A stage without any is missing."""
+    """Sums of each stage's statistics, by name, over the first receipts of its blocks. Stages without any are missing."""
     stage_times: dict[StageNumber, StageTimes] = field(default_factory=dict)
-    """When each stage was at work."""
+    """Times of each stage."""
 
     @property
     def merging(self) -> bool:
-        """Whether the job runs, all receipts of its stage are in and the merge is not committed."""
+        """Whether the job is running and every block of its stage has a receipt, so that only the merge remains."""
         return self.state is JobState.RUNNING and self.blocks_done == self.blocks_total
 
     @property
@@ -106,7 +106,7 @@ class JobInfo:
 
     @property
     def stage_label(self) -> str:
-        """The current stage as text: `2/5`, and its round if it is repeated."""
+        """See the function `stage_label`."""
         return stage_label(self.stage, self.stages)
 
     @property
@@ -133,7 +133,7 @@ def stage_label(number: StageNumber, stages: int) -> str:
 
 def _renamed(old: str, new: str, value: T) -> T:
     warnings.warn(
-        f"JobInfo.{old} is called JobInfo.{new} now; the old name goes in release 0.2", DeprecationWarning, stacklevel=3
+        f"JobInfo.{old} is called JobInfo.{new} now; release 0.2 removes the old name", DeprecationWarning, stacklevel=3
     )
     return value
 
@@ -147,7 +147,7 @@ class FollowingStage(NamedTuple):
 
 
 class FilledBlock(NamedTuple):
-    """A block that was given up and filled, as the ledger knows it."""
+    """A block that was given up and filled."""
 
     stage: StageNumber
     place: Place
@@ -158,17 +158,17 @@ class FilledBlock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: each block that was asked for is in one of the lists, in the order asked."""
+    """The reply to a claim. Each requested block is in one of the lists, in the order of the request."""
 
     granted: list[Place]
-    """Blocks that are leased to the caller, who works on them."""
+    """Blocks that are now leased to the caller."""
     leased: list[Place]
-    """Blocks that are leased to others."""
+    """Blocks that are leased to another owner."""
     done: list[Place]
-    """Blocks that have their receipt."""
+    """Blocks that have a receipt."""
     exhausted: list[Place]
-    """Blocks that lost too many attempts; the caller gives them up."""
+    """Blocks that lost `max_attempts` attempts; the caller must give them up."""
     active: bool
-    """False if the stage takes no work: the job has ended, is in another stage, or merges. All lists are empty then."""
+    """False if the stage accepts no work: the job is not running in it, or is merging it. All lists are empty then."""
     lost: dict[Place, int] = field(default_factory=dict)
-    """Number of losses of each granted block that was lost before."""
+    """Number of lost attempts of each granted block that has lost any."""

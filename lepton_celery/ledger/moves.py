@@ -1,23 +1,23 @@
-"""The ledger: who did what in a job. Celery's messages are hints; this is the truth.
+"""The ledger: who did what in a job. Celery's messages are only hints; the ledger decides.
 
-A job has stages 0 to n-1, done one after the other; each round of a repeated stage has a number of its own. A stage has
-blocks, which the ledger names by their places, counted from 0; how many there are is known only when the stage opens.
-Every move below is one transaction. A move that is not in the tables changes nothing and says so in its answer, because the
-message that asked for it may be a duplicate, late, or of a job that has long ended. So moves on a job that the ledger does
-not know are refused like moves on a job that is not running; only `manifest`, `info` and `result` raise.
+A job has stages 0 to n-1, which run one after the other; each round of a repeated stage has a number of its own. The ledger
+names the blocks of a stage by their places, from 0; their number is known only when the stage opens. Every move below is
+one transaction. A move that is not in the tables is refused: it changes nothing and returns that to its caller, because the
+message behind it may be a duplicate, late, or of a job that ended long ago. Moves on an unknown job are refused like moves
+on a job that is not running; only `manifest`, `info` and `result` raise `JobNotFound`.
 
 A job:
 
     state        move                                                  to
-    (none)       create                                                running, or paused if so asked: its stage open
-    running      commit_merge with a following stage, under the fence  running: that stage open, no receipts in it
+    (none)       create                                                running, or paused on request; its stage is open
+    running      commit_merge with a following stage, under the fence  running; that stage is open, without receipts
     running      commit_merge without one, under the fence             done
-    running      fail                                                  failed: the first reason stays
-    running      pause                                                 paused: nothing starts, blocks at work may end
-    paused       resume                                                running
-    failed       resume                                                running: attempts forgiven, its filled blocks open
-    paused       fail, cancel, commit_merge                            as of a running job
-    running      begin_publish, under the fence                        running: neither paused nor cancelled any more
+    running      fail                                                  failed; the reason is kept
+    running      pause                                                 paused: nothing starts, blocks in progress may finish
+    paused       resume                                                running, as from failed
+    failed       resume                                                running; lost attempts reset, filled blocks reopened
+    paused       fail, cancel, commit_merge                            as for a running job
+    running      begin_publish, under the fence                        running, but no longer to be paused or cancelled
     running      cancel                                                cancelled
     any          forget                                                (none)
 
@@ -25,36 +25,36 @@ A block of the current stage of a running job:
 
     state        move                                                  to
     waiting      dispatch: the cursor passes it                        dispatched
-    dispatched   claim                                                 leased to its owner until a time
-    leased       claim by another owner, lease live                    leased as before: refused
-    leased       claim by another owner, lease over                    leased to that owner; one attempt lost
+    dispatched   claim                                                 leased to the owner that claims
+    leased       claim by another owner, lease live                    unchanged: refused
+    leased       claim by another owner, lease expired                 leased to that owner; one attempt lost
     leased       claim by the same owner                               leased to it anew; one attempt lost
-    leased       claim of either kind, max_attempts lost               exhausted: given to no one
-    leased       reclaim, lease over                                   dispatched; one attempt lost
+    leased       claim of either kind, max_attempts lost               exhausted: granted to no one
+    leased       reclaim, lease expired                                dispatched; one attempt lost
     leased       duplicate_slow, granted long ago, once for each block dispatched; its owner goes on, no attempt lost
-    leased       renew by its owner (also when over, if not taken)     leased until later
-    leased       release by its owner                                  dispatched; one attempt lost if so asked
-    any          commit, by anyone: the bytes are the same             received: the stage's one receipt for it
-    any          fill                                                  received: a filled block, with its reason
+    leased       renew by its owner (even if expired, unless taken)    leased for longer
+    leased       release by its owner                                  dispatched; one attempt lost with count_attempt
+    any          commit, by anyone: the bytes are the same             received: its receipt counts once
+    any          fill                                                  received: a filled block, with the reason
     received     reopen, under the fence                               dispatched
 
-`claim` grants a block whether or not the cursor has passed it: the cursor only bounds what is in the broker.
+`claim` grants a block whether or not the cursor has passed it: the cursor only bounds the number of blocks in the broker.
 
-The merge of the current stage, once each block has its receipt (`merging`; nothing can be claimed then):
+The merge of the current stage, once each block has its receipt (`merging`; no block can be claimed then):
 
     state        move                                                  to
-    free         begin_merge                                           held: a new fence, greater than all before
-    held         begin_merge by another owner, lease live              held as before: refused
-    held         begin_merge by another owner, lease over              held by that owner: a new fence
-    held         begin_merge by the same owner                         held: a new fence
-    held         renew by its owner                                    held until later
+    free         begin_merge                                           held, with a new fence, greater than all before
+    held         begin_merge by another owner, lease live              unchanged: refused
+    held         begin_merge by another owner, lease expired           held by that owner, with a new fence
+    held         begin_merge by the same owner                         held, with a new fence
+    held         renew by its owner                                    held for longer
     held         release_merge or reopen, under the fence              free
     held         commit_merge, under the fence                         the stage is over
 
-"Under the fence" means with the number that the last begin_merge gave. A lease that is over does not void it as long as
-no one else began.
+"Under the fence" means with the number that the last begin_merge returned. The fence stays valid after its lease expires,
+until another merge begins.
 
-Times are seconds since the epoch by the ledger's own clock, never a worker's; leases are given in seconds from now.
+Times are seconds since the epoch by the server's clock, never a worker's; leases are given in seconds from now.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, Fo
 _FIRST = StageNumber(0)
 
 MAX_BLOCKS = 2**32
-"""Largest number of blocks of a stage: a Redis bitmap holds 512 MiB."""
+"""Largest number of blocks of a stage: the bits of a Redis bitmap, which holds up to 512 MiB."""
 
 
 class Ledger:
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
-    one that the current stage does not have.
+    a place outside the current stage.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
@@ -116,13 +116,11 @@ class Ledger:
 
         Args:
             job_id: an id that no job has had before.
-            manifest: the job as JSON values.
-            lane: the lane of its blocks.
-            title: the user's name for it.
-            stages: number of stages of its plan.
-            blocks: number of blocks of the stage that is open.
-            number: the stage that is open: the first one, or the one in which a job stands that is resumed from its files.
-            paused: whether it waits for `resume` before it runs.
+            manifest: the manifest as JSON values.
+            lane, title, stages: as in `JobInfo`.
+            blocks: number of blocks of the open stage.
+            number: the open stage: the first one, or a later one if the job is resumed from its files.
+            paused: whether the job is paused until `resume`.
 
         Raises:
             JobError: the ledger has a job with this id.
@@ -136,7 +134,7 @@ class Ledger:
         text, state = to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
         if not self._call("create", job_id, lane, title, stages, blocks, text, number, VERSION, state.value):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
-        # once more, in case the first entry was an old one, left by a create that died, and was pruned in between
+        # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since
         self._index.add(job_id, overwrite=True)
 
     def manifest(self, job_id: str) -> dict[str, Any]:
@@ -146,14 +144,14 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: the manifest cannot be read.
         """
-        return from_json(job_id, "manifest", read_text(self._connection, job_id, "manifest"))
+        return from_json(f"manifest of job {job_id!r}", read_text(self._connection, job_id, "manifest"), job_id)
 
     def info(self, job_id: str) -> JobInfo:
         """The job as it stands.
 
         Raises:
             JobNotFound: the ledger does not know the job.
-            JobError: another release wrote its entry, or it is damaged.
+            JobError: the job's entry is damaged, or another release wrote it.
         """
         info = read_jobs(self._connection, [job_id]).get(job_id) or not_found(job_id)
         if isinstance(info, JobError):
@@ -161,10 +159,10 @@ class Ledger:
         return info
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
-        """The newest jobs, newest first, without those of another release."""
+        """The newest jobs, newest first, without those whose entries cannot be read."""
         if limit < 0:
             raise InputError(f"limit is {limit}; it must be at least 0")
-        infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile moves the pages, and one comes twice
+        infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile shifts the pages, so one may be read twice
         start = 0
         while len(infos) < limit and (page := self._index.newest(start, limit)):
             start += limit
@@ -178,19 +176,19 @@ class Ledger:
         return self._index.running()
 
     def ended(self, *, before_s: float) -> list[str]:
-        """Jobs that ended more than `before_s` seconds ago, the longest ago first."""
+        """Ids of the jobs that ended more than `before_s` seconds ago, in the order in which they ended."""
         return self._index.ended(before_s=before_s)
 
     def end_signal(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]:
-        """A function that waits for at most the given seconds, and no longer than until the job ends.
+        """Give a `with` block a function that sleeps for the given seconds, or until the job ends if that is earlier.
 
-        It works while the `with` block runs, and may return early, so look at `info` each time. Where the end of a job
-        cannot be announced, it waits for all of the time.
+        The function may return early, so check `info` after each call. If the server's ACL forbids the announcement of the
+        job's end, it sleeps for the full time.
         """
         return self._connection.end_signal(job_id)
 
     def pause(self, job_id: str) -> bool:
-        """Stop a running job: nothing more is dispatched, claimed or merged, and blocks at work may end.
+        """Pause a running job: nothing more is dispatched, claimed or merged, but blocks in progress may finish.
 
         Returns:
             False if the job is neither running nor paused, or is being published.
@@ -198,9 +196,9 @@ class Ledger:
         return bool(self._run("pause", job_id))
 
     def resume(self, job_id: str) -> bool:
-        """Let a paused or failed job go on in its stage.
+        """Continue a paused or failed job in its stage.
 
-        Receipts stay, lost attempts are forgiven, and the filled blocks of this stage are to be done after all.
+        Receipts stay, except for the stage's filled blocks, which are to be computed after all. Lost attempts are reset.
 
         Returns:
             False if the job is neither paused nor failed.
@@ -211,7 +209,7 @@ class Ledger:
         return resumed
 
     def fail(self, job_id: str, reason: str, *, number: StageNumber = NO_STAGE, place: Place = NO_PLACE) -> bool:
-        """End a running or paused job as failed; False if it was neither, and its first reason stays."""
+        """End a running or paused job as failed; False, without a change, if it was neither."""
         return self._end(job_id, JobState.FAILED, reason, number, place)
 
     def cancel(self, job_id: str) -> bool:
@@ -219,27 +217,27 @@ class Ledger:
         return self._end(job_id, JobState.CANCELLED, "", NO_STAGE, NO_PLACE)
 
     def forget(self, job_id: str) -> None:
-        """Remove all that is known of the job, whatever its state."""
+        """Remove everything that is recorded of a job, whatever its state."""
         with self._connection.client() as client:
             client.unlink(*self._connection.keys(job_id))
         self._index.remove(job_id)
 
     def result(self, job_id: str) -> dict[str, Any] | None:
-        """The result that the last `commit_merge` was given; None if it was given none or the job is not done.
+        """The result that the last `commit_merge` recorded; None if it recorded none or the job is not done.
 
         Raises:
             JobNotFound: the ledger does not know the job.
             JobError: the result cannot be read.
         """
         text = read_text(self._connection, job_id, "result")
-        return None if text is None else from_json(job_id, "result", text)
+        return None if text is None else from_json(f"result of job {job_id!r}", text, job_id)
 
     def dispatch(self, job_id: str, number: StageNumber, *, count: int, outstanding: int) -> tuple[Place, Place]:
-        """Move the cursor over the next blocks to hand to the broker.
+        """Move the cursor over the next blocks, which the caller sends to the broker.
 
         Returns:
-            The first place, and the one after the last: at most `count` places, and no more than leave `outstanding` blocks
-            dispatched and not done. Both are the same if nothing may be dispatched.
+            The first place, and the one after the last: at most `count` places, and so few that no more than `outstanding`
+            blocks are dispatched and not done. Both are the same if nothing may be dispatched.
         """
         start, stop = self._run("dispatch", job_id, number, count, outstanding)
         return Place(start), Place(stop)
@@ -254,11 +252,11 @@ class Ledger:
         lease_s: float,
         max_attempts: int,
     ) -> Claim:
-        """Leases of `lease_s` seconds on the blocks at these places, as far as they may be worked on.
+        """Lease the blocks that have no receipt, and no live lease of another owner, for `lease_s` seconds.
 
-        A block whose earlier run was lost is granted until it has been granted and lost `max_attempts` times. A run is lost
-        if its lease ran out, if its own owner claims the block again (the message came back after its process died), or if
-        the block was released with `count_attempt`.
+        A block with `max_attempts` lost attempts is not granted any more. An attempt is lost if its lease expires, if its
+        owner claims the block again (the message was redelivered after its process died), or if the block is released with
+        `count_attempt`.
         """
         _check_lease(lease_s)
         if max_attempts < 1:
@@ -273,10 +271,10 @@ class Ledger:
     def renew(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> bool:
         """Extend all leases of the owner, on blocks and on the merge, to `lease_s` seconds from now.
 
-        Leases that are over are extended too if no one else took the block.
+        Expired leases are extended too, unless another owner took the block.
 
         Returns:
-            False if the job is no longer running in that stage: stop working on it.
+            False if the job has ended or left the stage: stop working on it.
         """
         _check_lease(lease_s)
         return bool(self._run("renew", job_id, number, owner, lease_s))
@@ -284,20 +282,20 @@ class Ledger:
     def commit(
         self, job_id: str, number: StageNumber, places: Iterable[Place], *, owner: str, stats: Mapping[str, float]
     ) -> int:
-        """Hand in receipts for blocks. Their leases and lost attempts are removed.
+        """Record receipts for blocks, and remove the blocks' leases and lost attempts.
 
-        A receipt counts once, whoever brings it and however late. The numbers in `stats` are added up if at least one block
-        gets its first receipt ever.
+        A block's receipt counts once, whichever owner commits it and however late. `stats` is added to the stage's sums if
+        at least one block gets its first receipt, not counting receipts that a merge took back.
 
         Returns:
-            The number of blocks that had no receipt; 0 if the job is not running in that stage.
+            The number of blocks that had no receipt; 0 if the job has ended or left the stage.
         """
         sums = [item for name, value in stats.items() for item in (name, repr(float(value)))]
         [fresh] = self._run("commit", job_id, number, join_places(places), owner, *sums)
         return int(fresh)
 
     def receipts(self, job_id: str, number: StageNumber, places: Iterable[Place]) -> list[Place]:
-        """The places whose blocks have their receipt, in the order asked; none if the job is not running in that stage."""
+        """The places whose blocks have a receipt, in the given order; none if the job has ended or left the stage."""
         return split_places(self._run("receipts", job_id, number, join_places(places)))
 
     def release(
@@ -310,55 +308,52 @@ class Ledger:
         count_attempt: bool,
         reason: str = "",
     ) -> None:
-        """Release the leases that the owner holds on these blocks.
-
-        With `count_attempt`, each is an attempt lost, and the reason is kept.
-        """
+        """Release the owner's leases on blocks; with `count_attempt`, each block loses an attempt and the reason is kept."""
         self._run("release", job_id, number, join_places(places), owner, int(count_attempt), reason)
 
     def reason(self, job_id: str, place: Place) -> str:
-        """Why a block of the current stage was last released with `count_attempt`; empty if it was not."""
+        """Why a block of the current stage was last released with `count_attempt`; empty if it never was."""
         with self._connection.client() as client:
             return str(client.hget(self._connection.key(job_id, "reasons"), str(place)) or "")
 
     def fill(self, job_id: str, number: StageNumber, place: Place, *, reason: str) -> bool:
-        """Count a block as received that could not be done and was filled, and keep the reason.
+        """Record a filled block as received, and keep the reason.
 
         Returns:
-            False if the block has its receipt already, or the job is not in that stage.
+            False if the block has a receipt, or the job has ended or left the stage.
         """
         [fresh] = self._run("fill", job_id, number, place, reason)
         return bool(fresh)
 
     def filled_blocks(self, job_id: str) -> list[FilledBlock]:
-        """The blocks that were filled, by stage and place."""
+        """The blocks that were filled, sorted by stage and place."""
         with self._connection.client() as client:
             filled: dict[str, str] = client.hgetall(self._connection.key(job_id, "filled"))
         return sorted(read_filled(field, value) for field, value in filled.items())
 
     def unreceipted(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
-        """Dispatched blocks with neither receipt nor live lease: the first `limit` places, ascending."""
+        """The first `limit` places of dispatched blocks without a receipt or a live lease, in ascending order."""
         return split_places(self._run("unreceipted", job_id, number, limit))
 
     def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
-        """Take blocks whose lease is over from their owners, each an attempt lost.
+        """Remove up to `limit` expired leases, each an attempt lost, and return the places of their blocks.
 
-        Whoever is told a place here sends its block again, and no one else is told it.
+        Each place is returned to one caller only, which must send the block again.
         """
         return split_places(self._run("reclaim", job_id, number, limit))
 
     def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:
-        """Open blocks to a second worker whose live lease was granted more than `older_s` seconds ago.
+        """Remove live leases that were granted at least `older_s` seconds ago, so that a second worker can claim the blocks.
 
         Each block is opened once. Its owner goes on, no attempt is lost, and the first receipt counts.
         """
         return split_places(self._run("duplicate_slow", job_id, number, older_s, limit))
 
     def begin_merge(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> int | None:
-        """A fence, greater than any before in this job, if every block has its receipt and no other owner merges.
+        """Begin the merge of a stage, and return its fence, which is greater than any before in this job.
 
-        The same owner gets a new fence, which voids its old one. None if there is nothing to merge, or another owner holds a
-        live lease on the merge.
+        An owner may begin again, which voids its old fence. None if a block has no receipt, or if another owner holds a live
+        lease on the merge.
         """
         _check_lease(lease_s)
         fence: int | None = self._run("begin_merge", job_id, number, owner, lease_s)
@@ -373,10 +368,10 @@ class Ledger:
         following: FollowingStage | None,
         result: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Open the stage that follows; or, if none does, end the job as done, with its result as JSON values.
+        """Open the following stage; if there is none, end the job as done, with its result as JSON values.
 
         Returns:
-            False for a stale fence, and nothing has changed.
+            False for a stale fence; nothing changes then.
         """
         opened: tuple[float | str, ...] = ("", "")
         if following is not None:
@@ -389,9 +384,9 @@ class Ledger:
         return committed
 
     def begin_publish(self, job_id: str, number: StageNumber, *, fence: int) -> bool:
-        """Announce that outputs get their names now.
+        """Record that the outputs are about to be published.
 
-        From here on the job can be neither paused nor cancelled, so that it never ends with only some of its outputs there.
+        From then on the job can be neither paused nor cancelled, so that it cannot end with only some outputs published.
 
         Returns:
             False for a stale fence, or if the job is not running: do not publish.
@@ -403,28 +398,28 @@ class Ledger:
         self._run("release_merge", job_id, number, fence)
 
     def reopen(self, job_id: str, number: StageNumber, places: Iterable[Place], *, fence: int) -> bool:
-        """Take receipts back whose blocks the merge found missing, and end that merge.
+        """Take back the receipts of blocks that the merge found missing, and release the merge.
 
-        No attempt is counted: a growing fence shows a stage that never becomes complete.
+        No attempt of a block is counted; `JobInfo.merge_attempts` tells how often the merge was begun.
 
         Returns:
-            False for a stale fence, and nothing has changed.
+            False for a stale fence; nothing changes then.
         """
         [reopened] = self._run("reopen", job_id, number, fence, join_places(places))
         return bool(reopened)
 
     def costs(self, profile: str) -> dict[str, Any] | None:
-        """The cost model of workers of a profile; None if there is none.
+        """The cost model of the workers of a profile; None if there is none.
 
         Raises:
-            JobError: it cannot be read.
+            JobError: the cost model cannot be read.
         """
         with self._connection.client() as client:
             text = client.get(self._costs_key(profile))
-        return None if text is None else from_json(profile, "cost model", str(text))
+        return None if text is None else from_json(f"cost model of profile {profile!r}", str(text))
 
     def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
-        """Replace the cost model of a profile by another, as JSON values; None removes it."""
+        """Replace the cost model of a profile by JSON values, or remove it with None."""
         with self._connection.client() as client:
             if document is None:
                 client.delete(self._costs_key(profile))
@@ -435,14 +430,14 @@ class Ledger:
         return f"{self._connection.prefix}costs:{profile}"
 
     def clock(self) -> float:
-        """Seconds since the epoch by the ledger's own clock."""
+        """Seconds since the epoch by the server's clock."""
         return self._connection.now()
 
     def ping(self) -> None:
-        """Return if the ledger answers.
+        """Check that the ledger answers.
 
         Raises:
-            BrokerUnreachable: it does not; the message has the URL, the reason and what to do.
+            BrokerUnreachable: it does not answer; the message has the URL, the reason and advice.
         """
         with self._connection.client() as client:
             client.ping()
@@ -457,7 +452,7 @@ class Ledger:
         return answer
 
     def _call(self, script: str, job_id: str, *arguments: str | float) -> Any:
-        """Run a script that knows a call that reaches it twice."""
+        """Run a script that recognizes a retry of the same call, by an id that is its last argument."""
         return self._run(script, job_id, *arguments, secrets.token_hex(6))
 
     def _end(self, job_id: str, state: JobState, reason: str, number: StageNumber, place: Place) -> bool:

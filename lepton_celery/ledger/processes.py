@@ -1,4 +1,4 @@
-"""Processes of this machine: whether one lives, and since when. Leases and local stacks belong to processes."""
+"""Whether a process of this machine is alive, and when it started."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _PROC = Path("/proc")
 
 
 class ProcessStat(NamedTuple):
-    """The state of a process that its parent has not waited for."""
+    """The state of a process, which may have ended but not been waited for."""
 
     state: str
     """One letter, as in proc(5): Z and X for a process that has ended, T and t for one that is stopped."""
     start_ticks: str
-    """When it started, in clock ticks since the system booted."""
+    """When the process started, in clock ticks since the system booted."""
 
 
 def has_proc() -> bool:
@@ -35,7 +35,7 @@ def process_stat(pid: int) -> ProcessStat | None:
 
 
 def process_started(pid: int) -> str | None:
-    """When a process started, as a text that two processes with the same pid never share; None if it does not live."""
+    """The start time of a process, as text that distinguishes processes with the same pid; None if the process is dead."""
     if has_proc():
         stat = process_stat(pid)
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

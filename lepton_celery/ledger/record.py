@@ -1,4 +1,4 @@
-"""The record of a job that runs in this process: the same questions as of the ledger, without leases and messages."""
+"""The record of a job that runs in this process, with the methods of the ledger that `Job` calls."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lepton_celery.ledger.info import FilledBlock, JobInfo, JobState, StageTimes
 
 
 class RunRecord:
-    """The progress of one job of this process; the threads that work on it may use it at the same time.
+    """The progress of one job in this process; safe to use from several threads.
 
-    The methods that `Job` calls take a job's id, as those of the ledger do; they all answer for the one job of the record.
+    The methods that `Job` calls take a job's id, as the ledger's do, and ignore it.
     """
 
     def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: int) -> None:
@@ -91,7 +91,6 @@ class RunRecord:
             )
 
     def manifest(self, job_id: str) -> dict[str, Any]:
-        """The job's manifest."""
         return self._manifest
 
     def result(self, job_id: str) -> dict[str, Any] | None:
@@ -104,16 +103,16 @@ class RunRecord:
 
     @contextmanager
     def end_signal(self, job_id: str) -> Iterator[Callable[[float], None]]:
-        """A plain pause: such a job has ended when its caller goes on."""
+        """`time.sleep`: a job in this process has ended before its caller can wait for it."""
         yield time.sleep
 
     def cancel(self, job_id: str) -> bool:
-        """Always False: the job has ended when its caller can ask."""
+        """Always False: the job has ended before its caller can cancel it."""
         return False
 
     def pause(self, job_id: str) -> bool:
-        """Always False: the job has ended when its caller can ask."""
+        """Always False: the job has ended before its caller can pause it."""
         return False
 
     def forget(self, job_id: str) -> None:
-        """Do nothing: the record goes with this object."""
+        """Do nothing: the record is stored nowhere else."""

@@ -1,16 +1,16 @@
-"""Advice for the errors of a Redis or Valkey server that does not serve."""
+"""Advice for errors of a Redis or Valkey server."""
 
 from __future__ import annotations
 
 import redis
 
 _NO_TLS_ADVICE = "check that a Redis or Valkey server listens there; one that speaks TLS wants rediss://"
-_CLIENT_CERTIFICATE_ADVICE = "if it asks for a certificate of yours, add ssl_certfile and ssl_keyfile to the URL"
+_CLIENT_CERTIFICATE_ADVICE = "if it requires a client certificate, add ssl_certfile and ssl_keyfile to the URL"
 _ADVICE = (
     ("certificate is not valid for", "give the server by a name that its certificate holds"),
     (
         "certificate_verify_failed",
-        "its certificate is not signed by an authority known here: add ?ssl_ca_certs=/path/to/ca.pem to the URL",
+        "its certificate is signed by an unknown authority: add ?ssl_ca_certs=/path/to/ca.pem to the URL",
     ),
     ("certificate required", _CLIENT_CERTIFICATE_ADVICE),
     ("eof occurred in violation of protocol", f"see the server's log; {_CLIENT_CERTIFICATE_ADVICE}"),
@@ -27,13 +27,13 @@ _ADVICE = (
         "check that this machine may reach it, and that it speaks TLS if the URL begins with rediss://",
     ),
 )
-"""Text in an error of the connection, in lower case, and the advice for it; the most specific texts come first."""
+"""Fragments of connection errors, in lower case, and the advice for each; the most specific fragments come first."""
 
-_PERMISSIONS_ADVICE = "let its user run Lua scripts and what they call (ACL: +@scripting +@read +@write +time)"
+_PERMISSIONS_ADVICE = "let its user run Lua scripts and the commands in them (ACL: +@scripting +@read +@write +time)"
 
 
 def remedy(error: redis.exceptions.RedisError) -> str | None:
-    """The advice for an error; None for an error in this program."""
+    """The advice for an error; None if this program is to blame."""
     text = str(error)
     match error:
         case redis.exceptions.AuthenticationError():

@@ -1,9 +1,9 @@
 """A small process, the watchman, that ends the children of an owner that died.
 
-The kernel can signal a child when its parent dies (Linux, PR_SET_PDEATHSIG), but not that child's own children, not on
-macOS, and not if the thread that started the child has ended. So the watchman holds the reading end of a pipe from the
-owner. When the owner dies, the pipe closes, and the watchman signals every process group that it watches. It runs this file
-as a script without site-packages, which takes 15 ms to start and 8 MB.
+Linux can signal a child when its parent dies (PR_SET_PDEATHSIG), but not that child's own children, and it does so already
+when the thread that started the child ends. macOS cannot. So the watchman holds the reading end of a pipe from the owner.
+When the owner dies, the pipe closes, and the watchman signals every process group that it watches. It runs this file as a
+script without site-packages, which takes 15 ms to start and 8 MB.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 
 _GRACE_S = 3.0
-"""Seconds in which a signalled group may end by itself before it is killed."""
+"""Seconds in which a signalled group may end before it is killed."""
 _OWNER_CHECK_S = 1.0
-"""Seconds between two looks for the owner by its pid: a forked process may have a copy of the pipe and keep it open."""
+"""Seconds between checks of the parent's pid: a process forked from the owner may keep a copy of the pipe open."""
 
 
 class Guard:
-    """Ends process groups if this process dies before it has ended them itself."""
+    """Ends process groups if this process dies before they have ended."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +66,7 @@ class Guard:
     def _tell(self, line: str) -> None:
         if self._process is None or self._process.stdin is None:
             return
-        with suppress(BrokenPipeError):  # somebody killed it; on Linux PR_SET_PDEATHSIG still holds
+        with suppress(BrokenPipeError):  # the watchman was killed; on Linux PR_SET_PDEATHSIG remains
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()
 
@@ -95,7 +95,7 @@ def _stand_watch(owner: int) -> None:
     groups: dict[int, int] = {}
     pending = b""
     while True:
-        # asked before the pipe is read, because an owner that died after the last read may have written to it
+        # determined before the pipe is read, because an owner that died since the last read may have written to it
         is_orphan = os.getppid() != owner
         if not select.select([0], [], [], 0 if is_orphan else _OWNER_CHECK_S)[0]:
             if is_orphan:

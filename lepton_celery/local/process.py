@@ -1,4 +1,4 @@
-"""One child process, from its start to its end, which comes at the latest when this process dies."""
+"""Child processes that end at the latest when this process dies."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class StackError(LeptonError, RuntimeError):
 
 @dataclass(eq=False, repr=False)
 class ManagedProcess:
-    """A child process that ends when it is told to, and that cannot outlive its owner.
+    """A child process that cannot outlive its owner.
 
     It has a session of its own, so Ctrl-C in a terminal reaches the owner only, which then ends its children in order. The
-    log of the run before is renamed to `<log>.1`.
+    log of the previous run is renamed to `<log>.1`.
 
         worker = ManagedProcess("worker-1", argv, log=Path("worker-1.log"), guard=guard)
         worker.start()
@@ -46,7 +46,7 @@ class ManagedProcess:
     """The program and its arguments."""
     _: KW_ONLY
     log: Path
-    """File for standard output and error."""
+    """File that receives standard output and standard error."""
     guard: Guard
     """Ends the process if this one dies."""
     env: Mapping[str, str] | None = None
@@ -67,18 +67,18 @@ class ManagedProcess:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start the child. It may not be ready yet: see `wait_for_line`.
+        """Start the child, without waiting until it is ready: see `wait_for_line`.
 
         Raises:
             StackError: there is no such program, or it cannot be executed.
         """
         if self._process is not None:
-            raise StackError(f"{self.name} was started before, as process {self.pid}; make a new one to start again")
+            raise StackError(f"{self.name} was started before, as process {self.pid}; create a new one to start again")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         with self.log.open("ab") as log, warnings.catch_warnings():
-            # Python 3.12 deprecates forking beside other threads, NumPy's included; ours only makes one system call.
+            # Python 3.12 deprecates forking while there are threads, such as NumPy's; `preexec_fn` only makes a system call
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             try:
                 self._process = subprocess.Popen(
@@ -121,7 +121,7 @@ class ManagedProcess:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            # asked before the log is read, so that a line just before the end counts
+            # determined before the log is read, so that a line just before the end counts
             has_ended = not self.is_running
             if re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
                 return
@@ -132,11 +132,11 @@ class ManagedProcess:
             time.sleep(_POLL_S)
 
     def explain(self, fate: str) -> str:
-        """An error message about the end of the process, with the last lines of its log."""
+        """An error message with the last lines of the log. `fate` says what became of the process."""
         return f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}"
 
     def terminate(self) -> None:
-        """Ask the process to end, without waiting for it. Only the first call asks: a second SIGTERM may cut work off."""
+        """Send SIGTERM, without waiting. Later calls send nothing, because a second SIGTERM may interrupt running work."""
         if self._process is not None and self.is_running and not self._was_told_to_end:
             self._was_told_to_end = True
             self._process.send_signal(signal.SIGTERM)
@@ -144,10 +144,8 @@ class ManagedProcess:
     def stop(self, timeout_s: float) -> int | None:
         """Ask the process to end and wait for it; kill its process group if it takes longer than `timeout_s`.
 
-        An exception meanwhile, such as that of another Ctrl-C, kills the group at once.
-
-        Returns:
-            The exit code; None if the process was never started.
+        An exception meanwhile, such as that of another Ctrl-C, kills the group at once. Returns the exit code; None if the
+        process was never started.
         """
         if self._process is None:
             return None
@@ -160,13 +158,13 @@ class ManagedProcess:
         return self.poll()
 
     def kill(self) -> None:
-        """Kill the process and its group. Does nothing if that was done before."""
+        """Kill the process and its group, unless they have been killed before."""
         if self._process is None or self._is_gone:
             return
-        with suppress(ProcessLookupError, PermissionError):  # gone; macOS answers EPERM while only zombies are left
+        with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS answers EPERM for zombies
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._is_gone = True  # from now on its number may be another group's
+        self._is_gone = True  # from now on another group may have its number
         self.guard.unwatch(self._process.pid)
 
 
@@ -174,7 +172,7 @@ def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
     """A function for the child to call before exec, so that the kernel signals it when this process dies.
 
     None on other systems than Linux, and in other threads than the main one: the kernel sends the signal when the *thread*
-    that forked ends, so the child would die in the middle of its work. The guard has to be enough there.
+    that forked ends, so the child would die in the middle of its work. There the guard alone ends the child.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None

@@ -1,4 +1,4 @@
-"""The stack on a state folder: the file by which other processes find it, and the lock that keeps a second one out."""
+"""The state folder of a stack: the file by which other processes find the stack, and the lock that prevents a second."""
 
 from __future__ import annotations
 

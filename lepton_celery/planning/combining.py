@@ -1,4 +1,4 @@
-"""Stages that combine the partials of very many blocks group by group, before they are merged."""
+"""Adds stages that combine partials in groups, if a stage has too many blocks for one merge."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lepton_celery.planning.tiles import compact, runs
 
 
 def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple[Plan, int]:
-    """The plan with as many combining stages behind a stage as its grid needs, and their number.
+    """The plan with the combining stages that a stage needs after it, and the number of these.
 
-    The last of them merges the combined partials, and computes the values that the stage computed.
+    The last of them merges the combined partials and computes the stage's values.
     """
     stage = plan.stages[index]
     combining = _combining_stages(plan, stage, options)
@@ -26,7 +26,7 @@ def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple
     left: list[CostLine] = []
     merges: list[CostLine] = []
     for line in stage.predicted.lines:
-        if line.kind == "merge" and line.node in last.combines:  # of fewer partials, at the end of the last stage
+        if line.kind == "merge" and line.node in last.combines:  # moves to the last stage, which has fewer partials
             seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
             merges.append(line._replace(calls=blocks, seconds=seconds))
         else:
@@ -46,7 +46,7 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
     nodes = tuple(index for index in stage.reduces if plan.nodes[index].entry.is_combined)
     stages: list[Stage] = []
     while nodes and len(stage.grid) > max(1, options.merge_blocks):
-        group = compact(stage.grid.counts, max(2, options.fan_in))  # at least two, so that grouping ends
+        group = compact(stage.grid.counts, max(2, options.fan_in))  # groups of one would never reduce the number
         block_shape = tuple(min(b * g, n) for b, g, n in zip(stage.block_shape, group, stage.shape, strict=True))
         grid = BlockGrid(stage.shape, block_shape)
         partial_s = sum(cost.figure("merge", cost_name(plan.nodes[index])).call_ns for index in nodes) * 1e-9

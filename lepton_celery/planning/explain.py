@@ -31,7 +31,7 @@ _INTERNAL = {
     "lepton.unsharp": "unsharp_mask",
     "lepton.unsharp_clipped": "unsharp_mask",
 }
-"""Names that are shown in place of those of internal entries."""
+"""The names that are shown for internal entries."""
 
 
 def explain(
@@ -63,13 +63,13 @@ def explain(
 
 
 def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
-    """The plan for outputs by path as text, as from `explain`."""
+    """The plan for outputs by path, as text like that of `explain`."""
     planned = make_plan(outputs, options)
     plan = planned.plan
     lines = [explain_plan(plan, options)]
     others = alternatives(planned)
     if others:
-        lines.append(f"instead of {duration(plan.predicted_s)}")
+        lines.append(f"alternatives, instead of {duration(plan.predicted_s)}")
         width = max(len(difference) for difference, _ in others)
         for difference, other in others:
             lines.append(f"   {duration(other.predicted_s):>10}  {difference:{width}}  {_demands(other)}")
@@ -77,7 +77,7 @@ def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
 
 
 def _demands(plan: Plan) -> str:
-    """Memory of a worker and the largest number of batches of a stage, as text."""
+    """The memory of a worker and the largest number of batches of a stage, as text."""
     memory_bytes = max(stage.predicted.memory_bytes for stage in plan.stages)
     batches = max(-(-len(stage.grid) // stage.batch_blocks) for stage in plan.stages)
     return f"{size(memory_bytes)} in each worker, {counted(batches, 'batch')} at most"
@@ -97,7 +97,7 @@ def explain_plan(plan: Plan, options: PlanOptions) -> str:
 
 
 def _stage_lines(stage: Stage, options: PlanOptions) -> list[str]:
-    """Blocks and memory, bytes, and predicted times of a stage, as lines of text."""
+    """The blocks, memory, bytes and predicted times of a stage, as lines of text."""
     predicted = stage.predicted
     blocks = f"{counted(len(stage.grid), 'block')} of {'×'.join(map(str, stage.block_shape))}"
     halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
@@ -157,8 +157,8 @@ def duration(seconds: float) -> str:
 
 def size(number: float) -> str:
     """Bytes as text: `1.5 GB`."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if round(number) < 1000 or unit == "TB":
-            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    raise AssertionError("unreachable")
+    unit = "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if round(number) >= 1000:
+            number, unit = number / 1000, larger
+    return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"

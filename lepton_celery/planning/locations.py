@@ -11,14 +11,18 @@ from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.plan import Plan, PlanNode
 from lepton_celery.stores.formats import ARRAY_SUFFIXES
 
-MEMORY, NPY, PACKED, PICTURE = "memory", "npy", "packed", "picture"
-"""Kinds of stores besides the file formats `zarr` and `tiff`: arrays of this process; memory maps; intermediate images that
-are compressed; PNG and JPEG."""
-
+MEMORY = "memory"
+"""The kind of arrays of this process."""
+NPY = "npy"
+"""The kind of memory-mapped .npy files."""
+PACKED = "packed"
+"""The kind of compressed intermediate images."""
+PICTURE = "picture"
+"""The kind of PNG and JPEG files."""
 DECODED = frozenset({"zarr", "tiff", PACKED})
-"""Kinds of stores that decode a chunk whole when one of its pixels is wanted."""
+"""Kinds of stores that decode whole chunks, even for one pixel."""
 CACHED = frozenset({"zarr", PACKED})
-"""Kinds of stores that keep decoded chunks for the next block."""
+"""Kinds of stores that cache decoded chunks for the next block."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Locations:
         url = str(node.arguments["url"])
         if url == ARRAY_URL:
             return MEMORY if self.in_memory else NPY
-        # pictures cannot be read by region: they are copied to a .npy file before the job begins
+        # a picture cannot be read by region, so it is copied to a .npy file before the job begins
         return NPY if is_picture(url) else kind_of(url)
 
     def intermediate(self, node: PlanNode) -> str:
@@ -47,7 +51,7 @@ class Locations:
         return PACKED if node.entry.labels_blocks else NPY
 
     def output(self, name: str) -> str:
-        """The kind of store that an output of that name is written to."""
+        """The kind of store that the output `name` is written to."""
         return MEMORY if self.in_memory else kind_of(name)
 
     def written_to(self, plan: Plan, index: int, stage_index: StageIndex) -> list[str]:

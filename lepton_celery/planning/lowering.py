@@ -1,4 +1,4 @@
-"""Lowers the user's graph to the graph that is planned: composites are expanded, equal nodes made one."""
+"""Lowers the user's graph to the graph that is planned: expands composites and unites equal nodes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ARRAY_URL = "memory:"
 
 @dataclass(frozen=True)
 class Lowered:
-    """The nodes to plan, and everything else that planning needs of the graph, which is not walked again."""
+    """The lowered graph: all that planning needs of the user's graph."""
 
     nodes: tuple[PlanNode, ...]
-    """Each node after the nodes it needs."""
+    """The nodes, each after those that it is computed from."""
     outputs: dict[str, int]
-    """Name of each output, and its node."""
+    """The node of each output, by name."""
     arrays: dict[int, Array]
     """The inputs that are arrays of this process, by node."""
     chunks: dict[int, tuple[int, ...]]
@@ -36,7 +36,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     """The graph of named outputs, lowered.
 
     Raises:
-        InputError: there are no outputs, or one is no node.
+        InputError: there are no outputs, or one is not a node.
         PlanTooLarge: an image has more than `max_pixels` pixels.
     """
     if not outputs:
@@ -65,7 +65,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
         if (pixels := math.prod(node.shape)) > max_pixels:
             raise PlanTooLarge(
                 f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
-                "raise Limits(pixels=…) if that is meant"
+                "raise Limits(pixels=…) to allow it"
             )
         nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
         if array is not None:
@@ -90,4 +90,4 @@ def _hashable(value: Any) -> Any:
         return tuple(_hashable(item) for item in value)
     if isinstance(value, np.ndarray):
         return (value.shape, str(value.dtype), value.tobytes())
-    return (type(value).__name__, str(value))  # as text 0.0 and -0.0 differ, as their results may
+    return (type(value).__name__, str(value))  # as text, because 0.0 == -0.0 but their results may differ

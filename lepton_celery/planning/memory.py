@@ -1,4 +1,4 @@
-"""The lifetimes of a block's arrays: the plan promises memory by them, and the engines free arrays by them."""
+"""The lifetimes of a block's arrays, from which plans predict memory and by which blocks free their arrays."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lepton_celery.planning.regions import reads_of
 from lepton_celery.stores.chunk_cache import CACHE_BYTES
 
 _TEMPORARIES = 2
-"""Number of arrays, each as large as its result, that a function holds while it computes."""
+"""Number of temporary arrays of a function, each as large as its result."""
 _PARTIAL_COPIES = 3
-"""Number of arrays, each as large as the block, that making a partial takes."""
+"""Number of temporary arrays that a partial takes, each as large as the block."""
 
 
 class LiveArrays:
@@ -34,11 +34,11 @@ class LiveArrays:
                 self._uses[image] = self._uses.get(image, 0) + 1
 
     def inputs_of(self, index: int) -> list[int]:
-        """The arrays that computing a node takes; none if it is read from a store."""
+        """The arrays from which a node is computed; none if it is read from a store."""
         return [] if self._plan.is_read(index, self._stage) else list(self._plan.nodes[index].pixels.values())
 
     def after(self, index: int) -> list[int]:
-        """The arrays that nothing needs any more once this node is computed."""
+        """The arrays that are no longer needed once this node is computed."""
         freed = []
         for image in self.inputs_of(index):
             self._uses[image] -= 1
@@ -48,13 +48,13 @@ class LiveArrays:
 
 
 def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> int:
-    """The most that one block's arrays take at a time, the temporaries of functions and decoded chunks included."""
+    """The peak memory of a block's arrays, including the temporaries of functions and decoded chunks."""
     live_arrays = LiveArrays(plan, stage_index, needed)
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
     live = peak = sum(read_by_functions(plan, stage_index, needed).values())
     read = {index: plan.nodes[index] for index in needed if plan.is_read(index, stage_index)}
     for node in read.values():
-        if ".zarr" in str(node.arguments.get("url")) or node.entry.labels_blocks:  # decoded chunks are kept for a while
+        if ".zarr" in str(node.arguments.get("url")) or node.entry.labels_blocks:  # decoded chunks are cached
             live += min(CACHE_BYTES, node.size_bytes)
     for index in sorted(needed):
         live += sizes[index]
@@ -66,7 +66,7 @@ def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]
 
 
 def read_by_functions(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> dict[int, int]:
-    """Bytes of each image that a block's functions read themselves, as far as their geometry tells beforehand."""
+    """Bytes of each image that a block's functions read themselves, as declared by their geometry."""
     read: dict[int, int] = {}
     for index in needed:
         entry = plan.nodes[index].entry

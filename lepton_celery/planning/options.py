@@ -11,14 +11,14 @@ from lepton_celery.planning.cost.model import CostModel
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a plan; a plan beyond them is refused, with the remedy."""
+    """Limits of a plan; a plan that exceeds one is refused."""
 
     worker_memory_bytes: int = 1 << 30
     """Bytes of arrays that one worker process may hold at a time."""
     pixels: int = 1 << 42
-    """Pixels of one image."""
+    """Largest number of pixels of an image."""
     blocks: int = 10_000_000
-    """Blocks of one stage."""
+    """Largest number of blocks of a stage."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class PlanOptions:
     limits: Limits = field(default_factory=Limits)
     cost: CostModel = field(default_factory=CostModel)
     merge_blocks: int = 256
-    """Largest number of partials that one merge goes over if partials can be combined in groups first."""
+    """Largest number of partials of one merge, if partials of the function can be combined in groups first."""
     fan_in: int = 64
-    """Largest number of blocks in such a group."""
+    """Largest number of blocks whose partials are combined into one."""
     wave_batches: int = Settings.wave_batches
-    """Smallest number of batches that are sent to the broker as one chord; plans for many workers send more at a time."""
+    """Smallest number of batches that are sent as one chord; see `Settings.wave_batches`."""
     in_memory: bool = False
     """Whether outputs and intermediate images are arrays of this process."""

@@ -1,8 +1,8 @@
 """A plan: the graph lowered to stages, ready to run on either engine.
 
 A stage is all the work between two barriers. A barrier is a whole-image value (an extent, a histogram, the joined labels):
-what needs it can begin only when every block has been seen. Within a stage the functions are fused: each block reads its
-inputs once, with the halo that all its functions need together, and stores results only.
+work that needs it can begin only when every block is done. Within a stage the functions are fused: each block reads its
+inputs once, with the halo that all its functions need together, and stores only results.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef(Ref):
-    """An argument that is an image of the plan: to the catalogue it looks like that image."""
+    """An argument that is an image of the plan; the catalogue reads its shape and dtype."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -68,12 +68,12 @@ class PlanNode:
 
     @cached_property
     def pixels(self) -> Mapping[str, int]:
-        """The images that the function gets as arrays; none if it reads stored images itself."""
+        """The images that the function takes as arrays; none if it reads stored images itself."""
         return {} if self.entry.reads_itself else self.images
 
     @cached_property
     def with_defaults(self) -> Mapping[str, Any]:
-        """The arguments, and the source's defaults for those that were not given."""
+        """The arguments, and the source's defaults for omitted ones."""
         return self.entry.complete(self.arguments)
 
     @cached_property
@@ -87,7 +87,7 @@ class PlanNode:
         return math.prod(self.shape) * self.itemsize
 
     def refs(self) -> Iterator[int]:
-        """The nodes that this one is computed from."""
+        """The nodes that this node is computed from."""
         return (value.node for value in self.arguments.values() if isinstance(value, Ref))
 
 
@@ -109,14 +109,14 @@ class CostLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The predicted cost of a stage; bytes and seconds of one worker process over all its blocks."""
+    """The predicted cost of a stage: bytes, and seconds of one worker process, summed over all blocks."""
 
     compute_s: float = 0.0
     communication_s: float = 0.0
     read_bytes: int = 0
     write_bytes: int = 0
     memory_bytes: int = 0
-    """Peak of the arrays that one worker holds."""
+    """Peak bytes of the arrays that one worker holds."""
     halo: tuple[int, ...] = ()
     """The widest halo read, in pixels of the stage's grid."""
     blocks_s: float = 0.0
@@ -126,13 +126,13 @@ class Prediction:
     decode_overread: float = 1.0
     """Bytes decoded, relative to the bytes read: chunks are decoded whole."""
     blocks: int = 0
-    """Blocks done, each round of a repeated stage counted."""
+    """Blocks done, counted once for each round of a repeated stage."""
     lines: tuple[CostLine, ...] = ()
     """The items of the prediction, without the fixed costs of blocks, batches and the stage."""
 
     @property
     def merge_s(self) -> float:
-        """Seconds of the work that one process does alone when all blocks are done."""
+        """Seconds of the work that a single process does when all blocks are done."""
         return sum((line.seconds for line in self.lines if line.kind in ("merge", "publish")), 0.0)
 
     @property
@@ -153,22 +153,22 @@ class Stage:
     stores: tuple[int, ...]
     """Images that each block writes: outputs, and images that later stages read."""
     reduces: tuple[int, ...]
-    """Nodes of which each block leaves a partial."""
+    """Nodes for which each block leaves a partial."""
     values: tuple[int, ...]
     """Whole-image values that the merge computes from others."""
     predicted: Prediction
     tile: tuple[int, ...]
-    """Blocks along each axis that are done one after the other."""
+    """Blocks along each axis of a tile."""
     box_blocks: tuple[int, ...]
     """Blocks along each axis that a worker reads, computes and writes at once if it has all of them."""
     combines: tuple[int, ...] = ()
-    """Nodes whose partials, left by the blocks inside it of the stage before, each block combines into one."""
+    """Nodes for which each block combines the partials of the previous stage's blocks that lie inside it."""
     min_batch_blocks: int = 1
-    """Smallest number of blocks of a task near the end of the stage."""
+    """Smallest number of blocks of a batch near the end of the stage, where batches shrink."""
 
     @cached_property
     def grid(self) -> BlockGrid:
-        """The blocks."""
+        """The grid of the stage's blocks."""
         return BlockGrid(self.shape, self.block_shape)
 
     @cached_property
@@ -177,7 +177,7 @@ class Stage:
         return Tiling(self.grid, self.tile)
 
     def blocks_in(self, batches: int) -> int:
-        """Approximate number of blocks of that many batches; batches at the image's edges may be smaller than others."""
+        """Approximate number of blocks of `batches` batches, of which those at the image's edges may be smaller."""
         tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
         return max(batches, batches * len(self.grid) // tiles)
 
@@ -187,11 +187,11 @@ class Stage:
 
 
 class StageRun(NamedTuple):
-    """The stage and the round that a number of the ledger stands for."""
+    """A stage and a round of it."""
 
     stage: StageIndex
     round: int
-    """Number of times that the stage was done before; 0 for a stage that is not repeated."""
+    """Number of earlier rounds; 0 for a stage that is not repeated."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,9 @@ class Plan:
     nodes: tuple[PlanNode, ...]
     stages: tuple[Stage, ...]
     outputs: dict[str, int]
-    """Name of each output, and its node."""
+    """The node of each output, by name."""
     intermediates: dict[int, StageIndex] = field(default_factory=dict)
-    """Images that pass from a stage to later ones through the workspace, and the stage that stores each."""
+    """Intermediate images, and the stage that stores each."""
     workers: int = 1
     """Worker processes that the plan was made for."""
     startup_s: float = 0.0
@@ -212,19 +212,19 @@ class Plan:
     """The origin of the prediction's figures, as text."""
 
     def stage_run(self, number: StageNumber) -> StageRun:
-        """The stage and the round that a number of the ledger stands for.
+        """The stage and the round of a stage number.
 
-        A stage that is repeated has a new number each time, so that late messages of an earlier round do no harm.
+        Each round of a stage has a number of its own, so that late messages of an earlier round do no harm.
         """
         rounds, index = divmod(number, len(self.stages))
         return StageRun(StageIndex(index), rounds)
 
     def stage_of(self, number: StageNumber) -> Stage:
-        """The stage that a number of the ledger stands for."""
+        """The stage of a stage number."""
         return self.stages[self.stage_run(number).stage]
 
     def following(self, number: StageNumber, *, again: bool) -> StageNumber | None:
-        """The number that follows: the same stage's next round, the next stage, or None at the end."""
+        """The next stage number: that of the stage's next round if `again`, else of the next stage; None at the end."""
         if again:
             return StageNumber(number + len(self.stages))
         index = self.stage_run(number).stage + 1
@@ -245,7 +245,7 @@ class Plan:
         return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))
 
     def partials_of(self, stage: StageIndex) -> dict[int, int]:
-        """The nodes of which a stage's blocks leave partials, and the number of times that each was combined."""
+        """The nodes for which a stage's blocks leave partials, and the number of times that each partial was combined."""
         combined = dict.fromkeys(self.stages[stage].reduces, 0)
         if self.stages[stage].combines:
             before = self.partials_of(StageIndex(stage - 1))
@@ -253,13 +253,13 @@ class Plan:
         return combined
 
     def to_merge(self, stage: StageIndex) -> dict[int, int]:
-        """The partials that are merged when a stage ends, as the next stage does not combine them."""
+        """The entries of `partials_of` that are merged when the stage ends, because the next stage does not combine them."""
         combined_next = self.stages[stage + 1].combines if stage + 1 < len(self.stages) else ()
         return {index: level for index, level in self.partials_of(stage).items() if index not in combined_next}
 
     @cached_property
     def sources(self) -> list[tuple[int, str]]:
-        """The inputs: node and URL of each."""
+        """The node and the URL of each input."""
         return [(index, str(node.arguments["url"])) for index, node in enumerate(self.nodes) if node.entry.is_source]
 
     @cached_property
@@ -273,19 +273,19 @@ class Plan:
         return grid_over(stage, self.nodes[index].shape).block_shape
 
     def is_read(self, index: int, stage: StageIndex) -> bool:
-        """Whether a stage reads this image from a store and does not compute it."""
+        """Whether a stage reads this image from a store instead of computing it."""
         if self.nodes[index].entry.is_source:
             return True
         return index in self.intermediates and self.intermediates[index] < stage
 
     def iterated(self, stage: StageIndex) -> list[int]:
-        """The images of a stage that are made in rounds."""
+        """The images of a stage that are computed in rounds."""
         return [index for index in self.stages[stage].stores if self.nodes[index].entry.is_iterated]
 
     def can_be_cut(self, stage: StageIndex) -> bool:
-        """Whether blocks may be computed in pieces, or several at once.
+        """Whether blocks may be computed in pieces, or several at once, without a change of the pixels.
 
-        That is so if all functions of the stage see blocks only, so that pixels do not depend on how the image is cut.
+        Functions that have a stage of their own or read stored images may depend on the blocks.
         """
         indices = (*self.stages[stage].stores, *self.stages[stage].reduces)
         entries = [self.nodes[index].entry for index in indices]
@@ -333,6 +333,6 @@ def _number_of(value: Any) -> int | None:
 
 
 def grid_over(stage: Stage, shape: tuple[int, ...]) -> BlockGrid:
-    """A stage's blocks as blocks of an image of `shape`: the same numbers, and all channels if it has any."""
+    """The grid of a stage's blocks over an image of `shape`, which may have channels; block indices are the same."""
     more = shape[len(stage.shape) :]
     return BlockGrid((*stage.shape, *more), (*stage.block_shape, *more))

@@ -1,4 +1,4 @@
-"""Makes plans: cuts the graph into stages, sizes them, and stores an image where that is quicker than computing it again."""
+"""Makes plans: cuts the graph into stages, sizes them, and stores images where that is quicker than recomputing them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lepton_celery.planning.sizes import StageSizer, halving
 from lepton_celery.planning.stages import StageCutter
 
 RECOMPUTE_RATIO = 1.25
-"""Storing an image is considered if blocks compute it on this many times its pixels."""
+"""Pixels of an image that blocks compute, as a multiple of its size, above which storing the image is considered."""
 STORING_TRIALS = 6
-"""Largest number of images that are considered for storing at a time."""
+"""Largest number of images that one pass of the planner considers for storing."""
 MIN_SAVING = 0.05
 """Share of the predicted time that storing an image must save; predictions are not more accurate than that."""
 MORE_BLOCK_SHAPES = 3
 """Number of block shapes that `alternatives` tries in addition to those that the planner considered."""
 MAX_ALTERNATIVES = 4
-"""Largest number of alternatives."""
+"""Largest number of alternatives that are returned."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def make_plan(outputs: Mapping[str, Node], options: PlanOptions | None = None) -
 
 
 def _with_stored_images(lowered: Lowered, options: PlanOptions) -> Plan:
-    """The fused plan, or a quicker one that stores images instead of computing them again in the halos of many blocks.
+    """The fused plan, or a quicker one that stores images instead of recomputing them in the halos of blocks.
 
-    With blocks of side B and a halo of r pixels, blocks compute an image ((B + 2 r) / B) ^ ndim times over.
+    With blocks of side B and a halo of r pixels, each pixel of an image is computed ((B + 2 r) / B) ^ ndim times on average.
     """
     stored: frozenset[int] = frozenset()
     plan = _planned(lowered, options, stored)
@@ -72,7 +72,7 @@ def _with_stored_images(lowered: Lowered, options: PlanOptions) -> Plan:
 
 
 def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) -> Plan:
-    """The plan in which the images `stored` are stored before they are used."""
+    """The plan that stores the images `stored` before they are used."""
     locations = Locations(lowered.chunks, options.in_memory)
     plan = StageCutter(lowered, options.cost, locations, stored).cut(options.workers)
     plan = replace(plan, costs=options.cost.provenance, startup_s=startup_s(plan, options.cost, locations))
@@ -86,7 +86,7 @@ def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) ->
 
 
 def _recomputed(plan: Plan) -> list[int]:
-    """Images that blocks compute on many more pixels than the image has, the most recomputed first."""
+    """Images that blocks recompute beyond `RECOMPUTE_RATIO`, the most recomputed first."""
     ratios: dict[int, float] = {}
     for at, stage in enumerate(plan.stages):
         if stage.combines:
@@ -103,7 +103,7 @@ def _recomputed(plan: Plan) -> list[int]:
 
 
 def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
-    """Other plans that were possible, the quickest first, with the difference of each from the chosen one as text."""
+    """Other possible plans, the quickest first; the text says how each differs from the chosen plan."""
     chosen, lowered, options = planned.plan, planned.lowered, planned.options
     largest = StageIndex(max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape)))
     stage = chosen.stages[largest]
@@ -118,12 +118,12 @@ def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
     if options.block_shape is not None:
         trials.append(("blocks as the planner chooses them", free, frozenset()))
     if chosen.intermediates.keys() - _planned(lowered, options, ()).intermediates.keys():
-        trials.append(("fused, nothing stored that need not be", options, frozenset()))
+        trials.append(("fused, only required images stored", options, frozenset()))
     for index in _recomputed(chosen)[:2]:
         name = chosen.nodes[index].operation.rpartition(".")[2]
-        trials.append((f"{name} stored, not computed again in halos", options, frozenset({index})))
+        trials.append((f"{name} stored, not recomputed in halos", options, frozenset({index})))
     plans: list[tuple[str, Plan]] = []
     for difference, changed, stored in trials:
-        with suppress(InputError):  # it does not fit
+        with suppress(InputError):  # the block shape does not fit, or a limit is exceeded
             plans.append((difference, _planned(lowered, changed, stored)))
     return sorted(plans, key=lambda other: other[1].predicted_s)[:MAX_ALTERNATIVES]

@@ -1,4 +1,4 @@
-"""The region of every image that a block needs, found by walking the graph backwards from the block's results."""
+"""Finds the region of every image that a block needs, by walking the graph backwards from the block's results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def grid_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def on_grid(region: Region, shape: Sequence[int]) -> Region:
-    """The part of an image of `shape` that belongs to a region of its stage's grid: any further axes are whole."""
+    """A region of a stage's grid as a region of an image of `shape`, which is whole on any axis of channels."""
     more = shape[region.ndim :]
     return Region((*region.start, *(0 for _ in more)), (*region.stop, *more))
 
@@ -29,7 +29,7 @@ def needed_regions(plan: Plan, stage_index: StageIndex, written: Region) -> dict
     needed: dict[int, Region] = {}
 
     def need(index: int, region: Region) -> None:
-        if region.size:  # of images side by side, a block may need only some
+        if region.size:  # a block may need only some of several concatenated images
             needed[index] = needed[index].union(region) if index in needed else region
 
     for index in results_of(plan, stage):
@@ -43,7 +43,7 @@ def needed_regions(plan: Plan, stage_index: StageIndex, written: Region) -> dict
 
 
 def results_of(plan: Plan, stage: Stage) -> list[int]:
-    """The images that blocks of a stage compute in order to store or reduce them."""
+    """The images that a stage's blocks store or reduce, apart from labels and iterated images."""
     entries = ((index, plan.nodes[index].entry) for index in stage.stores)
     images = [index for index, entry in entries if not (entry.labels_blocks or entry.is_iterated)]
     return images + [image for index in stage.reduces for image in plan.nodes[index].pixels.values()]
@@ -58,12 +58,12 @@ def reads_of(plan: Plan, index: int, region: Region) -> list[tuple[int, Region]]
 
 
 def middle_of(grid: BlockGrid) -> Region:
-    """A block that others surround on all sides, if the grid has one."""
+    """The region of a block that has neighbours on all sides, if the grid has such a block."""
     return grid.region(grid.index([(count - 1) // 2 for count in grid.counts]))
 
 
 def middle_box(stage: Stage) -> Region:
-    """The blocks that are computed at once with the middle one."""
+    """The region of a box of blocks, computed at once, near the middle of the grid."""
     middle = middle_of(stage.grid)
     lengths = [b * n for b, n in zip(stage.block_shape, stage.box_blocks, strict=True)]
     stop = tuple(min(a + length, n) for a, length, n in zip(middle.start, lengths, stage.shape, strict=True))

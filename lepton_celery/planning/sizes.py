@@ -1,4 +1,4 @@
-"""The sizes of blocks and batches: the quickest of a few block shapes that fit the limits."""
+"""Chooses the blocks and batches of stages: the quickest of several block shapes that fit the limits."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lepton_celery.planning.regions import MAX_CHANNELS, middle_box, middle_of, 
 from lepton_celery.planning.tiles import compact, runs
 
 BLOCK_PX = 1 << 20
-"""Pixels of a block by default: large enough for fixed costs to vanish, small enough to stay in the processor's caches."""
+"""Default pixels of a block: large enough to make fixed costs negligible, small enough for the processor's caches."""
 MIN_BLOCK_PX = 1 << 16
-"""Pixels below which a block's fixed costs are no longer small."""
+"""Pixels of a block below which its fixed costs are no longer small."""
 MIN_SIDE_PX = 64
 """Shortest side of the blocks that are tried."""
 MAX_BOX_PX = 1 << 18
-"""Largest number of pixels of blocks that are computed at once because each of them is small."""
+"""Largest number of pixels of a box of small blocks that are computed at once."""
 MAX_READ_PX = 1 << 22
-"""Pixels of one image that a block reads, halo included, above which the planner takes smaller blocks."""
+"""Pixels of one image that a block reads, halo included, above which the planner chooses smaller blocks."""
 TIE_RATIO = 1.03
 """Block shapes whose predicted times differ by less than this ratio count as equally quick; the first of them is taken."""
 
@@ -76,7 +76,7 @@ class StageSizer:
         return chosen
 
     def shapes(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The block shapes that are considered for a stage, as a function with a stage of its own needs them."""
+        """The block shapes that are considered for a stage, adjusted to its function if that needs a stage of its own."""
         stage, shapes = plan.stages[index], self._wanted(plan, index)
         if not stage.stores:
             return shapes
@@ -104,7 +104,7 @@ class StageSizer:
         return self._candidates(plan, index)
 
     def _candidates(self, plan: Plan, index: StageIndex) -> list[Shape]:
-        """The shapes of `block_candidates`, and similar shapes in whole chunks of the images that the stage reads."""
+        """The shapes of `block_candidates`, also rounded to whole chunks of the images that the stage reads."""
         stage, ndim = plan.stages[index], len(plan.stages[index].shape)
         shapes = block_candidates(stage.shape, self._options.workers)
         for image in needed_regions(plan, index, middle_of(stage.grid)):
@@ -123,7 +123,7 @@ class StageSizer:
         box = self._box(plan, index, tile)
         if math.prod(box) == 1:
             tile = runs(stage.grid.counts, sized.batch_blocks)
-        else:  # a block costs less in a box, so a batch has more of them
+        else:  # a block costs less in a box, so a batch holds more blocks
             boxed = plan.with_stage(index, replace(stage, box_blocks=box))
             wider = needed_regions(boxed, index, middle_box(boxed.stages[index]))
             memory_bytes = max(memory_bytes, peak_bytes(boxed, index, wider))
@@ -135,11 +135,11 @@ class StageSizer:
         return plan.with_stage(index, sized)
 
     def _box(self, plan: Plan, index: StageIndex, tile: Shape) -> Shape:
-        """Blocks along each axis that are computed at once: part of a tile that is small enough in pixels and memory."""
+        """The blocks along each axis that are computed at once: a tile, halved until its pixels and memory fit."""
         stage, one = plan.stages[index], (1,) * len(tile)
-        if not plan.can_be_cut(index) or plan.functions:  # the user's own functions may rely on the blocks asked for
+        if not plan.can_be_cut(index) or plan.functions:  # the user's own functions may rely on the block shape
             return one
-        # after concatenation a box may need distant regions of the inputs
+        # where images are concatenated, a box may need distant regions of the inputs
         first = stage.grid.region(BlockIndex(0))
         if not all(_lies_over(plan, index, image) for image in needed_regions(plan, index, first)):
             return one
@@ -158,16 +158,15 @@ class StageSizer:
 
 
 def _lies_over(plan: Plan, index: StageIndex, image: int) -> bool:
-    """Whether an image is read or computed where the stage's blocks are, and nowhere else."""
+    """Whether a block needs an image only at its own position, halo included."""
     node, shape = plan.nodes[image], plan.stages[index].shape
     return node.shape[: len(shape)] == shape and (plan.is_read(image, index) or node.entry.is_positional)
 
 
 def block_candidates(shape: Shape, workers: int) -> list[Shape]:
-    """Block shapes to try for an image, from about `BLOCK_PX` pixels downwards, with lengths that are powers of two.
+    """The shapes of `halving`, without the largest that make less than `BATCHES_PER_WORKER` blocks per worker.
 
-    The largest are left out for an image of less than four such blocks per worker, as long as blocks keep `MIN_BLOCK_PX`
-    pixels.
+    A shape stays in any case if the next one has less than `MIN_BLOCK_PX` pixels.
     """
     shapes = halving(shape)
     enough = BATCHES_PER_WORKER * workers
@@ -177,7 +176,7 @@ def block_candidates(shape: Shape, workers: int) -> list[Shape]:
 
 
 def aligned(block_shape: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
-    """A block shape near `block_shape` in whole chunks; an axis that it covers stays covered."""
+    """`block_shape` rounded to whole chunks; an axis that it covers stays covered."""
     return tuple(
         n if b >= n else min(n, max(1, round(b / chunk)) * chunk)
         for b, chunk, n in zip(block_shape, chunks, shape, strict=True)
@@ -185,11 +184,11 @@ def aligned(block_shape: Sequence[int], chunks: Sequence[int], shape: Sequence[i
 
 
 def halving(shape: Shape) -> list[Shape]:
-    """Block shapes from about `BLOCK_PX` pixels downwards, each with half the side of the one before."""
+    """Block shapes from about `BLOCK_PX` pixels downwards, in powers of two; each has half the side of the previous one."""
     shapes: list[Shape] = []
     side = 1 << round(math.log2(BLOCK_PX) / max(1, len(shape)))
     while True:
-        # axes shorter than a side leave their share of pixels to the others
+        # where the image is shorter than a side, the block is longer on the other axes
         long = [n for n in shape if n > side]
         block = tuple(min(n, side) for n in shape)
         spare = BLOCK_PX // max(1, math.prod(block)) if not shapes and len(long) < len(shape) else 1

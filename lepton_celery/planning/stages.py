@@ -13,18 +13,18 @@ from lepton_celery.planning.lowering import Lowered
 from lepton_celery.planning.plan import Plan, Prediction, Stage
 from lepton_celery.planning.regions import grid_shape
 
-_ALL_TOGETHER = -1
-"""Key of the images of a level that share a stage."""
+_SHARED_STAGE = -1
+"""Stage key of the images of a level that share one stage."""
 
 
 class StageCutter:
     """Cuts one lowered graph into stages.
 
-    A node's level is the number of barriers before it is known. All work of one level on one grid is one stage.
+    A node's level is the number of barriers that precede it. All work of one level on one grid is one stage.
     """
 
     def __init__(self, lowered: Lowered, cost: CostModel, locations: Locations, stored: Collection[int] = ()) -> None:
-        """`stored` names further images that are stored before they are used."""
+        """`stored` are images to store before they are used, in addition to those that must be."""
         self._nodes = lowered.nodes
         self._outputs = lowered.outputs
         self._cost = cost
@@ -49,7 +49,7 @@ class StageCutter:
                 stores = tuple(i for i, entry in entries.items() if entry.labels_blocks or not entry.leaves_partials)
                 one = (1,) * len(shape)
                 stages.append(Stage(shape, shape, 1, stores, reduces, (), Prediction(), one, one))
-            if groups:  # the merge of the last stage of a level computes the values that follow from others
+            if groups:  # the merge of a level's last stage computes the values that depend on other values
                 values = tuple(
                     index
                     for index, node in enumerate(self._nodes)
@@ -74,7 +74,7 @@ class StageCutter:
         return index in self._stored or self._nodes[index].entry.has_own_stage
 
     def _wanted(self) -> list[list[int]]:
-        """The results of each level: partials, and images that are outputs."""
+        """The nodes that each level must store or reduce: partials, and images that are outputs."""
         wanted: list[list[int]] = [[] for _ in range(max(self._levels) + 1)]
         outputs = set(self._outputs.values())
         for index, node in enumerate(self._nodes):
@@ -85,35 +85,33 @@ class StageCutter:
         return wanted
 
     def _grouped(self, members: Collection[int]) -> dict[tuple[tuple[int, ...], int], list[int]]:
-        """The members of each stage of a level: by grid, and alone if the entry needs a stage of its own."""
+        """The nodes of each stage of a level: those on one grid share a stage, unless their entry needs its own."""
         groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
         for index in members:
             node = self._nodes[index]
-            alone = index if node.entry.has_own_stage else _ALL_TOGETHER
+            alone = index if node.entry.has_own_stage else _SHARED_STAGE
             if node.entry.leaves_partials:
                 node = self._nodes[next(iter(node.images.values()))]
             groups.setdefault((grid_shape(node.shape), alone), []).append(index)
         return groups
 
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
-        """The images that pass between stages, and the level that stores each.
-
-        Some have to be stored; others are cheaper to store once than to compute again."""
-        levels = self._stored_anyway()
+        """The intermediate images, and the level that stores each: they must be stored, or storing saves time."""
+        levels = self._required_intermediates()
         results = _with_intermediates(wanted, levels)
         while (worth := self._worth_storing(results, levels)) is not None:
             index, level = worth
             levels[index] = level
         return levels
 
-    def _stored_anyway(self) -> dict[int, int]:
-        """Images that later stages can only read from a store, and the level that stores each."""
+    def _required_intermediates(self) -> dict[int, int]:
+        """The images that later stages can only read from a store, and the level that stores each."""
         levels: dict[int, int] = {}
         for node in self._nodes:
             for image in node.images.values():
-                stored_by_itself = self._ends_a_level(image)
-                if stored_by_itself or (node.entry.reads_itself and self._nodes[image].entry.is_fused):
-                    levels[image] = self._levels[image] - stored_by_itself
+                ends_level = self._ends_a_level(image)
+                if ends_level or (node.entry.reads_itself and self._nodes[image].entry.is_fused):
+                    levels[image] = self._levels[image] - ends_level
         return levels
 
     def _computed(self, results: Sequence[int], level: int, intermediates: Mapping[int, int]) -> set[int]:
@@ -153,7 +151,7 @@ class StageCutter:
     def _has_new_user(
         self, index: int, level: int, computed: set[int], first: Mapping[int, int], results: Sequence[int]
     ) -> bool:
-        """Whether a level needs an image for something new, and not only to compute other images again."""
+        """Whether a level uses an image for a new result or image, and not only to recompute other images."""
         for result in results:
             node = self._nodes[result]
             if result == index or (node.entry.leaves_partials and index in node.refs()):

@@ -7,12 +7,11 @@
     ------+-------+---
     10 11 | 12 13 | 14
 
-A worker that does the blocks of a tile reads the chunks under their halos once or twice instead of nine times. It may also
-compute several small blocks of a tile at once: then the tile is compact. Blocks that are computed one by one are tiled in
-runs of a row.
+A worker that does the blocks of a tile decodes the chunks under their halos once or twice instead of nine times. Tiles are
+compact if several small blocks are computed at once, and runs along a row if blocks are computed one by one.
 
-Messages and the ledger name a block by its place, because the places of a tile are one stretch. Users, stores and the
-catalogue name it by its index in the grid. Nothing is listed: each follows from the other.
+Messages and the ledger name a block by its place, because the places of a tile are consecutive. Users, stores and the
+catalogue name it by its index in the grid. Each is computed from the other; no order is stored.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ class Tiling:
             InputError: the grid has no such place.
         """
         if not 0 <= place < len(self.grid):
-            raise InputError(f"place {place} is not in an order of {len(self.grid)} blocks")
+            raise InputError(f"place {place} is not in a grid of {len(self.grid)} blocks")
         starts, lengths, thickness, left = [], [], 1, int(place)
         counts = self.grid.counts
         for axis, (count, tile) in enumerate(zip(counts, self.tile, strict=True)):
-            # blocks in a slab that is one tile long on this axis, whole on later axes, and the tile's size on earlier ones
+            # blocks of a slab: one tile long on this axis, the whole grid on later axes, this block's tile on earlier ones
             slab = tile * thickness * math.prod(counts[axis + 1 :])
             number, left = divmod(left, slab)
             starts.append(number * tile)
@@ -79,7 +78,7 @@ class Tiling:
         return Place(self.place(self.grid.index(last)) + 1)
 
     def boxes(self, blocks: Iterable[BlockIndex], largest: Sequence[int]) -> list[list[BlockIndex]]:
-        """Blocks in groups that fill a box each, in C order within a box.
+        """Group blocks into boxes, in C order within a box.
 
         Tiles are cut into boxes of at most `largest` blocks along each axis, and into smaller ones where blocks are missing.
         """
@@ -105,10 +104,9 @@ _Box = tuple[_Position, _Position]
 
 
 def _joined(boxes: list[_Box]) -> list[_Box]:
-    """Neighbouring boxes made one, along the last axis first."""
+    """Join neighbouring boxes, along the last axis first."""
     for axis in reversed(range(len(boxes[0][0]))):
-        known: dict[_Box, _Box] = {}
-        """Boxes by the edge at which a neighbour would go on."""
+        known: dict[_Box, _Box] = {}  # by the far edge, at which a neighbour would begin
         for start, stop in boxes:
             edge = (start, (*stop[:axis], start[axis], *stop[axis + 1 :]))
             before = known.pop(edge, None)
@@ -121,8 +119,8 @@ def _joined(boxes: list[_Box]) -> list[_Box]:
 def runs(counts: Sequence[int], size: int) -> tuple[int, ...]:
     """Shape, in blocks, of a tile of at most about `size` blocks that is as long as possible along the last axis.
 
-    The chunks under the halos at its sides are then those of the block before and after. Of the chunks above and below,
-    a few rows are decoded alone.
+    Along that axis, the chunks under a block's halo are those of the blocks before and after it. Of the chunks above and
+    below, only the rows in the halo need to be decoded.
     """
     tile, left = [], max(1, size)
     for count in reversed(counts):
@@ -135,12 +133,12 @@ def runs(counts: Sequence[int], size: int) -> tuple[int, ...]:
 def compact(counts: Sequence[int], size: int) -> tuple[int, ...]:
     """Shape, in blocks, of a tile of at most about `size` blocks that is as compact as the grid allows.
 
-    The tiles of a grid are about equally large: 100 blocks make 7 tiles of 15, not 6 tiles of 16 and a small one.
+    The tiles of a grid are about equally large: 100 blocks make 7 tiles of up to 15, not 6 tiles of 16 and a small one.
     """
     tile = [1] * len(counts)
     while True:
         wider = [axis for axis, n in enumerate(tile) if n < counts[axis] and 2 * math.prod(tile) <= size]
         if not wider:
             return tuple(-(-count // -(-count // n)) for count, n in zip(counts, tile, strict=True))
-        # the last axis first: its neighbours lie side by side on disk
+        # the last axis first, along which neighbouring pixels are adjacent on disk
         tile[min(wider, key=lambda axis: (tile[axis], -axis))] *= 2

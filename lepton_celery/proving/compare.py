@@ -1,4 +1,4 @@
-"""Whether a result keeps its promise, pixel by pixel."""
+"""Compares a result in blocks with the whole-image result, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lepton_celery.kernels import equal_pixels
 
 
 def difference(result: Any, whole: Any, promise: Promise = IDENTICAL) -> str:
-    """A description of how `result` breaks the promise that it is as near to `whole` as stated; empty if it keeps it.
+    """How `result` differs from `whole` by more than the promise allows, as text; empty if it does not.
 
-    Columns, results of a sequence, dtype and shape must be the same for any promise. Identical means the same bits; a NaN
-    equals any NaN.
+    The columns, the number of results, the dtype and the shape must be equal for any promise. Identical means the same bits;
+    a NaN equals any NaN.
     """
     if isinstance(whole, Mapping):
         if list(result) != list(whole):
@@ -35,7 +35,7 @@ def difference(result: Any, whole: Any, promise: Promise = IDENTICAL) -> str:
         error = mean_error(got, want)
         if error <= promise.bound:
             return ""
-        return f"the mean error is {error:.3g} of the greatest value, promised are {promise.bound:g}"
+        return f"the mean error is {error:.3g} of the greatest value, more than the promised {promise.bound:g}"
     wrong = ~(_within_ulp(got, want, promise.ulp) if promise.exactness is Exactness.ULP else equal_pixels(got, want))
     if not wrong.any():
         return ""
@@ -46,7 +46,7 @@ def difference(result: Any, whole: Any, promise: Promise = IDENTICAL) -> str:
 
 
 def _first(pairs: Mapping[str, tuple[Any, Any]], promise: Promise) -> str:
-    """The first difference in several results."""
+    """The first difference among several results, with its name."""
     found = ((name, difference(got, want, promise)) for name, (got, want) in pairs.items())
     return next((f"{name}: {what}" for name, what in found if what), "")
 
@@ -60,7 +60,7 @@ def _within_ulp(got: Array, want: Array, ulp: int) -> Array:
 def mean_error(got: Array, want: Array) -> float:
     """Mean absolute difference of two arrays of one shape, as a share of the greatest magnitude in `want`.
 
-    Values of `want` that are not finite are left out: where rounding decides between a number and none, it has no meaning.
+    Positions where `want` is not finite are left out, because rounding may decide whether a value is finite.
     """
     finite = np.isfinite(want)
     error = float(np.abs(got[finite].astype(np.float64) - want[finite].astype(np.float64)).sum())

@@ -1,7 +1,7 @@
-"""Images for proofs: random ones, and ones on which splitting goes wrong.
+"""Images for proofs: random ones, and ones that are difficult to split.
 
-These have ties, plateaus, constant blocks, a corner without background, values near the end of the dtype, NaN, or long thin
-objects. All images are made from a seed, so that a proof can be repeated.
+The latter have ties, plateaus, constant blocks, a corner without background, values near the end of the dtype's range,
+NaN, or long thin objects. All images are generated from a seed, so that a proof can be repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 Random = np.random.Generator
 
 FLAT_SHAPES: tuple[Shape, ...] = ((23, 31), (13, 29), (1, 17), (16, 2), (3, 3), (1, 1))
-"""Shapes of 2-D images: primes, axes of one pixel, and images that one block holds."""
+"""Shapes of 2-D images: prime lengths, axes of one pixel, and images of one block."""
 SOLID_SHAPES: tuple[Shape, ...] = ((9, 11, 10), (1, 7, 8), (5, 2, 6))
 """Shapes of 3-D images."""
 BLOCKS: Mapping[int, tuple[Shape, ...]] = {
@@ -71,7 +71,7 @@ KINDS: Mapping[str, Callable[[Shape, Random], Array]] = {
     "signed": lambda shape, random: random.random(shape),
     "nan": lambda shape, random: random.random(shape),
 }
-"""Values from 0 to 1 by the name of the kind of image; `signed` and `nan` are made of noise, `binary` stays 0 and 1."""
+"""Generators of values from 0 to 1, by kind of image; `sample` derives `signed` and `nan` from noise."""
 
 
 def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
@@ -81,7 +81,7 @@ def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
 
 
 def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) -> Array:
-    """An image of one of `KINDS`, over the range of the dtype (0 to 1 for floats)."""
+    """An image of one of `KINDS`, scaled to the range of the dtype (0 to 1 for floats)."""
     random = np.random.default_rng(seed)
     values = KINDS[kind](shape, random)
     if dtype.kind == "b":
@@ -102,7 +102,7 @@ def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) 
 
 
 def sample_for(wanted: Sample, kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) -> Array:
-    """An image of the sort that a parameter takes; labels and masks are made from the same kind of image."""
+    """An image of the sort that a parameter takes; labels and masks are derived from an image of the same kind."""
     if wanted in ("rgb", "rgba"):
         return sample(kind, (*shape, 3 if wanted == "rgb" else 4), dtype, seed)
     if wanted == "upper":
@@ -118,6 +118,6 @@ def sample_for(wanted: Sample, kind: str, shape: Shape, dtype: np.dtype[np.gener
     if wanted == "counts":
         counts: Array = np.floor(values * 40).astype(dtype)
         return counts
-    # objects with gaps in their numbers, and the same number in several places
+    # labels with gaps in their numbers, some of them in several places
     labels: Array = (np.ceil(values * 5).astype(np.int32) - 1).clip(0) * 3
     return labels

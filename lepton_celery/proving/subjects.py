@@ -1,4 +1,4 @@
-"""The subjects of proofs: functions of the catalogue, and the user's own."""
+"""The functions that proofs run: those of the catalogue, and the user's own."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from lepton_celery.proving import samples
 
 
 class NotProvable(InputError):
-    """Blocks of this function cannot be compared with the whole."""
+    """The function's results in blocks cannot be compared with those on the whole image."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One image, and the blocks it is cut into."""
+    """An image, and the blocks into which it is cut."""
 
     kind: str
     """One of `samples.KINDS`."""
@@ -87,7 +87,7 @@ class CatalogueFunction:
         return compute_blocks, self.entry.promised(nodes[0].arguments)
 
     def halo(self, images: Mapping[str, Any]) -> tuple[int, ...] | None:
-        """The declared halo; None if there is none to look for."""
+        """The declared halo; None if the smallest halo is not to be searched."""
         entry = self.entry
         if not entry.is_positional or entry.wants_where or len(images) != 1 or self._example.get("mode") == "wrap":
             return None
@@ -113,7 +113,7 @@ class OwnFunction:
         self.name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}".lstrip(".")
 
     def takes(self, ndim: int) -> bool:
-        """Whether the given halo is for this number of axes."""
+        """Whether the given halo fits this number of axes."""
         return self.declared is None or isinstance(self.declared, int) or len(tuple(self.declared)) == ndim
 
     def images(self, trial: Trial) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class OwnFunction:
         return lambda: in_blocks(self.on_block, images, self.halo(images), trial.block_shape), IDENTICAL
 
     def halo(self, images: Mapping[str, Any]) -> tuple[int, ...]:
-        """The halo given, or none."""
+        """The given halo, or 0 on each axis."""
         ndim: int = images["image"].ndim
         declared = self.declared or 0
         return (declared,) * ndim if isinstance(declared, int) else tuple(declared)
@@ -173,7 +173,7 @@ def _entry_of(function: Callable[..., Any]) -> Entry | None:
 
 
 def sample_images(entry: Entry, parameters: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
-    """Images for the image parameters without a default, and for parameters that the entry names a sample for."""
+    """Images for the image parameters without a default, and for those to which the entry assigns a sample."""
     images: dict[str, Any] = {}
     dtype = np.dtype(trial.dtype)
     for number, name in enumerate([*entry.images, *entry.sequences]):
@@ -191,7 +191,7 @@ def sample_images(entry: Entry, parameters: Mapping[str, Any], trial: Trial) -> 
 
 
 def _block_shape(node: graph.Node, trial: Trial) -> tuple[int, ...] | None:
-    """The trial's blocks where the result's grid has as many axes, else some blocks of that many."""
+    """The trial's block shape if the result's grid has as many axes, else a sample with the right number."""
     ndim = len(grid_shape(node.shape)) if node.gives == "image" else len(trial.shape)
     if ndim == len(trial.block_shape):
         return trial.block_shape
@@ -204,7 +204,7 @@ def in_blocks(
     halo: Sequence[int],
     block_shape: Sequence[int],
 ) -> Array:
-    """A function of one image done in blocks with this halo, clipped at the image's edge."""
+    """The result of a function of one image, computed in blocks with this halo, clipped at the image's edge."""
     ((name, image),) = images.items()
     result: Array | None = None
     for block in BlockGrid(image.shape, tuple(min(b, n) for b, n in zip(block_shape, image.shape, strict=True))):

@@ -1,7 +1,7 @@
 """scikit-image's names and signatures, which build a lazy graph.
 
-`from lepton_celery.skimage import filters, measure` instead of `from skimage import …`. `lazy` makes a module of such
-functions from the catalogue. May import: the graph and below. Users import this; within the package only `ndimage` does.
+Users write `from lepton_celery.skimage import filters` instead of `from skimage import filters`. `lazy` makes the functions
+of each module from the catalogue. Within the package only `ndimage` imports this folder; it imports the graph and below.
 """
 
 from __future__ import annotations

@@ -25,16 +25,15 @@ def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Calla
 
 
 def lazy(full: str) -> Callable[..., Any]:
-    """The lazy version of a function, with scikit-image's signature."""
+    """The lazy version of a function, with the signature of its source."""
     entry = catalogue()[full]
 
     def function(*args: Any, **kwargs: Any) -> Any:
         return apply(full, *args, **kwargs)
 
     function.__name__ = function.__qualname__ = full.rpartition(".")[2]
-    exactness = "depends on the arguments" if callable(entry.promise) else str(entry.promise)
-    function.__doc__ = (
-        f"Lazy `{entry.source}`, with the same parameters. Compared with the whole-image result it is {exactness}."
-    )
+    varies = "Whether it is identical to the whole-image result depends on the arguments."
+    exactness = varies if callable(entry.promise) else f"Compared with the whole-image result it is {entry.promise}."
+    function.__doc__ = f"Lazy `{entry.source}`, with the same parameters. {exactness}"
     function.__signature__ = entry.signature  # type: ignore[attr-defined]
     return function

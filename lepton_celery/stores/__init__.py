@@ -8,12 +8,12 @@ Regions are read in place. Outputs are written block by block under a hidden nam
 | `.zarr`        | versions 2 and 3, chunk by chunk | version 3, Blosc LZ4                  | fast shards: `[zarrs]` |
 | `.tif` `.tiff` | tile by tile, first series       | deflate tiles, encoded by the workers | some codecs: `[codecs]`|
 | `.png`         | whole                            | whole, at the end                     |                        |
-| `.jpg` `.jpeg` | whole                            | whole, at the end; changes pixels     |                        |
+| `.jpg` `.jpeg` | whole                            | whole, at the end; lossy              |                        |
 | `.csv`         | whole                            | whole                                 |                        |
 | `.parquet`     | whole                            | whole                                 | `[parquet]`            |
 
 The library of a format is imported when the first file of that format is opened: a web process that only submits jobs does
-not load it. `workspace` and `journal` hold the files of a job that is not done. May import: the catalogue and below. Other
+not load it. `workspace` and `journal` hold the files of an unfinished job. May import: the catalogue and below. Other
 folders import the functions of this module, and the modules `base`, `documents`, `workspace` and `journal`.
 """
 
@@ -57,20 +57,20 @@ __all__ = [
 ]
 
 _class_at = cache(resolve_name)
-"""The class at `module:class`, which is imported when a file of its format is first opened."""
+"""Imports the class at `module:class`, when a file of its format is first opened."""
 
 
 def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> ArrayReader:
-    """The array at a path or `file://` URL, opened by its suffix; its pixels stay on disk.
+    """Open the array at a path or `file://` URL without reading its pixels; the suffix names the format.
 
     Args:
         url: path or URL of the array. An array inside a Zarr group is `group.zarr/name`.
-        roots: folders that the array must be in when links are followed; empty for any folder.
+        roots: folders, one of which must contain the array after links are resolved; empty to allow any folder.
 
     Raises:
         InputError: the suffix or scheme is unknown, or the array is outside `roots`.
         StoreNotFound: nothing is there.
-        StoreError: no permission, or the file is damaged or has another format than its name says.
+        StoreError: the file may not be read, is damaged, or has another format than its suffix says.
     """
     path = local_path(url)
     check_allowed(path, roots)
@@ -82,7 +82,7 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
 
 
 def array_output(target: Target) -> ArrayOutput:
-    """The output for `target`, by the suffix of its path; nothing is on disk before `create`.
+    """The output for `target` in the format of its suffix. Nothing is written before `create`.
 
     Raises:
         InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.

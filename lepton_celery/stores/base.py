@@ -21,7 +21,7 @@ _JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class ArrayReader(Protocol):
-    """An array that stays where it is, and whose regions can be read.
+    """An array, on disk or in memory, whose regions can be read one by one.
 
     A reader may be used in several threads, and in processes that are forked from the one that opened it.
     """
@@ -33,7 +33,7 @@ class ArrayReader(Protocol):
     dtype: np.dtype[Any]
     """Dtype of the pixels that `read` gives, in native byte order."""
     chunks: tuple[int, ...]
-    """Shape of the boxes that are read whole when one of their pixels is needed; one row if access is random."""
+    """Shape of the boxes that can only be read whole; a single row if every pixel can be read alone."""
 
     def read(self, region: Region) -> AnyArray:
         """The pixels of a region as a new C-contiguous array in native byte order, which the caller owns.
@@ -46,10 +46,7 @@ class ArrayReader(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """An output array on its way to its final name.
-
-    A manifest carries it as JSON (`stores.documents`) to the workers that write its blocks.
-    """
+    """An output array that a job writes. The job's manifest carries this description as JSON to the workers."""
 
     path: str
     """Final path, or file:// URL; its suffix names the format."""
@@ -60,18 +57,18 @@ class Target:
     block_shape: tuple[int, ...]
     """Shape of the blocks that are written, as in `BlockGrid(shape, block_shape)`."""
     job_id: str
-    """Id of the job. Two jobs that write to one path have parts of their own."""
+    """Id of the job, which is in the name of the part: two jobs that write to one path have separate parts."""
     overwrite: bool = False
     """Whether `publish` may replace an earlier output."""
 
     def __post_init__(self) -> None:
-        # the job id may come from a message and becomes a piece of a file name: no separators, no leading dot
+        # the job id may come from a message and becomes part of a file name: no separators, no leading dot
         if not _JOB_ID.fullmatch(self.job_id):
-            raise InputError(f"job id {self.job_id!r} cannot stand in a file name; use letters, digits, . _ and -")
+            raise InputError(f"job id {self.job_id!r} cannot be part of a file name; use letters, digits, . _ and -")
         try:
             np.dtype(self.dtype)
         except TypeError as error:
-            raise InputError(f"{self.dtype!r} is no dtype; give NumPy's name of one, such as 'float32'") from error
+            raise InputError(f"{self.dtype!r} is not a dtype; give NumPy's name of one, such as 'float32'") from error
         BlockGrid(self.shape, self.block_shape)
         if not self.final.name:
             raise InputError(f"output {self.path!r} names no file; give a path that ends in one")
@@ -83,7 +80,7 @@ class Target:
 
     @cached_property
     def part(self) -> Path:
-        """Path of the part: the hidden file or folder beside it that collects the blocks until then."""
+        """Path of the part: the hidden file or folder beside `final` that collects the blocks until `publish`."""
         return part_of(self.final, self.job_id)
 
     @property
@@ -98,7 +95,7 @@ class Target:
 
 
 def part_of(final: Path, job_id: str) -> Path:
-    """The hidden name beside the final one under which a job writes an output."""
+    """The hidden path beside `final` at which a job collects the blocks of an output."""
     return final.with_name(f".{final.name}.{job_id}.part")
 
 
@@ -106,23 +103,23 @@ class ArrayOutput(Protocol):
     """An array that is written block by block, and appears under its name when it is complete.
 
     The methods may be called in any process, any number of times, on objects made from equal targets. Nothing is fsynced:
-    the promises hold when processes die, not when the power fails.
+    an output survives killed processes, but not a power failure.
     """
 
     target: Target
-    """The array that is written, and where."""
+    """The array and its path."""
 
     def create(self) -> None:
-        """Make the part; blocks that are in it already stay.
+        """Create the part if it does not exist. Blocks of an existing part are kept.
 
         Raises:
-            StoreError: no permission, or a part of another shape is there.
+            StoreError: no permission, or the existing part has another shape or dtype.
         """
 
     def reserve(self) -> None:
-        """Take the space that the part will need from the disk, if the format allows it.
+        """Allocate the disk space of the whole part, if the format allows it.
 
-        Blocks may be written and the array may be published meanwhile.
+        Other processes may write blocks and publish the array meanwhile.
 
         Raises:
             StoreError: the disk is full.
@@ -137,10 +134,10 @@ class ArrayOutput(Protocol):
         """
 
     def publish(self) -> None:
-        """Give the part its final name in one step; nothing happens when that was done before.
+        """Give the part its final name atomically. Does nothing if the array is published already.
 
         Raises:
-            OutputExists: something else has that name and the target may not overwrite it; the part stays.
+            OutputExists: something else has the final name, and `target.overwrite` is not set; the part stays.
             StoreNotFound: there is neither a part nor a published output.
         """
 
@@ -149,9 +146,9 @@ class ArrayOutput(Protocol):
 
 
 def pixel_dtype(owner: str | Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """A dtype of pixels in native byte order; StoreError if arrays of this dtype are no images."""
+    """The dtype in native byte order; StoreError if it is neither boolean nor a number."""
     if dtype.kind not in "biufc":
-        raise StoreError(f"{owner} holds {dtype}, which is no pixel type; convert it to numbers or booleans")
+        raise StoreError(f"{owner} holds {dtype}, which is not a pixel type; convert it to numbers or booleans")
     return dtype.newbyteorder("=")
 
 

@@ -1,7 +1,7 @@
-"""Decodes a piece of a Blosc buffer without the rest of it.
+"""Decodes part of a Blosc buffer.
 
-Blosc compresses a buffer in blocks of some hundred kilobytes. `blosc_getitem` of C-Blosc decodes only the blocks that a
-piece lies in. numcodecs contains that function but gives Python no access to it.
+Blosc compresses a buffer in pieces of some hundred kilobytes. `blosc_getitem` of C-Blosc decodes only the pieces that hold
+the requested items. numcodecs contains that function but has no Python binding for it.
 
 Source: https://github.com/Blosc/c-blosc/blob/v1.21.6/blosc/blosc.h
 """
@@ -20,27 +20,27 @@ from numcodecs import blosc
 from lepton_celery.stores.base import AnyArray
 
 _HEADER = struct.Struct("<4B3I")
-"""Version, version of the codec, flags, bytes of an item; bytes of all pixels, bytes of a block, compressed bytes."""
+"""Versions of Blosc and of the codec, flags, item size; decoded, piece and compressed size. Sizes are in bytes."""
 
 Buffer = Any
-"""Contiguous bytes; typing has a name for it from Python 3.12 on."""
+"""Contiguous bytes: `collections.abc.Buffer`, which Python 3.11 does not have."""
 
 
 def check_complete(data: Buffer, nbytes: int) -> None:
-    """Refuse a buffer that is shorter than its header says, or does not hold `nbytes` of pixels.
+    """Refuse a buffer that is shorter than its header says, or that does not decode to `nbytes` bytes.
 
-    Blosc trusts its header: it reads past the end of a truncated chunk and returns arbitrary pixels.
+    Blosc trusts the header: it reads past the end of a truncated buffer and returns arbitrary pixels.
 
     Raises:
         ValueError, struct.error: the buffer is truncated, or of another size.
     """
     *_, size, _, compressed = _HEADER.unpack_from(data)
     if compressed != len(data) or size != nbytes:
-        raise ValueError(f"a chunk of {len(data)} bytes is truncated, or holds other than {nbytes} bytes of pixels")
+        raise ValueError(f"a chunk of {len(data)} bytes is truncated, or does not hold {nbytes} bytes of pixels")
 
 
 def decode_piece(data: Buffer, start: int, into: AnyArray) -> bool:
-    """Fill `into`, which is C-contiguous, with the bytes from `start` on; False if only the whole buffer can be decoded.
+    """Decode the bytes from `start` on into `into`, which is C-contiguous; False if only the whole buffer can be decoded.
 
     `data` must have passed `check_complete`.
 

@@ -1,10 +1,10 @@
 """Several named arrays in one file, for partials and values that pass between the stages of a job.
 
     header   one line of JSON, padded with blanks: [[name, dtype, shape], …]
-    arrays   their bytes in that order, each from a multiple of 64
+    arrays   their bytes in that order, each starting at a multiple of 64
 
-NumPy's own container, `.npz`, is a zip archive of files with a header each; with the small arrays that blocks leave it takes
-six times as long to write and to read. Nothing is ever unpickled: arrays of objects are refused.
+NumPy's `.npz`, a zip archive of files with a header each, takes six times as long to write and to read for the small arrays
+of a block. Nothing is ever unpickled: arrays of objects are refused.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _ALIGN = 64
 
 
 def write_bundle(path: Path, arrays: Mapping[str, AnyArray]) -> None:
-    """Let the file appear, complete, in one step, in place of an earlier one.
+    """Write arrays to a file atomically, replacing an earlier file.
 
     Raises:
-        InputError: the elements of an array have no fixed size, such as objects.
-        StoreNotFound: there is no such folder.
+        InputError: an array holds Python objects.
+        StoreNotFound: the folder does not exist.
         StoreError: the disk is full, or no permission.
     """
     header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
@@ -47,7 +47,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def read_bundle(path: Path, *, mapped: bool = False) -> dict[str, AnyArray]:
-    """The arrays that `write_bundle` was given: in memory, or, if `mapped`, read-only and read when they are touched.
+    """The arrays that `write_bundle` wrote: in memory, or, if `mapped`, as read-only memory maps.
 
     Raises:
         StoreNotFound: there is no such file.
@@ -72,7 +72,7 @@ def _arrays(data: bytearray | mmap.mmap, line: bytes) -> dict[str, AnyArray]:
         count = math.prod(shape)
         size = count * np.dtype(dtype).itemsize
         if offset + size > len(data):
-            raise ValueError("it ends too early")
+            raise ValueError("it is truncated")
         arrays[name] = np.frombuffer(data, dtype, count, offset).reshape(shape) if count else np.empty(shape, dtype)
         offset += size + -size % _ALIGN
     return arrays

@@ -1,4 +1,4 @@
-"""A cache of decoded chunks: the next block often needs them too, for its halo or for itself."""
+"""A cache of decoded chunks, which neighbouring blocks and their halos share."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from threading import Lock
 from lepton_celery.stores.base import AnyArray
 
 Identity = tuple[int, int, int]
-"""Inode, size and time of change of a file. A chunk that was written again has another identity."""
+"""Inode, size and modification time of a file. A chunk that is written again gets another identity."""
 
 Key = tuple[int, ...]
-"""Position of a chunk, and where its decoded rows start and stop."""
+"""Position of a chunk in the array, and the start and stop of the decoded rows in the chunk."""
 
 CACHE_BYTES = 32 << 20
-"""The largest number of bytes that one reader keeps."""
+"""Largest size of one reader's cache, in bytes."""
 
 REGIONS_KEPT = 2.5
-"""Size of a reader's cache in regions, or in chunks if these are larger. It is enough for a block's own chunk, the
-neighbouring chunk, and rows of the chunks around them."""
+"""Size of a reader's cache in regions, or in chunks if these are larger: a block's own chunk, the neighbouring chunk, and
+rows of the chunks around them."""
 
 MIN_AGE_NS = 100_000_000
-"""Age from which the time of change tells two versions of a file apart: file systems keep it in steps of up to 10 ms."""
+"""Age at which the modification time identifies a version of a file: file systems keep it in steps of up to 10 ms."""
 
 
 def room_for(region_bytes: int, chunk_bytes: int) -> int:
@@ -32,17 +32,17 @@ def room_for(region_bytes: int, chunk_bytes: int) -> int:
 
 
 def identity(status: os.stat_result) -> Identity | None:
-    """The identity of this version of a file; None if the file is too young to be told from the next version."""
+    """The identity of this version of a file; None if the file is so new that its next version may look the same."""
     if time.time_ns() - status.st_mtime_ns < MIN_AGE_NS:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class ChunkCache:
-    """The pixels that were decoded last, up to a number of bytes that follows the regions read.
+    """The most recently used decoded pixels.
 
-    Several threads may use it, and processes may fork at any moment. A caller that finds the lock taken does without the
-    cache.
+    Threads may share the cache, and the process may fork at any moment: a caller that finds the lock taken does without the
+    cache, and never waits.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class ChunkCache:
         self._lock = Lock()
 
     def get(self, key: Key, version: Identity | None) -> AnyArray | None:
-        """The pixels under `key` if they are of this version of the file. They must not be written to."""
+        """The pixels under `key` if they are of this version of the file, else None. The caller must not modify them."""
         if version is None or not self._lock.acquire(blocking=False):
             return None
         try:
@@ -65,10 +65,10 @@ class ChunkCache:
             self._lock.release()
 
     def put(self, key: Key, version: Identity | None, chunk: AnyArray, *, room: int) -> None:
-        """Store pixels, and remove others until all take at most `room` bytes.
+        """Store pixels, and evict entries until the cache takes at most `room` bytes.
 
-        Of the entries that are at least as large, the one that was not used for longest goes first. So a whole chunk takes
-        the place of a whole chunk, and the few rows of its neighbours stay.
+        The least recently used entry that is at least as large as `chunk` is evicted first: a whole chunk replaces a whole
+        chunk, and the few rows of neighbouring chunks stay.
         """
         if version is None or not self._lock.acquire(blocking=False):
             return

@@ -24,11 +24,11 @@ from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_piece
 from lepton_celery.stores.chunk_cache import ChunkCache, identity, room_for
 
 ROWS_RATIO = 4
-"""Single rows of a chunk are decoded if at most a quarter of its rows is needed, otherwise the whole chunk."""
+"""Only the needed rows of a chunk are decoded if they are at most `1 / ROWS_RATIO` of its rows, else the whole chunk."""
 
 MAPPED_BYTES = 1 << 19
-"""Files of this size or more are mapped, smaller ones are copied. A chunk of 256 kB was read 1.2 times as fast by a
-copy, one of 4 MB by a map."""
+"""Smallest size in bytes of the files that are memory-mapped; smaller ones are read. Reading was 1.2 times as fast for a
+chunk of 256 kB, mapping for one of 4 MB."""
 
 Decode = Callable[[Buffer], Buffer]
 """Decodes the bytes of a file into the bytes of its pixels."""
@@ -41,11 +41,11 @@ _ORDERS: dict[str, Order] = {"None": "", "little": "<", "big": ">", "|": "", "<"
 """Byte orders as the versions of Zarr name them; a pixel of one byte has none."""
 
 _BYTE_CODECS = ("zstd", "gzip", "zlib", "bz2", "lzma", "lz4")
-"""Codecs of version 2 that give the bytes of the pixels, as numcodecs names them."""
+"""numcodecs' names of the codecs of version 2 that decode to the plain bytes of the pixels."""
 
 
 class ChunkFiles:
-    """The chunks of one array, each in a file: raw pixels, Blosc, or any codec that gives the bytes of the pixels."""
+    """The chunks of one array, each in a file: raw pixels, Blosc, or a codec that decodes to the bytes of the pixels."""
 
     def __init__(self, folder: Path, array: zarr.Array[Any], codec: str | Decode, dtype: np.dtype[Any]) -> None:
         self._folder = str(folder)
@@ -55,7 +55,7 @@ class ChunkFiles:
         self._lengths: tuple[int, ...] = array.shape
         self._shape: tuple[int, ...] = array.chunks
         self._nbytes = int(np.prod(self._shape, dtype=np.int64)) * dtype.itemsize
-        # the first axis with more than one row: the rows along it lie together in a chunk
+        # the rows of a chunk lie along its first axis longer than 1, so that each row is contiguous
         self._axis = next((axis for axis, length in enumerate(self._shape) if length > 1), 0)
         self._row_bytes = self._nbytes // self._shape[self._axis]
         self._fill = 0 if array.fill_value is None else array.fill_value
@@ -109,10 +109,10 @@ class ChunkFiles:
         out[...] = pixels[(*slices[:axis], within, *slices[axis + 1 :])]
 
     def _rows(self, slices: tuple[slice, ...]) -> range:
-        """The rows that are decoded for slices of a chunk."""
+        """The rows to decode for slices of a chunk."""
         rows, length = slices[self._axis], self._shape[self._axis]
-        is_little = (rows.stop - rows.start) * ROWS_RATIO <= length
-        return range(rows.start, rows.stop) if is_little else range(length)
+        are_few = (rows.stop - rows.start) * ROWS_RATIO <= length
+        return range(rows.start, rows.stop) if are_few else range(length)
 
     def _pixels(self, data: Buffer) -> AnyArray:
         if len(data) != self._nbytes:
@@ -120,7 +120,7 @@ class ChunkFiles:
         return np.frombuffer(data, self._dtype).reshape(self._shape)
 
     def _decode(self, data: Buffer, rows: range, scratch: _Scratch, *, is_cached: bool) -> AnyArray:
-        """Rows of a chunk as pixels; in an array of their own if they go into the cache."""
+        """The decoded rows of a chunk: in a new array if they are cached, else possibly in `scratch`."""
         shape = (*self._shape[: self._axis], len(rows), *self._shape[self._axis + 1 :])
         is_whole = shape == self._shape
         if self._codec == _BLOSC:
@@ -162,7 +162,7 @@ def _steps(start: int, stop: int, chunk: int, length: int) -> list[_Step]:
 
 
 class _Scratch:
-    """One buffer for all chunks of a region that are not cached; unlike a new array it stays in the processor's caches."""
+    """One buffer for all chunks of a region that are not cached; unlike a new array, it stays in the CPU's caches."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._shape, self._dtype = shape, dtype
@@ -173,12 +173,12 @@ class _Scratch:
 
 
 def _contents(fd: int, size: int) -> Buffer:
-    """The bytes of a file: copied if they are few, mapped if page faults cost less than the copy."""
+    """The bytes of a file, read or memory-mapped, whichever is faster for its size."""
     return os.read(fd, size) if size < MAPPED_BYTES else mmap.mmap(fd, 0, prot=mmap.PROT_READ)
 
 
 def chunk_files(folder: Path, array: zarr.Array[Any]) -> ChunkFiles | None:
-    """The chunks of an array as files; None if zarr has to read them because of shards, filters or other codecs."""
+    """The chunks of an array as files; None if only zarr can read them, because of shards, filters or other codecs."""
     metadata = array.metadata
     layout = _layout_2(metadata) if isinstance(metadata, ArrayV2Metadata) else _layout_3(metadata)
     if layout is None or not array.ndim:
@@ -206,7 +206,7 @@ def _layout_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, Order] | None:
     serializer, *compressors = metadata.codecs
     if metadata.to_dict().get("storage_transformers") or not isinstance(serializer, BytesCodec):
         return None
-    # an enumeration in zarr 3.1, the last release for Python 3.11, and text in later releases
+    # `endian` is an enumeration in zarr 3.1, the last release for Python 3.11, and text in later releases
     order = _ORDERS[str(getattr(serializer.endian, "value", serializer.endian))]
     match compressors:
         case []:

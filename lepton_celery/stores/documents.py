@@ -1,4 +1,4 @@
-"""Dataclasses as JSON documents, and files that appear complete or not at all."""
+"""Dataclasses as JSON documents, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -23,15 +23,12 @@ def to_document(item: Any) -> dict[str, Any]:
 
 
 def from_document(document: Any, kind: type[T], what: str) -> T:
-    """The dataclass that `to_document` was given, each field checked against its type; unknown fields are ignored.
+    """The dataclass from which `to_document` made a document. Each field's type is checked; unknown fields are ignored.
 
-    Args:
-        document: plain JSON values.
-        kind: the dataclass.
-        what: the document's name in an error, such as "the job's manifest".
+    `what` names the document in an error, such as "the job's manifest".
 
     Raises:
-        InputError: a field is missing or has another type; the message says which.
+        InputError: a field is missing or has another type.
     """
     try:
         return msgspec.convert(document, kind, str_keys=True)
@@ -40,21 +37,17 @@ def from_document(document: Any, kind: type[T], what: str) -> T:
 
 
 def check_version(document: Any, version: int, what: str, remedy: str) -> None:
-    """Refuse a document of another version.
-
-    Raises:
-        InputError: the versions differ; the message has both, and `remedy`.
-    """
+    """Raise InputError if a document has another version; the message has both versions and `remedy`."""
     given = document.get("version") if isinstance(document, Mapping) else type(document).__name__
     if given != version:
         raise InputError(f"{what} has version {given!r}, this release reads version {version}; {remedy}")
 
 
 def write_atomically(path: Path, *pieces: bytes, mode: int = 0o666) -> None:
-    """Let a file of these pieces appear in one step, in place of an earlier one. `mode` is limited by the umask.
+    """Write a file of these pieces atomically, replacing an earlier file. The umask restricts `mode`.
 
     Raises:
-        StoreNotFound: there is no such folder.
+        StoreNotFound: the folder does not exist.
         StoreError: the disk is full, or this user may not write there.
     """
     draft = path.with_name(f".{path.name}.{uuid4().hex}")

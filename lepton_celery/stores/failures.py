@@ -17,7 +17,7 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
-"""The problem and its remedy by the system's error number."""
+"""The problem and its remedy by `OSError.errno`."""
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise StoreNotFound(
-            f"{path} cannot be written: it, or its folder, is not there (any more); the output was published, "
+            f"{path} cannot be written: the file or its folder does not exist (any more); the output was published, "
             "discarded or never created"
         ) from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The formats by suffix, and the arrays that each of them can hold. Their libraries are not imported here."""
+"""File formats by suffix, and the arrays that each can hold. The libraries of the formats are not imported here."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parqu
 """The error message for a Parquet table without pyarrow."""
 
 _EXTENDED = ("float96", "float128", "complex192", "complex256")
-"""Dtypes of C's long double, which only NumPy's own files hold."""
+"""Dtypes of C's long double, which only .npy files can hold."""
 
 _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
 
 
 class ArrayFormat(NamedTuple):
-    """A format of arrays: the classes that read and write it, and the arrays that it holds."""
+    """A format of arrays: the classes that read and write it, and the arrays that it can hold."""
 
     name: str
     """The name in error messages."""
@@ -49,11 +49,11 @@ class ArrayFormat(NamedTuple):
     output: str
     """The class of its outputs, as `module:class`."""
     holds: str
-    """The dtypes and shapes that it holds, for error messages."""
+    """The dtypes and shapes that it can hold, for error messages."""
     colours: Mapping[str, tuple[int, ...]] = {}
-    """The dtypes of a picture, each with the lengths that the colour axis may have; 0 for a picture without one."""
+    """Of a picture format: each dtype with the allowed lengths of the colour axis; 0 stands for no colour axis."""
     longest_side: int | None = None
-    """Most pixels along an axis of a picture."""
+    """Largest number of pixels along an axis; None for no limit."""
 
 
 _PNG = "uint8 (y, x), (y, x, 3) and (y, x, 4), uint16 (y, x) and bool (y, x)"
@@ -71,7 +71,7 @@ ARRAY_FORMATS = {
 
 
 def array_format(path: Path) -> ArrayFormat:
-    """The array format of `path`, by its suffix or by a `.zarr` folder around it.
+    """The array format of `path`, by its suffix or that of an enclosing `.zarr` folder.
 
     Raises:
         InputError: no array format has that suffix.
@@ -92,11 +92,11 @@ def table_format(path: Path) -> str:
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Refuse an output, an array or a table, that could not be written, before its job starts.
+    """Refuse an output, an array or a table, that cannot be written, before its job starts.
 
     Raises:
         InputError: no format has that suffix.
-        StoreNotFound: the folder of the output is not there.
+        StoreNotFound: the folder of the output does not exist.
         OutputExists: something has that name, and `overwrite` is not set.
         StoreError: this user may not write there.
     """
@@ -109,7 +109,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         raise InputError(NO_PARQUET)
     with writing(final):
         if not final.parent.is_dir():
-            raise StoreNotFound(f"output {final} lies in a folder that is not there; create {final.parent} first")
+            raise StoreNotFound(f"output {final} lies in a folder that does not exist; create {final.parent} first")
         if os.path.lexists(final) and not overwrite:
             raise output_exists(final)
         effective = os.access in os.supports_effective_ids

@@ -1,4 +1,4 @@
-"""Identities of inputs: short texts by which a job notices a changed input without reading its bytes."""
+"""Identities of inputs: short texts by which a job notices that an input has changed, without reading it again."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.paths import local_path
 
 MAX_FOLDERS = 4096
-"""Largest number of folders and metadata files of a Zarr array that are looked at. Writing a chunk again changes the time of
-its folder."""
+"""Largest number of folders and metadata files of a Zarr array that are examined. Writing a chunk again changes the
+modification time of its folder."""
 
 
 def identity(url: str | os.PathLike[str]) -> str:
-    """Size and time of a file, or of the folders and metadata of a Zarr array, as a short text.
+    """Size and modification time of a file, or a digest of those of a Zarr array's folders and metadata files.
 
     Raises:
-        StoreNotFound: nothing is there.
-        StoreError: it may not be read.
+        StoreNotFound: there is no such file or folder.
+        StoreError: no permission.
     """
     path = local_path(url)
     with reading(path):
@@ -37,7 +37,7 @@ def identity(url: str | os.PathLike[str]) -> str:
 
 
 def content_identity(pixels: NDArray[np.generic]) -> str:
-    """A digest of the pixels of an array in memory, as a short text."""
+    """A digest of an array's shape, dtype and pixels, as a short text."""
     digest = blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
     rows = np.atleast_1d(pixels)
     # some rows at a time, because the array may be a memory map that is larger than memory
@@ -53,7 +53,7 @@ def _stamp(path: Path) -> str:
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    """A folder, its files of metadata, and the same of the folders in it."""
+    """A folder, its metadata files, and those of all folders in it."""
     for folder, folders, files in os.walk(path):
         folders.sort()
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""Copies inputs without random access into files that have it."""
+"""Copies inputs that cannot be read region by region into .npy files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import draft_of
 
 LARGEST_CHUNK_BYTES = 256 * 2**20
-"""Files with larger chunks are copied first, because a worker would have to decode a whole chunk for one pixel."""
+"""Inputs with larger chunks are copied first, because a worker would have to decode a whole chunk for one pixel."""
 
 COPIED_BYTES = 64 * 2**20
-"""Number of bytes that are copied at once. A larger chunk is copied whole."""
+"""Number of bytes that are copied at a time. A larger chunk is copied whole."""
 
 
 def needs_ingest(reader: ArrayReader) -> bool:
@@ -27,9 +27,9 @@ def needs_ingest(reader: ArrayReader) -> bool:
 
 
 def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
-    """Copy the array to a .npy at `path`, in place of an earlier file; the name appears when the copy is complete.
+    """Copy the array to a .npy file at `path`, which appears or replaces an earlier file when the copy is complete.
 
-    Memory holds 64 MiB or one chunk, whichever is more; for PNG and JPEG it holds the whole picture.
+    Memory holds `COPIED_BYTES` or one chunk, whichever is more; for PNG and JPEG it holds the whole picture.
 
     Raises:
         StoreError: the input is damaged, or the disk is full; no file is left.

@@ -40,8 +40,8 @@ class Journal:
         """The document that `begin` wrote.
 
         Raises:
-            JobNotFound: there is none.
-            StoreError: it is damaged.
+            JobNotFound: there is no manifest.
+            StoreError: the manifest is damaged.
         """
         path = self._root / MANIFEST
         if not path.exists():
@@ -67,14 +67,14 @@ class Journal:
             try:
                 file = path.open("a", encoding="ascii")
             except FileNotFoundError:
-                for folder in (path.parent.parent, path.parent):  # not the workspace: it is gone when the job has ended
+                for folder in (path.parent.parent, path.parent):  # not the workspace, removed with its job
                     folder.mkdir(exist_ok=True)
                 file = path.open("a", encoding="ascii")
             with file:
                 file.write(" ".join(map(str, places)) + "\n")
 
     def stage(self, stages: int) -> StageNumber | None:
-        """The stage that began last, in a plan of `stages` stages; None if there is none."""
+        """The stage that began last, in a plan of `stages` stages; None if none has begun."""
         opened = [StageNumber(int(path.name)) for path in _files(self._root / "stages") if path.name.isdigit()]
         # each round of a repeated stage has a number of its own, which is greater by `stages`
         return max(opened, key=lambda number: (number % stages, number // stages), default=None)
@@ -86,7 +86,7 @@ class Journal:
             with reading(path):
                 lines = path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
             for line in lines:
-                if line.endswith("\n"):  # a line without an end is of a writer that was killed
+                if line.endswith("\n"):  # the writer of an unterminated line was killed
                     done.update(Place(int(text)) for text in line.split() if text.isdigit())
         return sorted(done)
 

@@ -1,4 +1,4 @@
-"""Arrays of this process with the interface of files, for the inline engine and for memory maps."""
+"""Arrays in memory behind the interfaces of stores, for the inline engine and for memory maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lepton_celery.stores.base import AnyArray, ArrayOutput, ArrayReader, Target
 
 
 class MemoryReader(ArrayReader):
-    """An array of this process or a memory map. Reading copies it, so it must not change before."""
+    """An array of this process or a memory map. It must not change until its last region is read."""
 
     def __init__(self, array: npt.ArrayLike, url: str = "memory:") -> None:
         self._array = np.asarray(array)
@@ -26,7 +26,7 @@ class MemoryReader(ArrayReader):
 
 
 class MemoryOutput(ArrayOutput):
-    """An output that becomes an ndarray of this process; its target's path is only a name."""
+    """An output in memory. The path of its target is only a name in error messages."""
 
     def __init__(self, target: Target) -> None:
         self.target = target

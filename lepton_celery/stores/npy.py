@@ -21,23 +21,23 @@ from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.publish import FileOutput, create_part
 
 LONG_ROW_BYTES = 1 << 15
-"""Rows of this size are written by a system call each, shorter rows through a memory map.
+"""Rows of at least this size are written by a system call each, shorter rows through a memory map.
 
-A system call costs less than the page faults of a map if enough bytes lie together. MB per second of processor time for
-pixels in a new file, by map and by calls: rows of 4 kB 640 and 410 in tmpfs, 1110 and 370 on ext4; rows of 16 kB 730 and
-890, 1500 and 840; rows as long as the image's 750 and 1390, 520 and 3400."""
+A system call costs less than the page faults of a map if enough bytes are contiguous. MB per second of processor time in a
+new file, by map and by calls: rows of 4 kB 640 and 410 in tmpfs, 1110 and 370 on ext4; rows of 16 kB 730 and 890, 1500 and
+840; whole rows of the image 750 and 1390, 520 and 3400."""
 
 one_header_at_a_time = threading.Lock()
-"""Held while NumPy reads a file's header, which Python parses. Python 3.11 sometimes fails to parse in two threads at once
+"""Held while NumPy parses a file's header with `ast`, which sometimes fails in two threads at once on Python 3.11
 (python/cpython#106905: "AST constructor recursion depth mismatch")."""
 
 
 class NpyReader(MemoryReader):
-    """A .npy file of C or Fortran order and any byte order; its pixels are read when they are asked for."""
+    """A .npy file of C or Fortran order and any byte order, memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         with reading(path), one_header_at_a_time:
-            # this never unpickles: open_memmap refuses arrays of objects before it looks at their data
+            # this never unpickles: open_memmap refuses arrays of objects before it reads their data
             array = npy_format.open_memmap(path, mode="r")
         super().__init__(array, str(path))
 
@@ -90,11 +90,11 @@ def open_writable(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> A
 
 
 def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) -> None:
-    """Write pixels to the file that `array` maps, by system calls if its rows are long enough."""
+    """Write pixels to the file that `array` maps, by system calls if the region's rows are long enough."""
     if not isinstance(array, np.memmap):  # an array without pixels is not mapped
         array[region.slices] = pixels
         return
-    # axes that the region covers whole belong to the row: an RGB row is one run of bytes
+    # a row spans all trailing axes that the region covers completely: an RGB row is contiguous
     axis = array.ndim
     while axis and region.shape[axis - 1 :] == array.shape[axis - 1 :]:
         axis -= 1
@@ -102,7 +102,7 @@ def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) ->
     first = array.offset + sum(a * step for a, step in zip(region.start, array.strides, strict=True))
     with _opened(path) as descriptor:
         if pixels.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64)) < LONG_ROW_BYTES:
-            # touching a page of a map that the disk has no room for would kill the process
+            # writing to a mapped page for which the disk has no room would kill the process (SIGBUS)
             last = array.offset + sum((z - 1) * step for z, step in zip(region.stop, array.strides, strict=True))
             _reserve(descriptor, first, last + array.itemsize - first)
             array[region.slices] = pixels
@@ -131,7 +131,7 @@ def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
 
 
 def make_empty(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Make a new .npy file of zeros, which takes no space on the disk yet."""
+    """Create a .npy file of zeros, which takes no disk space yet."""
     header = io.BytesIO()
     described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     npy_format.write_array_header_2_0(header, described)
@@ -141,7 +141,7 @@ def make_empty(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None
 
 
 def _reserve(descriptor: int, start: int, size: int) -> None:
-    """Take the space of a stretch of a file from the disk, if the file system can."""
+    """Allocate the disk space of a range of a file, if the file system supports that."""
     try:
         os.posix_fallocate(descriptor, start, size)
     except OSError as error:

@@ -19,7 +19,7 @@ def local_path(url: str | os.PathLike[str]) -> Path:
     Symbolic links and `..` stay as they are; `check_allowed` follows them.
 
     Raises:
-        InputError: there is another scheme, another host, or no path.
+        InputError: the URL has another scheme or a host, or the path is empty.
     """
     text = os.fspath(url)
     if match := _SCHEME.match(text):
@@ -33,16 +33,12 @@ def local_path(url: str | os.PathLike[str]) -> Path:
             raise InputError(f"store {text!r} names the host {host!r}; write file:///absolute/path, without a host")
         text = "/" + unquote(rest)
     if not text or "\0" in text:
-        raise InputError(f"store {text!r} is no path; give the path of a file, or file:///absolute/path")
+        raise InputError(f"store {text!r} is not a path; give the path of a file, or file:///absolute/path")
     return Path(text).absolute()
 
 
 def check_allowed(path: Path, roots: Sequence[Path]) -> None:
-    """Refuse a path that leads outside of all `roots` when its links are followed; without roots every path is allowed.
-
-    Raises:
-        InputError: the path leads outside.
-    """
+    """Raise InputError if a path, with its links resolved, is outside of all `roots`. Without roots all are allowed."""
     if not roots:
         return
     resolved = path.resolve()

@@ -29,14 +29,14 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
     "RGBA": (np.uint8, 4),
     "CMYK": (np.uint8, 4),
 }
-"""The dtype of each of Pillow's modes, and the length of its colour axis; 0 for none."""
+"""The dtype of each of Pillow's modes, and the length of its colour axis; 0 for no such axis."""
 
 
 class PictureReader(ArrayReader):
-    """A PNG or JPEG file. The first `read` decodes all of it, and memory holds the whole picture from then on.
+    """A PNG or JPEG file. The first `read` decodes the whole picture and keeps it in memory.
 
     Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because Pillow
-    would cut them to 8 bits without a warning.
+    would reduce them to 8 bits without a warning.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class PictureReader(ArrayReader):
 
     def read(self, region: Region) -> AnyArray:
         if self._pid != os.getpid():
-            # a fork may have copied the lock while another thread held it, and nobody would open it in this process
+            # a fork may have copied the lock while a thread of the parent held it, and no thread here would release it
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             if self._decoded is None:
@@ -64,10 +64,7 @@ class PictureReader(ArrayReader):
 
 
 class PictureOutput(NpyOutput):
-    """A PNG or JPEG file. Its part is a .npy, which the publisher encodes.
-
-    PNG keeps every pixel; JPEG, with quality 95, does not.
-    """
+    """A PNG, or a JPEG of quality 95. Its part is a .npy file, which `publish` encodes."""
 
     def publish(self) -> None:
         publish_part(self.target, self._encode)
@@ -83,22 +80,21 @@ class PictureOutput(NpyOutput):
 
 
 def _open(path: Path) -> Image.Image:
-    # by class, so that no other decoder gets the file, and without the warning of Image.open from 89 million pixels on: the
-    # planner has limits of its own
+    # not Image.open, which also tries other decoders, and warns about large pictures; the planner limits them itself
     if path.suffix.lower() == ".png":
         return PngImageFile(path)
     return JpegImageFile(path)
 
 
 def _mode(path: Path, image: Image.Image) -> str:
-    """The mode to read `image` in; StoreError if that would lose something."""
+    """Pillow's mode in which `image` is read; StoreError if no mode keeps all of it."""
     if image.format == "PNG":
-        # two bytes of the header of every PNG: bits per sample, and whether it has colours (2, 6) or alpha (4)
+        # bytes 24 and 25 of every PNG: bits per sample, and the colour type (0 grey, 2 and 6 colours, 4 grey and alpha)
         with path.open("rb") as file:
             depth, kind = file.read(26)[24:26]
         if depth == 16 and kind != 0:
             raise StoreError(
-                f"{path} is a PNG of 16-bit colours, which Pillow cuts to 8 bits; convert it to .tif first"
+                f"{path} is a PNG of 16-bit colours, which Pillow reduces to 8 bits; convert it to .tif first"
             )
         if depth == 16:
             return "I;16"

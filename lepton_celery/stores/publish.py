@@ -1,9 +1,9 @@
-"""How a part becomes an output: by one rename or link, by one process at a time, and over no file that must stay.
+"""Publishes outputs: one process at a time gives a complete part its final name, by a link or a rename.
 
 .cells.npy.<job>.part              collects the blocks
 .cells.npy.<job>.part.<anything>   temporary files of processes that create, write or encode
 .cells.npy.<job>.part.encoded      the output, if its format is not that of the part
-.cells.npy.<job>.part.replaced     the earlier output, for the moment of the exchange
+.cells.npy.<job>.part.replaced     the earlier output, while it is replaced
 cells.npy                          appears last
 """
 
@@ -32,13 +32,13 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV
 
 
 def sibling(part: Path, ending: str = "tmp") -> Path:
-    """A new name beside a part, which `discard_part` removes if its writer was killed."""
+    """A unique path beside a part. `discard_part` removes the file there if its writer was killed."""
     return part.with_name(f"{part.name}.{uuid.uuid4().hex}.{ending}")
 
 
 @contextmanager
 def draft_of(part: Path) -> Iterator[Path]:
-    """A new name beside a part, for a file that is renamed when it is complete; otherwise it is removed."""
+    """A unique path beside a part, for a file that the caller renames when it is complete. Otherwise it is removed."""
     draft = sibling(part)
     try:
         yield draft
@@ -47,7 +47,7 @@ def draft_of(part: Path) -> Iterator[Path]:
 
 
 def create_part(part: Path, make: Callable[[Path], None]) -> None:
-    """Let a part appear, complete, that `make` creates under another name; a part that is there already stays."""
+    """Create a part atomically: `make` creates it under a temporary name. A part that exists already stays."""
     with writing(part), draft_of(part) as draft:
         make(draft)
         with suppress(FileExistsError):
@@ -55,16 +55,14 @@ def create_part(part: Path, make: Callable[[Path], None]) -> None:
 
 
 def replaced_of(part: Path) -> Path:
-    """The name of an earlier output for the moment in which the new one takes its place."""
+    """The path of the earlier output while the new one replaces it."""
     return part.with_name(f"{part.name}.replaced")
 
 
 def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -> None:
     """Publish an output, as `ArrayOutput.publish` describes.
 
-    Args:
-        target: the output.
-        encode: writes the output's file from the part, if the part has another format.
+    `encode` writes the output's file from the part, if the part has another format.
     """
     part, final = target.part, target.final
     with writing(final), _locked(part) as is_there:
@@ -72,7 +70,7 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
             raise StoreNotFound(f"{final} cannot be published: there is no part of it; run the job again")
         if is_there:
             output = part if encode is None else part.with_name(f"{part.name}.encoded")
-            # a publisher that was killed after the link has encoded and published already
+            # a publisher that was killed after linking has encoded and published already
             if encode is None or not (output.exists() and final.exists() and output.samefile(final)):
                 if encode is not None:
                     _encode(target, encode, output)
@@ -90,7 +88,7 @@ def _encode(target: Target, encode: Callable[[Path], None], output: Path) -> Non
 
 @contextmanager
 def _locked(part: Path) -> Iterator[bool]:
-    """Lock a part against other publishers; yields whether the part is there once it is locked.
+    """Lock a part against other publishers, and yield whether the part still exists.
 
     The lock is on the part itself, so it leaves no file behind.
     """
@@ -100,8 +98,8 @@ def _locked(part: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        with suppress(OSError):  # there are no locks on this file system
-            # a frozen process may hold the lock, and the ledger's fence keeps two merges apart without it
+        with suppress(OSError):  # this file system has no locks
+            # a frozen process may hold the lock; then the ledger's fence alone keeps two merges apart
             wait_for_lock(descriptor, LOCK_WAIT_S)
         try:
             is_there = os.path.samestat(os.fstat(descriptor), part.stat())
@@ -113,7 +111,7 @@ def _locked(part: Path) -> Iterator[bool]:
 
 
 def wait_for_lock(descriptor: int, timeout_s: float) -> bool:
-    """Lock a file for this process; False if another process holds the lock until the time is up.
+    """Lock a file for this process; False if another process still holds the lock after `timeout_s`.
 
     Raises:
         OSError: the file system has no locks.
@@ -130,13 +128,13 @@ def wait_for_lock(descriptor: int, timeout_s: float) -> bool:
 
 
 def put_in_place(source: Path, final: Path, *, overwrite: bool, replaced: Path) -> None:
-    """Give `source`, a file or a folder, the name `final`; an earlier output is called `replaced` for a moment.
+    """Rename `source`, a file or a folder, to `final`. `replaced` is the temporary name of an earlier output.
 
     Raises:
-        OutputExists: something else stands there, and `overwrite` is not set.
+        OutputExists: something else has the name `final`, and `overwrite` is not set.
     """
     if overwrite:
-        # a rename replaces a file by a file in one step, but a folder has to be out of the way first
+        # a rename replaces a file by a file in one step, but a folder must be moved away first
         if os.path.lexists(final) and (source.is_dir() or (final.is_dir() and not final.is_symlink())):
             remove(replaced)
             final.rename(replaced)
@@ -146,7 +144,7 @@ def put_in_place(source: Path, final: Path, *, overwrite: bool, replaced: Path) 
     try:
         link_or_rename(source, final)
     except FileExistsError as error:
-        # a merge that was killed between link and unlink left both names on one file: then the work is done
+        # if a merge was killed between link and unlink, the file has both names and is published already
         if source.is_dir() or final.is_symlink() or not source.samefile(final):
             raise output_exists(final) from error
         source.unlink()
@@ -167,7 +165,7 @@ def link_or_rename(source: Path, final: Path) -> None:
     if os.path.lexists(final):
         raise taken
     try:
-        source.rename(final)  # of the folders that may have come in since, the kernel lets it replace an empty one only
+        source.rename(final)  # replaces no folder that appeared meanwhile, unless that is empty
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
             raise taken from error
@@ -175,14 +173,14 @@ def link_or_rename(source: Path, final: Path) -> None:
 
 
 def output_exists(final: Path) -> OutputExists:
-    """The error that something stands under the final name."""
+    """The error for a final name that is taken."""
     return OutputExists(
         f"{final} exists already; choose another name, remove it, or allow it to be replaced (overwrite=True, --overwrite)"
     )
 
 
 def discard_part(part: Path, final: Path) -> None:
-    """Remove a part and its temporary files; an earlier output that a killed publisher moved aside gets its name back."""
+    """Remove a part and its temporary files. An earlier output that a killed publisher moved away gets its name back."""
     replaced = replaced_of(part)
     with writing(part):
         if os.path.lexists(replaced) and not os.path.lexists(final):
@@ -192,21 +190,16 @@ def discard_part(part: Path, final: Path) -> None:
 
 def _remove_part(part: Path) -> None:
     if part.is_dir():
-        # the name goes in one step, so that no writer fills a folder while it is being emptied
+        # renamed first, so that no writer adds files to a folder that is being emptied
         with suppress(FileNotFoundError):
             part.rename(sibling(part, "trash"))
     remove(part)
-    remove_temporaries(part)
-
-
-def remove_temporaries(part: Path) -> None:
-    """Remove all files and folders whose names are the part's with an ending."""
     for path in part.parent.glob(f"{glob.escape(part.name)}.*"):
         remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder; nothing happens when there is none."""
+    """Remove a file, a link or a whole folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -214,7 +207,7 @@ def remove(path: Path) -> None:
 
 
 class FileOutput(ArrayOutput):
-    """An output on disk: a part collects the blocks, and gets the final name when it is complete."""
+    """Base class of outputs on disk, with the methods that do not depend on the format."""
 
     def __init__(self, target: Target) -> None:
         self.target = target

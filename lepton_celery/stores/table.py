@@ -20,7 +20,7 @@ from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import discard_part, draft_of, output_exists, put_in_place, replaced_of
 
 _ROWS_AT_ONCE = 100_000
-"""Rows of a CSV that are turned into text together."""
+"""Number of CSV rows that are formatted at a time."""
 
 Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
@@ -32,13 +32,13 @@ def write_table(
     job_id: str = "inline",
     overwrite: bool = False,
 ) -> None:
-    """Write one-dimensional columns of equal length; the name appears when the table is complete.
+    """Write one-dimensional columns of equal length to a file that appears when the table is complete.
 
-    `read_table` gives every float back bit for bit. A file with the same bytes counts as written, so that a merge may be
+    `read_table` returns every float bit for bit. An existing file with the same bytes is accepted, so that a merge may be
     repeated. If the writer is killed, `discard_table` with the same job id removes the temporary file.
 
     Raises:
-        InputError: columns differ in length, have more axes, or hold something that is no number.
+        InputError: columns differ in length, have more axes, or are not numeric.
         OutputExists: something else has that name, and `overwrite` is not set.
         StoreError: the disk is full, or no permission; no file is left.
     """
@@ -62,7 +62,7 @@ def write_table(
 
 
 def discard_table(path: str | os.PathLike[str], job_id: str) -> None:
-    """Remove the temporary files of a table that a killed writer left; a published table stays."""
+    """Remove the temporary files that a killed writer of a table left; a published table stays."""
     final = local_path(path)
     discard_part(part_of(final, job_id), final)
 
@@ -74,7 +74,7 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
 
     Raises:
         StoreNotFound: there is no such file.
-        StoreError: it is no table of numbers.
+        StoreError: the file is not a table of numbers.
     """
     source = local_path(path)
     name = table_format(source)
@@ -88,7 +88,7 @@ def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     with path.open("x", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerow(columns)
         for start in range(0, rows, _ROWS_AT_ONCE):
-            # repr of a Python float is the shortest text that gives the same number when it is read
+            # repr of a Python float is the shortest text from which the same float is read
             texts = [map(repr, column[start : start + _ROWS_AT_ONCE].tolist()) for column in columns.values()]
             file.write("\n".join(map(",".join, zip(*texts, strict=True))))
             file.write("\n")
@@ -110,7 +110,7 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
 def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow, parquet = _arrow()
     table = arrow.table({key: arrow.array(np.ascontiguousarray(column)) for key, column in columns.items()})
-    # whole numbers mostly rise with the label: as differences they take a fifth of a dictionary's bytes, and half the time
+    # integers mostly rise with the label: delta encoding takes a fifth of the bytes of a dictionary, and half the time
     steps = {field.name: "DELTA_BINARY_PACKED" for field in table.schema if arrow.types.is_integer(field.type)}
     parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
 
@@ -145,4 +145,4 @@ def _numbers(path: Path, key: str, column: list[str] | npt.NDArray[Any]) -> Colu
     try:
         return np.array([float(value or "nan") for value in column], np.float64)
     except ValueError as error:
-        raise StoreError(f"{path}: column {key!r} holds something that is no number ({error})") from error
+        raise StoreError(f"{path}: column {key!r} holds a value that is not a number ({error})") from error

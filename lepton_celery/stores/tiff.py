@@ -1,4 +1,4 @@
-"""Reads regions of TIFF files, tiled, striped or of several pages, compressed or not, without loading the files.
+"""Reads regions of TIFF files (tiled, striped, of several pages, compressed) without loading the files.
 
 The first series at full resolution is read: `(y, x)`, `(y, x, s)` or `(s, y, x)` for colours, and `(z, y, x)` or more axes
 for pages.
@@ -36,7 +36,7 @@ class TiffReader(ArrayReader):
         self.url = str(path)
         self._path = path
         self._mapped: MemoryReader | None = None
-        # an OME-TIFF of several files names files that were not checked against the allowed folders
+        # _multifile=False: the other files of an OME-TIFF were not checked against the allowed folders
         with reading(path), tifffile.TiffFile(path, _multifile=False) as tif:
             if not tif.series:
                 raise StoreError(f"{path} holds no image; check that it was written completely")
@@ -45,7 +45,7 @@ class TiffReader(ArrayReader):
                 raise StoreError(f"{path} is one of several files of an OME-TIFF; join them into one file first")
             page = series.keyframe
             if page.dtype is None or series.dtype.kind not in "biufc":
-                raise StoreError(f"{path} holds pixels of {page.bitspersample} bits, which has no dtype; convert it")
+                raise StoreError(f"{path} holds {page.bitspersample}-bit pixels, which have no dtype; convert it")
             self.shape, self.dtype = tuple(series.shape), series.dtype.newbyteorder("=")
             if series.dataoffset is not None:
                 on_disk = self.dtype.newbyteorder(tif.byteorder)
@@ -75,15 +75,15 @@ class TiffReader(ArrayReader):
         page_start, page_stop = [0] * len(self._page.shape), [1] * len(self._page.shape)
         for axis, a, b in zip(self._page_axes, start[lead:], stop[lead:], strict=True):
             page_start[axis], page_stop[axis] = a, b
-        window = Region(tuple(page_start), tuple(page_stop))
-        pages = out.reshape(tuple(b - a for a, b in zip(start[:lead], stop[:lead], strict=True)) + window.shape)
+        wanted = Region(tuple(page_start), tuple(page_stop))
+        pages = out.reshape(tuple(b - a for a, b in zip(start[:lead], stop[:lead], strict=True)) + wanted.shape)
         with reading(self._path):
             fd = os.open(self._path, os.O_RDONLY)
             try:
                 for position in itertools.product(*map(range, start[:lead], stop[:lead])):
                     number = int(np.ravel_multi_index(position, self._lead)) if lead else 0
                     page = pages[tuple(p - a for p, a in zip(position, start, strict=False))]
-                    self._read_page(fd, self._segments[number], window, page)
+                    self._read_page(fd, self._segments[number], wanted, page)
             finally:
                 os.close(fd)
         return out
@@ -107,7 +107,7 @@ class TiffReader(ArrayReader):
             or math.prod(self._lead) != len(series.pages)
         ):
             raise StoreError(
-                f"{self._path} arranges its pages of {shape} as {self.shape} in a way that cannot be read by windows; "
+                f"{self._path} arranges its pages of {shape} as {self.shape} in a way that cannot be read by regions; "
                 "save it as a plain TIFF or .zarr first"
             )
         self._page = BlockGrid(shape, tuple(min(c, n) for c, n in zip(chunks, shape, strict=True)))
@@ -115,23 +115,23 @@ class TiffReader(ArrayReader):
         rest = iter([1] * len(self._lead) + lengths)
         self.chunks = tuple(next(rest) if n > 1 else 1 for n in self.shape)
 
-    def _read_page(self, fd: int, segments: _Segments, window: Region, into: AnyArray) -> None:
+    def _read_page(self, fd: int, segments: _Segments, wanted: Region, into: AnyArray) -> None:
         offsets, counts, tables = segments
-        for index in self._page.overlapping(window):
+        for index in self._page.overlapping(wanted):
             box = self._page.region(index)
-            shared = Region(tuple(map(max, box.start, window.start)), tuple(map(min, box.stop, window.stop)))
+            shared = Region(tuple(map(max, box.start, wanted.start)), tuple(map(min, box.stop, wanted.stop)))
             if not counts[index]:
-                # a sparse file leaves out tiles that hold nothing
-                into[shared.within(window)] = self._nodata
+                # a sparse file omits empty tiles
+                into[shared.within(wanted)] = self._nodata
                 continue
             data = os.pread(fd, counts[index], offsets[index])
             if len(data) < counts[index]:
                 raise StoreError(f"{self._path} ends in the middle of tile or strip {index}; copy or write it again")
             decoded = self._decode(data, index, jpegtables=tables)[0]
-            into[shared.within(window)] = self._as_page(decoded)[shared.within(box)]
+            into[shared.within(wanted)] = self._as_page(decoded)[shared.within(box)]
 
     def _as_page(self, decoded: AnyArray) -> AnyArray:
-        """A decoded segment of shape `(depth, length, width, samples)` with the axes of a page."""
+        """A decoded tile or strip of shape `(depth, length, width, samples)` with the axes of a page."""
         if not self._volumetric:
             decoded = decoded[0]
         if not self._has_samples:

@@ -1,7 +1,7 @@
 """Writes TIFF files: workers encode the tiles, and the publisher joins them.
 
-Compressing is nearly all of the work of writing a TIFF, so each block is encoded by the worker that computed it, into a file
-of its own in the part's folder. 175 MB of encoded tiles are joined in a third of a second; compressing them takes four.
+Compression is nearly all of the work of writing a TIFF, so each block is encoded by the worker that computed it, into a file
+of its own in the part's folder. Compressing 175 MB of tiles takes four seconds, joining them a third of a second.
 
 The file of a block has the number of its tiles, the offsets of their ends, and the tiles in the order (page, row, column).
 """
@@ -29,7 +29,7 @@ LONGEST_TILE_SIDE = 256
 """Longest side of a tile, in pixels."""
 
 BIG_TIFF_BYTES = 2**31
-"""Larger files are BigTIFFs: a plain TIFF ends at 4 GiB, and some readers end at 2."""
+"""Files with more bytes of pixels are BigTIFFs: a plain TIFF is limited to 4 GiB, and some readers to 2 GiB."""
 
 
 class TiffOutput(FileOutput):
@@ -45,8 +45,8 @@ class TiffOutput(FileOutput):
         self._colours = len(shape) == 3 and shape[2] in (3, 4) and blocks[2] >= shape[2]
         if not (len(shape) == 2 or self._colours or (len(shape) == 3 and shape[1] > 1 and shape[2] > 1)):
             raise InputError(
-                f"TIFF output {target.path} of shape {shape} in blocks {blocks} is no (y, x) image, no (y, x, 3 or 4) "
-                "with all colours in each block, and no (z, y, x) of pages; write .zarr or .npy instead"
+                f"TIFF output {target.path} of shape {shape} in blocks {blocks} is neither (y, x), nor (y, x, 3 or 4) "
+                "with all colours in each block, nor (z, y, x) of pages; write .zarr or .npy instead"
             )
         # the grid of tiles has the axes (pages, rows, columns) for every image
         lead = (1,) if len(shape) == 2 or self._colours else ()
@@ -78,7 +78,7 @@ class TiffOutput(FileOutput):
         return self.target.part / f"{index}.tiles"
 
     def _cut(self, pixels: AnyArray) -> Iterator[bytes]:
-        """The tiles of a block, uncompressed; tiles at its far edges are filled up with zeros."""
+        """The tiles of a block, uncompressed; tiles at its far edges are padded with zeros."""
         pages = pixels.astype(self._stored, copy=False)
         pages = pages[None] if pages.ndim == 2 or self._colours else pages
         rows, columns = self._tile
@@ -119,7 +119,7 @@ class TiffOutput(FileOutput):
                 yield from self._row(index, ends_of(index), first, first + across)
 
     def _ends(self, index: BlockIndex) -> Sequence[int]:
-        """The offset of the first tile in the file of a block, and the ends of all its tiles."""
+        """The offset of the first tile in a block's file, and the end offset of each of its tiles."""
         path = self._block_file(index)
         try:
             with path.open("rb") as file:
@@ -155,5 +155,5 @@ def _deflate(data: bytes) -> bytes:
         import imagecodecs
     except ImportError:
         return zlib.compress(data, 1)
-    # libdeflate is about three times as fast as zlib, and every reader of deflate reads both
+    # libdeflate is about three times as fast as zlib, and its output is plain deflate
     return bytes(imagecodecs.deflate_encode(data, level=1))

@@ -1,7 +1,7 @@
-"""Where a job keeps what passes between its stages: intermediate images, partials of blocks, whole-image values.
+"""Workspaces keep what passes between a job's stages: intermediate images, partials of blocks, whole-image values.
 
-Jobs on workers keep it on disk, the inline engine keeps it in memory. Every name follows from the plan, so a block that runs
-twice writes the same bytes to the same file.
+The workspace of a job on workers is on disk, that of the inline engine in memory. File names follow from the plan, so a
+block that runs twice writes the same bytes to the same file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lepton_celery.stores.failures import writing
 from lepton_celery.stores.publish import remove
 
 _MAPPED_BYTES = 1 << 20
-"""Values of this size or more are memory-mapped, smaller ones are loaded."""
+"""Values of at least this many bytes are memory-mapped, smaller ones are loaded."""
 
 _PARTIALS_PER_FOLDER = 1000
 """Largest number of partials in one folder."""
@@ -33,10 +33,10 @@ Key = int | tuple[int, int]
 
 
 class Workspace(Protocol):
-    """Where the stages of a job leave images, partials and values for later stages."""
+    """The images, partials and values that the stages of a job leave for later stages."""
 
     def create(self) -> None:
-        """Make the workspace if it is not there."""
+        """Create the workspace if it does not exist."""
 
     def image(self, node: Key) -> ArrayReader:
         """An image that an earlier stage has written."""
@@ -66,10 +66,10 @@ class Workspace(Protocol):
         """A whole-image value: an array, a scalar of its dtype, or arrays by name."""
 
     def discard_node(self, node: Key) -> None:
-        """Remove an image and its partials, which nothing reads any more."""
+        """Remove the image and the partials of a node, which no later stage reads."""
 
     def mark(self, name: str) -> bool:
-        """Leave a mark; True if it was there already."""
+        """Set a mark; True if it was set before."""
 
     def discard(self) -> None:
         """Remove everything."""
@@ -136,18 +136,14 @@ class DiskWorkspace(Workspace):
         self._images = root if scratch is None else workspace_root(scratch, job_id)
 
     def create(self) -> None:
-        """Make the directories.
-
-        Raises:
-            StoreError: one cannot be made.
-        """
+        """Create the directories; StoreError if that fails."""
         for folder in (self.root, self._images):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(
-                    f"the workspace {folder} cannot be made: {error.strerror}; write outputs to a directory that you may "
-                    "write to and that all workers see, and let LEPTON_SCRATCH, if it is set, name another"
+                    f"the workspace {folder} cannot be created: {error.strerror}; write outputs to a directory that you may "
+                    "write to and that all workers see; the same holds for LEPTON_SCRATCH, if it is set"
                 ) from error
 
     def image(self, node: Key) -> ArrayReader:
@@ -158,7 +154,7 @@ class DiskWorkspace(Workspace):
         return ZarrReader(packed) if packed.exists() else NpyReader(plain)
 
     def _image_paths(self, node: Key) -> list[Path]:
-        """Where an image may be. It is never published: later stages read the part that the blocks were written to."""
+        """The paths that an image may have. It is never published: later stages read the part that holds its blocks."""
         return [self._images / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
 
     def image_output(
@@ -178,7 +174,7 @@ class DiskWorkspace(Workspace):
             write_bundle(path, partial)
         except StoreNotFound:
             with writing(path):
-                for folder in (path.parent.parent, path.parent):  # not the workspace: an ended job has none any more
+                for folder in (path.parent.parent, path.parent):  # not the workspace, which is removed with its job
                     folder.mkdir(exist_ok=True)
             write_bundle(path, partial)
 
@@ -204,7 +200,7 @@ class DiskWorkspace(Workspace):
             arrays = read_bundle(path, mapped=path.stat().st_size >= _MAPPED_BYTES)
         except (FileNotFoundError, StoreNotFound) as error:
             raise StoreError(
-                f"the whole-image value {node} is not at {path}; the job's workspace is damaged"
+                f"the whole-image value {node} is missing at {path}; the job's workspace is damaged"
             ) from error
         return arrays[""][()] if list(arrays) == [""] else arrays
 
@@ -229,7 +225,7 @@ class DiskWorkspace(Workspace):
 
 
 class _Partials:
-    """The partials of a node, read one after the other."""
+    """The partials of a node, which each iteration reads one after the other."""
 
     def __init__(self, workspace: Workspace, node: Key, blocks: int) -> None:
         self._workspace, self._node, self._blocks = workspace, node, blocks
@@ -240,7 +236,7 @@ class _Partials:
 
 
 def _text(node: Key) -> str:
-    """The node in the name of a file."""
+    """The node as part of a file name."""
     return str(node) if isinstance(node, int) else f"{node[0]}-{node[1]}"
 
 

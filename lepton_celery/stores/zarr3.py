@@ -4,9 +4,9 @@ zarr-python reads and writes the metadata, and reads shards and rarer codecs. Ch
 zstd, gzip or no compression) are read and written directly: that is two to three times faster than zarr's event loop,
 leaves no thread behind that a fork could lose, and lets a reader keep a chunk for the next block.
 
-`zarrs` (the extra of that name) decodes in Rust and reads no more of a shard than it needs. Its threads do not survive
-a fork: a child of a process that has used it hangs. So only the first process that reads pixels uses it, such as a pool
-process of Celery, whose parent reads none. Processes that are forked from that one use zarr's own pipeline.
+`zarrs` (the extra of that name) decodes in Rust and reads only the needed part of a shard. Its threads do not survive a
+fork: a child of a process that has used it hangs. So only the first process that reads pixels uses it, such as a pool
+process of Celery, whose parent reads no pixels. Processes that are forked from it use zarr's own pipeline.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.publish import FileOutput, create_part, sibling
 
 LARGEST_CHUNK_BYTES = 64 * 2**20
-"""Larger blocks are cut into several chunks: a chunk is read whole, and Blosc ends at 2 GiB."""
+"""Larger blocks are cut into several chunks: a chunk is read whole, and Blosc is limited to 2 GiB."""
 
 _ZARR_PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
 """Settings of zarr for its own pipeline of codecs."""
 
 _ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
-"""Settings of zarr for zarrs, which gets one thread, because the worker processes are the parallelism."""
+"""Settings of zarr for zarrs, which gets one thread, because the worker processes already run in parallel."""
 
 _settings = Lock()
-"""Held while zarr's settings are changed, which belong to the process. An array keeps the pipeline it was opened with."""
+"""Held while zarr's global settings are changed. An array keeps the pipeline with which it was opened."""
 
 
 class ZarrReader(ArrayReader):
-    """A Zarr array of version 2 or 3 in a folder; pixels are read when they are asked for."""
+    """A Zarr array of version 2 or 3 in a folder."""
 
     def __init__(self, path: Path) -> None:
         self.url = str(path)
@@ -58,8 +58,8 @@ class ZarrReader(ArrayReader):
             try:
                 node = zarr.open(store=str(path), mode="r")
             except FileNotFoundError as error:
-                # zarr raises this for any folder without metadata that it knows
-                raise StoreError(f"{path} cannot be read: it is no Zarr array, version 2 or 3") from error
+                # zarr raises this for any folder without metadata of version 2 or 3
+                raise StoreError(f"{path} cannot be read: it is not a Zarr array of version 2 or 3") from error
         if isinstance(node, zarr.Group):
             with reading(path):
                 names = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
@@ -69,7 +69,7 @@ class ZarrReader(ArrayReader):
         self.shape, self.dtype = tuple(node.shape), pixel_dtype(path, np.dtype(node.dtype))
         self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
         self.files = chunk_files(path, node)
-        """The array's chunks as files; None if zarr has to read them."""
+        """The array's chunks as files; None if only zarr can read them."""
         self._opened_in = 0
 
     def read(self, region: Region) -> AnyArray:
@@ -80,7 +80,7 @@ class ZarrReader(ArrayReader):
             return np.require(self._for_pixels()[region.slices], self.dtype, ["C", "O", "W"])
 
     def _for_pixels(self) -> zarr.Array[Any]:
-        """The array as zarr reads it, opened in this process."""
+        """The array through zarr, opened once in each process."""
         if self._opened_in != os.getpid():
             self._opened = _open_for_pixels(self._path)
             self._opened_in = os.getpid()
@@ -103,7 +103,7 @@ class ZarrOutput(FileOutput):
     def write(self, region: Region, pixels: AnyArray) -> None:
         check_block(self.target, region, pixels)
         part, dtype = self.target.part, self.target.native.newbyteorder("<")
-        # outside of the part's folder: the leftovers of a killed writer in it would be published
+        # outside of the part's folder, because a killed writer's leftovers in it would be published
         temp = sibling(part)
         starts = (range(a, b, c) for a, b, c in zip(region.start, region.stop, self._chunks, strict=True))
         with writing(part):
@@ -130,7 +130,7 @@ class ZarrOutput(FileOutput):
         try:
             temp.replace(chunk)
         except FileNotFoundError:
-            # level by level, and never the part itself: a part that was discarded must not come back
+            # folders are created level by level, without the part itself: a discarded part must not come back
             for folder in [*reversed(chunk.relative_to(part).parents)][1:]:
                 (part / folder).mkdir(exist_ok=True)
             temp.replace(chunk)
@@ -159,26 +159,26 @@ def _chunk_shape(target: Target) -> tuple[int, ...]:
         chunks[axis] = -(-chunks[axis] // pieces)
     if any(b < n and b % c for n, b, c in zip(target.shape, target.block_shape, chunks, strict=True)):
         raise InputError(
-            f"blocks {target.block_shape} of {target.path} would share chunks {tuple(chunks)}; writers that share a chunk "
-            "lose pixels, use another block shape"
+            f"blocks {target.block_shape} of {target.path} would share chunks {tuple(chunks)}, and writers that share a "
+            "chunk lose pixels; use another block shape"
         )
     return tuple(chunks)
 
 
 def _open_for_pixels(path: Path) -> zarr.Array[Any]:
-    """The array at `path`, for reading in this process and in none that is forked from it."""
+    """The array at `path`, to be read in this process and not in processes forked from it."""
     if find_spec("zarrs") is not None and _user_of_zarrs() == os.getpid():
         with _settings, zarr.config.set(_ZARRS_PIPELINE), warnings.catch_warnings():
             # zarrs warns about arrays that it leaves to zarr's own pipeline
             warnings.filterwarnings("ignore", "Array is unsupported by ZarrsCodecPipeline", UserWarning)
             array = zarr.open_array(store=str(path), mode="r")
         if array.metadata.zarr_format == 3 and array.order == "C" and array.dtype.isnative:
-            return array  # zarrs does not read all arrays of other kinds
+            return array  # zarrs cannot read every array of the other kinds
     with _settings, zarr.config.set(_ZARR_PIPELINE):
         return zarr.open_array(store=str(path), mode="r")
 
 
 @cache
 def _user_of_zarrs() -> int:
-    """The id of the process that asked first, also in processes that are forked from it."""
+    """The id of the first process that calls this; processes forked from it get the same id."""
     return os.getpid()

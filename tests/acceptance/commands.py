@@ -1,4 +1,4 @@
-"""Runs the `lepton` command as a person would."""
+"""Runs the `lepton` command in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This process's environment without settings of ours or Celery's."""
+    """This process's environment without settings of lepton_celery or Celery."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return own | {"PATH": path, "PYTHONPATH": str(ROOT)} | extra
 
 
 def lepton(*arguments: str, cwd: Path, timeout_s: float = 90, **extra: str) -> subprocess.CompletedProcess[str]:
-    """What the command printed, and its exit code."""
+    """Run the command; its output and exit code."""
     return subprocess.run(
         ["lepton", *arguments],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""The `lepton` command: what it does, and how it refuses."""
+"""The `lepton` command: its actions and its refusals."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_run_with_a_pipeline_in_a_file(folder: Path) -> None:
     assert np.array_equal(read(folder / "out" / "smooth.npy"), filters.gaussian(data.camera(), sigma=2))
 
 
-def test_explain_says_what_would_be_done(folder: Path) -> None:
+def test_explain_describes_the_plan(folder: Path) -> None:
     done = lepton("explain", "camera.npy", *STEPS, cwd=folder)
     assert done.returncode == 0
     assert "stage 1/4" in done.stdout
@@ -169,7 +169,7 @@ def test_run_refuses(folder: Path, case: str, monkeypatch: pytest.MonkeyPatch) -
     arguments, code, words = REFUSALS[case]
     before = sorted(folder.iterdir())
     monkeypatch.chdir(folder)
-    # in this process: starting one for each of so many would take a minute
+    # in this process, since starting a process for each case would take a minute
     done = CliRunner().invoke(lepton_command, ["run", *arguments])
     assert done.exit_code == code, done.stderr
     assert isinstance(done.exception, SystemExit)
@@ -228,7 +228,7 @@ def test_run_refuses_a_broker_that_does_not_answer(folder: Path) -> None:
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system with room for a megabyte."""
+    """A real file system of one megabyte."""
     mount = tmp_path / "small"
     mount.mkdir()
     done = subprocess.run(
@@ -254,13 +254,13 @@ def test_run_refuses_a_disk_that_is_full(folder: Path, full_disk: Path, suffix: 
 
 def test_calibrate_saves_shows_and_removes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path / "state"))
-    # a second is over before the rest of the catalogue; what pipelines are made of is measured always
+    # one second is too short for the whole catalogue, but common functions are always measured
     began = time.process_time()
     done = CliRunner().invoke(lepton_command, ["calibrate", "--seconds", "1", "--path", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert time.process_time() - began < 15
     assert "no broker is configured" in done.output
-    assert list(tmp_path.iterdir()) == [tmp_path / "state"]  # the files it measured with are gone
+    assert list(tmp_path.iterdir()) == [tmp_path / "state"]  # the files used for measuring are gone
     model = model_of_folder()
     assert model.measured_at is not None
     for name in ("filters.gaussian", "filters.sobel", "lepton.label_blocks", "restoration.denoise_nl_means"):
@@ -269,7 +269,7 @@ def test_calibrate_saves_shows_and_removes_figures(tmp_path: Path, monkeypatch: 
     shown = CliRunner().invoke(lepton_command, ["calibrate", "--show"]).output
     assert "figures: calibrated on" in shown
     assert "filters.gaussian float32" in shown
-    assert "forgotten" in CliRunner().invoke(lepton_command, ["calibrate", "--reset"]).output
+    assert "removed" in CliRunner().invoke(lepton_command, ["calibrate", "--reset"]).output
     assert model_of_folder() == CostModel()
     both = CliRunner().invoke(lepton_command, ["calibrate", "--show", "--reset"])
     assert both.exit_code == 2
@@ -342,7 +342,7 @@ def test_a_second_stack_in_one_folder_is_refused(stack: Path) -> None:
 
 
 def offspring(folder: Path) -> list[psutil.Process]:
-    """Processes whose working files lie in the folder."""
+    """Processes with the folder in their command line or environment."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         text = " ".join(process.info["cmdline"] or []) + str(process.info["environ"] or "")
@@ -362,13 +362,13 @@ def test_the_demonstration_is_identical_and_leaves_no_process(tmp_path: Path) ->
     assert offspring(tmp_path) == []
 
 
-def test_the_wheel_carries_the_scripts_to_where_commands_look_for_them() -> None:
+def test_the_wheel_contains_the_scripts_where_commands_look_for_them() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["force-include"] == {path: f"lepton_celery/cli/{name}.py" for name, path in shipped.SCRIPTS.items()}
     assert all((ROOT / path).exists() for path in shipped.SCRIPTS.values())
 
 
-def test_an_installation_without_the_demonstration_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_without_the_demonstration_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(shipped.SCRIPTS, "galaxies", "nowhere.py")
     done = CliRunner().invoke(lepton_command, ["demo"])
     assert done.exit_code == 2

@@ -1,4 +1,4 @@
-"""Every block of the README does what it says, in an empty folder."""
+"""Every code block of the README works in an empty folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which `lepton up` runs, as the README has it."""
+    """A folder in which `lepton up` runs, started as in the README."""
     folder = tmp_path_factory.mktemp("readme")
     [up] = [block for block in blocks("sh") if block.startswith("lepton up")]
     stack = subprocess.Popen(shlex.split(up), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
@@ -70,8 +70,8 @@ def test_the_shell_blocks_run(folder: Path) -> None:
     assert "done" in done.stdout
 
 
-def test_all_blocks_are_known() -> None:
-    """A test above runs each block, or another test compares it; CI runs `make test`, and `test_cli` the demonstration."""
+def test_all_blocks_are_tested() -> None:
+    """Every block is run or compared by a test: CI runs `make test`, and `test_cli` the demonstration."""
     for block in blocks("sh"):
         assert block.startswith(("make run", "lepton up", "python -c")), block
     languages = re.findall(r"^```(\w+)$", README, flags=re.MULTILINE)
@@ -79,15 +79,15 @@ def test_all_blocks_are_known() -> None:
     assert languages.count("text") == 1  # the map of the layers, which `tests/unit/test_layers.py` compares
 
 
-def test_the_make_targets_it_names_exist() -> None:
+def test_the_named_make_targets_exist() -> None:
     for target in re.findall(r"`?make ([a-z-]+)", README):
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_the_links_exist() -> None:
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / link).exists(), link
 
 
-def test_the_first_program_comes_by_line_thirty() -> None:
+def test_the_first_program_begins_within_thirty_lines() -> None:
     assert README.split("\n").index("```python") < 30

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --seconds 300 --seed 1`: exit code 1 when anything was not as it must be."""
+"""`python -m tests.chaos --seconds 300 --seed 1`: exits with 1 after any violation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ from tests.chaos.storm import Options, Storm
 _NAMES = [fault.name for fault in FAULTS]
 
 
-@click.command(help="Run jobs on real workers while everything fails, and see whether they come out right.")
-@click.option("--seconds", type=float, default=300.0, show_default=True, help="How long.")
+@click.command(help="Run jobs on real workers while everything fails, and check their outputs.")
+@click.option("--seconds", type=float, default=300.0, show_default=True, help="Duration of the run.")
 @click.option(
     "--seed",
     type=int,
     default=1,
     show_default=True,
-    help="Of the faults that are drawn; when they strike depends on the machine.",
+    help="Seed of the faults; their timing depends on the machine.",
 )
-@click.option("--faults", type=int, default=0, help="End after so many; 0: when the time is up.")
+@click.option("--faults", type=int, default=0, help="Number of faults to end after; 0: end when the time is up.")
 @click.option("--every", type=float, default=0.4, show_default=True, help="Seconds between faults, on average.")
-@click.option("--kinds", default="", help=f"Which, separated by commas; all unless given: {', '.join(_NAMES)}.")
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Jobs at the same time.")
+@click.option("--kinds", default="", help=f"Kinds of faults, separated by commas; all by default: {', '.join(_NAMES)}.")
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Concurrent jobs.")
 @click.option("--workers", type=click.IntRange(1), default=3, show_default=True, help="Workers.")
-@click.option("--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Processes of each.")
+@click.option("--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Processes per worker.")
 @click.option("--settings", default="test", show_default=True, help="Module in settings/; empty: the defaults.")
-@click.option("--rlimit", is_flag=True, help="Full disks by a limit on files, as for users that may not mount.")
-@click.option(
-    "--directory", type=click.Path(path_type=Path), help="Where it happens; kept. A temporary one unless given."
-)
+@click.option("--rlimit", is_flag=True, help="Simulate full disks by a limit on file size, without mounting.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Directory to keep; a temporary one by default.")
 @click.option("--quiet", is_flag=True, help="Only the table at the end.")
 def main(
     seconds: float,
@@ -66,7 +64,8 @@ def main(
         settings=settings,
         can_mount=can_mount,
     )
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # workers end, disks are unmounted
+    # end the workers and unmount the disks
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     report = Storm(options, directory=directory, say=(lambda line: None) if quiet else click.echo).run()
     click.echo(report)
     sys.exit(1 if report.violations else 0)

@@ -1,4 +1,4 @@
-"""What must hold, while a job runs, when it has ended, and when all is over: each check gives what is wrong, in words."""
+"""Checks of running jobs, of ended jobs, and of the whole run. Each yields its violations in words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.chaos.faults import restore
 from tests.chaos.jobs import assert_right
 
 _KEPT = frozenset({"job", "manifest", "result", "stats"})
-"""Keys of a job that is done."""
+"""Keys that the ledger keeps of a job that is done."""
 
 _QUIET_S = 30.0
 
 
 def counters(info: JobInfo) -> Iterator[str]:
-    """Of a job at any moment."""
+    """Check the counters of a job at any moment."""
     if not 0 <= info.blocks_done <= info.blocks_total:
         yield f"{info.blocks_done} of {info.blocks_total} blocks are done"
     if not 0 <= info.dispatched <= info.blocks_total:
@@ -30,7 +30,7 @@ def counters(info: JobInfo) -> Iterator[str]:
 
 
 def order(before: JobInfo, now: JobInfo) -> Iterator[str]:
-    """Of two looks at a job: its stages follow each other, and a stage that is over never comes again."""
+    """Check two successive records of a job: no stage comes back after it has ended."""
     if (now.stage // now.stages, now.stage_index) < (before.stage // before.stages, before.stage_index) and (
         now.stage_index <= before.stage_index
     ):
@@ -38,20 +38,20 @@ def order(before: JobInfo, now: JobInfo) -> Iterator[str]:
 
 
 def pixels(kind: str, source: Path, folder: Path) -> Iterator[str]:
-    """Of outputs: those of the whole image."""
+    """Compare the outputs with those of the whole image."""
     try:
         assert_right(kind, source, folder)
-    except Exception as error:  # also an output that cannot be read
+    except Exception as error:  # including outputs that cannot be read
         yield f"wrong output: {type(error).__name__}: {error}"
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[int, int]]:
-    """Of the outputs, which are put in their places once: what they are, and what is in them.
+    """The inode and the checksum of each output, since each output is published once.
 
-    Not when they were written: a process that was frozen in a block may write the same bytes once more.
+    Modification times may change: a process that was frozen in a block may write the same bytes again.
     """
     found = {}
-    for place, folders, files in os.walk(folder):  # what is hidden may be removed meanwhile
+    for place, folders, files in os.walk(folder):  # hidden files may be removed meanwhile
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
             path = Path(place, name)
@@ -60,19 +60,19 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def hidden(folder: Path) -> list[str]:
-    """What a job has left beside its outputs."""
+    """Hidden files that a job has left beside its outputs."""
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
 def keys(cluster: Cluster, job_id: str, kept: frozenset[str] = _KEPT) -> Iterator[str]:
-    """Of a job in the ledger: nothing of its work is left."""
+    """Check that the ledger has only the keys `kept` of a job."""
     found = {key.rpartition(":")[2] for key in cluster.broker.scan_iter(match=f"*{job_id}*", count=10_000)}
     if found - kept:
         yield f"keys that stay: {', '.join(sorted(found - kept))}"
 
 
 def until(condition: Callable[[], bool], timeout_s: float = _QUIET_S) -> bool:
-    """Wait; whether it came true."""
+    """Wait for a condition; whether it came true in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -82,7 +82,7 @@ def until(condition: Callable[[], bool], timeout_s: float = _QUIET_S) -> bool:
 
 
 def quiet(cluster: Cluster) -> Iterator[str]:
-    """Of the broker, once nothing is to be done: no message is left, also none of those of workers that were killed."""
+    """Check that the broker has no message left, not even an unacknowledged one of a killed worker."""
 
     def drained() -> bool:
         cluster.revive()

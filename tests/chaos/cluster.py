@@ -1,4 +1,4 @@
-"""What is made to fail: a server that comes back on its data, and prefork workers that are started again."""
+"""The cluster under test: a server that restarts on its data, and prefork workers that are replaced when they end."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from lepton_celery.local.server import RedisServer, find_binary
 QUEUES = tuple(queue_of(lane) for lane in LANES)
 
 _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-"""Where Debian's package `faketime` puts it."""
+"""The library of Debian's package `faketime`."""
 
 CLOCK_IS_FAKED = _FAKETIME.exists()
-"""Whether the server's clock can be stepped here."""
+"""Whether the server's clock can be changed on this machine."""
 
 _START_S = 60.0
 _DISK_BYTES = 4 << 30
 
 
 class Disk:
-    """A small file system of its own in memory, for outputs; it can be full."""
+    """A file system in memory for outputs, which can be made full."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def mount(cls, path: Path) -> Disk | None:
-        """One at this folder; None where that is not allowed."""
+        """Mount a file system at `path`; None where that is not permitted."""
         path.mkdir(parents=True)
         command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(path)]
         try:
@@ -57,22 +57,22 @@ class Disk:
         return cls(path)
 
     def fill(self) -> None:
-        """From now on nothing can be added to it."""
+        """Shrink the file system to its contents."""
         while True:
             found = os.statvfs(self.path)
             used = (found.f_blocks - found.f_bfree) * found.f_frsize
             try:
                 self._resize(used)
             except subprocess.CalledProcessError:
-                continue  # more was written in the meantime, and it cannot be smaller than what is in it
+                continue  # more was written meanwhile, and it cannot be smaller than its contents
             return
 
     def make_room(self) -> None:
-        """It is as large as before."""
+        """Restore the size of the file system."""
         self._resize(_DISK_BYTES)
 
     def unmount(self) -> None:
-        """Its files are gone."""
+        """Unmount the file system, which deletes its files."""
         subprocess.run(["umount", "--lazy", str(self.path)], check=True)
 
     def _resize(self, size: int) -> None:
@@ -82,7 +82,7 @@ class Disk:
 
 
 class Worker:
-    """A prefork worker; its place is taken by a new one when it has ended."""
+    """A prefork worker, which `Cluster.revive` replaces when it has ended."""
 
     def __init__(self, process: ManagedProcess, number: int) -> None:
         self.process = process
@@ -100,18 +100,18 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has said so in its log, and lives."""
+        """Whether the worker runs and has logged that it is ready."""
         return self.process.is_running and " ready." in self.process.log.read_text(errors="replace")
 
     def children(self) -> list[int]:
-        """Its pool's processes."""
+        """The processes of the worker's pool."""
         try:
             return sorted(child.pid for child in psutil.Process(self.pid).children())
         except psutil.NoSuchProcess:
             return []
 
     def signal(self, number: signal.Signals) -> None:
-        """To the worker and its children."""
+        """Send a signal to the worker and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
@@ -129,7 +129,7 @@ class Cluster:
         fake_clock: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`settings` names a module of `settings/`; empty: the package's defaults."""
+        """`settings` names a module of `settings/`; an empty string means the package's defaults."""
         self.directory = directory
         self._wanted = workers
         self._concurrency = concurrency
@@ -141,11 +141,11 @@ class Cluster:
         self._starts = 0
         self.workers: list[Worker] = []
         self.clock_offset = directory / "clock" if fake_clock and CLOCK_IS_FAKED else None
-        """A file with the seconds by which the server's clock is off; None: it is not to be changed, or cannot be."""
+        """The file with the offset of the server's clock in seconds; None if the clock is the real one."""
 
     def __enter__(self) -> Self:
         try:
-            # the first start writes the configuration, password and port; from then on the suite starts the server
+            # the first start writes configuration, password and port, which `_start_server` uses from then on
             self._server.start()
             self.url = self._server.url
             self.broker: Any = redis.Redis.from_url(
@@ -169,7 +169,7 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """End all of it at once."""
+        """End all processes at once."""
         for worker in self.workers:
             worker.process.kill()
         if self._process is not None:
@@ -178,13 +178,13 @@ class Cluster:
         self._guard.close()
 
     def start_workers(self, count: int) -> None:
-        """So many more; returns when they take work."""
+        """Start `count` more workers, and wait until all workers take work."""
         for _ in range(count):
             self.workers.append(self._start_worker(len(self.workers) + 1))
         self.until_ready()
 
     def until_ready(self) -> None:
-        """Return when all workers take work."""
+        """Wait until all workers take work; replace those that end."""
         deadline = time.monotonic() + _START_S
         while not all(worker.is_ready for worker in self.workers):
             self.revive()
@@ -193,14 +193,14 @@ class Cluster:
             time.sleep(0.05)
 
     def revive(self) -> None:
-        """Start a worker in the place of each that has ended."""
+        """Replace each worker that has ended."""
         for at, worker in enumerate(self.workers):
             if not worker.process.is_running:
-                worker.process.kill()  # its children, should one have outlived it
+                worker.process.kill()  # any child that outlived it
                 self.workers[at] = self._start_worker(worker.number)
 
     def kill_server(self, down_s: float) -> None:
-        """End the server as a crash does, and start it again on what it has written down."""
+        """Kill the server, and start it again on its data after `down_s` seconds."""
         assert self._process is not None
         self._process.kill()
         time.sleep(down_s)
@@ -210,7 +210,7 @@ class Cluster:
         return sorted(self.directory.glob("logs/*.log"))
 
     def submitter(self, arguments: list[str]) -> subprocess.Popen[str]:
-        """A process of its own that submits a job when it reads a line."""
+        """Start a process that submits a job when it reads a line."""
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.jobs", *arguments],
             stdin=subprocess.PIPE,

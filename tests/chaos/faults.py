@@ -1,4 +1,4 @@
-"""What goes wrong: each fault does one thing to the cluster, and undoes it later where it is one that passes."""
+"""The faults: each does one thing to the cluster, and undoes it later if it is temporary."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from lepton_celery.ledger.info import NO_PLACE, JobState
 from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
 
 _SIDE = "chaos:delayed"
-"""A list of messages that are late."""
+"""The list that holds delayed messages."""
 
 _WATCH_S = 6.0
-"""How long a moment such as a merge is waited for."""
+"""Seconds to wait for a merge or a publication."""
 
 
 @dataclass
@@ -37,14 +37,14 @@ class Loss:
     job_id: str
     number: StageNumber
     place: Place
-    """Place of the block; `NO_PLACE` for the merge."""
+    """The block's place; `NO_PLACE` for a merge."""
     owner: str
     at: float
 
 
 @dataclass
 class Scene:
-    """What faults can be done to, and where they leave what has to happen later."""
+    """The targets of faults, and the actions that are due later."""
 
     cluster: Cluster
     random: random.Random
@@ -53,37 +53,37 @@ class Scene:
     due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     kill_submitter: Callable[[float], str] = lambda after_s: ""
-    """Has a job submitted and its submitter killed after some seconds; what became of it."""
+    """Submits a job, kills its submitter after some seconds, and says what became of the job."""
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do something in the suite's own loop, once the time has come."""
+        """Run an action in the storm's loop after `seconds`."""
         self.due.append((time.monotonic() + seconds, action))
 
     def worker(self) -> Worker | None:
-        """One that takes work."""
+        """A random worker that takes work."""
         ready = [worker for worker in self.cluster.workers if worker.is_ready and not worker.frozen]
         return self.random.choice(ready) if ready else None
 
     def child(self) -> int | None:
-        """A process of a pool."""
+        """A random process of a pool."""
         worker = self.worker()
         children = worker.children() if worker else []
         return self.random.choice(children) if children else None
 
 
 class Fault(Protocol):
-    """One kind."""
+    """One kind of fault."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def weight(self) -> int:
-        """How often it comes, beside the others."""
+        """Relative frequency of this kind."""
         ...
 
     def strike(self, scene: Scene) -> str:
-        """Do it, and say what was done; empty when there was nothing to do it to."""
+        """Cause the fault, and say what was done; an empty string if there was no target."""
         ...
 
 
@@ -113,7 +113,7 @@ class KillWorker:
         worker = scene.worker()
         if worker is None:
             return ""
-        with _still(set(worker.children())):  # so that what they are at work on is what is lost
+        with _still(set(worker.children())):  # no lease may change between here and the kill
             owners = set(_active(scene, [worker]))
             worker.signal(signal.SIGKILL)
         lost = list(_held_by(scene, owners))
@@ -122,7 +122,7 @@ class KillWorker:
 
 
 class StopChild:
-    """A process that does nothing for longer than its lease, and then goes on as if nothing had been."""
+    """A process stops for longer than its lease, and then continues."""
 
     name, weight = "stop child", 3
 
@@ -137,7 +137,7 @@ class StopChild:
 
 
 class StopWorker:
-    """The same with a worker and its pool."""
+    """A worker and its pool stop for longer than a lease, and then continue."""
 
     name, weight = "stop worker", 2
 
@@ -158,7 +158,7 @@ class StopWorker:
 
 
 class EndWorker:
-    """As a deployment does it; children that are at work end first."""
+    """A warm shutdown by SIGTERM, as in a deployment: children finish their work first."""
 
     name, weight = "end worker", 1
 
@@ -191,7 +191,7 @@ class CutConnection:
         if not clients:
             return ""
         chosen = scene.random.choice(sorted(clients, key=int))
-        with suppress(redis.ResponseError):  # it has gone by itself
+        with suppress(redis.ResponseError):  # the connection was closed meanwhile
             broker.execute_command("CLIENT", "KILL", "ID", chosen)
         return f"client {chosen}"
 
@@ -214,7 +214,7 @@ class StepClock:
             return ""
         offset = scene.random.randint(-8, 8)
         scene.cluster.clock_offset.write_text(f"{offset:+d}\n")
-        scene.losses.clear()  # how long it took to repair these cannot be said
+        scene.losses.clear()  # their recovery times would be wrong
         return f"{offset:+d} s"
 
 
@@ -222,7 +222,7 @@ class StepClock:
 
 
 def _pop(scene: Scene) -> tuple[str, str] | None:
-    """A message out of a lane, from either end."""
+    """Take a message from either end of a lane."""
     for queue in QUEUES:
         message = scene.cluster.broker.execute_command(scene.random.choice(["LPOP", "RPOP"]), queue)
         if message is not None:
@@ -277,7 +277,7 @@ class DelayMessage:
 
 
 class RestoreMessage:
-    """A message that a worker has in hand is handed out again, as after the visibility timeout."""
+    """An unacknowledged message is delivered again, as after the visibility timeout."""
 
     name, weight = "restore message", 4
 
@@ -291,7 +291,7 @@ class RestoreMessage:
 
 
 def restore(cluster: Cluster, tags: Iterable[str]) -> None:
-    """What kombu does with messages that were not acknowledged in time."""
+    """Requeue messages as kombu does when they were not acknowledged in time."""
     with cluster.app.connection_for_write() as connection:
         channel: Any = connection.channel()
         for tag in tags:
@@ -302,7 +302,7 @@ def restore(cluster: Cluster, tags: Iterable[str]) -> None:
 
 
 def _active(scene: Scene, workers: list[Worker]) -> dict[str, int]:
-    """The owners of leases that workers are at work for, and the process that is."""
+    """The lease owners of the tasks that workers execute, with the process of each."""
     names = [worker.name for worker in workers]
     inspect = scene.cluster.app.control.inspect(names, timeout=1.0, limit=len(names))
     try:
@@ -331,12 +331,12 @@ def _key(job_id: str, name: str) -> str:
 
 
 def owner_of(lease: str) -> str:
-    """Whose a lease is: it is kept as `until call since owner`."""
+    """The owner of a lease, which is stored as `until call since owner`."""
     return lease.split(" ", 3)[3]
 
 
 def is_repaired(cluster: Cluster, loss: Loss) -> bool:
-    """Whether somebody else has taken what was lost, or it is done."""
+    """Whether another owner has taken the lost work, or it is done."""
     key = _key(loss.job_id, "job")
     state, stage, fence, merge = cluster.broker.hmget(key, "state", "stage", "merge_fence", "merge_owner")
     if state != JobState.RUNNING or int(stage) != loss.number:
@@ -351,7 +351,7 @@ def is_repaired(cluster: Cluster, loss: Loss) -> bool:
 
 @contextmanager
 def _still(children: set[int]) -> Iterator[None]:
-    """No child moves meanwhile; those that are taken out of the set stay still."""
+    """Stop the children during the `with` block. Children removed from the set stay stopped."""
     for child in children:
         _send(child, signal.SIGSTOP)
     try:
@@ -363,9 +363,9 @@ def _still(children: set[int]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class MergeFault:
-    """Kills the child that merges or publishes just now, or stops it for longer than its lease.
+    """Kills the child that is merging or publishing, or stops it for longer than its lease.
 
-    All children are stopped while it is asked which one that is, so that the moment is not over when the answer comes.
+    All children are stopped while that child is looked up, so that it cannot finish meanwhile.
     """
 
     name: str
@@ -385,14 +385,14 @@ class MergeFault:
                     owner = self._is_there(scene, job)
                     child = _active(scene, workers).get(owner) if owner else None
                     if child in children:
-                        children.remove(child)  # it is not to go on with the others
+                        children.remove(child)  # must not continue with the others
                 if owner and child is not None:
                     return self._hit(scene, child) + f", {owner} of job {job.id}"
             time.sleep(0.0002)
         return ""
 
     def _is_there(self, scene: Scene, job: lepton.Job) -> str | None:
-        """Whose merge it is, while it is at that point."""
+        """The owner of the job's merge, if it is at the point where the fault strikes."""
         state, fence, owner, publishing = scene.cluster.broker.hmget(
             _key(job.id, "job"), "state", "merge_fence", "merge_owner", "publishing"
         )
@@ -419,7 +419,7 @@ class KillSubmitter:
 
 
 class FullDisk:
-    """Nothing can be written for a while: by a full file system, or where that cannot be made, by a limit on files."""
+    """Writing fails for a while: on a full file system, or by a limit on file size where none can be mounted."""
 
     name, weight = "full disk", 1
 

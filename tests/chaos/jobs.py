@@ -1,4 +1,4 @@
-"""The kinds of jobs, what scikit-image makes of the same image as a whole, and a process that submits one.
+"""The kinds of jobs, their expected outputs by scikit-image on the whole image, and a process that submits one.
 
 python -m tests.chaos.jobs <kind> <input> <folder>
 """
@@ -30,7 +30,7 @@ from tests.oracle import assert_identical
 SIDE = 832
 BLOCK = (64, 64)
 WORKERS = 8
-"""To plan for: many small batches, so that there are many messages."""
+"""Number of workers to plan for; it gives small batches and many messages."""
 
 COLUMNS = ("label", "area", "bbox", "centroid", "intensity_mean")
 SQUARE = np.ones((9, 9))
@@ -38,15 +38,15 @@ SQUARE = np.ones((9, 9))
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of job: its outputs by file name, lazily and by scikit-image."""
+    """A kind of job: its outputs by file name, as lazy nodes and as scikit-image computes them."""
 
     outputs: Callable[[Any, str], dict[str, Any]]
-    """Of the lazy image, and a file in which functions may note their runs."""
+    """Called with the lazy image, and with a file in which functions may note their runs."""
     expected: Callable[[Any], dict[str, Any]]
 
 
 def make_input(path: Path) -> None:
-    """The image that all jobs read."""
+    """Write the image that all jobs read."""
     np.save(path, np.tile(data.camera(), (2, 2))[:SIDE, :SIDE])
 
 
@@ -125,7 +125,7 @@ KINDS = {
 
 
 def outputs_of(kind: str, source: Path, folder: Path) -> dict[str, Any]:
-    """What a job of this kind submits."""
+    """The nodes of a job by output path."""
     return {str(folder / name): node for name, node in _nodes(kind, source, folder).items()}
 
 
@@ -134,12 +134,12 @@ def _nodes(kind: str, source: Path, folder: Path) -> dict[str, Any]:
 
 
 def runs_file(folder: Path) -> Path:
-    """Where a job notes the runs of its blocks: beside its folder, which is to hold nothing but outputs."""
+    """The file in which a job notes the runs of its blocks; it is beside the folder, which must hold outputs only."""
     return folder.with_name(f"{folder.name}.runs")
 
 
 def submit(kind: str, source: Path, folder: Path, app: Celery) -> lepton.Job:
-    """A job of this kind into its folder, whose name is its title."""
+    """Submit a job that writes to `folder`, whose name is its title."""
     outputs = outputs_of(kind, source, folder)
     return lepton.submit(outputs, app=app, block_shape=BLOCK, workers=WORKERS, title=folder.name)
 
@@ -165,9 +165,9 @@ def assert_right(kind: str, source: Path, folder: Path) -> None:
 
 
 def main(kind: str, source: str, folder: str) -> None:
-    """Submit when told, so that a kill meets the submission and not the imports."""
+    """Submit a job after reading a line, so that a kill hits the submission and not the imports."""
     app = lepton.create_app()
-    outputs_of(kind, Path(source), Path(folder))  # the catalogue is loaded
+    outputs_of(kind, Path(source), Path(folder))  # load the catalogue
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""A storm: jobs run, faults strike, and everything is looked at, in one loop in one thread."""
+"""A chaos run: one loop in one thread submits jobs, causes faults and checks everything."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
 from tests.chaos.faults import FAULTS, Fault, Scene, is_repaired
 
 _STUCK_S = 120.0
-"""Longest that a job may take once faults have stopped."""
+"""Seconds in which all jobs must end once faults have stopped."""
 
 _LOOK_S = 0.03
 
 _MISSES = 20
-"""Times that a kind of fault is tried in vain before others have their turn."""
+"""Failed tries of a kind of fault before it is left to chance."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How hard it blows."""
+    """The parameters of a run."""
 
     seed: int = 1
     seconds: float = 300.0
     faults: int = 0
-    """Faults after which it ends; 0: when the time is up."""
+    """Number of faults after which the run ends; 0: it ends when the time is up."""
     every_s: float = 0.4
-    """Between faults, on average."""
+    """Average seconds between faults."""
     kinds: Sequence[str] = ()
-    """Names of faults; none: all."""
+    """Names of faults; empty for all."""
     jobs: int = 2
-    """That run at the same time."""
+    """Number of concurrent jobs."""
     workers: int = 3
     concurrency: int = 2
     settings: str = "test"
     waits_for_all: bool = False
-    """Go on after the time is up until each kind of fault that is possible here has struck."""
+    """Whether to continue after the time is up until each possible kind of fault has occurred."""
     can_mount: bool = os.geteuid() == 0
-    """Whether outputs may have a file system of their own, which can be full."""
+    """Whether a file system may be mounted for the outputs, which can be made full."""
 
 
 @dataclass
 class Watched:
-    """A job of the storm."""
+    """A job of the run, as last seen."""
 
     job: lepton.Job
     kind: str
@@ -72,20 +72,20 @@ class Watched:
 
 @dataclass
 class Report:
-    """What came of it."""
+    """The results of a run."""
 
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
     impossible: set[str] = field(default_factory=set)
-    """Kinds that cannot be had on this machine."""
+    """Kinds of faults that are not possible on this machine."""
     jobs: int = 0
     resumed: int = 0
     refused: int = 0
     never_begun: int = 0
     repeats: int = 0
-    """Blocks that were done more than once, of jobs that count their runs."""
+    """Repeated runs of blocks, in jobs that note their runs."""
     recoveries: list[float] = field(default_factory=list)
-    """Seconds from a worker's death until others had what it held; the longest wait of each worker."""
+    """Seconds from the death of a worker until others had taken all its work."""
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
 
@@ -113,7 +113,7 @@ class Storm:
     """One run."""
 
     def __init__(self, options: Options, *, directory: Path | None = None, say: Callable[[str], None]) -> None:
-        """`directory` is where it happens, and is kept; a temporary one unless given, kept only after a violation."""
+        """`directory` is kept. Without it, a temporary one is used, which is kept only after a violation."""
         self._options = options
         self._say = say
         self._is_kept = directory is not None
@@ -134,11 +134,11 @@ class Storm:
         self._faults: list[Fault] = chosen
         owed = list(chosen)
         self._random.shuffle(owed)
-        self._owed = deque(owed)  # each kind once before chance decides
+        self._owed = deque(owed)  # each kind once, before kinds are drawn at random
         self._misses: Counter[str] = Counter()
 
     def run(self) -> Report:
-        """Let it blow, then wait for calm and look at everything."""
+        """Cause faults while jobs run, then let the jobs end and check everything."""
         options = self._options
         began = self._began = time.monotonic()
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ class Storm:
         self._disk = Disk.mount(self._directory / "jobs") if options.can_mount else None
         (self._directory / "jobs").mkdir(exist_ok=True)
         environment = {
-            "LEPTON_MAX_ATTEMPTS": "1000",  # innocent blocks are killed again and again
+            "LEPTON_MAX_ATTEMPTS": "1000",  # faults cost blocks many attempts
             "LEPTON_MAX_RETRIES": "1000",
             "LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*",
         }
@@ -163,9 +163,9 @@ class Storm:
             ) as self._cluster:
                 self._scene = Scene(self._cluster, self._random, self._disk, kill_submitter=self._kill_submitter)
                 try:
-                    self._blow()
-                    self._calm()
-                    self._look_at_all()
+                    self._cause_faults()
+                    self._let_jobs_end()
+                    self._check_all()
                 finally:
                     self._end_submitter()
         finally:
@@ -180,7 +180,7 @@ class Storm:
 
     # -------------------------------------------------------------------------------------------- the loop
 
-    def _blow(self) -> None:
+    def _cause_faults(self) -> None:
         options = self._options
         end = time.monotonic() + options.seconds
         next_fault = time.monotonic() + 1
@@ -219,7 +219,7 @@ class Storm:
             self._owed.append(fault)
 
     def _turn(self) -> None:
-        """What the loop does besides faults."""
+        """One turn of the loop, apart from faults."""
         self._cluster.revive()
         now = time.monotonic()
         for entry in [entry for entry in self._scene.due if entry[0] <= now]:
@@ -257,7 +257,7 @@ class Storm:
             try:
                 lepton.resume(watched.job.id, app=self._cluster.app)
             except (BrokerUnreachable, StoreError):
-                return  # at the next look
+                return  # the next look tries again
             self._note(watched.job.id, f"resumed after: {info.error}")
             watched.resumed += 1
             self._report.resumed += 1
@@ -279,7 +279,7 @@ class Storm:
         with suppress(redis.RedisError):
             for loss in [loss for loss in self._scene.losses if is_repaired(self._cluster, loss)]:
                 self._scene.losses.remove(loss)
-                if not any(other.at == loss.at for other in self._scene.losses):  # the last of what that worker held
+                if not any(other.at == loss.at for other in self._scene.losses):  # that was all its work
                     self._report.recoveries.append(now - loss.at)
 
     # -------------------------------------------------------------------------------------------- jobs
@@ -338,7 +338,7 @@ class Storm:
         self._submitter = None
 
     def _left_by_submitter(self, kind: str, folder: Path) -> str:
-        """What a killed submitter leaves either runs, or never begins and can be removed."""
+        """Check the job of a killed submitter: it either runs, or never begins and can be removed."""
         found = [info for info in self._cluster.ledger.jobs(limit=1000) if info.title == folder.name]
         if found and found[0].state is not JobState.PAUSED:
             self._watch(lepton.Job(found[0].job_id, self._cluster.ledger), kind, folder)
@@ -364,9 +364,9 @@ class Storm:
 
     # -------------------------------------------------------------------------------------------- afterwards
 
-    def _calm(self) -> None:
-        """Undo what is still to be undone, and let the jobs end."""
-        self._say("calm")
+    def _let_jobs_end(self) -> None:
+        """Undo the temporary faults, and wait until all jobs have ended."""
+        self._say("no more faults")
         for _, action in sorted(self._scene.due, key=lambda entry: entry[0]):
             action()
         self._scene.due.clear()
@@ -381,13 +381,13 @@ class Storm:
             time.sleep(_LOOK_S)
         self._report.violations += [f"never repaired: {loss}" for loss in self._scene.losses]
 
-    def _look_at_all(self) -> None:
+    def _check_all(self) -> None:
         self._cluster.until_ready()
         for wrong in checks.quiet(self._cluster):
             self._violation(None, wrong)
         done = [watched for watched in self._watched if watched.info and watched.info.state is JobState.DONE]
         checks.until(lambda: not any(checks.hidden(watched.folder) for watched in done))
-        for watched in done:  # of others it was said before; what they have written stays, to be looked at
+        for watched in done:  # the others are violations already, and keep their files
             if left := checks.hidden(watched.folder):
                 self._violation(watched, f"left {', '.join(left)}")
             if checks.fingerprint(watched.folder) != watched.fingerprint:

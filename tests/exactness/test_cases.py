@@ -46,7 +46,7 @@ def test_blocks_give_the_pixels_of_the_whole_image(case: Case) -> None:
                 assert_as_promised(node, pixels, block_shape)
 
 
-def test_functions_that_are_not_proved_have_a_case() -> None:
+def test_functions_without_a_proof_have_a_case() -> None:
     assert set(NOT_PROVED) <= {case.name for case in CASES}
 
 

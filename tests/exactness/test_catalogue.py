@@ -55,7 +55,7 @@ def test_a_refusal_gives_a_reason_and_advice(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", split_names())
-def test_nothing_differs_in_silence(name: str) -> None:
+def test_a_result_that_may_differ_comes_with_a_warning(name: str) -> None:
     """A result that is not identical comes with a warning that says how much it may differ, and why."""
     entry = get_entry(name)
     function = CatalogueFunction(entry, {})
@@ -81,7 +81,7 @@ def test_nothing_differs_in_silence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", split_names())
-def test_a_dtype_outside_the_entrys_own_is_refused(name: str) -> None:
+def test_an_undeclared_dtype_is_refused(name: str) -> None:
     entry = get_entry(name)
     ndim = entry.ndims[0] if entry.ndims else 2
     for dtype in ("bool", "int16", "uint8", "float32", "float16", "longdouble", "complex128"):
@@ -102,7 +102,7 @@ def _others(entry: Entry, ndim: int) -> dict[str, Any]:
     return {**images, **example}
 
 
-def test_the_document_is_that_of_the_catalogue() -> None:
+def test_the_document_is_up_to_date() -> None:
     assert DOCUMENT.read_text() == reference.markdown(), "run `make docs`"
 
 

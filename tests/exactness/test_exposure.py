@@ -1,4 +1,4 @@
-"""Contrast of difficult images: tiles across blocks, constants, masks, channels, limits that are values of an image."""
+"""Contrast of difficult images: tiles across blocks, constants, masks, channels, and whole-image values as limits."""
 
 from __future__ import annotations
 

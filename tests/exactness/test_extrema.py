@@ -1,4 +1,4 @@
-"""Plateaus that are maxima, and plateaus that a pixel in a distant block keeps from it."""
+"""Plateaus that are extrema, and plateaus that a pixel in a distant block prevents from being extrema."""
 
 from __future__ import annotations
 

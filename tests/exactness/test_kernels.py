@@ -29,7 +29,7 @@ from tests.oracle import assert_identical
 WITH_KERNEL = [name for name, e in catalogue().items() if isinstance(e, Local) and e.kernel is not None]
 
 X86 = platform.machine() == "x86_64"
-"""On other machines compilers may have chosen another arithmetic for the libraries; then kernels are not used."""
+"""On other machines the libraries may be compiled to other arithmetic, and then kernels are not used."""
 
 ODD = (0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1e-40, 3.4e38, 1.7e308, 1.0, 0.1)
 

@@ -32,8 +32,8 @@ def wild(shape: tuple[int, ...], dtype: str) -> Any:
         ((300, 400), 3, (64, 80)),  # several rows in a buffer
         ((30, 9001), 2, (7, 1000)),  # rows longer than a buffer
         ((3000, 12), 5, (1000, 12)),
-        ((2000, 7), 3, (300, 7)),  # one column is left
-        ((7, 900), 3, (7, 300)),  # one row is left
+        ((2000, 7), 3, (300, 7)),  # the crop leaves one column
+        ((7, 900), 3, (7, 300)),  # the crop leaves one row
         ((40, 50, 60), 3, (13, 20, 30)),  # several planes in a buffer
         ((10, 200, 90), 2, (4, 100, 33)),  # a plane is larger than a buffer
         ((4, 5, 9, 700), 1, (2, 5, 9, 100)),

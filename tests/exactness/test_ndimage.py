@@ -52,7 +52,7 @@ def test_nan_is_refused_where_scipy_would_spread_it_along_the_line(name: str) ->
     image = picture(FLAT, "float64")
     image[12, 9] = np.nan
     footprint = np.array([[0, 1, 1], [1, 1, 1]], bool)
-    same(name, image, (5, 7), footprint=footprint)  # not a box, so that no running minimum is used
+    same(name, image, (5, 7), footprint=footprint)  # not a box, so SciPy takes no running minimum
     box: dict[str, Any] = {"size": 3} if name != "median_filter" else {"size": (1, 2)}
     with pytest.raises(InputError, match="NaN"):
         evaluate(graph.apply(f"ndimage.{name}", image, **box), (5, 7))

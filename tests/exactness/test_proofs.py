@@ -1,4 +1,4 @@
-"""The catalogue's own declarations, proved: every function, every dtype it declares, in 2-D and 3-D."""
+"""Proofs of the catalogue's declarations: every function, with every dtype that it declares, in 2-D and 3-D."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GIVEN: Mapping[str, Mapping[str, Any]] = {"metrics.structural_similarity": {"dat
 
 
 @pytest.mark.parametrize("name", PROVED)
-def test_the_catalogue_keeps_its_word_for_every_dtype_it_declares(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_function_is_proved_for_every_declared_dtype(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # there are more than 400 functions with up to eleven dtypes each
     monkeypatch.setattr(prover, "QUICK_TRIALS", 1 if name in SLOW else 3)
     entry = catalogue()[name]
@@ -56,6 +56,6 @@ def test_the_catalogue_keeps_its_word_for_every_dtype_it_declares(name: str, mon
         assert all(smallest <= halo for smallest, halo in zip(proof.smallest_halo, proof.declared_halo, strict=True))
 
 
-def test_excuses_name_declared_dtypes_only() -> None:
+def test_only_declared_dtypes_are_excused() -> None:
     for name, dtypes in EXCUSED.items():
         assert set(dtypes) <= set(catalogue()[name].declared_dtypes())

@@ -19,7 +19,7 @@ from tests.oracle import assert_identical, assert_same_as_whole, evaluate, pictu
 
 SHAPE = (23, 31)
 PERCENTILES: Mapping[str, Any] = {"p0": 0.1, "p1": 1.0}
-"""Percentiles at whose upper end scikit-image's result depends on the number of bins."""
+"""Percentiles for which scikit-image's result depends on the number of bins."""
 ONE = ("percentile", "threshold_percentile")
 
 

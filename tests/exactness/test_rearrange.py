@@ -124,7 +124,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], Mapping[str, Any], str]] = [
     ("numpy.transpose", ((0, 0),), {}, "transpose"),
     ("numpy.squeeze", (0,), {}, "squeeze"),
     ("numpy.flip", (7,), {}, "flip"),
-    ("numpy.concatenate", (), {"axis": 3}, "axis 3|wants a sequence"),
+    ("numpy.concatenate", (), {"axis": 3}, "axis 3|needs a sequence"),
     ("util.crop", (12,), {}, "leave pixels"),
     ("util.crop", (1.5,), {}, "whole numbers"),
 ]
@@ -142,7 +142,7 @@ def test_images_that_do_not_fit_together_are_refused() -> None:
     small: Array = IMAGE[:5, :5]
     with pytest.raises(InputError, match="do not fit together"):
         graph.apply("numpy.concatenate", [IMAGE, small])
-    with pytest.raises(InputError, match="wants a sequence"):
+    with pytest.raises(InputError, match="needs a sequence"):
         graph.apply("numpy.vstack", [1, 2])
     with pytest.raises(InputError, match="lose all its axes"):
         graph.apply("numpy.squeeze", np.ones((1, 1)))

@@ -26,7 +26,7 @@ IMAGE = picture(FLAT, "float64")
 
 def assert_same(name: str, image: Array, block_shape: tuple[int, ...], **options: Any) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # scikit-image advises, NumPy warns of NaN
+        warnings.simplefilter("ignore")  # advice of scikit-image, and warnings of NumPy about NaN
         expected = resolve(get_entry(name).source)(image, **options)
         lazy = graph.apply(name, image, **options)
         results = zip(lazy, expected, strict=True) if isinstance(lazy, tuple) else [(lazy, expected)]

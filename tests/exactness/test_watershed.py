@@ -130,7 +130,7 @@ def test_images_that_cannot_be_flooded_are_refused() -> None:
     for options in ({"markers": image}, {"markers": markers[:5]}, {"markers": markers, "connectivity": WIDE[0]}):
         with pytest.raises(InputError):
             graph.apply(NAME, image, **options)
-    for offset in ((0, 0), (1,)):  # scikit-image may crash on the first: it writes past the image
+    for offset in ((0, 0), (1,)):  # scikit-image may crash on the first offset: it writes past the image
         with pytest.raises(InputError, match="offset"):
             graph.apply(NAME, image, markers, connectivity=np.ones((2, 2)), offset=offset)
     image[4, 4] = np.nan

@@ -1,6 +1,6 @@
-"""Functions for `map_blocks` that go wrong on blocks with a pixel of 255, in the ways that blocks do.
+"""Functions for `map_blocks` that fail on blocks with a pixel of 255.
 
-A user's function is tried on a few pixels when the job is submitted; those are dark.
+They do not fail when `map_blocks` tries them on a few pixels, which are dark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Block = NDArray[np.uint8]
 
 
 def inverted(block: Block) -> Block:
-    """What all of these give where nothing goes wrong."""
+    """The result of every function here that does not fail."""
     return 255 - block
 
 
@@ -29,20 +29,20 @@ def _is_bright(block: Block) -> bool:
 
 
 def _note(log: str, block: Block) -> None:
-    """A line for each run, with the block's first pixel, which tells them apart."""
+    """Append the first pixel of the block, which identifies it, to `log`."""
     with Path(log).open("a") as file:
         file.write(f"{block.flat[0]}\n")
 
 
 def counted(block: Block, log: str) -> Block:
-    """Leaves a line in `log`."""
-    if block.size >= 4096:  # not when it is tried at submission
+    """Notes each run in `log`."""
+    if block.size >= 4096:  # not the pixels that `map_blocks` tries
         _note(log, block)
     return inverted(block)
 
 
 def raises(block: Block, log: str = "", cured: str = "") -> Block:
-    """Raises until there is a file `cured`."""
+    """Raises until the file `cured` exists."""
     if log:
         counted(block, log)
     if _is_bright(block) and not (cured and Path(cured).exists()):
@@ -51,21 +51,21 @@ def raises(block: Block, log: str = "", cured: str = "") -> Block:
 
 
 def dies(block: Block) -> Block:
-    """Takes its process down."""
+    """Kills its process."""
     if _is_bright(block):
         os.kill(os.getpid(), signal.SIGKILL)
     return inverted(block)
 
 
 def hungry(block: Block, bytes_per_pixel: int) -> Block:
-    """Needs much memory for each pixel."""
+    """Allocates `bytes_per_pixel` for each pixel."""
     if _is_bright(block):
         np.ones(block.size * bytes_per_pixel, np.uint8)
     return inverted(block)
 
 
 def stubborn(block: Block, seconds: float, log: str) -> Block:
-    """Holds the interpreter's lock, as compiled code may, and gives no other thread a turn."""
+    """Holds the GIL for some seconds, as compiled code may."""
     if _is_bright(block):
         _note(log, block)
         ctypes.PyDLL(None).usleep(int(seconds * 1e6))
@@ -73,7 +73,7 @@ def stubborn(block: Block, seconds: float, log: str) -> Block:
 
 
 def late(block: Block, seconds: float, log: str) -> Block:
-    """Takes long on a bright block, the first time."""
+    """Sleeps on a bright block in its first run only."""
     if _is_bright(block):
         is_first = not Path(log).exists()
         _note(log, block)
@@ -83,14 +83,14 @@ def late(block: Block, seconds: float, log: str) -> Block:
 
 
 def slow(block: Block, seconds: float) -> Block:
-    """Takes its time."""
+    """Sleeps on every block."""
     if block.size >= 4096:
         time.sleep(seconds)
     return inverted(block)
 
 
 def missing(block: Block, path: str) -> Block:
-    """Finds that a file of its own is not there."""
+    """Raises because a file is missing."""
     if _is_bright(block):
         raise StoreNotFound(f"there is nothing at {path}")
     return inverted(block)

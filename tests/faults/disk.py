@@ -1,4 +1,4 @@
-"""Files that cannot be read for a while."""
+"""Files that are damaged for a while."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """As if the disk were gone for a moment: nonsense in a file that is, by its size and time, the one it was."""
+    """Fill a file with zeros during the `with` block, with its size and modification time unchanged."""
     content, status = path.read_bytes(), path.stat()
 
     def write(pixels: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A server for the tests of this folder, and a ledger on it for each."""
+"""One server for the tests of this folder, and a ledger on it for each test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import settings
 from lepton_celery.ledger import Ledger, open_ledger
 from tests.server.server import Server, running_server
 
-# a time limit on single examples would fail on a busy machine; CI wants the same examples each time
+# no time limit on single examples, which would fail on a busy machine; in CI the same examples each time
 settings.register_profile("default", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
-    """The beginning of the keys of a test's ledger."""
+    """The key prefix of a test's ledger."""
     return f"{request.node.name}:"
 
 
@@ -40,6 +40,6 @@ def ledger(server: Server, prefix: str) -> Ledger:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Any]:
-    """The server without a ledger."""
+    """A plain Redis client of the server."""
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
         yield client

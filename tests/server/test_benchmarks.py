@@ -1,4 +1,4 @@
-"""The benchmarks measure the same work in every system, and write what they measured."""
+"""The benchmarks measure the same work in every system, and document the results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from lepton_celery.planning.options import PlanOptions
 
 
 def task_in(folder: Path, case: Case, name: str) -> Task:
-    """A task with its input made and a folder of its own for the outputs."""
+    """A task with its input and an own folder for the outputs."""
     out = folder / name
     out.mkdir()
     task = Task(case, folder, out)
@@ -53,11 +53,11 @@ def task_in(folder: Path, case: Case, name: str) -> Task:
 
 
 CASES = (*FULL, *growth.by_side([64], 1 << 30), *growth.by_blocks([4]))
-"""Everything that is measured."""
+"""All measured cases."""
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_by_hand_and_by_lepton_the_outputs_are_those_of_the_whole_image(tmp_path: Path, workload: str) -> None:
+def test_hand_written_stages_and_lepton_give_the_outputs_of_the_whole_image(tmp_path: Path, workload: str) -> None:
     case = next(case for case in CASES if case.workload == workload).tiny(4)
     case = replace(case, shape=tuple(n - 3 for n in case.shape))  # ragged at the end
     oracle, by_hand, by_lepton = (task_in(tmp_path, case, name) for name in ("a", "f", "lepton"))
@@ -97,13 +97,13 @@ def test_tasks_travel_as_json() -> None:
     assert Task.from_json(task.to_json()) == task
 
 
-def test_cases_name_systems_and_workloads_that_there_are() -> None:
+def test_cases_name_existing_systems_and_workloads() -> None:
     assert all(set(case.systems) <= set(TITLES) and case.workload in WORKLOADS for case in CASES)
     assert len({case.name for case in FULL}) == len(FULL)
     assert all(case.batch > 1 for case in FULL if set(case.systems) & set(BATCHED))
 
 
-def test_every_workload_meets_every_peer_somewhere_or_says_why_not() -> None:
+def test_every_peer_runs_every_workload_or_is_excused() -> None:
     required = ("a", "f", "c", "dz", "er", "g", "lepton", "inline")
     for workload in targets.TARGETS:
         met = {system for case in FULL if case.workload == workload for system in case.systems}
@@ -120,7 +120,7 @@ def test_naive_joining_gives_the_labels_of_the_whole_image() -> None:
         assert np.array_equal(components.joined(parts, case), measure.label(picture, connectivity=1))
 
 
-def test_wrong_pixels_labels_and_tables_are_seen() -> None:
+def test_wrong_pixels_labels_and_tables_are_reported() -> None:
     image = np.arange(12.0).reshape(3, 4)
     other = image.copy()
     other[1, 2] += 0.5
@@ -135,7 +135,7 @@ def test_wrong_pixels_labels_and_tables_are_seen() -> None:
     assert verdict.compare_tables(areas, areas | {"area": np.array([5, 7])}) == "columns that differ: area"
 
 
-def test_sections_are_written_anew_one_by_one(tmp_path: Path) -> None:
+def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "docs" / "benchmarks.md"
     document.replace_section(path, "growth", "## Growth\n\nold")
     document.replace_section(path, "peers", "## Peers\n\nfirst")
@@ -175,14 +175,14 @@ def test_the_summary_takes_ratios_where_both_were_measured_and_says_whether_targ
     assert words == "≤ 2 × fb: 2.50, **missed**; ≥ 30 × faster than a task per block (h): 40 ×, met"
 
 
-def test_memory_of_parts_is_that_of_their_processes() -> None:
+def test_parts_measure_the_memory_of_their_processes() -> None:
     with Parts({"own": [os.getpid()], "none": []}, every_s=0.001) as parts:
         held = np.ones(1 << 23)
     assert parts.grown("own") > 0.5 * held.nbytes
     assert parts.peak["none"] == 0
 
 
-def test_a_jobs_time_is_divided_among_what_its_workers_did() -> None:
+def test_the_time_of_a_job_is_divided_by_its_spans() -> None:
     found = [
         Span("ledger.claim", 1.0, 1.1, 7),
         Span("run_block", 1.1, 2.0, 7),
@@ -217,7 +217,7 @@ assert all(f"| {way.name} |" in text for way in chosen)
 
 
 def test_every_way_to_store_pixels_is_measured_and_gives_them_back(tmp_path: Path) -> None:
-    # in a process of its own: one that has used zarrs leaves children that hang
+    # in a process of its own, because forked children of a process that has used zarrs hang
     command = [sys.executable, "-c", EVERY_WAY, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
@@ -259,14 +259,14 @@ def test_no_more_simulated_workers_are_busy_than_the_window_has_batches() -> Non
     assert one.seconds / wide.seconds > 300
 
 
-def test_a_simulated_store_and_ledger_give_no_more_than_they_can() -> None:
+def test_a_simulated_store_or_ledger_limits_the_throughput() -> None:
     slow = simulated(100, Stage(1000, 1, (0.01,), 1e6, merge_s=0.0), window=300, store=1e8)
     assert slow.seconds > 1000 * 1e6 / 1e8 and slow.limit == "store"
     many = simulated(1000, Stage(10_000, 1, (0.01,), 0.0, merge_s=0.0), window=3000)
     assert many.seconds > 10_000 * TIMES.server_message_s and many.limit == "ledger"
 
 
-def test_measured_stages_stand_for_those_of_a_large_plan(tmp_path: Path) -> None:
+def test_measured_stages_give_the_stages_of_a_large_plan(tmp_path: Path) -> None:
     small = Case("small", "W3", (64, 64), (32, 32), ())
     measured = servicetimes.in_process(small, tmp_path)
     stages = servicetimes.stages_of(servicetimes.planned(small, tmp_path, 1), measured)
@@ -283,9 +283,8 @@ def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -
     case = Case("any", "W1", (96, 96), (32, 32), ())
     task = task_in(tmp_path, case, "out")
     plan = prepare(workload_of(task).graph(task), PlanOptions(case.block), JobOptions()).manifest.plan
-    assert (
-        memory.live_bytes(plan, StageIndex(0)) == (64 * 64 + 32 * 32) * 4
-    )  # the middle block with its halo of 16, and its result
+    # the middle block with its halo of 16, and its result
+    assert memory.live_bytes(plan, StageIndex(0)) == (64 * 64 + 32 * 32) * 4
 
 
 def test_the_simulation_is_written_with_its_errors_and_its_limits() -> None:

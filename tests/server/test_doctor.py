@@ -1,4 +1,4 @@
-"""What each check of `lepton doctor` makes of what it sees of settings, servers and workers."""
+"""The verdicts of `lepton doctor` on given facts of settings, servers and workers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_settings_that_contradict_each_other_are_found(settings: Settings, expec
 # ------------------------------------------------------------------------------------------------------ server
 
 
-def test_nobody_there_is_a_problem_with_a_remedy() -> None:
+def test_an_unreachable_server_is_a_problem_with_advice() -> None:
     answers, (finding,) = check_server("redis://:s3cret@127.0.0.1:1/0", "broker")
     assert not answers
     assert finding.verdict is Verdict.PROBLEM
@@ -80,12 +80,12 @@ GOOD = {"redis_version": "7.2.4", "role": "master", "aof_enabled": 1, "maxmemory
         ),
     ],
 )
-def test_what_a_server_says_is_judged(facts: ServerFacts, expected: dict[str, Verdict]) -> None:
+def test_the_facts_of_a_server_are_judged(facts: ServerFacts, expected: dict[str, Verdict]) -> None:
     assert not_ok(check_facts(facts, "ledger")) == expected
 
 
 @pytest.mark.parametrize(("moment", "expected"), [(5.0, 0.0), (12.0, 2.0), (1.0, -3.0)])
-def test_a_clock_is_off_by_what_the_round_trip_does_not_explain(moment: float, expected: float) -> None:
+def test_a_clock_offset_excludes_the_round_trip(moment: float, expected: float) -> None:
     assert beyond(moment, 4.0, 10.0) == expected
 
 
@@ -93,12 +93,12 @@ def test_a_clock_is_off_by_what_the_round_trip_does_not_explain(moment: float, e
 
 
 def sent(about: About, **later: object) -> About:
-    """What arrives of an answer."""
+    """An answer after it was sent as JSON, with fields of a later release."""
     return from_document(json.loads(json.dumps({**to_document(about), **later})), About, "the answer")
 
 
 def worker(name: str = "one", **changes: object) -> Answer:
-    """The answer of a worker that is like this process, but for what is given."""
+    """The answer of a worker like this process, except for `changes`."""
     here = about_this_process(Settings())
     good = replace(
         here,
@@ -124,7 +124,7 @@ def with_setting(name: str, value: object) -> dict[str, object]:
     return {**about_this_process(Settings()).settings, name: value}
 
 
-def test_workers_that_are_alike_and_like_here_are_well() -> None:
+def test_workers_like_each_other_and_like_this_process_are_ok() -> None:
     findings = checked(worker("one"), worker("two"))
     assert not_ok(findings) == {}
     assert set(verdicts(findings)) == {"answers", "lanes", "versions", "settings", "pool", "memory", "clocks"}
@@ -155,7 +155,7 @@ def test_workers_that_are_alike_and_like_here_are_well() -> None:
         (Answer("old", None, 0.0, 1.0), {"prepared": Verdict.PROBLEM}),
     ],
 )
-def test_what_is_wrong_with_a_worker_is_found(answer: Answer, expected: dict[str, Verdict]) -> None:
+def test_problems_of_a_worker_are_found(answer: Answer, expected: dict[str, Verdict]) -> None:
     assert not_ok(checked(answer)) == expected
 
 
@@ -164,7 +164,7 @@ def test_workers_on_one_machine_share_its_memory() -> None:
     assert not_ok(checked(worker("one"), worker("two", machine="elsewhere"), worker("three", machine="far"))) == {}
 
 
-def test_two_workers_of_one_name_are_said() -> None:
+def test_two_workers_with_one_name_are_found() -> None:
     assert not_ok(checked(worker("one"), worker("one"))) == {"names": Verdict.WARNING}
 
 

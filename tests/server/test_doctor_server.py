@@ -1,4 +1,4 @@
-"""What the doctor finds of a real server."""
+"""The findings of `lepton doctor` on a real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_a_server_that_forgets_is_said_and_one_that_keeps_is_not(server: Server) -> None:
+def test_only_a_server_without_persistence_gives_a_warning(server: Server) -> None:
     (said,) = server_warnings(server.url)
     assert said.startswith("persistence: appendonly no")
     assert "set appendonly yes" in said
@@ -30,7 +30,7 @@ def test_a_server_that_forgets_is_said_and_one_that_keeps_is_not(server: Server)
         client.config_set("appendonly", "no")
 
 
-def test_a_server_that_drops_keys_is_a_problem_when_it_has_a_limit(server: Server) -> None:
+def test_eviction_is_a_problem_on_a_server_with_a_memory_limit(server: Server) -> None:
     with redis.Redis(port=server.port) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         assert verdicts(check_server(server.url, "broker")[1])["memory"] is Verdict.WARNING
@@ -44,7 +44,7 @@ def test_a_server_that_drops_keys_is_a_problem_when_it_has_a_limit(server: Serve
         client.config_set("maxmemory", "0")
 
 
-def test_a_user_that_may_not_ask_is_told_what_it_needs(server: Server) -> None:
+def test_a_user_without_permission_for_info_gets_a_warning(server: Server) -> None:
     with redis.Redis(port=server.port) as client:
         client.execute_command("ACL", "SETUSER", "few", "on", ">s3cret", "~*", "+@all", "-info")
     findings = check_server(f"redis://few:s3cret@127.0.0.1:{server.port}/0", "ledger")[1]

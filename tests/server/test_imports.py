@@ -1,4 +1,4 @@
-"""Importing any module of the package, Celery's and Redis' included, does nothing else."""
+"""Importing a module of the package, also one that uses Celery or Redis, has no side effects."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ print(json.dumps({"seen": seen, "skipped": skipped}))
 def test_importing_reads_no_environment_opens_nothing_and_starts_nothing() -> None:
     found = json.loads(run(SPY))
     assert found["seen"] == []
-    # what needs an extra that is not installed
+    # modules that need an extra that is not installed
     assert all(name.startswith("lepton_celery.contrib") for name in found["skipped"])

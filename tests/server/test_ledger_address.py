@@ -1,4 +1,4 @@
-"""Ledgers by their URLs; none of them is asked anything."""
+"""Opening a ledger by its URL, which does not connect to the server."""
 
 from __future__ import annotations
 

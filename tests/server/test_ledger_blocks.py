@@ -21,20 +21,20 @@ from tests.server.ledgers import (
     SECOND,
     claim,
     commit,
-    eventually,
     merge,
     new_job,
     places,
 )
+from tests.waiting import eventually
 
 
-def test_a_block_the_stage_lacks_is_named(ledger: Ledger) -> None:
+def test_a_place_outside_the_stage_is_refused_by_name(ledger: Ledger) -> None:
     new_job(ledger, blocks=4)
     with pytest.raises(InputError, match="place 7 of job 'j': stage number 0 has 4 blocks"):
         claim(ledger, "j", [1, 7])
 
 
-def test_the_cursor_keeps_within_count_and_window(ledger: Ledger) -> None:
+def test_dispatch_is_bounded_by_count_outstanding_blocks_and_the_stage(ledger: Ledger) -> None:
     new_job(ledger, blocks=10, dispatched=0)
     assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (0, 3)
     assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (3, 5)
@@ -47,14 +47,14 @@ def test_the_cursor_keeps_within_count_and_window(ledger: Ledger) -> None:
     assert ledger.dispatch("j", SECOND, count=9, outstanding=99) == (10, 10)
 
 
-def test_two_who_take_never_get_the_same_block(ledger: Ledger) -> None:
+def test_concurrent_dispatches_never_give_the_same_block(ledger: Ledger) -> None:
     new_job(ledger, blocks=200, dispatched=0)
     with ThreadPoolExecutor(8) as threads:
         taken = list(threads.map(lambda _: ledger.dispatch("j", FIRST, count=3, outstanding=1000), range(80)))
     assert sorted(itertools.chain.from_iterable(range(*part) for part in taken)) == list(range(200))
 
 
-def test_a_claim_sorts_blocks_by_what_became_of_them(ledger: Ledger) -> None:
+def test_a_claim_sorts_places_into_granted_leased_and_done(ledger: Ledger) -> None:
     new_job(ledger, blocks=6)
     assert claim(ledger, "j", [3, 1]) == Claim(places(3, 1), [], [], [], active=True)
     commit(ledger, "j", [1])
@@ -67,7 +67,7 @@ def test_blocks_that_were_never_dispatched_can_be_claimed(ledger: Ledger) -> Non
     assert commit(ledger, "j", [2]) == 1
 
 
-def test_a_lease_that_ran_out_goes_to_whoever_asks(ledger: Ledger) -> None:
+def test_an_expired_lease_is_granted_to_another_owner(ledger: Ledger) -> None:
     new_job(ledger)
     claim(ledger, "j", [0], "a", lease_s=0.05)
     assert claim(ledger, "j", [0], "b").leased == [0]
@@ -75,7 +75,7 @@ def test_a_lease_that_ran_out_goes_to_whoever_asks(ledger: Ledger) -> None:
     assert claim(ledger, "j", [0], "a").leased == [0]
 
 
-def test_a_block_whose_leases_run_out_is_exhausted_after_max_attempts(ledger: Ledger) -> None:
+def test_a_block_whose_leases_expire_is_exhausted_after_max_attempts(ledger: Ledger) -> None:
     new_job(ledger)
     for run in range(3):
         eventually(lambda run=run: claim(ledger, "j", [0], f"w{run}", lease_s=0.05).granted == [0])  # type: ignore[misc]
@@ -84,7 +84,7 @@ def test_a_block_whose_leases_run_out_is_exhausted_after_max_attempts(ledger: Le
     assert ledger.unreceipted("j", FIRST, limit=9) == [0, 1, 2, 3]
 
 
-def test_an_owner_that_comes_back_lost_an_attempt(ledger: Ledger) -> None:
+def test_an_owner_that_claims_its_block_again_loses_an_attempt(ledger: Ledger) -> None:
     new_job(ledger)
     assert [claim(ledger, "j", [0], runs=3).granted for _ in range(4)] == [[0], [0], [0], []]
     assert claim(ledger, "j", [0], runs=3).exhausted == [0]
@@ -133,7 +133,7 @@ def test_renewing_keeps_leases_alive(ledger: Ledger) -> None:
     assert ledger.renew("j", FIRST, owner="holds nothing", lease_s=60)
 
 
-def test_renewing_leaves_alone_what_another_took_over(ledger: Ledger) -> None:
+def test_renewing_leaves_leases_alone_that_another_owner_took_over(ledger: Ledger) -> None:
     new_job(ledger)
     claim(ledger, "j", [0, 1], "a", lease_s=0.02)
     eventually(lambda: claim(ledger, "j", [0], "b", lease_s=0.15).granted == [0])
@@ -142,7 +142,7 @@ def test_renewing_leaves_alone_what_another_took_over(ledger: Ledger) -> None:
     assert claim(ledger, "j", [1], "c").leased == [1]
 
 
-def test_renewing_says_when_the_work_is_no_longer_wanted(ledger: Ledger) -> None:
+def test_renewing_is_refused_outside_the_current_stage_of_a_running_job(ledger: Ledger) -> None:
     new_job(ledger)
     assert not ledger.renew("j", SECOND, owner="a", lease_s=60)
     commit(ledger, "j", [0, 1, 2, 3])
@@ -163,7 +163,7 @@ def test_a_receipt_counts_once(ledger: Ledger) -> None:
     assert ledger.info("j").blocks_done == 3
 
 
-def test_a_receipt_counts_however_late_and_whoever_brings_it(ledger: Ledger) -> None:
+def test_a_late_receipt_counts_although_another_owner_has_the_lease(ledger: Ledger) -> None:
     new_job(ledger)
     claim(ledger, "j", [0], "a", lease_s=0.02)
     eventually(lambda: claim(ledger, "j", [0], "b").granted == [0])
@@ -172,7 +172,7 @@ def test_a_receipt_counts_however_late_and_whoever_brings_it(ledger: Ledger) -> 
     assert claim(ledger, "j", [0], "c").done == [0]
 
 
-def test_unreceipted_are_the_dispatched_that_no_one_works_on(ledger: Ledger) -> None:
+def test_unreceipted_lists_dispatched_blocks_without_a_live_lease(ledger: Ledger) -> None:
     new_job(ledger, blocks=40, dispatched=30)
     assert ledger.unreceipted("j", FIRST, limit=100) == list(range(30))
     commit(ledger, "j", list(range(20)))
@@ -194,7 +194,7 @@ def test_unreceipted_finds_gaps_far_apart(ledger: Ledger) -> None:
     assert ledger.unreceipted("j", FIRST, limit=3) == gaps[:3]
 
 
-def test_a_block_that_takes_long_is_handed_out_twice_and_no_more(ledger: Ledger) -> None:
+def test_a_slow_block_is_duplicated_once(ledger: Ledger) -> None:
     new_job(ledger, blocks=3)
     assert claim(ledger, "j", [0, 1], "slow").granted == [0, 1]
     assert ledger.duplicate_slow("j", FIRST, older_s=1000, limit=9) == []
@@ -203,13 +203,13 @@ def test_a_block_that_takes_long_is_handed_out_twice_and_no_more(ledger: Ledger)
     again = claim(ledger, "j", [0, 1], "quick")
     assert (again.granted, again.lost) == ([0, 1], {})  # no attempt is lost
     assert ledger.duplicate_slow("j", FIRST, older_s=0, limit=9) == []
-    # both bring their receipts, and the first ones count
+    # both owners commit, and only the first receipt of a block counts
     assert commit(ledger, "j", [0], "slow") == 1
     assert commit(ledger, "j", [0, 1], "quick") == 1
     assert ledger.info("j").blocks_done == 2
 
 
-def test_each_block_is_granted_to_one_of_many_who_ask_at_once(ledger: Ledger) -> None:
+def test_concurrent_claims_grant_each_block_once(ledger: Ledger) -> None:
     blocks, askers = 300, 8
     new_job(ledger, blocks=blocks)
     start = threading.Barrier(askers)
@@ -227,7 +227,7 @@ def test_each_block_is_granted_to_one_of_many_who_ask_at_once(ledger: Ledger) ->
     assert sorted(itertools.chain.from_iterable(granted)) == list(range(blocks))
 
 
-def test_receipts_from_many_at_once_count_once(ledger: Ledger) -> None:
+def test_concurrent_receipts_count_once(ledger: Ledger) -> None:
     new_job(ledger, blocks=100)
     with ThreadPoolExecutor(8) as threads:
         fresh = list(threads.map(lambda n: commit(ledger, "j", list(range(100)), f"w{n}", runs=1), range(16)))
@@ -267,11 +267,12 @@ def test_a_million_blocks_are_cheap(ledger: Ledger, capsys: pytest.CaptureFixtur
         sys.stdout.write(f"\n{type(ledger).__name__}: {figures}\n")
 
 
-def test_a_heartbeat_keeps_a_lease_beyond_its_time(ledger: Ledger) -> None:
-    new_job(ledger, blocks=1)
+def test_a_heartbeat_keeps_a_lease_beyond_its_duration(ledger: Ledger) -> None:
+    new_job(ledger, blocks=2)
     claim(ledger, "j", [0], "a", lease_s=0.2)
     with heartbeat(lambda: ledger.renew("j", FIRST, owner="a", lease_s=0.2), interval_s=0.02) as lost:
-        time.sleep(0.3)
+        claim(ledger, "j", [1], "not renewed", lease_s=0.2)
+        eventually(lambda: claim(ledger, "j", [1], "b").granted == [1])
         assert claim(ledger, "j", [0], "b").leased == [0]
         ledger.cancel("j")
         assert lost.wait(5)

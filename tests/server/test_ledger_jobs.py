@@ -1,4 +1,4 @@
-"""Jobs in the ledger: created, listed, ended, forgotten, and what is known of them."""
+"""Jobs in the ledger: created, listed, ended and forgotten, with their statistics and times."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_new_job_runs_in_stage_zero(ledger: Ledger) -> None:
     assert ledger.result("j") is None
 
 
-def test_an_id_is_given_once(ledger: Ledger) -> None:
+def test_a_job_id_cannot_be_created_twice(ledger: Ledger) -> None:
     new_job(ledger)
     with pytest.raises(JobError, match="'j' exists already") as caught:
         ledger.create("j", {"other": 1}, lane="x", title="x", stages=9, blocks=9)
@@ -48,7 +48,7 @@ def test_an_id_is_given_once(ledger: Ledger) -> None:
     assert ledger.info("j").stages == 2
 
 
-def test_nonsense_is_refused_before_anything_happens(ledger: Ledger) -> None:
+def test_invalid_arguments_are_refused_and_change_nothing(ledger: Ledger) -> None:
     for job, stages, blocks in (("", 1, 1), ("j", 0, 1), ("j", 1, -1), ("j", 1, 2**32 + 1)):
         with pytest.raises(InputError):
             ledger.create(job, {}, lane="l", title="t", stages=stages, blocks=blocks)
@@ -76,7 +76,7 @@ def test_an_unknown_job_is_not_found_by_readers(ledger: Ledger) -> None:
         assert caught.value.job_id == "nope"
 
 
-def test_moves_on_an_unknown_job_are_refused_quietly(ledger: Ledger) -> None:
+def test_moves_on_an_unknown_job_are_refused_without_an_error(ledger: Ledger) -> None:
     assert_takes_no_work(ledger, "nope", number=FIRST)
     assert ledger.dispatch("nope", FIRST, count=5, outstanding=5) == (0, 0)
     assert not ledger.fail("nope", "x")
@@ -85,7 +85,7 @@ def test_moves_on_an_unknown_job_are_refused_quietly(ledger: Ledger) -> None:
     assert ledger.jobs() == []
 
 
-def test_jobs_come_newest_first(ledger: Ledger) -> None:
+def test_jobs_are_listed_newest_first(ledger: Ledger) -> None:
     for n in range(5):
         new_job(ledger, f"j{n}")
     assert [info.job_id for info in ledger.jobs()] == ["j4", "j3", "j2", "j1", "j0"]
@@ -141,7 +141,7 @@ def test_a_reopened_block_adds_no_statistics_again(ledger: Ledger) -> None:
     assert ledger.info("j").stats == {"seconds": 1}
 
 
-def test_it_is_known_when_each_stage_began_had_its_receipts_and_ended(ledger: Ledger) -> None:
+def test_a_job_records_when_each_stage_began_was_received_and_ended(ledger: Ledger) -> None:
     new_job(ledger)
     assert set(ledger.info("j").stage_times) == {0}
     commit(ledger, "j", [0, 1, 2])
@@ -157,7 +157,7 @@ def test_it_is_known_when_each_stage_began_had_its_receipts_and_ended(ledger: Le
     assert info.stage_times[SECOND].ended == info.finished_at
 
 
-def test_a_job_that_waits_begins_when_it_is_let_go(ledger: Ledger) -> None:
+def test_a_job_that_is_created_paused_begins_when_it_is_resumed(ledger: Ledger) -> None:
     ledger.create("j", {}, lane="l", title="t", stages=1, blocks=1, paused=True)
     assert ledger.info("j").stage_times == {}
     assert ledger.resume("j")
@@ -176,7 +176,7 @@ def test_cost_models_are_kept_by_profile(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
-def test_who_waits_for_an_end_hears_of_it(ledger: Ledger, end: str) -> None:
+def test_the_end_of_a_job_wakes_those_who_wait_for_it(ledger: Ledger, end: str) -> None:
     new_job(ledger, blocks=0)
     moves: dict[str, Callable[[Ledger, str], bool]] = {
         "done": merge,
@@ -188,12 +188,12 @@ def test_who_waits_for_an_end_hears_of_it(ledger: Ledger, end: str) -> None:
         wait(0.01)
         pool.submit(moves[end], ledger, "j")
         while ledger.info("j").state is JobState.RUNNING:
-            wait(20.0)  # far longer than it takes
+            wait(20.0)  # far longer than the move takes
     assert ledger.info("j").state == end
     assert time.monotonic() - begun < 15.0
 
 
-def test_the_first_reason_of_a_failure_stays(ledger: Ledger) -> None:
+def test_a_failed_job_keeps_its_first_error(ledger: Ledger) -> None:
     new_job(ledger)
     commit(ledger, "j", [0])
     assert ledger.fail("j", "block 3: disk full", number=FIRST, place=Place(3))
@@ -226,7 +226,7 @@ def test_an_ended_job_takes_no_work(ledger: Ledger) -> None:
         assert ledger.result(job) is None
 
 
-def test_every_move_shows_in_updated_at(ledger: Ledger) -> None:
+def test_every_move_advances_updated_at(ledger: Ledger) -> None:
     new_job(ledger, dispatched=0)
     fence = 0
 
@@ -248,5 +248,5 @@ def test_every_move_shows_in_updated_at(ledger: Ledger) -> None:
         assert ledger.info("j").updated_at > before.updated_at
 
 
-def test_a_ledger_that_answers_pings(ledger: Ledger) -> None:
+def test_the_ledger_answers_pings(ledger: Ledger) -> None:
     ledger.ping()

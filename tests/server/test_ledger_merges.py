@@ -1,4 +1,4 @@
-"""Merges in the ledger: fences, stages that follow, and receipts that are taken back."""
+"""Merges in the ledger: fences, following stages, and reopened blocks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.server.ledgers import (
     assert_takes_no_work,
     claim,
     commit,
-    eventually,
     merge,
     new_job,
     places,
 )
+from tests.waiting import eventually
 
 
 def test_a_merge_waits_for_every_receipt(ledger: Ledger) -> None:
@@ -74,7 +74,7 @@ def test_one_owner_merges_at_a_time(ledger: Ledger) -> None:
     assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is not None
 
 
-def test_a_merge_lease_runs_out_unless_renewed(ledger: Ledger) -> None:
+def test_a_merge_lease_expires_unless_it_is_renewed(ledger: Ledger) -> None:
     new_job(ledger, blocks=0)
     first = ledger.begin_merge("j", FIRST, owner="m", lease_s=0.05)
     assert first is not None
@@ -88,12 +88,12 @@ def test_a_merge_lease_runs_out_unless_renewed(ledger: Ledger) -> None:
         return second is not None
 
     eventually(begin_second)
-    assert ledger.renew("j", FIRST, owner="m", lease_s=0.001)  # not the merge, which another holds
+    assert ledger.renew("j", FIRST, owner="m", lease_s=0.001)  # does not renew the merge, which "n" holds
     time.sleep(0.01)
     assert ledger.begin_merge("j", FIRST, owner="o", lease_s=60) is None
 
 
-def test_a_merge_whose_lease_is_over_may_commit_if_no_one_else_began(ledger: Ledger) -> None:
+def test_a_merge_whose_lease_expired_commits_if_no_other_merge_began(ledger: Ledger) -> None:
     new_job(ledger, blocks=0)
     fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=0.001)
     time.sleep(0.01)
@@ -149,7 +149,7 @@ def test_the_last_merge_ends_the_job_with_its_result(ledger: Ledger) -> None:
     assert not ledger.cancel("j")
 
 
-def test_a_stage_that_follows_is_checked(ledger: Ledger) -> None:
+def test_an_invalid_following_stage_is_refused(ledger: Ledger) -> None:
     new_job(ledger, stages=1, blocks=0)
     fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60) or 0
     with pytest.raises(InputError, match="-1 blocks"):
@@ -157,7 +157,7 @@ def test_a_stage_that_follows_is_checked(ledger: Ledger) -> None:
     assert ledger.commit_merge("j", FIRST, fence=fence, following=None)
 
 
-def test_a_merge_that_misses_blocks_reopens_them(ledger: Ledger) -> None:
+def test_a_merge_can_reopen_blocks_that_it_misses(ledger: Ledger) -> None:
     new_job(ledger)
     commit(ledger, "j", [0, 1, 2, 3])
     fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
@@ -175,7 +175,7 @@ def test_a_merge_that_misses_blocks_reopens_them(ledger: Ledger) -> None:
     assert (ledger.begin_merge("j", FIRST, owner="n", lease_s=60) or 0) > fence
 
 
-def test_of_many_merges_at_once_one_commits(ledger: Ledger) -> None:
+def test_one_of_many_concurrent_merges_commits(ledger: Ledger) -> None:
     new_job(ledger, blocks=0)
 
     def try_to_merge(n: int) -> bool:

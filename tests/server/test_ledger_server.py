@@ -1,4 +1,4 @@
-"""The ledger and its server: keys, calls that arrive twice, connections that break, servers that do not serve."""
+"""The ledger and its server: keys, repeated calls, broken connections, and servers that refuse."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_damaged_entry_names_the_job(ledger: Ledger, client: Any, key: Callabl
         ledger.info("j")
 
 
-def test_a_job_of_the_release_before_is_refused_and_is_not_in_the_way(
+def test_a_job_of_an_earlier_release_is_refused_and_skipped_in_lists(
     ledger: Ledger, client: Any, key: Callable[[str], str], prefix: str
 ) -> None:
     new_job(ledger)
@@ -56,7 +56,7 @@ def test_a_job_of_the_release_before_is_refused_and_is_not_in_the_way(
     with pytest.raises(JobError, match="entry of job 'j' has version 3, this release reads 4; run one release"):
         ledger.info("j")
     new_job(ledger, "k")
-    client.zadd(f"{prefix}jobs", {"j": 1.0})  # long ago: an entry without a job would be pruned
+    client.zadd(f"{prefix}jobs", {"j": 1.0})  # so old that an index entry without a job would be pruned
     assert [info.job_id for info in ledger.jobs()] == ["k"]
     assert client.zscore(f"{prefix}jobs", "j") == 1.0
     ledger.forget("j")
@@ -88,7 +88,7 @@ def test_a_million_receipts_take_a_bit_each(ledger: Ledger, client: Any, key: Ca
     assert not client.exists(key("leases"), key("holdings"))
 
 
-def test_a_create_that_died_leaves_no_job_behind(ledger: Ledger, client: Any, prefix: str) -> None:
+def test_an_interrupted_create_leaves_no_job_behind(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
     for index in ("jobs", "active"):
         client.zadd(prefix + index, {"old": 1.0, "just now": time.time()})
@@ -128,22 +128,22 @@ def test_a_call_sent_twice_by_a_broken_connection_acts_once(ledger: Ledger, monk
     assert ledger.cancel("k")
 
 
-def test_it_survives_the_server_dropping_its_connections(ledger: Ledger, client: Any) -> None:
+def test_the_ledger_survives_dropped_connections(ledger: Ledger, client: Any) -> None:
     new_job(ledger)
     client.client_kill_filter(_type="normal", skipme=True)
     assert ledger.info("j").blocks_total == 4
 
 
-def test_it_survives_a_server_that_lost_its_scripts(ledger: Ledger, client: Any) -> None:
+def test_the_ledger_survives_a_server_that_lost_its_scripts(ledger: Ledger, client: Any) -> None:
     new_job(ledger)
     client.script_flush()
     assert claim(ledger, "j", [0]).granted == [0]
 
 
-def test_it_can_be_used_after_a_fork(ledger: Ledger) -> None:
+def test_the_ledger_can_be_used_after_a_fork(ledger: Ledger) -> None:
     new_job(ledger)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12: a fork beside threads, as Celery's is
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
         child = get_context("fork").Process(target=claim, args=(ledger, "j", [0], "child"))
         child.start()
     assert claim(ledger, "j", [1], "parent").granted == [1]
@@ -152,7 +152,7 @@ def test_it_can_be_used_after_a_fork(ledger: Ledger) -> None:
     assert claim(ledger, "j", [0, 1, 2], "parent").leased == [0]
 
 
-def test_it_is_found_by_its_socket(server: Server) -> None:
+def test_the_ledger_is_opened_through_a_socket(server: Server) -> None:
     ledger = open_ledger(f"redis+socket://{server.socket}?virtual_host=3", prefix="socket:")
     new_job(ledger)
     same = open_ledger(f"unix://{server.socket}?db=3", prefix="socket:")
@@ -161,10 +161,10 @@ def test_it_is_found_by_its_socket(server: Server) -> None:
     assert other.active() == []
 
 
-# ------------------------------------------------------------------------------------------------ servers that do not serve
+# ------------------------------------------------------------------------------------------------ servers that refuse
 
 
-def test_an_unreachable_one_is_named_without_its_password() -> None:
+def test_an_unreachable_server_is_named_without_its_password() -> None:
     ledger = open_ledger("redis://me:s3cret@127.0.0.1:1/0")
     for call in (ledger.ping, lambda: claim(ledger, "j", [0])):
         with pytest.raises(BrokerUnreachable, match="check that a Redis or Valkey server runs there") as caught:
@@ -173,14 +173,14 @@ def test_an_unreachable_one_is_named_without_its_password() -> None:
         assert "s3cret" not in str(caught.value)
 
 
-def test_a_wrong_password_is_called_that(server: Server) -> None:
+def test_a_wrong_password_is_reported(server: Server) -> None:
     ledger = open_ledger(f"redis://me:s3cret@127.0.0.1:{server.port}/0")
     with pytest.raises(BrokerUnreachable, match="check the user name and the password") as caught:
         ledger.ping()
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_user_who_may_not_ask_the_time_is_told_so(server: Server) -> None:
+def test_a_user_without_permission_for_time_is_told_the_missing_rule(server: Server) -> None:
     with redis.Redis(port=server.port) as admin:
         admin.execute_command("ACL", "SETUSER", "timeless", "on", ">pw", "~*", "+@all", "-time")
     ledger = open_ledger(f"redis://timeless:pw@127.0.0.1:{server.port}/0")

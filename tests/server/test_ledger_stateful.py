@@ -1,4 +1,4 @@
-"""Random moves, in any order and however stale: a real server and a model of the contract give the same answers."""
+"""Random and stale moves in any order: the ledger and a model of its contract give the same answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 2
 STAGES = 3
 OWNERS = st.sampled_from(["a", "b", "c d"])
 STALENESS = st.sampled_from([0] * 8 + [-1, 1])
-"""How far a message's stage is from the current one."""
+"""Offset of the stage of a move from the current stage."""
 MAX_BLOCKS = 12
 PREFIX = "stateful:"
 
@@ -34,7 +34,7 @@ class Lease:
 
 @dataclass
 class Model:
-    """The contract in its plainest form: one job, and leases that are live or over."""
+    """A minimal model of the ledger's contract: one job, whose leases are live or expired."""
 
     total: int
     state: JobState = JobState.RUNNING
@@ -54,7 +54,7 @@ class Model:
     publishing: bool = False
 
     def is_open(self, number: StageNumber) -> bool:
-        """Blocks that were at work when the job was paused may end."""
+        """Whether the stage takes receipts; blocks that were at work when the job was paused may end."""
         return self.state.is_open and number == self.number
 
     def is_current(self, number: StageNumber) -> bool:
@@ -83,7 +83,7 @@ class Model:
         return "granted"
 
     def receive(self, number: StageNumber, places: list[Place]) -> int:
-        """How many receipts are new."""
+        """Record receipts; the number of new ones."""
         fresh = set(places) - self.received
         self.batches[number] = self.batches.get(number, 0) + bool(fresh - self.once_received)
         self.received |= fresh
@@ -238,7 +238,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def every_lease_runs_out(self) -> None:
-        # the server's clock cannot be moved, so the leases are
+        # the server's clock cannot be moved, so rewrite the ends of the leases
         with redis.Redis.from_url(self.server.url, decode_responses=True) as client:
             server: Any = client
             keys = f"{PREFIX}{{{self.job}}}:"
@@ -276,7 +276,7 @@ class Moves(RuleBasedStateMachine):
     @rule(ending=st.sampled_from([JobState.FAILED, JobState.CANCELLED]), chance=st.integers(0, 9))
     def end(self, ending: JobState, chance: int) -> None:
         model = self.model
-        if chance and model.state is JobState.RUNNING:  # most runs are to get further
+        if chance and model.state is JobState.RUNNING:  # seldom, so that most jobs get further
             return
         ends = model.state.is_open and not (model.publishing and ending is JobState.CANCELLED)
         if ending is JobState.CANCELLED:
@@ -293,7 +293,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, blocks=st.integers(1, MAX_BLOCKS), reopens=st.booleans(), again=st.booleans())
     def get_on(self, owner: str, blocks: int, reopens: bool, again: bool) -> None:
-        """The straight path, which single moves seldom find: all receipts, then a merge that ends the stage or not."""
+        """Commit all receipts, then merge and end, repeat or reopen the stage: random moves seldom get that far."""
         model = self.model
         if model.state is not JobState.RUNNING:
             return
@@ -320,7 +320,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule(data=st.data(), off=STALENESS, chance=st.integers(0, 2))
     def begin_publish(self, data: st.DataObject, off: int, chance: int) -> None:
-        if chance:  # most runs are to be paused and cancelled
+        if chance:  # seldom, since a job that publishes can be neither paused nor cancelled
             return
         number, fence, model = self.number(off), self.a_fence(data), self.model
         publishing = self.ledger.begin_publish(self.job, number, fence=fence)
@@ -365,7 +365,7 @@ class Moves(RuleBasedStateMachine):
             model.once_received |= set(places)
             model.merge = model.fence_held = None
 
-    # -------------------------------------------------------------------------------------------- what always holds
+    # -------------------------------------------------------------------------------------------- invariants
 
     @invariant()
     def the_ledger_tells_what_the_model_tells(self) -> None:
@@ -404,7 +404,7 @@ def assert_counters_are_possible(info: JobInfo) -> None:
 
 def assert_times_are_possible(info: JobInfo) -> None:
     """A stage's times are in order, and a stage begins when the one before ends."""
-    # by time: the number of a stage that is done again is greater than that of the one after it
+    # sorted by time: a later round of a stage has a greater number than the stage after it
     ends = sorted(times.ended for times in info.stage_times.values() if times.ended is not None)
     begins = sorted(times.began for times in info.stage_times.values() if times.began is not None)
     assert begins[1:] == ends[: len(begins) - 1]

@@ -1,4 +1,4 @@
-"""The door of the package, whose names import Celery and Redis when they are used."""
+"""The public names of the package, which import Celery and Redis on first use."""
 
 from __future__ import annotations
 

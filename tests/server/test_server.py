@@ -1,18 +1,18 @@
-"""The proof that the server of these tests never outlives them."""
+"""The server of these tests never outlives them."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.waiting import eventually, is_gone
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal a child when its parent dies")
 def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys\n"
@@ -25,7 +25,4 @@ def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == -signal.SIGKILL
     pid = int(done.stdout)
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: is_gone(pid))

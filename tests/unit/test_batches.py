@@ -1,4 +1,4 @@
-"""How blocks are cut into messages: all of them once, by tiles, smaller towards a stage's end."""
+"""Blocks are divided into batches: each block once, by tiles, in smaller batches towards the end of a stage."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_batches_become_smaller_towards_the_end_of_a_stage() -> None:
     sizes = [len(batch) for batch in batches(stage((256,), (16,), 16), 2, places_between(0, 256))]
     assert sizes[:14] == [16] * 14
     assert sizes[-1] == 4  # a quarter
-    assert len(sizes) <= 16 + 4  # not many more than there would be
+    assert len(sizes) <= 16 + 4  # few more than without smaller batches
 
 
 def test_a_tile_of_several_batches_is_cut_in_order() -> None:
@@ -65,6 +65,6 @@ def test_scattered_blocks_make_messages_of_bounded_length() -> None:
 @pytest.mark.parametrize(
     ("blocks", "text"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 1, 2, 18], "0-2,18"), ([3, 5, 6], "3,5-6")]
 )
-def test_blocks_are_written_in_stretches(blocks: list[int], text: str) -> None:
+def test_block_numbers_are_written_as_ranges(blocks: list[int], text: str) -> None:
     assert format_places(list(map(Place, blocks))) == text
     assert parse_places(text) == blocks

@@ -1,4 +1,4 @@
-"""The work itself, once and again: blocks and merges may run any number of times."""
+"""Blocks and merges may run any number of times."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check(context: Context, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: str, tmp_path: Path) -> None:
+def test_a_job_with_every_step_run_twice_in_any_order_has_the_same_outputs(kind: str, tmp_path: Path) -> None:
     context = context_of(cells(), kind, tmp_path)
     random = np.random.default_rng(0)
     for at, stage in enumerate(context.plan.stages):
@@ -93,7 +93,7 @@ def test_a_job_whose_every_step_runs_twice_and_in_any_order_ends_the_same(kind: 
             assert report.stats()["blocks"] == 1
         assert missing_blocks(context, StageNumber(at)) == []
         merge_stage(context, StageNumber(at))
-        if kind == "disk":  # a second worker merges, knowing nothing of the first
+        if kind == "disk":  # a second worker merges, with a context of its own
             merge_stage(
                 Context(context.plan, context.workspace, context.targets, arrays=context.arrays), StageNumber(at)
             )
@@ -115,7 +115,7 @@ def test_a_block_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
         merge_stage(context, StageNumber(at))
 
 
-def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path) -> None:
+def test_no_final_name_exists_before_the_job_is_done(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     create_outputs(context)
     for at, stage in enumerate(context.plan.stages):
@@ -127,17 +127,17 @@ def test_nothing_stands_under_a_final_name_before_the_job_is_done(tmp_path: Path
     assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {*cells(), "work"}
 
 
-def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_discarded_job_leaves_no_files(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     for block in range(len(context.plan.stages[0].grid)):
         run_blocks(context, StageNumber(0), [BlockIndex(block)])
-    for path in map(Path, context.files):  # as of a process that was killed while it published
+    for path in map(Path, context.files):  # as a process leaves them that was killed while it published
         path.with_name(f".{path.name}.{context.job_id}.part.0123.tmp").write_text("label,area")
     discard(context)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lost_partials_are_missed(tmp_path: Path) -> None:
+def test_lost_partials_are_reported_as_missing(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
     blocks = len(context.plan.stages[0].grid)
     assert missing_blocks(context, StageNumber(0)) == list(range(blocks))
@@ -149,7 +149,7 @@ def test_lost_partials_are_missed(tmp_path: Path) -> None:
     assert missing_blocks(context, StageNumber(0)) == [3]
 
 
-def test_a_stages_block_is_what_was_read_of_it() -> None:
+def test_a_block_is_computed_from_the_regions_that_were_read() -> None:
     lazy = filters.sobel(graph.open(IMAGE))
     planned = make_plan({"out": lazy}, PlanOptions(block_shape=BLOCK))
     plan = planned.plan
@@ -175,7 +175,7 @@ def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tu
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_inline_engine_takes_a_job_to_its_end(threads: int, tmp_path: Path) -> None:
+def test_the_inline_engine_runs_a_job_to_its_end(threads: int, tmp_path: Path) -> None:
     context, record = run_inline(cells(), tmp_path, threads)
     check(context, tmp_path)
     info = record.info("job1")
@@ -207,7 +207,7 @@ def test_several_nodes_are_computed_together() -> None:
         assert_identical(found, expected)
 
 
-def test_one_node_asked_for_twice_comes_twice() -> None:
+def test_a_node_that_is_given_twice_is_returned_twice() -> None:
     image = graph.open(IMAGE)
     a, b, c = compute(image, filters.sobel(image), image, block_shape=BLOCK)
     assert_identical(a, IMAGE)
@@ -215,7 +215,7 @@ def test_one_node_asked_for_twice_comes_twice() -> None:
     assert_identical(b, whole_filters.sobel(IMAGE))
 
 
-def test_arrays_are_told_apart_by_what_they_are_not_by_what_they_hold() -> None:
+def test_arrays_are_distinguished_by_identity_not_by_content() -> None:
     a, b = np.ones((9, 9)), np.ones((9, 9))
     b[3, 3] = 5
     total = (graph.open(a) + b) - graph.open(a)
@@ -256,7 +256,7 @@ def test_values_make_one_row_tables(tmp_path: Path) -> None:
 
 
 def finish(context: Context, do_block: Any) -> None:
-    """Take a job to its end with blocks done by `do_block`."""
+    """Run a job to its end, with blocks done by `do_block`."""
     slot: int | None = 0
     while slot is not None:
         for block in range(len(context.plan.stages[context.plan.stage_run(StageNumber(slot)).stage].grid)):
@@ -281,7 +281,7 @@ def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [(1, 2), (2, 1), (2, 2), (3, 5)])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_blocks_done_at_once_leave_what_each_of_them_leaves(
+def test_blocks_done_together_leave_the_results_of_single_blocks(
     kind: str, together: tuple[int, int], tmp_path: Path
 ) -> None:
     context = context_of(cells(), kind, tmp_path)

@@ -1,4 +1,4 @@
-"""Calibration: real functions and stores, measured quickly."""
+"""Quick calibration with real functions and stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.stores.workspace import DiskWorkspace
 
 
-def test_a_line_is_found_through_runs_in_proportion_to_their_times() -> None:
+def test_a_line_is_fitted_with_relative_errors() -> None:
     rows = {(1.0, 1e3, 5e3): 0.0, (1.0, 1e6, 5e6): 0.0, (1.0, 1e6, 9e7): 0.0, (4.0, 1e6, 0.0): 0.0}
     told = {row: (row[0] * 5e4 + row[1] * 2 + row[2] * 0.25) * 1e-9 for row in rows}
     figure = fitted(told)
@@ -27,14 +27,14 @@ def test_no_figure_is_negative() -> None:
     assert min(figure.call_ns, figure.unit_ns, figure.tap_ns) >= 0
 
 
-def test_of_runs_alike_the_quickest_counts() -> None:
+def test_the_quickest_of_equal_runs_counts() -> None:
     observed = Observations()
     for seconds in (0.5, 0.2, 0.9):
         observed.add("write", "npy float32", 4, 1e6, 0, seconds)
     assert observed.figures()["write"]["npy float32"].seconds_for(1e6, calls=4) == pytest.approx(0.2)
 
 
-def test_functions_are_measured_by_the_lines_of_their_own_predictions() -> None:
+def test_functions_are_measured_under_the_keys_of_their_predictions() -> None:
     observed = Observations()
     image = open_image(workloads.photograph((128, 128), "float32"))
     for sigma in (1, 6):

@@ -14,7 +14,7 @@ from lepton_celery.errors import InputError
 MODULES = sorted(p.stem for p in Path("settings").glob("*.py") if p.stem not in ("__init__", "flower"))
 
 
-def test_there_are_settings_modules() -> None:
+def test_settings_modules_exist() -> None:
     assert {"base", "local", "production", "test"} <= set(MODULES)
 
 
@@ -51,7 +51,7 @@ def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None
             False,
             ("/a", "/b"),
             ("/a:/b",),
-        )  # functions have a colon, and commas between them
+        )  # functions contain a colon and are separated by commas
 
 
 def test_empty_means_no_roots() -> None:
@@ -75,14 +75,14 @@ def test_unknown_names_are_refused_with_those_there_are() -> None:
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_the_old_name_of_a_setting_works_for_a_release_and_says_so(old: str, new: str) -> None:
-    with pytest.warns(DeprecationWarning, match=f"^{old} is called {new} since 0.1; the old name goes in 0.2$"):
+    with pytest.warns(DeprecationWarning, match=f"^{old} is called {new} since 0.1; release 0.2 removes the old name$"):
         assert getattr(settings_from({old: 7}, {}), new) == 7
     variable, current = f"LEPTON_{old.upper()}", f"LEPTON_{new.upper()}"
     with pytest.warns(DeprecationWarning, match=f"^{variable} is called {current} since 0.1"):
         assert getattr(settings_from({new: 5}, {variable: "7"}), new) == 7
 
 
-def test_old_names_are_gone_in_the_release_that_was_announced() -> None:
+def test_old_names_are_removed_in_the_announced_release() -> None:
     assert lepton_celery.__version__.startswith("0.1."), "remove RENAMED and this test"
 
 

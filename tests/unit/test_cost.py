@@ -1,4 +1,4 @@
-"""The cost model: figures, what follows from them, and how jobs refine them."""
+"""The cost model: its figures, predictions from them, and their refinement by jobs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_figure_is_a_line() -> None:
     assert figure.seconds_for(1e6, calls=3, taps=4) == pytest.approx(1e6 * 4e-9 + 3e-6)
 
 
-def test_what_was_not_measured_falls_back_to_another_dtype_then_to_what_is_said_of_it() -> None:
+def test_an_unmeasured_figure_falls_back_to_other_dtypes_then_to_its_declaration() -> None:
     model = CostModel({"compute": {"f float32": Figure(2), "f float64": Figure(4)}}, speed=1.5)
     assert model.figure("compute", "f float32").unit_ns == 2
     assert model.figure("compute", "f uint8").unit_ns == 3  # between the two
@@ -66,18 +66,18 @@ def test_a_model_that_went_through_json_is_the_same() -> None:
         ({"overheads": {"block_s": float("nan")}}, "damaged"),
     ],
 )
-def test_a_model_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+def test_an_invalid_model_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         CostModel.from_json({**CostModel().to_json(), **change})
 
 
-def test_batches_balance_what_tasks_cost_against_what_idles_at_the_end() -> None:
+def test_batches_balance_message_costs_against_idle_workers_at_the_end() -> None:
     model = CostModel(overheads=Overheads(batch_s=0.008))
     tiny, large = model.batch_blocks(0.0003, 10_000, 2), model.batch_blocks(0.5, 64, 2)
     assert 500 < tiny <= 10_000 // 8
     assert large == 1
-    assert model.batch_blocks(0.004, 80, 2) == 10  # not less than four batches for each of two workers, …
-    assert model.batch_blocks(1e-9, 80, 2) == 40  # … unless these do less than their messages cost
+    assert model.batch_blocks(0.004, 80, 2) == 10  # four batches for each of two workers
+    assert model.batch_blocks(1e-9, 80, 2) == 40  # fewer when a batch does less than its message costs
     assert model.min_batch_blocks(1e-9, 40) == 40
     assert model.min_batch_blocks(0.5, 40) == 10
     dear = CostModel(overheads=Overheads(batch_s=0.08))
@@ -99,20 +99,20 @@ def part(**changes: Any) -> CostLine:
     return CostLine("compute", "f float32", 0, 1, 1e9, 0, 1.0)._replace(**changes)
 
 
-def test_a_figure_moves_towards_what_was_measured_and_no_farther_than_it_may() -> None:
+def test_a_figure_moves_towards_its_measurement_within_a_bound() -> None:
     known = Figure(unit_ns=1.0, seconds=10)
     assert 1.0 < towards(known, part(), 1.2, 1.2).unit_ns < 1.2
-    # a little work moves it a little
+    # little work moves the figure little
     assert towards(known, part(), 1.2, 0.1).unit_ns < towards(known, part(), 1.2, 5.0).unit_ns
-    # one job is not believed without bound, an unmeasured figure is given up
+    # one job moves a measured figure within a bound, and replaces an unmeasured figure
     assert towards(known, part(), 100.0, 1000.0).unit_ns <= 1 + (MAX_RATIO - 1) / 2
     assert towards(Figure(unit_ns=1.0), part(), 20.0, 20.0).unit_ns == pytest.approx(20)
     assert towards(known, part(), 0.0001, 10.0).unit_ns > 0.3
-    # a little work is believed where it took far less: what inflates a measurement is common, what shrinks it is not
+    # little work counts more if it was quick: disturbances only make measurements longer
     assert towards(known, part(), 0.3, 0.05).unit_ns < 0.85 < 1.01 > towards(known, part(), 3.0, 0.05).unit_ns
 
 
-def test_jobs_of_tiny_blocks_tell_of_calls_and_not_of_pixels() -> None:
+def test_jobs_of_tiny_blocks_refine_the_cost_of_calls_not_of_pixels() -> None:
     figure = Figure(unit_ns=1.0, call_ns=20_000, seconds=5)
     tiny = part(calls=10_000, units=10_000 * 1000)
     moved = towards(figure, tiny, 2.0, 0.4)
@@ -128,7 +128,7 @@ def job(folder: Path, number: int, cost: CostModel) -> tuple[Plan, JobInfo]:
     return prepared.manifest.plan, done.info()
 
 
-def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None:
+def test_jobs_correct_a_wrong_model(tmp_path: Path) -> None:
     model = CostModel().with_figures("compute", {"filters.gaussian float32": Figure(800.0, seconds=0.05)})
 
     def error(model: CostModel, plan: Plan, info: JobInfo) -> float:
@@ -148,7 +148,7 @@ def test_jobs_bring_a_wrong_model_near_to_what_they_take(tmp_path: Path) -> None
     assert (model.measured_at, model.jobs) == (None, 20)
 
 
-def test_what_a_job_measures_is_what_its_plan_predicts(tmp_path: Path) -> None:
+def test_a_job_measures_the_figures_that_its_plan_predicts(tmp_path: Path) -> None:
     plan, info = job(tmp_path, 0, CostModel())
     stats, predicted = info.stage_stats[StageNumber(0)], plan.stages[0].predicted
     assert stats["blocks"] == predicted.blocks == 16
@@ -188,7 +188,7 @@ def test_models_are_kept_in_a_folder_and_taken_from_there(tmp_path: Path, monkey
     image = graph.open(np.broadcast_to(np.uint8(0), (500, 500)))
     assert "figures: calibrated on" in lepton.explain(image + 1)
     path.write_text('{"version": 99}')
-    assert costs.model_of_folder() == CostModel()  # of another release: as if there were none
+    assert costs.model_of_folder() == CostModel()  # a model of another release is ignored
     path.write_text("{")
     assert costs.model_of_folder() == CostModel()
     costs.save_to_folder(None)

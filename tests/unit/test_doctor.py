@@ -1,4 +1,4 @@
-"""What the doctor finds of this process and of folders."""
+"""The findings of `lepton doctor` on this process and on folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def not_ok(findings: list[Finding]) -> dict[str, Verdict]:
     return {name: verdict for name, verdict in verdicts(findings).items() if verdict is not Verdict.OK}
 
 
-def test_what_a_process_says_holds_no_password() -> None:
+def test_the_facts_of_a_process_contain_no_password() -> None:
     secret = Settings(broker_url="redis://me:s3cret@host:1/2", flower_auth="admin:s3cret")
     text = json.dumps(to_document(about_this_process(secret)))
     assert "s3cret" not in text
@@ -56,7 +56,7 @@ def test_memory_is_no_more_than_the_machine_has() -> None:
     assert count_threads() >= 1
 
 
-def test_memory_is_what_the_groups_around_this_process_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_limited_by_control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "user.slice" / "job.scope"
     folder.mkdir(parents=True)
     (folder / "memory.max").write_text("max\n")
@@ -99,7 +99,7 @@ def test_a_worker_that_writes_elsewhere_is_found(tmp_path: Path, monkeypatch: py
     assert not_ok(findings) == {"shared": Verdict.PROBLEM}
 
 
-def test_a_worker_reads_no_other_files_and_leaves_its_roots_not(tmp_path: Path) -> None:
+def test_a_worker_reads_no_other_files_and_stays_within_its_roots(tmp_path: Path) -> None:
     (tmp_path / ".lepton-probe-secret").write_text("secret")
     assert answer_probe(str(tmp_path), "secret", "one", ())["kind"] == "refused"
     assert answer_probe(str(tmp_path), "../" + "0" * 29, "one", ())["kind"] == "refused"
@@ -108,7 +108,7 @@ def test_a_worker_reads_no_other_files_and_leaves_its_roots_not(tmp_path: Path) 
         answer = answer_probe(str(tmp_path), made.token, "one", [str(tmp_path)])
         assert answer["kind"] == ""
         assert made.words.decode() not in json.dumps(answer)
-        assert answer_probe(str(tmp_path), made.token, "one", ())["kind"] == "unwritable"  # its file is there already
+        assert answer_probe(str(tmp_path), made.token, "one", ())["kind"] == "unwritable"  # its answer exists already
 
 
 def test_a_folder_outside_the_roots_here_is_a_problem(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who imports whom among the engines."""
+"""Imports among the engines."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def test_the_senders_side_never_imports_the_workers() -> None:
         assert not any(name.startswith(WORKER) for name in imported_by(path)), path
 
 
-def test_the_engine_of_one_process_knows_nothing_of_celery() -> None:
+def test_the_inline_engine_does_not_import_celery() -> None:
     assert not any("celery." in name.removeprefix("lepton_celery") for name in imported_by(ENGINES / "inline.py"))

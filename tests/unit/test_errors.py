@@ -1,4 +1,4 @@
-"""The tree of errors."""
+"""The hierarchy of error classes."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
         assert named == own, cls
 
 
-def test_every_class_says_what_it_means_and_is_the_built_in_it_is() -> None:
+def test_every_class_has_a_docstring_and_derives_from_a_built_in_exception() -> None:
     for cls in CLASSES:
         assert cls.__doc__
         if cls is not LeptonError:
             assert any(issubclass(cls, builtin) for builtin in (ValueError, OSError, RuntimeError)), cls
 
 
-def test_exit_codes_tell_kinds_of_failure_apart() -> None:
+def test_exit_codes_distinguish_kinds_of_failure() -> None:
     codes = {cls.__name__: cls.exit_code for cls in CLASSES}
     assert set(codes.values()) == set(range(1, 8))
     kinds = ("LeptonError", "InputError", "StoreError", "BrokerUnreachable", "JobError", "JobCancelled", "WaitTimeout")

@@ -1,4 +1,4 @@
-"""Memory that is retained from block to block, and released."""
+"""Memory is retained from block to block, and then released."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ print(json.dumps({**result, "left": resident_mb() - first}))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of Linux's C library")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the C library of Linux")
 def test_memory_of_a_block_serves_the_next_and_is_released() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     if not found["retained"]:
-        pytest.skip("another C library than glibc")
-    assert found["faults"] < 50  # thousands, where each round takes its pages anew
+        pytest.skip("needs glibc")
+    assert found["faults"] < 50  # thousands if each round faulted in its pages again
     assert found["held"] > 6
     assert found["left"] < 4

@@ -1,4 +1,4 @@
-"""A word of the glossary names one thing in the code: the types that carry it are listed beside the word."""
+"""In the code, a word of the glossary names only values of the types that the glossary lists beside the word."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROW = re.compile(r"^\| (?P<word>[a-z ]+) \| (?P<meaning>.+) \| (?P<types>.*?) ?\
 
 
 def rows() -> dict[str, frozenset[str]]:
-    """Each word of the glossary, and the types that may carry it; none where any may."""
+    """Each word of the glossary with the types that may carry it; no types if any type may."""
     matches = [ROW.match(line) for line in (TOP / "docs/glossary.md").read_text().splitlines()]
     return {
         match["word"]: frozenset(re.findall(r"`([^`]+)`", match["types"]))
@@ -32,7 +32,7 @@ def all_definitions() -> list[tuple[Path, int, str, str]]:
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
-    """Line, name and annotation of each parameter, field, property and function that others may use."""
+    """Line, name and annotation of each parameter, field, property and public function."""
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             yield node.lineno, node.target.id, ast.unparse(node.annotation)

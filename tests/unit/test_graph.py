@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------------------------ as NumPy has it
+# ------------------------------------------------------------------------------------------------ NumPy's operators
 
 OPERATORS: list[Callable[[Any], Any]] = [
     lambda x: x + 1,
@@ -98,7 +98,7 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused_as_numpy_refuses_it() ->
         lambda x: divmod(x, 2),
     ],
 )
-def test_what_the_catalogue_does_not_have_is_a_type_error(call: Callable[[Any], Any]) -> None:
+def test_numpy_functions_outside_the_catalogue_are_type_errors(call: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError):
         call(graph.open(IMAGE))
 
@@ -114,7 +114,7 @@ def test_a_node_is_neither_true_nor_an_array_before_it_is_computed() -> None:
         np.array(image)
 
 
-def test_nodes_know_what_they_are() -> None:
+def test_nodes_have_their_type_shape_and_dtype() -> None:
     image = graph.open(IMAGE)
     assert isinstance(image.max(), Value)
     labels = measure.label(image > 0.5)
@@ -231,7 +231,7 @@ def test_a_file_is_opened_by_its_header_alone(file: Path) -> None:
         (np.array([["a"]]), "<U1"),
     ],
 )
-def test_an_image_that_is_none_is_refused(array: Array, message: str) -> None:
+def test_an_array_that_is_no_image_is_refused(array: Array, message: str) -> None:
     with pytest.raises(InputError, match=message):
         graph.open(array)
 
@@ -276,7 +276,7 @@ def test_a_graph_that_went_through_json_gives_the_same_results(file: Path) -> No
     assert to_json(again) == to_json(outputs)
 
 
-def test_shared_nodes_stand_in_the_graph_once(file: Path) -> None:
+def test_shared_nodes_are_stored_once_in_a_graph(file: Path) -> None:
     image = graph.open(file)
     document = to_json({"a": image + 1, "b": image + 2})
     assert [node["operation"] for node in document["nodes"]] == ["lepton.source", "numpy.add", "numpy.add"]
@@ -302,7 +302,7 @@ def document(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
 SOURCE: dict[str, Any] = {"operation": "lepton.source", "arguments": {"url": "input:image"}}
 
 
-def test_a_person_may_write_a_graph_with_short_names_and_named_inputs() -> None:
+def test_a_hand_written_graph_may_have_short_names_and_named_inputs() -> None:
     smooth = {"operation": "gaussian", "arguments": {"image": {"node": 0}, "sigma": [1, 2]}}
     slim = {"operation": "lepton.select", "arguments": {"image": {"node": 1}, "index": [[0, 23, 2], 4]}}
     found = from_json(document(SOURCE, smooth, slim), {"image": IMAGE})
@@ -388,7 +388,7 @@ def test_an_argument_that_cannot_travel_is_refused() -> None:
 # ------------------------------------------------------------------------------------------------ signatures
 
 
-def test_lazy_functions_have_scikit_images_signatures_and_say_what_they_are() -> None:
+def test_lazy_functions_have_scikit_images_signatures_and_state_their_exactness() -> None:
     import inspect
 
     import skimage.filters
@@ -408,7 +408,7 @@ def test_a_function_that_is_not_in_the_catalogue_is_an_attribute_error_with_a_hi
         _ = color.adapt_rgb
 
 
-def test_values_and_images_go_where_they_belong() -> None:
+def test_values_and_images_are_not_interchangeable() -> None:
     image = graph.open(IMAGE)
     calls: list[Callable[[], Any]] = [
         lambda: filters.gaussian(image, sigma=image.max()),

@@ -64,7 +64,7 @@ def test_blocks_of_any_grid_tile_its_image_exactly_once(grid: BlockGrid) -> None
 
 
 @given(grids(least=1))
-def test_position_and_index_are_each_others_inverse_in_c_order(grid: BlockGrid) -> None:
+def test_position_and_index_are_inverse_in_c_order(grid: BlockGrid) -> None:
     positions = [grid.position(BlockIndex(index)) for index in range(len(grid))]
     assert positions == list(np.ndindex(*grid.counts))
     assert [grid.index(position) for position in positions] == list(range(len(grid)))
@@ -140,7 +140,7 @@ def test_a_grid_of_a_billion_blocks_costs_nothing() -> None:
         ((-1,), (2,), "not ordered"),
     ],
 )
-def test_a_region_that_is_none_is_refused(start: tuple[int, ...], stop: tuple[int, ...], message: str) -> None:
+def test_an_invalid_region_is_refused(start: tuple[int, ...], stop: tuple[int, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Region(start, stop)
 

@@ -1,4 +1,4 @@
-"""Rules of the house that a reader relies on: short functions, typed numbers, no questions after an entry's class."""
+"""Rules for the code: short functions, typed numbers, and no checks of an entry's class outside the catalogue."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NUMBERS = {
     "stage_index": "StageIndex",
     "number": "StageNumber",
 }
-"""Names that mean a block or a stage, and the type that tells which number they are."""
+"""Names of numbers of blocks and stages, with the type that each must have."""
 
 TYPED = ("ledger", "stores/journal.py", "errors.py", "engines", "execution", "planning", "jobs")
-"""Where such numbers travel."""
+"""The folders and files in which these names must have their types."""
 
 KINDS = frozenset(
     {"Local", "Reduction", "ValueFunction", "Labelling", "Iterated", "Composite", "Refused", "Source", "Mergeable"}
@@ -92,7 +92,7 @@ def test_numbers_of_blocks_and_stages_have_types() -> None:
 
 
 @pytest.mark.parametrize("folder", [path.name for path in sorted(ROOT.iterdir()) if path.name != "catalogue"])
-def test_nobody_asks_for_the_class_of_an_entry(folder: str) -> None:
+def test_only_the_catalogue_checks_the_class_of_an_entry(folder: str) -> None:
     asked = [
         f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
         for path, tree in trees().items()

@@ -1,4 +1,4 @@
-"""An input that changes is another input; one that is only read is the same."""
+"""The identity of an input changes when the input changes, not when it is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery import stores
 from lepton_celery.errors import StoreNotFound
 
 
-def test_a_file_is_told_by_its_size_and_time(tmp_path: Path) -> None:
+def test_a_file_is_identified_by_its_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.zeros(9))
     before = stores.identity(path)
@@ -27,7 +27,7 @@ def test_a_file_is_told_by_its_size_and_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_zarr_array_is_told_by_its_folders(version: Literal[2, 3], tmp_path: Path) -> None:
+def test_a_zarr_array_is_identified_by_its_folders(version: Literal[2, 3], tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=(40, 40), chunks=(10, 10), dtype="u1", zarr_format=version)
     array[:] = 1
     before = stores.identity(tmp_path / "a.zarr")
@@ -37,7 +37,7 @@ def test_a_zarr_array_is_told_by_its_folders(version: Literal[2, 3], tmp_path: P
     assert stores.identity(tmp_path / "a.zarr") != before
 
 
-def test_pixels_in_memory_are_told_by_all_of_them() -> None:
+def test_an_array_in_memory_is_identified_by_all_its_pixels() -> None:
     image = np.arange(1000, dtype=np.int32).reshape(100, 10)
     before = stores.content_identity(image)
     assert stores.content_identity(np.asfortranarray(image)) == before

@@ -1,4 +1,4 @@
-"""What stands beside the outputs of a job that is not done, also after its writer was killed in the middle of a line."""
+"""The journal beside the outputs of an unfinished job, also after its writer was killed in the middle of a line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def places(numbers: Iterable[int]) -> list[Place]:
     return list(map(Place, numbers))
 
 
-def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
+def test_receipts_are_read_back_by_stage(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.begin({"a": [1, 2]})
     assert journal.read_manifest() == {"a": [1, 2]}
@@ -32,14 +32,14 @@ def test_what_was_received_is_found_again_by_stage(tmp_path: Path) -> None:
     assert journal.receipts(StageNumber(2)) == []
 
 
-def test_a_stage_that_was_done_again_comes_after_itself_and_before_the_next(tmp_path: Path) -> None:
+def test_rounds_of_a_stage_come_before_the_next_stage(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    for number, latest in ((0, 0), (1, 1), (4, 4), (7, 7), (2, 2)):  # stage 1 in three rounds, of three stages
+    for number, latest in ((0, 0), (1, 1), (4, 4), (7, 7), (2, 2)):  # stage 1 of three stages takes three rounds
         journal.log_stage(StageNumber(number))
         assert journal.stage(3) == latest
 
 
-def test_a_line_that_was_cut_off_counts_for_nothing(tmp_path: Path) -> None:
+def test_a_truncated_line_is_ignored(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.log_receipts(StageNumber(0), places([1, 2]))
     (written,) = (tmp_path / "receipts" / "0").iterdir()
@@ -49,13 +49,13 @@ def test_a_line_that_was_cut_off_counts_for_nothing(tmp_path: Path) -> None:
     assert journal.receipts(StageNumber(0)) == [1, 2, 9]
 
 
-def test_nothing_is_written_where_the_job_has_ended(tmp_path: Path) -> None:
+def test_receipts_of_an_ended_job_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound):
         Journal(tmp_path / "gone").log_receipts(StageNumber(0), places([1]))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_manifest_and_a_damaged_one_are_told_apart(tmp_path: Path) -> None:
+def test_missing_and_damaged_manifests_give_different_errors(tmp_path: Path) -> None:
     with pytest.raises(JobNotFound, match="no job that could be resumed"):
         Journal(tmp_path).read_manifest()
     (tmp_path / MANIFEST).write_text('{"a": ')

@@ -1,4 +1,4 @@
-"""Connected components across blocks: scikit-image's labels and numbers."""
+"""Connected components across blocks have scikit-image's labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 
 
 def spiral(side: int) -> Array:
-    """One line, a pixel wide, that winds from the edge to the middle."""
+    """A line, one pixel wide, that winds from the edge to the middle."""
     image = np.zeros((side, side), bool)
     top, left, bottom, right = 0, 0, side - 1, side - 1
     column = 0
@@ -115,7 +115,7 @@ def test_a_corner_joins_only_under_the_widest_connectivity() -> None:
 
 @pytest.mark.parametrize("connectivity", [None, 1, 2, 3])
 def test_a_short_last_axis_is_an_axis_like_the_others(connectivity: int | None) -> None:
-    # it is never cut, as channels are not, but components and tables run over it
+    # blocks never cut it, as they never cut channels, but components and tables include it
     image = np.random.default_rng(4).random((12, 13, 3)) > 0.6
     assert_same_as_whole(
         measure.label(image, connectivity=connectivity), label(image, connectivity=connectivity), (5, 4)
@@ -184,7 +184,7 @@ def test_a_stored_graph_may_have_the_names_of_previews(operation: str, arguments
     assert int(evaluate(outputs["number"], (4, 5))) == label(image, connectivity=1).max()
 
 
-def test_labels_are_pixels_for_what_follows() -> None:
+def test_labels_are_pixels_for_other_functions() -> None:
     image = FLAT_IMAGES["sparse"]
     lazy, whole = measure.label(image), label(image)
     assert_same_as_whole(lazy[3:20:2, ::4], whole[3:20:2, ::4], (5, 3))
@@ -207,12 +207,12 @@ def test_float_images_have_no_components() -> None:
 
 
 TREES = [(1, 2), (1, 4), (2, 3), (5, 64)]
-"""Most partials of one merge, and blocks of a group."""
+"""Largest number of partials of one merge, and number of blocks in a group."""
 
 
 @pytest.fixture(params=TREES, ids=str)
 def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> partial[PlanOptions]:
-    """Plans combine partials in groups before they are merged, however few there are."""
+    """Plans combine partials in groups before the merge, even when there are few."""
     options = partial(PlanOptions, merge_blocks=request.param[0], fan_in=request.param[1])
     monkeypatch.setattr(oracle, "PlanOptions", options)
     monkeypatch.setattr(eager, "PlanOptions", options)
@@ -249,7 +249,7 @@ def test_a_job_with_a_tree_of_merges_gives_the_labels_and_their_number() -> None
     assert int(count) == number
 
 
-def test_what_passes_through_files_gives_the_same(tree: partial[PlanOptions], tmp_path: Path) -> None:
+def test_labels_through_a_workspace_on_disk_are_the_same(tree: partial[PlanOptions], tmp_path: Path) -> None:
     image = FLAT_IMAGES["combs"]
     lazy = measure.label(image)
     planned = make_plan({"labels": lazy, "greatest": lazy.max()}, tree(block_shape=(4, 5)))
@@ -284,13 +284,13 @@ def test_only_grids_of_very_many_blocks_get_a_tree() -> None:
     assert blocks == [64 * 66, 8 * 9]
     deep = make_plan({"labels": lazy}, PlanOptions(block_shape=(1, 1))).plan
     assert [len(stage.grid) for stage in deep.stages] == [320 * 330, 40 * 42, 5 * 6, 320 * 330]
-    # what later stages read is still known by the stage that stores it
+    # later stages still find the image in the stage that stores it
     assert [deep.stages[stage].stores for stage in deep.intermediates.values()] == [
         (index,) for index in deep.intermediates
     ]
 
 
-def test_a_merge_holds_open_labels_only() -> None:
+def test_a_merge_keeps_only_open_labels() -> None:
     # one component in each block, none of which touches another block
     image = np.zeros((60, 60), bool)
     image[2::6, 2::6] = True

@@ -38,7 +38,7 @@ LAYERS = (
     "contrib",
     "cli",
 )
-"""The folders and files of the package, from the ground up: each imports itself and those before it."""
+"""The folders and files of the package from the bottom up. Each imports only itself and those before it."""
 
 RESERVED = {
     "records": "Tables, text and logs that are split as images are.",
@@ -46,7 +46,7 @@ RESERVED = {
     "flower": "Pages of Flower for jobs.",
     "contrib": "Helpers for Django and Flask.",
 }
-"""Names that are kept for what comes next; there need be no such folder yet."""
+"""Planned folders, which need not exist yet."""
 
 PAGES = ("README.md", "docs/design.md")
 """The pages that show the map."""
@@ -60,20 +60,20 @@ def modules() -> dict[str, Path]:
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if name:  # the package's own door is lazy, and tested in test_public
+        if name:  # the package's own module is lazy; test_public tests it
             found[name] = path
     return found
 
 
 def typing_only(tree: ast.AST) -> set[ast.AST]:
-    """Everything under `if TYPE_CHECKING`."""
+    """All nodes under `if TYPE_CHECKING`."""
     blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")]
     return {node for block in blocks for statement in block.body for node in ast.walk(statement)}
 
 
 @cache
 def imports(name: str) -> dict[str, bool]:
-    """Full names a module imports, and whether at its top."""
+    """Full names of the modules that a module imports, with whether the import is at its top level."""
     tree = ast.parse(modules()[name].read_text())
     hidden = typing_only(tree)
     inner = {
@@ -112,7 +112,7 @@ def layer_of(name: str) -> int:
     return LAYERS.index(name.partition(".")[0])
 
 
-def test_the_package_has_the_folders_of_the_tuple_and_nothing_else() -> None:
+def test_the_package_has_exactly_the_layers_of_the_tuple() -> None:
     at_the_top = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert at_the_top - {"__init__", "__pycache__"} - set(RESERVED) == set(LAYERS) - set(RESERVED)
 
@@ -163,7 +163,7 @@ def test_only_what_is_above_the_celery_engine_imports_celery() -> None:
         assert name.startswith(CELERY_USERS) or not third & {"celery", "kombu", "billiard"}, name
 
 
-def test_the_catalogue_knows_arrays_only() -> None:
+def test_the_catalogue_imports_only_kernels_grid_and_errors() -> None:
     for name in modules():
         if name.startswith("catalogue"):
             allowed = ("catalogue", "kernels", "grid", "errors")
@@ -175,7 +175,7 @@ def run(code: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT.parent).stdout
 
 
-def test_the_package_alone_imports_no_library() -> None:
+def test_importing_the_package_imports_no_library() -> None:
     code = "import sys, lepton_celery; print(*sys.modules)"
     loaded = {name.partition(".")[0] for name in run(code).split()}
     assert not loaded & {"celery", "kombu", "skimage", "scipy", "numpy", "zarr", "tifffile", "PIL", "redis", "rich"}

@@ -1,4 +1,4 @@
-"""The ledger's contract in its document and in its scripts."""
+"""The ledger's document and scripts have the moves of its contract."""
 
 from __future__ import annotations
 

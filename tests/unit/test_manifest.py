@@ -1,4 +1,4 @@
-"""A job as plain data."""
+"""The manifest of a job, as JSON and as checked by workers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_manifest_that_went_through_json_is_the_same(tmp_path: Path) -> None:
     assert Manifest.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
-def test_another_versions_manifest_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="same release"):
         Manifest.from_json({**manifest(tmp_path).to_json(), "version": 99})
 

@@ -32,7 +32,7 @@ def shifted_sum(image: Array, other: Array) -> Array:
 
 
 def predict(window: Array) -> Array:
-    """What a network might do: every pixel depends on the whole window."""
+    """Stands for a network: every pixel depends on the whole window."""
     found: Array = window / (1 + window.mean())
     return found
 
@@ -45,7 +45,7 @@ def fails(image: Array) -> Array:
     raise RuntimeError("no network here")
 
 
-def test_a_function_with_a_halo_gives_what_it_gives_on_the_whole() -> None:
+def test_a_function_with_a_halo_gives_the_pixels_of_the_whole_image() -> None:
     image = picture(SHAPE, "uint8")
     assert_same_as_whole(lepton.map_blocks(middle, image, halo=2), middle(image), (5, 7))
     solid = picture((9, 10, 11), "float32")
@@ -55,12 +55,12 @@ def test_a_function_with_a_halo_gives_what_it_gives_on_the_whole() -> None:
 @pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "constant", "wrap"])
 def test_the_halo_outside_the_image_is_made_by_mode(mode: str) -> None:
     image = picture(SHAPE, "float64")
-    # within the function nothing is padded: it must find the pixels there already
+    # the function pads nothing, so it must be given the padding pixels
     lazy = lepton.map_blocks(middle, image, halo=2, mode=mode)
     assert_same_as_whole(lazy, middle(image, mode=mode), (5, 7))
 
 
-def test_several_images_go_in_and_plans_go_on() -> None:
+def test_map_blocks_takes_several_images_and_its_result_is_a_node() -> None:
     first, second = picture(SHAPE, "float64"), picture(SHAPE, "float64", seed=3)
     lazy = lepton.map_blocks(shifted_sum, filters.gaussian(graph.open(first), 1), second, halo=1, mode="wrap")
     from skimage.filters import gaussian, sobel
@@ -69,7 +69,7 @@ def test_several_images_go_in_and_plans_go_on() -> None:
     assert_same_as_whole(filters.sobel(lazy), whole, (6, 8))
 
 
-def test_a_lambda_works_here_and_has_no_form_for_workers() -> None:
+def test_a_lambda_works_in_this_process_but_cannot_be_sent() -> None:
     lazy = lepton.map_blocks(lambda image: image * 2, picture(SHAPE, "uint8"))
     np.testing.assert_array_equal(lepton.compute(lazy), picture(SHAPE, "uint8") * 2)
     with pytest.raises(InputError, match="functions are sent by name"):
@@ -84,7 +84,7 @@ def _saved() -> Path:
     return path
 
 
-def test_a_graph_from_outside_names_no_functions() -> None:
+def test_a_graph_from_json_cannot_name_functions() -> None:
     document = graph.to_json({"out": lepton.map_blocks(middle, graph.open(str(_saved())), halo=2)})
     assert "tests.unit.test_mapping:middle" in str(document)
     with pytest.raises(InputError, match="internal"):
@@ -118,7 +118,7 @@ def test_functions_that_fail_or_change_the_shape_are_refused_at_once() -> None:
         lepton.map_blocks("tests.unit.test_mapping:nothing", image)
 
 
-def test_the_allow_list_takes_names_and_patterns() -> None:
+def test_allowed_functions_takes_names_and_patterns() -> None:
     check_allowed("shop.images:clean", ["shop.images:*"])
     check_allowed("shop.images:clean", ["other:x", "shop.images:clean"])
     for allowed in ([], ["shop:*"], ["shop.images:clea"]):
@@ -130,7 +130,7 @@ def test_the_allow_list_takes_names_and_patterns() -> None:
 
 
 def whole_windows(image: Array, window: tuple[int, ...], overlap: tuple[int, ...], weights: Array) -> Array:
-    """The definition: all windows, one after the other."""
+    """The definition of `map_overlap`: all windows of the whole image, one after the other."""
     total, weight = np.zeros(image.shape), np.zeros(image.shape)
     for top in window_starts(image.shape[0], window[0], overlap[0]):
         for left in window_starts(image.shape[1], window[1], overlap[1]):

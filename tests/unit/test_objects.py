@@ -1,4 +1,4 @@
-"""The region table, objects cut by blocks included."""
+"""The region table, with objects that blocks cut."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lepton_celery.skimage import filters, measure
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
 PROPERTIES = tuple(sorted(SUMMED - {"slice"}))
-"""Properties that blocks add up."""
+"""Properties that are sums over blocks."""
 SHAPES = tuple(name for name in PROPERTIES if not name.startswith("intensity"))
 INTENSITIES = ("bool", "uint8", "uint16", "int16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 BLOCKS = ((7, 9), (40, 5), (64, 64))
@@ -76,20 +76,20 @@ def test_signed_and_special_pixels_are_what_numpy_makes_of_them() -> None:
     check(np.ones((20, 20), int), np.full((20, 20), -0.0), ("intensity_mean",), [(7, 8)])
 
 
-def test_objects_that_do_not_hang_together_are_one_row() -> None:
+def test_a_label_of_several_separate_parts_is_one_row() -> None:
     labels = np.random.default_rng(4).integers(0, 6, (37, 41))
     for dtype in ("uint8", "float32", "float64"):
         check(labels, picture((37, 41), dtype), PROPERTIES)
 
 
-def test_labels_with_gaps_and_in_any_order_are_rows_in_ascending_order() -> None:
+def test_rows_are_in_ascending_order_of_labels_with_gaps() -> None:
     labels = label(blobs())
     names = np.random.default_rng(5).permutation(3000)[: labels.max() + 1] + 1
     names[0] = 0
     check(names[labels], picture((37, 41), "float32"), PROPERTIES)
 
 
-def test_huge_labels_are_names_like_others() -> None:
+def test_huge_labels_are_measured_like_others() -> None:
     labels = label(blobs())
     names = np.concatenate([[0], (1 << 40) + 7919 * np.arange(labels.max())])
     image = picture((37, 41), "float64")
@@ -152,8 +152,8 @@ def test_any_label_image_in_any_blocks_has_the_table_of_the_whole(labels: Array,
     check(labels, picture((11, 9), "float32", seed=7), PROPERTIES, [block])
 
 
-def test_the_table_of_labels_that_were_changed_is_measured_anew() -> None:
-    # cut in two, an object need not touch a face of the block to go on in another
+def test_the_table_of_changed_labels_is_measured_again() -> None:
+    # an object of two parts need not touch a face of a block to continue in another block
     mask, image = blobs(), picture((37, 41), "float64")
     lazy, whole = measure.label(mask), label(mask)
     changes: list[Callable[[Any], Any]] = [lambda x: x[:, ::2], lambda x: x % 5, lambda x: x * (x > 4)]
@@ -182,7 +182,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED, ids=[m for _, m in REFUSED])
-def test_what_the_table_cannot_have_is_refused(options: dict[str, Any], message: str) -> None:
+def test_unsupported_properties_and_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         measure.regionprops_table(np.ones((4, 4), int), **options)
 
@@ -221,16 +221,16 @@ def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyP
     lazy = measure.regionprops_table(labels, properties=("label", "perimeter"))
     with pytest.raises(InputError, match="object 77 has a bounding box of 110 pixels, over the limit of 100"):
         evaluate(lazy, (8, 8))
-    evaluate(lazy, (20, 20))  # a block that has it anyway may measure it
+    evaluate(lazy, (20, 20))  # a block that contains the object may measure it
     evaluate(measure.regionprops_table(labels), (8, 8))
 
 
-def test_objects_are_measured_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_are_measured_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crops, "GROUP_PX", 60)
     check(label(blobs()), picture((37, 41), "uint8"), ("label", "perimeter", "moments_weighted", "orientation"))
 
 
-def test_objects_near_a_block_are_read_with_it_and_far_ones_by_themselves() -> None:
+def test_objects_near_a_block_are_read_with_it_and_distant_ones_separately() -> None:
     reads: list[Region] = []
 
     class Spy:
@@ -286,7 +286,7 @@ def test_columns_of_arrays_go_into_no_file(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_functions_of_ones_own_are_sent_by_name_and_lambdas_not_at_all(tmp_path: Path) -> None:
+def test_functions_of_the_user_are_sent_by_name_and_lambdas_are_refused(tmp_path: Path) -> None:
     labels = label(blobs())
 
     def table(function: Callable[..., Any]) -> Node:

@@ -37,8 +37,8 @@ def test_nan_and_infinity_spread_as_they_do_in_the_whole_image(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["exp", "log", "sin", "power", "sqrt", "divide", "remainder", "floor_divide"])
-def test_special_values_come_out_the_same_in_every_place_of_a_block(name: str) -> None:
-    # vector instructions do a row's last pixels another way
+def test_special_values_give_the_same_at_every_position_of_a_block(name: str) -> None:
+    # vector instructions treat the last pixels of a row differently
     random = np.random.default_rng(0)
     special = random.choice([0.0, -0.0, np.inf, -np.inf, np.nan, 1e300, 1e-310, -2.5, 1e10, 3.0], (23, 41))
     ufunc: np.ufunc = getattr(np, name)
@@ -128,7 +128,7 @@ def test_a_wrong_argument_is_one_clear_input_error(name: str, options: Mapping[s
 
 
 @pytest.mark.parametrize("wrong", [None, 3, "slide.tif", [[1, 2], [3, 4]]])
-def test_what_is_no_image_is_refused(wrong: Any) -> None:
+def test_values_that_are_no_images_are_refused(wrong: Any) -> None:
     with pytest.raises(InputError, match="give an image"):
         graph.apply("filters.gaussian", wrong)
 

@@ -1,4 +1,4 @@
-"""NumPy's sum, from pieces, to the last bit."""
+"""Sums of pieces equal NumPy's pairwise sum to the last bit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_float32_mean_is_divided_by_the_exact_count() -> None:
     assert in_pieces(array, [1 << 22]).mean().tobytes() == np.mean(array).tobytes()
 
 
-def test_special_values_come_out_as_numpy_has_them() -> None:
+def test_sums_of_special_values_are_numpys() -> None:
     for special in (np.nan, np.inf, -np.inf):
         array = np.ones(LEAF + 50)
         array[LEAF + 3] = special
@@ -77,7 +77,7 @@ def test_special_values_come_out_as_numpy_has_them() -> None:
     assert in_pieces(zeros, [7]).mean().tobytes() == np.mean(zeros).tobytes()
 
 
-def test_memory_stays_with_one_leaf_and_the_depth_of_the_tree() -> None:
+def test_memory_is_one_leaf_and_one_sum_per_level_of_the_tree() -> None:
     total = PairwiseSum(100 * LEAF, np.dtype(np.float64))
     piece = np.ones(LEAF // 3 + 1)
     for _ in range(299):

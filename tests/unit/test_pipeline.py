@@ -1,4 +1,4 @@
-"""Steps typed in a shell, and graphs in files."""
+"""Pipelines given as steps on the command line, and as graphs in files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_unnamed_argument_after_a_named_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["__import__('os').system('true')", "open('x')", "[].append", "1 if 1 else 2"])
-def test_text_is_never_run(text: str) -> None:
+def test_arguments_are_never_evaluated(text: str) -> None:
     positional, _ = parse_arguments(text, text)
     assert all(isinstance(part, str | list) for part in positional)
 
@@ -65,7 +65,7 @@ def test_steps_apply_one_after_the_other() -> None:
     assert_identical(compute(found, block_shape=(11, 13)), np.percentile(morphology.opening(IMAGE), [2, 98]))
 
 
-def test_no_steps_leave_the_image() -> None:
+def test_no_steps_give_the_image_itself() -> None:
     image = graph.open(IMAGE)
     assert build_steps(image, []) is image
 
@@ -98,7 +98,7 @@ def test_a_table_without_intensities_needs_no_input_of_its_shape() -> None:
         (["lepton.extent"], "internal"),
     ],
 )
-def test_a_step_that_is_not_understood_is_named(steps: list[str], message: str) -> None:
+def test_an_invalid_step_is_named(steps: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_steps(graph.open(IMAGE), steps)
 
@@ -146,7 +146,7 @@ def test_a_pipeline_with_several_outputs_writes_them_into_a_directory(tmp_path: 
         load_pipeline(file, source, str(tmp_path / "none"))
 
 
-def test_a_pipeline_that_is_none_is_refused(tmp_path: Path, source: str) -> None:
+def test_files_that_are_no_pipelines_are_refused(tmp_path: Path, source: str) -> None:
     with pytest.raises(StoreNotFound, match="does not exist"):
         load_pipeline(tmp_path / "none.json", source, "out.zarr")
     with pytest.raises(InputError, match="cannot be read as JSON"):

@@ -1,4 +1,4 @@
-"""Plans: where the graph is cut, what is kept, how large blocks are, what is refused."""
+"""Plans: where the graph is cut, which images are stored, how large blocks are, and what is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.oracle import picture
 
 
 def vast(shape: tuple[int, ...], dtype: str = "uint8") -> graph.Image:
-    """An image that takes no memory."""
+    """An image that takes no memory: all pixels are the same."""
     return graph.open(np.broadcast_to(np.zeros((), dtype), shape))
 
 
@@ -41,7 +41,7 @@ def plan_of(*nodes: Node, **options: Any) -> Plan:
 
 
 def operations(plan: Plan, stage: int) -> set[str]:
-    """What a stage computes or reduces."""
+    """The operations that a stage computes or reduces."""
     found = plan.stages[stage]
     needed = needed_regions(plan, StageIndex(stage), found.grid.region(BlockIndex(0)))
     indices = {index for index in needed if not plan.is_read(index, StageIndex(stage))} | {
@@ -98,12 +98,12 @@ def test_stages_are_cut_at_whole_image_values_only() -> None:
     assert count(image > filters.threshold_otsu(image)) == 2
     assert count(measure.label(image > 3)) == 2
     assert count(np.percentile(image, 5)) == 1
-    assert count(np.percentile(image.astype("float64"), 5)) == 4  # sixteen bits a pass
+    assert count(np.percentile(image.astype("float64"), 5)) == 4  # sixteen bits are found in each pass
     assert count(image.max() - image.min(), image.max() * 2) == 1
     assert count(*cells(image)) == 4
 
 
-def test_values_that_go_together_are_found_in_one_pass() -> None:
+def test_one_pass_finds_the_minimum_and_the_maximum() -> None:
     image = vast((500, 600))
     spread = exposure.rescale_intensity(image) + (image > image.max() * 0.5)
     plan = plan_of(spread)
@@ -119,7 +119,7 @@ def test_equal_nodes_are_computed_once() -> None:
     assert [node.operation for node in plan.nodes].count("numpy.multiply") == 2  # of different signs
 
 
-def test_what_is_cheap_is_computed_again_and_what_is_dear_is_kept() -> None:
+def test_cheap_images_are_recomputed_and_expensive_ones_stored() -> None:
     image = vast((2000, 2000))
     cheap, dear = image + 1.0, filters.median(image, np.ones((15, 15), np.uint8))
     assert plan_of(cheap - cheap.max()).intermediates == {}
@@ -129,7 +129,7 @@ def test_what_is_cheap_is_computed_again_and_what_is_dear_is_kept() -> None:
     assert "ndimage.median_filter" not in operations(plan, 1)
 
 
-def test_labels_of_blocks_are_always_kept() -> None:
+def test_labels_of_blocks_are_always_stored() -> None:
     plan = plan_of(measure.label(vast((500, 600)) > 3))
     assert [plan.nodes[i].operation for i in plan.intermediates] == ["lepton.label_blocks"]
 
@@ -141,7 +141,7 @@ def test_outputs_of_different_grids_are_stages_of_their_own() -> None:
     assert [stage.shape for stage in plan.stages] == [(500, 600), (250, 300)]
 
 
-def test_a_few_channels_are_never_cut() -> None:
+def test_few_channels_are_never_cut() -> None:
     assert grid_shape((50, 60, 3)) == (50, 60)
     assert grid_shape((50, 60, 5)) == (50, 60, 5)
     assert grid_shape((50, 3)) == (50, 3)
@@ -166,7 +166,7 @@ def test_a_plan_that_went_through_json_is_the_same_plan() -> None:
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
-def test_another_versions_plan_is_refused() -> None:
+def test_a_plan_of_another_version_is_refused() -> None:
     document = plan_of(vast((50, 60)) + 1).to_json()
     with pytest.raises(InputError, match=r"version 7.*same release"):
         Plan.from_json({**document, "version": 7})
@@ -176,14 +176,14 @@ def test_another_versions_plan_is_refused() -> None:
 
 
 @pytest.mark.parametrize("block_shape", [(7, 11), (500, 600), (9999, 1)])
-def test_the_block_shape_asked_for_is_used(block_shape: tuple[int, int]) -> None:
+def test_a_given_block_shape_is_used(block_shape: tuple[int, int]) -> None:
     labels, table = cells(vast((500, 600)))
     expected = tuple(min(b, n) for b, n in zip(block_shape, (500, 600), strict=True))
     stages = plan_of(labels, table, block_shape=block_shape).stages
     assert {stage.block_shape for stage in stages if not stage.combines} == {expected}
 
 
-def test_blocks_chosen_are_neither_vast_nor_tiny_nor_too_few() -> None:
+def test_chosen_blocks_are_neither_huge_nor_tiny_nor_too_few() -> None:
     for shape in [(40_000, 50_000), (3000, 3000), (300, 300), (5, 10**7), (10**7,), (400, 900, 900), (30, 40, 50, 60)]:
         for workers in (1, 2, 64):
             candidates = block_candidates(shape, workers)
@@ -192,7 +192,7 @@ def test_blocks_chosen_are_neither_vast_nor_tiny_nor_too_few() -> None:
             assert size[0] <= 2 * BLOCK_PX
             assert all(b <= n for block in candidates for b, n in zip(block, shape, strict=True))
             blocks = len(plan_of(vast(shape), workers=workers).stages[0].grid)
-            is_thin = min(shape) < 64  # the next smaller block would be tiny
+            is_thin = min(shape) < 64  # a smaller block would be tiny
             assert is_thin or blocks >= 4 * workers or size[0] <= 4 * MIN_BLOCK_PX
 
 
@@ -236,7 +236,7 @@ def test_too_many_pixels_or_blocks_are_refused() -> None:
         plan_of(vast((1000, 1000)) + 1, block_shape=(1, 1), limits=Limits(blocks=100))
 
 
-def test_nothing_and_no_node_are_refused() -> None:
+def test_empty_outputs_and_arrays_are_refused_as_outputs() -> None:
     with pytest.raises(InputError, match="no outputs"):
         make_plan({})
     with pytest.raises(InputError, match="'a' is ndarray"):
@@ -254,7 +254,7 @@ def test_a_million_blocks_are_planned_in_seconds_and_little_memory() -> None:
         tracemalloc.stop()
         return plan, seconds, peak
 
-    planned(3000)  # imports and caches
+    planned(3000)  # load modules and fill caches
     small, _, few = planned(10_000)
     large, seconds, many = planned(1_000_000)
     assert len(large.stages[0].grid) == 1_000_000
@@ -305,7 +305,7 @@ def test_a_block_reads_its_halo_once_and_no_pixel_more() -> None:
         (image + 1, Region((20, 20), (40, 40))),
         (filters.sobel(image), Region((19, 19), (41, 41))),
         (filters.sobel(filters.sobel(image)) + image, Region((18, 18), (42, 42))),
-        ((image + 1) * filters.sobel(image), Region((19, 19), (41, 41))),  # the wider need comes first
+        ((image + 1) * filters.sobel(image), Region((19, 19), (41, 41))),  # the wider region is read
         (filters.gaussian(image, sigma=(1, 2)), Region((16, 12), (44, 48))),
         (morphology.opening(image, np.ones((5, 1), np.uint8)), Region((16, 20), (44, 40))),
         (filters.sobel(image)[:, 10:], Region((19, 29), (41, 51))),
@@ -335,11 +335,11 @@ def test_a_plan_predicts_what_a_stage_reads_and_writes() -> None:
     assert 600 * 600 * 4 < predicted.memory_bytes < 600 * 600 * 4 * 12
 
 
-def test_small_blocks_that_are_done_at_once_are_predicted_so() -> None:
+def test_small_blocks_in_one_call_are_predicted_as_one_region() -> None:
     stage = plan_of(filters.sobel(vast((3200, 3200), "float32")), block_shape=(64, 64)).stages[0]
     at_once = int(np.prod(stage.box_blocks))
     assert 16 < at_once <= 64
-    assert stage.predicted.read_bytes == pytest.approx(3200**2 * 4, rel=0.02)  # alone they would read 6 % more
+    assert stage.predicted.read_bytes == pytest.approx(3200**2 * 4, rel=0.02)  # one by one, they would read 6 % more
     (compute,) = [part for part in stage.predicted.lines if part.kind == "compute"]
     assert compute.calls == -(-2500 // at_once)
 
@@ -348,30 +348,28 @@ def test_batches_share_the_blocks_among_the_workers() -> None:
     known = CostModel().with_figures("compute", {"numpy.add uint8": Figure(2.0, seconds=1.0)})
     image = vast((10_000, 10_000))
     for workers in (1, 4, 100):
-        for cost, each in (
-            (CostModel(), 4),
-            (known, 1),
-        ):  # messages that are known to cost more than their work are not sent
+        # known costs: messages that would cost more than their work are not sent
+        for cost, each in ((CostModel(), 4), (known, 1)):
             stage = plan_of(image + 1, block_shape=(100, 100), workers=workers, cost=cost).stages[0]
             batches = -(-len(stage.grid) // stage.batch_blocks)
             assert batches >= min(len(stage.grid), each * workers)
 
 
-def test_what_large_halos_would_compute_over_and_over_is_stored() -> None:
+def test_an_expensive_image_under_a_large_halo_is_stored() -> None:
     image = vast((2048, 2048))
     dear = filters.median(image, np.ones((15, 15), np.uint8))
     plan = plan_of(filters.gaussian(dear, sigma=60))
     assert [plan.nodes[index].operation for index in plan.intermediates] == ["ndimage.median_filter"]
     assert [stage.predicted.halo for stage in plan.stages] == [(7, 7), (240, 240)]
     assert len(plan_of(filters.gaussian(dear, sigma=1)).stages) == 1
-    assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap: computed again
+    assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap, so it is computed again
 
 
 # ------------------------------------------------------------------------------------------------ choices
 
 
 def stored_in(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...]) -> graph.Image:
-    """An image in chunks of which none is written."""
+    """An image in chunks, none of which is written."""
     zarr.create_array(store=str(folder / "image.zarr"), shape=shape, chunks=chunks, dtype="uint8")
     return graph.open(folder / "image.zarr")
 
@@ -397,7 +395,7 @@ def test_chunks_that_a_halo_touches_are_decoded_whole_and_kept_for_the_next_bloc
     assert read.calls == pytest.approx(9 * 64 * 1.25 * 528**2 / (9 * 512**2))
 
 
-def test_a_dear_task_makes_batches_larger_and_a_dear_block_makes_blocks_larger() -> None:
+def test_an_expensive_message_makes_batches_larger() -> None:
     image = vast((8192, 8192), "float32")
     cheap_task = CostModel(overheads=Overheads(batch_s=0.001))
     usual = plan_of(filters.gaussian(image, sigma=2), cost=cheap_task).stages[0]
@@ -407,7 +405,7 @@ def test_a_dear_task_makes_batches_larger_and_a_dear_block_makes_blocks_larger()
     assert -(-len(usual.grid) // usual.batch_blocks) >= 4 * 2
 
 
-def test_a_dear_store_makes_it_cheaper_to_compute_again() -> None:
+def test_an_image_is_recomputed_if_its_store_is_expensive() -> None:
     image = vast((2000, 2000))
     smooth = filters.gaussian(image, sigma=3)
     assert len(plan_of(smooth - smooth.max()).intermediates) == 1
@@ -422,7 +420,7 @@ def test_blocks_are_no_larger_than_memory_allows() -> None:
     assert plan.stages[0].block_shape == (256, 256)
 
 
-def test_a_small_job_is_planned_at_once_and_a_large_one_as_quickly() -> None:
+def test_planning_is_quick_for_small_and_large_jobs() -> None:
     small = filters.gaussian(vast((512, 512), "float32"), sigma=2)
     plan_of(small)
     began = time.process_time()
@@ -433,10 +431,10 @@ def test_a_small_job_is_planned_at_once_and_a_large_one_as_quickly() -> None:
     plan = plan_of(*cells(vast((1_000_000, 1_000_000))))
     assert time.process_time() - began < 1
     assert plan.blocks > 10**6
-    assert plan.predicted_s < 10**6  # merges of combined partials, not of a million
+    assert plan.predicted_s < 10**6  # partials are combined before they are merged
 
 
-def test_what_blocks_merge_to_after_they_were_combined_is_predicted_once() -> None:
+def test_a_merge_of_combined_partials_is_predicted_once() -> None:
     stages = plan_of(measure.label(vast((10_000, 10_000)) > 3), block_shape=(100, 100)).stages
     assert [bool(stage.combines) for stage in stages] == [False, True, False]
     assert stages[0].predicted.merge_s == 0
@@ -444,7 +442,7 @@ def test_what_blocks_merge_to_after_they_were_combined_is_predicted_once() -> No
     assert merge.calls == len(stages[1].grid)
 
 
-def test_decoded_chunks_that_a_worker_keeps_are_counted(tmp_path: Path) -> None:
+def test_the_memory_of_cached_chunks_is_counted(tmp_path: Path) -> None:
     memory = {}
     for suffix in (".npy", ".zarr"):
         target = Target(str(tmp_path / f"a{suffix}"), (512, 512), "float32", (256, 256), "j")

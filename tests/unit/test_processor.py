@@ -30,7 +30,7 @@ def whole_cells(image: Any) -> Any:
     return whole_measure.label(image > whole_filters.threshold_otsu(image))
 
 
-def test_the_sample_use_of_the_design() -> None:
+def test_the_documented_use() -> None:
     image = data.camera()
     processor = lepton.ImageProcessor(filters.gaussian, sigma=2)
     processor.set_num_threads(4)
@@ -55,7 +55,7 @@ def test_lists_of_blocks_are_processed_on_threads_and_merged_at_once() -> None:
     assert_identical(processor.merge_blocks(processor.process_blocks(blocks)), whole_filters.sobel(IMAGE))
 
 
-def test_the_picture_grows_and_is_zero_where_nothing_is_merged_yet() -> None:
+def test_the_picture_is_zero_where_no_block_is_merged_yet() -> None:
     processor = ImageProcessor(filters.gaussian, sigma=1, block_shape=BLOCK)
     expected = whole_filters.gaussian(IMAGE, sigma=1)
     blocks = processor.split_image(IMAGE)
@@ -75,10 +75,10 @@ def test_blocks_are_in_c_order_and_hold_the_halo() -> None:
         assert_identical(block.pixels, IMAGE[block.region.expand((4, 4), IMAGE.shape).slices])
 
 
-def test_what_is_edited_in_a_block_is_what_is_processed() -> None:
+def test_edited_pixels_of_a_block_are_processed() -> None:
     processor = ImageProcessor(filters.gaussian, sigma=1, block_shape=BLOCK)
     for block in processor.split_image(IMAGE):
-        block.pixels[:] = block.pixels // 2  # the halo too
+        block.pixels[:] = block.pixels // 2  # including the halo
         merged = processor.merge_blocks(processor.process_block(block))
     assert_identical(merged, whole_filters.gaussian(IMAGE // 2, sigma=1))
     assert_identical(IMAGE, picture((50, 61), "uint16"))
@@ -104,7 +104,7 @@ def test_operations_of_several_stages_are_split_at_the_last(threads: int) -> Non
         assert_identical(merged, whole_cells(IMAGE))
 
 
-def test_colours_and_results_of_other_shapes_fit_together() -> None:
+def test_colours_and_results_of_other_shapes_are_merged() -> None:
     image = picture((40, 50, 3), "uint8")
     for operation, whole in [
         (color.rgb2gray, whole_color.rgb2gray),

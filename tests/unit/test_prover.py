@@ -64,7 +64,7 @@ def test_a_function_of_scikit_image_is_found_in_the_catalogue() -> None:
     assert (proof.declared_halo, proof.smallest_halo) == ((1, 1), (1, 1))
 
 
-def test_the_halo_of_a_function_of_ones_own_is_found() -> None:
+def test_the_halo_of_a_function_of_the_user_is_found() -> None:
     proof = prover.prove(blur, dtypes=["uint8"], ndims=[2], thorough=False, size=7)
     assert proof.smallest_halo == (3, 3)
     assert "halo: none declared, smallest exact 3" in str(proof)
@@ -72,13 +72,13 @@ def test_the_halo_of_a_function_of_ones_own_is_found() -> None:
     assert not prover.prove(blur, halo=2, dtypes=["uint8"], ndims=[2], thorough=False, size=7).holds
 
 
-def test_a_function_that_looks_at_the_whole_image_has_no_halo() -> None:
+def test_a_function_of_the_whole_image_has_no_halo() -> None:
     proof = prover.prove(stretch, halo=4, dtypes=["float64"], ndims=[2], thorough=False)
     assert not proof.holds
     assert proof.smallest_halo is None or proof.smallest_halo > (4, 4)
 
 
-def test_a_promise_of_some_ulp_allows_no_more() -> None:
+def test_a_result_that_differs_by_more_ulp_than_promised_fails() -> None:
     whole = np.array([1.0, 1000.0])
     near = np.array([1.0, np.nextafter(1000.0, 2000)])
     assert difference(near, whole)
@@ -99,7 +99,7 @@ def test_a_promise_of_some_ulp_allows_no_more() -> None:
         ((np.ones(2), np.ones(2)), (np.ones(2), np.zeros(2)), "result 1"),
     ],
 )
-def test_every_kind_of_difference_has_words(found: Any, whole: Any, what: str) -> None:
+def test_every_kind_of_difference_is_described(found: Any, whole: Any, what: str) -> None:
     assert what in difference(found, whole)
     assert difference(whole, whole) == ""
 
@@ -170,7 +170,7 @@ def test_an_exception_of_ours_on_what_the_source_takes_is_a_failure(broken: str)
 
 
 @pytest.mark.parametrize("broken", [InputError("no uint8"), NotExact("no uint8")], indirect=True)
-def test_what_the_catalogue_refuses_on_purpose_is_no_failure(broken: str) -> None:
+def test_a_refusal_by_the_catalogue_is_no_failure(broken: str) -> None:
     proof = prover.prove(broken, dtypes=["uint8", "float64"], ndims=[2], thorough=False)
     assert proof.holds
     assert proof.dtypes_tried == {"float64"}
@@ -178,7 +178,7 @@ def test_what_the_catalogue_refuses_on_purpose_is_no_failure(broken: str) -> Non
     assert "refused here only, as the catalogue says" in str(proof)
 
 
-def test_what_the_source_refuses_too_is_no_failure() -> None:
+def test_an_image_that_the_source_refuses_too_is_no_failure() -> None:
     proof = prover.prove("morphology.reconstruction", dtypes=["uint8"], ndims=[2], thorough=False, method="sideways")
     assert not proof.holds
     assert proof.refused_by_source > 0

@@ -1,4 +1,4 @@
-"""The door of the package."""
+"""The public names of the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOURCE = Path(lepton_celery.__file__)
 
 
 @pytest.mark.parametrize("name", lepton_celery.__all__)
-def test_every_public_name_has_a_home(name: str) -> None:
+def test_every_public_name_is_defined_in_a_module(name: str) -> None:
     home = SOURCE.parent.joinpath(*lepton_celery._HOMES[name].split("."))
     assert home.with_suffix(".py").exists() or (home / "__init__.py").exists()
 
@@ -47,7 +47,7 @@ def test_the_root_of_the_errors_is_public_and_the_others_have_a_module() -> None
     assert lepton_celery.LeptonError is errors.LeptonError
 
 
-def test_there_is_a_version_and_a_docstring_with_a_first_example() -> None:
+def test_the_package_has_a_version_and_a_docstring_with_an_example() -> None:
     assert lepton_celery.__version__.count(".") == 2
     assert "lepton.compute(" in (lepton_celery.__doc__ or "")
     assert (SOURCE.parent / "py.typed").exists()

@@ -1,4 +1,4 @@
-"""How the catalogue is put together from the modules that declare its entries."""
+"""How the catalogue collects its entries from the modules that declare them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECLARED_IN = {entry.name: module for module in declaring_modules() for entry in
 
 
 def module(name: str, *entries: Entry) -> ModuleType:
-    """A module that declares these entries."""
+    """A new module that declares these entries."""
     made = ModuleType(name)
     made.ENTRIES = entries  # type: ignore[attr-defined]
     return made
@@ -28,7 +28,7 @@ def test_a_name_that_two_modules_declare_is_an_error() -> None:
         by_name(twice)
 
 
-def test_a_figure_of_thresholds_is_refused_with_what_to_use() -> None:
+def test_try_all_threshold_is_refused_with_an_alternative() -> None:
     entry = catalogue()["filters.try_all_threshold"]
     assert isinstance(entry, Refused)
     assert entry.reason == "it draws a figure"
@@ -57,7 +57,7 @@ def _declares(path: Path) -> bool:
     return "\n@declare(" in text or "\nENTRIES" in text
 
 
-def test_every_entry_names_a_function_that_there_is() -> None:
+def test_every_entry_names_an_existing_function() -> None:
     for name, entry in catalogue().items():
         assert callable(resolve(entry.source)), name
         assert entry.signature is not None
@@ -75,7 +75,7 @@ def test_an_entry_is_declared_on_the_function_that_does_its_work() -> None:
     assert local.source.endswith(".twice")
 
 
-def test_a_public_name_says_the_library_function_and_a_refused_one_takes_no_declaration() -> None:
+def test_a_public_name_gives_the_library_function_and_a_refused_entry_takes_no_declaration() -> None:
     assert Local("filters.gaussian").source == "skimage.filters.gaussian"
     assert Local("ndimage.gaussian_filter").source == "scipy.ndimage.gaussian_filter"
     assert Composite("numpy.mean").source == "numpy.mean"
@@ -84,7 +84,7 @@ def test_a_public_name_says_the_library_function_and_a_refused_one_takes_no_decl
 
 
 def module_of(function: object) -> ModuleType:
-    """A module that has this function."""
+    """A new module with this function."""
     made = ModuleType(str(getattr(function, "__module__", "")))
     made.function = function  # type: ignore[attr-defined]
     return made

@@ -1,4 +1,4 @@
-"""What is said of plans and jobs."""
+"""The texts that explain plans and report on jobs."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def _after(lines: list[str], stage: int) -> str:
     return line.partition("  ")[2]
 
 
-def test_one_of_a_thing_is_not_many() -> None:
+def test_counts_of_one_are_singular() -> None:
     text = explain(graph.open(np.ones((5, 5))) + 1, workers=1, block_shape=(5, 5))
     assert "1 block of 5×5, no halo, 1 batch in 1 wave" in text
     assert "on 1 worker\n" in text
 
 
-def test_what_cannot_run_is_not_explained() -> None:
+def test_a_plan_that_is_too_large_is_not_explained() -> None:
     with pytest.raises(PlanTooLarge):
         explain(*cells(), limits=Limits(pixels=10))
 
@@ -74,7 +74,7 @@ def test_more_workers_are_predicted_to_take_less_time() -> None:
     assert seconds(4) < seconds(2) < seconds(1) < 2.2 * seconds(2)
 
 
-def test_what_else_there_was_is_told_with_its_time() -> None:
+def test_alternatives_are_listed_with_their_times() -> None:
     dear = filters.median(graph.open(np.broadcast_to(np.uint8(0), (4096, 4096))), np.ones((15, 15), np.uint8))
     node = filters.gaussian(dear, sigma=60)
     planned = make_plan({"0": node}, PlanOptions(workers=2))
@@ -82,7 +82,7 @@ def test_what_else_there_was_is_told_with_its_time() -> None:
     text = explain(node, workers=2)
     head, _, others = text.partition(f"instead of {duration(plan.predicted_s)}\n")
     assert head.startswith(explain_plan(plan, PlanOptions()))
-    assert re.search(r"[\d.]+ s  fused, nothing stored that need not be  +\S+ MB in each worker", others)
+    assert re.search(r"[\d.]+ s  fused, only required images stored  +\S+ MB in each worker", others)
     assert "s  blocks of 512×512 " in others
     found = alternatives(planned)
     assert all(other.predicted_s > plan.predicted_s for _, other in found)
@@ -119,7 +119,7 @@ def test_sizes_read_well(number: float, words: str) -> None:
     assert size(number) == words
 
 
-def test_a_finished_job_says_what_was_predicted_beside_what_it_took() -> None:
+def test_the_report_of_a_finished_job_compares_predicted_and_actual_times() -> None:
     plan = make_plan(dict(zip("ab", cells(), strict=True)), PlanOptions(workers=2)).plan
     record = RunRecord("job1", {}, stages=len(plan.stages))
     text = summarize(record.info("job1"), plan)

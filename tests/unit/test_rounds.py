@@ -1,4 +1,4 @@
-"""Stages that are done again until nothing changes."""
+"""Stages that are repeated until nothing changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.oracle import evaluate
 
 
 def spread(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
-    """Within a block, marks (2) run along foreground (1)."""
+    """Spread marks (2) over the foreground (1) within a block."""
     from scipy.ndimage import binary_propagation
 
     wide = where.region.expand((1, 1), where.shape)
@@ -63,7 +63,7 @@ def spreading() -> Iterator[None]:
 
 
 def spiral(n: int) -> Array:
-    """A path of foreground from a mark in the corner to the middle, through most blocks many times."""
+    """A path of foreground from a mark in the corner to the middle, which crosses most blocks many times."""
     image = np.zeros((n, n), np.uint8)
     top, bottom, left, right = 0, n - 1, 0, n - 1
     while left <= right and top <= bottom:
@@ -93,7 +93,7 @@ def test_an_image_settles_block_by_block(block_shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.usefixtures("spreading")
-def test_the_inline_engine_goes_round_until_nothing_changes() -> None:
+def test_the_inline_engine_repeats_a_stage_until_nothing_changes() -> None:
     image = spiral(33)
     lazy = graph.apply("numpy.add", graph.apply("test.spread", image), 1)
     np.testing.assert_array_equal(lepton.compute(lazy, block_shape=(7, 6), threads=2), whole(image) + 1)
@@ -110,7 +110,7 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
     number: StageNumber | None = StageNumber(0)
     most, rounds = 0, 0
     while number is not None and plan.stage_run(number).stage == 0:
-        context: Any = Context(plan, workspace, arrays={0: image})  # as of a worker that has just come
+        context: Any = Context(plan, workspace, arrays={0: image})  # as a worker that has just started
         for block in plan.stages[0].grid.indices():
             run_blocks(context, number, [block])
         assert missing_blocks(context, number) == []
@@ -126,7 +126,7 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
     )
 
 
-def test_numbers_of_rounds_are_never_used_twice() -> None:
+def test_stage_numbers_of_rounds_are_unique() -> None:
     plan = make_plan(
         {"out": graph.open(np.ones((4, 4))) + graph.open(np.ones((4, 4))).max()}, PlanOptions(workers=1)
     ).plan

@@ -1,4 +1,4 @@
-"""The seam figure tells blocks that fit from blocks that do not."""
+"""The seam figure distinguishes results with visible block borders from results without."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def saved(image: Array, path: Path) -> str:
     return str(path)
 
 
-def test_jobs_report_the_seams_of_functions_that_look_at_their_block(tmp_path: Path) -> None:
+def test_jobs_report_seams_of_functions_that_depend_on_their_block(tmp_path: Path) -> None:
     source = lepton.open(saved(smooth((128, 160)), tmp_path / "in.npy"))
     bad = str(tmp_path / "bad.npy")
     good = str(tmp_path / "good.npy")
@@ -52,7 +52,7 @@ def test_jobs_report_the_seams_of_functions_that_look_at_their_block(tmp_path: P
         block_shape=(32, 40),
     )
     found = job.seams()
-    assert set(found) == {bad, good}  # what is identical needs no figure
+    assert set(found) == {bad, good}  # an identical result needs no figure
     assert found[bad] > 2
     assert 0.7 < found[good] < 1.3
     assert "1 is none" in seams.describe(found)
@@ -71,7 +71,7 @@ def test_one_block_and_constant_images_have_no_seams() -> None:
     assert seams.seam_figure(MemoryReader(picture((40, 40), "uint8")), BlockGrid((40, 40), (40, 40))) == 1.0
 
 
-def test_many_borders_are_sampled() -> None:
+def test_only_a_sample_of_many_borders_is_read() -> None:
     class Counting(MemoryReader):
         reads = 0
 

@@ -1,4 +1,4 @@
-"""Unit tests import neither Celery nor what starts a server, and none of their modules does for them."""
+"""Unit tests import neither Celery nor a package that starts servers, directly or through other modules."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TOP = Path(__file__).parents[2]
 
 @cache
 def file_of(module: str) -> Path | None:
-    """The file of a module of this project."""
+    """The file of a module of this project; None for other modules."""
     path = TOP.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
 
 
 def names(node: ast.AST) -> list[str]:
-    """Full names that an import statement may import."""
+    """The full names of the modules that an import statement may import."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -31,7 +31,7 @@ def names(node: ast.AST) -> list[str]:
 
 @cache
 def imported(file: Path) -> frozenset[str]:
-    """Everything that a file imports when it is imported, its own packages included."""
+    """All modules that a file imports when it is imported, including the packages that contain it."""
     tree = ast.parse(file.read_text())
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     later = typing_only(tree) | {inner for function in functions for inner in ast.walk(function)}
@@ -40,7 +40,7 @@ def imported(file: Path) -> frozenset[str]:
 
 
 def ways(file: Path, seen: set[Path]) -> Iterator[str]:
-    """How a file comes to import a service, file by file."""
+    """The chains of files through which a file imports a service."""
     seen.add(file)
     for name in sorted(imported(file)):
         inner = file_of(name)

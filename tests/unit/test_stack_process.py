@@ -4,15 +4,14 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
+from tests.waiting import eventually, is_gone
 
 SHELL = "/bin/sh"
 
@@ -39,41 +38,26 @@ def run(tmp_path: Path, guard: Guard) -> Iterator[Callable[[str], ManagedProcess
         process.kill()
 
 
-def is_gone(pid: int) -> bool:
-    """A zombie counts as gone: in a container nobody may be there to reap it."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def eventually(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def pids_in(log: Path, count: int) -> list[int]:
     eventually(lambda: log.exists() and len(log.read_text().split()) >= count)
     return [int(word) for word in log.read_text().split()]
 
 
-def test_stop_asks_first_and_gives_the_exit_code(run: Callable[[str], ManagedProcess]) -> None:
+def test_stop_sends_sigterm_first_and_returns_the_exit_code(run: Callable[[str], ManagedProcess]) -> None:
     process = run("trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done")
     process.wait_for_line("^ready", timeout_s=5)
     assert process.stop(timeout_s=5) == 7
     assert process.poll() == 7
 
 
-def test_what_ignores_sigterm_is_killed_with_its_whole_group(run: Callable[[str], ManagedProcess]) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_with_its_group(run: Callable[[str], ManagedProcess]) -> None:
     process = run("trap '' TERM; sleep 60 & echo $!; wait; sleep 60")
     (grandchild,) = pids_in(process.log, 1)
     assert process.stop(timeout_s=0.1) == -signal.SIGKILL
     eventually(lambda: is_gone(grandchild))
 
 
-def test_what_a_process_leaves_behind_in_its_group_is_killed_when_it_stops(
+def test_stop_kills_the_rest_of_the_process_group(
     run: Callable[[str], ManagedProcess],
 ) -> None:
     process = run("trap 'exit 0' TERM; (trap '' TERM; sleep 60) & echo $!; while :; do sleep 0.01; done")
@@ -94,7 +78,7 @@ def test_a_process_that_ends_too_early_shows_the_end_of_its_log(run: Callable[[s
         process.wait_for_line("ready", timeout_s=5)
 
 
-def test_a_process_that_is_never_ready_is_given_up(run: Callable[[str], ManagedProcess]) -> None:
+def test_a_process_that_is_never_ready_is_an_error(run: Callable[[str], ManagedProcess]) -> None:
     process = run("echo still waiting; sleep 60")
     process.wait_for_line("still", timeout_s=5)
     with pytest.raises(StackError, match=r"child was not ready after 0\.05 s(.|\n)*still waiting"):
@@ -114,7 +98,7 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path, guard: Guard) ->
     assert process.stop(timeout_s=1) is None
 
 
-def test_the_log_of_the_run_before_is_kept(run: Callable[[str], ManagedProcess]) -> None:
+def test_the_log_of_the_previous_run_is_kept(run: Callable[[str], ManagedProcess]) -> None:
     run("echo first").wait_for_line("first", timeout_s=5)
     second = run("echo second")
     second.wait_for_line("second", timeout_s=5)
@@ -122,7 +106,7 @@ def test_the_log_of_the_run_before_is_kept(run: Callable[[str], ManagedProcess])
     assert second.log.with_name("child.log.1").read_text() == "first\n"
 
 
-def test_the_watchman_goes_with_the_last_process(run: Callable[[str], ManagedProcess], guard: Guard) -> None:
+def test_the_watchman_ends_with_the_last_process(run: Callable[[str], ManagedProcess], guard: Guard) -> None:
     process = run("sleep 60")
     assert guard._process is not None
     watchman = guard._process.pid
@@ -131,7 +115,7 @@ def test_the_watchman_goes_with_the_last_process(run: Callable[[str], ManagedPro
     assert is_gone(watchman)
 
 
-def test_closing_the_watchman_ends_what_is_still_watched(run: Callable[[str], ManagedProcess], guard: Guard) -> None:
+def test_closing_the_watchman_ends_the_watched_processes(run: Callable[[str], ManagedProcess], guard: Guard) -> None:
     process = run("sleep 60")
     closing = threading.Thread(target=guard.close)
     closing.start()
@@ -162,7 +146,7 @@ OWNER = """
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[str], list[int]]]]:
-    """Start an owner of a child and a grandchild; gives it and the pids of child, watchman and grandchild."""
+    """Start an owner of a child and a grandchild; returns it and the pids of child, watchman and grandchild."""
     owners: list[subprocess.Popen[str]] = []
     pids: list[int] = []
 

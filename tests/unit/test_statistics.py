@@ -83,7 +83,7 @@ def test_any_percentile_of_any_image_is_numpys(image: Array, q: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_middle_of_two_pixels_is_found_from_the_side_that_numpy_takes(dtype: str) -> None:
+def test_the_median_of_two_pixels_is_rounded_as_numpy_rounds_it(dtype: str) -> None:
     for pixels in np.random.default_rng(0).random((60, 2)).astype(dtype):
         assert_identical(percentile(pixels, 50), np.percentile(pixels, 50))
 
@@ -109,7 +109,7 @@ def test_percentiles_of_infinities_are_numpys(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_both_zeros_are_one_value(dtype: str) -> None:
-    # which zero NumPy's partition leaves at a rank is its own affair
+    # the sign of the zero at a rank depends on how NumPy partitions the pixels
     image = np.array([-0.0, 0.0] * 20 + [1.0, -1.0] * 3, dtype)
     for q in (50, 30.0, [10, 90]):
         found, expected = percentile(image, q), np.percentile(image, q)
@@ -118,7 +118,7 @@ def test_both_zeros_are_one_value(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bool", *DTYPES])
-def test_keys_are_in_the_order_of_the_pixels_and_lead_back_to_them(dtype: str) -> None:
+def test_keys_sort_like_their_pixels_and_convert_back_to_them(dtype: str) -> None:
     pixels = np.unique(picture((15, 15), dtype))
     if np.dtype(dtype).kind == "f":
         pixels = np.unique(np.concatenate([pixels, -pixels, np.array([np.inf, -np.inf, 0, 1e-40, -1e-40], dtype)]))
@@ -130,7 +130,7 @@ def test_keys_are_in_the_order_of_the_pixels_and_lead_back_to_them(dtype: str) -
         assert [value_of_key(int(key), pixels.dtype) for key in keys] == list(pixels)
 
 
-def test_a_percentile_is_a_value_that_other_functions_take() -> None:
+def test_a_percentile_can_be_an_argument_of_other_functions() -> None:
     from skimage.exposure import rescale_intensity
 
     image = picture((30, 31), "uint16")
@@ -158,7 +158,7 @@ def test_min_and_max_are_numpys_however_they_are_called(dtype: str) -> None:
         assert_same_as_whole(found, expected, (4, 5))
 
 
-def test_a_nan_is_the_least_and_the_greatest() -> None:
+def test_a_nan_makes_min_and_max_nan() -> None:
     image = picture((19, 17), float)
     image[18, 16] = np.nan
     assert np.isnan(evaluate(graph.open(image).min(), (4, 5)))

@@ -1,4 +1,4 @@
-"""What every format of array promises, checked for each of them in one conformance class."""
+"""The promises of every array format, checked for each format by one conformance class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lepton_celery.stores import MemoryOutput, MemoryReader, Target, array_outpu
 from lepton_celery.stores.base import AnyArray
 from lepton_celery.stores.documents import from_document, to_document
 
-# From Python 3.12 on, forking with zarr's thread alive warns; that it is harmless here is what the tests show.
+# From Python 3.12 on, forking while zarr's thread is alive warns; the tests show that this is harmless here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
@@ -49,7 +49,7 @@ FORMATS = [
 
 
 def pixels(shape: tuple[int, ...], dtype: str, seed: int = 0) -> AnyArray:
-    """An array of `shape` whose bytes are all over the range of `dtype`."""
+    """An array whose values are spread over the range of `dtype`."""
     values = np.random.default_rng(seed).integers(0, 250, shape)
     return (values > 120 if dtype == "bool" else values).astype(dtype)
 
@@ -145,7 +145,7 @@ class TestEveryFormat:
         output.publish()
         assert np.array_equal(open_array(target.path).read(Region.whole(target.shape)), image)
 
-    def test_nothing_stands_under_the_final_name_before_publishing(self, target: Target, image: AnyArray) -> None:
+    def test_the_final_name_does_not_exist_before_publishing(self, target: Target, image: AnyArray) -> None:
         output = array_output(target)
         assert not list(target.final.parent.iterdir())
         output.create()
@@ -163,7 +163,7 @@ class TestEveryFormat:
         with pytest.raises(errors.StoreNotFound):
             array_output(replace(target, job_id="job-2")).write(target.grid.region(BlockIndex(0)), image[:32, :16])
 
-    def test_publishing_what_was_never_created_says_so(self, target: Target) -> None:
+    def test_publishing_an_output_that_was_never_created_is_refused(self, target: Target) -> None:
         with pytest.raises(errors.StoreNotFound, match="no part"):
             array_output(target).publish()
 
@@ -180,7 +180,7 @@ class TestEveryFormat:
         assert np.array_equal(open_array(target.path).read(Region.whole(target.shape)), image)
 
     @pytest.mark.parametrize("standing", ["file", "folder", "output"])
-    def test_overwriting_replaces_whatever_stands_there(self, target: Target, image: AnyArray, standing: str) -> None:
+    def test_overwriting_replaces_any_file_or_folder(self, target: Target, image: AnyArray, standing: str) -> None:
         if standing == "file":
             target.final.write_text("old")
         elif standing == "folder":
@@ -211,7 +211,7 @@ class TestEveryFormat:
             output.write(target.grid.region(BlockIndex(0)), image[:32, :16])
         assert not list(target.final.parent.iterdir())
 
-    def test_discarding_spares_what_was_published(self, target: Target, image: AnyArray) -> None:
+    def test_discarding_leaves_a_published_output(self, target: Target, image: AnyArray) -> None:
         output = array_output(target)
         output.create()
         write_all(target, image)
@@ -307,7 +307,7 @@ class TestEveryFormat:
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".png"])
-def test_a_part_of_another_shape_is_noticed(tmp_path: Path, suffix: str) -> None:
+def test_a_part_of_another_shape_is_refused(tmp_path: Path, suffix: str) -> None:
     target = Target(str(tmp_path / f"a{suffix}"), (70, 50), "uint8", (32, 16), "j")
     array_output(target).create()
     with pytest.raises(errors.StoreError, match="discard it"):
@@ -385,7 +385,7 @@ class TestMemory:
 
 
 class TestTarget:
-    def test_it_survives_json(self) -> None:
+    def test_a_target_survives_json(self) -> None:
         target = Target("a.npy", (3, 4), "float32", (2, 2), "j", overwrite=True)
         assert from_document(to_document(target), Target, "it") == target
 
@@ -397,5 +397,5 @@ class TestTarget:
     def test_wrong_json_is_an_input_error(self) -> None:
         with pytest.raises(errors.InputError, match=r"the target is damaged: .*shape"):
             from_document({"path": "a.npy"}, Target, "the target")
-        with pytest.raises(errors.InputError, match="no dtype"):
+        with pytest.raises(errors.InputError, match="not a dtype"):
             Target("a.npy", (3,), "colour", (2,), "j")

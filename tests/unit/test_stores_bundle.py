@@ -1,4 +1,4 @@
-"""Several arrays in one file: what went in comes out, and nothing else does."""
+"""Files of several arrays: arrays are read back as they were written, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_arrays_come_back_as_they_were(mapped: bool, arrays: dict[str, AnyArray]
         assert found[name].tobytes() == array.tobytes()
 
 
-def test_what_is_read_may_be_changed(tmp_path: Path) -> None:
+def test_arrays_that_were_read_are_writable(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", {"a": np.zeros(3)})
     found = read_bundle(tmp_path / "b")
     found["a"] += 1

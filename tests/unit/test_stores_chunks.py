@@ -1,4 +1,4 @@
-"""Zarr chunks read as files: part of one, one that is kept, replaced or damaged; and shards after a fork."""
+"""Zarr chunks read as files: partly read, cached, replaced or damaged chunks, and shards after a fork."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CODECS: dict[str, Any] = {
 
 
 def saved(path: Path, image: AnyArray, chunks: tuple[int, ...], codec: str, **options: Any) -> ZarrReader:
-    """`image` as a Zarr array, with chunks that are old enough to be kept."""
+    """Save `image` as a Zarr array, with chunks that are old enough to be cached."""
     array = zarr.create_array(
         str(path),
         shape=image.shape,
@@ -63,7 +63,7 @@ def files_of(reader: ZarrReader) -> ChunkFiles:
 
 
 def read_in_blocks(reader: ZarrReader, image: AnyArray, block: tuple[int, ...], halo: int) -> int:
-    """Read all blocks with a halo, in raster order; the bytes that the first blocks' chunks were kept in, at most."""
+    """Read all blocks with a halo, in raster order; the peak bytes of the chunk cache."""
     most = 0
     for region in BlockGrid(image.shape, block):
         wide = region.expand((halo,) * image.ndim, image.shape)
@@ -131,7 +131,7 @@ class TestAnyLayout:
 
 
 class TestHalos:
-    def test_rows_of_a_neighbour_are_decoded_without_the_rest(self, tmp_path: Path) -> None:
+    def test_only_the_needed_rows_of_a_neighbour_are_decoded(self, tmp_path: Path) -> None:
         image = pixels((1024, 512), "float32")
         reader = saved(tmp_path / "a.zarr", image, (512, 512), "lz4")
         assert np.array_equal(reader.read(Region((0, 0), (8, 512))), image[:8])
@@ -146,10 +146,10 @@ class TestHalos:
         reader = saved(tmp_path / "a.zarr", image, (128, 128), codec)
         read_in_blocks(reader, image, (128, 128), 4)
         times = files_of(reader).decoded_bytes / image.nbytes
-        # of Blosc the rows above and below are had alone; without anything kept both would be 6.25
+        # Blosc decodes only the rows above and below that are needed; without a cache, both would be 6.25
         assert times < (1.1 if codec == "lz4" else 2.6)
 
-    def test_what_is_kept_follows_the_block_and_not_the_image(self, tmp_path: Path) -> None:
+    def test_the_size_of_the_cache_depends_on_the_block_and_not_on_the_image(self, tmp_path: Path) -> None:
         image = pixels((600, 600), "float32")
         reader = saved(tmp_path / "a.zarr", image, (50, 50), "zstd")
         most = read_in_blocks(reader, image, (100, 100), 8)
@@ -162,7 +162,7 @@ class TestHalos:
         read_in_blocks(reader, image, (64, 64), 2)
         assert files_of(reader).decoded_bytes < 2.2 * image.nbytes
 
-    def test_raw_chunks_are_not_kept(self, tmp_path: Path) -> None:
+    def test_raw_chunks_are_not_cached(self, tmp_path: Path) -> None:
         image = pixels((64, 64), "float32")
         reader = saved(tmp_path / "a.zarr", image, (16, 16), "raw")
         assert read_in_blocks(reader, image, (16, 16), 3) == 0
@@ -171,7 +171,7 @@ class TestHalos:
 
 class TestChangedFiles:
     @pytest.mark.parametrize("codec", sorted(CODECS))
-    def test_a_replaced_chunk_is_read_anew(self, tmp_path: Path, codec: str) -> None:
+    def test_a_replaced_chunk_is_read_again(self, tmp_path: Path, codec: str) -> None:
         image = pixels((32, 32), "uint8")
         reader = saved(tmp_path / "a.zarr", image, (16, 16), codec)
         assert np.array_equal(reader.read(Region((0, 0), (32, 20))), image[:, :20])
@@ -181,7 +181,7 @@ class TestChangedFiles:
             chunk.replace(tmp_path / "a.zarr" / chunk.relative_to(tmp_path / "b.zarr"))
         assert np.array_equal(reader.read(Region((0, 0), (32, 20))), 249 - image[:, :20])
 
-    def test_a_chunk_that_was_just_written_is_not_kept(self, tmp_path: Path) -> None:
+    def test_a_chunk_that_was_just_written_is_not_cached(self, tmp_path: Path) -> None:
         path = tmp_path / "chunk"
         path.write_bytes(b"x")
         assert identity(path.stat()) is None
@@ -220,7 +220,7 @@ class TestChangedFiles:
 
 
 class TestCache:
-    def test_the_chunk_that_was_not_used_for_longest_goes_first(self) -> None:
+    def test_the_least_recently_used_chunk_is_evicted_first(self) -> None:
         cache, version = ChunkCache(), (1, 2, 3)
         for at in range(4):
             cache.put((at,), version, np.full(10, at, np.uint8), room=30)
@@ -233,7 +233,7 @@ class TestCache:
 
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 50), st.integers(0, 100)), max_size=40))
-    def test_it_never_holds_more_than_there_is_room_for(self, puts: list[tuple[int, int, int]]) -> None:
+    def test_the_cache_never_holds_more_than_its_room(self, puts: list[tuple[int, int, int]]) -> None:
         cache, kept = ChunkCache(), dict[int, AnyArray]()
         for at, size, room in puts:
             kept[at] = np.zeros(size, np.uint8)
@@ -242,11 +242,11 @@ class TestCache:
             assert all(chunk is None or chunk is kept[at] for at, chunk in found.items())
             assert cache.nbytes == sum(chunk.nbytes for chunk in found.values() if chunk is not None) <= room
 
-    def test_one_that_is_taken_lets_nobody_wait(self) -> None:
+    def test_a_locked_cache_does_not_block_its_users(self) -> None:
         cache = ChunkCache()
         cache.put((0,), (1, 1, 1), np.zeros(4, np.uint8), room=100)
         found: list[object] = []
-        cache._lock.acquire()  # as in the child of a fork that a thread was looked up in
+        cache._lock.acquire()  # as in a child that was forked while a thread held the lock
         other = Thread(target=lambda: found.append(cache.get((0,), (1, 1, 1))))
         other.start()
         other.join(10)
@@ -289,7 +289,7 @@ child()
 
 
 class TestShards:
-    def test_zarrs_reads_them_in_every_process_whose_parent_has_not_used_it(self, tmp_path: Path) -> None:
+    def test_zarrs_reads_shards_in_every_process_whose_parent_has_not_used_it(self, tmp_path: Path) -> None:
         image = pixels((100, 100), "float32")
         assert saved(tmp_path / "a.zarr", image, (16, 16), "zstd", shards=(32, 32)).files is None
         np.save(tmp_path / "a.npy", image)

@@ -1,4 +1,4 @@
-"""What is particular to each format of arrays."""
+"""Features that only one format of arrays has."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestNpy:
         assert same_everywhere(tmp_path / "a.npy", image)
         assert open_array(tmp_path / "a.npy").chunks == ((1, 1, 50) if order == "C" else (5, 1, 1))
 
-    def test_long_rows_land_where_short_ones_do(self, tmp_path: Path) -> None:
+    def test_long_rows_are_written_where_short_rows_are(self, tmp_path: Path) -> None:
         image = pixels((3, 5, 9000), "float64")
         target = Target(str(tmp_path / "a.npy"), image.shape, "float64", (2, 3, 4500), "j")
         array_output(target).create()
@@ -75,7 +75,7 @@ class TestNpy:
         output.reserve()
         assert target.part.stat().st_blocks * 512 >= 8 * 2**20
         output.publish()
-        output.reserve()  # too late, which does no harm
+        output.reserve()  # too late, but harmless
         assert np.load(target.final).sum() == 0
 
 

@@ -1,4 +1,4 @@
-"""What stores refuse, and what they leave behind: bad files, paths, outputs that cannot be written, full disks."""
+"""Refusals by stores: bad files, forbidden paths, outputs that cannot be written, full disks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VOLUME = pixels((5, 70, 50), "uint16", seed=2)
 
 
 class TestBadInput:
-    def test_what_is_not_there_is_not_found(self, tmp_path: Path) -> None:
+    def test_missing_files_and_unknown_formats_are_refused(self, tmp_path: Path) -> None:
         for suffix in (".npy", ".zarr", ".tif", ".png", ".jpg"):
             with pytest.raises(errors.StoreNotFound, match="nothing at"):
                 open_array(tmp_path / f"a{suffix}")
@@ -73,7 +73,7 @@ class TestBadInput:
 
     def test_text_is_no_image(self, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", np.array(["text"]))
-        with pytest.raises(errors.StoreError, match="no pixel type"):
+        with pytest.raises(errors.StoreError, match="not a pixel type"):
             open_array(tmp_path / "a.npy")
 
     def test_a_missing_codec_names_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ class TestBadInput:
         with pytest.raises(errors.StoreError, match=r"lepton-celery\[codecs\]"):
             reader.read(Region.whole(RGB.shape))
 
-    def test_a_file_this_user_may_not_read(self) -> None:
+    def test_a_file_without_read_permission_is_refused(self) -> None:
         with tempfile.TemporaryDirectory(dir="/tmp") as folder:
             Path(folder).chmod(0o755)
             path = Path(folder) / "a.npy"
@@ -145,7 +145,7 @@ class TestPaths:
 
 
 class TestChecksAtSubmission:
-    def test_an_output_that_could_not_be_written(self, tmp_path: Path) -> None:
+    def test_an_output_that_cannot_be_written_is_refused(self, tmp_path: Path) -> None:
         check_output(tmp_path / "a.npy")
         check_output(tmp_path / "a.parquet")
         (tmp_path / "a.npy").write_text("")
@@ -157,7 +157,7 @@ class TestChecksAtSubmission:
         with pytest.raises(errors.InputError, match=r"\.parquet"):
             check_output(tmp_path / "a.xyz")
 
-    def test_a_folder_without_permission(self) -> None:
+    def test_a_folder_without_permission_is_refused(self) -> None:
         with tempfile.TemporaryDirectory(dir="/tmp") as folder:
             Path(folder).chmod(0o555)
 
@@ -188,7 +188,7 @@ class TestChecksAtSubmission:
             ("a.csv", (4,), "uint8", "array format"),
         ],
     )
-    def test_what_a_format_cannot_hold(self, name: str, shape: tuple[int, ...], dtype: str, says: str) -> None:
+    def test_unsupported_images_are_refused(self, name: str, shape: tuple[int, ...], dtype: str, says: str) -> None:
         with pytest.raises(errors.InputError, match=says):
             check_dtype(name, shape, dtype)
 
@@ -241,7 +241,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 class TestFullDisk:
     @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif", ".png"])
-    def test_a_full_disk_is_said_and_leaves_no_output(self, small_disk: Path, suffix: str) -> None:
+    def test_a_full_disk_is_reported_and_leaves_no_output(self, small_disk: Path, suffix: str) -> None:
         noise = np.random.default_rng(0).integers(0, 255, (2048, 1024), "uint8")
         target = Target(str(small_disk / f"a{suffix}"), noise.shape, "uint8", (256, 1024), "j")
         with pytest.raises(errors.StoreError, match="free space"):

@@ -1,4 +1,4 @@
-"""Tables: what is written comes back bit for bit, and appears whole or not at all."""
+"""Tables are read back bit for bit, and appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_celery.stores import discard_table, read_table, write_table
 
 pytest.importorskip("pyarrow")
 
-# From Python 3.12 on, forking beside the threads of pyarrow warns; the child only writes a small table and ends.
+# From Python 3.12 on, forking beside pyarrow's threads warns; the child only writes a small table and ends.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 COLUMNS = {"label": np.array([1, 2, 3]), "area, px": np.array([0.1, np.nan, -np.inf])}
@@ -54,7 +54,7 @@ class TestEveryTable:
         write_table(tmp_path / f"b{suffix}", {"a": np.empty(0), "b": np.empty(0)})
         assert {key: len(column) for key, column in read_table(tmp_path / f"b{suffix}").items()} == {"a": 0, "b": 0}
 
-    def test_writing_the_same_again_is_fine_and_another_is_refused(self, tmp_path: Path, suffix: str) -> None:
+    def test_a_table_may_be_written_again_but_not_replaced(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"a{suffix}"
         write_table(path, COLUMNS)
         write_table(path, COLUMNS)
@@ -87,7 +87,7 @@ class TestEveryTable:
         discard_table(tmp_path / f"a{suffix}", "job-1")
         assert (tmp_path / f"a{suffix}").read_text() == "precious"
 
-    def test_columns_that_are_no_table(self, tmp_path: Path, suffix: str) -> None:
+    def test_columns_that_are_no_table_are_refused(self, tmp_path: Path, suffix: str) -> None:
         for columns in ({"a": np.zeros((2, 2))}, {"a": np.array(["x"])}, {"a": np.zeros(2), "b": np.zeros(3)}):
             with pytest.raises(errors.InputError):
                 write_table(tmp_path / f"a{suffix}", columns)
@@ -112,7 +112,7 @@ def test_lines_of_different_length_and_words_are_refused(tmp_path: Path) -> None
     with pytest.raises(errors.StoreError, match="fewer than 2"):
         read_table(path)
     path.write_text("a,b\n1,two\n")
-    with pytest.raises(errors.StoreError, match="no number"):
+    with pytest.raises(errors.StoreError, match="not a number"):
         read_table(path)
 
 

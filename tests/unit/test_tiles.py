@@ -1,4 +1,4 @@
-"""The order of blocks: every block once, neighbours together, boxes whole."""
+"""The order of blocks: each block once, tile by tile, and its division into boxes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lepton_celery.planning.tiles import Tiling, compact, runs
 
 @st.composite
 def orders(draw: st.DrawFn) -> Tiling:
-    """Grids of up to four axes, and tiles that may be larger than they are."""
+    """Grids of up to four axes, and tiles that may be larger than their grid."""
     counts = draw(st.lists(st.integers(1, 7), min_size=1, max_size=4))
     tile = draw(st.tuples(*(st.integers(1, 5) for _ in counts)))
     return Tiling(BlockGrid(tuple(counts), (1,) * len(counts)), tile)
@@ -35,7 +35,7 @@ def test_the_picture_in_the_docstring() -> None:
 
 
 @given(orders())
-def test_the_blocks_of_a_tile_are_one_stretch(order: Tiling) -> None:
+def test_the_blocks_of_a_tile_are_consecutive(order: Tiling) -> None:
     tile_of = [
         tuple(at // n for at, n in zip(order.grid.position(order.block(Place(place))), order.tile, strict=True))
         for place in range(len(order.grid))
@@ -45,7 +45,7 @@ def test_the_blocks_of_a_tile_are_one_stretch(order: Tiling) -> None:
 
 
 @given(orders(), st.data())
-def test_boxes_hold_each_block_once_and_are_boxes(order: Tiling, data: st.DataObject) -> None:
+def test_boxes_are_rectangular_and_hold_each_block_once(order: Tiling, data: st.DataObject) -> None:
     blocks = data.draw(st.lists(st.integers(0, len(order.grid) - 1), unique=True))
     most = data.draw(st.tuples(*(st.integers(1, 4) for _ in order.tile)))
     boxes = list(order.boxes(map(BlockIndex, blocks), most))
@@ -59,8 +59,8 @@ def test_boxes_hold_each_block_once_and_are_boxes(order: Tiling, data: st.DataOb
 
 
 @given(orders(), st.data())
-def test_a_stretch_of_places_makes_few_boxes(order: Tiling, data: st.DataObject) -> None:
-    """The part of a tile that a message holds is some whole rows and parts of rows, whatever the number of axes."""
+def test_consecutive_places_make_few_boxes(order: Tiling, data: st.DataObject) -> None:
+    """Consecutive places of a tile are whole rows and parts of rows, for any number of axes."""
     first = data.draw(st.integers(0, len(order.grid) - 1))
     last = data.draw(st.integers(first, order.stop(Place(first)) - 1))
     boxes = order.boxes([order.block(Place(place)) for place in range(first, last + 1)], order.tile)
@@ -76,7 +76,7 @@ def test_a_tile_stops_where_the_next_one_begins(order: Tiling) -> None:
     assert tiles == math.prod(-(-n // t) for n, t in zip(order.grid.counts, order.tile, strict=True))
 
 
-def test_all_blocks_together_make_as_few_boxes_as_there_can_be() -> None:
+def test_all_blocks_make_the_smallest_number_of_boxes() -> None:
     order = Tiling(BlockGrid((8, 8), (1, 1)), (4, 4))
     assert [len(box) for box in order.boxes(map(BlockIndex, range(64)), (4, 4))] == [16] * 4
 
@@ -85,9 +85,9 @@ def test_all_blocks_together_make_as_few_boxes_as_there_can_be() -> None:
     ("counts", "size", "expected"),
     [
         ((8, 8), 4, (2, 2)),
-        ((8, 8), 8, (2, 4)),  # the last axis first
+        ((8, 8), 8, (2, 4)),  # the last axis is extended first
         ((8, 8), 7, (2, 2)),
-        ((100, 100), 200, (8, 15)),  # 13 and 7 tiles, about equally large
+        ((100, 100), 200, (8, 15)),  # 13 and 7 tiles along the axes, of similar sizes
         ((1, 40), 16, (1, 14)),
         ((40, 1), 16, (14, 1)),
         ((2, 2, 2), 100, (2, 2, 2)),
@@ -107,7 +107,7 @@ def test_tiles_are_compact(counts: tuple[int, ...], size: int, expected: tuple[i
         ((8, 8), 4, (1, 4)),
         ((8, 8), 16, (2, 8)),
         ((8, 8), 100, (8, 8)),
-        ((5, 10), 7, (1, 5)),  # two runs of a row, equally long
+        ((5, 10), 7, (1, 5)),  # two equal runs in each row
         ((40, 1), 16, (14, 1)),
         ((2, 3, 4), 12, (1, 3, 4)),
         ((5,), 1, (1,)),
@@ -119,6 +119,6 @@ def test_runs_follow_the_last_axis(counts: tuple[int, ...], size: int, expected:
     assert math.prod(runs(counts, size)) <= max(1, size)
 
 
-def test_a_place_that_the_grid_lacks_is_refused() -> None:
-    with pytest.raises(InputError, match="place 4 is not in an order of 4 blocks"):
+def test_a_place_outside_the_grid_is_refused() -> None:
+    with pytest.raises(InputError, match="place 4 is not in a grid of 4 blocks"):
         Tiling(BlockGrid((4, 4), (2, 2)), (1, 1)).block(Place(4))

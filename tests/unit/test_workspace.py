@@ -1,4 +1,4 @@
-"""What passes between stages, kept in memory and on disk: one conformance class for both."""
+"""Workspaces in memory and on disk, checked by one conformance class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Make = Callable[[], Workspace]
 
 @pytest.fixture(params=["memory", "disk"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Opens the workspace; on disk each time anew, as another process would."""
+    """Opens the workspace; on disk it is a new object each time, as in another process."""
     if request.param == "memory":
         memory = MemoryWorkspace()
         return lambda: memory
@@ -94,7 +94,7 @@ class TestEveryWorkspace:
             make().put_value(4, np.int64(5))
         assert make().value(4) == 5
 
-    def test_what_is_discarded_is_gone(self, make: Make) -> None:
+    def test_a_discarded_workspace_is_empty(self, make: Make) -> None:
         make().create()
         make().put_partial(1, BlockIndex(0), {"a": np.zeros(1)})
         make().put_value(2, np.int64(5))
@@ -118,13 +118,13 @@ def test_a_lost_value_is_a_store_error_that_names_the_folder(tmp_path: Path) -> 
         workspace.value(3)
 
 
-def test_a_workspace_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+def test_a_workspace_that_cannot_be_created_is_an_error_with_advice(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="write outputs to a directory"):
         DiskWorkspace(tmp_path / "file" / "work", "job1").create()
 
 
-def test_images_may_be_kept_elsewhere_than_what_a_job_is_resumed_from(tmp_path: Path) -> None:
+def test_images_may_be_in_another_folder_than_partials_and_values(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path / "work", "job1", tmp_path / "scratch")
     workspace.create()
     image = picture((20, 30), "float32")
@@ -139,7 +139,7 @@ def test_images_may_be_kept_elsewhere_than_what_a_job_is_resumed_from(tmp_path: 
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "scratch"]
 
 
-def test_a_half_written_partial_is_not_there(tmp_path: Path) -> None:
+def test_a_half_written_partial_is_missing(tmp_path: Path) -> None:
     workspace = DiskWorkspace(tmp_path / "work", "job1")
     workspace.create()
     workspace.put_partial(1, BlockIndex(0), {"a": np.zeros(1)})

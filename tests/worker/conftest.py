@@ -1,4 +1,4 @@
-"""Real workers on a real broker, started once for the tests that only need some."""
+"""Real workers on a real broker, shared by the tests that need no workers of their own."""
 
 from __future__ import annotations
 

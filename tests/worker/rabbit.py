@@ -1,4 +1,4 @@
-"""A real RabbitMQ of our own for tests: on loopback, with a password, with its data in a folder."""
+"""A RabbitMQ server for tests: on loopback, with a password, and with its data in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lepton_celery.local.server import free_port
 
 _HOST = "127.0.0.1"
 
-# Debian's /usr/sbin/rabbitmq-server only runs as root or as the user rabbitmq, and always on that user's folders
+# Debian's /usr/sbin/rabbitmq-server runs only as root or as the user rabbitmq, and always on that user's folders
 _PLACES = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 _CONFIG = """\
@@ -45,8 +45,8 @@ def find_rabbit() -> Path | None:
 class RabbitServer:
     """A RabbitMQ node that lives as long as the `with` block, with a port mapper (epmd) of its own.
 
-    What durable queues hold survives in `directory`, and port and password stay, so that clients find it again after
-    `kill` and `start`.
+    Durable messages survive in `directory`, and port and password stay, so that clients reconnect after `kill` and
+    `start`.
 
         with RabbitServer(tmp_path / "rabbit") as server:
             app = create_app(load_settings({"LEPTON_BROKER_URL": server.url, ...}))
@@ -102,13 +102,13 @@ class RabbitServer:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End the node as a power cut would; `start` brings it back with what its durable queues held."""
+        """End the node as a power cut would; `start` brings it back with its durable messages."""
         if self._process is not None:
             self._process.kill()
             self._process = None
 
     def stop(self) -> None:
-        """End the node and its port mapper. Nothing of it is needed later, so nothing is waited for."""
+        """Kill the node and its port mapper. Their data are not needed any more."""
         self.kill()
         if self._mapper is not None:
             self._mapper.kill()
@@ -116,7 +116,7 @@ class RabbitServer:
         self._guard.close()
 
     def queues(self, virtual_host: str = "/") -> dict[str, dict[str, Any]]:
-        """Every queue's durability, arguments and number of messages, as the server says them."""
+        """Durability, arguments and number of messages of every queue, as the server reports them."""
         columns = ("name", "durable", "arguments", "messages")
         command = ("list_queues", "--quiet", "--vhost", virtual_host, "--formatter", "json", *columns)
         rows = json.loads(self.ctl(*command))
@@ -125,7 +125,7 @@ class RabbitServer:
         return {str(row["name"]): row for row in rows}
 
     def ctl(self, *arguments: str) -> str:
-        """What `rabbitmqctl` prints. Takes a second: it starts an Erlang machine of its own."""
+        """The output of `rabbitmqctl`. This takes a second, since it starts an Erlang machine."""
         command = [str(self._sbin / "rabbitmqctl"), "--node", self._node, *arguments]
         done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:

@@ -1,4 +1,4 @@
-"""Blocks have the same name everywhere: users read the index in the grid and the region, never the place in the ledger.
+"""Blocks have the same name everywhere: users see the index in the grid and the region, never the place in the ledger.
 
 The blocks here are done column by column, so that a block's place is not its index: block 7 of the grid is in place 13.
 """
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.worker
 
 SIDE, BLOCK = 256, 64
 BRIGHT = (70, 200)
-"""The pixel of 255: in block 7."""
+"""The pixel of 255, in block 7."""
 NAME = "block 7 [64:128, 192:256]"
 PLACE = 13
 

@@ -1,4 +1,4 @@
-"""Chaos for a short time: every kind of fault at least once, and all jobs come out right. `make chaos` is the long run."""
+"""A short chaos run with every kind of fault; all outputs must be right. `make chaos` is the long run."""
 
 from __future__ import annotations
 

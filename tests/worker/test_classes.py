@@ -1,4 +1,4 @@
-"""A function of every class of the catalogue, and of the user's own, on real workers."""
+"""A function of every class of the catalogue, and functions of the user, on real workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SAMPLES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "reads for itself": {"ndimage.distance_transform_edt": {}},
     "whole": {"restoration.denoise_tv_chambolle": {}},
 }
-"""Functions of each class and their arguments."""
+"""Functions of each class, with their arguments."""
 
 
 def image_for(name: str) -> Array:
@@ -55,7 +55,7 @@ def test_every_class_has_a_sample() -> None:
 
 
 @pytest.mark.parametrize("name", [name for found in SAMPLES.values() for name in found])
-def test_its_result_is_that_of_the_whole_image(app: Celery, tmp_path: Path, name: str) -> None:
+def test_the_result_of_every_class_is_that_of_the_whole_image(app: Celery, tmp_path: Path, name: str) -> None:
     options = next(found[name] for found in SAMPLES.values() if name in found)
     image = image_for(name)
     source = tmp_path / "input.npy"
@@ -79,7 +79,7 @@ def test_its_result_is_that_of_the_whole_image(app: Celery, tmp_path: Path, name
             np.testing.assert_array_equal(table[column], wanted[column])
 
 
-def test_a_function_of_ones_own_runs_where_it_is_allowed(app: Celery, tmp_path: Path) -> None:
+def test_a_function_of_the_user_runs_where_it_is_allowed(app: Celery, tmp_path: Path) -> None:
     from scipy import ndimage
 
     image = image_for("")

@@ -1,4 +1,4 @@
-"""The deployment's files, as far as they can be checked without an engine: schema, commands, names, files, server."""
+"""The files of the deployment, as far as they can be checked without a container engine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PASSWORD = "letters0and9digits"
 
 
 def filled(value: str) -> str:
-    """A text of the compose file with its variables: their default, else the password."""
+    """Replace each variable of the compose file by its default, or by the password if it has none."""
     return re.sub(r"\$\{\w+(?::([-?])([^}]*))?\}", lambda m: m[2] if m[1] == "-" else PASSWORD, value)
 
 
@@ -50,7 +50,7 @@ def procfile() -> dict[str, str]:
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """Every celery command that the deployment's files start, by where it stands."""
+    """The celery commands of the deployment's files, each with its source."""
     found = [(f"Procfile {name}", shlex.split(filled(line))) for name, line in procfile().items()]
     services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
     found += [
@@ -86,7 +86,7 @@ def test_every_celery_command_has_options_that_exist(where: str, command: list[s
     own, _, settings = " ".join(command[4:]).partition(" -- ")
     options = own.split()
     if command[3] == "worker":
-        # parsed for real, but for the value checks that need the application
+        # parsed by Celery, except for checks of values that need the application
         context = worker.make_context("worker", list(options), resilient_parsing=True)
         assert context.args == []
         for option in options:
@@ -120,7 +120,7 @@ def test_every_variable_named_anywhere_is_a_setting() -> None:
             assert variable in known, f"{name}: {variable}"
 
 
-def test_the_example_environment_is_one_that_settings_take() -> None:
+def test_the_example_environment_is_valid() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     settings = settings_from({}, values)
@@ -178,13 +178,13 @@ def test_a_worker_is_given_the_time_that_it_takes_to_stop(compose: dict[str, Any
         grace = int(service["stop_grace_period"].removesuffix("s"))
         assert grace >= celery_settings(Settings())["worker_soft_shutdown_timeout"] + 10
     for name in ("worker", "interactive"):
-        # honcho kills what is left 5 s after the first process ended, and signals pool processes too
+        # honcho kills the other processes 5 s after the first one has ended, and signals pool processes too
         line = procfile()[name]
         assert line.startswith("REMAP_SIGTERM=SIGQUIT exec celery ")
         assert 0 < float(re.findall(r"worker_soft_shutdown_timeout=(\S+)", line)[0]) < 5
 
 
-def test_the_broker_keeps_what_it_was_told(compose: dict[str, Any], tmp_path: Path) -> None:
+def test_the_broker_uses_its_configuration(compose: dict[str, Any], tmp_path: Path) -> None:
     """A real server takes the configuration, asks for the password and writes the append-only file."""
     port = free_port()
     text = filled(compose["configs"]["valkey"]["content"]).replace("dir /data", f"dir {tmp_path}")
@@ -197,7 +197,7 @@ def test_the_broker_keeps_what_it_was_told(compose: dict[str, Any], tmp_path: Pa
     server.start()
     try:
         server.wait_for_line("Ready to accept connections", 10)
-        once = Retry(NoBackoff(), 0)  # a refusal counts as a lost connection, which is tried again for seconds
+        once = Retry(NoBackoff(), 0)  # the default retries a refused login for seconds
         with redis.Redis(port=port, retry=once) as nobody, pytest.raises(redis.AuthenticationError):
             nobody.ping()
         with redis.Redis(port=port, password=PASSWORD) as client:

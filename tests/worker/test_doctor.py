@@ -1,4 +1,4 @@
-"""`lepton doctor` with real workers, well and unwell."""
+"""`lepton doctor` with real workers, with and without problems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.worker
 
 
 def doctor(stack: LocalStack, *arguments: str, workers: int = 1, **environment: str) -> tuple[int, dict[str, Any]]:
-    """Its exit code, and what it found."""
+    """The exit code of `lepton doctor`, and its findings."""
     inherited = {name: None for name in os.environ if name.startswith("LEPTON_")}
     given = {**inherited, "LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url, **environment}
     done = CliRunner().invoke(
@@ -32,11 +32,11 @@ def doctor(stack: LocalStack, *arguments: str, workers: int = 1, **environment: 
 
 
 def told(found: dict[str, Any], verdict: str) -> dict[str, str]:
-    """The names of the checks with this verdict, and what they found."""
+    """The checks with this verdict, and their findings."""
     return {finding["name"]: finding["found"] for finding in found["findings"] if finding["verdict"] == verdict}
 
 
-def test_a_local_stack_is_well(tmp_path: Path) -> None:
+def test_a_local_stack_is_ok(tmp_path: Path) -> None:
     with LocalStack(tmp_path / "state", workers=2, flower=False, project=Project(settings="local")) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), workers=2)
         logs = "".join((stack.logs / f"worker-{number}.log").read_text() for number in (1, 2))
@@ -45,7 +45,7 @@ def test_a_local_stack_is_well(tmp_path: Path) -> None:
     assert good["answers"].startswith("2: lepton1@")
     assert "2 of 2 workers read and write it" in good["shared"]
     assert not list(tmp_path.glob(".lepton-probe*"))
-    assert "WARNING" not in logs  # a server that we started keeps everything, so nothing is said about it
+    assert "WARNING" not in logs  # a server of the stack is persistent, so no warning is due
 
 
 def test_an_answer_is_small_and_holds_no_password(workers: LocalStack, app: Celery) -> None:
@@ -68,7 +68,7 @@ def test_an_answer_is_small_and_holds_no_password(workers: LocalStack, app: Cele
         assert about.soft_shutdown_s == 5.0
 
 
-def test_what_is_wrong_is_found(tmp_path: Path) -> None:
+def test_problems_and_warnings_are_found(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     other = {
         "LEPTON_ALLOWED_ROOTS": str(tmp_path / "data"),
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
         with stack:
             app = app_of(stack)
             serves = "lepton.batch"
-            while "lepton.batch" in serves:  # a worker that is just beginning may take all its queues up after that
+            while "lepton.batch" in serves:  # a starting worker may add all queues after the cancellation
                 app.control.cancel_consumer("lepton.batch", reply=True, timeout=30.0, limit=1)
                 serves = str(app.control.inspect(timeout=30.0, limit=1).active_queues())
             code, found = doctor(stack, "--path", str(tmp_path), "--path", str(tmp_path / "data"))
@@ -144,7 +144,7 @@ def test_workers_of_another_application_are_named(tmp_path: Path) -> None:
     with stack:
         code, found = doctor(stack, "--path", str(tmp_path))
     assert code == 1
-    assert "cannot run our jobs" in told(found, "problem")["prepared"]
+    assert "cannot run jobs" in told(found, "problem")["prepared"]
 
 
 # ------------------------------------------------------------------------------------------------ without workers
@@ -186,4 +186,4 @@ def test_a_server_without_workers_is_a_problem(tmp_path: Path) -> None:
         code, text = doctor_alone(tmp_path, "--timeout", "0.2", LEPTON_BROKER_URL=server.url)
     assert code == 1
     assert "no worker answered within 0.2 s" in text
-    assert "1 problem, 1 warning in" in text  # it keeps nothing either
+    assert "1 problem, 1 warning in" in text  # the server is not persistent either

@@ -1,27 +1,26 @@
-"""What may fail, and the test that shows what becomes of it.
+"""Failures of processes, messages, servers and disks. Each row names a failure and the test that covers it.
 
 a pool's process is killed in a block         test_jobs: killed children and a killed worker cost no block
-… between a receipt and the chord's count,    here: a chord that never counts to its end
-  or as the chord's end is sent
+… between its receipt and the chord's count   here: a job ends although its chords never do
 a whole worker is killed                      test_jobs: killed children and a killed worker cost no block
-a worker is frozen, and comes back            here: a worker that comes back from the dead
+a worker is frozen and continues              here: a frozen worker commits nothing twice
 a message is lost                             test_jobs: messages that are lost are sent again
-the submitter dies before it is done          here: a submitter that dies
-a block takes longer than messages are hidden here: a message that comes again while its block is at work
-a message comes twice                         here: messages that come twice
-a merge runs twice                            here: a merge that comes back from the dead; test_chaos
-a block that takes its worker down            test_recovery: a block that kills its worker takes no others with it
-a block that never ends                       test_recovery: a block that takes too long is ended
-connections break                             here: connections that break
+the submitter dies during `submit`            here: a submitter that dies …
+a block outlasts the visibility timeout       here: a redelivered message does not repeat a block at work
+a message is delivered twice                  here: a repeated message repeats no block
+a merge runs twice                            here: a frozen merge publishes nothing twice; test_chaos
+a block kills its worker                      test_recovery: a block that kills its worker costs no other block
+a block never ends                            test_recovery: a block that takes too long is ended
+connections break                             here: broken connections cost no block
 a worker is told to stop                      test_recovery: a worker that is told to stop loses nothing
-the server is killed                          here: a server that is killed
+the server is killed                          here: a killed server costs no receipt
 the server has lost its data                  test_recovery: a job goes on after its ledger was lost
-Celery's results expire                       here: a chord that never counts to its end
-a batch job before an interactive one         test_jobs: an interactive job overtakes a batch job
-RabbitMQ drops what it delivered too often    test_rabbitmq: messages delivered too often are kept and their job ends
-workers of two releases run                   here: a job of the release before
-a disk is full                                here: a disk that is full
-all of it at once                             test_chaos
+Celery's results expire                       here: a job ends although its chords never do
+a batch job is before an interactive job      test_jobs: an interactive job overtakes a batch job
+RabbitMQ drops a message                      test_rabbitmq: messages delivered too often are kept and their job ends
+workers of two releases run                   here: a job of an earlier release is left alone
+a disk is full                                here: a full disk fails a job, which can be resumed
+all of these at once                          test_chaos
 """
 
 from __future__ import annotations
@@ -33,8 +32,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ from lepton_celery.skimage import filters
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster, Disk
 from tests.chaos.faults import MergeFault, Scene, restore
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.worker
 
@@ -62,9 +63,10 @@ SIDE, BLOCK = 256, 64
 BLOCKS = 16
 FIRST = StageNumber(0)
 BRIGHT = (70, 200)
-"""The pixel of 255: in block 7."""
+"""The pixel of 255, in block 7."""
 
 FUNCTIONS = {"LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*"}
+until = partial(eventually, timeout_s=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +79,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def idle(tmp_path: Path) -> Iterator[Cluster]:
-    """A server whose workers are started by the test, once messages are in its queues."""
+    """A server without workers, which a test starts once messages are in the queues."""
     with Cluster(tmp_path / "cluster", workers=0, concurrency=2, settings="test", environment=FUNCTIONS) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> NDArray[np.uint8]:
-    """Blocks of 64 x 64 with different first pixels, and one bright pixel."""
+    """An image whose blocks of 64 x 64 have different first pixels, and one bright pixel."""
     pixels = np.full((SIDE, SIDE), 40, np.uint8)
     pixels[::BLOCK, ::BLOCK] = np.arange(BLOCKS).reshape(4, 4)
     pixels[BRIGHT] = 255
@@ -101,12 +103,8 @@ def submit(tmp_path: Path, cluster: Cluster, image: Any) -> lepton.Job:
     return lepton.submit(outputs, app=cluster.app, block_shape=(BLOCK, BLOCK), workers=4)
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    assert checks.until(condition, timeout_s)
-
-
 def assert_right(tmp_path: Path, job: lepton.Job, cluster: Cluster, expected: NDArray[Any]) -> None:
-    """The pixels, and nothing beside them: neither files nor keys."""
+    """Check that the output is right, and that neither files nor keys of the job are left."""
     info = job.info()
     assert (info.state, info.blocks_done) == (JobState.DONE, info.blocks_total)
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
@@ -117,10 +115,10 @@ def assert_right(tmp_path: Path, job: lepton.Job, cluster: Cluster, expected: ND
 # ------------------------------------------------------------------------------------------------ messages
 
 
-def test_a_chord_that_never_counts_to_its_end(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """As when a process dies after its receipt, or when results expire: no chord's end is ever sent."""
+def test_a_job_ends_although_its_chords_never_do(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """No chord body is sent, as after a process died after its receipt, or after results have expired."""
     settings: Settings = idle.app.conf["lepton"]
-    idle.app.conf["lepton"] = replace(settings, wave_batches=4, window_batches=4)  # stages of one wave are no chords
+    idle.app.conf["lepton"] = replace(settings, wave_batches=4, window_batches=4)  # one wave would be no chord
     job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.05))
     chords = list(idle.broker.scan_iter(match="celery-taskset-meta-*"))
     assert chords
@@ -130,7 +128,7 @@ def test_a_chord_that_never_counts_to_its_end(idle: Cluster, tmp_path: Path, ima
     assert_right(tmp_path, job, idle, 255 - image)
 
 
-def test_messages_that_come_twice(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+def test_a_repeated_message_repeats_no_block(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
     runs = tmp_path / "runs"
     job = submit(tmp_path, idle, mapped(tmp_path, "counted", log=str(runs)))
     (queue,) = (name for name in idle.broker.keys("lepton.*") if idle.broker.type(name) == "list")
@@ -143,10 +141,10 @@ def test_messages_that_come_twice(idle: Cluster, tmp_path: Path, image: NDArray[
     assert_right(tmp_path, job, idle, 255 - image)
 
 
-def test_a_message_that_comes_again_while_its_block_is_at_work(
+def test_a_redelivered_message_does_not_repeat_a_block_at_work(
     cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]
 ) -> None:
-    """As when a block takes longer than Redis hides its message."""
+    """As when a block takes longer than the visibility timeout."""
     runs = tmp_path / "runs"
     seconds = 1.5 * cluster.settings.lease_s
     job = submit(tmp_path, cluster, mapped(tmp_path, "stubborn", seconds=seconds, log=str(runs)))
@@ -162,8 +160,8 @@ def test_a_message_that_comes_again_while_its_block_is_at_work(
 # ------------------------------------------------------------------------------------------------ processes
 
 
-def test_a_worker_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """Its blocks are done elsewhere meanwhile; what it then hands in counts once."""
+def test_a_frozen_worker_commits_nothing_twice(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """Its blocks are done elsewhere meanwhile, and its late receipts change nothing."""
     job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.3))
     until(lambda: job.info().blocks_done > 0)
     frozen = cluster.workers[0]
@@ -179,8 +177,8 @@ def test_a_worker_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path
     assert job.info() == info
 
 
-def test_a_merge_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path) -> None:
-    """It has a fence that is stale by then: another merge has published, and is the only one."""
+def test_a_frozen_merge_publishes_nothing_twice(cluster: Cluster, tmp_path: Path) -> None:
+    """Its fence is stale by then, because another merge has published."""
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 255, (1024, 1024), np.uint8)
     np.save(tmp_path / "input.npy", pixels)
@@ -198,7 +196,7 @@ def test_a_merge_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path)
         if fault.strike(scene):
             break
     else:
-        pytest.fail("no merge was met while it published")
+        pytest.fail("no merge was caught while it published")
     info = job.wait(30)
     before = checks.fingerprint(folder)
     for _, wake in scene.due:
@@ -214,7 +212,7 @@ def test_a_merge_that_comes_back_from_the_dead(cluster: Cluster, tmp_path: Path)
 
 
 def submitter(cluster: Cluster, lines: str) -> subprocess.Popen[bytes]:
-    """A process that has `app` and `lepton` and does what is said."""
+    """Start a process that runs these lines with `app` and `lepton`."""
     text = (
         "import numpy, lepton_celery as lepton\n"
         "from lepton_celery.config import load_settings\n"
@@ -228,7 +226,7 @@ def jobs_of(cluster: Cluster, title: str) -> list[str]:
 
 
 def test_a_submitter_that_dies_before_its_inputs_are_in_place(cluster: Cluster, tmp_path: Path) -> None:
-    """While it copies them: the job never begins, and goes without a trace."""
+    """The job never begins, and is removed without a trace."""
     output = str(tmp_path / "o.npy")
     process = submitter(
         cluster,
@@ -241,7 +239,7 @@ def test_a_submitter_that_dies_before_its_inputs_are_in_place(cluster: Cluster, 
         process.kill()
         process.wait()
     job = lepton.get_job(jobs_of(cluster, "copies")[0], settings=cluster.settings)
-    time.sleep(3 * cluster.settings.sweep_s)  # sweepers come by
+    time.sleep(3 * cluster.settings.sweep_s)  # several rounds of the sweepers
     info = job.info()
     assert (info.state, info.dispatched, info.blocks_done) == (JobState.PAUSED, 0, 0)
     assert job.cancel()
@@ -253,7 +251,7 @@ def test_a_submitter_that_dies_before_its_inputs_are_in_place(cluster: Cluster, 
 
 
 def test_a_submitter_that_dies_while_it_sends_messages(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """What it did not send, workers send."""
+    """Workers send the messages that it did not send."""
     source, output = str(tmp_path / "input.npy"), str(tmp_path / "o.npy")
     process = submitter(
         idle,
@@ -276,7 +274,7 @@ def test_a_submitter_that_dies_while_it_sends_messages(idle: Cluster, tmp_path: 
 # ------------------------------------------------------------------------------------------------ the server
 
 
-def test_connections_that_break(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+def test_broken_connections_cost_no_block(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
     job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.2))
     for done in (1, 5, 9):
         until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
@@ -285,8 +283,8 @@ def test_connections_that_break(cluster: Cluster, tmp_path: Path, image: NDArray
     assert_right(tmp_path, job, cluster, 255 - image)
 
 
-def test_a_server_that_is_killed(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    """What it had written down is there again, and workers find it."""
+def test_a_killed_server_costs_no_receipt(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    """The server restores the job from its append-only file, and workers continue."""
     job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.2))
     until(lambda: job.info().blocks_done > 3)
     before = job.info()
@@ -310,8 +308,8 @@ def test_nothing_of_a_job_at_work_expires(idle: Cluster, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("image")
-def test_a_job_of_the_release_before_is_left_alone(idle: Cluster, tmp_path: Path) -> None:
-    """A worker says why it does not touch the job, and does the next one."""
+def test_a_job_of_an_earlier_release_is_left_alone(idle: Cluster, tmp_path: Path) -> None:
+    """A worker logs why it leaves the job alone, and does the next one."""
     old = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0))
     idle.broker.hset(f"lepton:{{{old.id}}}:job", "version", 3)
     idle.broker.set(f"lepton:{{{old.id}}}:manifest", json.dumps({"version": 3}))
@@ -337,8 +335,8 @@ def _children_may_write(cluster: Cluster, size: int) -> None:
 
 
 @pytest.mark.usefixtures("image")
-def test_a_disk_that_is_full(tmp_path: Path) -> None:
-    """The job says so once it has tried again, and goes on when there is room."""
+def test_a_full_disk_fails_a_job_which_can_be_resumed(tmp_path: Path) -> None:
+    """The job fails after its retries, and continues when there is room."""
     environment = {**FUNCTIONS, "LEPTON_MAX_RETRIES": "1"}
     folder = tmp_path / "disk"
     disk = Disk.mount(folder) if os.geteuid() == 0 else None

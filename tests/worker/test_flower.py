@@ -1,4 +1,4 @@
-"""Flower, with our configuration, on a real broker with real jobs: what a person sees, and what nobody may."""
+"""Flower with our configuration, on a real broker with real jobs: what it shows, and what it must not show."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TABLE = "draw=1&start=0&length=100&search[value]=&order[0][column]=0&columns[0][
 
 @dataclass
 class Flowers:
-    """One Flower as on a laptop and one as on a server, at the same broker, and a job they watched."""
+    """Two Flowers on one broker, configured as on a laptop and as on a server, and a job that they have seen."""
 
     local: str
     server: str
@@ -62,7 +62,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
         assert stack.flower_url
         with server(folder / "server", stack.broker_url) as other:
             assert other.flower_url
-            time.sleep(0.5)  # Flower counts what happens once it listens
+            worker_names(stack.flower_url)  # Flower counts tasks only once it listens
             image = lepton.open(np.tile(data.camera(), (1, 2)))
             smooth = filters.gaussian(image, sigma=2)
             labels = measure.label(smooth > filters.threshold_otsu(smooth))
@@ -73,7 +73,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
 
 
 def server(folder: Path, broker_url: str) -> LocalStack:
-    """Only Flower, as it runs on a server."""
+    """Flower without workers, configured as on a server."""
     environment = {"LEPTON_FLOWER_AUTH": AUTH, "FLOWER_URL_PREFIX": PREFIX}
     return LocalStack(folder, workers=0, broker_url=broker_url, project=Project(settings="production", env=environment))
 
@@ -90,11 +90,11 @@ def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, st
             return error.code, error.read().decode()
 
 
-def worker_names(flowers: Flowers) -> list[str]:
-    """As soon as Flower has heard of both."""
+def worker_names(url: str) -> list[str]:
+    """The names of both workers, once Flower has seen them."""
     deadline = time.monotonic() + 20
     while True:
-        names = [worker["hostname"] for worker in json.loads(get(f"{flowers.local}/workers?json=1")[1])["data"]]
+        names = [worker["hostname"] for worker in json.loads(get(f"{url}/workers?json=1")[1])["data"]]
         if len(names) == 2:
             return names
         assert time.monotonic() < deadline, names
@@ -115,7 +115,7 @@ def page() -> Iterator[Page]:
 
 
 def shot(page: Page, name: str) -> None:
-    """For eyes: kept when TEST_SHOTS names a folder."""
+    """Save a screenshot if TEST_SHOTS names a folder."""
     if folder := os.environ.get("TEST_SHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png")
 
@@ -137,7 +137,7 @@ def test_a_task_page_and_the_workers_page_show(flowers: Flowers, page: Page) -> 
     page.goto(f"{flowers.local}/task/{quote(batch['uuid'])}", wait_until="domcontentloaded")
     page.get_by_text(batch["args"]).first.wait_for(timeout=20_000)
     shot(page, "task")
-    names = worker_names(flowers)
+    names = worker_names(flowers.local)
     page.goto(f"{flowers.local}/workers", wait_until="domcontentloaded")
     for name in names:
         page.get_by_text(name).first.wait_for(timeout=20_000)
@@ -153,11 +153,11 @@ def test_messages_carry_texts_and_no_payload(flowers: Flowers) -> None:
     for task in found:
         assert re.fullmatch(rf"job {flowers.job_id} stage \d/\d blocks [\d,. -]+", task["args"])
         assert task["kwargs"] == ""
-        assert task["result"] in ("", None)  # the last ones may still be at work when the job is done
+        assert task["result"] in ("", None)  # the last tasks may still run when the job is done
 
 
 def test_no_password_is_shown_anywhere(flowers: Flowers) -> None:
-    [name, _] = worker_names(flowers)
+    [name, _] = worker_names(flowers.local)
     pages = [
         *("workers", "workers?json=1", f"worker/{quote(name)}", "broker", "tasks", f"tasks/datatable?{TABLE}"),
         *("api/workers?refresh=1", "api/workers?refresh=1&status=1", "api/tasks", "api/task/types"),
@@ -170,7 +170,7 @@ def test_no_password_is_shown_anywhere(flowers: Flowers) -> None:
         assert status == (404 if path in ("nowhere", "task/none") else 200), (path, status)
         assert flowers.secret not in text, path
         assert AUTH.partition(":")[2] not in text, path
-    # the pages that could have shown it did show what it belongs to
+    # the pages do show the broker that the password belongs to
     assert "Settings(allowed_roots=" in shown[f"worker/{quote(name)}"][1]
     assert "redis://" in shown[f"worker/{quote(name)}"][1]
     assert "redis://" in shown["broker"][1]
@@ -179,8 +179,8 @@ def test_no_password_is_shown_anywhere(flowers: Flowers) -> None:
         assert flowers.secret not in log.read_text(), log
 
 
-def test_on_a_server_a_password_is_asked_for_and_nothing_can_be_changed(flowers: Flowers) -> None:
-    [name, _] = worker_names(flowers)
+def test_on_a_server_flower_requires_a_password_and_is_read_only(flowers: Flowers) -> None:
+    [name, _] = worker_names(flowers.local)
     for path in ("", "workers", "tasks", "broker", "api/workers", "api/tasks"):
         assert get(f"{flowers.server}/{path}")[0] == 401, path
         assert get(f"{flowers.server}/{path}", "someone:wrong")[0] == 401, path
@@ -191,13 +191,13 @@ def test_on_a_server_a_password_is_asked_for_and_nothing_can_be_changed(flowers:
         assert get(f"{flowers.server}/api/{path}", AUTH, "POST")[0] in (401, 403), path
 
 
-def test_on_a_laptop_it_is_open_to_look_at_and_nothing_can_be_changed(flowers: Flowers) -> None:
+def test_on_a_laptop_flower_needs_no_password_and_is_read_only(flowers: Flowers) -> None:
     assert get(f"{flowers.local}/tasks")[0] == 200
-    assert get(f"{flowers.local}/api/worker/shutdown/{worker_names(flowers)[0]}", None, "POST")[0] == 401
+    assert get(f"{flowers.local}/api/worker/shutdown/{worker_names(flowers.local)[0]}", None, "POST")[0] == 401
 
 
 def configuration(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
-    """What the file says to Flower in this environment."""
+    """The options that the configuration file sets in this environment."""
     for name in [name for name in os.environ if name.startswith("LEPTON_")]:
         monkeypatch.delenv(name)
     for name, value in environment.items():
@@ -217,7 +217,7 @@ def test_on_a_laptop_only_this_machine_can_look(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("environment", [{}, {"LEPTON_SETTINGS": "production"}], ids=["unset", "production"])
-def test_a_server_without_a_given_password_makes_one_up_and_says_it_once(
+def test_a_server_without_a_password_generates_one_and_prints_it_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
     found = configuration(monkeypatch, **environment)
@@ -232,7 +232,7 @@ def test_a_server_without_a_given_password_makes_one_up_and_says_it_once(
     assert configuration(monkeypatch, **environment)["basic_auth"] != [auth]
 
 
-def test_a_password_given_in_flowers_own_way_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_in_flowers_own_variable_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flower.options.options.mockable(), "basic_auth", ["a:b"])
     assert "basic_auth" not in configuration(monkeypatch, LEPTON_SETTINGS="production")
 
@@ -244,12 +244,12 @@ def test_a_password_without_a_user_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_each_name_is_an_option_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flower passes over a name that is misspelt, and takes one that is an option by accident."""
+    """Flower ignores misspelt names, and takes any name that happens to be an option."""
     set_here = set(re.findall(r"^ *([a-z]\w*) = ", CONFIG.read_text(), flags=re.MULTILINE))
     known = {name for name in configuration(monkeypatch, LEPTON_SETTINGS="local") if name in flower.options.options}
     assert known | {"basic_auth"} == set_here | {"format_task"}
 
 
-def test_the_local_stack_finds_it(flowers: Flowers) -> None:
+def test_the_local_stack_finds_the_configuration(flowers: Flowers) -> None:
     assert "args" in get(f"{flowers.local}/tasks")[1].lower()
     assert local._flower_config() == CONFIG

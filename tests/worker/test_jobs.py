@@ -1,4 +1,4 @@
-"""Jobs on real workers: the pixels, the messages, the memory, and what happens when something goes wrong."""
+"""Jobs on real workers: pixels, messages, memory, lanes and failures."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.planning.cost import keep as costs
 from lepton_celery.skimage import color, exposure, filters, measure, morphology
 from tests.faults.disk import damaged
+from tests.waiting import eventually
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -56,12 +57,12 @@ def read(path: Path) -> Array:
 
 
 def left_behind(directory: Path) -> list[str]:
-    """Everything in a directory besides inputs, hidden files too."""
+    """All files in a directory except inputs, including hidden files."""
     return sorted(path.name for path in directory.iterdir() if not path.name.startswith("input"))
 
 
 def assert_nothing_is_left(directory: Path) -> None:
-    """A job has ended in the ledger a moment before workers have noticed and cleared up."""
+    """Wait until workers have cleaned up, which they do a moment after the job has ended in the ledger."""
     deadline = time.monotonic() + 10
     while left_behind(directory):
         assert time.monotonic() < deadline, left_behind(directory)
@@ -156,16 +157,14 @@ def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path:
     assert info.stats["write_bytes"] >= 1024 * 1024
 
 
-def test_a_job_is_planned_by_what_the_jobs_before_it_took(app: Celery, tmp_path: Path, photo: Path) -> None:
+def test_a_job_is_planned_with_figures_of_the_jobs_before_it(app: Celery, tmp_path: Path, photo: Path) -> None:
     ledger = open_ledger(settings_of(app).ledger)
     before = costs.model_of_workers(ledger, "default").jobs
     gray = color.rgb2gray(lepton.open(photo))
     job = lepton.submit({str(tmp_path / "0.npy"): gray}, app=app, block_shape=(64, 64))
     info = job.wait(60)
-    deadline = time.monotonic() + 10
-    while (found := costs.model_of_workers(ledger, "default")).jobs == before:  # learned when the job is done
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: costs.model_of_workers(ledger, "default").jobs != before, "the refined model", 10)
+    found = costs.model_of_workers(ledger, "default")
     assert found.figure("compute", "color.rgb2gray uint8").seconds > 0
     assert {"batches", "batch_s", "blocks", "block_s", "compute_s"} <= info.stats.keys()
     assert info.stats["batch_s"] >= info.stats["block_s"] > info.stats["compute_s"] > 0
@@ -189,7 +188,7 @@ def test_messages_stay_under_a_kilobyte_and_the_chord_body_does_not_grow(tmp_pat
             job = lepton.submit({str(tmp_path / f"{blocks}.npy"): ~image}, app=app, block_shape=block_shape)
             info = job.info()
             assert info.blocks_total == blocks
-            # the last blocks have the longest numbers, and scattered ones the longest texts
+            # the last blocks have the longest numbers, and scattered blocks the longest texts
             canvas.send_wave(app, info, [places_between(place, place + 2) for place in range(blocks - 8, blocks, 2)])
             plan = job.manifest().plan
             canvas.send_wave(app, info, batches(plan.stages[0], plan.workers, places_between(0, blocks)[::3]))
@@ -245,7 +244,7 @@ def test_an_image_larger_than_the_workers_memory_limit_is_processed(tmp_path: Pa
     image[-1, -1] = 100
     image.flush()
     assert image.nbytes > limit
-    with pytest.raises(subprocess.CalledProcessError):  # the limit is real: the whole image does not fit
+    with pytest.raises(subprocess.CalledProcessError):  # the whole image exceeds the limit
         subprocess.run(
             [sys.executable, "-c", f"import numpy; numpy.zeros({image.nbytes}, 'u1') + 1"],
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
@@ -288,7 +287,7 @@ def test_a_lane_that_does_not_exist_is_refused(app: Celery, tmp_path: Path, phot
         lepton.submit({str(tmp_path / "o.npy"): lepton.open(photo)}, app=app, priority="urgent")  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------ when something goes wrong
+# ------------------------------------------------------------------------------------------------ failures
 
 
 def test_a_cancelled_job_leaves_nothing(app: Celery, tmp_path: Path, photo: Path) -> None:
@@ -296,10 +295,7 @@ def test_a_cancelled_job_leaves_nothing(app: Celery, tmp_path: Path, photo: Path
     job = lepton.submit(
         {str(tmp_path / "o.zarr"): filters.median(image, footprint=np.ones((9, 9)))}, app=app, block_shape=(64, 64)
     )
-    deadline = time.monotonic() + 30
-    while job.info().blocks_done < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: job.info().blocks_done >= 5, timeout_s=30)
     assert job.cancel()
     assert not job.cancel()
     with pytest.raises(JobCancelled):
@@ -317,7 +313,7 @@ def test_a_job_that_fails_says_why_and_leaves_nothing_once_forgotten(app: Celery
         job.wait(30)
     assert caught.value.job_id == job.id
     assert caught.value.stage == 1
-    assert left_behind(tmp_path) != []  # it could be resumed
+    assert left_behind(tmp_path) != []  # the job could be resumed
     job.forget()
     assert left_behind(tmp_path) == []
 
@@ -401,7 +397,7 @@ def test_messages_that_are_lost_are_sent_again(workers: LocalStack, app: Celery,
     assert np.array_equal(read(tmp_path / "o.npy"), expected)
 
 
-def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
+def test_a_temporary_error_is_retried(tmp_path: Path) -> None:
     np.save(tmp_path / "input.npy", data.camera())
     image = lepton.open(tmp_path / "input.npy")
     with RedisServer(tmp_path / "server") as server:
@@ -413,10 +409,7 @@ def test_an_error_that_passes_is_tried_again(tmp_path: Path) -> None:
         with damaged(tmp_path / "input.npy"):
             workers.start()
             log = workers.logs / "worker-1.log"
-            deadline = time.monotonic() + 30
-            while "Retry in" not in log.read_text():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            eventually(lambda: "Retry in" in log.read_text(), timeout_s=30)
             assert job.info().state is JobState.RUNNING
         job.wait(30)
         workers.stop()

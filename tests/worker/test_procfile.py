@@ -1,4 +1,4 @@
-"""The Procfile with real honcho: the worker grows and shrinks, Ctrl-C ends everything, and no block is lost or repeated."""
+"""The Procfile under honcho: the worker scales, Ctrl-C ends all processes, and no block is lost or repeated."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,23 +27,18 @@ from lepton_celery.jobs.job import Job
 from lepton_celery.local.server import RedisServer, free_port
 from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.skimage import filters
+from tests import waiting
 
 pytestmark = pytest.mark.worker
 
 ROOT = Path(__file__).parents[2]
 FOOTPRINT = np.ones((9, 9))
 BLOCK = (96, 96)
-
-
-def eventually(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen in {timeout_s} s"
-        time.sleep(0.05)
+eventually = partial(waiting.eventually, timeout_s=30.0)
 
 
 class Honcho:
-    """`honcho start` in this checkout, as a person would type it."""
+    """A running `honcho start` in this checkout."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
@@ -57,16 +52,16 @@ class Honcho:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def pool_size(self) -> int:
-        """Pool processes of the worker that scales."""
+        """Number of pool processes of the worker that scales."""
         workers = [process for process in self.descendants() if is_worker(process)]
         return sum(process.ppid() in {other.pid for other in workers} for process in workers)
 
     def runs(self) -> list[str]:
-        """Ids of the batches that workers received, in that order, as often as they received them."""
+        """Ids of all batches that workers received, in order and with repetitions."""
         return re.findall(r"Task lepton\.process\[([^\]]+)\] received", self.log)
 
     def stop(self) -> None:
-        """Ctrl-C; nothing may stay."""
+        """Send Ctrl-C, and check that no process is left."""
         descendants = self.descendants()
         assert len(descendants) >= 8
         self.process.send_signal(signal.SIGINT)
@@ -96,7 +91,7 @@ def environment(broker: RedisServer) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "LEPTON_SETTINGS": "test",
         "LEPTON_BROKER_URL": broker.url,
-        "LEPTON_SWEEP_S": "5",  # a job may move slowly while processes start
+        "LEPTON_SWEEP_S": "5",  # jobs are slow while processes start
         "AUTOSCALE_KEEPALIVE": "1",
         "FLOWER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
@@ -116,7 +111,9 @@ def honcho(environment: dict[str, str], log: Path) -> Iterator[Honcho]:
         )
     running = Honcho(process, log)
     try:
-        eventually(lambda: running.log.count(" ready.") == 2 and "Visit me at" in running.log, "the start", 60)
+        eventually(
+            lambda: running.log.count(" ready.") == 2 and "Visit me at" in running.log, "the start", timeout_s=60
+        )
         yield running
     finally:
         if process.poll() is None:
@@ -129,7 +126,7 @@ def honcho(environment: dict[str, str], log: Path) -> Iterator[Honcho]:
 
 
 def submit(app: Celery, folder: Path, picture: NDArray[np.uint8]) -> tuple[Job, int]:
-    """A median of `picture`, in so many batches."""
+    """Submit a median of `picture`; the number of its batches."""
     np.save(folder / "input.npy", picture)
     lazy = filters.median(lepton.open(folder / "input.npy"), FOOTPRINT)
     job = lepton.submit({str(folder / "output.npy"): lazy}, app=app, block_shape=BLOCK, workers=4)

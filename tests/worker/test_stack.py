@@ -4,7 +4,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from lepton_celery.local.process import StackError
 from lepton_celery.local.running import write_running
 from lepton_celery.local.server import RedisServer, free_port
 from lepton_celery.local.stack import LocalStack, Project
+from tests.waiting import eventually, is_gone
 
 pytestmark = pytest.mark.worker
 
@@ -58,21 +58,6 @@ OWNER = """
 """
 
 
-def is_gone(process: psutil.Process) -> bool:
-    """A zombie counts as gone: in a container nobody may be there to reap it."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def eventually(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def send(broker_url: str, task: str, *arguments: object) -> None:
     with Celery(broker=broker_url) as app:
         app.send_task(task, arguments)
@@ -92,11 +77,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(project: Path) -> Iterator[LocalStack]:
-    """Two workers and Flower; when they have stopped, nothing is left of them."""
+    """Two workers and Flower. When they have stopped, no process of theirs is left."""
     started: list[psutil.Process] = []
     others = descendants_of_this_process()  # other tests' stacks
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")  # must not reach the workers
+        patch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")  # the workers must not inherit it
         with LocalStack(
             project / "shared", project=Project(app="tiny", cwd=project, env={"GREETING": "hello"})
         ) as stack:
@@ -156,7 +141,7 @@ def test_everything_listens_on_loopback_only(stack: LocalStack) -> None:
 def test_a_second_stack_on_the_same_folder_is_refused(stack: LocalStack) -> None:
     with pytest.raises(StackError, match=rf"runs on .* already, owned by process {os.getpid()}"):
         LocalStack(stack.directory, project=Project(app="tiny")).start()
-    assert read_running(stack.directory) == stack.info, "the refused one must not take the first one's file away"
+    assert read_running(stack.directory) == stack.info, "the refused stack must not remove the file of the first one"
 
 
 def test_a_given_broker_is_used_and_survives_the_stack(stack: LocalStack, project: Path) -> None:
@@ -184,7 +169,7 @@ def test_a_worker_that_cannot_start_shows_its_log_and_leaves_nothing(project: Pa
 
 @pytest.fixture
 def own(project: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], list[psutil.Process]]]]:
-    """Start another process that owns a stack on `tmp_path/state`; gives it and everything it started."""
+    """Start another process that owns a stack on `tmp_path/state`; returns it and all processes it started."""
     (tmp_path / "tiny.py").write_text((project / "tiny.py").read_text())
     owners: list[subprocess.Popen[bytes]] = []
     everything: list[psutil.Process] = []
@@ -197,7 +182,7 @@ def own(project: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subproces
             start_new_session=True,
         )
         owners.append(owner)
-        eventually(lambda: read_running(tmp_path / "state") or owner.poll() is not None, 30)
+        eventually(lambda: read_running(tmp_path / "state") or owner.poll() is not None, timeout_s=30)
         assert owner.poll() is None
         everything.extend(psutil.Process(owner.pid).children(recursive=True))
         return owner, everything
@@ -215,7 +200,7 @@ def begin_slow_task(folder: Path, seconds: float) -> StackInfo:
     info = read_running(folder / "state")
     assert info is not None
     send(info.broker_url, "slow", str(folder), seconds)
-    eventually((folder / "begun").exists)
+    eventually((folder / "begun").exists, timeout_s=10)
     return info
 
 
@@ -227,9 +212,9 @@ def test_nothing_outlives_a_killed_owner(
     begin_slow_task(tmp_path, 60)
     owner.kill()
     owner.wait()
-    eventually(lambda: all(map(is_gone, everything)), 5)
+    eventually(lambda: all(map(is_gone, everything)))
     assert read_running(tmp_path / "state") is None
-    assert (tmp_path / "state" / "stack.json").exists(), "it is there, but stale"
+    assert (tmp_path / "state" / "stack.json").exists(), "the stale file stays"
     with LocalStack(tmp_path / "state", workers=0, flower=False, project=Project(app="tiny")) as stack:
         assert read_running(tmp_path / "state") == stack.info
 
@@ -258,17 +243,17 @@ def test_an_owner_that_asked_for_it_stops_in_order_on_sigterm(
     assert not (tmp_path / "state" / "stack.json").exists()
 
 
-def test_ctrl_c_once_more_kills_what_is_still_finishing(
+def test_a_second_ctrl_c_kills_workers_that_are_still_finishing(
     own: Callable[..., tuple[subprocess.Popen[bytes], list[psutil.Process]]], tmp_path: Path
 ) -> None:
     owner, everything = own(1, "no flower")
     begin_slow_task(tmp_path, 60)
     log = tmp_path / "state" / "logs" / "worker-1.log"
     owner.send_signal(signal.SIGINT)
-    eventually(lambda: "Warm shutdown" in log.read_text())
+    eventually(lambda: "Warm shutdown" in log.read_text(), timeout_s=10)
     owner.send_signal(signal.SIGINT)
     owner.wait(5)
-    eventually(lambda: all(map(is_gone, everything)), 5)
+    eventually(lambda: all(map(is_gone, everything)))
     assert not (tmp_path / "done").exists()
 
 
@@ -281,7 +266,7 @@ def test_wait_names_the_process_that_ended(tmp_path: Path) -> None:
         assert stack.wait(timeout_s=5) is server
 
 
-def test_what_the_server_holds_is_there_at_the_next_start(tmp_path: Path) -> None:
+def test_the_data_of_the_server_survive_a_restart(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         first = server.url
         with redis.Redis.from_url(server.url) as client:
@@ -297,7 +282,7 @@ def test_what_the_server_holds_is_there_at_the_next_start(tmp_path: Path) -> Non
             }
 
 
-def test_the_server_wants_its_password(tmp_path: Path) -> None:
+def test_the_server_requires_its_password(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         assert stat.S_IMODE((tmp_path / "server.conf").stat().st_mode) == 0o600
         client = redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
@@ -305,7 +290,7 @@ def test_the_server_wants_its_password(tmp_path: Path) -> None:
             client.ping()
 
 
-def test_a_port_that_somebody_takes_first_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with RedisServer(tmp_path / "first") as first:
         ports = iter([first.port, first.port, free_port()])
         monkeypatch.setattr(server_module, "free_port", lambda: next(ports))

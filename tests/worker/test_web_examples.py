@@ -1,4 +1,4 @@
-"""The Django and the Flask example, each started by its one command and used over HTTP and in a browser."""
+"""The Django and the Flask example, started by their commands and used over HTTP and in a browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,7 @@ import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.local.server import RedisServer, free_port
+from tests import waiting
 
 pytestmark = pytest.mark.worker
 
@@ -50,6 +52,7 @@ CHROMIUM_OPTIONS = (
 )
 
 Array = NDArray[Any]
+eventually = partial(waiting.eventually, timeout_s=10.0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Site:
     state: Path
     process: subprocess.Popen[bytes]
     children: list[psutil.Process] = field(default_factory=list)
-    """Everything it started."""
+    """All processes that it started."""
     token: str = ""
 
     @property
@@ -105,11 +108,11 @@ class Site:
         return self.ask("POST", path, body, {**headers, **self.permission()})
 
     def permission(self) -> dict[str, str]:
-        """What Django asks of who wants to change something; Flask's example asks browsers where they come from."""
+        """Headers with Django's CSRF token; the Flask example checks the origin instead."""
         return {"X-CSRFToken": self.token, "Cookie": f"csrftoken={self.token}"} if self.token else {}
 
     def ended(self, job: Answer, timeout_s: float = 30) -> list[Any]:
-        """Each status of a job that was just posted, up to the one in which it has ended."""
+        """All statuses of a job that was just posted, until it has ended."""
         assert job.status == 202, job.body
         seen = [self.get(job.json["status"]).json]
         deadline = time.monotonic() + timeout_s
@@ -120,38 +123,23 @@ class Site:
         return seen
 
     def directories(self) -> list[Path]:
-        """What the server keeps of jobs."""
+        """The folders of jobs on the server."""
         return sorted((self.state / "media" / "jobs").glob("*"))
-
-
-def is_gone(process: psutil.Process) -> bool:
-    """A zombie counts as gone: in a container nobody may be there to reap it."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def eventually(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @contextmanager
 def running(name: str, state: Path, *arguments: str, broker_url: str | None = None) -> Iterator[Site]:
-    """An example, until Ctrl-C; nothing of it is left then."""
+    """Run an example until Ctrl-C, after which no process of it may be left."""
     others = ("LEPTON_", "CELERY_", "DJANGO_", "FLASK_", "PYTHONDONTWRITEBYTECODE")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(others)}
-    # modules are compiled once for all processes of these tests, and outside of the checkout
+    # compile modules once for all processes of these tests, outside the checkout
     environ["PYTHONPYCACHEPREFIX"] = str(state.parents[1] / "pycache")
     if broker_url:
         environ["LEPTON_BROKER_URL"] = broker_url
     port = free_port()
     command = [sys.executable, str(EXAMPLES / name / "run.py"), f"--port={port}", f"--state={state}", *arguments]
     log = state.with_name(f"{state.name}.log")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who ignores it passes that on
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # children inherit an ignored SIGINT
     try:
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -161,7 +149,7 @@ def running(name: str, state: Path, *arguments: str, broker_url: str | None = No
         signal.signal(signal.SIGINT, before)
     site = Site(name, port, state, process)
     try:
-        eventually(lambda: answers(site) or process.poll() is not None, 40)
+        eventually(lambda: answers(site) or process.poll() is not None, timeout_s=40)
         assert process.poll() is None, log.read_text()
         assert site.url in log.read_text()
         site.children = psutil.Process(process.pid).children(recursive=True)
@@ -172,12 +160,12 @@ def running(name: str, state: Path, *arguments: str, broker_url: str | None = No
         yield site
         os.killpg(process.pid, signal.SIGINT)  # to the whole foreground group, as a terminal sends it
         assert process.wait(20) == 0, log.read_text()
-        eventually(lambda: all(map(is_gone, site.children)), 5)
+        eventually(lambda: all(map(waiting.is_gone, site.children)), timeout_s=5)
         assert read_running(state) is None
         with pytest.raises(ConnectionError):
             site.get("/")
     finally:
-        process.kill()  # should it still run: its watchman ends the rest
+        process.kill()  # if it still runs; its watchman ends its children
         process.wait()
 
 
@@ -252,7 +240,7 @@ def test_an_upload_gives_what_scikit_image_gives_on_the_whole_image(site: Site, 
 
 def test_a_job_is_accepted_at_once_and_done_later(site: Site) -> None:
     jobs = [site.post("/jobs/", sample="hubble_deep_field") for _ in range(3)]
-    assert min(job.seconds for job in jobs) < 1, "of three, since other processes have the machine too"
+    assert min(job.seconds for job in jobs) < 1, "the quickest of three, since other processes use the machine too"
     for job in jobs:
         assert job.headers["Location"] == job.json["status"] == f"/jobs/{job.json['job']}/"
         assert site.ended(job)[-1]["state"] == "done"
@@ -302,7 +290,7 @@ def bad_uploads() -> dict[str, tuple[dict[str, str | tuple[str, bytes]], str]]:
             {"image": ("cells.svg", b"<svg/>")},
             r"\.svg was sent; send one of \.png, \.tif, \.jpg, \.npy",
         ),
-        "no type": ({"image": ("cells", b"?")}, "a file of the type none was sent"),
+        "no type": ({"image": ("cells", b"?")}, "a file of type none was sent"),
         "no picture": ({"image": ("cells.png", b"not a picture")}, "input.png"),
         "empty": ({"image": ("cells.npy", b"")}, "input.npy"),
         "a pickle": ({"image": ("cells.npy", encoded(np.array([{}], object), "npy"))}, "input.npy"),
@@ -317,7 +305,7 @@ def test_a_bad_upload_is_refused_with_its_reason_and_leaves_nothing(site: Site) 
         answer = site.post("/jobs/", **fields)
         assert answer.status == 400, name
         assert re.search(reason, answer.json["error"]), (name, answer.json)
-        assert str(site.state) not in answer.json["error"], f"{name}: clients need not know where files are"
+        assert str(site.state) not in answer.json["error"], f"{name}: the error shows a path of the server"
     assert site.directories() == before
 
 
@@ -328,7 +316,7 @@ def test_an_upload_that_is_too_long_is_refused_before_it_is_read(site: Site) -> 
     assert answer.json["error"] == "the upload is over 64 MB; send a smaller image"
 
 
-def test_other_sites_cannot_begin_jobs(site: Site) -> None:
+def test_other_sites_cannot_submit_jobs(site: Site) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "cross-site"}
     answer = site.ask("POST", "/jobs/", b"sample=coins", headers)
     assert answer.status == 403

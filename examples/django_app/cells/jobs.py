@@ -1,4 +1,4 @@
-"""A job of this site: its directory under MEDIA_ROOT, its graph, and the files that workers write there."""
+"""Jobs of this site: their graph, their directories under MEDIA_ROOT, and the files that workers write there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.conf import settings
 import lepton_celery
 from lepton_celery.errors import InputError, JobNotFound
 
-# functions are imported by name, so that scikit-image is loaded now and not by the first request
+# imported by name, so that scikit-image is loaded now and not by the first request
 from lepton_celery.skimage.color import rgb2gray
 from lepton_celery.skimage.exposure import rescale_intensity
 from lepton_celery.skimage.filters import gaussian, threshold_otsu
@@ -46,7 +46,7 @@ def suffix_of(filename: str) -> str:
     """The suffix of an upload; nothing else of the client's file name is used."""
     suffix = Path(filename).suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"a file of the type {suffix or 'none'} was sent; send one of {', '.join(SUFFIXES)}")
+        raise InputError(f"a file of type {suffix or 'none'} was sent; send one of {', '.join(SUFFIXES)}")
     return suffix
 
 
@@ -72,7 +72,7 @@ def submit(picture: Path, directory: Path) -> lepton_celery.Job:
     image = lepton_celery.open(picture)
     is_gray = image.ndim == 2
     if not is_gray and (image.ndim != 3 or image.shape[2] not in (3, 4)):
-        raise InputError(f"the image has shape {image.shape}; send a grey (y, x) or a colour (y, x, 3 or 4) one")
+        raise InputError(f"the image has shape {image.shape}; send a grey (y, x) or colour (y, x, 3 or 4) image")
     if not is_gray:
         image = image[..., :3]
     if image.dtype == bool:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 _FORM_BYTES = 1 << 16
-"""Largest size of a form besides the image."""
+"""Largest size of a form without the image."""
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 

@@ -9,7 +9,7 @@ from cells import jobs
 
 @shared_task(bind=True, name="cells.notify", max_retries=None)
 def notify(self: Task[..., str], job_id: str) -> str:
-    """Write down how a job ended, where another project would send a mail, and remove the upload."""
+    """Write how a job ended to a file, where another project would send a mail, and remove the upload."""
     job, directory = jobs.find(job_id)
     info = job.info()
     if info.state == "running":

@@ -1,4 +1,4 @@
-"""A page, and four URLs for a job: start it, look at it, cancel it, fetch its files."""
+"""A page, and four URLs of a job: start it, show its status, cancel it, fetch its files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from cells.tasks import notify
 from lepton_celery.errors import BrokerUnreachable, InputError, JobNotFound, StoreError
 
 log = logging.getLogger(__name__)
-
 
 View = Callable[..., HttpResponseBase]
 

@@ -1,4 +1,4 @@
-"""The Celery application, as Django projects have it; the last line makes it able to run image jobs."""
+"""The usual Celery application of a Django project; the last line prepares it for image jobs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from lepton_celery.grid import Region
 LEVELS = 1 << 14
 """Grey levels that scikit-image works with, `NR_OF_GRAY`."""
 TILES_PX = 1 << 20
-"""Pixels of the tiles whose maps make up one block of maps; a larger tile is a block of its own."""
+"""Pixels of the tiles whose maps are computed as one block; a larger tile is a block of its own."""
 
 
 def _tile_counts(shape: Sequence[int], tile_shape: Sequence[int]) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ class TileMaps:
 
 
 def tile_blocks(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
-    """Blocks of the maps of as many tiles as make up `TILES_PX` pixels."""
+    """Blocks with the maps of up to `TILES_PX` pixels of tiles, and of at least one tile."""
     *tiles, nbins = shape
     side = int(TILES_PX ** (1 / len(tiles)))
     return (*(min(n, max(1, side // k)) for n, k in zip(tiles, arguments["tile_shape"], strict=True)), nbins)
@@ -69,7 +69,7 @@ def tile_blocks(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
     )
 )
 def tile_maps(image: Array, tile_shape: Sequence[int], clip_limit: float, nbins: int, where: Where) -> Array:
-    """Source: `skimage.exposure._adapthist._clahe`, up to the maps."""
+    """The maps of tiles, computed as in `skimage.exposure._adapthist._clahe`."""
     from skimage.exposure._adapthist import clip_histogram, map_histogram
 
     assert where.result is not None
@@ -93,7 +93,7 @@ def _bins(nbins: int) -> Array:
 
 
 class Interpolated:
-    """A pixel follows from itself and from the maps of the tiles whose centres surround it."""
+    """A pixel depends on its own value and on the maps of the tiles whose centres surround it."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return images[0]
@@ -120,7 +120,7 @@ class Interpolated:
     )
 )
 def interpolate_maps(image: Array, maps: Array, tile_shape: Sequence[int], where: Where) -> Array:
-    """Source: `skimage.exposure._adapthist._clahe`, from the maps on."""
+    """The pixels mapped by the surrounding tiles' maps and interpolated, as in `skimage.exposure._adapthist._clahe`."""
     ndim, region = image.ndim, where.region
     counts = _tile_counts(where.shape, tile_shape)
     (_, read) = Interpolated().reads(region, [where.shape, (*counts, maps.shape[-1])], {"tile_shape": tile_shape})
@@ -128,7 +128,7 @@ def interpolate_maps(image: Array, maps: Array, tile_shape: Sequence[int], where
     for axis in range(ndim):
         shifted = np.arange(region.start[axis], region.stop[axis]) + tile_shape[axis] // 2
         before, share = shifted // tile_shape[axis] - 1, (shifted % tile_shape[axis]) / tile_shape[axis]
-        # tiles at the border also stand for the tiles beyond it
+        # beyond the border, the maps of the outermost tiles are used
         tiles.append([(before + e).clip(0, counts[axis] - 1) - read.start[axis] for e in (0, 1)])
         weights.append([1 - share, share])
     bins = _bins(maps.shape[-1])[image]
@@ -152,7 +152,7 @@ def grey_levels(image: Array) -> Array:
 
 @declare(Local("lepton.with_value", images=("hsv", "value"), geometry=ColourOverLabels(), cost_ns=6.0))
 def with_value(hsv: Array, value: Array) -> Array:
-    """A picture in hue, saturation and value, with its value replaced."""
+    """An HSV image with its value channel replaced."""
     return np.concatenate([hsv[..., :2], value[..., np.newaxis]], axis=-1)
 
 

@@ -32,14 +32,14 @@ def centers(extent: Extent, limits: Any, nbins: int, dtype: str) -> Array:
 
 @declare(ValueFunction("lepton.normalized", values=("counts",), result=value_of(float, -1)))
 def normalized(counts: Array) -> Array:
-    """Source: `skimage.exposure.histogram` with `normalize=True`, from the counts."""
+    """`skimage.exposure.histogram` with `normalize=True`, from the counts."""
     shares: Array = counts / np.sum(counts)
     return shares
 
 
 @declare(ValueFunction("lepton.cumulative", values=("counts",), result=value_of(float, -1)))
 def cumulative(counts: Array, dtype: str) -> Array:
-    """Source: `skimage.exposure.cumulative_distribution`, from the counts."""
+    """`skimage.exposure.cumulative_distribution`, from the counts."""
     total = counts.cumsum()
     return (total / float(total[-1])).astype(dtype, copy=False)
 
@@ -53,7 +53,7 @@ def cumulative(counts: Array, dtype: str) -> Array:
     )
 )
 def interpolate(image: Array, bins: Array, cdf: Array) -> Array:
-    """Source: `skimage.exposure.equalize_hist`, from its histogram on."""
+    """The last step of `skimage.exposure.equalize_hist`: each pixel mapped by the cumulative distribution."""
     result = np.interp(image.ravel(), bins, cdf).reshape(image.shape)
     return result.astype(float_dtype(image.dtype), copy=False)
 
@@ -87,7 +87,7 @@ def _float_name(arguments: Arguments) -> str:
 
 
 def _bins_result(counted: Callable[[Arguments], DTypeLike]) -> ResultRule:
-    """Shape and dtype of the two results of a histogram: numbers of the dtype `counted` gives, and centres."""
+    """Shape and dtype of the results of a histogram: counts, whose dtype `counted` gives, and the centres of bins."""
 
     def result(arguments: Arguments) -> ValueType:
         dtype, limits = arguments["image"].dtype, _limits(arguments)

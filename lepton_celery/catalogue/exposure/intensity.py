@@ -16,7 +16,7 @@ from lepton_celery.errors import InputError
 
 @declare(Local("lepton.rescale", values=("extent", "in_range", "out_range"), cost_ns=6.0))
 def rescale(image: Array, extent: Extent, in_range: Any, out_range: Any) -> Array:
-    """`rescale_intensity`, with the whole image's extent wherever scikit-image would take that of its image."""
+    """`skimage.exposure.rescale_intensity` of a block, with the whole image's extent in place of the block's."""
     from skimage.exposure import rescale_intensity
 
     whole = (extent[0], extent[1])
@@ -30,7 +30,7 @@ def rescale(image: Array, extent: Extent, in_range: Any, out_range: Any) -> Arra
 @declare(Composite("exposure.rescale_intensity", values=("in_range", "out_range"), gives="image"))
 def _expand_rescale(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["image"]
-    # dtypes are given by their name
+    # nodes hold dtypes by their names
     limits = {
         name: np.dtype(arguments[name]).name if isinstance(arguments[name], type) else arguments[name]
         for name in ("in_range", "out_range")
@@ -42,7 +42,7 @@ def _expand_rescale(arguments: Arguments, build: Build) -> Lazy:
 
 @declare(ValueFunction("lepton.low_contrast", values=("limits",), result=value_of(bool)))
 def low_contrast(limits: Array, fraction_threshold: float, dtype: str) -> Any:
-    """Source: `skimage.exposure.is_low_contrast`, from two percentiles of the image."""
+    """`skimage.exposure.is_low_contrast`, from two percentiles of the image."""
     from skimage.util.dtype import dtype_limits
 
     if dtype == "bool":

@@ -1,4 +1,4 @@
-"""`skimage.exposure.match_histograms`: an image with the histogram of another one."""
+"""`skimage.exposure.match_histograms`: an image transformed to have the histogram of another one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def merge_levels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> A
     )
 )
 def count_levels(image: Array, channel_axis: int | None, where: Where) -> Partial:
-    """How often each value of a narrow integer occurs in each channel of a block; only values that occur."""
+    """How often each value occurs in each channel of a block of 8-bit or 16-bit integers; only values that occur."""
     levels = 1 << (8 * image.dtype.itemsize)
     level = image.astype(np.int64) - _lowest(image.dtype) + _channel_numbers(image, channel_axis, where) * levels
     occurring, count = np.unique(level, return_counts=True)
@@ -55,7 +55,7 @@ def count_levels(image: Array, channel_axis: int | None, where: Where) -> Partia
 
 @declare(ValueFunction("lepton.matched_levels", values=("counts", "template"), result=value_of(float, -1, -1)))
 def matched_levels(counts: Array, template: Array, lowest: int) -> Array:
-    """The new value of each level, channel by channel. Source: `skimage.exposure.match_histograms`."""
+    """The new value of each level, channel by channel, as in `skimage.exposure.match_histograms`."""
     table = np.empty(counts.shape)
     for channel, (source, wanted) in enumerate(zip(counts, template, strict=True)):
         values = np.flatnonzero(wanted)
@@ -78,7 +78,7 @@ def look_up(image: Array, table: Array, channel_axis: int | None, where: Where) 
 
 @declare(whole("lepton.match_whole", images=("image", "reference"), cost_ns=200.0))
 def match_whole(image: Array, reference: Array, channel_axis: int | None) -> Array:
-    """`skimage.exposure.match_histograms` itself, which moves the channels of positional arguments only."""
+    """`skimage.exposure.match_histograms`, with the images given by position: it moves the channel axis only of those."""
     from skimage.exposure import match_histograms
 
     result: Array = match_histograms(image, reference, channel_axis=channel_axis)
@@ -102,7 +102,7 @@ def _check(arguments: Arguments) -> None:
     Composite(
         "exposure.match_histograms",
         images=("image", "reference"),
-        # of wider unsigned integers scikit-image counts one bin for each value up to the greatest
+        # for wider unsigned integers, scikit-image has one bin for each value up to the greatest
         dtypes=tuple("bool uint8 uint16 int8 int16 int32 int64 float32 float64".split()),
         check=_check,
         gives="image",

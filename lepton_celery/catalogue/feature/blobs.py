@@ -1,4 +1,4 @@
-"""`skimage.feature.blob_*`: peaks of a response in the image and over several scales, then pruned of overlaps."""
+"""`skimage.feature.blob_*`: local maxima of a filter response over the image and several scales, without overlaps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _box_halo(arguments: Arguments) -> int:
 
 @declare(Local("lepton.log_cube", dtype_kinds="f", geometry=TrailingAxis(_scales, _gaussian_halo), cost_ns=780.0))
 def log_cube(image: Array, sigmas: Array) -> Array:
-    """How much of a blob each pixel is, at each scale. Source: `skimage.feature.blob_log`."""
+    """The response of `skimage.feature.blob_log`, one per scale on a last axis."""
     from scipy.ndimage import gaussian_laplace
 
     return np.stack([-gaussian_laplace(image, s) * np.mean(s) ** 2 for s in sigmas], axis=-1)
@@ -50,7 +50,7 @@ def log_cube(image: Array, sigmas: Array) -> Array:
     )
 )
 def dog_cube(image: Array, sigmas: Array, sigma_ratio: float) -> Array:
-    """The same, with one scale fewer than sigmas. Source: `skimage.feature.blob_dog`."""
+    """The response of `skimage.feature.blob_dog`, for one scale fewer than there are sigmas."""
     from skimage.filters import gaussian
 
     smooth = [gaussian(image, sigma=s, mode="reflect") for s in sigmas]
@@ -61,7 +61,7 @@ def dog_cube(image: Array, sigmas: Array, sigma_ratio: float) -> Array:
 
 @declare(Local("lepton.doh_cube", dtype_kinds="f", geometry=TrailingAxis(_scales, _box_halo), cost_ns=20.0))
 def doh_cube(image: Array, sigmas: Array, dtype: str) -> Array:
-    """The same, from the integral image. Source: `skimage.feature.blob_doh`."""
+    """The response of `skimage.feature.blob_doh`, from the integral image."""
     from skimage.feature._hessian_det_appx import _hessian_matrix_det
 
     return np.stack([np.asarray(_hessian_matrix_det(image, s)).astype(dtype) for s in sigmas], axis=-1)
@@ -75,7 +75,7 @@ def doh_cube(image: Array, sigmas: Array, dtype: str) -> Array:
     )
 )
 def blobs(coordinates: Array, sigmas: Array, overlap: float, scalar: bool, dtype: str) -> Array:
-    """The blobs at these points; of blobs that overlap, the largest. Source: `skimage.feature.blob_log` and its like."""
+    """The rows that `skimage.feature.blob_*` returns for these peaks; of overlapping blobs, only the largest is kept."""
     from skimage.feature.blob import _prune_blobs
 
     if coordinates.size == 0:

@@ -1,4 +1,4 @@
-"""`skimage.feature.canny`: ridges of the gradient of a smoothed image, where they are connected to a strong one."""
+"""`skimage.feature.canny`: ridges of the gradient's magnitude that are connected to a pixel above the high threshold."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULTS = {"low_threshold": 0.1, "high_threshold": 0.2}
     )
 )
 def canny_smooth(image: Array, mask: Array | None, sigma: Any, mode: str, cval: float) -> Array:
-    """The smoothed image, without the influence of pixels that the mask hides."""
+    """The smoothed image, to which pixels outside the mask do not contribute."""
     from skimage.feature._canny import _preprocess
 
     smoothed: Array = _preprocess(image, mask, sigma, mode, cval)[0]
@@ -35,7 +35,7 @@ def canny_smooth(image: Array, mask: Array | None, sigma: Any, mode: str, cval: 
 
 
 def _gradient(smoothed: Array) -> tuple[Array, Array, Array]:
-    """The gradient along the first axis and along the second, and its length, computed as in scikit-image."""
+    """The gradient along the first and the second axis, and its magnitude, computed as in scikit-image."""
     from scipy.ndimage import sobel
 
     along_columns, along_rows = sobel(smoothed, axis=1), sobel(smoothed, axis=0)
@@ -46,7 +46,7 @@ def _gradient(smoothed: Array) -> tuple[Array, Array, Array]:
 
 @declare(Local("lepton.canny_magnitude", images=("smoothed",), geometry=Stencil(1, "1"), cost_ns=25.0))
 def canny_magnitude(smoothed: Array) -> Array:
-    """The length of the gradient."""
+    """The gradient's magnitude."""
     return _gradient(smoothed)[2]
 
 
@@ -55,18 +55,18 @@ def canny_magnitude(smoothed: Array) -> Array:
         "lepton.canny_thin",
         images=("smoothed", "mask"),
         values=("low", "high"),
-        geometry=Stencil(2, "2"),  # one pixel for the gradient, one to compare it with
+        geometry=Stencil(2, "2"),  # one pixel for the gradient, one for its comparison with neighbours
         cost_ns=50.0,
     )
 )
 def canny_thin(smoothed: Array, mask: Array | None, low: Any, high: Any) -> Array:
-    """The gradient's length on its ridges, if it is at least `low` and all pixels around are in the mask."""
+    """The gradient's magnitude on its ridges, where it is at least `low` and all neighbours are in the mask; else 0."""
     from scipy.ndimage import binary_erosion
     from skimage.feature._canny_cy import _nonmaximum_suppression_bilinear
 
     if high < low:
         raise InputError(f"low_threshold {low} is greater than high_threshold {high}; give them in this order")
-    # the image's edge has no ridges; the other edges of a block are trimmed off
+    # pixels at the image's edge are no ridges in scikit-image; those at other edges of the block are trimmed off
     inside = np.ones(smoothed.shape, bool) if mask is None else mask.astype(bool)
     inside = binary_erosion(inside, np.ones((3, 3), bool), border_value=0)
     along_rows, along_columns, length = _gradient(smoothed)
@@ -74,7 +74,7 @@ def canny_thin(smoothed: Array, mask: Array | None, low: Any, high: Any) -> Arra
 
 
 def _greatest_pixel(dtype: DType) -> Any:
-    """The greatest pixel of a dtype, which thresholds are divided by."""
+    """The greatest value of a dtype, by which scikit-image divides the thresholds."""
     from skimage.util.dtype import dtype_limits
 
     return dtype_limits(np.zeros(0, dtype), clip_negative=False)[1]

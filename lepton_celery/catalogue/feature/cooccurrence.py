@@ -30,7 +30,7 @@ def _rounded(value: float) -> int:
 
 
 def merge_pairs(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Array:
-    """Source: `skimage.feature.graycomatrix`, from the counts."""
+    """The matrix of `skimage.feature.graycomatrix`, from the counts of all blocks."""
     levels = arguments["levels"]
     shape = (len(arguments["distances"]), len(arguments["angles"]))
     counts = np.zeros((levels * levels, *shape), dtype=np.uint32)
@@ -92,7 +92,7 @@ def pairs_partial(
 def _check_levels(pixels: Array, levels: int) -> None:
     if pixels.min() < 0 or pixels.max() >= levels:
         raise InputError(
-            f"the image has pixels from {pixels.min()} to {pixels.max()}, levels={levels} wants 0 to {levels - 1}; "
+            f"the image has pixels from {pixels.min()} to {pixels.max()}, but levels={levels} allows 0 to {levels - 1}; "
             "rescale the image or give more levels"
         )
 

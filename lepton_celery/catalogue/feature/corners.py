@@ -1,4 +1,4 @@
-"""`skimage.feature.corner_*`: how much of a corner each pixel is."""
+"""`skimage.feature.corner_*`: the corner response of each pixel."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def tensor_halo(arguments: Arguments) -> tuple[int, ...]:
 
 
 def check_one_pixel_axes(arguments: Arguments) -> None:
-    """Refuse images with axes of one pixel, which scikit-image drops here."""
+    """Refuse images with an axis of one pixel, which scikit-image removes."""
     shape = tuple(arguments["image"].shape)
     if 1 in shape:
         raise InputError(f"an image of shape {shape} has an axis of one pixel; pick its one position first: image[0]")
@@ -37,7 +37,7 @@ def check_tensor(arguments: Arguments) -> None:
 
 
 def _elements(arguments: Arguments) -> int:
-    """Elements of a symmetric matrix with a row per axis."""
+    """The number of distinct elements of a symmetric matrix with one row per axis."""
     ndim = len(arguments["image"].shape)
     return ndim * (ndim + 1) // 2
 
@@ -54,7 +54,7 @@ def _derivative_halo(arguments: Arguments) -> tuple[int, ...]:
 
 
 def _box_halo(arguments: Arguments) -> int:
-    """Reach of the box filters that stand for second derivatives, in pixels of the integral image."""
+    """Reach of the box filters that approximate second derivatives, in pixels of the integral image."""
     return int(3 * arguments["sigma"]) + 2
 
 
@@ -64,7 +64,7 @@ def _smooth_halo(arguments: Arguments) -> tuple[int, ...]:
 
 @declare(Local("lepton.box_determinant", dtype_kinds="f", geometry=Stencil(_box_halo), cost_ns=50.0))
 def box_determinant(image: Array, sigma: float) -> Array:
-    """Source: `skimage.feature.hessian_matrix_det`, from the integral image."""
+    """The approximation of `skimage.feature.hessian_matrix_det`, from the integral image."""
     from skimage.feature._hessian_det_appx import _hessian_matrix_det
 
     return np.array(_hessian_matrix_det(image, sigma))
@@ -82,7 +82,7 @@ def _expand_hessian(arguments: Arguments, build: Build) -> Lazy:
     if arguments["use_gaussian_derivatives"]:
         given = {name: arguments[name] for name in ("image", "sigma", "mode", "cval")}
         return build("lepton.gaussian_hessian", **given, order=order, use_gaussian_derivatives=True, result_index=index)
-    # at the image's edge differences are one-sided whatever the mode is, so smoothing is a step of its own
+    # only the smoothing uses the mode (`np.gradient` is one-sided at the image's edge), so it is a node of its own
     smooth = _smooth(arguments, build)
     return build(
         "lepton.hessian", image=smooth, sigma=0, order=order, use_gaussian_derivatives=False, result_index=index

@@ -33,7 +33,7 @@ def _feature_count(images: Shapes, arguments: Arguments) -> int:
 
 def _features_halo(arguments: Arguments) -> int:
     widest = max(arguments["sigma_min"], arguments["sigma_max"])
-    return gaussian_radius(widest * (1 + 1e-12)) + 2  # the scales are computed with logarithms
+    return gaussian_radius(widest * (1 + 1e-12)) + 2  # scikit-image computes the sigmas with logarithms, which round
 
 
 @declare(
@@ -47,7 +47,7 @@ def _features_halo(arguments: Arguments) -> int:
     )
 )
 def features(channels: Sequence[Array], **options: Any) -> Array:
-    """Source: `skimage.feature.multiscale_basic_features`, channel after channel."""
+    """`skimage.feature.multiscale_basic_features` of each channel, joined along the last axis."""
     from skimage.feature import multiscale_basic_features
 
     return np.concatenate([multiscale_basic_features(channel, **options) for channel in channels], axis=-1)
@@ -72,10 +72,10 @@ def _members(arguments: Arguments, build: Build) -> dict[str, Lazy]:
 
 @dataclass(frozen=True)
 class Patches:
-    """Numbers for each patch of `size` pixels, with a patch every `step` pixels from the image's origin on.
+    """An array of numbers for each patch of `size` pixels; patches begin every `step` pixels, from the image's origin.
 
-    `margin` more patches are read before and after a block, because what is computed near the edge of the pixels read is
-    spoiled. The function drops those before the block (`without_margin`), since only it knows its arguments.
+    A block also reads `margin` patches before and after its own, because results near the edge of the pixels read are wrong.
+    The function drops the patches before the block with `without_margin`, because `trim` does not get the arguments.
     """
 
     step: Callable[[Arguments], tuple[int, int]]
@@ -110,7 +110,7 @@ class Patches:
 
 
 def without_margin(result: Array, margin: tuple[int, int], where: Where) -> Array:
-    """The result without the patches of the margin before it, of which there are none at the image's origin."""
+    """The result without the margin's patches before the block, of which there are none at the image's edge."""
     return result[tuple(slice(m if a else 0, None) for m, a in zip(margin, where.region.start, strict=True))]
 
 
@@ -144,7 +144,7 @@ _CELLS = Patches(
     )
 )
 def hog(channels: Sequence[Array], coloured: bool, where: Where, **options: Any) -> Array:
-    """Source: `skimage.feature.hog`."""
+    """`skimage.feature.hog` of the pixels read, without the margin before the block."""
     from skimage.feature import hog as whole_hog
 
     image, axis = (np.stack(channels, axis=-1), -1) if coloured else (channels[0], None)
@@ -152,7 +152,7 @@ def hog(channels: Sequence[Array], coloured: bool, where: Where, **options: Any)
 
 
 class Ravel:
-    """The image as one long line, read in whole positions of its first axis."""
+    """The flattened image, of which whole positions along the first axis are read."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return (math.prod(images[0]),)
@@ -237,7 +237,7 @@ def _check_daisy(arguments: Arguments) -> None:
     )
 )
 def daisy(image: Array, where: Where, **options: Any) -> Array:
-    """Source: `skimage.feature.daisy`."""
+    """`skimage.feature.daisy` of the pixels read, without the margin before the block."""
     from skimage.feature import daisy as whole_daisy
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(whole_daisy).parameters.items()}

@@ -17,7 +17,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 MAX_POINTS = 31
-"""Points of a pattern whose code still fits the 32 bits that scikit-image has for it."""
+"""The most points of a pattern; scikit-image stores its code in 32 bits."""
 _METHODS = ("default", "ror", "uniform", "nri_uniform", "var")
 
 
@@ -42,11 +42,10 @@ def _check(arguments: Arguments) -> None:
     )
 )
 def local_pattern(image: Array, P: int, R: float, where: Where, method: str = "default") -> Array:  # noqa: N803
-    """Source: `skimage.feature.local_binary_pattern`, at coordinates of the whole image.
+    """`skimage.feature.local_binary_pattern`, reimplemented with coordinates of the whole image.
 
-    The points of a pattern lie between pixels. Their offsets are computed from the coordinates of the pixel, so that the
-    last digits depend on where in the image the pixel is. Comparisons with an equal pixel in the middle, frequent in flat
-    regions, turn on these digits.
+    The points of a pattern lie at the pixel's coordinates plus an offset. The rounding of these sums depends on the pixel's
+    position in the image, and in flat regions it decides the comparison with the central pixel.
     """
     pixels, method = image.astype(np.float64, copy=False), method.lower()
     points = _points(pixels, P, R, where.region)
@@ -101,7 +100,7 @@ def _code(signs: Sequence[Array]) -> Array:
 
 
 def _least_rotation(code: Array, count: int) -> Array:
-    """The least of the codes that a pattern has when it is rotated."""
+    """The least code among all rotations of each pattern."""
     least = code
     for _ in range(count - 1):
         code = (code >> 1) | ((code & 1) << (count - 1))
@@ -110,7 +109,7 @@ def _least_rotation(code: Array, count: int) -> Array:
 
 
 def _uniform(signs: Sequence[Array], rotated: bool) -> Array:
-    """Patterns with at most two changes, numbered by the points that are set and, if `rotated`, by their rotation."""
+    """Codes by the number of points set and, if `rotated`, their rotation; one code for patterns with over two changes."""
     count = len(signs)
     changes = sum((a != b).astype(np.int64) for a, b in pairwise(signs))
     ones = sum(sign.astype(np.int64) for sign in signs)

@@ -1,7 +1,7 @@
-"""`skimage.feature`: local peaks and corners, lists of points in scikit-image's order.
+"""`skimage.feature.peak_local_max` and `corner_peaks`: coordinates of local maxima, in scikit-image's order.
 
-A block finds its candidates, the pixels that are the greatest around them, and their values. The steps that follow need all
-candidates at once, as in scikit-image: order by value, then spacing. The points are therefore a whole-image value.
+Each block finds its candidates, the pixels that are the maximum of their neighbourhood. Sorting them by value and enforcing
+a minimum distance need the candidates of all blocks, so the points are a whole-image value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _peak_halo(arguments: Arguments) -> tuple[int, ...]:
 
 @declare(Local("lepton.is_peak", geometry=Stencil(_peak_halo), cost_ns=50.0))
 def is_peak(image: Array, size: int, footprint: Array | None) -> Array:
-    """Whether each pixel is the greatest under the footprint, by default a cube of `size` pixels."""
+    """Whether each pixel is the maximum under the footprint, by default `size` pixels along each axis."""
     from scipy.ndimage import maximum_filter
 
     under = np.ones((size,) * image.ndim, bool) if footprint is None else footprint
@@ -57,12 +57,12 @@ def is_peak(image: Array, size: int, footprint: Array | None) -> Array:
     )
 )
 def response_extent(image: Array, response: Array) -> Partial:
-    """The least and the greatest value of a response, which may have more axes than the image whose blocks it has."""
+    """The least and the greatest value of a block of the response, which may have more axes than the image."""
     return {"extent": np.array([response.min(), response.max()], dtype=response.dtype)}
 
 
 def merge_candidates(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Candidates:
-    """All candidates, in raster order. An image whose every pixel is a peak has no candidates, unless that is `lone`."""
+    """All candidates in raster order; none if every pixel of the image is a peak, unless `arguments["lone"]` is set."""
     of_blocks = [partial for _, partial in partials]
     position = np.concatenate([partial["position"] for partial in of_blocks])
     value = np.concatenate([partial["value"] for partial in of_blocks])
@@ -93,16 +93,16 @@ def candidates_partial(
     where: Where,
     **_: Any,
 ) -> Partial:
-    """Positions and values of this block's peaks, and whether it has a pixel that is no peak.
+    """Positions and values of this block's peaks, and whether the block has a pixel that is no peak.
 
-    `response` has the image's axes, cut to the block, and may have further axes after them. The image itself is not used.
+    `response` may have further axes after the image's. The image is an argument only because it defines the blocks.
     """
     if response.dtype.kind == "f" and np.isnan(response).any():
-        raise InputError("the image has NaN, of which no peak can be told; fill it first, with numpy.nan_to_num")
+        raise InputError("the image has NaN, for which peaks are undefined; fill it first, with numpy.nan_to_num")
     more = response.shape[len(where.shape) :]
     start, shape = (*where.region.start, *(0 for _ in more)), (*where.shape, *more)
     low, high = (None, None) if extent is None else extent
-    # literals and pixels are compared as they are, in the dtype that NumPy chooses for both
+    # thresholds are not cast, so that NumPy chooses the dtype of the comparison, as in scikit-image
     threshold = low if threshold_abs is None else threshold_abs
     if threshold_rel is not None:
         threshold = max(threshold, threshold_rel * high)
@@ -128,12 +128,12 @@ def find_candidates(
     size: int = 3,
     footprint: Array | None = None,
 ) -> Lazy:
-    """The node of the peaks of `response`, whose blocks are those of `image`; thresholds are absolute and relative."""
+    """The node of the peaks of `response`, found in the blocks of `image`; `thresholds` are (absolute, relative)."""
     threshold_abs, threshold_rel = thresholds
     extent = None
     if threshold_abs is None or threshold_rel is not None:
         extent = build("lepton.response_extent", image=image, response=response)
-    # every pixel is a peak under a footprint of one pixel, and so is the only pixel of an image
+    # only in these cases does scikit-image return peaks although every pixel is one
     lone = (size if footprint is None else footprint.size) == 1 or math.prod(response.shape) == 1
     return build(
         "lepton.candidates",
@@ -159,7 +159,7 @@ def find_candidates(
     )
 )
 def points(candidates: Candidates, shape: Sequence[int], num_peaks: float, min_distance: float, p_norm: float) -> Array:
-    """Source: `skimage.feature.peak_local_max`, its last step: order by value, then spacing."""
+    """The last step of `skimage.feature.peak_local_max`: sort by value, then enforce the minimum distance."""
     from skimage._shared.coord import ensure_spacing
 
     order = np.argsort(-candidates["value"], kind="stable")
@@ -178,7 +178,7 @@ def points(candidates: Candidates, shape: Sequence[int], num_peaks: float, min_d
     )
 )
 def spaced_corners(coordinates: Array, min_distance: float, num_peaks: float, p_norm: float) -> Array:
-    """Source: `skimage.feature.corner_peaks`, its last step: no corner near a corner that comes before it."""
+    """The last step of `skimage.feature.corner_peaks`: drop every corner that is near an earlier one."""
     from scipy.spatial import cKDTree
 
     if len(coordinates):

@@ -9,7 +9,7 @@ from lepton_celery.errors import InputError
 
 
 class WholeTemplate(Whole):
-    """The whole image and the whole template. Without `pad_input`, the result has a pixel per position of the template."""
+    """Reads both images as a whole. Without `pad_input`, the result has one pixel per position of the template."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         image, template = images

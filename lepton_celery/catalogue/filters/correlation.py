@@ -1,4 +1,4 @@
-"""`skimage.filters`: correlations with kernels of the user's, Gabor filters, and `butterworth` on the whole image."""
+"""`skimage.filters`: `correlate_sparse`, `gabor`, and `butterworth`, which runs on the whole image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.kernels.border import MODES
 
 
 def _gabor_halo(arguments: Arguments) -> tuple[int, int]:
-    """Half the kernel that `skimage.filters.gabor_kernel` makes."""
+    """Half the shape of the kernel that `skimage.filters.gabor_kernel` returns."""
     from skimage.filters import gabor_kernel
 
     names = ("frequency", "theta", "bandwidth", "sigma_x", "sigma_y", "n_stds", "offset")

@@ -1,4 +1,4 @@
-"""`skimage.filters`: edge filters, `sobel` and its like, and `laplace`."""
+"""`skimage.filters`: edge filters such as `sobel`, and `laplace`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _check_edges(arguments: Arguments) -> None:
     check_mode(arguments)
     if arguments.get("mode") == "wrap" and arguments["mask"] is not None:
         raise InputError(
-            "mode='wrap' with a mask is not supported here, since the mask does not go on at the opposite side; "
+            "mode='wrap' with a mask is not supported here, since scikit-image wraps the image but not the mask; "
             "multiply the result with the mask eroded by one pixel, ndimage.binary_erosion"
         )
 
 
 def _edge_kernel(name: str) -> Kernel | None:
-    """The compiled edge filter, if there is one. scikit-image does the rest: masks, and images of other axes."""
+    """The compiled edge filter, for 2-D and 3-D images without a mask; None for the Roberts filters."""
     if name.startswith("roberts"):
         return None
     one_direction = name.endswith(("_h", "_v"))

@@ -1,4 +1,4 @@
-"""`skimage.filters`: thresholds of each pixel: `threshold_local`, `threshold_niblack` and `threshold_sauvola`."""
+"""`skimage.filters`: a threshold for each pixel, by `threshold_local`, `threshold_niblack` and `threshold_sauvola`."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def _expand_local(arguments: Arguments, build: Build) -> Lazy:
 
 
 class SlidingWindows:
-    """A pixel depends on the corners of a window of `arguments["size"]` in integral images of the padded image.
+    """A pixel depends on integral images of the padded image, at the corners of the pixel's window.
 
-    The window of a pixel begins at the pixel's own position, and its corners lie `size` pixels apart.
+    The window begins at the pixel's own position, and its corners lie `arguments["size"]` pixels apart.
     """
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
@@ -82,9 +82,9 @@ class SlidingWindows:
 def window_threshold(
     sums: Array, squares: Array, size: Sequence[int], k: float, r: float | None, single: bool
 ) -> Array:
-    """`threshold_niblack`, or with `r` `threshold_sauvola`, from the integral images of the padded image.
+    """`threshold_sauvola`, or `threshold_niblack` if `r` is None, from integral images of the padded image.
 
-    Source: `skimage.filters.threshold_sauvola`, which adds the corners in this order.
+    The corners are added in scikit-image's order, which determines the rounding.
     """
     corners = list(product(*((0, n) for n in size)))
 
@@ -108,7 +108,7 @@ def window_threshold(
 
 
 def _adds_up_exactly(image: Lazy, size: Sequence[int]) -> bool:
-    """Whether float64 holds the sum of all squares of the padded image, so that sums may begin at any block."""
+    """Whether float64 holds the sum of squares of the padded image exactly, so that each block can add up its own pixels."""
     bits = 1 if image.dtype == bool else 8 * image.dtype.itemsize
     pixels = math.prod(float(n + s) for n, s in zip(image.shape, size, strict=True))
     return bool(image.dtype.kind in "biu" and 4.0**bits * pixels < 2**53)
@@ -123,7 +123,7 @@ def _expand_window(name: str) -> Callable[[Arguments, Build], Lazy]:
             return build(f"lepton.threshold_{name}", **{**arguments, "window_size": size})
         r = arguments.get("r")
         if name == "sauvola" and r is None:
-            low, high = dtype_range[image.dtype.type]  # as `skimage.util.dtype.dtype_limits` gives it
+            low, high = dtype_range[image.dtype.type]  # the values of `skimage.util.dtype.dtype_limits`
             r = 0.5 * (float(high) - float(low))
         single = image.dtype == np.float32
         image = build("numpy.astype", x=image, dtype="float32" if single else "float64")

@@ -1,4 +1,4 @@
-"""`skimage.filters.rank`: filters of the histogram of a neighbourhood."""
+"""`skimage.filters.rank`: filters computed from the histogram of each pixel's neighbourhood."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 
 _SHIFTS = {2: ("shift_y", "shift_x"), 3: ("shift_x", "shift_y", "shift_z")}
-"""By number of axes, the shift along each: scikit-image names them in another order in 2-D than in 3-D."""
+"""The shift parameter of each axis, by the number of axes; scikit-image orders them differently in 2-D and in 3-D."""
 
 DTYPES = ("uint8", "uint16", "int8", "float32", "float64")
-"""Dtypes that become uint8 or uint16 pixel by pixel; scikit-image scales wider integers by their maximum."""
+"""Dtypes that scikit-image converts to uint8 or uint16 pixel by pixel. It scales wider integers by the image's maximum."""
 
 _SOLID_NS = {
     "autolevel": 45.0,
@@ -43,18 +43,16 @@ _SOLID_NS = {
     "sum": 110.0,
     "threshold": 110.0,
 }
-"""Nanoseconds per pixel of uint8, for a footprint of 9 to 80 pixels."""
+"""Costs of functions of 2-D and 3-D images: nanoseconds per uint8 pixel, for footprints of 9 to 80 pixels."""
 _FLAT_NS = {
     **dict.fromkeys(("mean_bilateral", "pop_bilateral", "sum_bilateral"), 160.0),
     **dict.fromkeys(("mean_percentile", "pop_percentile", "subtract_mean_percentile", "sum_percentile"), 210.0),
     **dict.fromkeys(("autolevel_percentile", "enhance_contrast_percentile"), 60.0),
     **dict.fromkeys(("gradient_percentile", "percentile", "threshold_percentile"), 30.0),
 }
-"""The same for functions of images of 2 axes only."""
+"""The same costs, for functions of 2-D images only."""
 SOLID = tuple(_SOLID_NS)
-"""Functions of images of 2 or 3 axes."""
 FLAT = tuple(_FLAT_NS)
-"""Functions of images of 2 axes only."""
 _BY_RANGE = (
     *("autolevel", "equalize", "noise_filter", "subtract_mean"),
     *("autolevel_percentile", "gradient_percentile", "subtract_mean_percentile", "threshold_percentile"),
@@ -114,7 +112,7 @@ def ranked(
     extent: Extent | None = None,
     **options: Any,
 ) -> Array:
-    """`skimage.filters.rank.{method}` of a block; `extent` is that of the whole image, if it is uint16."""
+    """`skimage.filters.rank.{method}` of a block; `extent` is the whole image's extent if the image is uint16."""
     function = resolve(f"skimage.filters.rank.{method}")
     if extent is None:
         return np.asarray(function(image, footprint, mask=mask, **options))
@@ -159,7 +157,7 @@ def _entry(name: str, cost_ns: float) -> Entry:
 def windowed_histogram(
     image: Array, footprint: Array, mask: Array | None = None, shift_x: int = 0, shift_y: int = 0, n_bins: int = 1
 ) -> Array:
-    """Source: `skimage.filters.rank.windowed_histogram`. A block need not have the brightest value that has a bin."""
+    """`skimage.filters.rank.windowed_histogram` of a block. For uint16 a masked row ensures that there are `n_bins` bins."""
     from skimage.filters import rank
 
     options = {"shift_x": shift_x, "shift_y": shift_y, "n_bins": n_bins}

@@ -1,6 +1,6 @@
 """`skimage.filters`: ridges and vessels, from the eigenvalues of the Hessian at several scales.
 
-scikit-image divides by a maximum over the whole image. The maximum of each scale is computed first, and every block gets it.
+scikit-image normalizes by maxima over the whole image. These are computed first and passed to every block.
 """
 
 from __future__ import annotations
@@ -56,10 +56,7 @@ def _eigenvalues(image: Array, sigma: float, black_ridges: bool, mode: str, cval
 
 @declare(Local("lepton.neuriteness", geometry=_ONE_SCALE, cost_ns=400.0))
 def neuriteness(image: Array, sigma: float, alpha: float | None, black_ridges: bool, mode: str, cval: float) -> Array:
-    """The response of `skimage.filters.meijering` at one scale, before it is divided by the greatest response.
-
-    Source: `skimage.filters.meijering`.
-    """
+    """The response of `skimage.filters.meijering` at one scale, before it is divided by its maximum."""
     from scipy import linalg
 
     eigenvalues = _eigenvalues(image, sigma, black_ridges, mode, cval)
@@ -73,7 +70,7 @@ def neuriteness(image: Array, sigma: float, alpha: float | None, black_ridges: b
 
 @declare(Local("lepton.brightest", images=("values", "best"), values=("extent",), cost_ns=4.0))
 def brightest(values: Array, best: Array | None, extent: Extent) -> Array:
-    """The greater of the scales before and of this scale, divided by its maximum over the whole image."""
+    """The pixelwise maximum of `best`, the result for earlier scales, and `values` divided by their whole-image maximum."""
     scaled = values / extent[1] if extent[1] > 0 else values
     result: Array = np.maximum(np.zeros_like(scaled) if best is None else best, scaled)
     return result
@@ -90,14 +87,14 @@ def structure(image: Array, sigma: float, black_ridges: bool, mode: str, cval: f
 
 @declare(ValueFunction("lepton.half_maximum", values=("extent",), result=value_like("extent")))
 def half_maximum(extent: Extent) -> Any:
-    """The default gamma of `frangi`; 1 if the image has no structure at all."""
+    """The default gamma of `frangi`; 1 if the norm of the Hessian is 0 everywhere."""
     half = extent[1] / 2
     return half if half != 0 else 1
 
 
 @declare(Local("lepton.vesselness", values=("gamma",), geometry=Stencil(_halo, _RADIUS), cost_ns=3000.0))
 def vesselness(image: Array, method: str, sigmas: Sequence[float], gamma: Any, **options: Any) -> Array:
-    """`skimage.filters.frangi` or `hessian`, with gamma from the whole image."""
+    """`skimage.filters.frangi` or `hessian`, with a gamma that was computed from the whole image or given."""
     return np.asarray(resolve(f"skimage.filters.{method}")(image, sigmas, gamma=gamma, **options))
 
 
@@ -110,7 +107,7 @@ def _check(arguments: Arguments) -> None:
 _COMMON: dict[str, Any] = {
     "ndims": (2, 3),
     "check": _check,
-    "example": {"sigmas": (1.5, 2)},  # the defaults reach 142 pixels
+    "example": {"sigmas": (1.5, 2)},  # the default sigmas have a halo of 142 pixels
 }
 
 
@@ -122,7 +119,7 @@ def _expand_meijering(arguments: Arguments, build: Build) -> Lazy:
     for sigma in _sigmas(arguments):
         values = build("lepton.neuriteness", image=image, sigma=sigma, **options)
         best = build("lepton.brightest", values=values, best=best, extent=build("lepton.extent", image=values))
-    assert best is not None  # `_check` wants a scale
+    assert best is not None  # `_check` refuses an empty `sigmas`
     return best
 
 

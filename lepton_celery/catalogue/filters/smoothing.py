@@ -36,7 +36,7 @@ def _check_gaussian(arguments: Arguments) -> None:
 
 
 def _covers_smoothing(arguments: Arguments, *sigmas: str) -> bool:
-    """Images of native floats or integers, and one mode for all axes."""
+    """Whether the kernel covers the arguments: native floats or integers, one mode for all axes, no negative sigma."""
     image, mode = arguments["image"], arguments["mode"]
     given = [arguments[name] for name in sigmas if arguments[name] is not None]
     positive = all(bool(np.all(np.asarray(sigma) >= 0)) for sigma in given)
@@ -70,7 +70,7 @@ _UNSHARP = Stencil(lambda arguments: gaussian_halo(arguments, "radius"))
 def unsharp(
     image: Array, bounds: tuple[float, float] | None, radius: Any, amount: float, channel_axis: int | None = None
 ) -> Array:
-    """`unsharp_mask` of a float image, clipped to bounds that follow from the whole image."""
+    """`skimage.filters.unsharp_mask` of a float image, clipped to `bounds`."""
     from skimage.filters import unsharp_mask
 
     result: Array = unsharp_mask(image, radius, amount, preserve_range=True, channel_axis=channel_axis)
@@ -79,7 +79,7 @@ def unsharp(
 
 @declare(Local("lepton.unsharp_clipped", values=("negative",), geometry=_UNSHARP, cost_ns=9.0, tap_ns=0.33))
 def unsharp_clipped(image: Array, negative: bool, radius: Any, amount: float, channel_axis: int | None = None) -> Array:
-    """The same; `negative` says whether the whole image has a pixel below 0."""
+    """`unsharp`, clipped to [-1, 1] if the whole image has a pixel below 0 (`negative`), and to [0, 1] otherwise."""
     return unsharp(image, (-1.0, 1.0) if negative else (0.0, 1.0), radius, amount, channel_axis)
 
 
@@ -120,11 +120,11 @@ def _check_median(arguments: Arguments) -> None:
 
 
 def _median_promise(arguments: Arguments) -> Promise:
-    """SciPy goes over lines of floats with a running rank."""
+    """Identical, except for 1-D float images, for which SciPy has an algorithm of its own."""
     image = arguments["image"]
     if len(image.shape) > 1 or image.dtype.kind != "f" or arguments["behavior"] == "rank":
         return IDENTICAL
-    return within(1, "of 0.0 and -0.0, it gives now the one and now the other")
+    return within(1, "a zero may have the other sign, 0.0 or -0.0")
 
 
 @declare(Composite("filters.median", check=_check_median, promise=_median_promise, gives="image"))

@@ -35,21 +35,21 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region
 
 WHOLE_PX = 1 << 24
-"""Pixels of an image that one worker may load as a whole to find a value: a few copies stay below a GiB."""
+"""The largest image, in pixels, that one worker loads as a whole to find a value; a few copies take less than 1 GiB."""
 
 
 @declare(ValueFunction("lepton.threshold", values=("extent", "counts"), result=value_like("extent")))
 def threshold(extent: Extent, counts: Array, method: str, nbins: int, **options: Any) -> Any:
-    """Source: `skimage.filters.threshold_{method}`, given the histogram."""
+    """`skimage.filters.threshold_{method}`, from the histogram."""
     find = resolve(f"skimage.filters.threshold_{method}")
     low, high = extent
     centers = bin_centers(extent, counts.size, extent.dtype)
     try:
-        if low == high:  # two pixels have the whole image's histogram but for the counts, which no method then looks at
+        if low == high:  # no method uses the counts of a constant image, so two of its pixels can stand for it
             return find(extent, nbins=nbins, **options)
         if method == "triangle":
             return triangle(counts, centers)
-        # multiotsu alone has its histogram add up to 1
+        # of these functions, only threshold_multiotsu works on a normalized histogram
         return find(hist=(counts / np.sum(counts) if method == "multiotsu" else counts, centers), **options)
     except (ValueError, RuntimeError, IndexError) as error:
         raise InputError(
@@ -59,7 +59,7 @@ def threshold(extent: Extent, counts: Array, method: str, nbins: int, **options:
 
 
 def triangle(counts: Array, centers: Array) -> Any:
-    """Source: `skimage.filters.threshold_triangle`, from its histogram on."""
+    """The last part of `skimage.filters.threshold_triangle`, which has no parameter for a histogram."""
     nbins = len(counts)
     peak = np.argmax(counts)
     low, high = np.flatnonzero(counts)[[0, -1]]
@@ -77,7 +77,7 @@ def triangle(counts: Array, centers: Array) -> Any:
 
 @declare(ValueFunction("lepton.li", values=("extent", "counts"), result=value_of(np.float64)))
 def li(extent: Extent, counts: Array, tolerance: float | None, initial_guess: float | None) -> Any:
-    """Source: `skimage.filters.threshold_li` for integers, from their counts."""
+    """`skimage.filters.threshold_li` of an integer image, from the count of each value."""
     low, high = extent
     if low == high:
         return low
@@ -133,7 +133,7 @@ def _centers_dtype(arguments: Arguments) -> DType:
 
 @dataclass(frozen=True)
 class Method:
-    """A threshold found from the histogram."""
+    """A function `threshold_{name}` that finds its threshold in the histogram."""
 
     name: str
     options: tuple[str, ...] = ()
@@ -156,7 +156,7 @@ class Method:
 
     def check(self, arguments: Arguments) -> None:
         if arguments["image"] is None or arguments.get("hist") is not None:
-            raise InputError(f"threshold_{self.name} is found from the image here; give the image and no hist")
+            raise InputError(f"threshold_{self.name} with hist is not supported here; give the image and no hist")
         check_bins_per_value(arguments)
         nbins = arguments["nbins"]
         if not isinstance(nbins, int | np.integer) or nbins < 1:
@@ -186,8 +186,8 @@ def _check_li(arguments: Arguments) -> None:
         raise InputError("initial_guess cannot be a function here; give a number")
     if image.dtype.kind == "f" and math.prod(image.shape) > WHOLE_PX:
         raise InputError(
-            f"threshold_li adds up a float image again and again in an order of its own, so one worker computes it for up "
-            f"to {WHOLE_PX:,} pixels; this image has {math.prod(image.shape):,}: convert it first, for instance with "
+            f"threshold_li of a float image depends on the order of its sums, so one worker computes it, for up to "
+            f"{WHOLE_PX:,} pixels; this image has {math.prod(image.shape):,}: convert it first, for instance with "
             "util.img_as_uint"
         )
 

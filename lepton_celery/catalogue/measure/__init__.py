@@ -1,4 +1,4 @@
-"""`skimage.measure`: labels, the region table, figures of a whole image.
+"""`skimage.measure`: labels, region tables, measurements of the whole image.
 
 May import: shared.
 """

@@ -11,7 +11,7 @@ from lepton_celery.catalogue.shared.boxes import boxes
 from lepton_celery.errors import InputError
 
 REDUCTIONS = ("mean", "max", "min", "sum", "median")
-"""Functions of NumPy by which a box of pixels may be reduced."""
+"""The NumPy functions that may reduce a box of pixels."""
 
 
 @declare(Composite("measure.block_reduce", gives="image"))

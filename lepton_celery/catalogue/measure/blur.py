@@ -1,4 +1,4 @@
-"""`skimage.measure.blur_effect`: how much steeper an image is than its blurred self."""
+"""`skimage.measure.blur_effect`: how much the gradients of an image decrease when it is blurred."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lepton_celery.errors import InputError
     )
 )
 def blur_terms(image: Array, blurred: Array, axis: int) -> tuple[Array, Array]:
-    """How steep the image is along an axis, and how much steeper than blurred. Source: `skimage.measure.blur_effect`."""
+    """The absolute gradient of the image along an axis, and its excess over that of the blurred image."""
     from skimage.filters import sobel
 
     least = np.spacing(np.float64(1))
@@ -36,7 +36,7 @@ def blur_terms(image: Array, blurred: Array, axis: int) -> tuple[Array, Array]:
 
 @declare(ValueFunction("lepton.blur_of_sums", values=("sharp", "steeper"), result=value_like("sharp")))
 def blur_of_sums(sharp: Any, steeper: Any) -> Any:
-    """The blur along an axis, from the sums of both terms."""
+    """The blur along an axis, from the sums of the two results of `blur_terms`."""
     return np.abs(sharp - steeper) / sharp
 
 
@@ -58,11 +58,11 @@ def _check(arguments: Arguments) -> None:
     if arguments["reduce_func"] not in (None, np.max):
         raise InputError("reduce_func other than numpy.max is not supported here; give None for the blur of each axis")
     if arguments["channel_axis"] not in (None, -1, len(arguments["image"].shape) - 1):
-        raise InputError("channels that are not the last axis are added up in another order; move them there first")
+        raise InputError("scikit-image sums channels on another axis in another order; make them the last axis first")
     shape = list(arguments["image"].shape[: _spatial_axes(arguments)])
     if min(shape) <= 3:
         raise InputError(
-            f"an image of {shape} pixels is too small to tell its blur; it needs more than 3 along each axis"
+            f"an image of {shape} pixels is too small to measure its blur; it needs more than 3 along each axis"
         )
 
 

@@ -29,7 +29,7 @@ def _check_no_mask(arguments: Arguments) -> None:
     _check_shapes(arguments)
     if arguments["mask"] is not None:
         raise InputError(
-            "mask is not supported here: it changes the order of the sums; give 0 outside it to both images"
+            "mask is not supported here: it changes the order of the sums; set both images to 0 outside the mask"
         )
 
 
@@ -52,7 +52,7 @@ _MASKS = ("image0_mask", "image1_mask", "mask")
     Reduction("lepton.overlap_counts", images=_MASKS, merge=merge_counts, result=value_of(np.int64, 2), cost_ns=2.0)
 )
 def overlap_counts(image0_mask: Array, image1_mask: Array, mask: Array | None) -> Partial:
-    """How many pixels the first image has, and how many both images have."""
+    """The number of pixels in the first mask, and in both masks."""
     first, second = _binary(image0_mask, "image0_mask"), _binary(image1_mask, "image1_mask")
     if mask is not None:
         first = first & _binary(mask, "mask")
@@ -61,7 +61,7 @@ def overlap_counts(image0_mask: Array, image1_mask: Array, mask: Array | None) -
 
 @declare(ValueFunction("lepton.overlap_of_counts", values=("counts",)))
 def overlap_of_counts(counts: Array) -> float:
-    """Source: `skimage.measure.intersection_coeff`, from the counts."""
+    """`skimage.measure.intersection_coeff`, from the counts."""
     first, both = (int(count) for count in counts)
     return both / first if first else 0
 
@@ -77,7 +77,7 @@ def _expand_overlap(arguments: Arguments, build: Build) -> Lazy:
 
 @declare(Local("lepton.as_binary", dtype=always(bool), cost_ns=2.0))
 def as_binary(image: Array) -> Array:
-    """The image as bool; refused if it has other values than two."""
+    """The image as bool; refused if it has values other than 0 and 1."""
     return _binary(image, "image1_mask")
 
 
@@ -86,20 +86,20 @@ def not_negative(image: Array) -> Array:
     """The image itself; refused if a pixel is below 0."""
     if image.min() < 0:
         raise InputError(
-            f"the image has pixels down to {image.min()}, but coefficients of colocalization are of amounts; "
+            f"the image has pixels down to {image.min()}, but colocalization needs intensities of at least 0; "
             "give an image without pixels below 0"
         )
     return image
 
 
 def _ratio_of(name: str) -> ResultRule:
-    """The dtype of a ratio of values of the argument's dtype."""
+    """A number, in the dtype in which NumPy divides two values of the argument's dtype."""
     return lambda arguments: ((), np.true_divide(*np.ones(2, arguments[name].dtype)).dtype)
 
 
 @declare(ValueFunction("lepton.share", values=("inside", "total"), result=_ratio_of("total")))
 def share(inside: Any, total: Any) -> Any:
-    """Source: `skimage.measure.manders_coloc_coeff`, from its sums."""
+    """`skimage.measure.manders_coloc_coeff`, from its sums."""
     return 0 if total == 0 else inside / total
 
 
@@ -115,7 +115,7 @@ def _expand_manders(arguments: Arguments, build: Build) -> Lazy:
 
 @declare(ValueFunction("lepton.overlap", values=("both", "square0", "square1"), result=_ratio_of("both")))
 def overlap(both: Any, square0: Any, square1: Any) -> Any:
-    """Source: `skimage.measure.manders_overlap_coeff`, from its sums."""
+    """`skimage.measure.manders_overlap_coeff`, from its sums."""
     return both / (square0 * square1) ** 0.5
 
 
@@ -131,11 +131,8 @@ def _expand_manders_overlap(arguments: Arguments, build: Build) -> Lazy:
 
 
 def merge_product_sums(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Array:
-    """The sums of all blocks."""
-    total: Any = 0.0
-    for _, partial in partials:
-        total = total + partial["sums"]
-    return np.asarray(total)
+    """The sum of all blocks' sums."""
+    return np.asarray(sum(partial["sums"] for _, partial in partials))
 
 
 @declare(
@@ -149,7 +146,7 @@ def merge_product_sums(partials: Partials, arguments: Arguments, grid: BlockGrid
     )
 )
 def product_sums(image0: Array, image1: Array, mask: Array | None, means: Array | None) -> Partial:
-    """The number of pixels, and the sums, the sums of squares and the sum of products of both images, less their means."""
+    """The number of pixels, and sums, sums of squares and sum of products of both images, after subtracting `means`."""
     x, y = (image.ravel() if mask is None else image[_binary(mask, "mask")] for image in (image0, image1))
     x, y = x.astype(np.float64), y.astype(np.float64)
     if means is not None:
@@ -166,7 +163,7 @@ def two_means(sums: Array) -> Array:
 
 @declare(ValueFunction("lepton.correlation", values=("sums",), result=value_of(np.float64, 2)))
 def correlation(sums: Array) -> Array:
-    """Pearson's coefficient and its p-value, from the sums about the means. Source: `scipy.stats.pearsonr`."""
+    """Pearson's coefficient and its p-value, as `scipy.stats.pearsonr` computes them, from sums about the means."""
     from scipy.stats import beta
 
     coefficient = np.clip(sums[5] / np.sqrt(sums[3] * sums[4]), -1.0, 1.0)

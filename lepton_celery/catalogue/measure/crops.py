@@ -1,9 +1,7 @@
 """Properties that scikit-image measures object by object, each on the pixels of its bounding box.
 
-scikit-image itself reads nothing but that box. Here it gets the same boxes, read from the stored images, so that its results
-are the same to the last bit.
-
-Source: `skimage.measure._regionprops`, which reads an image only as `image[region.slice]`.
+`skimage.measure._regionprops` reads an image only as `image[region.slice]`. Here it gets the same boxes from the stored
+images, so its results are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 MAX_BOX_PX = 1 << 26
-"""Pixels of the largest bounding box of an object that blocks cut. One worker measures it, in 10 to 80 bytes per pixel."""
+"""Pixels of the largest bounding box of an object in several blocks. One worker measures it, in 10 to 80 bytes per pixel."""
 GROUP_PX = 1 << 22
-"""Pixels of the boxes of objects that are measured as a group, which bounds the memory of scikit-image's objects."""
+"""Pixels of the bounding boxes of objects that are measured together, which bounds the memory that scikit-image needs."""
 
 
 def measured_partial(
@@ -35,14 +33,9 @@ def measured_partial(
     objects: Mapping[str, Array],
     where: Where,
 ) -> Partial:
-    """Properties of the objects whose bounding box begins in this block, and their rows in the table.
+    """The properties `measured` of the objects whose bounding box begins in this block, and their rows in the table.
 
-    Args:
-        label_image, intensity_image: where to read pixels.
-        measured: names of properties.
-        separator, spacing, extra_properties: as in `skimage.measure.regionprops_table`; functions may be given by path.
-        objects: label and bounding box of every object of the image.
-        where: the block.
+    `objects` has the label and the bounding box of every object of the image.
 
     Raises:
         InputError: an object's box is too large to be measured at once.
@@ -89,13 +82,13 @@ def _refuse_huge(labels: Array, sizes: Array, cut: Array) -> None:
     for index in np.flatnonzero(cut & (sizes > MAX_BOX_PX)):
         raise InputError(
             f"object {labels[index]} has a bounding box of {sizes[index]:,} pixels, over the limit of {MAX_BOX_PX:,} for "
-            "one worker; set that label to 0, or ask only for properties that blocks add up (area, bbox, centroid, extent, "
-            "intensity_mean …)"
+            "one worker; set that label to 0, or ask only for properties that are merged from blocks (area, bbox, centroid, "
+            "extent, intensity_mean …)"
         )
 
 
 def _near_region(boxes: Array, block: Array) -> Region:
-    """The region that is read at once: around all boxes that reach at most half a block beyond the block; may be empty."""
+    """The region around all boxes that end at most half a block beyond the block; it is read at once and may be empty."""
     near = (boxes[1] <= block[1] + (block[1] - block[0]) // 2).all(axis=0)
     start = boxes[0][:, near].min(axis=1) if near.any() else block[0, :, 0]
     stop = boxes[1][:, near].max(axis=1) if near.any() else start
@@ -103,7 +96,7 @@ def _near_region(boxes: Array, block: Array) -> Region:
 
 
 def _groups(sizes: Array) -> Iterator[range]:
-    """The objects, in groups that are measured one after the other."""
+    """Ranges of objects that are measured together: boxes of up to `GROUP_PX` pixels in all, or a single object."""
     first, total = 0, 0
     for index, size in enumerate(sizes.tolist()):
         if index > first and total + size > GROUP_PX:
@@ -114,7 +107,7 @@ def _groups(sizes: Array) -> Iterator[range]:
 
 
 class _Boxed:
-    """A stored image from which boxes are taken as from an array; boxes that lie in the region `near` are read at once."""
+    """A stored image that is indexed like an array. Boxes inside the region `near` are cut from one read of that region."""
 
     def __init__(self, view: View, near: Region) -> None:
         self.shape = tuple(view.shape)
@@ -149,7 +142,7 @@ def _columns(regions: Sequence[Any], properties: Iterable[str], separator: str) 
 
 
 def _packed(columns: Mapping[tuple[str, str], Array]) -> Partial:
-    """Columns of one dtype as one array: a partial of a hundred arrays takes long to write and read."""
+    """The columns stacked by dtype, because a partial of a hundred arrays takes long to write and read."""
     packed: Partial = {}
     for number, dtype in enumerate(dict.fromkeys(values.dtype for values in columns.values())):
         of_dtype = {name: values for name, values in columns.items() if values.dtype == dtype}
@@ -192,7 +185,7 @@ def empty_columns(arguments: Arguments) -> dict[str, dict[str, Array]]:
 
 
 def why_not(name: str, labels: Lazy, intensity: Lazy | None, spacing: Any) -> str:
-    """Why scikit-image does not return a property for such images, found out on a small solid object; '' if it does."""
+    """Why scikit-image cannot measure a property of such images, tried on a small object; '' if it can."""
     from skimage.measure import regionprops_table
 
     ndim = len(labels.shape)

@@ -11,7 +11,7 @@ from lepton_celery.catalogue.entries import Build, Composite, ValueFunction
 
 @declare(ValueFunction("lepton.entropy", values=("counts",)))
 def entropy(counts: Partial, base: float) -> Any:
-    """Source: `skimage.measure.shannon_entropy`, from how often each value occurs."""
+    """`skimage.measure.shannon_entropy`, from the count of each value."""
     from scipy.stats import entropy as entropy_of
 
     return entropy_of(counts["counts"], base=base)

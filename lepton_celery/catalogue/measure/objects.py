@@ -1,11 +1,10 @@
-"""The objects of a label image: what each block knows of them, and what all blocks add up to.
+"""Properties of the objects of a label image, computed block by block and merged.
 
-Areas, boxes and coordinate sums are integers, so they add up the same in any order. The mean of float pixels does not: NumPy
-adds pairwise, in raster order. An object inside one block is averaged there. For an object that blocks cut, its pixels are
-stored in the partials and added in NumPy's own order (`shared.pairwise.PairwiseSum`).
+Areas, bounding boxes and coordinate sums are integers, so the order of additions does not matter. It does for the mean of
+float pixels, which NumPy adds pairwise, in raster order. An object inside one block is averaged there. The pixels of other
+objects are stored in the partials and added in NumPy's order (`shared.pairwise.PairwiseSum`).
 
-If an object has both 0.0 and -0.0 as its least or greatest intensity, NumPy leaves open which of them is returned, and so
-does this module.
+If an object has both 0.0 and -0.0 as its least or greatest intensity, either may be returned, as by NumPy.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Rows = dict[str, Array]
 
 
 def merge_objects(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Rows:
-    """What blocks add up to for each object, one row per label, ascending."""
+    """The merged properties, one row per label, ascending."""
     rows = _gather(partials, len(grid.shape))
     if "sum" in rows:
         rows["mean"] = rows["sum"] / rows["num_pixels"]
@@ -149,9 +148,9 @@ def objects_partial(
     where: Where,
     kernels: bool = False,
 ) -> Partial:
-    """What one block knows of each object in it; see `_measure` for the columns.
+    """The properties of the objects in one block.
 
-    `connected` says that every label is one component, so that an object that touches no inner face lies inside the block.
+    With `connected`, every label is one component, so an object that touches no inner face lies inside the block.
     """
     region, shape = where.region, where.shape
     bins = _Bins.of(label_image, kernels)
@@ -182,22 +181,22 @@ def objects_partial(
 
 
 def sums_are_exact(dtype: DType) -> bool:
-    """Whether float64 holds the sum of any number of such pixels that an image can have."""
+    """Whether float64 holds the sum of such pixels exactly for an image of any possible size."""
     return dtype.kind in "bui" and dtype.itemsize <= 2
 
 
 @dataclass(frozen=True)
 class _Bins:
-    """The pixels of a block by their labels. Bins may be empty, since that is cheaper than numbering the labels anew."""
+    """The pixels of a block grouped by label into bins. Bins may be empty, which is cheaper than renumbering the labels."""
 
     labels: Array
     """The label of each bin, ascending; 0 for the background."""
     bin_of: Array
     """Each pixel's bin, in raster order."""
     counts: Array
-    """Pixels of each bin, without the background's."""
+    """The number of pixels in each bin; 0 for the background."""
     occurring: Array
-    """The bins of the labels that occur."""
+    """The bins that have pixels."""
 
     @classmethod
     def of(cls, labels: Array, kernels: bool) -> _Bins:
@@ -225,7 +224,7 @@ class _Bins:
         return low[self.occurring], high[self.occurring]
 
     def ranks(self) -> Array:
-        """Each pixel's row of the table from 1, 0 on the background, int32."""
+        """One more than the row of each pixel's label in the table, and 0 on the background; int32."""
         order = np.zeros(self.labels.size, np.int32)
         order[self.occurring] = np.arange(1, self.occurring.size + 1)
         return order[self.bin_of]
@@ -238,16 +237,16 @@ class _Bins:
 
 
 def _binned(flat: Array) -> tuple[Array, Array]:
-    """The label of each bin, ascending, 0 for the background, and each pixel's bin."""
+    """`_Bins.labels` and `_Bins.bin_of` of the pixels' labels, in raster order."""
     high = int(flat.max(initial=0))
     if high > np.iinfo(np.int64).max:
         raise InputError(f"label {high} is over {np.iinfo(np.int64).max}, the most a table can name; relabel first")
     if flat.dtype.kind == "i" and flat.min(initial=0) < 0:
         flat = np.maximum(flat, 0)
     low = 1
-    if high > flat.size:  # high numbers, of a block far down in a large image
+    if high > flat.size:  # a late block of a large image has high labels, but few of them
         low = int(flat.min(where=flat > 0, initial=high))
-    if high - low > 16 * flat.size + 65536:  # too sparse for a bin per number
+    if high - low > 16 * flat.size + 65536:  # too sparse for one bin per integer
         names, bin_of = np.unique(flat, return_inverse=True)
         return names.astype(np.int64), bin_of
     names = np.arange(low - 1, high + 1, dtype=np.int64)
@@ -256,7 +255,7 @@ def _binned(flat: Array) -> tuple[Array, Array]:
 
 
 def _measure(bins: _Bins, shape: Shape, region: Region, properties: frozenset[str], kernels: bool) -> Rows:
-    """Label and area of each object; its box and coordinate sums if `properties` ask for them."""
+    """Label and area of each object, and its box and coordinate sums if `properties` include them."""
     count = bins.counts[bins.occurring].astype(np.int64)
     rows: Rows = {"label": bins.labels[bins.occurring], "num_pixels": count}
     boxes, sums = bool(properties & BOXED), "centroid" in properties

@@ -23,18 +23,18 @@ _COUNTS: dict[str, Any] = {"merge": merge_counts, "result": value_of(np.int64, -
 # ------------------------------------------------------------------------------------------------ corners
 
 _CORNERS = np.array([[1, 4], [2, 8]], np.uint8)
-"""What each pixel of a 2 × 2 neighbourhood adds to the number of its pattern; 16 times that in the plane before."""
+"""The weight of each pixel of a 2 × 2 neighbourhood in its pattern's number; in 3-D, times 16 for the plane before."""
 
 
 @declare(Reduction("lepton.corner_counts", cost_ns=30.0, **_COUNTS))
 def corner_counts(image: View, where: Where) -> Partial:
-    """How often each pattern of 2 × 2 (or 2 × 2 × 2) pixels above 0 occurs, by its last pixel. The image is 0 all around."""
+    """The count of each 2 × 2 (or 2 × 2 × 2) pattern of pixels above 0 that ends in the block; outside pixels are 0."""
     from scipy.ndimage import convolve
 
     ndim = len(where.shape)
     ends = list(zip(where.region.start, where.region.stop, where.shape, strict=True))
     pixels = image.read(where.region.expand((1,) * ndim, where.shape)) > 0
-    # one pixel more on each side: the neighbour's, or 0 beyond the image's edge
+    # one more pixel on each side: the neighbouring block's, or 0 beyond the image's edge
     pixels = np.pad(pixels, [(int(a == 0), int(z == n)) for a, z, n in ends])
     config = np.zeros((3,) * ndim, np.uint8)
     config[(slice(1, None),) * ndim] = _CORNERS if ndim == 2 else np.stack([_CORNERS, 16 * _CORNERS])
@@ -45,7 +45,7 @@ def corner_counts(image: View, where: Where) -> Partial:
 
 @declare(ValueFunction("lepton.euler_of_counts", values=("counts",), result=value_of(np.int64)))
 def euler_of_counts(counts: Array, connectivity: int | None) -> Any:
-    """Source: `skimage.measure.euler_number`, from the counts of patterns."""
+    """`skimage.measure.euler_number`, from the counts of patterns."""
     from skimage.measure import _regionprops_utils as source
 
     if counts.size == 16:
@@ -62,7 +62,7 @@ def _check_euler(arguments: Arguments) -> None:
 
 @declare(ValueFunction("lepton.crofton_of_counts", values=("counts",)))
 def crofton_of_counts(counts: Array, directions: int) -> Any:
-    """Source: `skimage.measure.perimeter_crofton`, from the counts of patterns."""
+    """`skimage.measure.perimeter_crofton`, from the counts of patterns."""
     pi, slant = np.pi, np.sqrt(2)
     if directions == 2:
         half = pi / 2
@@ -76,12 +76,12 @@ def crofton_of_counts(counts: Array, directions: int) -> Any:
 # ------------------------------------------------------------------------------------------------ borders
 
 _BORDER_PATTERNS = 50
-"""Numbers that the patterns of a binary image's border may have."""
+"""The pattern numbers of a binary image's border are below this."""
 
 
 @declare(Reduction("lepton.border_counts", cost_ns=50.0, **_COUNTS))
 def border_counts(image: View, neighborhood: int, where: Where) -> Partial:
-    """How often each pattern of 3 × 3 border pixels occurs, by its middle. Source: `skimage.measure.perimeter`."""
+    """The count of each 3 × 3 pattern of border pixels whose middle is in the block, as in `perimeter`."""
     from scipy.ndimage import binary_erosion, convolve
     from skimage.measure._regionprops_utils import STREL_4, STREL_8
 
@@ -91,15 +91,13 @@ def border_counts(image: View, neighborhood: int, where: Where) -> Partial:
     patterns = convolve(border, np.array([[10, 2, 10], [2, 1, 2], [10, 2, 10]]), mode="constant", cval=0)
     counts = np.bincount(patterns[where.region.within(read)].ravel(), minlength=_BORDER_PATTERNS)
     if counts.size > _BORDER_PATTERNS:
-        raise InputError(
-            "the perimeter is that of a binary image, this one has pixels above 1; compare it with 0 first"
-        )
+        raise InputError("the perimeter needs a binary image, but this one has pixels above 1; compare it with 0 first")
     return {"counts": counts}
 
 
 @declare(ValueFunction("lepton.length_of_counts", values=("counts",)))
 def length_of_counts(counts: Array) -> Any:
-    """Source: `skimage.measure.perimeter`, from the counts of patterns."""
+    """`skimage.measure.perimeter`, from the counts of patterns."""
     weights = np.zeros(_BORDER_PATTERNS)
     weights[[5, 7, 15, 17, 25, 27]] = 1
     weights[[21, 33]] = math.sqrt(2)
@@ -113,7 +111,7 @@ def length_of_counts(counts: Array) -> Any:
 def _counted(
     counts: str, value: str, count_options: Sequence[str] = (), value_options: Sequence[str] = ()
 ) -> Callable[[Arguments, Build], Lazy]:
-    """Counts and the number that follows from them, with the arguments that go to either."""
+    """Expand to the entry `counts` and the entry `value` that uses its result, each with its own options."""
 
     def expand(arguments: Arguments, build: Build) -> Lazy:
         given = {name: arguments[name] for name in count_options}

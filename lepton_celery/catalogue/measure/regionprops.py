@@ -1,7 +1,7 @@
 """`skimage.measure.regionprops_table`: one row per labelled object, including objects cut by block borders.
 
-Blocks add up the properties of `SUMMED` (`objects`). The other properties need all pixels of an object at once: in a second
-pass over the blocks, when the bounding boxes are known, scikit-image measures each object on its box (`crops`).
+The properties in `SUMMED` are merged from the blocks (`objects`). The other properties need all pixels of an object at once:
+a second pass over the blocks, when the bounding boxes are known, runs scikit-image on the box of each object (`crops`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SCALARS = {
 VECTORS = {"bbox": int, "centroid": float}
 """Properties of one column per axis (two for the box)."""
 SUMMED = frozenset({*SCALARS, *VECTORS})
-"""Properties that blocks add up, if the image has neither channels nor a spacing."""
+"""Properties that are merged from the blocks, if the image has neither channels nor a spacing."""
 
 # ------------------------------------------------------------------------------------------------ properties
 
@@ -75,7 +75,7 @@ def _has_object_columns(properties: Iterable[str]) -> bool:
 
 
 def _columns(given: str, rows: Rows, ndim: int, separator: str) -> dict[str, Array]:
-    """The columns of one property that blocks add up, under the name that was given for it."""
+    """The columns of one property in `SUMMED`, under the name that was given for it."""
     name, area = current_name(given), rows["num_pixels"]
     starts, stops = (np.stack([rows[f"{edge}{axis}"] for axis in range(ndim)]) for edge in ("start", "stop"))
     if name == "bbox":
@@ -88,7 +88,7 @@ def _columns(given: str, rows: Rows, ndim: int, separator: str) -> dict[str, Arr
         "num_pixels": lambda: area,
         "area": lambda: area,
         "area_bbox": lambda: box,
-        # scalar by scalar: the power of an array may differ in the last place
+        # scalar by scalar, as in scikit-image: the power of an array may differ in the last place
         "equivalent_diameter_area": lambda: np.array(
             [(2 * ndim * size / np.pi) ** (1 / ndim) for size in area.astype(float)]
         ),
@@ -107,12 +107,12 @@ _IMAGES = ("label_image", "intensity_image")
 
 
 def _table_type(arguments: Arguments) -> ValueType:
-    """Tables of numbers count as float; those with columns of arrays or slices, which no file takes, as object."""
+    """Float for a table of numbers, and object for one with arrays or slices, which no file format can store."""
     return (), np.dtype(object if _has_object_columns(arguments["properties"]) else float)
 
 
 def merge_table(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
-    """The columns of `skimage.measure.regionprops_table`, if blocks add up all of them."""
+    """The columns of `skimage.measure.regionprops_table`, if all properties are in `SUMMED`."""
     rows = merge_objects(partials, arguments, grid)
     columns: dict[str, Array] = {}
     for name in arguments["properties"]:
@@ -122,12 +122,12 @@ def merge_table(partials: Partials, arguments: Arguments, grid: BlockGrid) -> di
 
 @declare(Reduction("lepton.table", merge=merge_table, result=_table_type, gives="table", **OF_OBJECTS))
 def table_partial(separator: str, **arguments: Any) -> Partial:
-    """What one block knows of each object; the separator is for the merge."""
+    """`objects_partial`; `separator` is for the merge."""
     return objects_partial(**arguments)
 
 
 def merge_measured(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
-    """The columns of `skimage.measure.regionprops_table`, including measured ones."""
+    """The columns of `skimage.measure.regionprops_table`, including those that scikit-image measured."""
     rows = arguments["objects"]
     measured = measured_columns(partials) if rows["label"].size else empty_columns(arguments)
     columns: dict[str, Array] = {}
@@ -153,7 +153,7 @@ def merge_measured(partials: Partials, arguments: Arguments, grid: BlockGrid) ->
     )
 )
 def measured_table_partial(properties: Iterable[str], where: Where, **arguments: Any) -> Partial:
-    """The measured properties of the objects that begin in a block; the names of all properties are for the merge."""
+    """`measured_partial`; `properties`, the names of all columns, is for the merge."""
     return measured_partial(where=where, **arguments)
 
 
@@ -226,7 +226,7 @@ def _expand(arguments: Arguments, build: Build) -> Lazy:
         "label_image": labels,
         "intensity_image": intensity if any(map(_wants_intensity, summed)) else None,
         "properties": tuple(map(current_name, summed)),
-        # labels from outside may have several components each
+        # in other label images, a label may have several components
         "connected": getattr(labels, "operation", None) in ("measure.label", "lepton.relabel"),
     }
     if not measured:

@@ -1,4 +1,4 @@
-"""`skimage.morphology`: footprints, reconstruction, extremes, skeletons, hulls, labels.
+"""`skimage.morphology`: erosion and dilation, reconstruction, extrema, skeletons, hulls, labels.
 
 May import: shared.
 """

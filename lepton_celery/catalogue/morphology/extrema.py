@@ -1,7 +1,7 @@
-"""`skimage.morphology.local_maxima` and `local_minima`: plateaus with nothing higher, or lower, around them.
+"""`skimage.morphology.local_maxima` and `local_minima`: plateaus without a higher, or lower, neighbour.
 
-Whether a pixel has a higher neighbour shows within one pixel; whether its plateau has one may show anywhere. In rounds, the
-pixels that are no maximum spread over their plateaus, until a round changes nothing.
+A plateau may extend over many blocks. A pixel with a higher neighbour is no maximum, and neither is the rest of its plateau.
+Such pixels are ruled out in rounds, until a round changes nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ def extremes(
     state: View | None,
     where: Where,
 ) -> tuple[Array, bool]:
-    """The pixels of a block that may still be part of a maximum (with `low`, a minimum) after another round.
-
-    Source: `skimage.morphology.local_maxima` and `local_minima`.
-    """
+    """The pixels of a block that may still be part of a maximum (with `low`, a minimum) after another round."""
     region, shape = where.region, where.shape
     around = neighbours(footprint, connectivity, len(shape))
     wide = region.expand((1,) * len(shape), shape)
@@ -46,11 +43,11 @@ def extremes(
         if not allow_borders:
             guess &= reduce(np.logical_and.outer, map(_off_border, wide.start, wide.stop, shape))
         elif np.count_nonzero(around) > 1 and extent is not None:
-            # scikit-image puts the least value around the image: a plateau as low as that ends only there
+            # scikit-image pads the image with its least value, so a plateau of that value is no maximum
             guess &= pixels != extent[1 if low else 0]
         return guess[inside], True
     before = state.read(wide)
-    # the candidates' neighbours are as high as they are; if one of them is ruled out, so is the plateau
+    # no candidate has a higher neighbour; if an equal neighbour is ruled out, so is the plateau of both
     beside_out = np.zeros(before.shape, bool)
     for here, there in _pairs(around):
         beside_out[here] |= ~before[there] & (pixels[here] == pixels[there])
@@ -63,7 +60,7 @@ def extremes(
 def _without_higher_neighbour(pixels: Array, around: Array, low: bool) -> Array:
     """The pixels without a higher neighbour (with `low`, a lower one)."""
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
-        raise InputError("the image has NaN, which is neither higher nor lower than its neighbours; fill them first")
+        raise InputError("the image has NaN, which is neither higher nor lower than its neighbours; fill NaN first")
     higher = np.less if low else np.greater
     guess = np.ones(pixels.shape, bool)
     for here, there in _pairs(around):
@@ -77,7 +74,7 @@ def _off_border(start: int, stop: int, n: int) -> Array:
 
 
 def _pairs(around: Array) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each neighbour, the pixels of an array that have it, and those neighbours."""
+    """For each offset in the neighbourhood, the slices of the pixels with a neighbour there, and of these neighbours."""
     for step in product((-1, 0, 1), repeat=around.ndim):
         if any(step) and around[tuple(s + 1 for s in step)]:
             here = tuple(slice(max(0, -s), -s if s > 0 else None) for s in step)

@@ -1,4 +1,4 @@
-"""`skimage.morphology`: erosion, dilation and the functions made of them, gray and binary."""
+"""`skimage.morphology`: erosion, dilation and the functions composed of them, gray and binary."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lepton_celery.catalogue.shared.halos import footprint_passes
 from lepton_celery.errors import InputError
 
 _PASSES = {"erosion": 1, "dilation": 1, "opening": 2, "closing": 2, "white_tophat": 2, "black_tophat": 2}
-"""How often each function goes over the image."""
+"""The number of erosions and dilations that each function consists of."""
 _BINARY = ("erosion", "dilation", "opening", "closing")
 _STENCILS = {
     1: Stencil(footprint_passes(1), "footprint // 2"),
     2: Stencil(footprint_passes(2), "2 * (footprint // 2)"),
 }
-"""The geometry of one pass and of two."""
+"""The geometry for each number of passes."""
 
 
 def _steps(footprint: Any) -> Sequence[tuple[Any, int]]:
-    """A footprint as a sequence of footprints that are applied in turn, and how often each is."""
+    """A footprint as a sequence of (footprint, number of times), which are applied in turn."""
     return [(footprint, 1)] if footprint is None or isinstance(footprint, np.ndarray) else footprint
 
 
@@ -37,7 +37,7 @@ def _check_times(arguments: Arguments) -> None:
 
 
 def _check_binary(arguments: Arguments) -> None:
-    """The check of gray images; and SciPy writes past the end of an image into which a repeated footprint does not fit."""
+    """`_check_times`, and a repeated footprint must fit into the image: otherwise SciPy writes past the image's end."""
     _check_times(arguments)
     shape = arguments["image"].shape
     for step, times in _steps(arguments["footprint"]):
@@ -49,9 +49,9 @@ def _check_binary(arguments: Arguments) -> None:
 
 
 def _gray(name: str) -> Callable[..., Array]:
-    """The function of scikit-image, but NaN under a rectangle is refused.
+    """The function of scikit-image, which here refuses NaN under a rectangular footprint.
 
-    SciPy goes over each row with a running minimum there, and how far a NaN spreads depends on all pixels before it.
+    For rectangles SciPy computes a running minimum of each row, and how far a NaN spreads depends on all pixels before it.
     """
 
     def function(image: Array, footprint: Any = None, **options: Any) -> Array:
@@ -59,8 +59,8 @@ def _gray(name: str) -> Callable[..., Array]:
         rectangles = any(step is not None and np.size(step) > 1 and np.all(step) for step in steps)
         if rectangles and image.dtype.kind == "f" and np.isnan(image).any():
             raise InputError(
-                f"the image has NaN, and {name} spreads it under a rectangular footprint in a way that depends on all "
-                "of the image; fill NaN first, or use another footprint such as a disk"
+                f"the image has NaN, and how far {name} spreads it under a rectangular footprint depends on the whole "
+                "image; fill NaN first, or use another footprint such as a disk"
             )
         return np.asarray(resolve(f"skimage.{name}")(image, footprint, **options))
 

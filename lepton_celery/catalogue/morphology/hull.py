@@ -1,4 +1,4 @@
-"""`skimage.morphology.convex_hull_image`: one hull around all pixels of an image, then the pixels inside of it."""
+"""`skimage.morphology.convex_hull_image`: first the hull of all pixels of the image, then the pixels inside it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def merge_outermost(partials: Partials, arguments: Arguments, grid: BlockGrid) -
     if not len(pixels):
         if outermost["any"][0]:
             raise InputError(
-                "all pixels of the image are multiples of 256, of which scikit-image finds no hull; give image != 0"
+                "all pixels of the image are multiples of 256, for which scikit-image finds no hull; give image != 0"
             )
         return np.zeros((0, 2))
     points: Array = pixels
@@ -71,11 +71,11 @@ def merge_outermost(partials: Partials, arguments: Arguments, grid: BlockGrid) -
 def outermost(image: Array, offset_coordinates: bool, where: Where) -> Partial:
     """The first and the last pixel of each row and each column of a block, in coordinates of the whole image.
 
-    Source: `skimage.morphology.convex_hull_image`, which takes no other pixels into account either.
+    `skimage.morphology.convex_hull_image` uses no other pixels either.
     """
     from skimage.morphology._convex_hull import possible_hull
 
-    # scikit-image counts pixels first, and then converts those that are not 0 to uint8
+    # scikit-image tests for an empty image before it converts the pixels to uint8
     any_pixel = np.array([bool(image.any())])
     points = np.asarray(possible_hull(np.ascontiguousarray(image, dtype=np.uint8)), np.int64).reshape(-1, 2)
     return {"points": points + np.array(where.region.start), "any": any_pixel}
@@ -85,8 +85,8 @@ def outermost(image: Array, offset_coordinates: bool, where: Where) -> Partial:
 def inside_hull(image: Array, vertices: Array, include_borders: bool, where: Where) -> Array:
     """Which pixels of a block are in the hull.
 
-    Source: `skimage.morphology.convex_hull_image`. It computes with differences of coordinates, which are multiples of a
-    half, so that coordinates counted from the block give the same result.
+    scikit-image uses only differences of coordinates, which are multiples of 0.5, so coordinates that are counted from the
+    block's first pixel give the same result.
     """
     from skimage.measure import grid_points_in_poly
 
@@ -105,7 +105,7 @@ def _check(arguments: Arguments) -> None:
 @declare(
     Composite(
         "morphology.convex_hull_image",
-        dtype_kinds="biu",  # floats are cast to uint8, which is not defined for all of them
+        dtype_kinds="biu",  # scikit-image casts floats to uint8, which is undefined for some of them
         ndims=(2, 3),
         check=_check,
         gives="image",

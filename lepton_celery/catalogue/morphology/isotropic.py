@@ -1,4 +1,4 @@
-"""`skimage.morphology.isotropic_*`: erosion and dilation by a euclidean distance."""
+"""`skimage.morphology.isotropic_*`: erosion and dilation by a Euclidean distance."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ _DILATES = {"erosion": (False,), "dilation": (True,), "opening": (False, True), 
 def isotropic(image: Array, radius: float, spacing: Any, dilates: bool, has_target: bool, where: Where) -> Array:
     """`isotropic_erosion` or `isotropic_dilation` of a block.
 
-    Args:
-        has_target: whether the whole image has a pixel to which the distance is measured; a block without one is far
-            from it.
+    `has_target` says whether the whole image has a pixel to measure distances to. A block without one is then beyond reach.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -1,8 +1,8 @@
-"""`skimage.morphology.reconstruction`, and the extremes of a given height that follow from it.
+"""`skimage.morphology.reconstruction`, and `h_maxima` and `h_minima`, which are based on it.
 
-A flood may run over the whole image, so no halo is enough. Blocks are reconstructed in rounds, each from what its neighbours
-reached in the round before. The flooded image never exceeds the whole image's result; when a round changes no block, no
-pixel can flood its neighbour any more, and the image is the whole image's result.
+A flood may spread over the whole image, so no halo is enough. Blocks are reconstructed in rounds, each from its neighbours'
+result of the round before. No round floods beyond the whole image's result. When a round changes no block, no pixel can
+flood a neighbour any more, and the image is the whole image's result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lepton_celery.errors import InputError
 
 
 def _reach(ndim: int, footprint: Any) -> tuple[int, ...]:
-    """The farthest that one step of a flood goes, per axis."""
+    """How many pixels one step of a flood reaches along each axis."""
     return (1,) * ndim if footprint is None else tuple(n // 2 for n in np.shape(footprint))
 
 
@@ -42,10 +42,7 @@ def _dtype(arguments: Arguments) -> DType:
 def flood_block(
     seed: View, mask: View, method: str, footprint: Any, state: View | None, where: Where
 ) -> tuple[Array, bool]:
-    """A block reconstructed from its own seed and from what its surroundings have reached.
-
-    Source: `skimage.morphology.reconstruction`, run on the block and a footprint's reach around it.
-    """
+    """Runs `skimage.morphology.reconstruction` on the block and its halo, seeded with the result of the round before."""
     from skimage.morphology import reconstruction
 
     wide = where.region.expand(_reach(len(where.shape), footprint), where.shape)
@@ -53,7 +50,7 @@ def flood_block(
     before, limit = (seed if state is None else state).read(wide), mask.read(wide)
     for name, pixels in (("seed", before), ("mask", limit)):
         if pixels.dtype.kind == "f" and np.isnan(pixels).any():
-            raise InputError(f"the {name} image has NaN, over which nothing can flood; fill them first")
+            raise InputError(f"the {name} image has NaN, for which a flood is undefined; fill NaN first")
     try:
         after: Array = reconstruction(before, limit, method, footprint)
     except ValueError as error:
@@ -86,7 +83,7 @@ def _check_reconstruction(arguments: Arguments) -> None:
         check=_check_reconstruction,
         gives="image",
         samples={"mask": "upper"},
-        needs_finite=True,  # with pixels that do not compare, scikit-image's loop reads beyond its memory
+        needs_finite=True,  # with NaN, scikit-image's loop reads out of bounds
     )
 )
 def _expand_reconstruction(arguments: Arguments, build: Build) -> Lazy:
@@ -99,13 +96,10 @@ def _expand_reconstruction(arguments: Arguments, build: Build) -> Lazy:
 
 @declare(Local("lepton.lowered", values=("extent",), cost_ns=4.0))
 def lowered(image: Array, h: Any, extent: Extent, up: bool) -> Array:
-    """The image lowered by `h` (with `up`, raised), from which a flood restores all but extremes of that height.
-
-    Source: `skimage.morphology.h_maxima` and `h_minima`.
-    """
+    """The seed of `skimage.morphology.h_maxima`: the image lowered by `h`; with `up`, that of `h_minima`: raised by `h`."""
     from skimage.util.dtype import dtype_limits
 
-    if h > np.ptp(extent):  # there are no such extremes, as `peaks` says
+    if h > np.ptp(extent):  # no extremum is that high, and `peaks` returns zeros
         return image.astype(_same_kind(image[..., :0], h)[0].dtype)
     image, h = _same_kind(image, h)
     if image.dtype.kind == "f":
@@ -124,7 +118,7 @@ def lowered(image: Array, h: Any, extent: Extent, up: bool) -> Array:
 
 
 def _same_kind(image: Array, h: Any) -> tuple[Array, Any]:
-    """The image and the height in one dtype: a fraction of a grey level makes the image float, as in scikit-image."""
+    """The image and `h` in one dtype: a fractional `h` makes an integer image float, as in scikit-image."""
     if np.issubdtype(type(h), np.floating) and image.dtype.kind in "iu":
         return (image.astype(float), h) if h % 1 else (image, image.dtype.type(h))
     return image, h

@@ -23,7 +23,7 @@ from lepton_celery.errors import InputError
 
 
 def _threshold_halo(name: str) -> Callable[[Arguments], int]:
-    """Halo of a filter that tells components of `name` pixels from smaller ones; at least 2, for the max-tree's 3 pixels."""
+    """The halo of a filter with the size threshold `name`; at least 2, since a max-tree needs 3 pixels along each axis."""
     return lambda arguments: max(2, int(np.ceil(float(arguments[name]))))
 
 
@@ -32,21 +32,19 @@ def _check_tree(arguments: Arguments) -> None:
     shape = arguments["image"].shape
     if min(shape) < 3:
         raise InputError(
-            f"the max-tree of scikit-image wants 3 pixels or more on each axis; this image is {shape}, pad it first"
+            f"the max-tree of scikit-image needs 3 pixels along each axis; this image is {shape}, pad it first"
         )
 
 
 def _tree(name: str) -> Callable[..., Array]:
-    """The function of scikit-image, but NaN is refused, because it is no level of a tree.
+    """The function of scikit-image, which here refuses NaN, because NaN has no place in the order of a tree's levels.
 
-    If zeros of both signs touch, the sign of their component depends on the whole image; they compare equal.
+    If 0.0 and -0.0 touch, the sign of the result depends on the whole image; both compare equal.
     """
 
     def function(image: Array, **options: Any) -> Array:
         if image.dtype.kind == "f" and np.isnan(image).any():
-            raise InputError(
-                f"the image has NaN, and the result of {name} depends on how it is split then; fill NaN first"
-            )
+            raise InputError(f"the image has NaN, and then the result of {name} depends on the blocks; fill NaN first")
         return np.asarray(resolve(f"skimage.{name}")(image, **options))
 
     return function
@@ -57,16 +55,16 @@ def _tree(name: str) -> Callable[..., Array]:
 _INTEGERS = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "int64")
 """The dtypes of labels that NumPy can count."""
 _BLOCK_PX = 1 << 20
-"""Pixels of a usual block, which bound the halo for which reading it is cheaper than labelling the image."""
+"""Pixels of a typical block. If a halo is small beside it, reading the halo is cheaper than labelling the whole image."""
 
 
 def _max_size(arguments: Arguments) -> int:
-    """Halo of a function that removes components of `max_size` pixels: one pixel more tells a larger component."""
+    """A halo wide enough to contain more than `max_size` pixels of any larger component."""
     return max(0, floor(float(arguments["max_size"])))
 
 
 def _expand_small(name: str, of_whole: Callable[[Arguments, Build], Lazy]) -> Callable[[Arguments, Build], Lazy]:
-    """A stencil if the halo is small beside the blocks. Otherwise, and for labels, the whole image's components decide."""
+    """Expand to a stencil if the halo is small beside a block; otherwise, and for labels, to `of_whole`."""
 
     def expand(arguments: Arguments, build: Build) -> Lazy:
         image = arguments["ar"]
@@ -80,7 +78,7 @@ def _expand_small(name: str, of_whole: Callable[[Arguments, Build], Lazy]) -> Ca
 
 
 def _without_small_objects(arguments: Arguments, build: Build) -> Lazy:
-    """A mask without its small components, or labels without those that few pixels of the whole image have."""
+    """A mask without its small components, or a label image without the labels of few pixels."""
     image = arguments["ar"]
     if image.dtype != bool:
         counts = build("lepton.value_counts", image=image)

@@ -1,7 +1,7 @@
-"""`skimage.morphology`: `thin` and `skeletonize`, which peel objects from outside, and `medial_axis`.
+"""`skimage.morphology`: `thin`, `skeletonize` and `medial_axis`.
 
-One iteration looks two pixels far, but a thick object takes many iterations. Blocks are peeled in rounds of several
-iterations, with a halo of two pixels for each, until nothing is left to peel.
+One iteration of thinning has a halo of two pixels, but a thick object takes many iterations. Blocks are thinned in rounds of
+several iterations, with a halo of two pixels per iteration, until a round changes nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lepton_celery.catalogue.results import always
 from lepton_celery.errors import InputError
 
 ROUND_ITERATIONS = 16
-"""Iterations of a round."""
+"""Iterations of thinning per round."""
 PER_ITERATION_PX = 2
-"""Reach of an iteration: each of its two passes looks one pixel far."""
+"""The halo of an iteration, in pixels: one for each of its two passes."""
 
 _ROUNDS: dict[str, Any] = {
     "halo": lambda arguments: PER_ITERATION_PX * ROUND_ITERATIONS,
@@ -32,7 +32,7 @@ _ROUNDS: dict[str, Any] = {
 
 
 def _peeled(image: View, state: View | None, where: Where, peel: Callable[[Array, int], Array]) -> tuple[Array, bool]:
-    """A block after another round, and whether it lost a pixel."""
+    """A block after another round, and whether the round changed it."""
     wide = where.region.expand((PER_ITERATION_PX * ROUND_ITERATIONS,) * len(where.shape), where.shape)
     inside = where.region.within(wide)
     before = (image if state is None else state).read(wide).astype(bool)
@@ -42,7 +42,7 @@ def _peeled(image: View, state: View | None, where: Where, peel: Callable[[Array
 
 @declare(Iterated("lepton.thin_round", **_ROUNDS))
 def thin_round(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
-    """Source: `skimage.morphology.thin`, run on the block and its halo."""
+    """Runs `skimage.morphology.thin` on the block and its halo."""
     from skimage.morphology import thin
 
     return _peeled(image, state, where, thin)
@@ -50,24 +50,24 @@ def thin_round(image: View, state: View | None, where: Where) -> tuple[Array, bo
 
 @declare(Iterated("lepton.zhang_round", **_ROUNDS))
 def zhang_round(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
-    """Source: `skimage.morphology.skeletonize` in two dimensions."""
+    """Runs `zhang` on the block and its halo."""
     return _peeled(image, state, where, zhang)
 
 
 # ------------------------------------------------------------------------------------------------ Zhang and Suen
 
 _WEIGHTS = np.array([[1, 2, 4], [128, 0, 8], [64, 32, 16]], np.uint8)
-"""What each neighbour adds to the code of a pixel's neighbourhood: a bit, clockwise from the upper left."""
+"""The bit of each neighbour in the code of a pixel's neighbourhood, clockwise from the upper left."""
 _DEPARTURES = {
     3: 1, 6: 1, 10: 3, 11: 1, 12: 1, 14: 1, 24: 2, 26: 2, 40: 3, 48: 0, 56: 2, 96: 2, 104: 2, 108: 2, 129: 0, 130: 3,
     131: 1, 134: 1, 160: 3, 161: 1, 176: 2, 192: 2, 194: 1, 198: 1, 224: 2,
 }  # fmt: skip
-"""Codes for which scikit-image 0.26 departs from the paper, mostly so that diagonals get thinner."""
+"""The entries of `_removal` in which scikit-image 0.26 departs from the paper, mostly so that diagonals get thinner."""
 
 
 @cache
 def _removal() -> Array:
-    """By code of a neighbourhood, the passes in which its pixel is removed: 1 the first, 2 the second, 3 both.
+    """The passes that remove a pixel, by the code of its neighbourhood: 0 none, 1 the first, 2 the second, 3 both.
 
     Source: T. Y. Zhang and C. Y. Suen, A fast parallel algorithm for thinning digital patterns, CACM 27(3), 1984.
     """
@@ -84,10 +84,7 @@ def _removal() -> Array:
 
 
 def zhang(image: Array, iterations: int) -> Array:
-    """An image of two dimensions after this many iterations, or fewer if nothing changes any more.
-
-    Source: `skimage.morphology.skeletonize`, which goes on until nothing changes.
-    """
+    """A 2-D image after up to this many iterations of `skimage.morphology.skeletonize`, which runs until nothing changes."""
     from scipy.ndimage import correlate
 
     pixels = image.astype(np.uint8)
@@ -107,7 +104,7 @@ def zhang(image: Array, iterations: int) -> Array:
 def _check_thin(arguments: Arguments) -> None:
     times = arguments["max_num_iter"]
     if times is not None and (not isinstance(times, int | np.integer) or times < 0):
-        raise InputError(f"max_num_iter={times!r}; give a whole number, or None to go on until nothing changes")
+        raise InputError(f"max_num_iter={times!r}; give a whole number, or None to run until nothing changes")
 
 
 @declare(Composite("morphology.thin", ndims=(2,), check=_check_thin, gives="image"))
@@ -142,7 +139,7 @@ def _check_medial_axis(arguments: Arguments) -> None:
     if not isinstance(arguments["rng"], int):
         raise InputError(
             f"rng={arguments['rng']!r}: medial_axis breaks ties at random; give a whole number, rng=0, "
-            "for a result that can be had again"
+            "for a reproducible result"
         )
 
 
@@ -154,7 +151,7 @@ _THIN: dict[str, Any] = {
 
 ENTRIES = (
     Local("lepton.thin", **_THIN),
-    # many iterations are divided among several stages, each of which reads what the stage before stored
+    # many iterations are divided among several stages, each of which reads the stored result of the one before
     Local("lepton.thin_stored", own_stage=any_block, **_THIN),
     whole("lepton.skeletonize_lee", source="skimage.morphology.skeletonize", cost_ns=900.0),
     whole(

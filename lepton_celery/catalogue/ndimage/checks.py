@@ -1,4 +1,4 @@
-"""What SciPy's filters are refused: options that are not supported here, and options with which SciPy itself fails."""
+"""Checks of arguments: options that are not supported here, and options with which SciPy itself fails."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import Any
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments
+from lepton_celery.catalogue.shared.halos import check_mode
 from lepton_celery.errors import InputError
 
 
 def check_filter(arguments: Arguments) -> None:
-    """Refuse what no filter of this module supports."""
+    """Refuse options that no filter supports here."""
     check_output_dtype(arguments.get("output"))
-    mode = arguments.get("mode")
-    if mode == "grid-wrap":
-        raise InputError("mode='grid-wrap' is not supported here; mode='wrap' is the same for these filters")
-    if not isinstance(mode, str | None) and any(str(axis_mode).endswith("wrap") for axis_mode in mode):
-        raise InputError(f"mode={mode} wraps some axes, which is not supported here; give mode='wrap' for all axes")
+    check_mode(arguments)
     if np.iscomplexobj(arguments.get("weights", 0)) or np.iscomplexobj(arguments.get("cval", 0)):
         raise InputError("complex weights are not supported here; filter with their real and imaginary parts in turn")
     footprint, structure = arguments.get("footprint"), arguments.get("structure")
@@ -29,14 +26,14 @@ def check_filter(arguments: Arguments) -> None:
 
 
 def check_size(arguments: Arguments) -> None:
-    """Refuse a window of no pixels too."""
+    """Refuse what `check_filter` refuses, and a window without pixels."""
     check_filter(arguments)
     if np.min(arguments["size"]) < 1:
         raise InputError(f"size={arguments['size']} is too small; give at least 1")
 
 
 def check_output_dtype(output: Any) -> None:
-    """Refuse an array as `output`; a dtype of integers or floats is supported."""
+    """Refuse an `output` other than a dtype of integers or floats."""
     if output is None:
         return
     if isinstance(output, np.ndarray) or np.dtype(output).kind not in "iuf":
@@ -47,8 +44,7 @@ def check_output_dtype(output: Any) -> None:
 
 def check_binary(arguments: Arguments) -> None:
     """Refuse an `output`, and iterations that go on until nothing changes."""
-    if arguments["output"] is not None:
-        raise InputError("output is not supported here; the result is returned")
+    no_output(arguments)
     if arguments.get("iterations", 1) < 1:
         raise InputError(
             f"iterations={arguments['iterations']} goes on until nothing changes anywhere in the image; "
@@ -57,10 +53,10 @@ def check_binary(arguments: Arguments) -> None:
 
 
 def check_spline(arguments: Arguments) -> None:
-    """Refuse an order that is no spline."""
+    """Refuse an unsupported `output` or spline order."""
     check_output_dtype(arguments["output"])
     if "axis" not in arguments and arguments["order"] not in (2, 3, 4, 5):
-        raise InputError(f"order={arguments['order']} is no spline to filter for; give an order from 2 to 5")
+        raise InputError(f"order={arguments['order']} has no spline filter; give an order from 2 to 5")
 
 
 def no_output(arguments: Arguments) -> None:

@@ -1,4 +1,4 @@
-"""`scipy.ndimage`: `label`, and `binary_fill_holes`, which fills what the background outside cannot reach."""
+"""`scipy.ndimage`: `label` and `binary_fill_holes`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _check_label(arguments: Arguments) -> None:
     ndim, structure = len(arguments["input"].shape), arguments["structure"]
     if structure is not None and not joins_neighbours(np.asarray(structure, bool), ndim):
         raise InputError(
-            f"structure of shape {np.shape(structure)} for an image of {ndim} axes; give one of shape {(3,) * ndim}, "
-            "symmetric about its middle, which is set"
+            f"structure of shape {np.shape(structure)} for an image of {ndim} axes; give one of shape {(3,) * ndim} "
+            "that is True at its centre and symmetric about it"
         )
 
 
@@ -38,9 +38,7 @@ def _check_fill_holes(arguments: Arguments) -> None:
     no_output(arguments)
     shape, structure = arguments["input"].shape, arguments["structure"]
     if np.any(arguments["origin"]):
-        raise InputError(
-            "origin is not supported here, SciPy 1.17 can crash with it; give a structure that lies that way"
-        )
+        raise InputError("origin is not supported here, since SciPy 1.17 can crash; shift the structure instead")
     size = (3,) * len(shape) if structure is None else np.shape(structure)
     if len(size) != len(shape) or any(n > max(3, length) for n, length in zip(size, shape, strict=True)):
         raise InputError(
@@ -56,7 +54,7 @@ def _expand_fill_holes(arguments: Arguments, build: Build) -> Lazy:
     structure = neighbourhood(1, ndim) if structure is None else np.asarray(structure, bool)
     if arguments["axes"] is not None or not joins_neighbours(structure, ndim):
         return build("lepton.fill_holes_whole", **arguments)
-    # the background floods in over the edges beyond which the structure looks
+    # the outside includes the image's edges on the axes along which the structure has neighbours
     widths = tuple(int(structure.take(0, axis).any()) for axis in range(ndim))
     background = build("numpy.logical_not", x=image)
     at_edge = build("lepton.near_edge", image=image, widths=widths)
@@ -71,7 +69,7 @@ ENTRIES = (
         "lepton.fill_holes_whole",
         source="scipy.ndimage.binary_fill_holes",
         images=("input",),
-        dtype=always(bool),  # SciPy could crash on the few pixels on which a function is tried
+        dtype=always(bool),  # declared, because SciPy could crash on the few pixels of a test image
         cost_ns=100.0,
     ),
 )

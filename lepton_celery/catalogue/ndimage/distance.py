@@ -1,7 +1,7 @@
-"""`scipy.ndimage.distance_transform_edt`: how far each pixel is from the background.
+"""`scipy.ndimage.distance_transform_edt`: the distance of each pixel from the background.
 
-No halo is enough for every image, so a block reads as far as it must: the distances computed with a halo are upper bounds of
-the true distances, and are true unless a pixel beyond the halo can be nearer.
+No fixed halo is enough for every image, so each block extends its halo as needed: distances computed with a halo are upper
+bounds of the true distances, and they are exact if the halo is as wide as the greatest of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lepton_celery.catalogue.shared.halos import per_axis
 from lepton_celery.errors import InputError
 
 FIRST_HALO_PX = 32
-"""The halo with which a block begins."""
+"""Initial halo of a block."""
 
 
 @declare(
@@ -30,7 +30,7 @@ FIRST_HALO_PX = 32
         "lepton.distance",
         images=("input",),
         values=("has_background",),
-        geometry=Stencil(FIRST_HALO_PX, f"{FIRST_HALO_PX}, more as far from the background"),
+        geometry=Stencil(FIRST_HALO_PX, f"{FIRST_HALO_PX}, more where distances are greater"),
         own_stage=any_block,
         reads_itself=True,
         dtype=always(np.float64),
@@ -38,9 +38,9 @@ FIRST_HALO_PX = 32
     )
 )
 def distance(input: View, sampling: Any, has_background: bool, where: Where) -> Array:
-    """The distances of one block. `has_background` says whether the whole image has any.
+    """Run `scipy.ndimage.distance_transform_edt` on a block and a halo as wide as its greatest distance.
 
-    Source: `scipy.ndimage.distance_transform_edt`, run on the block and as much around it as decides.
+    `has_background` says whether the whole image has background pixels.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -65,14 +65,12 @@ def _promise(arguments: Arguments) -> Promise:
     sampling = arguments["sampling"]
     if sampling is None or all(float(length).is_integer() for length in np.atleast_1d(sampling)):
         return IDENTICAL
-    return within(
-        4, "with a sampling that is no whole number, which of two equally near pixels is taken shows in rounding"
-    )
+    return within(4, "unless sampling is whole numbers, distances to equally near pixels may be rounded differently")
 
 
 def _check(arguments: Arguments) -> None:
     leave_out(
-        return_indices="the indices of the nearest pixels are of the whole image; compute them on the whole image",
+        return_indices="the nearest pixel can lie in any block; compute indices on the whole image",
         distances="the distances are returned",
         indices="the distances are returned",
     )(arguments)
@@ -82,7 +80,7 @@ def _check(arguments: Arguments) -> None:
     if sampling is not None:
         lengths = per_axis(sampling, len(arguments["input"].shape), None, "sampling")
         if not all(0 < length < math.inf for length in lengths):
-            raise InputError(f"sampling={sampling!r}; give the lengths of a pixel, above 0")
+            raise InputError(f"sampling={sampling!r}; give lengths of a pixel above 0")
 
 
 @declare(Composite("ndimage.distance_transform_edt", images=("input",), promise=_promise, check=_check, gives="image"))

@@ -33,47 +33,30 @@ from lepton_celery.errors import InputError
 # ------------------------------------------------------------------------------------------------ running minima, ranks
 
 
-def _has_gaps(arguments: Arguments) -> bool:
-    """Whether the window is not a plain box; SciPy goes through plain boxes line by line."""
+def _runs_along_lines(name: str, arguments: Arguments) -> bool:
+    """Whether SciPy computes the minimum, maximum or rank at a pixel from that at the previous pixel."""
+    if name in _RANKS and len(arguments["input"].shape) == 1:
+        return True
     footprint = arguments.get("footprint")
-    return arguments.get("structure") is not None or (footprint is not None and not np.all(footprint))
-
-
-def _runs_along_lines(name: str) -> Callable[[Arguments], bool]:
-    """Whether SciPy derives a minimum, maximum or rank from that of the pixel before."""
-
-    def box(arguments: Arguments) -> bool:
-        return not _has_gaps(arguments)
-
-    def rank(arguments: Arguments) -> bool:
-        if len(arguments["input"].shape) == 1:
-            return True
-        sizes = per_axis(window_shape({"size": None, **arguments}), arguments, "size", 1)
-        size = (
-            math.prod(sizes)
-            if arguments.get("footprint") is None
-            else int(np.sum(np.asarray(arguments["footprint"]) != 0))
-        )
-        if name == "percentile_filter":
-            wanted = int(size * (float(arguments["percentile"]) % 100) / 100)
-            extreme = arguments["percentile"] == 100 or wanted == 0
-        else:
-            wanted = size // 2 if name == "median_filter" else int(arguments["rank"]) % size
-            extreme = wanted == 0
-        return not _has_gaps(arguments) and (extreme or wanted == size - 1)
-
-    return rank if name in _RANKS else box
+    is_box = arguments.get("structure") is None and (footprint is None or bool(np.all(footprint)))
+    if not is_box or name not in _RANKS:
+        return is_box
+    size = math.prod(per_axis(window_shape({"size": None, **arguments}), arguments, "size", 1))
+    if name == "percentile_filter":
+        rank = int(size * (float(arguments["percentile"]) % 100) / 100)
+    else:
+        rank = size // 2 if name == "median_filter" else int(arguments["rank"]) % size
+    return rank in (0, size - 1)
 
 
 def _without_nan(name: str) -> Callable[..., Array]:
-    """Source: `scipy.ndimage.{name}`. If it derives a pixel from the pixel before, NaN would run on along the line."""
-    runs = _runs_along_lines(name)
+    """`scipy.ndimage.{name}`, with an error for NaN if SciPy would propagate NaN along whole lines."""
 
     def function(**arguments: Any) -> Array:
         image = arguments["input"]
-        if image.dtype.kind == "f" and runs(arguments) and np.isnan(image).any():
+        if image.dtype.kind == "f" and _runs_along_lines(name, arguments) and np.isnan(image).any():
             raise InputError(
-                f"the image has NaN, which SciPy's ndimage.{name} of a box carries along whole lines; "
+                f"the image has NaN, which SciPy's ndimage.{name} with a box propagates along whole lines; "
                 "fill it first, for instance with numpy.nan_to_num"
             )
         result: Array = resolve(f"scipy.ndimage.{name}")(**arguments)
@@ -84,7 +67,7 @@ def _without_nan(name: str) -> Callable[..., Array]:
 
 def _rank_promise(arguments: Arguments) -> Promise:
     if len(arguments["input"].shape) == 1 and arguments["input"].dtype.kind == "f":
-        return within(1, "of 0.0 and -0.0, SciPy's running rank of a line gives now the one and now the other")
+        return within(1, "SciPy's rank filters of one axis return either of 0.0 and -0.0")
     return IDENTICAL
 
 
@@ -118,9 +101,9 @@ _GREY = {
     "morphological_gradient": (1, 62.0),
     "morphological_laplace": (1, 65.0),
 }
-"""Passes of the window over the image, and nanoseconds per pixel of a small window."""
+"""Number of passes over the image, and nanoseconds per pixel with a small window."""
 _BINARY = {"binary_erosion": 1, "binary_dilation": 1, "binary_opening": 2, "binary_closing": 2}
-"""Passes of the structure over the image."""
+"""Number of passes over the image in each iteration."""
 
 _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     **{name: {"sigma": 1.0} for name in _LINEAR if name.startswith("gaussian")},
@@ -188,7 +171,7 @@ ENTRIES: tuple[Entry, ...] = (
     _filter(
         "binary_hit_or_miss",
         hit_or_miss_halo,
-        "structure.shape // 2 + |origin|, of the larger",
+        "structure.shape // 2 + |origin| of the larger structure",
         samples={"input": "mask"},
         check=check_binary,
         cost_ns=40.0,

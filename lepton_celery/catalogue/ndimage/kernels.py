@@ -1,4 +1,4 @@
-"""The compiled kernels of SciPy's filters: which arguments they cover, and what they are tried on."""
+"""Compiled kernels of SciPy's filters: the arguments that each covers, and its trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.kernels.border import MODES, is_plain
 
 
 def _covers_median(arguments: Arguments) -> bool:
-    """A window of 3 × 3 pixels, on images of small integers."""
+    """Windows of 3 × 3 pixels, for images of 8 or 16 bits."""
     image, footprint, mode = arguments["input"], arguments["footprint"], arguments["mode"]
     if not is_plain(image) or image.dtype.name not in ("uint8", "uint16", "int16") or image.ndim != 2:
         return False
@@ -35,7 +35,7 @@ def _median_trials() -> Iterator[dict[str, Any]]:
 
 
 def _covers_gaussian(arguments: Arguments) -> bool:
-    """Images of floats, no derivative, and a radius that follows from sigma."""
+    """Float images, order 0, and a radius computed from sigma."""
     image, mode = arguments["input"], arguments["mode"]
     plain = is_plain(image) and image.dtype.kind == "f" and isinstance(mode, str) and mode in MODES
     positive = bool(np.all(np.asarray(arguments["sigma"]) >= 0))
@@ -54,7 +54,7 @@ def _trial(image: Array, mode: str, **arguments: Any) -> dict[str, Any]:
 
 
 def _on_all_axes(covers: Callable[[Arguments], bool]) -> Callable[[Arguments], bool]:
-    """The predicate, for results of the image's own dtype and filters of all axes."""
+    """The predicate `covers`, restricted to filters along all axes whose result has the image's dtype."""
     return lambda arguments: arguments["output"] is None and arguments["axes"] is None and covers(arguments)
 
 

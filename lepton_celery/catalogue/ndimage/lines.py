@@ -1,4 +1,4 @@
-"""`scipy.ndimage`: filters that carry rounding along whole lines of pixels: running sums and spline coefficients."""
+"""`scipy.ndimage`: uniform and spline filters, whose rounding errors propagate along whole lines of pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _output_dtype(arguments: Arguments) -> DType:
 
 
 def _adds_up_exactly(arguments: Arguments, sizes: Iterable[int]) -> bool:
-    """Whether running sums are exact: those of integers that fit a float64."""
+    """Whether running sums are exact, because float64 can hold them as integers."""
     modes = [arguments["mode"]] if isinstance(arguments["mode"], str) else arguments["mode"]
     whole_cval = float(arguments["cval"]).is_integer() and abs(arguments["cval"]) < 2**32
     dtypes = (arguments["input"].dtype, _output_dtype(arguments))
@@ -34,7 +34,7 @@ def _adds_up_exactly(arguments: Arguments, sizes: Iterable[int]) -> bool:
 
 
 def _expand_uniform(arguments: Arguments, build: Build) -> Lazy:
-    """Running sums of floats carry their rounding along the line, so floats are filtered axis by axis over whole lines."""
+    """The node that filters blocks if running sums are exact, else nodes that filter whole lines, one per axis."""
     arguments = dict(arguments)
     if along_one_axis := "axis" in arguments:
         arguments["axes"] = (axis_of(arguments),)
@@ -46,7 +46,7 @@ def _expand_uniform(arguments: Arguments, build: Build) -> Lazy:
     image: Lazy = arguments["input"]
     node, output = image, arguments["output"]
     for axis in axes_of(arguments):
-        if table["size"][axis] > 1 or along_one_axis:  # uniform_filter1d adds up differences even for a size of 1
+        if table["size"][axis] > 1 or along_one_axis:  # uniform_filter1d keeps a running sum even for a size of 1
             options: dict[str, Any] = {name: values[axis] for name, values in table.items()}
             options["size"] = int(options["size"])
             node = build("lepton.uniform_line", input=node, axis=axis, output=output, cval=arguments["cval"], **options)

@@ -12,7 +12,7 @@ from lepton_celery.errors import InputError
 
 
 def _structure_halo(ndim: int, structure: Array | None) -> tuple[int, ...]:
-    """Twice the reach of a structure: SciPy reads outside of images that are shorter than the structure."""
+    """Twice the reach of the structure, because SciPy reads outside an image that is shorter than the structure."""
     return tuple(n - 1 for n in ((3,) * ndim if structure is None else np.shape(structure)))
 
 
@@ -28,10 +28,7 @@ def _structure_halo(ndim: int, structure: Array | None) -> tuple[int, ...]:
 def propagated(
     input: View, structure: Array | None, mask: View | None, state: View | None, where: Where
 ) -> tuple[Array, bool]:
-    """A block flooded from what its surroundings have reached, and whether it changed.
-
-    Source: `scipy.ndimage.binary_propagation`, run on the block and its surroundings.
-    """
+    """Run `scipy.ndimage.binary_propagation` on a block and its halo; also return whether the block changed."""
     from scipy.ndimage import binary_propagation
 
     wide = where.region.expand(_structure_halo(len(where.shape), structure), where.shape)
@@ -55,7 +52,7 @@ def _check(arguments: Arguments) -> None:
     if len(lengths) != len(shape) or not all(n % 2 for n in lengths):
         raise InputError(f"structure of shape {lengths} for an image of {len(shape)} axes; give an odd length for each")
     if not np.asarray(structure)[tuple(n // 2 for n in lengths)]:
-        raise InputError("structure leaves out its middle, so that floods would never end; set it")
+        raise InputError("structure is False at its centre, so floods would never end; set the centre to True")
     if any(n > max(3, size) for n, size in zip(lengths, shape, strict=True)):
         raise InputError(f"structure of shape {lengths} is larger than the image of shape {shape}; give a smaller one")
 

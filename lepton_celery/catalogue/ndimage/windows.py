@@ -1,4 +1,4 @@
-"""The parameters of SciPy's filters per axis, and how far a window reaches from them."""
+"""Parameters of SciPy's filters per axis, and the halos that follow from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW = "size // 2 + |origin| per axis"
 
 
 def axes_of(arguments: Arguments) -> tuple[int, ...]:
-    """The axes that the function filters, counted from the first."""
+    """The axes that the function filters, as non-negative numbers."""
     ndim = len(arguments["input"].shape)
     axes: Any = arguments.get("axes")
     listed: Iterable[Any] = range(ndim) if axes is None else [axes] if np.isscalar(axes) else axes
@@ -27,12 +27,12 @@ def axes_of(arguments: Arguments) -> tuple[int, ...]:
 
 
 def axis_of(arguments: Arguments) -> int:
-    """The only axis that the function filters, counted from the first."""
+    """The only axis that the function filters, as a non-negative number."""
     return axes_of({**arguments, "axes": arguments["axis"]})[0]
 
 
 def per_axis(value: Any, arguments: Arguments, name: str, rest: Any = 0) -> list[Any]:
-    """One value for all filtered axes, or one for each of them, as a value for each axis of the image; `rest` elsewhere."""
+    """One value, or one per filtered axis, as a list with one per axis of the image; `rest` for axes not filtered."""
     axes = axes_of(arguments)
     values = list(value) if np.iterable(value) and not isinstance(value, str) else [value] * len(axes)
     if len(values) != len(axes):
@@ -44,8 +44,8 @@ def per_axis(value: Any, arguments: Arguments, name: str, rest: Any = 0) -> list
 
 
 def _widths(value: Any, arguments: Arguments, name: str, rest: float = 0) -> list[Any]:
-    """`per_axis` for halos. SciPy follows the order of `axes` in some places only; if the axes are not in ascending order,
-    every axis therefore gets the widest value."""
+    """`per_axis` for halos. If the filtered axes are not ascending, each has the greatest value, because SciPy takes the
+    order of `axes` into account in some places only."""
     values, axes = per_axis(value, arguments, name, rest), axes_of(arguments)
     if list(axes) == sorted(axes):
         return values
@@ -53,7 +53,7 @@ def _widths(value: Any, arguments: Arguments, name: str, rest: float = 0) -> lis
 
 
 def window_shape(arguments: Arguments) -> Any:
-    """Shape of the window, or its length on every axis: footprint before structure before size, as SciPy chooses."""
+    """Shape of the window, or its length on all axes. SciPy uses footprint, else structure, else size."""
     for name in ("footprint", "structure"):
         if arguments.get(name) is not None:
             return np.shape(arguments[name])
@@ -63,16 +63,16 @@ def window_shape(arguments: Arguments) -> Any:
 
 
 def reach(shape: Any, arguments: Arguments, origin: str = "origin") -> tuple[int, ...]:
-    """How far a window of this shape reaches from its pixel."""
+    """The halo of a window of this shape."""
     sizes, origins = _widths(shape, arguments, "size", 1), _widths(arguments[origin], arguments, origin)
     halo = tuple(int(size) // 2 + abs(int(shift)) for size, shift in zip(sizes, origins, strict=True))
-    if "axis" not in arguments:  # along one axis only, SciPy mirrors as often as needed
+    if "axis" not in arguments:  # SciPy's filters of one axis mirror as often as needed
         check_mirroring(halo, arguments["input"].shape, arguments.get("mode"))
     return halo
 
 
 def window_halo(passes: int = 1) -> HaloRule:
-    """The halo of a function that goes over the image this many times with its window."""
+    """The halo of a function that filters `passes` times with its window."""
     return lambda arguments: tuple(passes * h for h in reach(window_shape(arguments), arguments))
 
 
@@ -82,17 +82,17 @@ def along_axis(halo: Callable[[Arguments], tuple[int, ...]]) -> HaloRule:
 
 
 def weights_halo(arguments: Arguments) -> tuple[int, ...]:
-    """Half the weights, moved by the origin."""
+    """The halo of a function with the arguments `weights` and `origin`."""
     return reach(np.shape(arguments["weights"]), arguments)
 
 
 def size_halo(arguments: Arguments) -> tuple[int, ...]:
-    """Half the size, moved by the origin."""
+    """The halo of a function with the arguments `size` and `origin`."""
     return reach(arguments["size"], arguments)
 
 
 def gaussian_halo(arguments: Arguments, radius: Arguments | None = None) -> tuple[int, ...]:
-    """Radii of a gaussian. `radius` has the arguments with the axes that the argument `radius` is for, if they differ."""
+    """The radii of a gaussian per axis. The argument `radius` is for the axes in `radius` or, without it, in `arguments`."""
     truncate, given = arguments.get("truncate", 4.0), arguments.get("radius")
     sigmas = _widths(arguments["sigma"], arguments, "sigma")
     radii = [None] * len(sigmas) if given is None else _widths(given, radius or arguments, "radius")
@@ -103,12 +103,12 @@ def gaussian_halo(arguments: Arguments, radius: Arguments | None = None) -> tupl
 
 
 def gaussian_laplace_halo(arguments: Arguments) -> tuple[int, ...]:
-    """The argument `radius` is for all axes, filtered or not."""
+    """The halo of `gaussian_laplace`, whose argument `radius` is for all axes, filtered or not."""
     return gaussian_halo(arguments, radius={**arguments, "axes": None})
 
 
 def gaussian_gradient_halo(arguments: Arguments) -> tuple[int, ...]:
-    """The function smooths along all axes; `axes` are those that it differentiates along."""
+    """The halo of `gaussian_gradient_magnitude`, which smooths along all axes and differentiates along `axes`."""
     return gaussian_halo({**arguments, "axes": None})
 
 
@@ -117,7 +117,7 @@ def _structure_shape(structure: Any) -> Any:
 
 
 def structure_halo(passes: int) -> HaloRule:
-    """The halo of a binary function that goes over the image this many times in each iteration."""
+    """The halo of a binary function that filters `passes` times in each iteration."""
 
     def halo(arguments: Arguments) -> tuple[int, ...]:
         once = reach(_structure_shape(arguments["structure"]), arguments)
@@ -127,7 +127,7 @@ def structure_halo(passes: int) -> HaloRule:
 
 
 def hit_or_miss_halo(arguments: Arguments) -> tuple[int, ...]:
-    """The wider of the two structures."""
+    """The wider of the halos of both structures."""
     hit, miss = arguments["structure1"], arguments["structure2"]
     second = "origin1" if arguments["origin2"] is None else "origin2"
     first = reach(_structure_shape(hit), arguments, "origin1")

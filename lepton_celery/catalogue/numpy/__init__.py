@@ -1,4 +1,4 @@
-"""The functions of NumPy that a lazy image takes: element by element, rearrangements, reductions.
+"""NumPy's functions of lazy images: elementwise functions, rearrangements and reductions.
 
-May import: shared. `import numpy` inside this folder is the library; imports are absolute.
+May import: shared. Imports are absolute, so `import numpy` in this folder imports the library.
 """

@@ -18,7 +18,7 @@ from lepton_celery.errors import InputError
 
 @declare(ValueFunction("lepton.histogram_edges", values=("extent",), result=value_of(float, -1)))
 def histogram_edges(extent: Extent | None, bins: Bins, range: Any, dtype: str) -> Array:
-    """The edges of `numpy.histogram`'s bins. `extent`, of the pixels, matters if no range is given."""
+    """The bin edges of `numpy.histogram`; the pixels' `extent` is used if `range` is None."""
     given = range if range is not None else None if extent is None else finite(extent)
     edges: Array = np.histogram_bin_edges(np.zeros(1, dtype), bins=bins, range=given)
     return edges
@@ -26,7 +26,7 @@ def histogram_edges(extent: Extent | None, bins: Bins, range: Any, dtype: str) -
 
 @declare(ValueFunction("lepton.densities", values=("counts", "edges"), result=value_of(float, -1)))
 def densities(counts: Array, edges: Array) -> Array:
-    """Source: `numpy.histogram` with `density=True`, from the counts."""
+    """The result of `numpy.histogram` with `density=True`, from its counts."""
     shares: Array = counts / np.array(np.diff(edges), float) / counts.sum()
     return shares
 
@@ -40,7 +40,7 @@ def _histogram_result(arguments: Arguments) -> ValueType:
 def _check_histogram(arguments: Arguments) -> None:
     bins = arguments["bins"]
     if isinstance(bins, str):
-        raise InputError(f"bins={bins!r} chooses the bins from all pixels, which is not supported here; give a number")
+        raise InputError(f"bins={bins!r} depends on all pixels, which is not supported here; give a number or edges")
     _no_weights(arguments)
     histogram_edges(None, bins, arguments["range"], "float64")
 
@@ -76,7 +76,7 @@ def _no_weights(arguments: Arguments) -> None:
 
 
 _MAX_BINS = 2**25
-"""256 MiB of counts, which every block leaves, whatever its size."""
+"""Largest number of counts in a partial: 256 MiB per block."""
 
 
 @declare(
@@ -96,7 +96,7 @@ def _bincount(x: Array, minlength: int = 0) -> Partial:
     greatest = max(int(x.max(initial=0)), minlength)
     if greatest >= _MAX_BINS:
         raise InputError(
-            f"bincount of values up to {greatest} makes a table of as many numbers; "
+            f"bincount of values up to {greatest} would need a table of that length; "
             "use numpy.unique with return_counts=True"
         )
     return {"counts": np.bincount(x, minlength=minlength)}

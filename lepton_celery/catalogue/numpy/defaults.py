@@ -1,4 +1,4 @@
-"""What NumPy's reductions have in common: parameters that must keep their defaults, and results known from two pixels."""
+"""Checks and result rules that NumPy's reductions share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lepton_celery.errors import InputError
 
 
 def check_defaults(name: str, *allowed: str) -> Callable[[Arguments], None]:
-    """A check that refuses all parameters of a NumPy reduction but those allowed: it reduces the whole image."""
+    """A check that the parameters of a NumPy reduction, except those `allowed`, have their defaults."""
     parameters = inspect.signature(getattr(np, name)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("out", *allowed)}
 
@@ -31,7 +31,7 @@ def check_defaults(name: str, *allowed: str) -> Callable[[Arguments], None]:
 
 
 def result_like(function: Callable[..., Any]) -> ResultRule:
-    """Shape and dtype of what a function of NumPy gives for two pixels of the image's dtype."""
+    """The shape and dtype of `function`'s result for two pixels of the image's dtype."""
 
     def result(arguments: Arguments) -> ValueType:
         more = (arguments["q"],) if "q" in arguments else ()

@@ -1,4 +1,4 @@
-"""NumPy's functions of one pixel at a time."""
+"""NumPy's elementwise functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HEAVY = (
 
 
 def _kinds_of(ufunc: np.ufunc) -> str:
-    """The kinds of dtype for which NumPy has a loop."""
+    """The dtype kinds for which the ufunc has a loop."""
     return "".join(kind for kind, dtype in (("b", "?"), ("i", "b"), ("u", "B"), ("f", "f")) if _takes(ufunc, dtype))
 
 
@@ -41,7 +41,7 @@ def _takes(ufunc: np.ufunc, dtype: str) -> bool:
 def _ufunc(name: str, cost_ns: float) -> Local:
     ufunc: np.ufunc = getattr(np, name)
     parameters = ("x1", "x2") if ufunc.nin == 2 else ("x",)
-    mixed = name == "subtract"  # takes a mask and numbers, but not two masks
+    mixed = name == "subtract"  # has no loop for two masks, but one for a mask and numbers
     return _numpy(
         name,
         *parameters,
@@ -53,15 +53,15 @@ def _ufunc(name: str, cost_ns: float) -> Local:
 
 
 def _promise_of_zeros(arguments: Arguments) -> Promise:
-    """Measured with NumPy 2.4: of 0.0 and -0.0, fmin and fmax give one or the other by the place in a vector register."""
+    """In NumPy 2.4, fmin and fmax of 0.0 and -0.0 depend on a pixel's position in a vector register."""
     if any(np.result_type(getattr(operand, "dtype", operand)).kind == "f" for operand in arguments.values()):
-        return within(1, "of 0.0 and -0.0, NumPy's fmin and fmax give now the one and now the other")
+        return within(1, "NumPy's fmin and fmax return either of 0.0 and -0.0")
     return IDENTICAL
 
 
 @declare(Local("numpy.astype", images=("x",), values=("x",), example={"dtype": "uint8"}, cost_ns=1.0))
 def _astype(x: Array, dtype: str) -> Array:
-    # NumPy leaves it open what becomes of a float that the integer dtype cannot hold; for uint32 its place decides
+    # NumPy's result for a float out of the integer dtype's range is undefined; for uint32 it depends on the position
     result: Array = x.astype(dtype)
     return result
 
@@ -69,7 +69,7 @@ def _astype(x: Array, dtype: str) -> Array:
 def _check_where(arguments: Arguments) -> None:
     if arguments["x"] is None or arguments["y"] is None:
         raise InputError(
-            "numpy.where of a condition alone gives places, not an image; give x and y, or compute it first"
+            "numpy.where of a condition alone gives positions, not an image; give x and y, or compute it first"
         )
 
 
@@ -100,7 +100,7 @@ def _check_copy(arguments: Arguments) -> None:
 
 
 def _numpy(name: str, *images: str, **options: Any) -> Local:
-    """The entry of a function of NumPy whose images may also be whole-image values."""
+    """The entry of a NumPy function whose images may also be whole-image values."""
     return Local(f"numpy.{name}", images=images, values=images, **options)
 
 

@@ -1,8 +1,9 @@
-"""NumPy's functions that put images together: on a new axis (`stack`) or one after the other (`concatenate` …)."""
+"""NumPy's functions that join images along a new axis (`stack`) or an existing one (`concatenate`, `vstack`, …)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from lepton_celery.grid import Region
 
 
 class Stack:
-    """Images of one shape, one after the other on a new axis `arguments["axis"]`."""
+    """Images of one shape, joined along the new axis `arguments["axis"]`."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         first = images[0]
         if any(shape != first for shape in images):
             raise InputError(
-                f"images of shapes {' and '.join(map(str, images))} do not match; stack those of one shape"
+                f"images of shapes {' and '.join(map(str, images))} do not match; stack images of one shape"
             )
         axis = self._axis(images, arguments)
         return (*first[:axis], len(images), *first[axis:])
@@ -32,7 +33,7 @@ class Stack:
         return [Region(start, stop)] * len(images)
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
-        # only along the new axis can there be more than the region
+        # the result is larger than the region only along the new axis
         ends = zip(region.start, region.stop, result.shape, strict=True)
         return result[tuple(slice(None) if n == stop - start else slice(start, stop) for start, stop, n in ends)]
 
@@ -43,14 +44,20 @@ class Stack:
         return axis % ndim
 
 
-def _check_stack(arguments: Arguments) -> None:
-    members = [value for name, value in arguments.items() if name.startswith("arrays.")]
+def _images_of(name: str, sequence: str, arguments: Arguments) -> list[Any]:
+    """The members of a sequence of images; refused unless there are images and nothing else."""
+    members = [value for key, value in arguments.items() if key.startswith(f"{sequence}.")]
     if not members or not all(hasattr(member, "shape") for member in members):
-        raise InputError("numpy.stack wants a sequence of images; give lepton.open(…), arrays or results of functions")
+        raise InputError(f"numpy.{name} needs a sequence of images; give arrays, lepton.open(…) or lazy results")
+    return members
+
+
+def _check_stack(arguments: Arguments) -> None:
+    _images_of("stack", "arrays", arguments)
 
 
 class Joined:
-    """Images one after the other along `arguments["axis"]`, of which they have `arguments["lengths"]` pixels."""
+    """Images joined along `arguments["axis"]`, along which they have `arguments["lengths"]` pixels."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         axis = arguments["axis"]
@@ -71,7 +78,7 @@ class Joined:
 
 
 def _stretches(start: int, stop: int, lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The stretch of each image that lies between `start` and `stop` of the joined image; it may be empty."""
+    """The interval of each image that falls into [start, stop) of the joined image; it may be empty."""
     for n in lengths:
         yield max(start, 0), max(min(stop, n), max(start, 0))
         start, stop = start - n, stop - n
@@ -83,12 +90,12 @@ def _joined_dtype(arguments: Arguments) -> DType:
 
 @declare(Local("lepton.join", images=(), sequences=("arrays",), geometry=Joined(), dtype=_joined_dtype, cost_ns=1.0))
 def join(arrays: Sequence[Array], axis: int, lengths: Sequence[int]) -> Array:
-    """Stretches of the images, some of them empty, one after the other."""
+    """Concatenate regions of the images, of which some may be empty."""
     return np.concatenate(arrays, axis=axis)
 
 
 def _joined(images: Sequence[Lazy], axis: int, build: Build) -> Lazy:
-    """The node of images one after the other along an axis."""
+    """The node of images joined along an axis."""
     axis = axis_of(axis, images[0].ndim)
     across = {(*image.shape[:axis], *image.shape[axis + 1 :]) for image in images}
     if len(across) > 1 or len({image.ndim for image in images}) > 1:
@@ -105,12 +112,10 @@ def _joining(
     join_axis: Callable[[Arguments, int], int],
     with_axes: Callable[[Array], Array],
 ) -> Composite:
-    """The entry of a function of NumPy that joins images; `with_axes` first gives each image the axes that it needs."""
+    """The entry of a NumPy function that joins images; `with_axes` adds the axes that an image lacks."""
 
     def expand(arguments: Arguments, build: Build) -> Lazy:
-        images = [value for key, value in arguments.items() if key.startswith(f"{sequence}.")]
-        if not images or not all(hasattr(image, "shape") for image in images):
-            raise InputError(f"numpy.{name} wants a sequence of images; give lepton.open(…) or results of functions")
+        images = _images_of(name, sequence, arguments)
         if arguments.get("dtype") is not None or arguments.get("casting", "same_kind") != "same_kind":
             raise InputError(f"numpy.{name}: dtype and casting are not supported here; use .astype on the result")
         images = [turned(image, with_axes, build) for image in images]

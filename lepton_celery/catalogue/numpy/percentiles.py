@@ -1,6 +1,6 @@
-"""NumPy's percentiles, quantiles and median: order statistics, found by counting digits of the pixels, without sorting.
+"""NumPy's percentiles, quantiles and median, found by radix selection: by counting digits of the pixels, without sorting.
 
-Each pass over the image settles `DIGIT_BITS` more bits of the pixels at the ranks that are sought.
+Each pass over the image determines the next `DIGIT_BITS` bits of the pixels at the wanted ranks.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
 DIGIT_BITS = 16
-"""Bits of a pixel that one pass of the search settles."""
+"""Bits of a pixel that one pass determines."""
 
 _DIVIDES_IN_PIXELS_PRECISION = np.lib.NumpyVersion(np.__version__) < "2.4.0"
-"""Until NumPy 2.4, percents of float32 images were divided by 100 in float32."""
+"""Before NumPy 2.4, percents for float32 images were divided by 100 in float32."""
 
 Ranks = dict[str, Array]
-"""State of the search: for each rank sought, the digits found so far (`prefix`) and the pixels with lesser digits
-(`below`); and the number of pixels (`n`)."""
+"""State of the search: the wanted ranks (`rank`), for each the digits found so far (`prefix`) and the number of pixels with
+lesser digits (`below`), and the number of all pixels (`n`)."""
 
 
 def ordered_keys(image: Array) -> Array:
-    """Unsigned integers in the order of the pixels (NaN last), as wide as the pixels."""
+    """Unsigned integers of the pixels' size that sort as the pixels do, NaN last."""
     bits = image.dtype.itemsize * 8
     if image.dtype.kind in "bu":
         return image.view(np.uint8) if image.dtype == bool else image
@@ -39,14 +39,14 @@ def ordered_keys(image: Array) -> Array:
     if image.dtype.kind == "i":
         flipped: Array = image.view(unsigned) ^ sign
         return flipped
-    # + 0.0 makes -0.0 the same key as 0.0; NaNs of either sign go last
+    # adding 0.0 turns -0.0 into 0.0; one NaN replaces NaNs of either sign
     raw = np.where(np.isnan(image), np.array(np.nan, image.dtype), image + image.dtype.type(0)).view(unsigned)
     keys: Array = np.where(raw & sign, ~raw, raw | sign)
     return keys
 
 
 def value_of_key(key: int, dtype: DType) -> Any:
-    """The pixel value that has this key."""
+    """The pixel with this key; the inverse of `ordered_keys`."""
     bits = dtype.itemsize * 8
     sign = 1 << (bits - 1)
     mask = (1 << bits) - 1
@@ -58,12 +58,12 @@ def value_of_key(key: int, dtype: DType) -> Any:
 
 
 def digits_of(dtype: DType) -> int:
-    """Passes that settle all bits of a pixel."""
+    """Number of passes that determine all bits of a pixel."""
     return max(1, dtype.itemsize * 8 // DIGIT_BITS)
 
 
 def merge_digit(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Ranks:
-    """Settles one more digit of the pixel at each rank sought."""
+    """Determine the next digit of the pixel at each wanted rank."""
     dtype, digit = np.dtype(arguments["dtype"]), int(arguments["digit"])
     bits = dtype.itemsize * 8
     width = min(DIGIT_BITS, bits)
@@ -101,10 +101,10 @@ def merge_digit(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Ra
 def digit_partial(
     image: Array, search: Array, digit: int, ranks: Ranks | None = None, fractions: Any = None, dtype: str = ""
 ) -> Partial:
-    """How often each value of a digit occurs among the pixels whose higher digits are searched for.
+    """Count the values of a digit among the pixels whose higher digits are one of the prefixes in `search`.
 
-    `search` has the prefixes found so far, ascending, shape `(prefixes,)`. Only digits that occur are listed, as flat
-    positions in a `(prefixes, 65536)` table with their counts. The other arguments are for the merge.
+    `search` is ascending. The partial lists the digits that occur, as flat positions in a table of shape
+    `(prefixes, 65536)`, and their counts. The other arguments are for the merge.
     """
     search = np.asarray(search, np.uint64)
     keys = ordered_keys(image).ravel()
@@ -131,13 +131,13 @@ def fractions_of(percents: Any, dtype: DType) -> Any:
 
 
 def needed_ranks(n: int, fractions: Any) -> Array:
-    """Ranks of the pixels between which the quantiles lie, and of the greatest pixel, which is NaN if any pixel is."""
+    """The ranks of the pixels around each quantile, and of the greatest pixel, which is NaN if any pixel is."""
     previous, following, _ = _neighbours(n, np.asanyarray(fractions))
     return np.unique(np.concatenate([previous.ravel(), following.ravel(), [n - 1]]))
 
 
 def _neighbours(n: int, fractions: Array) -> tuple[Array, Array, Array]:
-    """The ranks before and after each quantile of `n` pixels, and its distance from the first, as `numpy.quantile` does."""
+    """The ranks before and after each quantile of `n` pixels, and its distance from the first, as in `numpy.quantile`."""
     virtual = np.asanyarray((n - 1) * fractions)
     previous = np.floor(virtual)
     following = np.add(previous, 1)
@@ -151,15 +151,15 @@ def _neighbours(n: int, fractions: Array) -> tuple[Array, Array, Array]:
 
 @declare(ValueFunction("lepton.prefixes", values=("ranks",), result=value_of(np.uint64, -1)))
 def prefixes(ranks: Ranks) -> Array:
-    """The different prefixes to look for in the next pass, ascending."""
+    """The distinct prefixes for the next pass, ascending."""
     return np.unique(ranks["prefix"])
 
 
 @declare(ValueFunction("lepton.quantile_from_ranks", values=("ranks",)))
 def quantile_from_ranks(ranks: Ranks, fractions: Any, weak: bool, dtype: str) -> Any:
-    """Source: `numpy.quantile`, method "linear", from the pixels at the ranks between which it interpolates.
+    """`numpy.quantile` with method "linear", from the pixels between which it interpolates.
 
-    With `weak`, the fractions are Python numbers, which take on the dtype of the pixels; NumPy's scalars keep their own.
+    With `weak`, the fractions are Python numbers, which adopt the pixels' dtype; NumPy scalars keep their own dtype.
     """
     pixel_dtype = np.dtype(dtype)
     at_rank = pixels_at_ranks(ranks, pixel_dtype)
@@ -182,13 +182,13 @@ def quantile_from_ranks(ranks: Ranks, fractions: Any, weak: bool, dtype: str) ->
 
 
 def pixels_at_ranks(ranks: Ranks, dtype: DType) -> dict[int, Any]:
-    """The pixel at each rank sought."""
+    """The pixel at each wanted rank."""
     return {int(rank): value_of_key(int(key), dtype) for rank, key in zip(ranks["rank"], ranks["prefix"], strict=True)}
 
 
 @declare(ValueFunction("lepton.median_from_ranks", values=("ranks",)))
 def median_from_ranks(ranks: Ranks, dtype: str) -> Any:
-    """Source: `numpy.median`, from the middle pixel or the two in the middle."""
+    """`numpy.median`, from the one or two pixels in the middle."""
     at_rank = pixels_at_ranks(ranks, np.dtype(dtype))
     n = int(ranks["n"][0])
     middle = sorted({(n - 1) // 2, n // 2})
@@ -201,7 +201,7 @@ def median_from_ranks(ranks: Ranks, dtype: str) -> Any:
 
 
 def _search(image: Lazy, fractions: Any, build: Build) -> Lazy:
-    """The pixels between which the quantiles lie, digit by digit."""
+    """The node that finds the pixels around each quantile, digit by digit."""
     dtype = str(image.dtype)
     ranks: Lazy | None = None
     search: Any = []

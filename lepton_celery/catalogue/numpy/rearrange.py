@@ -1,4 +1,4 @@
-"""NumPy's functions that move pixels and change none: turned, cropped, padded, rolled and repeated images."""
+"""NumPy's functions that rearrange pixels: permuted and flipped axes, padding, rolling, tiling and repetition."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from lepton_celery.grid import Region
 
 
 class Turned:
-    """Axes in another order and direction.
+    """The image's axes, permuted and flipped.
 
-    `arguments["axes"]` has, for each axis of the result, the axis of the image, or None for a new axis of length 1. Axes of
-    the image that are left out have length 1. `arguments["flips"]` has the axes of the image that run backwards.
+    `arguments["axes"]` has the image's axis of each axis of the result, or None for a new axis of length 1. Axes of the
+    image that are left out have length 1. `arguments["flips"]` has the axes of the image that are flipped.
     """
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
@@ -47,7 +47,7 @@ class Turned:
 
 @declare(Local("lepton.turn", geometry=Turned(), dtype=dtype_of("image"), cost_ns=1.5))
 def turn(image: Array, axes: Sequence[int | None], flips: Sequence[int]) -> Array:
-    """The image with its axes in the order and direction that `Turned` describes."""
+    """Permute and flip the image's axes as `Turned` describes."""
     remaining = [axis for axis in axes if axis is not None]
     dropped = tuple(axis for axis in range(image.ndim) if axis not in remaining)
     turned: Array = np.flip(image, tuple(flips)).transpose(*dropped, *remaining)[(0,) * len(dropped)]
@@ -55,7 +55,7 @@ def turn(image: Array, axes: Sequence[int | None], flips: Sequence[int]) -> Arra
 
 
 def turned(image: Lazy, function: Callable[[Array], Array], build: Build) -> Lazy:
-    """The node of a function that only turns axes, found out from what it does to an image of two pixels per axis."""
+    """The node of a function that only permutes and flips axes, found from its effect on an image of two pixels per axis."""
     moved = [function(positions) for positions in np.indices([min(n, 2) for n in image.shape])]
     axes: list[int | None] = []
     flips = []
@@ -64,14 +64,14 @@ def turned(image: Lazy, function: Callable[[Array], Array], build: Build) -> Laz
         axes.append(next((axis for axis, step in enumerate(steps) if step), None))
         flips += [axis for axis, step in enumerate(steps) if step < 0]
     if not axes:
-        raise InputError(f"an image of shape {image.shape} would lose all its axes; leave it one")
+        raise InputError(f"an image of shape {image.shape} would lose all its axes; keep at least one")
     if axes == list(range(image.ndim)) and not flips:
         return image
     return build("lepton.turn", image=image, axes=tuple(axes), flips=tuple(flips))
 
 
 def _turning(name: str, image: str, **options: Any) -> Composite:
-    """The entry of a function of NumPy that only turns axes."""
+    """The entry of a NumPy function that only permutes and flips axes."""
 
     def expand(arguments: Arguments, build: Build) -> Lazy:
         rest = {key: value for key, value in arguments.items() if key != image}
@@ -83,14 +83,14 @@ def _turning(name: str, image: str, **options: Any) -> Composite:
 # ------------------------------------------------------------------------------------------------ picking
 
 Rule = tuple[Any, ...]
-"""What becomes of an axis: () for nothing, else a function of NumPy and its arguments: `("pad", 2, 3, "edge")`."""
+"""The change along an axis: () for none, else a NumPy function and its arguments, such as `("pad", 2, 3, "edge")`."""
 _BEFORE, _AFTER = -1, -2
-"""Stand for pixels that a constant pad adds before and after an axis."""
+"""Indices that mark the pixels that a constant pad adds before and after an axis."""
 
 
 @lru_cache(maxsize=16)
 def _picked(rule: Rule, n: int) -> Array:
-    """For each pixel of an axis of the result, the pixel of the image's axis of `n` pixels, from NumPy itself."""
+    """The image index of each pixel along the result's axis: NumPy's function, applied to the indices of `n` pixels."""
     pixels = np.arange(n)
     if not rule:
         return pixels
@@ -110,10 +110,10 @@ def _axis_picks(region: Region, shape: Sequence[int], rules: Sequence[Rule]) -> 
 
 @dataclass(frozen=True)
 class Picked:
-    """Each axis has pixels of the same axis of the image in another order, as `arguments["rules"]` say."""
+    """Along each axis, the result has pixels of the same image axis, picked by the axis's rule in `arguments["rules"]`."""
 
     scattered: bool = False
-    """The pixels may lie far apart. The function reads them itself, and the region only has the right number of pixels."""
+    """Neighbours may come from far apart, so the function reads pixels itself, and `reads` only gives the right size."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return tuple(_picked(rule, n).size for rule, n in zip(arguments["rules"], images[0], strict=True))
@@ -135,7 +135,7 @@ class Picked:
 
 @declare(Local("lepton.pick", geometry=Picked(), wants_where=True, dtype=dtype_of("image"), cost_ns=3.0))
 def pick(image: Array, rules: Sequence[Rule], fills: Sequence[Sequence[Any]], where: Where) -> Array:
-    """`where.result` of the image with pixels picked by the rules; `fills` has a pair of values per padded axis."""
+    """The region `where.result` of the rearranged image; `fills` has a pair of pad values per axis."""
     assert where.result is not None
     picks = _axis_picks(where.result, where.shape, rules)
     local = [np.maximum(p - start, 0) for p, start in zip(picks, where.region.start, strict=True)]
@@ -157,7 +157,7 @@ def pick(image: Array, rules: Sequence[Rule], fills: Sequence[Sequence[Any]], wh
     )
 )
 def pick_scattered(image: View, rules: Sequence[Rule], where: Where) -> Array:
-    """`where.region` of the image with pixels picked by the rules, read stretch by stretch."""
+    """The region `where.region` of the rearranged image, read run by run."""
     result = np.empty(where.region.shape, image.dtype)
     picks = _axis_picks(where.region, image.shape, rules)
     for stretches in product(*(list(_stretches(p)) for p in picks)):
@@ -168,7 +168,7 @@ def pick_scattered(image: View, rules: Sequence[Rule], where: Where) -> Array:
 
 
 def _stretches(picks: Array) -> Iterator[tuple[slice, Array]]:
-    """Where to put which pixels of an axis: all at once, or stretches of neighbours if they lie far apart."""
+    """Slices of the result's axis and the image indices of each: one slice, or one per run if runs are far apart."""
     cuts = [0, picks.size]
     if np.ptp(picks) >= 2 * picks.size:
         cuts[1:1] = (np.flatnonzero(np.abs(np.diff(picks)) > picks.size) + 1).tolist()
@@ -200,7 +200,7 @@ def _expand_pad(arguments: Arguments, build: Build) -> Lazy:
     if mode == "constant":
         values = arguments.get("constant_values", 0)
         fills = tuple(tuple(map(np.asarray, pair)) for pair in pairs_per_axis(values, image.ndim, "constant_values"))
-        np.pad(np.zeros((1,) * image.ndim, image.dtype), 1, constant_values=values)  # raises if it cannot hold them
+        np.pad(np.zeros((1,) * image.ndim, image.dtype), 1, constant_values=values)  # raises if a value does not fit
     return build("lepton.pick", image=image, rules=rules, fills=fills)
 
 
@@ -208,9 +208,7 @@ def _expand_pad(arguments: Arguments, build: Build) -> Lazy:
 def _expand_roll(arguments: Arguments, build: Build) -> Lazy:
     image, axis = arguments["a"], arguments["axis"]
     if axis is None and image.ndim > 1:
-        raise InputError(
-            "numpy.roll without an axis rolls the flattened image, whose rows blocks do not follow; give axis"
-        )
+        raise InputError("numpy.roll without axis rolls the flattened image, which is not supported here; give axis")
     shifts = [0] * image.ndim
     for shift, shifted_axis in np.broadcast(arguments["shift"], 0 if axis is None else axis):
         shifts[axis_of(shifted_axis, image.ndim)] += int(shift)
@@ -233,7 +231,7 @@ def _expand_tile(arguments: Arguments, build: Build) -> Lazy:
 def _expand_repeat(arguments: Arguments, build: Build) -> Lazy:
     image, axis = arguments["a"], arguments["axis"]
     if axis is None and image.ndim > 1:
-        raise InputError("numpy.repeat without an axis flattens the image, whose rows blocks do not follow; give axis")
+        raise InputError("numpy.repeat without axis flattens the image, which is not supported here; give axis")
     repeats = np.atleast_1d(arguments["repeats"])
     if repeats.min() < 1 and not repeats.sum():
         raise InputError(f"numpy.repeat with repeats {arguments['repeats']} leaves no pixel; give at least one above 0")
@@ -245,7 +243,7 @@ def _expand_repeat(arguments: Arguments, build: Build) -> Lazy:
 
 
 def axis_of(axis: Any, ndim: int) -> int:
-    """An axis counted from the first; refused if the image does not have it."""
+    """The axis as a non-negative number; refused if the image does not have it."""
     if not -ndim <= axis < ndim:
         raise InputError(f"axis {axis} for an image of {ndim} axes; give one from {-ndim} to {ndim - 1}")
     return int(axis) % ndim

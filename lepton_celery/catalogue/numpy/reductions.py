@@ -1,6 +1,6 @@
 """NumPy's reductions of a whole image: sums, means, deviations, extremes.
 
-Sums of integers do not depend on an order. Sums of floats are added up in NumPy's own order (`shared.pairwise`).
+Sums of integers do not depend on their order. Floats are added up in NumPy's own order (`shared.pairwise`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lepton_celery.grid import BlockGrid
 
 @declare(ValueFunction("lepton.deviation_of", values=("squares",), result=value_like("squares")))
 def deviation_of(squares: Any, count: int, ddof: float, root: bool) -> Any:
-    """Source: `numpy.var` and `numpy.std`, from the sum of the squared distances from the mean."""
+    """`numpy.var` or, with `root`, `numpy.std`, from the sum of the squared distances from the mean."""
     with np.errstate(all="ignore"):
         variance = squares.dtype.type(squares / np.maximum(np.intp(count) - ddof, 0))
         return variance.dtype.type(np.sqrt(variance)) if root else variance
@@ -42,7 +42,7 @@ def _expand_sum(arguments: Arguments, build: Build) -> Lazy:
 def _expand_mean(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["a"]
     if image.dtype.kind in "bui" and math.prod(image.shape) << (8 * image.dtype.itemsize) <= 1 << 53:
-        total = build("lepton.sum_integers", a=image)  # no float64 on the way to the mean is rounded
+        total = build("lepton.sum_integers", a=image)  # no sum exceeds 2**53, so NumPy's float64 sums are exact
     else:
         total = build("lepton.sum_in_order", image=in_raster_order(image, build))
     return build("lepton.mean_of", total=total, count=math.prod(image.shape))
@@ -64,13 +64,13 @@ def _expand_deviation(root: bool) -> Callable[[Arguments, Build], Lazy]:
 
 @dataclass(frozen=True)
 class Fold:
-    """A reduction that joins the values of blocks in any order."""
+    """A reduction that joins the values of blocks, in any order."""
 
     reduce: Callable[[Array], Any]
     """The value of one block."""
     join: np.ufunc
     dtype: Callable[[DType], DType]
-    """The value's dtype, from the pixels'."""
+    """Dtype of the pixels -> dtype of the value."""
     kinds: str = "biuf"
 
     def partial(self, a: Array, **options: Any) -> Partial:
@@ -99,26 +99,18 @@ class Fold:
 
 
 def _long(dtype: DType) -> DType:
-    """The integer that NumPy adds up integers in."""
+    """The dtype in which NumPy adds up integers."""
     return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
-
-
-def _bool(dtype: DType) -> DType:
-    return np.dtype(bool)
-
-
-def _same(dtype: DType) -> DType:
-    return dtype
 
 
 FOLDS: Mapping[str, Fold] = {
     "lepton.sum_integers": Fold(np.sum, np.add, _long, "biu"),
     "numpy.prod": Fold(np.prod, np.multiply, _long, "biu"),
-    "numpy.any": Fold(np.any, np.logical_or, _bool),
-    "numpy.all": Fold(np.all, np.logical_and, _bool),
+    "numpy.any": Fold(np.any, np.logical_or, lambda dtype: np.dtype(bool)),
+    "numpy.all": Fold(np.all, np.logical_and, lambda dtype: np.dtype(bool)),
     "numpy.count_nonzero": Fold(np.count_nonzero, np.add, lambda dtype: np.dtype(np.int64)),
-    "numpy.nanmin": Fold(lambda a: np.fmin.reduce(a, axis=None), np.fmin, _same),
-    "numpy.nanmax": Fold(lambda a: np.fmax.reduce(a, axis=None), np.fmax, _same),
+    "numpy.nanmin": Fold(lambda a: np.fmin.reduce(a, axis=None), np.fmin, lambda dtype: dtype),
+    "numpy.nanmax": Fold(lambda a: np.fmax.reduce(a, axis=None), np.fmax, lambda dtype: dtype),
 }
 
 
@@ -147,7 +139,7 @@ def _merge_extreme(find: Find) -> Merge:
     def merge(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
         best: tuple[int, Array] | None = None
         for _, partial in partials:
-            # of equal pixels NumPy takes the first; NaN comes before all
+            # NumPy takes the first of equal pixels, and NaN before any number
             candidate = int(partial["position"][0]), partial["value"]
             pair = [candidate] if best is None else sorted([best, candidate], key=lambda item: item[0])
             best = pair[int(find(np.concatenate([value for _, value in pair])))]
@@ -166,7 +158,7 @@ def _expand_extreme(index: int) -> Callable[[Arguments, Build], Lazy]:
 
 @declare(ValueFunction("lepton.difference", values=("extent",), result=value_like("extent")))
 def difference(extent: Extent) -> Any:
-    """Source: `numpy.ptp`, from the least and the greatest pixel."""
+    """`numpy.ptp`, from the least and the greatest pixel."""
     with np.errstate(all="ignore"):
         return np.subtract(extent[1:], extent[:1])[0]
 
@@ -179,7 +171,7 @@ def _expand_ptp(arguments: Arguments, build: Build) -> Lazy:
 
 
 def _composite(name: str, expand: Callable[[Arguments, Build], Lazy], *allowed: str, **options: Any) -> Composite:
-    """A reduction that is written in terms of others; `allowed` parameters need not keep their defaults."""
+    """A reduction built from others; the parameters `allowed` may differ from their defaults."""
     options.setdefault("result", result_like(getattr(np, name)))
     return Composite(f"numpy.{name}", images=("a",), check=check_defaults(name, *allowed), expand=expand, **options)
 

@@ -30,7 +30,7 @@ class Boundaries:
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         if arguments["mode"] != "subpixel":
             return _ON_PIXELS.reads(region, images, arguments)
-        # pixel i is at position 2 i of the result; one position more on each side is needed
+        # pixel i is at position 2 i of the result; one more position is read on each side
         start = tuple(max(0, (a - 1) // 2) for a in region.start)
         stop = tuple(min(n, (b + 1) // 2 + 1) for b, n in zip(region.stop, images[0], strict=True))
         return [Region(start, stop)]
@@ -54,7 +54,7 @@ class Boundaries:
     )
 )
 def expand_labels(label_image: Array, distance: float = 1, spacing: Any = 1) -> Array:
-    """The function of scikit-image, but a block without labels stays empty: SciPy would measure a distance to nothing."""
+    """The function of scikit-image, except that a block without labels stays empty: SciPy needs one to measure distances."""
     from skimage.segmentation import expand_labels as expand
 
     if not label_image.any():
@@ -76,7 +76,7 @@ ENTRIES = (
         "segmentation.mark_boundaries",
         images=("image", "label_img"),
         samples={"label_img": "labels"},
-        # find_boundaries looks one pixel around, the dilation of the outline one more
+        # one pixel for find_boundaries, one more for the dilation of the outline
         geometry=ColourOverLabels(lambda arguments: 1 if arguments["outline_color"] is None else 2),
         check=_check_mode,
         cost_ns=60.0,

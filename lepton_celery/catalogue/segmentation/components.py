@@ -59,10 +59,7 @@ def _expand_clear_border(arguments: Arguments, build: Build) -> Lazy:
     ValueFunction("lepton.sequence", values=("labels",), result=lambda arguments: ((-1,), np.dtype(arguments["dtype"])))
 )
 def sequence(labels: Array, offset: int, dtype: str) -> Array:
-    """The new number of each label, in the dtype of the image.
-
-    Source: `skimage.segmentation.relabel_sequential`.
-    """
+    """The new number of each label, as in `skimage.segmentation.relabel_sequential`, in the dtype of the image."""
     if labels.dtype.kind == "i" and labels[0] < 0:
         raise InputError(f"the image has negative labels, such as {labels[0]}; give labels that count from 0")
     numbers = np.arange(offset, offset + labels.size, dtype=object) - int(labels[0] == 0)
@@ -71,8 +68,8 @@ def sequence(labels: Array, offset: int, dtype: str) -> Array:
     last, given = int(numbers[-1]), np.dtype(dtype)
     if last > np.iinfo(given).max or (last == np.iinfo(given).max and np.min_scalar_type(last) != given):
         raise InputError(
-            f"{labels.size} labels from {offset} on go up to {last}, for which scikit-image leaves {given} for a larger "
-            "dtype; this is known only now: convert the image with .astype first"
+            f"{labels.size} labels from {offset} on go up to {last}, for which scikit-image returns another dtype than "
+            f"{given}, the dtype of the lazy result; convert the image with .astype first"
         )
     return numbers.astype(given)
 

@@ -6,9 +6,9 @@ label of the neighbour that was flooded first; this is one of its lowest neighbo
 
 - heights computed in a part of the image, with floods from all of its cut faces, are never too great;
 - if no ancestor of a pixel is on a cut face, its ancestors and their heights are those of the whole image;
-- if moreover all parents of each ancestor have its label, the pixel has that label too, whatever came first.
+- if moreover all parents of each ancestor have its label, the pixel has that label too, in whatever order they are flooded.
 
-Otherwise the halo is doubled. If labels meet at equal heights, time decides, and time runs over the whole image: such a
+Otherwise the halo is doubled. If labels meet at equal heights, the time decides, and it depends on the whole image: such a
 block takes its labels from scikit-image's result for the whole image, which each process computes once.
 """
 
@@ -31,11 +31,11 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 FIRST_HALO_PX = 64
-"""The halo with which a block begins."""
+"""The first halo that is tried for a block."""
 MAX_PX = 1 << 26
-"""Pixels that are flooded at once at most."""
+"""The largest number of pixels that are flooded at once."""
 _FACE = np.iinfo(np.int64).min
-"""The label of floods that come in over cut faces."""
+"""The label of floods that enter through cut faces."""
 _IMAGES = ("image", "markers", "mask")
 
 
@@ -51,10 +51,7 @@ _IMAGES = ("image", "markers", "mask")
     )
 )
 def basins(image: View, markers: View, connectivity: Any, mask: View | None, where: Where) -> Array:
-    """The labels of one block.
-
-    Source: `skimage.segmentation.watershed`, run on the block and as much around it as decides.
-    """
+    """Runs `skimage.segmentation.watershed` on the block and on the margin that can change the block's labels."""
     region, shape = where.region, where.shape
     footprint = _footprint(connectivity, len(shape))
     reach = tuple(n // 2 for n in footprint.shape)
@@ -67,14 +64,14 @@ def basins(image: View, markers: View, connectivity: Any, mask: View | None, whe
         if not depends_on_faces.any() and not flood.contested[inside].any():
             return flood.labels[inside].astype(markers.dtype)
         if (flood.contested[inside] & ~depends_on_faces).any():
-            break  # no halo decides what is contested among markers
+            break  # no halo can decide between markers whose labels meet at equal heights
         halo *= 2
     return _whole_labels(image, markers, mask, footprint)[region.slices]
 
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The images in a part of the whole image."""
+    """The pixels of the image, the markers and the mask in a region."""
 
     heights: Array
     markers: Array
@@ -84,7 +81,7 @@ class _Pixels:
     def read(cls, image: View, markers: View, mask: View | None, region: Region) -> _Pixels:
         heights = image.read(region)
         if heights.dtype.kind == "f" and np.isnan(heights).any():
-            raise InputError("the image has NaN, which is neither higher nor lower than other pixels; fill them first")
+            raise InputError("the image has NaN, which is neither higher nor lower than other pixels; fill NaN first")
         inside = np.ones(region.shape, bool) if mask is None else mask.read(region).astype(bool)
         return cls(heights, markers.read(region) * inside, inside)
 
@@ -105,7 +102,7 @@ def _flooded(pixels: _Pixels, faces: Array, footprint: Array) -> _Flood:
 
     faces = faces & pixels.mask
     markers = np.where(faces, _FACE, pixels.markers.astype(np.int64))
-    # in the order of the float64 that scikit-image compares
+    # ranked as float64, which is what scikit-image compares
     values, ranks = np.unique(pixels.heights.astype(np.float64), return_inverse=True)
     dry = len(values) + 1
     heights = np.where(faces, 0, np.where(pixels.mask, ranks.reshape(pixels.heights.shape) + 1, dry))
@@ -137,7 +134,7 @@ def _parents(flooded: Array, wanted: Array, footprint: Array) -> tuple[Array, Ar
 
 
 def _neighbours(around: Array, shape: Shape) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each neighbour of a footprint, the pixels of an image that have it, and those neighbours."""
+    """For each offset in a footprint, the slices of the pixels with a neighbour there, and of these neighbours."""
     for position in zip(*np.nonzero(around), strict=True):
         steps = [int(p) - n // 2 for p, n in zip(position, around.shape, strict=True)]
         here = tuple(slice(max(0, -s), max(0, n - max(0, s))) for s, n in zip(steps, shape, strict=True))
@@ -177,12 +174,12 @@ def _faces(region: Region, shape: Shape, reach: tuple[int, ...]) -> Array:
 # ------------------------------------------------------------------------------------------------ the whole image
 
 _whole_results: WeakKeyDictionary[View, tuple[Any, ...]] = WeakKeyDictionary()
-"""scikit-image's result for the whole image, by the markers that it was computed for."""
+"""By the `View` of the markers: the other arguments, and scikit-image's result for the whole image."""
 _whole_lock = Lock()
 
 
 def _whole_labels(image: View, markers: View, mask: View | None, footprint: Array) -> Array:
-    """scikit-image's own result, which stays in memory for the next block as long as the markers are open."""
+    """scikit-image's result for the whole image, cached for the next blocks as long as the `View` of the markers exists."""
     from skimage.segmentation import watershed
 
     _check_size(Region.whole(image.shape))
@@ -200,7 +197,7 @@ def _whole_labels(image: View, markers: View, mask: View | None, footprint: Arra
 def _check_size(region: Region) -> None:
     if region.size > MAX_PX:
         raise InputError(
-            f"basins of this image can only be told apart by flooding {region.size:,} pixels at once, more than "
+            f"separating the basins of this image takes a flood of {region.size:,} pixels at once, more than "
             f"{MAX_PX:,}; give more markers, or an image with fewer equal pixels, such as a smoothed float one"
         )
 
@@ -247,7 +244,7 @@ def _check(arguments: Arguments) -> None:
 
 
 def _check_offset(lengths: tuple[int, ...], offset: Any) -> None:
-    """scikit-image pads the image by the offset, and beyond that its flood reads and writes other memory."""
+    """Refuse an offset for which scikit-image's flood would read and write outside the image that it pads by the offset."""
     if np.shape(offset) != (len(lengths),) or any(n - 1 - o > o for n, o in zip(lengths, offset, strict=True)):
         raise InputError(
             f"offset {offset!r} leaves more of a connectivity of shape {lengths} behind it than before it, "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import cycle
 from threading import Lock
 from typing import Any
@@ -34,10 +33,6 @@ class WholeLabels(Whole):
 _OPERATORS_LOCK = Lock()
 
 
-def _both(last: Callable[[Array], Array], first: Callable[[Array], Array], levels: Array) -> Array:
-    return last(first(levels))
-
-
 def _snakes(name: str) -> Callable[..., Array]:
     """The function of scikit-image, with the result of its first call in a process.
 
@@ -48,10 +43,11 @@ def _snakes(name: str) -> Callable[..., Array]:
         from skimage.segmentation import morphsnakes
 
         operators = morphsnakes._curvop  # noqa: SLF001
-        inf_sup, sup_inf = morphsnakes.inf_sup, morphsnakes.sup_inf
+        inf_sup: Callable[[Array], Array] = morphsnakes.inf_sup
+        sup_inf: Callable[[Array], Array] = morphsnakes.sup_inf
         with _OPERATORS_LOCK:
             following = operators.funcs
-            operators.funcs = cycle([partial(_both, sup_inf, inf_sup), partial(_both, inf_sup, sup_inf)])
+            operators.funcs = cycle([lambda u: sup_inf(inf_sup(u)), lambda u: inf_sup(sup_inf(u))])
             try:
                 return np.asarray(resolve(f"skimage.segmentation.{name}")(**arguments))
             finally:
@@ -79,7 +75,7 @@ def _check_quickshift(arguments: Arguments) -> None:
     if not isinstance(arguments["rng"], int):
         raise InputError(
             f"rng={arguments['rng']!r}: quickshift breaks ties with noise; give a whole number, such as its default 42, "
-            "for a result that can be had again"
+            "for a reproducible result"
         )
 
 
@@ -115,7 +111,7 @@ ENTRIES = (
         images=("image", "mask"),
         samples={"image": "rgb", "mask": "mask"},
         check=_check_slic,
-        dtype=always(np.int64),  # trying it with a mask of no pixels would fail
+        dtype=always(np.int64),  # probing with a mask that has no pixels would fail
         cost_ns=720.0,
     ),
     whole(
@@ -147,7 +143,7 @@ ENTRIES = (
     whole(
         "segmentation.chan_vese",
         images=("image", "init_level_set"),
-        values=("init_level_set",),  # the name of a preset is welcome too
+        values=("init_level_set",),  # or the name of one of scikit-image's level sets
         ndims=(2,),
         check=leave_out(extended_output="the level set and the energies are no image of labels"),
         example={"max_num_iter": 10},

@@ -1,4 +1,4 @@
-"""What the entries of several families build on: reach, extra axes, whole-image values, labels, sums.
+"""Code that the entries of several families use: halos, axes, whole-image values, labels, sums.
 
 May import: entries, geometry, arrays, promise and kernels; no family.
 """

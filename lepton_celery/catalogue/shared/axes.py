@@ -1,4 +1,4 @@
-"""Results that have an axis more than their images, and functions that go along whole lines of pixels."""
+"""Geometries of results with an axis more or less than their images, and of functions along whole lines of pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lepton_celery.grid import Region
 
 @dataclass(frozen=True)
 class LeadingAxis:
-    """The result has one axis more, before those of its images, which lie pixel over pixel."""
+    """The result has a new first axis of `length`; all images have one shape."""
 
     length: Callable[[Shapes], int]
 
@@ -31,7 +31,7 @@ class LeadingAxis:
 
 @dataclass(frozen=True)
 class TrailingAxis:
-    """The result has one axis more, after those of its images: `length` numbers for each pixel."""
+    """The result has a new last axis: `length` numbers per pixel. All images have one shape."""
 
     length: Callable[[Shapes, Arguments], int]
     halo: int | HaloRule = 0
@@ -51,7 +51,7 @@ class TrailingAxis:
 
 
 class WithoutTrailing:
-    """The result lacks the last axis of the first image, which has numbers for each pixel; further images lack it too."""
+    """The result and the other images lack the last axis of the first image; a pixel depends on a whole line along it."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return images[0][:-1]
@@ -65,7 +65,7 @@ class WithoutTrailing:
 
 
 class Lines:
-    """A pixel depends on the whole line along `arguments["axis"]` that it lies in."""
+    """A pixel depends on its whole line along `arguments["axis"]`."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return images[0]
@@ -80,7 +80,7 @@ class Lines:
 
 
 def strips(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
-    """Blocks as long as the image along `arguments["axis"]`, and narrower along the other axes to make up for it."""
+    """Blocks as long as the image along `arguments["axis"]`, and shorter than wanted along other axes in return."""
     axis = arguments["axis"]
     block = list(wanted)
     block[axis] = shape[axis]
@@ -94,7 +94,7 @@ def strips(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
 
 
 def uncut(axes: int) -> BlockRule:
-    """Blocks that have the last `axes` axes in one piece."""
+    """Blocks as long as the image along the last `axes` axes."""
 
     def rule(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
         return (*wanted[:-axes], *shape[-axes:])
@@ -104,13 +104,13 @@ def uncut(axes: int) -> BlockRule:
 
 @declare(Local("lepton.cumulative_sum", geometry=Lines(), own_stage=strips, cost_ns=8.0))
 def cumulative_sum(image: Array, axis: int, dtype: str) -> Array:
-    """The running sum along an axis, `np.cumsum`."""
+    """`np.cumsum` along an axis."""
     sums: Array = image.cumsum(axis=axis, dtype=dtype)
     return sums
 
 
 def integral(image: Lazy, build: Build, dtype: str = "float64") -> Lazy:
-    """The integral image: running sums along whole lines, axis after axis, added up in NumPy's order."""
+    """The integral image: cumulative sums along one axis after the other, in NumPy's order."""
     for axis in range(image.ndim):
         image = build("lepton.cumulative_sum", image=image, axis=axis, dtype=dtype)
     return image

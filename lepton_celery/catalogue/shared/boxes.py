@@ -15,7 +15,7 @@ from lepton_celery.grid import Region
 
 
 class Boxes:
-    """A pixel of the result stands for a box of `arguments["block_size"]` pixels, boxes anchored at the image's origin."""
+    """A pixel of the result depends on a box of `arguments["block_size"]` pixels, counted from the image's origin."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return tuple(-(-n // size) for n, size in zip(images[0], arguments["block_size"], strict=True))
@@ -39,10 +39,10 @@ def _dtype(arguments: Arguments) -> DType:
 def reduce_boxes(
     image: Array, block_size: Sequence[int], func: str, cval: float, dtype: str | None, where: Where
 ) -> Array:
-    """`skimage.measure.block_reduce` of boxes that begin at the image's first pixel.
+    """Run `skimage.measure.block_reduce` on a block.
 
-    NumPy chooses the order of additions by the layout of the array, and a single box along an axis has another order than
-    several. If the whole image has several boxes along an axis, so has the array that is reduced here.
+    NumPy adds up a single box along an axis in another order than several boxes. If the whole image has several boxes along
+    an axis, a block with one box is padded to two.
     """
     from skimage.measure import block_reduce
 
@@ -59,7 +59,7 @@ def reduce_boxes(
 
 
 def boxes(image: Lazy, name: str, sizes: Any, func: str, cval: float, dtype: Any, build: Build) -> Lazy:
-    """The node of an image reduced by a function of NumPy; `name` is the argument that `sizes` was given as."""
+    """The node of an image reduced box by box with the NumPy function `func`; `name` is the user's parameter for `sizes`."""
     per_axis = list(sizes) if np.ndim(sizes) else [sizes] * image.ndim
     if len(per_axis) != image.ndim or not all(isinstance(n, int | np.integer) and n >= 1 for n in per_axis):
         raise InputError(

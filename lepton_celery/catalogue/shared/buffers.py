@@ -1,4 +1,4 @@
-"""NumPy's sum of arrays that do not lie in one piece, such as crops, or that are converted: buffer after buffer."""
+"""NumPy's sum of arrays that are not contiguous, such as crops, or are converted: it adds up one buffer after another."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Lazy, Partial, Partials, View, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Reduction
-from lepton_celery.catalogue.shared.pairwise import BUFFER, READ_PX, in_raster_order, read_run, share_of
+from lepton_celery.catalogue.shared.pairwise import BUFFER, in_groups, in_raster_order, read_run, share_of
 from lepton_celery.grid import BlockGrid
 
 
 def buffers(first: int, stop: int, layout: Sequence[int], converted: bool) -> Iterator[tuple[int, int]]:
     """The buffers that begin in a run of pixels: (start, stop) of each, in order.
 
-    NumPy adds up the sums of buffers one after the other if pixels do not lie in one piece or are converted. A buffer takes
-    whole inner axes of `layout`, as many positions of the next axis as fit, and never crosses into the next position of the
-    axis before.
+    A buffer has whole inner axes of an array of shape `layout`, as many positions of the next axis as fit, and never pixels
+    of several positions of the axis before that.
     """
     axes = [n for n in layout if n > 1] or [1]
     inner = 1
@@ -59,25 +58,15 @@ def merge_buffers(partials: Partials, arguments: Arguments, grid: BlockGrid) -> 
 def buffer_sums(image: View, layout: Sequence[int], dtype: str, where: Where) -> Partial:
     """The sums of the buffers in a block's share of the pixels."""
     sums: list[Any] = []
-    group: list[tuple[int, int]] = []
-
-    def add_group() -> None:
-        if group:
-            first = group[0][0]
-            run = read_run(image, first, group[-1][1]).astype(dtype, copy=False)
-            sums.extend(np.add.reduce(run[start - first : stop - first]) for start, stop in group)
-            group.clear()
-
-    for buffer in buffers(*share_of(where.region, where.shape), layout, image.dtype != np.dtype(dtype)):
-        if group and buffer[1] - group[0][0] > READ_PX:
-            add_group()
-        group.append(buffer)
-    add_group()
+    for group in in_groups(buffers(*share_of(where.region, where.shape), layout, image.dtype != np.dtype(dtype))):
+        first = group[0][0]
+        run = read_run(image, first, group[-1][1]).astype(dtype, copy=False)
+        sums += [np.add.reduce(run[start - first : stop - first]) for start, stop in group]
     return {"sums": np.array(sums, dtype)}
 
 
 def sum_in_buffers(image: Lazy, layout: Sequence[int], dtype: str, build: Build) -> Lazy:
-    """The sum of an image, as NumPy adds up an array of shape `layout` that is scattered or converted to `dtype`."""
+    """The sum of an image, as of an array of shape `layout` that is not contiguous or is converted to `dtype`."""
     return build("lepton.buffer_sums", image=in_raster_order(image, build), layout=tuple(layout), dtype=dtype)
 
 
@@ -89,7 +78,7 @@ def total_of(image: Lazy, dtype: str, build: Build) -> Lazy:
 
 
 def crop_sum(image: Lazy, crop: Sequence[tuple[int, int]], dtype: str, build: Build) -> Lazy:
-    """`np.sum` of the part of an image from start to stop along each axis; such a part is not in one piece."""
+    """`np.sum` of a crop, [start, stop) along each axis, which is not contiguous."""
     if all((start, stop) == (0, n) for (start, stop), n in zip(crop, image.shape, strict=True)):
         return total_of(image, dtype, build)
     part = build("lepton.select", image=image, index=tuple((start, stop, 1) for start, stop in crop))

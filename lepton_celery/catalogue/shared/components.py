@@ -1,6 +1,6 @@
-"""The components of an image of which a fact is true: marked by a second image, or few pixels large.
+"""The connected components that meet a condition: a marker image marks them, or they have few pixels.
 
-Blocks decide the components that lie inside them; the others are decided when labels are joined (`labels`).
+A block decides the components that lie inside it; the others are decided when labels are joined (see `labels`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from lepton_celery.grid import Region
 
 
 def components_where(
-    build: Build, image: Lazy, *, connectivity: int | Array | None = None, **fact: Lazy | float
+    build: Build, image: Lazy, *, connectivity: int | Array | None = None, **condition: Lazy | float
 ) -> Lazy:
     """A bool image: True on components with a pixel of the image `marker=`, or of at most `at_most=` pixels."""
-    blocks = build(DECIDED, image=image, background=0, connectivity=connectivity, **fact)
+    blocks = build(DECIDED, image=image, background=0, connectivity=connectivity, **condition)
     return build("lepton.where_true", ids=blocks, table=blocks)
 
 
 def joins_neighbours(structure: Array, ndim: int) -> bool:
-    """Whether a structure joins a pixel only with pixels that touch it, and joins these with it too."""
+    """Whether a structure has three pixels per axis, is True at its centre, and is symmetric about it."""
     fits = structure.shape == (3,) * ndim
     return fits and bool(structure[(1,) * ndim]) and bool((structure == np.flip(structure)).all())
 
@@ -42,7 +42,7 @@ def filled(image: Array, mask: Array, value: Any) -> Array:
 
 @declare(Local("lepton.near_edge", wants_where=True, dtype=always(bool)))
 def near_edge(image: Array, widths: Sequence[int], where: Where) -> Array:
-    """The pixels near the edges of the whole image, up to a width for each axis."""
+    """True on the first and last `widths[axis]` pixels of the whole image along each axis."""
     result = np.zeros(image.shape, bool)
     for axis, width in enumerate(widths):
         positions = np.arange(where.region.start[axis], where.region.stop[axis])
@@ -53,7 +53,7 @@ def near_edge(image: Array, widths: Sequence[int], where: Where) -> Array:
 
 @declare(Local("lepton.at_point", wants_where=True, dtype=always(bool)))
 def at_point(image: Array, point: Sequence[int], where: Where) -> Array:
-    """The single pixel of the whole image at `point`."""
+    """True on the pixel at `point` of the whole image."""
     result = np.zeros(image.shape, bool)
     pixel = Region(tuple(point), tuple(p + 1 for p in point))
     if where.region.contains(pixel):

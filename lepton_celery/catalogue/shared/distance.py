@@ -1,4 +1,4 @@
-"""Euclidean distances: halos of functions that depend on one, and the distance that SciPy gives without background."""
+"""Halos of functions of Euclidean distances, and SciPy's distances in an image without background."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lepton_celery.errors import InputError
 
 @declare(Reduction("lepton.any_pixel", merge=merge_any, result=value_of(bool), cost_ns=1.0))
 def any_pixel(image: Array, value: bool) -> Partial:
-    """Whether any pixel of this block, taken as true or false, is `value`."""
+    """Whether any pixel of a block, converted to bool, is `value`."""
     return {"any": np.array([bool((image.astype(bool) == value).any())])}
 
 
 def distance_to_phantom(where: Where, spacing: Any) -> Array:
-    """The distance to index (-1, 0, 0 …) of the whole image, which SciPy gives if there is nothing to measure to."""
+    """The distance to index (-1, 0, 0, …) of the whole image, which SciPy returns if the image has no background."""
     region = where.region
     squares: Array = np.zeros(())
     for axis, scale in enumerate(per_axis(1 if spacing is None else spacing, region.ndim, None, "spacing")):
@@ -40,7 +40,7 @@ def distance_formula(length: str) -> str:
 
 
 def distance_halo(length: str) -> Callable[[Arguments], tuple[int, ...]]:
-    """The halo of a function of all pixels up to the distance `length`, one pixel wider since rounded distances may tie."""
+    """The halo of pixels up to the distance `arguments[length]`, one pixel wider because rounded distances may be equal."""
 
     def halo(arguments: Arguments) -> tuple[int, ...]:
         image = arguments.get("image", arguments.get("label_image"))
@@ -55,7 +55,7 @@ def distance_halo(length: str) -> Callable[[Arguments], tuple[int, ...]]:
 
 
 def check_distance(length: str) -> Callable[[Arguments], None]:
-    """A check of the arguments from which `distance_halo` follows."""
+    """A check of the arguments that `distance_halo` uses."""
 
     def check(arguments: Arguments) -> None:
         distance_halo(length)(arguments)

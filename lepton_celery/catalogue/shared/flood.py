@@ -1,4 +1,4 @@
-"""Floods from a seed, as `skimage.morphology` and `skimage.segmentation` both have them: `flood` and `flood_fill`."""
+"""`flood` and `flood_fill`, which are both in `skimage.morphology` and in `skimage.segmentation`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,7 @@ def flood_entries(family: str) -> tuple[Composite, Composite]:
 
 @declare(Local("lepton.floodable", values=("seed",), wants_where=True, dtype=always(bool)))
 def floodable(image: Array, seed: Any, point: Sequence[int], tolerance: float | None, where: Where) -> Array:
-    """The pixels that a flood from `seed`, the pixel at `point`, can enter.
-
-    Source: `skimage.morphology.flood`.
-    """
+    """True on the pixels that `skimage.morphology.flood` from `seed`, the pixel at `point`, can enter."""
     start = at_point(image, point, where)
     low, high = (seed, seed) if tolerance is None else _tolerated(seed, tolerance)
     mask: Array = ((low <= image) & (image <= high)) | start
@@ -52,7 +49,7 @@ def _tolerated(seed: Any, tolerance: float) -> tuple[Any, Any]:
         info: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
         least, most = np.asarray(info.min).item(), np.asarray(info.max).item()
     bounds = max(least, seed.item() - abs(tolerance)), min(most, seed.item() + abs(tolerance))
-    # fractions are dropped, as in C
+    # int() truncates, as C does
     low, high = (dtype.type(bound if dtype.kind == "f" else int(bound)) for bound in bounds)
     return low, high
 
@@ -78,7 +75,7 @@ def _expand_flood_fill(arguments: Arguments, build: Build) -> Lazy:
 
 
 def _seed_point(arguments: Arguments) -> tuple[int, ...]:
-    """The seed, counted from the start of each axis."""
+    """The seed's position in non-negative numbers."""
     given, shape = arguments["seed_point"], arguments["image"].shape
     point = np.atleast_1d(np.asarray(given))
     whole_numbers = point.ndim == 1 and point.dtype.kind in "iu"
@@ -104,7 +101,7 @@ ENTRIES = (
     whole(
         "lepton.flood_whole",
         source="skimage.morphology.flood",
-        dtype=always(bool),  # the few pixels on which a function is tried may not have the seed
+        dtype=always(bool),  # declared, because the few pixels of a test image may not include the seed
         cost_ns=100.0,
     ),
 )

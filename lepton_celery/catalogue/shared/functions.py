@@ -1,4 +1,4 @@
-"""Functions of the user's own: named by `package.module:function`, never sent."""
+"""The user's own functions, which workers import by `package.module:function`; code is never sent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from lepton_celery.errors import InputError
 
 OwnFunction = Callable[..., Any] | str
-"""A function, or the path by which workers find it."""
+"""A function, or its path `package.module:function`."""
 
 
 def path_of(function: OwnFunction) -> OwnFunction:
-    """`package.module:function`, by which workers find a function. A lambda or local function has none and stays itself."""
+    """The path by which workers import a function, or the function itself if it has none, as a lambda or local function."""
     if isinstance(function, str):
         load(function)
         return function
@@ -30,7 +30,7 @@ def load(path: str) -> Callable[..., Any]:
     """The function at `package.module:function`. The caller has checked that the path may be loaded.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such function.
     """
     module, _, name = path.partition(":")
     try:
@@ -43,11 +43,7 @@ def load(path: str) -> Callable[..., Any]:
 
 
 def check_allowed(path: str, allowed: Sequence[str]) -> None:
-    """Refuse a function that no pattern of the allow-list names.
-
-    Raises:
-        InputError: it is not allowed.
-    """
+    """Refuse a function whose path matches no pattern of the setting `allowed_functions`."""
     if not any(fnmatchcase(path, pattern) for pattern in allowed):
         listed = ", ".join(allowed) if allowed else "nothing"
         raise InputError(

@@ -1,6 +1,6 @@
-"""How far functions reach: halos from their parameters, and checks of the boundary modes that a halo depends on.
+"""Halos of functions, computed from their parameters, and checks of boundary modes.
 
-The formulas were measured against scikit-image 0.26; the exactness tests prove each of them again.
+The exactness tests verify each formula against scikit-image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def gaussian_radius(sigma: float, truncate: float = 4.0) -> int:
 
 
 def per_axis(value: Any, ndim: int, channel_axis: int | None, name: str) -> list[float]:
-    """A scalar or one number per spatial axis, as one number per axis of the array (0 along the channels)."""
+    """Expand a scalar or one number per spatial axis to one number per axis of the array, 0 along the channels."""
     spatial = ndim - (channel_axis is not None)
     values = [float(v) for v in np.atleast_1d(value)]
     values = values * spatial if np.isscalar(value) else values
@@ -35,14 +35,14 @@ def per_axis(value: Any, ndim: int, channel_axis: int | None, name: str) -> list
 
 
 def gaussian_halo(arguments: Arguments, sigma: str = "sigma") -> tuple[int, ...]:
-    """Radii of a gaussian whose standard deviations are the argument `sigma`."""
+    """The radii of a gaussian per axis; `sigma` names the argument with its standard deviations."""
     ndim = len(arguments["image"].shape)
     sigmas = per_axis(arguments[sigma], ndim, arguments.get("channel_axis"), sigma)
     return tuple(gaussian_radius(s, arguments.get("truncate", 4.0)) for s in sigmas)
 
 
 def footprint_halo(footprint: Any, ndim: int) -> tuple[int, ...]:
-    """Reach of a footprint, or of a sequence of (footprint, times) applied in turn; None stands for the 3-cross."""
+    """The halo of a footprint, or of a sequence of (footprint, times) applied in turn; None is a cross of 3 pixels."""
     if footprint is None:
         return (1,) * ndim
     steps = [(footprint, 1)] if isinstance(footprint, np.ndarray) else footprint
@@ -56,7 +56,7 @@ def footprint_halo(footprint: Any, ndim: int) -> tuple[int, ...]:
 
 
 def footprint_passes(passes: int) -> Callable[[Arguments], tuple[int, ...]]:
-    """The halo of a function that goes over the image this many times with `arguments["footprint"]`."""
+    """The halo of a function that filters `passes` times with `arguments["footprint"]`."""
 
     def halo(arguments: Arguments) -> tuple[int, ...]:
         shape = arguments["image"].shape
@@ -68,19 +68,19 @@ def footprint_passes(passes: int) -> Callable[[Arguments], tuple[int, ...]]:
 
 
 def check_mirroring(reach: Sequence[int], shape: Shape, mode: Any) -> None:
-    """Refuse a window for which SciPy's n-dimensional filters would read outside an image that they mirror.
+    """Refuse a window for which SciPy's n-dimensional filters would read outside the image.
 
-    With mode='reflect' and a reach of four lengths of an axis, they read memory before the image (SciPy 1.17).
+    If mode='reflect' and the window reaches at least four times the length of an axis, SciPy 1.17 reads memory before it.
     """
     if mode == "reflect" and any(n > 1 and h >= 4 * n for h, n in zip(reach, shape, strict=True)):
         raise InputError(
-            f"the window reaches {tuple(reach)} pixels, four times an image of shape {shape} or more, and SciPy reads "
-            "outside the image then; use a smaller window, or another mode than 'reflect'"
+            f"the window reaches {tuple(reach)} pixels, at least four times an axis of the image of shape {shape}, so SciPy "
+            "would read outside the image; use a smaller window, or a mode other than 'reflect'"
         )
 
 
 def check_mode(arguments: Arguments) -> None:
-    """Refuse modes that wrap some axes only: the planner reads from the opposite side for `wrap` on all axes."""
+    """Refuse modes that wrap only some axes; the planner supports `wrap` on all axes."""
     mode = arguments.get("mode")
     if mode == "grid-wrap":
         raise InputError("mode='grid-wrap' is not supported here; use mode='wrap'")

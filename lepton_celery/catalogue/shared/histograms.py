@@ -23,7 +23,7 @@ Bins = int | Sequence[float] | Array
 
 
 def check_bins_per_value(arguments: Arguments) -> None:
-    """Refuse integers so wide that one bin for each value would be too many."""
+    """Refuse integers of more than 16 bits, for which one bin per value would be too many."""
     image = arguments["image"]
     if image.dtype.kind in "iu" and image.dtype.itemsize > 2:
         raise InputError(
@@ -33,7 +33,7 @@ def check_bins_per_value(arguments: Arguments) -> None:
 
 
 def finite(extent: Any) -> tuple[Any, Any]:
-    """The extent as a pair; refused if it is not finite, because no histogram can cover it."""
+    """The extent as a pair; refused unless it is finite, because a histogram needs finite edges."""
     low, high = extent
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(
@@ -58,7 +58,7 @@ _COUNTS: dict[str, Any] = {"values": ("extent",), "merge": merge_counts, "result
 
 @declare(Reduction("lepton.binned", cost_ns=7.0, **_COUNTS))
 def binned_partial(image: Array, extent: Extent | None, bins: Bins) -> Partial:
-    """Counts of `numpy.histogram` over a range of values, for this block's pixels."""
+    """The counts of `numpy.histogram` for a block, over the range `extent` or, without one, between the edges `bins`."""
     if extent is None:
         return {"counts": np.histogram(image, bins=bins)[0]}
     return {"counts": np.histogram(image, bins=bins, range=finite(extent))[0]}
@@ -66,7 +66,7 @@ def binned_partial(image: Array, extent: Extent | None, bins: Bins) -> Partial:
 
 @declare(Reduction("lepton.histogram", images=("image", "mask"), cost_ns=7.0, **_COUNTS))
 def histogram_partial(image: Array, extent: Extent, nbins: int, mask: Array | None = None) -> Partial:
-    """Counts of `skimage.exposure.histogram` over a range of values, by default the whole image's, for this block."""
+    """The counts of `skimage.exposure.histogram` for a block, over the range `extent`."""
     pixels = pixels_of(image, mask)
     if image.dtype.kind == "b":
         pixels, extent = pixels.view(np.uint8), np.asarray(extent).astype(np.uint8)
@@ -86,13 +86,13 @@ def histogram_partial(image: Array, extent: Extent, nbins: int, mask: Array | No
     )
 )
 def full_histogram_partial(image: Array, mask: Array | None = None) -> Partial:
-    """How many pixels have each of the 256 values that a dtype of 8 bits has, in ascending order."""
+    """The number of pixels with each of the 256 values of an 8-bit dtype, in ascending order of the values."""
     pixels = pixels_of(image, mask)
     if image.dtype.kind == "i":  # -128 becomes 0
         pixels = pixels.view(np.uint8) ^ np.uint8(0x80)
     if not pixels.size:
         return {"counts": np.zeros(256, np.int64)}
-    # Pillow counts bytes as they are, in a fifth of the time: bincount converts them to int64 first
+    # Pillow takes a fifth of the time of bincount, which converts bytes to int64 first
     from PIL import Image
 
     return {"counts": np.array(Image.fromarray(pixels.reshape(1, -1)).histogram(), np.int64)}
@@ -119,9 +119,9 @@ def counts_within(counts: Array, extent: Extent) -> Array:
 
 
 def extent_and_counts(build: Build, image: Lazy, nbins: int, mask: Lazy | None = None) -> tuple[Lazy, Lazy]:
-    """Nodes of an image's extent and of `skimage.exposure.histogram`'s counts over it.
+    """The nodes of an image's extent and of `skimage.exposure.histogram`'s counts over it.
 
-    Pixels of 8 bits are counted value by value in one pass over the image, from which the extent follows too.
+    For 8-bit images, one pass over the image counts all values, and the extent follows from the counts.
     """
     if image.dtype.kind in "iu" and image.dtype.itemsize == 1:
         all_counts = build("lepton.full_histogram", image=image, mask=mask)
@@ -132,13 +132,13 @@ def extent_and_counts(build: Build, image: Lazy, nbins: int, mask: Lazy | None =
 
 
 def bin_centers(extent: Any, nbins: int, dtype: DType) -> Array:
-    """Centres of the bins of `skimage.exposure.histogram`, in the dtype that it gives them."""
+    """The bin centres of `skimage.exposure.histogram`, in the dtype that it returns."""
     low, high = finite(extent)
     if dtype.kind in "iu":
         return np.arange(int(low), int(high) + 1)
     if dtype.kind == "b":
         low, high, dtype = np.uint8(low), np.uint8(high), np.dtype(np.uint8)
-    # NumPy derives the edges from the range and the dtype alone
+    # the edges depend only on the range and the dtype
     edges = np.histogram_bin_edges(np.zeros(1, dtype), bins=nbins, range=(low, high))
     centers: Array = (edges[:-1] + edges[1:]) / 2.0
     return centers

@@ -1,4 +1,4 @@
-"""Joins the open labels of blocks into components; a union of labels across faces, block after block or group by group."""
+"""Joins open labels of blocks across block faces into components (see `labels`), for all blocks or groups of blocks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials, Shape
 from lepton_celery.grid import BlockGrid, BlockIndex, Region
 
-FACTS = ("marked", "size")
-"""The columns of open labels that are added up over the labels of a component."""
+SUMMED = ("marked", "size")
+"""The columns of open labels that are added up over the labels of a component, to decide its condition."""
 TRUE, FALSE, OPEN = 1, 2, 3
-"""The states of a pixel's component: the fact is true, or false; from `OPEN` on, the open labels in order."""
+"""States of a component in its block: its condition is true or false; `OPEN` + i if it is open label i of the block."""
 
 Face = tuple[Array, Array | None]
-"""Open labels on a face of a block and, where components must have one value, the pixels there."""
+"""Open labels on a face of a block, and for integer images the pixels there."""
 Position = tuple[int, ...]
-"""Of a block in its grid."""
+"""Position of a block in its grid."""
 
 
 def neighbourhood(connectivity: int | Array | None, ndim: int) -> Array:
-    """Which of the 3**ndim pixels around a pixel belong to its component; `connectivity` may be that structure itself."""
+    """The structuring element of a connectivity, of shape `(3,) * ndim`; `connectivity` may be the element itself."""
     from scipy.ndimage import generate_binary_structure
 
     if isinstance(connectivity, np.ndarray):
@@ -32,16 +32,13 @@ def neighbourhood(connectivity: int | Array | None, ndim: int) -> Array:
 
 
 def is_edge(region: Region, axis: int, side: int, shape: Shape) -> bool:
-    """Whether a side of a region is the image's true edge."""
+    """Whether a side of a region lies on the edge of the whole image."""
     return region.start[axis] == 0 if side == 0 else region.stop[axis] == shape[axis]
 
 
 def merge_labels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
-    """The final name of every renamed label; for numbering, also how many components begin before each row of each block,
-    and how many there are.
-
-    Source: component numbering of `skimage.measure.label`.
-    """
+    """The final names of all renamed labels and, for numbering as in `skimage.measure.label`, the number of components that
+    begin before each row of each block, and the number of all components."""
     whole = combine_labels(partials, arguments, grid, Region.whole(grid.shape))
     result = {name: whole[name] for name in ("renamed", "names_after", "background")}
     if "counts" in whole:
@@ -52,11 +49,11 @@ def merge_labels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> d
 
 
 def combine_labels(partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
-    """The partial of the group of blocks that fills `region`, from the partials of its blocks.
+    """The partial of the group of blocks that fills `region`, from the partials of its blocks, which may be groups as well.
 
-    The blocks may be groups themselves. `renamed` and `names_after` map the open labels of the blocks to the names that they
-    have from here on: the name of their component or, where the component is decided, -`TRUE` or -`FALSE`. Memory holds
-    the group's open labels and the faces of one slab of blocks.
+    `renamed` and `names_after` have the old and new names of open labels. The new name is that of the label's component or,
+    if the component is decided, -`TRUE` or -`FALSE`. Memory holds the group's open labels and the faces of two slabs of
+    blocks.
     """
     joining = _Joining(neighbourhood(arguments["connectivity"], len(grid.shape)), grid, region)
     for index, partial in partials:
@@ -71,7 +68,7 @@ def combine_labels(partials: Partials, arguments: Arguments, grid: BlockGrid, re
     members = np.flatnonzero(is_open)
     members = members[np.argsort(least[members])]
     result["names"] = least[members]
-    for name in FACTS:
+    for name in SUMMED:
         if joining.columns[name]:
             total = np.zeros(count, np.int64)
             np.add.at(total, component, np.concatenate(joining.columns[name]))
@@ -87,13 +84,13 @@ def combine_labels(partials: Partials, arguments: Arguments, grid: BlockGrid, re
 
 
 class _Joining:
-    """The open labels of a group's blocks, numbered through in the order of the blocks, and how they touch."""
+    """The open labels of a group's blocks, numbered consecutively in the order of the blocks, and which of them touch."""
 
     def __init__(self, near: Array, grid: BlockGrid, region: Region) -> None:
-        self.columns: dict[str, list[Array]] = {name: [] for name in ("names", *FACTS)}
-        """Names and facts of the open labels, block by block."""
+        self.columns: dict[str, list[Array]] = {name: [] for name in ("names", *SUMMED)}
+        """Names and other columns of the open labels, an array per block."""
         self.background = np.zeros(1, bool)
-        """Whether the fact is true of the background."""
+        """Whether the condition is true for the background."""
         self.counts = _Counts(grid, region)
         self._near, self._grid, self._region = near, grid, region
         self._total = 0
@@ -103,7 +100,7 @@ class _Joining:
         self._slab = -1
 
     def add(self, index: BlockIndex, partial: Partial) -> None:
-        """Take the next block, in index order."""
+        """Add the next block, in index order."""
         position = self._grid.position(index)
         for neighbour, toward in _earlier_neighbours(position, self._near):
             if neighbour in self._faces:
@@ -140,7 +137,7 @@ class _Joining:
         return components
 
     def touches_outside(self, component: Array, count: int) -> Array:
-        """Which components have a label on one of the group's own faces."""
+        """Whether each component has a label on a face of the group."""
         touches = np.zeros(count, bool)
         for key, face in self._outer.items():
             if key.startswith("labels"):
@@ -148,7 +145,7 @@ class _Joining:
         return touches
 
     def outer_faces(self, component: Array, order: Array) -> Partial:
-        """The group's own faces, on which components are numbered by `order`."""
+        """The group's faces, on which components are numbered by `order`."""
         faces: Partial = {}
         for key, face in self._outer.items():
             if key.startswith("labels"):
@@ -160,13 +157,13 @@ class _Joining:
 
 
 class _Counts:
-    """How many components begin in each row of each column of blocks, for a group of blocks."""
+    """The number of components that begin in each row of each column of blocks of a group."""
 
     def __init__(self, grid: BlockGrid, region: Region) -> None:
         self._grid, self._region = grid, region
         self._counts: Array | None = None
         self._width = 0
-        """Pixels that a column is wide."""
+        """Width of a column in pixels."""
 
     def put(self, index: BlockIndex, partial: Partial) -> None:
         """Add a block, or a group with several columns."""
@@ -184,7 +181,7 @@ class _Counts:
         self._counts[(*rows, slice(first, first + counts.shape[-1]))] = counts
 
     def without(self, names: Array) -> Partial:
-        """The counts, less these labels, which turned out to belong to components that begin earlier."""
+        """The counts without these labels, whose components begin earlier."""
         if self._counts is None:
             return {}
         position = [p - start for p, start in zip(positions_of(names, self._grid), self._region.start, strict=True)]
@@ -194,12 +191,12 @@ class _Counts:
 
 
 def positions_of(names: Array, grid: BlockGrid) -> list[Array]:
-    """The first pixels of labels, axis by axis; a label's name is the raster index of its first pixel."""
+    """The positions of the first pixels of labels, an array per axis."""
     return list(np.unravel_index(names, grid.shape)) if names.size else [np.zeros(0, np.int64)] * len(grid.shape)
 
 
 def _put_faces(outer: Partial, partial: Partial, offset: int, block: Region, region: Region, shape: Shape) -> None:
-    """Copy the faces of a block that lie on its group's faces, labels counted from `offset`."""
+    """Copy the faces of a block that lie on its group's faces, and add `offset` to their labels."""
     for axis, side in product(range(block.ndim), (0, 1)):
         same = block.start[axis] == region.start[axis] if side == 0 else block.stop[axis] == region.stop[axis]
         if not same or is_edge(region, axis, side, shape):
@@ -216,7 +213,7 @@ def _put_faces(outer: Partial, partial: Partial, offset: int, block: Region, reg
 
 
 def _earlier_neighbours(position: Position, near: Array) -> Iterator[tuple[Position, tuple[int, ...]]]:
-    """The neighbours that precede a block in C order and may share a component with it, and the way to each of them."""
+    """The neighbours that precede a block in C order and may share a component with it, and the offset to each of them."""
     zero = (0,) * len(position)
     for toward in product((-1, 0, 1), repeat=len(position)):
         across = tuple(slice(None) if step == 0 else step + 1 for step in toward)
@@ -227,7 +224,7 @@ def _earlier_neighbours(position: Position, near: Array) -> Iterator[tuple[Posit
 def _joined_pairs(
     partial: Partial, offset: int, other: Partial, other_offset: int, toward: tuple[int, ...], near: Array
 ) -> Array:
-    """Pairs of open labels, `(pairs, 2)` from 0, that belong to one component across two blocks."""
+    """Pairs of open labels of two blocks that belong to one component, shape `(pairs, 2)`, counted from 0."""
     mine, my_pixels = _touching(partial, toward)
     theirs, their_pixels = _touching(other, tuple(-step for step in toward))
     free = [axis for axis, step in enumerate(toward) if step == 0]
@@ -248,14 +245,14 @@ def _joined_pairs(
             joined &= my_pixels[tuple(here)] == their_pixels[tuple(there)]
         touching.append(np.stack([a[joined], b[joined]], axis=1).astype(np.int64))
     pairs = np.concatenate(touching)
-    # objects touch along many pixels in a row, of which the first is enough
+    # two labels touch along many pixels, so equal pairs come in runs; keep one of each run
     pairs = pairs[np.append(True, np.any(pairs[1:] != pairs[:-1], axis=1))[: len(pairs)]]
     shifted: Array = pairs + np.array([offset - 1, other_offset - 1])
     return shifted
 
 
 def _touching(partial: Partial, toward: tuple[int, ...]) -> Face:
-    """The part of a block's faces that touches the neighbour that way: a face, an edge or a corner."""
+    """The part of a block's faces that touches the neighbour at offset `toward`: a face, an edge or a corner."""
     axis = next(axis for axis, step in enumerate(toward) if step)
     side = int(toward[axis] > 0)
     cut = [slice(None)] * len(toward)

@@ -1,7 +1,4 @@
-"""The steps of labelling and of region tables that have compiled kernels, each with the NumPy code that it replaces.
-
-The kernels are optional: without Numba the NumPy code runs, and the results are the same.
-"""
+"""Steps of labelling and of region tables, each with an optional compiled kernel that gives the same result."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from lepton_celery.kernels import Kernel, load
 
 
 def label_alone(image: Array, background: int | None, connectivity: int | Array | None) -> Array:
-    """Labels of one block, int32 from 1 in the order of their first pixels."""
+    """The labels of one block, int32 from 1 in the order of their first pixels."""
     if isinstance(connectivity, np.ndarray):
         from scipy.ndimage import label as label_structure
 
@@ -69,7 +66,7 @@ def _table_trials() -> Iterator[dict[str, Any]]:
 
 
 def pixel_counts(labels: Array, bins: int) -> Array:
-    """How many pixels have each label from 0 to less than `bins`, int64."""
+    """The number of pixels with each label from 0 to `bins - 1`, int64."""
     return np.bincount(labels.ravel(), minlength=bins)
 
 
@@ -85,7 +82,7 @@ def _counting_trials() -> Iterator[dict[str, Any]]:
 
 
 def pixel_sums(labels: Array, pixels: Array, bins: int) -> Array:
-    """The sum of the pixels of each label from 0 to less than `bins`, in raster order, float64."""
+    """The sum of the pixels with each label from 0 to `bins - 1`, added up in raster order, float64."""
     sums: Array = np.bincount(labels.ravel(), weights=pixels.ravel(), minlength=bins)
     return sums
 
@@ -150,7 +147,7 @@ KERNELS: dict[Callable[..., Array], Kernel] = {
 
 
 def fastest(function: Callable[..., Array], arguments: dict[str, Any], kernels: bool) -> Array:
-    """Calls one of `KERNELS`, compiled if `kernels` is set and the kernel covers the arguments."""
+    """Call a function of `KERNELS` or, if `kernels` is set and it covers the arguments, its compiled kernel."""
     kernel = KERNELS[function]
     if kernels and kernel.covers(arguments) and (compiled := load(kernel, function)) is not None:
         return compiled(**arguments)

@@ -1,4 +1,4 @@
-"""Looks the labels of blocks up in the merged table: global numbers, and which components a fact is true of."""
+"""Looks up labels of blocks in the merged table: their global numbers, or whether their components meet a condition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lepton_celery.grid import BlockIndex, Region
     )
 )
 def relabel(ids: Array, table: MergedLabels, dtype: str, where: Where, kernels: bool = False) -> Array:
-    """Global labels of a region, from the labels that its blocks were given alone."""
+    """The global labels of a region, from the labels of its blocks."""
     numbers = _Numbers(table)
 
     def numbers_of(block: BlockIndex) -> Array:
@@ -40,13 +40,13 @@ def relabel(ids: Array, table: MergedLabels, dtype: str, where: Where, kernels: 
     Local("lepton.where_true", images=("ids",), values=("table",), wants_where=True, dtype=always(bool), cost_ns=2.0)
 )
 def where_true(ids: Array, table: MergedLabels, where: Where) -> Array:
-    """True on the components of which the fact is true, and on the background if a marker touches it."""
+    """True on the components that meet the condition, and on the background if it has a pixel of the marker."""
 
-    def facts_of(block: BlockIndex) -> Array:
+    def states_of(block: BlockIndex) -> Array:
         final = _final_names(table, block)[1]
         return np.concatenate([table.value["background"], [True, False], final == -TRUE])
 
-    return _look_up(ids, facts_of, "bool", where)
+    return _look_up(ids, states_of, "bool", where)
 
 
 @declare(ValueFunction("lepton.label_count", values=("table",), result=value_of(np.int64)))
@@ -58,9 +58,9 @@ def label_count(table: MergedLabels) -> np.int64:
 def _look_up(
     ids: Array, table_of: Callable[[BlockIndex], Array], dtype: str, where: Where, kernels: bool = False
 ) -> Array:
-    """`table_of(block)[ids]` for each block that has a part of the region."""
+    """`table_of(block)[ids]` for each block that overlaps the region."""
     region, grid = where.region, where.grid
-    assert grid is not None  # labels of blocks are always stored
+    assert grid is not None  # labelled images are always stored
     result = np.empty(ids.shape, dtype=dtype)
     for index in grid.overlapping(region):
         block = grid.region(index)
@@ -76,7 +76,7 @@ def _look_up(
 
 
 def _final_names(table: MergedLabels, block: BlockIndex) -> tuple[Array, Array]:
-    """The names of a block's open labels, and the names that joining gave them in the end."""
+    """The names of a block's open labels before and after joining."""
     names = final = table.partial(0, block)["names"]
     start = table.grids[0].region(block).start
     for level, grid in enumerate(table.grids[1:], start=1):
@@ -102,7 +102,7 @@ class _Numbers:
         self._own: dict[BlockIndex, tuple[Array, Array, Array]] = {}
 
     def of_block(self, block: BlockIndex) -> Array:
-        """The numbers of a block's labels, in their order."""
+        """The global number of each label of a block."""
         numbers, ids, final = self._own_numbers(block)
         numbers = numbers.copy()
         grid = self._table.grids[0]

@@ -1,8 +1,8 @@
-"""Connected components: blocks are labelled alone, joined across their faces, and numbered as scikit-image numbers them.
+"""Connected components: blocks are labelled one by one, joined across their faces, and numbered as in scikit-image.
 
 scikit-image numbers components in the raster order of their first pixels: the number of a component is one more than the
 number of components that begin before it. Only a label that touches another block can belong to a component that began
-elsewhere. Such a label is *open*, and joining (`label_joining`) deals with open labels alone. All labels are counted: a
+elsewhere. Such a label is *open*, and joining (`label_joining`) deals with open labels only. All labels are counted: a
 block leaves the number of labels that begin in each of its rows of pixels, and running sums of these counts give the number
 at which each row of each block starts (`label_tables`).
 
@@ -26,12 +26,12 @@ from lepton_celery.catalogue.shared.label_kernels import fastest, label_alone
 from lepton_celery.errors import InputError
 
 LABELS = "lepton.label_blocks"
-"""The entry whose image has the labels that each block was given alone."""
+"""The entry whose image has the labels of each block by itself."""
 DECIDED = "lepton.decide_components"
-"""The entry whose image says of each component whether a fact is true of it, as far as its block can tell."""
+"""The entry whose image has the state of each component: `TRUE`, `FALSE` or, if its block cannot decide, from `OPEN` on."""
 
 _ROWS_AT_ONCE = 256
-"""Labels whose first pixels are searched for in one comparison, each in a row of its own."""
+"""Largest number of labels whose first pixels are searched for in one comparison of rows."""
 
 _JOINING: dict[str, Any] = {"dtype_kinds": "bui", "merge": merge_labels, "combine": combine_labels}
 
@@ -40,7 +40,7 @@ _JOINING: dict[str, Any] = {"dtype_kinds": "bui", "merge": merge_labels, "combin
 def label_block(
     image: Array, background: int | None, connectivity: int | Array | None, where: Where, kernels: bool = False
 ) -> tuple[Array, Partial]:
-    """The labels of one block, and what joining needs: open labels, faces, and how many labels begin in each row."""
+    """The labels of a block, and its partial: open labels, faces, and the number of labels that begin in each row."""
     arguments = {"image": image, "background": background, "connectivity": connectivity}
     labels = fastest(label_alone, arguments, kernels)
     begun = _labels_begun(labels)
@@ -59,33 +59,33 @@ def decide_components(
     at_most: float = 0,
     kernels: bool = False,
 ) -> tuple[Array, Partial]:
-    """Whether a fact is true of each component of this block.
+    """Decide which components of a block meet a condition, if they lie inside the block.
 
-    The fact is that the component has a pixel of `marker` or, without a marker, that it has at most `at_most` pixels. The
-    image returned is 0 on the background, `TRUE` or `FALSE` on components inside the block, and `OPEN` plus the index of the
-    open label on components that other blocks may add to.
+    The condition is that the component has a pixel of `marker` or, without a marker, at most `at_most` pixels. The returned
+    image is 0 on the background, `TRUE` or `FALSE` on components inside the block, and `OPEN` plus the index of the open
+    label on components that may continue in other blocks.
     """
     arguments = {"image": image, "background": background, "connectivity": connectivity}
     labels = fastest(label_alone, arguments, kernels)
     begun = _labels_begun(labels)
     open_labels, partial = _open_labels(labels, image, begun, where)
-    fact = np.zeros(int(begun[-1]) + 1 if begun.size else 1, bool)
+    decided = np.zeros(int(begun[-1]) + 1 if begun.size else 1, bool)
     if marker is not None:
-        fact[labels[marker]] = True
-        partial["marked"] = fact[open_labels]
+        decided[labels[marker]] = True
+        partial["marked"] = decided[open_labels]
     else:
         sizes = np.bincount(labels.ravel())
-        fact = sizes <= at_most
-        fact[0] = False
+        decided = sizes <= at_most
+        decided[0] = False
         partial["size"] = sizes[open_labels]
-    state = np.where(fact, TRUE, FALSE).astype(np.int32)
+    state = np.where(decided, TRUE, FALSE).astype(np.int32)
     state[0] = 0
     state[open_labels] = OPEN + np.arange(open_labels.size)
-    return state[labels], partial | {"background": fact[:1]}
+    return state[labels], partial | {"background": decided[:1]}
 
 
 def _labels_begun(labels: Array) -> Array:
-    """How many labels have begun at the end of each row of pixels; labels are numbered by their first pixels."""
+    """The number of labels that begin in or before each row of pixels; labels are in the order of their first pixels."""
     rows = labels.reshape(-1, labels.shape[-1])
     begun: Array = np.maximum.accumulate(rows.max(axis=1, initial=0))
     return begun
@@ -135,7 +135,7 @@ def _open_labels(labels: Array, image: Array, begun: Array, where: Where) -> tup
 
 
 def label_dtype(image: Lazy) -> DType:
-    """What `skimage.measure.label` returns: int32 for bool images of up to 2**31 pixels, int64 otherwise."""
+    """The dtype of `skimage.measure.label`: int32 for bool images of up to 2**31 pixels, int64 otherwise."""
     size = math.prod(image.shape)
     return np.dtype(np.int32) if image.dtype == bool and size < 2**31 - 2 else np.dtype(np.int64)
 

@@ -1,4 +1,4 @@
-"""NumPy's sum of a contiguous array, bit for bit: of values that come one after the other, and of images in blocks.
+"""NumPy's sum of a contiguous array, bit for bit, for streams of values and for images in blocks.
 
 NumPy adds up an image of any number of axes as one run of pixels in raster order, along a tree of additions that depends on
 the number of pixels only. A block of an image therefore does not add up its own pixels. It reads an equal share of the run
@@ -8,7 +8,7 @@ and leaves the sum of each leaf of the tree that begins in its share; the merge 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,30 +31,28 @@ from lepton_celery.catalogue.results import dtype_of
 from lepton_celery.grid import BlockGrid, Region
 
 LEAF = 1 << 16
-"""Pixels added up in one call; at least 128, below which NumPy no longer splits."""
+"""Largest number of pixels added up in one call; at least 128, up to which NumPy does not split."""
 
 BUFFER = 8192
 """Elements that NumPy converts at a time when it adds up integers as float64, `numpy.getbufsize`."""
 
 READ_PX = 1 << 20
-"""Pixels of a run that are read at a time."""
+"""Largest number of pixels of a run that are read at once."""
 
 _WIDE_PX = 1 << 14
-"""Pixels of one step along the first axis beyond which the pixels of a run lie in too many chunks of a file."""
+"""Pixels per index of the first axis above which a run would lie in too many chunks of a file."""
 
 
 class PairwiseSum:
-    """The sum of `count` values that come in order, as `np.mean` computes it from all of them at once.
+    """The sum of a stream of `count` values, as `np.mean` computes it from all values at once.
 
-    Memory: `LEAF` values and one partial sum per level of the tree, whatever the count.
-
-    Source: `pairwise_sum` in NumPy's `loops_utils.h`: a stretch of more than 128 values is split at half its length rounded
-    down to a multiple of 8, and the sums of both halves are added. Integers are converted to float64 one buffer at a time,
-    and the sums of the buffers are added one after the other.
+    As in `pairwise_sum` of NumPy's `loops_utils.h`, a run of more than 128 values is split at half its length, rounded down
+    to a multiple of 8, and the sums of both halves are added. Integers are converted to float64 one buffer at a time, and
+    the sums of the buffers are added one after the other. Memory holds `LEAF` values and one sum per level of the tree.
     """
 
     def __init__(self, count: int, dtype: DType) -> None:
-        self._count = np.intp(count)  # as NumPy divides: by a Python int, float32 would be divided in less precision
+        self._count = np.intp(count)  # as in NumPy; division by a Python int would be less precise for float32
         integer = dtype.kind in "bui"
         self._steps = _buffer_steps(count) if integer else _tree_steps(count)
         self._leaf = next(self._steps, 0)
@@ -63,7 +61,7 @@ class PairwiseSum:
         self._filled = 0
 
     def add(self, values: Array) -> None:
-        """Take the next values."""
+        """Add the next values."""
         while values.size:
             room = self._leaf - self._filled
             taken = values[:room]
@@ -94,8 +92,7 @@ def _tree_steps(count: int) -> Iterator[int]:
     if count <= LEAF:
         yield count
         return
-    half = count // 2
-    half -= half % 8
+    half = count // 16 * 8
     yield from _tree_steps(half)
     yield from _tree_steps(count - half)
     yield 0
@@ -113,7 +110,7 @@ def _buffer_steps(count: int) -> Iterator[int]:
 
 
 def share_of(region: Region, shape: Sequence[int]) -> tuple[int, int]:
-    """The run of pixels, in raster order, that a block adds up: as long as the block, after those of earlier blocks."""
+    """The run of pixels, in raster order, that a block adds up: (start, stop). It has as many pixels as the block."""
     first = 0
     for axis, start in enumerate(region.start):
         # blocks that come earlier along this axis have the block's own lengths along the axes before
@@ -133,11 +130,22 @@ def leaves_within(first: int, stop: int, count: int, buffered: bool) -> Iterator
         if start >= stop or start + size <= first:
             continue
         if size > LEAF:
-            half = size // 2
-            half -= half % 8
+            half = size // 16 * 8
             stack += [(start + half, size - half), (start, half)]
         elif start >= first:
             yield start, start + size
+
+
+def in_groups(runs: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Consecutive runs in groups of at most `READ_PX` pixels or one run, each group to be read at once."""
+    group: list[tuple[int, int]] = []
+    for run in runs:
+        if group and run[1] - group[0][0] > READ_PX:
+            yield group
+            group = []
+        group.append(run)
+    if group:
+        yield group
 
 
 def read_run(image: View, start: int, stop: int) -> Array:
@@ -193,23 +201,14 @@ def leaf_sums(image: View, where: Where, center: Any = None) -> Partial:
     count = math.prod(image.shape)
     buffered = image.dtype.kind in "bui" and center is None
     sums: list[Any] = []
-    group: list[tuple[int, int]] = []
-
-    def add_group() -> None:
-        run = read_run(image, group[0][0], group[-1][1])
+    for group in in_groups(leaves_within(*share_of(where.region, where.shape), count, buffered)):
+        first = group[0][0]
+        run = read_run(image, first, group[-1][1])
         if center is not None:
             run = np.square(run - center)
         elif buffered:
             run = run.astype(np.float64)
-        sums.extend(np.add.reduce(run[start - group[0][0] : stop - group[0][0]]) for start, stop in group)
-        group.clear()
-
-    for leaf in leaves_within(*share_of(where.region, where.shape), count, buffered):
-        if group and leaf[1] - group[0][0] > READ_PX:
-            add_group()
-        group.append(leaf)
-    if group:
-        add_group()
+        sums += [np.add.reduce(run[start - first : stop - first]) for start, stop in group]
     return {"sums": np.array(sums, float_dtype(image.dtype))}
 
 
@@ -221,7 +220,7 @@ def leaf_sums(image: View, where: Where, center: Any = None) -> Partial:
     )
 )
 def mean_of(total: Any, count: int) -> Any:
-    """A sum divided by the number of pixels: NumPy divides by its own integer and rounds to the pixels' precision."""
+    """A sum divided by the number of pixels as in `np.mean`: by an `intp`, and rounded to the dtype of the sum."""
     return total.dtype.type(total / np.intp(count)) if total.dtype.kind == "f" else np.float64(total) / np.intp(count)
 
 

@@ -1,4 +1,4 @@
-"""The result of an image that is made in rounds."""
+"""The result of an `Iterated` entry."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from lepton_celery.catalogue.entries import Local
 
 @declare(Local("lepton.after_rounds", cost_ns=0.5))
 def after_rounds(image: Array) -> Array:
-    """The image after its last round, as it is."""
+    """The image after the last round, unchanged."""
     return image

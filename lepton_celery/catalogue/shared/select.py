@@ -14,7 +14,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
 Item = int | Sequence[int]
-"""What is taken of an axis: one position, or [start, stop, step]."""
+"""The index along one axis: a position, or [start, stop, step]."""
 
 
 class Select:
@@ -41,7 +41,7 @@ class Select:
 
 
 def check_index(arguments: Arguments) -> None:
-    """Refuse an index that is not inside the image."""
+    """Refuse an index outside the image."""
     index, shape = arguments["index"], arguments["image"].shape
     fits = len(index) == len(shape)
     for item, n in zip(index, shape, strict=False):
@@ -55,7 +55,7 @@ def check_index(arguments: Arguments) -> None:
 
 @declare(Local("lepton.select", geometry=Select(), check=check_index, cost_ns=0.5))
 def select(image: Array, index: Sequence[Item]) -> Array:
-    """The picked pixels of an image that begins at the first of them."""
+    """The selected pixels; `image` begins at the first of them."""
     picked: Array = image[tuple(0 if isinstance(item, int) else slice(None, None, item[2]) for item in index)]
     return picked
 
@@ -73,7 +73,7 @@ def split_channels(image: Lazy, channel_axis: int | None, build: Build) -> list[
 
 
 def pairs_per_axis(value: Any, ndim: int, name: str) -> list[tuple[Any, Any]]:
-    """A pair per axis, from all the forms that NumPy takes."""
+    """A pair per axis, from any form that `numpy.pad` accepts."""
     try:
         return [(before, after) for before, after in np.broadcast_to(np.asarray(value), (ndim, 2)).tolist()]
     except ValueError:

@@ -1,4 +1,4 @@
-"""How often each value occurs in an image: the one reduction from which entropies, label lists and label sizes follow."""
+"""The number of pixels with each value of an image, from which entropies, lists of labels and label sizes follow."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lepton_celery.catalogue.results import value_like
 from lepton_celery.grid import BlockGrid, Region
 
 _WAITING_VALUES = 1 << 20
-"""Values of partials that are gathered before they are merged: a few MiB."""
+"""Least number of values that are gathered from partials before they are merged: a few MiB."""
 
 
 def combine_value_counts(partials: Partials, arguments: Arguments, grid: BlockGrid, region: Region) -> Partial:
     """The values of several blocks, ascending, and their counts.
 
-    Partials are gathered until there are twice as many values as in the total so far, so that a total that many blocks add
-    to is not sorted anew for each of them.
+    Partials are gathered until there are twice as many values as in the total so far, so that a large total is not sorted
+    again for each block.
     """
     waiting: list[Partial] = []
     limit = size = 0
@@ -56,7 +56,7 @@ def _added_up(partials: list[Partial]) -> Partial:
     )
 )
 def value_counts(image: Array) -> Partial:
-    """The values that occur in a block, ascending, and how many pixels have each of them."""
+    """The values that occur in a block, ascending, and the number of pixels with each."""
     if image.dtype == np.uint8:  # np.unique would sort the pixels
         counts = np.bincount(image.ravel(), minlength=256)
         present = np.flatnonzero(counts)

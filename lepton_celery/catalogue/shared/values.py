@@ -16,19 +16,19 @@ from lepton_celery.catalogue.results import value_like, value_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
-NO_PIXELS = "no pixel counts here, so there is no least or greatest; give a mask that is not all False"
+NO_PIXELS = "the mask leaves no pixel, so there is no least or greatest; give a mask that is not all False"
 
 Extent = Array
 """The least and the greatest pixel."""
 
 
 def pixels_of(image: Array, mask: Array | None) -> Array:
-    """The pixels where the mask is set, in one dimension; all of them without a mask."""
+    """The pixels where the mask is set, or all pixels without a mask, in one dimension."""
     return image.ravel() if mask is None else image[mask.astype(bool)]
 
 
 def merge_extent(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Extent:
-    """The least and the greatest pixel, NaN if a pixel is."""
+    """The least and the greatest pixel; NaN if any pixel is NaN."""
     total: Array | None = None
     for _, partial in partials:
         extent = partial["extent"]
@@ -45,14 +45,14 @@ def merge_extent(partials: Partials, arguments: Arguments, grid: BlockGrid) -> E
     Reduction("lepton.extent", images=("image", "mask"), merge=merge_extent, result=value_like("image", 2), cost_ns=1.0)
 )
 def extent_partial(image: Array, mask: Array | None = None) -> Partial:
-    """The least and the greatest pixel of a block; NaN if there is one, as in `np.min`."""
+    """The least and the greatest pixel of a block; NaN if any pixel is NaN."""
     pixels = pixels_of(image, mask)
     ends = [pixels.min(), pixels.max()] if pixels.size else []
     return {"extent": np.array(ends, dtype=image.dtype)}
 
 
 def merge_any(partials: Partials, arguments: Arguments, grid: BlockGrid) -> np.bool_:
-    """Whether it is so in any block."""
+    """Whether the partial of any block is True."""
     return np.bool_(any(bool(partial["any"][0]) for _, partial in partials))
 
 
@@ -64,5 +64,5 @@ def any_negative(image: Array) -> Partial:
 
 @declare(ValueFunction("lepton.item", values=("values",), result=value_like("values")))
 def item(values: Any, index: int | str) -> Any:
-    """One of several values, by its number or its name."""
+    """One of several values, by index or by name."""
     return values[index]

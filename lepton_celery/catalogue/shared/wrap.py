@@ -1,4 +1,4 @@
-"""An image continued by its opposite side: what functions with `mode="wrap"` see beyond the edge."""
+"""Images padded with pixels of their opposite side, for functions with `mode="wrap"`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WrapPad:
         return tuple(n + 2 * h for n, h in zip(images[0], arguments["halo"], strict=True))
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
-        """A region of the right size, for cost and memory; the pixels read may lie on both sides of the image."""
+        """A region of the right size, to predict time and memory; the pixels read may lie on both sides of the image."""
         shape = images[0]
         return [Region((0,) * len(shape), tuple(min(n, size) for n, size in zip(shape, region.shape, strict=True)))]
 
@@ -31,7 +31,7 @@ class WrapPad:
 
 @declare(Local("lepton.wrap_pad", geometry=WrapPad(), reads_itself=True, dtype=dtype_of("image"), cost_ns=1.0))
 def wrap_pad(image: View, halo: Sequence[int], where: Where) -> Array:
-    """`where.region` of the padded image."""
+    """The region `where.region` of the padded image."""
     region = where.region
     result = np.empty(region.shape, image.dtype)
     axes = [list(_stretches(*axis)) for axis in zip(region.start, region.stop, halo, image.shape, strict=True)]
@@ -42,7 +42,7 @@ def wrap_pad(image: View, halo: Sequence[int], where: Where) -> Array:
 
 
 def _stretches(start: int, stop: int, halo: int, n: int) -> Iterator[tuple[int, int, int]]:
-    """One axis of a region of the padded image, as stretches of the image: (offset in the region, start, stop)."""
+    """One axis of a region of the padded image, as intervals of the image: (offset in the region, start, stop)."""
     position = start
     while position < stop:
         first = (position - halo) % n

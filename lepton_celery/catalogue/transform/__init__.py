@@ -1,4 +1,4 @@
-"""`skimage.transform`: images of another size, warps, sums over corners.
+"""`skimage.transform`: resizing, pyramids, warps, integral images.
 
 May import: shared.
 """

@@ -1,8 +1,8 @@
-"""The image at coordinates between pixels: the steps with which `skimage.transform` resizes and warps.
+"""Interpolation between pixels: the steps with which `skimage.transform` resizes and warps.
 
 Coordinates are computed for the whole image, with the operations of SciPy and scikit-image, and then counted from the
 block's first pixel. That origin is a whole number not greater than the coordinate, so the difference is exact, and so are
-the weights that follow from its fraction.
+the interpolation weights, which depend on its fraction.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,7 +33,22 @@ MODES = {
 _PAD_PX = 12
 """Pixels that SciPy adds around an image before it computes spline coefficients, in modes without an exact boundary."""
 _SLAB_PX = 1 << 16
-"""Pixels computed at a time, so that their coordinates take little memory."""
+"""Pixels that are interpolated at a time, which bounds the memory of their coordinates."""
+
+
+@dataclass(frozen=True)
+class WarpOptions:
+    """The parameters of `skimage.transform.warp` besides the image, the mapping and the new shape."""
+
+    order: int | None = None
+    mode: str = "constant"
+    cval: float = 0
+    clip: bool = True
+    preserve_range: bool = False
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> Self:
+        return cls(**{name: arguments[name] for name in cls.__dataclass_fields__ if name in arguments})
 
 
 def ndimage_mode(mode: Any) -> str:
@@ -64,7 +80,7 @@ def as_float(image: Lazy, preserve_range: bool, build: Build) -> Lazy:
 
 
 def coefficients(image: Lazy, order: int, mode: str, cval: float, build: Build) -> tuple[Lazy, int]:
-    """The image that SciPy interpolates, of spline coefficients above order 1, and the width of its padding.
+    """The image that SciPy interpolates (spline coefficients if `order` is above 1) and the width of its padding.
 
     A coefficient depends on whole lines of pixels, so they are computed axis by axis, in blocks as long as the image.
     """
@@ -78,13 +94,13 @@ def coefficients(image: Lazy, order: int, mode: str, cval: float, build: Build) 
     return build("ndimage.spline_filter", input=image, order=order, output="float64", mode=mode), pad
 
 
-# ------------------------------------------------------------------------------------------------ what is read
+# ------------------------------------------------------------------------------------------------ regions read
 
 
 def span(low: float, high: float, n: int, order: int, mode: str) -> tuple[int, int]:
-    """The pixels, `start` to `stop`, of an axis of `n` from which coordinates from `low` to `high` are interpolated.
+    """The range of pixels, on an axis of `n`, from which coordinates from `low` to `high` are interpolated.
 
-    For a coordinate outside the image, they reach from the edge to the pixel that its mode takes instead.
+    For a coordinate outside the image, it reaches from the edge to the pixel that `mode` takes instead.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return 0, n
@@ -118,7 +134,7 @@ def interpolated(
 
 
 def slabs(shape: Sequence[int]) -> Iterator[slice]:
-    """Stretches of the first axis of about `_SLAB_PX` pixels."""
+    """Slices of the first axis, of about `_SLAB_PX` pixels each."""
     step = max(1, _SLAB_PX // max(1, math.prod(shape[1:])))
     return (slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step))
 
@@ -127,12 +143,12 @@ def slabs(shape: Sequence[int]) -> Iterator[slice]:
 
 
 def _zoom_coordinates(start: int, stop: int, n: int, out: int, pad: int) -> Array:
-    """The coordinates in `n` pixels of the pixels `start` to `stop` of `out`, as in `scipy.ndimage.zoom` with grid_mode."""
+    """Coordinates of the pixels `start` to `stop` if `n` pixels become `out`, as in `scipy.ndimage.zoom` with grid_mode."""
     return (np.arange(start, stop, dtype=np.float64) + 0.5) * (n / out) - 0.5 + pad
 
 
 class Zoomed:
-    """The image, padded with `arguments["pad"]` pixels, in the size `arguments["shape"]`."""
+    """The image, which has a padding of `arguments["pad"]` pixels, resized to `arguments["shape"]`."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return tuple(arguments["shape"])
@@ -153,7 +169,7 @@ class Zoomed:
 def zoom(
     image: Array, shape: Sequence[int], order: int, mode: str, cval: float, pad: int, dtype: str, where: Where
 ) -> Array:
-    """`where.result` of the image in another size. Source: `scipy.ndimage.zoom`, with grid_mode."""
+    """`where.result` of the resized image, as in `scipy.ndimage.zoom` with grid_mode."""
     assert where.result is not None
     axes = zip(where.result.start, where.result.stop, where.shape, shape, where.region.start, strict=True)
     local = [_zoom_coordinates(start, stop, n - 2 * pad, out, pad) - origin for start, stop, n, out, origin in axes]
@@ -171,7 +187,7 @@ def merge_range(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Ar
 
 @declare(Reduction("lepton.range", merge=merge_range, result=value_like("image", 3), cost_ns=1.0))
 def range_partial(image: Array) -> Partial:
-    """The same for one block."""
+    """The least and the greatest pixel of a block other than NaN, and whether there is a NaN."""
     low, high = image.min(), image.max()
     has_nan = bool(np.isnan(low))
     if has_nan:
@@ -183,13 +199,13 @@ def range_partial(image: Array) -> Partial:
 
 @declare(Local("lepton.clip_to_source", values=("extent", "reached"), dtype=dtype_of("image"), cost_ns=1.5))
 def clip_to_source(image: Array, extent: Array, reached: Array | None, cval: float) -> Array:
-    """The image clipped to the range of its source. In mode constant, `reached` is the range of the image itself.
+    """`skimage.transform._warps._clip_warp_output`: the image clipped to `extent`, the range of its source.
 
-    Source: `skimage.transform._warps._clip_warp_output`.
+    In mode 'constant', `reached` is the range of the image itself.
     """
     low, high, has_nan = extent
     if reached is not None and not low <= cval <= high:
-        inside = has_nan or not reached[2]  # if only the image has NaN, its least and greatest pixels are NaN
+        inside = has_nan or not reached[2]  # if only the image has NaN, scikit-image finds NaN as its range
         if inside and reached[0] <= cval <= reached[1]:
             value = extent.dtype.type(cval)
             low, high = min(low, value), max(high, value)
@@ -198,15 +214,15 @@ def clip_to_source(image: Array, extent: Array, reached: Array | None, cval: flo
 
 
 def clipped(image: Lazy, source: Lazy, mode: str, cval: float, build: Build) -> Lazy:
-    """The node of an image clipped to the range of the image that it was made of, `source`."""
+    """The node of an image clipped to the range of `source`, the image that it was computed from."""
     extent = build("lepton.range", image=source)
     reached = build("lepton.range", image=image) if mode == "constant" else None
     return build("lepton.clip_to_source", image=image, extent=extent, reached=reached, cval=cval)
 
 
 def in_range(dtype: DType, mode: str = "", cval: float = 0) -> bool:
-    """Whether unchanged pixels, and `cval` in mode constant, need no clipping to the range of their image."""
+    """Whether interpolation of order 0, which copies pixels and in mode 'constant' `cval`, needs no clipping."""
     if dtype.kind in "iu" and dtype.itemsize == 8:
-        return False  # SciPy picks them as float64
+        return False  # SciPy copies them by way of float64
     with np.errstate(all="ignore"):
         return mode != "constant" or bool(np.array(cval).astype(dtype) == cval)

@@ -1,4 +1,4 @@
-"""`skimage.transform.pyramid_*`: images smoothed and made smaller or larger, layer after layer."""
+"""`skimage.transform.pyramid_*`: images smoothed and made smaller or larger, layer by layer."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _expand_expand(arguments: Arguments, build: Build) -> Lazy:
 
 
 def _gaussian_layers(arguments: Arguments) -> int:
-    """Images of a gaussian pyramid: until another one would be no smaller, or `max_layer` are made."""
+    """The number of images of a gaussian pyramid: `max_layer` reductions at most, as long as the image gets smaller."""
     factor = _factor(arguments, "downscale")
     shape, layers = arguments["image"].shape, 1
     while layers - 1 != arguments["max_layer"]:

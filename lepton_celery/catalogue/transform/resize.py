@@ -1,4 +1,4 @@
-"""`skimage.transform`: images made larger and smaller."""
+"""`skimage.transform`: `resize`, `rescale`, and local means."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lepton_celery.catalogue.results import given_dtype
 from lepton_celery.catalogue.shared.boxes import boxes
 from lepton_celery.catalogue.shared.halos import gaussian_radius
 from lepton_celery.catalogue.transform.interpolate import (
+    WarpOptions,
     as_float,
     clipped,
     coefficients,
@@ -29,24 +30,16 @@ from lepton_celery.errors import InputError
 
 
 @dataclass(frozen=True)
-class ResizeOptions:
+class ResizeOptions(WarpOptions):
     """The parameters of `skimage.transform.resize` besides the image and its new shape."""
 
-    order: int | None = None
     mode: str = "reflect"
-    cval: float = 0
-    clip: bool = True
-    preserve_range: bool = False
     anti_aliasing: bool | None = None
     anti_aliasing_sigma: Any = None
 
-    @classmethod
-    def of(cls, arguments: Arguments) -> ResizeOptions:
-        return cls(**{name: arguments[name] for name in cls.__dataclass_fields__})
-
 
 def resized(image: Lazy, output_shape: Sequence[float], options: ResizeOptions, build: Build) -> Lazy:
-    """The node that stands for `skimage.transform.resize`: the image converted, smoothed, interpolated and clipped."""
+    """The node of `skimage.transform.resize`: the image converted, smoothed, interpolated and clipped."""
     image, shape = _with_axes(image, output_shape, build)
     smaller = any(n < m for n, m in zip(shape, image.shape, strict=True))
     anti_aliasing = options.anti_aliasing
@@ -57,7 +50,7 @@ def resized(image: Lazy, output_shape: Sequence[float], options: ResizeOptions, 
     order, mode = spline_order(options.order, image.dtype), ndimage_mode(options.mode)
     source = as_float(image, options.preserve_range, build) if order else image
     factors = np.divide(image.shape, shape)
-    # SciPy's own rounding, of lengths that are not whole numbers
+    # as SciPy rounds lengths that are not whole numbers
     lengths = tuple(round(n * (1 / factor)) for n, factor in zip(image.shape, factors, strict=True))
     if options.mode == "wrap":
         given = {**asdict(options), "order": order, "anti_aliasing": anti_aliasing}
@@ -94,18 +87,18 @@ def _with_axes(image: Lazy, output_shape: Sequence[float], build: Build) -> tupl
 
 
 def _smoothed(image: Lazy, factors: Array, sigma: Any, mode: str, cval: float, build: Build) -> Lazy:
-    """The image smoothed against aliasing, before it is made smaller."""
+    """The image after the anti-aliasing filter."""
     sigmas = np.maximum(0, (factors - 1) / 2) if sigma is None else np.atleast_1d(sigma) * np.ones_like(factors)
     if np.any(sigmas < 0):
         raise InputError(f"anti_aliasing_sigma {sigma} is below 0; give standard deviations in pixels")
-    if not np.any(sigmas > 1e-15):  # SciPy leaves out axes with less
+    if not np.any(sigmas > 1e-15):  # SciPy skips axes with a smaller sigma
         return image
     return build("lepton.smooth", input=image, sigma=tuple(sigmas.tolist()), mode=mode, cval=cval)
 
 
 @dataclass(frozen=True)
 class Reshaped(Whole):
-    """Every pixel may depend on all pixels, and the result has a shape of its own."""
+    """Every pixel may depend on all pixels, and `shape` gives the shape of the result."""
 
     shape: Callable[[Arguments], Shape]
 
@@ -122,7 +115,7 @@ class Reshaped(Whole):
     )
 )
 def resize_whole(image: Array, lengths: Shape, dtype: str, options: Any, output_shape: Any) -> Array:
-    """`skimage.transform.resize` itself."""
+    """`skimage.transform.resize` of the whole image."""
     from skimage.transform import resize
 
     result: Array = resize(image, output_shape, **dict(options))
@@ -135,7 +128,7 @@ def _expand_resize(arguments: Arguments, build: Build) -> Lazy:
 
 
 def channels_last(image: Lazy, channel_axis: Any, function: Callable[[Lazy], Lazy], build: Build) -> Lazy:
-    """The result of a function of the image with its channels, if it has any, on the last axis."""
+    """Apply a function to an image with its channels moved to the last axis, and move them back."""
     if channel_axis is None:
         return function(image)
     axis = int(channel_axis)

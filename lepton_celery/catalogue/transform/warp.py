@@ -1,13 +1,12 @@
-"""`skimage.transform`: images rotated, bent and unrolled.
+"""`skimage.transform`: `warp`, `rotate`, `swirl` and `warp_polar`.
 
-scikit-image warps in two ways: with a matrix and order 1 or 3, by its own Cython routine (`warp_matrix`), and otherwise by
+scikit-image warps by its own Cython routine if it is given a matrix and order 1 or 3 (`warp_matrix`), and otherwise by
 `scipy.ndimage.map_coordinates`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from lepton_celery.catalogue.declare import declare, whole
 from lepton_celery.catalogue.entries import Build, Composite, Local, resolve
 from lepton_celery.catalogue.results import dtype_of, given_dtype
 from lepton_celery.catalogue.transform.interpolate import (
+    WarpOptions,
     as_float,
     clipped,
     coefficients,
@@ -36,7 +36,7 @@ from lepton_celery.grid import Region
 
 
 def homography(points: Array, matrix: Array) -> Array:
-    """The points that a matrix maps these points to."""
+    """The points, mapped by the homography with this matrix."""
     from skimage.transform import ProjectiveTransform
 
     mapped: Array = ProjectiveTransform(matrix=matrix)(points)
@@ -49,16 +49,16 @@ _MAPPINGS = {
     "linear": "skimage.transform._warps._linear_polar_mapping",
     "log": "skimage.transform._warps._log_polar_mapping",
 }
-"""The functions that give the coordinates from which pixels come, most of them scikit-image's own."""
+"""Functions that map coordinates of the result to coordinates of the image."""
 
 Mapped = tuple[str, Sequence[tuple[str, Any]]]
 """One of `_MAPPINGS`, and its parameters."""
 Spline = tuple[int, str, float, int]
-"""Order, mode and `cval` of the interpolation, and the pixels that the image is padded with."""
+"""Order, mode and `cval` of the interpolation, and the width of the image's padding in pixels."""
 
 
 class Scattered:
-    """The pixels of a block come from anywhere in the image; the region only has the right number of pixels."""
+    """Pixels may come from anywhere in the image; `reads` gives a region as large as the block, for cost and memory."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return tuple(arguments["shape"])
@@ -74,7 +74,7 @@ class Scattered:
 def warp_by_function(
     image: View, mapping: Mapped, shape: Sequence[int], spline: Spline, dtype: str, where: Where
 ) -> Array:
-    """`where.region` of the warped image. Source: `skimage.transform.warp`."""
+    """`where.region` of the warped image, as in `skimage.transform.warp`."""
     region, (order, mode, cval, pad) = where.region, spline
     result = np.empty(region.shape, dtype)
     for rows in slabs(result.shape):
@@ -95,34 +95,19 @@ def warp_by_function(
 
 
 def _mapped(mapping: Mapped, region: Region, rows: slice, alone: bool) -> Array:
-    """The columns and the rows from which these rows of a region come, shape `(2, rows, columns)`."""
+    """Columns and rows of the image from which these rows of a region come; shape `(2, rows, columns)`."""
     name, options = mapping
     height, width = rows.stop - rows.start, region.shape[1]
-    # laid out in memory as by `warp_coords`, since the order of a function's operations may depend on the layout
+    # the memory layout is that of `warp_coords`, since the order of a function's operations may depend on it
     points = np.indices((width, height), dtype=np.float64).reshape(2, -1).T
     points += (region.start[1], region.start[0] + rows.start)
-    if len(points) == 1 and not alone:  # BLAS has another routine for one point
+    if len(points) == 1 and not alone:  # BLAS has another routine for a single point
         points = np.repeat(points, 2, axis=0)
     mapped: Array = resolve(_MAPPINGS[name])(points, **dict(options))[: height * width]
     return mapped.T.reshape(2, width, height).swapaxes(1, 2)
 
 
 # ------------------------------------------------------------------------------------------------ composites
-
-
-@dataclass(frozen=True)
-class WarpOptions:
-    """The parameters of `skimage.transform.warp` besides the image, the mapping and the new shape."""
-
-    order: int | None = None
-    mode: str = "constant"
-    cval: float = 0
-    clip: bool = True
-    preserve_range: bool = False
-
-    @classmethod
-    def of(cls, arguments: Arguments) -> WarpOptions:
-        return cls(**{name: arguments[name] for name in cls.__dataclass_fields__ if name in arguments})
 
 
 def _warped(
@@ -133,7 +118,7 @@ def _warped(
     options: WarpOptions,
     build: Build,
 ) -> Lazy:
-    """The node that stands for `skimage.transform.warp` by one of `_MAPPINGS`."""
+    """The node of `skimage.transform.warp` by one of `_MAPPINGS`."""
     given = tuple(image.shape[:2] if output_shape is None else output_shape)
     lengths = tuple(int(n) for n in given[:2])
     if (
@@ -169,7 +154,7 @@ def _by_matrix(
     how = {"order": order, "mode": options.mode, "cval": options.cval}
     if is_affine(matrix) or has_one_sign(matrix, lengths):
         return build("lepton.warp_by_matrix", image=image, matrix=matrix, shape=lengths, **how)
-    # the horizon lies in the result: pixels near it come from anywhere in the image, and from beyond
+    # the horizon lies in the result, and pixels near it come from arbitrarily distant coordinates
     return build("lepton.warp_whole", image=image, inverse_map=matrix, output_shape=lengths, **how)
 
 
@@ -182,7 +167,7 @@ def _by_matrix(
     )
 )
 def warp_whole(image: Array, inverse_map: Array, output_shape: Any, order: int, mode: str, cval: float) -> Array:
-    """`skimage.transform.warp` itself."""
+    """`skimage.transform.warp` of the whole image."""
     from skimage.transform import warp
 
     result: Array = warp(image, inverse_map, None, output_shape, order, mode, cval, clip=False, preserve_range=True)
@@ -246,10 +231,10 @@ def _expand_polar(arguments: Arguments, build: Build) -> Lazy:
     channel_axis, scaling, radius = (arguments[name] for name in ("channel_axis", "scaling", "radius"))
     known = {*WarpOptions.__dataclass_fields__, "image", "center", "radius", "output_shape", "scaling", "channel_axis"}
     unknown = sorted(set(arguments) - known)
-    if scaling not in ("linear", "log") or unknown:
-        raise InputError(
-            f"scaling {scaling!r}, {', '.join(unknown)}; give scaling 'linear' or 'log', and options of warp"
-        )
+    if scaling not in ("linear", "log"):
+        raise InputError(f"scaling={scaling!r} is not known; give 'linear' or 'log'")
+    if unknown:
+        raise InputError(f"{', '.join(unknown)} is no parameter of warp_polar or warp; leave it out")
 
     def unrolled(image: Lazy) -> Lazy:
         center = arguments["center"]

@@ -1,4 +1,4 @@
-"""Warps by a matrix with interpolation of order 1 or 3, as scikit-image's own Cython routine does them."""
+"""Warps by a matrix with interpolation of order 1 or 3, with the operations of scikit-image's Cython routine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lepton_celery.grid import Region
 
 
 def _coordinates(matrix: Array, rows: Array, columns: Array) -> tuple[Array, Array]:
-    """The rows and columns from which pixels come, by the operations of `skimage.transform._warps_cy`.
+    """Rows and columns of the image from which pixels come, in the dtype of the matrix, which is that of the image.
 
-    They have the dtype of the matrix, which is that of the image.
+    The operations are those of `skimage.transform._warps_cy`.
     """
     h, x, y = matrix.ravel(), columns.astype(matrix.dtype), rows.astype(matrix.dtype)
     column, row = h[0] * x + h[1] * y + h[2], h[3] * x + h[4] * y + h[5]
@@ -34,7 +34,7 @@ def is_affine(matrix: Array) -> bool:
 
 
 def has_one_sign(matrix: Array, lengths: Sequence[int]) -> bool:
-    """Whether the denominator of a homography has one sign over a result of these lengths; its horizon lies outside then."""
+    """Whether the denominator of a homography keeps its sign over a result of these lengths; its horizon is then outside."""
     rows, columns = _corners((0, 0), lengths)
     h = matrix.ravel()
     depth: Array = h[6] * columns.astype(matrix.dtype) + h[7] * rows.astype(matrix.dtype) + h[8]
@@ -51,7 +51,7 @@ _REACH = {1: (0, 1), 3: (1, 2)}
 
 
 class Warped:
-    """Coordinates follow from `arguments["matrix"]`, so a block of the result comes from a quadrilateral."""
+    """A block of the result comes from a quadrilateral of the image, according to `arguments["matrix"]`."""
 
     def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
         return (*arguments["shape"], *images[0][2:])
@@ -78,7 +78,7 @@ class Warped:
 
 
 def _folded(pixels: Array, n: int, mode: str) -> Array:
-    """The pixels that stand for those outside an axis of `n`. Source: `coord_map` in `skimage/_shared/interpolation.pxd`."""
+    """The pixels that replace those outside an axis of `n`, as in `coord_map` of `skimage/_shared/interpolation.pxd`."""
     folded = pixels
     if mode == "edge":
         folded = np.clip(pixels, 0, n - 1)
@@ -106,7 +106,7 @@ def _folded(pixels: Array, n: int, mode: str) -> Array:
 def warp_by_matrix(
     image: Array, matrix: Array, shape: Sequence[int], order: int, mode: str, cval: float, where: Where
 ) -> Array:
-    """`where.result` of the warped image. Source: `skimage.transform._warps_cy._warp_fast`."""
+    """`where.result` of the warped image, as in `skimage.transform._warps_cy._warp_fast`."""
     assert where.result is not None
     (top, left), (bottom, right) = where.result.start[:2], where.result.stop[:2]
     result = np.empty((bottom - top, right - left, *image.shape[2:]), image.dtype)
@@ -134,9 +134,9 @@ Pixels = Callable[[Array, Array], Array]
 
 
 def _bilinear(pixels: Pixels, row: Array, column: Array, channels: int) -> Array:
-    """Source: `bilinear_interpolation` in `skimage/_shared/interpolation.pxd`.
+    """`bilinear_interpolation` of `skimage/_shared/interpolation.pxd`, with the dtypes that its compiled code uses.
 
-    As compiled, it has float32 for products with the distance from the first pixel, and float64 for everything else.
+    Those are the image's for products with the distance from the first pixel, and float64 for everything else.
     """
     (above, left), (below, right) = (np.floor(row), np.floor(column)), (np.ceil(row), np.ceil(column))
     dr, dc = (_with_channels(along - first, channels) for along, first in ((row, above), (column, left)))
@@ -149,7 +149,7 @@ def _bilinear(pixels: Pixels, row: Array, column: Array, channels: int) -> Array
 
 
 def _bicubic(pixels: Pixels, row: Array, column: Array, channels: int) -> Array:
-    """Source: `bicubic_interpolation` in `skimage/_shared/interpolation.pxd`."""
+    """`bicubic_interpolation` of `skimage/_shared/interpolation.pxd`."""
     above, left = np.floor(row), np.floor(column)
     dr, dc = (_with_channels(along - first, channels) for along, first in ((row, above), (column, left)))
     rows, columns = ([_whole(first) + step for step in (-1, 0, 1, 2)] for first in (above, left))

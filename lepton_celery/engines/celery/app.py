@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from celery import Celery
@@ -19,12 +20,7 @@ TASKS = "lepton_celery.engines.celery.worker.tasks"
 
 
 def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Celery:
-    """A Celery application of its own, ready for `celery -A module worker`.
-
-    Args:
-        settings: how it finds its broker; None to read the environment and the settings module that it names.
-        name: the application's name in logs.
-    """
+    """Create a Celery application that submits and runs jobs, by default with the settings of `load_settings`."""
     settings = settings or load_settings()
     app = Celery(name, set_as_current=False)
     app.conf.update(celery_settings(settings))
@@ -32,17 +28,17 @@ def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Cel
 
 
 def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]:
-    """Enable a project's own Celery application to submit and run jobs; its broker, backend and queues stay.
+    """Enable a project's own Celery application to submit and run jobs; it keeps its broker, backend and queues.
 
-    The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are created when they are first used; name the
-    queues that a worker serves with `-Q`.
+    The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are created on first use. Start workers with `-Q`
+    and the names of the queues that they are to consume.
     """
     settings = settings or load_settings()
     own = app.conf
     broker = str(own.broker_url or "amqp://")  # Celery's default
     backend = str(own.result_backend or broker)
-    located = {"broker_url": broker, "result_backend": backend, "ledger_url": settings.ledger_url or backend}
-    settings = Settings(**{**vars(settings), **located})
+    ledger = settings.ledger_url or backend
+    settings = replace(settings, broker_url=broker, result_backend=backend, ledger_url=ledger)
     required = required_settings(settings)
     required["broker_transport_options"] = {**required["broker_transport_options"], **own.broker_transport_options}
     app.conf.update(required)
@@ -61,10 +57,10 @@ def _prepare(app: Celery[Any], settings: Settings) -> Celery[Any]:
 
 
 def settings_of(app: Celery[Any]) -> Settings:
-    """The settings an application was made or configured with.
+    """The settings that `create_app` or `configure` gave an application.
 
     Raises:
-        AttributeError: it was neither.
+        AttributeError: the application was not prepared by either.
     """
     settings: Settings | None = app.conf.get("lepton")
     if settings is None:

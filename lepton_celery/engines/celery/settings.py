@@ -1,4 +1,4 @@
-"""Celery's settings for image work, each with the failure that it prevents."""
+"""Celery's settings for image processing, and why each is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lepton_celery.engines.celery.sending.queues import broker_settings, lanes, 
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that make a Celery application safe for this work.
+    """All settings of the application that `create_app` makes.
 
     Reference: https://docs.celeryq.dev/en/stable/userguide/configuration.html
     """
@@ -24,11 +24,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
-        # a message is acknowledged after the work: when a worker dies, its message comes back
+        # acknowledge messages after the work, so that the broker redelivers those of a worker that dies
         "task_acks_late": True,
-        # it comes back too when only the pool's child dies; the ledger counts attempts, so nothing runs for ever
+        # redeliver also if only the pool's child dies; the ledger limits the number of attempts
         "task_reject_on_worker_lost": True,
-        # receipts are in the ledger; a stored SUCCESS would make Celery drop redelivered parts of a chord
+        # receipts are in the ledger; a stored SUCCESS would make Celery drop redelivered tasks of a chord
         "task_ignore_result": True,
         "task_default_priority": 0,
         "worker_hijack_root_logger": False,
@@ -38,22 +38,22 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 def required_settings(settings: Settings) -> dict[str, Any]:
     """The settings that a project's own application needs besides its broker and backend.
 
-    They change nothing about the project's own tasks: the tasks of this package carry the others as options.
+    Late acknowledgement and ignored results are options of this package's tasks, so the project's own tasks keep theirs.
     """
     return {
         **broker_settings(settings),
         "task_store_errors_even_if_ignored": False,
-        # a chord whose count cannot be stored for a moment would fail as a whole
+        # otherwise a chord fails if the backend is unreachable for a moment when a task is counted
         "result_backend_always_retry": True,
         "result_backend_max_retries": 20,
         "result_expires": 24 * 3600,
-        # a lost connection restores running messages: stop the run that would be the second one
+        # the broker redelivers the messages of a lost connection: cancel their tasks here, which would run twice
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "result_backend_transport_options": {"global_keyprefix": ""},
-        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: seconds to wait for the batch in hand before the rest is handed
-        # back. A busy worker always waits this long; a batch is planned for half a second
+        # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: seconds to wait for the current batch before messages are
+        # returned to the broker. A busy worker always waits this long; a batch is planned for half a second
         "worker_soft_shutdown_timeout": 5.0,
         # Flower shows what is queued, started and done
         "worker_send_task_events": True,

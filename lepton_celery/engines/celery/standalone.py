@@ -1,8 +1,7 @@
-"""A Celery application for workers outside a project; its settings come from the environment alone."""
+"""The Celery application of a local stack that is started outside a project folder."""
 
 from __future__ import annotations
 
-from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.app import create_app
 
-app = create_app(load_settings())
+app = create_app()

@@ -1,4 +1,4 @@
--- The fence of a merge that may begin now, or false.
+-- Begins a merge. Returns its fence, or false if no merge may begin.
 -- ARGV: stage, owner, lease_s
 local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not is_current(stage) or not has_all_receipts() then

@@ -1,5 +1,5 @@
--- Leases on the blocks that may be worked on: {1, granted, leased, done, exhausted, lost}, or {0} if the stage is not at
--- work, or {-1, place, total} for a place that the stage does not have.
+-- Leases blocks to an owner. Returns {1, granted, leased, done, exhausted, lost}, or {0} if the stage accepts no work, or
+-- {-1, place, total} for a place that the stage does not have.
 -- ARGV: stage, places, owner, lease_s, max_attempts, call
 local stage, places, owner, lease_s, max_attempts, call =
     ARGV[1], parse_places(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -15,7 +15,7 @@ local at = now()
 local granted, leased, done, exhausted = {}, {}, {}, {}
 local newly_held, lost_before, leases = {}, {}, {}
 local lease = format_lease(at + lease_s, call, owner, at)
--- asked for together: a call for each of a thousand blocks takes ten times as long
+-- read together, because a call for each of a thousand blocks takes five times as long
 local known, attempts, has_receipt = get_fields(LEASES, places), get_fields(ATTEMPTS, places), receipts_of(places)
 for n, place in ipairs(places) do
     if has_receipt(place) then
@@ -25,7 +25,7 @@ for n, place in ipairs(places) do
         if expiry and expiry > at and holder ~= owner then
             leased[#leased + 1] = place
         else
-            -- if it was never leased, was released, or this is the same call again, nothing was lost
+            -- an attempt is lost unless the block has no lease, or has it from an earlier try of this same call
             local lost = tonumber(attempts[n] or '0')
             if expiry and last_call ~= call then
                 lost = redis.call('HINCRBY', ATTEMPTS, place, 1)

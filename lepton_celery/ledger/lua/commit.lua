@@ -1,4 +1,4 @@
--- Receipts for blocks: {how many had none before}, or {-1, place, total} for a place that the stage does not have.
+-- Records receipts. Returns {number of blocks without one}, or {-1, place, total} for a place that the stage does not have.
 -- ARGV: stage, places, owner, then the name and the number of each statistic
 local stage, places, owner = ARGV[1], parse_places(ARGV[2]), ARGV[3]
 if not is_open(stage) then

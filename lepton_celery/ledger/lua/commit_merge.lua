@@ -1,9 +1,8 @@
--- Ends the stage and opens the one that follows, or ends the job: 1, or 0 for a stale fence.
--- ARGV: stage, fence, number of the following stage and number of its blocks ('' and '' if the job is done), result ('' for
--- none), call
+-- Ends the stage, and opens the following one or ends the job. Returns 1, or 0 for a stale fence.
+-- ARGV: stage, fence, following stage and its number of blocks ('' and '' if the job is done), result ('' for none), call
 local stage, fence, following, blocks, result, call = unpack(ARGV)
 if redis.call('HGET', JOB, 'merged_by') == call then
-    return 1 -- the same call again, after its connection broke
+    return 1 -- a retry of the same call, whose connection broke
 end
 if not holds_merge(stage, fence) or not has_all_receipts() then
     return 0

@@ -1,9 +1,9 @@
--- A new job with a stage open: 1, or 0 if the id is taken.
+-- Creates a job with an open stage. Returns 1, or 0 if the id is taken.
 -- ARGV: lane, title, stages, blocks, manifest, stage, version, state, call
 local lane, title, stages, blocks, manifest, stage, version, state, call = unpack(ARGV)
 local created_by = redis.call('HGET', JOB, 'created_by')
 if created_by then
-    return created_by == call and 1 or 0 -- the same call again, after its connection broke
+    return created_by == call and 1 or 0 -- a retry of the same call, whose connection broke
 end
 local at = stamp(now())
 redis.call('SET', MANIFEST, manifest)

@@ -1,5 +1,5 @@
--- Opens blocks whose live lease was granted at least older_s ago to a second worker, once for each block and with no
--- attempt lost: their places as a text, ascending.
+-- Removes live leases that were granted at least older_s seconds ago, once for each block, with no attempt lost, so that a
+-- second worker can claim the blocks. Returns the places as text, in ascending order.
 -- ARGV: stage, older_s, limit
 local stage, older_s, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if not is_current(stage) then

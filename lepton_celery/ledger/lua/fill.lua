@@ -1,5 +1,5 @@
--- Counts a block as done that was filled, and keeps the reason: {1}, or {0} if it has its receipt or the stage is over, or
--- {-1, place, total} for a place that the stage does not have.
+-- Records a filled block as received, and keeps the reason. Returns {1}, or {0} if the block has a receipt or the stage is
+-- over, or {-1, place, total} for a place that the stage does not have.
 -- ARGV: stage, place, reason
 local stage, place, reason = unpack(ARGV)
 if not is_open(stage) then

@@ -1,10 +1,10 @@
--- Ends a job as failed or cancelled: 1, or 0 if it had ended, or is being published and was to be cancelled. Receipts stay,
--- for whoever looks into the reason or resumes the job.
+-- Ends a job as failed or cancelled. Returns 1, or 0 if the job has ended, or is to be cancelled while it is published.
+-- Receipts stay, so that a failed job can be resumed.
 -- ARGV: state, reason, stage, place, call
 local state, reason, stage, place, call = unpack(ARGV)
 local job = redis.call('HMGET', JOB, 'state', 'finished_by')
 if job[2] == call then
-    return 1 -- the same call again, after its connection broke
+    return 1 -- a retry of the same call, whose connection broke
 end
 if job[1] ~= 'running' and job[1] ~= 'paused' or state == 'cancelled' and number('publishing') == 1 then
     return 0

@@ -1,5 +1,4 @@
--- Stops a running job from starting anything: 1 (also for a job that is paused already), or 0 if it has ended or is being
--- published.
+-- Pauses a running job. Returns 1, also if it is paused already, or 0 if it has ended or is being published.
 local state = redis.call('HGET', JOB, 'state')
 if number('publishing') == 1 then
     return 0

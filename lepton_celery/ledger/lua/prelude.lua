@@ -1,9 +1,8 @@
--- Put before every other script. KEYS are the keys of one job, always all of them and in this order, so that they are
--- declared (Redis Cluster) and no script builds the name of a key.
+-- Prepended to every other script. KEYS are all keys of one job, in this order: Redis Cluster wants them declared.
 local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED =
     unpack(KEYS)
 
--- The server's clock, in seconds. Workers' clocks differ by more than a lease may be wrong.
+-- The server's clock, in seconds. The clocks of workers differ too much for leases.
 local function now()
     local time = redis.call('TIME')
     return time[1] + time[2] / 1e6
@@ -13,7 +12,7 @@ local function stamp(seconds)
     return string.format('%.6f', seconds)
 end
 
--- A field of the job that is a number; 0 if it is not set.
+-- A numeric field of the job; 0 if it is not set.
 local function number(field)
     return tonumber(redis.call('HGET', JOB, field) or '0')
 end
@@ -22,24 +21,24 @@ local function touch(seconds)
     redis.call('HSET', JOB, 'updated', stamp(seconds))
 end
 
--- Notes when a stage began, had all its receipts, or ended. The @ before the name tells these times from statistics.
+-- Records the time of an event of a stage. The @ before its name distinguishes times from statistics.
 local function mark(stage, name, seconds)
     redis.call('HSET', STATS, stage .. ' @' .. name, stamp(seconds))
 end
 
--- Tells the processes that wait for the job that it has ended. They also look for themselves: a server's rules may forbid
--- the channel.
+-- Wakes the processes that wait for the end of the job. An error is ignored, because they also poll: an ACL may forbid the
+-- channel.
 local function announce_end()
     redis.pcall('PUBLISH', string.sub(JOB, 1, -4) .. 'ended', '')
 end
 
--- Whether the job runs and this is its stage.
+-- Whether the job is running in this stage.
 local function is_current(stage)
     local job = redis.call('HMGET', JOB, 'state', 'stage')
     return job[1] == 'running' and job[2] == stage
 end
 
--- The same for a running or paused job: a paused job starts nothing, but blocks at work when it was paused may end.
+-- Whether the job is running or paused in this stage. A paused job starts nothing, but blocks in progress may finish.
 local function is_open(stage)
     local job = redis.call('HMGET', JOB, 'state', 'stage')
     return (job[1] == 'running' or job[1] == 'paused') and job[2] == stage
@@ -53,7 +52,7 @@ local function holds_merge(stage, fence)
     return is_open(stage) and fence ~= '0' and redis.call('HGET', JOB, 'merge_fence') == fence
 end
 
--- Places travel as one text: a thousand arguments would cost the client more than the whole script.
+-- Places are passed as one text: a thousand arguments would cost the client more than the whole script.
 local function parse_places(text)
     local places = {}
     for place in string.gmatch(text, '%d+') do
@@ -62,8 +61,8 @@ local function parse_places(text)
     return places
 end
 
--- The answer for the first place that the current stage does not have. Asked before anything is written, because SETBIT
--- would let the bitmap grow.
+-- The reply for the first place that the current stage does not have; nil if there is none. Scripts check this before they
+-- write anything, because SETBIT would extend the bitmap.
 local function refusal_of(places)
     local total = number('total')
     for _, place in ipairs(places) do
@@ -73,7 +72,7 @@ local function refusal_of(places)
     end
 end
 
--- A lease is kept as "until call since owner". The owner comes last because it may contain blanks.
+-- A lease is stored as "expiry call since owner". The owner comes last because it may contain blanks.
 local function parse_lease(lease)
     if lease then
         local expiry, call, since, owner = string.match(lease, '^(%S+) (%S+) (%S+) (.*)$')
@@ -89,8 +88,8 @@ local function lease_of(place)
     return parse_lease(redis.call('HGET', LEASES, place))
 end
 
--- HOLDINGS lists the places that each owner claimed, so that a renewal costs the owner's blocks and not all that are in
--- flight. It may list too many (another owner took one over); LEASES decides.
+-- HOLDINGS lists the places that each owner claimed, so that a renewal need not read the leases of all owners. It may list
+-- places that another owner has taken over; LEASES decides.
 local function set_holding(owner, places)
     if #places == 0 then
         redis.call('HDEL', HOLDINGS, owner)
@@ -117,8 +116,8 @@ local function remove_from_holding(owner, places)
     set_holding(owner, rest)
 end
 
--- A function that tells of each of the places whether its block has a receipt. The stretch of the bitmap that holds them is
--- read at once.
+-- A function that returns whether the block at one of these places has a receipt. The bytes of the bitmap from the first to
+-- the last place are read with one call.
 local function receipts_of(places)
     local first, last = math.huge, 0
     for _, place in ipairs(places) do
@@ -128,11 +127,11 @@ local function receipts_of(places)
     local bytes = #places > 0 and redis.call('GETRANGE', RECEIPTS, first, last) or ''
     return function(place)
         local byte = string.byte(bytes, math.floor(place / 8) - first + 1) or 0
-        return bit.band(byte, bit.rshift(128, place % 8)) ~= 0 -- SETBIT numbers from the highest bit
+        return bit.band(byte, bit.rshift(128, place % 8)) ~= 0 -- SETBIT counts from the highest bit
     end
 end
 
--- The values of fields of a hash; false for a field that it does not have.
+-- The values of fields of a hash, false for a missing field; a thousand at a time, as in remove_fields.
 local function get_fields(key, fields)
     local values = {}
     for first = 1, #fields, 1000 do

@@ -1,4 +1,4 @@
--- The places whose blocks have a receipt, as a text.
+-- Returns the places whose blocks have a receipt, as text.
 -- ARGV: stage, places
 local stage, places = ARGV[1], parse_places(ARGV[2])
 if not is_open(stage) then

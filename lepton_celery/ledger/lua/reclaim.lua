@@ -1,4 +1,4 @@
--- Takes blocks whose lease is over from their owners, each an attempt lost: their places as a text, ascending.
+-- Removes expired leases, each an attempt lost. Returns the places as text, in ascending order.
 -- ARGV: stage, limit
 local stage, limit = ARGV[1], tonumber(ARGV[2])
 if not is_current(stage) then

@@ -1,4 +1,4 @@
--- Releases the owner's leases on blocks; with count, each counts as a lost attempt, for a reason.
+-- Releases the owner's leases on blocks; with count, each block loses an attempt, and the reason is kept.
 -- ARGV: stage, places, owner, count (1 or 0), reason ('' for none)
 local stage, places, owner, count, reason = ARGV[1], parse_places(ARGV[2]), ARGV[3], ARGV[4] == '1', ARGV[5]
 if not is_open(stage) then

@@ -1,4 +1,4 @@
--- Releases the lease on the merge; its fence is void from here on.
+-- Releases the lease on the merge, and voids its fence.
 -- ARGV: stage, fence
 if not holds_merge(ARGV[1], ARGV[2]) then
     return 0

@@ -1,4 +1,4 @@
--- Extends every lease that the owner holds: 1, or 0 if the job is no longer running in that stage.
+-- Extends all leases of an owner. Returns 1, or 0 if the job has ended or left the stage.
 -- ARGV: stage, owner, lease_s
 local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not is_open(stage) then

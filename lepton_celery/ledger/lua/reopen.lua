@@ -1,5 +1,5 @@
--- Takes receipts back and ends the merge that found the blocks missing: {1}, or {0} for a stale fence, or
--- {-1, place, total} for a place that the stage does not have.
+-- Takes back the receipts of blocks that a merge found missing, and releases the merge. Returns {1}, or {0} for a stale
+-- fence, or {-1, place, total} for a place that the stage does not have.
 -- ARGV: stage, fence, places
 local stage, fence, places = ARGV[1], ARGV[2], parse_places(ARGV[3])
 if not holds_merge(stage, fence) then

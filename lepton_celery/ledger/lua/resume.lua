@@ -1,10 +1,10 @@
--- Lets a paused or failed job go on where it stands: 1, or 0 if it is neither. Lost attempts are forgiven, and the filled
--- blocks of this stage are to be done after all.
+-- Continues a paused or failed job in its stage. Returns 1, or 0 if it is neither. Lost attempts are reset, and the filled
+-- blocks of this stage lose their receipts.
 -- ARGV: call
 local call = ARGV[1]
 local job = redis.call('HMGET', JOB, 'state', 'stage', 'resumed_by')
 if job[3] == call then
-    return 1 -- the same call again, after its connection broke
+    return 1 -- a retry of the same call, whose connection broke
 end
 if job[1] ~= 'paused' and job[1] ~= 'failed' then
     return 0

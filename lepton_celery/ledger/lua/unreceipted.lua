@@ -1,9 +1,9 @@
--- The first dispatched places without receipt and without live lease, as a text, ascending.
+-- Returns the first dispatched places without a receipt or a live lease, as text, in ascending order.
 -- ARGV: stage, limit
 --
--- The bitmap is read in chunks, and string.find skips whole bytes of receipts in C, so a stage of a million blocks (125 kB)
--- takes about a millisecond and no hint has to be kept true. What remains to be looked at one by one are the gaps below the
--- cursor, and the dispatch window bounds their number.
+-- The bitmap is read in chunks, and string.find skips full bytes in C, so a stage of a million blocks (125 kB) takes about a
+-- millisecond, without a stored position to start from. Only the gaps below the cursor are checked one by one, and the
+-- dispatch window bounds their number.
 local stage, limit = ARGV[1], tonumber(ARGV[2])
 local CHUNK = 4096
 if not is_current(stage) then
@@ -16,11 +16,11 @@ local missing = {}
 for offset = 0, last, CHUNK do
     local stop = math.min(offset + CHUNK - 1, last)
     local bytes = redis.call('GETRANGE', RECEIPTS, offset, stop)
-    bytes = bytes .. string.rep('\0', stop - offset + 1 - #bytes) -- the bitmap ends at its last receipt
+    bytes = bytes .. string.rep('\0', stop - offset + 1 - #bytes) -- the bitmap may end before the cursor
     local position = string.find(bytes, '[^\255]')
     while position do
         local byte = string.byte(bytes, position)
-        for n = 0, 7 do -- SETBIT numbers from the highest bit
+        for n = 0, 7 do -- SETBIT counts from the highest bit
             local place = (offset + position - 1) * 8 + n
             if place < cursor and bit.band(byte, bit.rshift(128, n)) == 0 then
                 local expiry = lease_of(place)

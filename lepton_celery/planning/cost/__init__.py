@@ -1,4 +1,4 @@
-"""The cost model: the prices of work, the prediction of a stage, and the correction by finished jobs.
+"""The cost model: the cost of work, the prediction of a stage, and the correction by finished jobs.
 
 `model` holds the figures, `predict` applies them to a plan, `refine` corrects them, and `keep` stores them. Planning imports
 this folder; engines, jobs and tools import `keep` and `model`.

@@ -16,7 +16,6 @@ from lepton_celery.stores.documents import write_atomically
 
 FILE = "costs.json"
 
-
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +32,7 @@ def _model_in_ledger(ledger: Ledger, profile: str) -> CostModel | None:
     try:
         document = ledger.costs(profile)
         return None if document is None else CostModel.from_json(document)
-    except (InputError, JobError) as error:  # damaged, or of another release: the same as no model
+    except (InputError, JobError) as error:  # damaged, or of another release: treated as missing
         log.warning("the cost model of profile %s is ignored: %s", profile, error)
         return None
 
@@ -51,7 +50,7 @@ def model_of_folder() -> CostModel:
 
 
 def save_to_folder(model: CostModel | None) -> Path:
-    """Save a model for work in this process, and return its file; None removes the file."""
+    """Save a model for work in this process, or remove it with None; returns the file."""
     path = state_directory() / FILE
     if model is None:
         path.unlink(missing_ok=True)
@@ -71,5 +70,5 @@ def learn(ledger: Ledger, profile: str, plan: Plan, job_id: str) -> None:
     try:
         model = _model_in_ledger(ledger, profile) or CostModel()
         save_for_workers(ledger, profile, refine(model, plan, ledger.info(job_id)))
-    except (ArithmeticError, LookupError, ValueError, LeptonError):  # the job is done and does not need this
+    except (ArithmeticError, LookupError, ValueError, LeptonError):  # the job itself is finished
         log.exception("job %s: the cost model is not refined", job_id)

@@ -1,15 +1,15 @@
 """The cost model: T = Σ T_i over blocks, T_i = C_i + W_i, compute plus communication.
 
-A figure is a straight line: a cost per call, per pixel or byte, and per pixel and tap of a kernel. It has a kind and a key,
-which is the name of the function or store, followed by the dtype if the figure was measured for one:
+A figure is linear: it has a cost per call, per pixel or byte, and per pixel and tap of a kernel. Figures are found by kind
+and by key; a key is the name of a function or store, followed by the dtype if the figure was measured for one:
 
     compute   filters.gaussian float32      one function on one region; units are pixels, halo included
     read      zarr uint8                    calls are the chunks touched, units the bytes decoded
     write     npy float32                   calls are blocks, units bytes
-    partial   lepton.label_blocks           leaving a block's partial; units are the block's pixels
+    partial   lepton.label_blocks           storing a block's partial; units are the block's pixels
     merge     lepton.label_blocks           calls are the stage's blocks, units the image's pixels
-    reserve   npy                           making an output before its first block; units are bytes
-    publish   tiff                          giving an output its name; units are bytes
+    reserve   npy                           creating an output before its first block; units are bytes
+    publish   tiff                          giving an output its final name; units are bytes
 
 A function that was never measured falls back to its figures for other dtypes, then to the catalogue's own figure times
 `speed`, the ratio of this machine's times to those of the catalogue.
@@ -35,14 +35,14 @@ def _check_costs(*costs: float) -> None:
 
 @dataclass(frozen=True)
 class Figure:
-    """The price of a kind of work, in nanoseconds of one worker process."""
+    """The cost of one function or store, in nanoseconds of one worker process."""
 
     unit_ns: float = 0.0
-    """For each pixel or byte."""
+    """Cost per pixel or byte."""
     call_ns: float = 0.0
-    """For each call."""
+    """Cost per call."""
     tap_ns: float = 0.0
-    """For each pixel and tap, in addition."""
+    """Additional cost per pixel and tap."""
     seconds: float = 0.0
     """Seconds of measured work that the figure rests on; 0 for a shipped figure."""
 
@@ -59,7 +59,7 @@ class Overheads:
     """Costs that do not depend on pixels, in seconds."""
 
     block_s: float = 0.0002
-    """Finding the regions of a block, or of several blocks that are computed at once."""
+    """Finding the regions of a block, or of a box of blocks that are computed at once."""
     receipt_s: float = 0.00003
     """A block's share of the calls to the ledger and of the journal."""
     batch_s: float = 0.012
@@ -71,7 +71,7 @@ class Overheads:
     job_s: float = 0.06
     """Planning, submitting and recording a job, and noticing its end."""
     call_s: float = 0.000015
-    """The shipped cost of a call of a function that was never measured."""
+    """A call of a function that was never measured."""
 
     def __post_init__(self) -> None:
         _check_costs(*vars(self).values())
@@ -100,15 +100,15 @@ _SHIPPED: Mapping[str, Mapping[str, Figure]] = {
     "reserve": {"npy": Figure(0.3, 200_000), "zarr": Figure(0.0, 4_000_000), "tiff": Figure(0.0, 1_000_000)},
     "publish": {"tiff": Figure(0.4, 1_000_000), "picture": Figure(20.0, 1_000_000), "": Figure(0.0, 200_000)},
 }
-"""Measured on one core of a 2-core server."""
+"""The figures that the package ships with, measured on one core of a 2-core server."""
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """The prices of all kinds of work, as plain data that has a JSON form."""
+    """All figures and overheads, as plain data that has a JSON form."""
 
     figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=lambda: _SHIPPED)
-    """Figures by kind and key, as the module describes."""
+    """Figures by kind and key."""
     overheads: Overheads = field(default_factory=Overheads)
     speed: float = 1.0
     """Ratio of this machine's times to those of the catalogue, for functions that were not measured."""
@@ -135,11 +135,11 @@ class CostModel:
         return replace(self, figures={**self.figures, kind: {**self.figures.get(kind, {}), **changed}})
 
     def batch_blocks(self, block_s: float, blocks: int, workers: int, *, is_measured: bool = True) -> int:
-        """Blocks per batch that keep the cost of messages and the idle time at the stage's end low together.
+        """Blocks per batch that minimize the cost of messages plus the idle time at the stage's end.
 
-        A stage ends when its last batch does, so all workers but one idle for half a batch on average. There are four
-        batches per worker, or fewer when a batch would not do four times the work its message costs, if that was measured.
-        A batch takes about a second at most, and never has more blocks than one claim handles quickly.
+        A stage ends when its last batch does, so all workers but one idle for half a batch on average. There are at least
+        `BATCHES_PER_WORKER` batches per worker, or fewer if it was measured that a batch would not outweigh the cost of its
+        message. `MAX_BATCH_S` and `MAX_BATCH_BLOCKS` limit a batch.
         """
         block_s, workers = max(block_s, MIN_BLOCK_S), max(1, workers)
         best = math.sqrt(2 * blocks * self.overheads.batch_s / (block_s * max(1, workers - 1)))
@@ -151,7 +151,7 @@ class CostModel:
     def min_batch_blocks(self, block_s: float, batch_blocks: int, *, is_measured: bool = True) -> int:
         """Smallest number of blocks of a batch near a stage's end, where batches shrink so that all workers end together.
 
-        It is a quarter of a whole batch, or what makes up for the cost of a message.
+        A quarter of a full batch, or more if it was measured that fewer blocks would not outweigh the cost of a message.
         """
         worthwhile = math.ceil(self.overheads.batch_s / max(block_s, MIN_BLOCK_S)) if is_measured else 1
         return max(-(-batch_blocks // 4), min(batch_blocks, worthwhile))
@@ -188,20 +188,20 @@ class CostModel:
 
 
 def function_of(key: str) -> str:
-    """The function that a figure is of, without its properties and dtype."""
+    """The function in a figure's key, without its properties and dtype."""
     return key.partition(" ")[0].partition("[")[0]
 
 
 BATCHES_PER_WORKER = 4
-"""Smallest number of batches of a stage for each worker, if there are enough blocks."""
+"""Smallest number of batches of a stage for each worker, if enough blocks exist and batches outweigh their messages."""
 MIN_WORK_PER_MESSAGE = 4
-"""A batch should do this many times the work that its message costs, so that messages do not slow a small job down."""
+"""Smallest ratio of a batch's work to the cost of its message at which the batch outweighs it."""
 MIN_BLOCK_S = 1e-6
-"""Shortest time of a block, in seconds; predictions do not go below it."""
+"""Shortest time that is assumed for a block, in seconds."""
 MAX_BATCH_BLOCKS = 4096
-"""Largest number of blocks of a batch: claiming them keeps other callers of the ledger waiting for about 20 ms."""
+"""Largest number of blocks of a batch; claiming that many keeps other callers of the ledger waiting for about 20 ms."""
 MAX_BATCH_S = 1.0
-"""Longest time planned for a batch, in seconds: a worker notices a cancelled job between blocks only."""
+"""Longest time planned for a batch, in seconds, so that workers soon notice a cancelled job."""
 
 
 def _average(figures: list[Figure]) -> Figure:

@@ -1,4 +1,4 @@
-"""Predictions of stages: the cost model's figures, applied to the middle block and multiplied by the number of blocks."""
+"""Predicts the cost of a stage: the figures are applied to its middle blocks and multiplied by the number of blocks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from lepton_celery.planning.plan import CostLine, Plan, PlanNode, Prediction, St
 from lepton_celery.planning.regions import halo_of, middle_box, on_grid
 
 EXPECTED_ROUNDS = 4
-"""Rounds that a stage is expected to take if it is repeated until nothing changes."""
+"""Expected number of rounds of a stage that is repeated until nothing changes."""
 DECODES_PER_CHUNK = 1.25
-"""Average number of times that a chunk is decoded by a store that caches chunks; measured with halos, see the data path in
-docs/benchmarks.md."""
+"""Average number of times that a store with a cache decodes a chunk; measured with halos, see docs/benchmarks.md."""
 
 
 def cost_name(node: PlanNode) -> str:
-    """The name under which the cost model knows a node's function.
+    """The name of a node's function in the cost model.
 
-    The user's own functions differ from each other, and so do region tables with different properties.
+    It includes the path of the user's own function, and the properties of a region table.
     """
     function, properties = node.arguments.get("function"), node.arguments.get("properties")
     if isinstance(function, str):
@@ -35,7 +34,7 @@ def cost_name(node: PlanNode) -> str:
 
 
 def figure_key(node: PlanNode) -> str:
-    """The key of the figure of a node's function: its name, and the dtype of its first image, which its time depends on."""
+    """The key of the figure of a node's function: its name, and the dtype of its first image."""
     first = next(iter(node.images), None)
     return f"{cost_name(node)} {node.dtype if first is None else node.arguments[first].dtype}"
 
@@ -49,8 +48,8 @@ def function_figure(cost: CostModel, node: PlanNode) -> tuple[Figure, float]:
 class _Estimate:
     """Adds up the lines of a stage's prediction.
 
-    The stage's work is estimated for its middle box of blocks, which is whole (blocks at the image's edges are smaller),
-    and multiplied.
+    The work is estimated for the middle box of blocks, which is complete (blocks at the image's edges may be smaller), and
+    multiplied.
     """
 
     def __init__(self, plan: Plan, stage_index: StageIndex, cost: CostModel, locations: Locations) -> None:
@@ -62,10 +61,10 @@ class _Estimate:
         self.boxes = -(-self.blocks // self.box_blocks)
         self.middle = middle_box(self.stage)
         self.share = math.prod(self.stage.shape) / self.middle.size * self.rounds
-        """Number of middle boxes that the work of the whole stage amounts to."""
+        """Work of the whole stage, as a multiple of the work of the middle box."""
         self.lines: list[CostLine] = []
         self.is_measured = True
-        """Whether jobs or a calibration measured every function of the stage."""
+        """Whether every function of the stage has a measured figure."""
         self.asked_bytes = self.decoded_bytes = self.image_bytes = self.written_bytes = 0.0
 
     def _add(
@@ -122,7 +121,7 @@ class _Estimate:
                 self.written_bytes += size
 
     def merge_lines(self) -> list[CostLine]:
-        """The lines of the work that one process does alone when the stage's blocks are done."""
+        """The lines of the work that a single process does when the stage's blocks are done."""
         lines = []
         pixels, blocks = float(math.prod(self.stage.shape)), float(len(self.stage.grid))
         for index in self.stage.reduces:
@@ -149,13 +148,7 @@ def predict(
 ) -> Stage:
     """The stage with the size of its batches and its prediction.
 
-    Args:
-        plan: the plan so far.
-        stage_index: the stage.
-        needed: the regions that its middle box of blocks needs.
-        memory_bytes: peak memory of such a box.
-        options: the cost model and the waves to plan for.
-        locations: where the images are.
+    `needed` are the regions that its middle box of blocks needs, and `memory_bytes` is the peak memory of that box.
     """
     cost, overheads = options.cost, options.cost.overheads
     estimate = _Estimate(plan, stage_index, cost, locations)
@@ -188,14 +181,14 @@ def predict(
 
 
 def startup_s(plan: Plan, cost: CostModel, locations: Locations) -> float:
-    """Seconds from the call to the first stage: planning, recording, making the outputs, copying inputs."""
+    """Seconds from the call to the first stage: planning, recording, creating the outputs, copying inputs."""
     if locations.in_memory:
         return 0.0
     seconds = cost.overheads.job_s
     for name, index in plan.outputs.items():
         node = plan.nodes[index]
         if node.gives == "image":
-            # the submitter does it while workers are at their first blocks already
+            # the submitter reserves space while workers already compute the first blocks
             reserve = cost.figure("reserve", locations.output(name))
             seconds += reserve.seconds_for(node.size_bytes) / (plan.workers + 1)
     for index, url in plan.sources:
@@ -206,7 +199,7 @@ def startup_s(plan: Plan, cost: CostModel, locations: Locations) -> float:
 
 
 def touched(chunks: tuple[int, ...] | None, shape: tuple[int, ...], region: Region) -> tuple[float, float]:
-    """The number of pixels of all chunks that a region touches, and the number of these chunks."""
+    """The number of pixels of the chunks that a region touches, and the number of these chunks."""
     if chunks is None:
         return float(region.size), 1.0
     lengths = [

@@ -1,8 +1,8 @@
 """Refines the cost model by the measurements of a finished job.
 
-Each line of a stage's prediction is compared with what its work took. The figure moves towards that by a share that grows
-with the work measured and shrinks with the work the figure rests on, of which only the last seconds count. One job moves a
-known figure by a factor of `MAX_RATIO` at most, because a machine that was busy with something else must not spoil it.
+Each line of a stage's prediction is compared with the time of its work in the job, and its figure moves towards the
+measurement: further if the job measured more work, less far if the figure rests on more work already. One job changes a
+measured figure by a factor of `MAX_RATIO` at most, because the machine may have been busy with other work.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from lepton_celery.planning.cost.model import CostModel, Figure, Overheads, func
 from lepton_celery.planning.plan import CostLine, Plan
 
 MAX_RATIO = 3.0
-"""Largest ratio between a job's measurement and a measured figure that is believed."""
+"""Largest ratio between a job's measurement and a measured figure; larger ones are clipped to it."""
 _MAX_RATIO_SHIPPED = 50.0
-"""Largest ratio between a job's measurement and a shipped figure that is believed."""
+"""Largest ratio between a job's measurement and a shipped figure; larger ones are clipped to it."""
 _FAST_RATIO = 0.6
 """A job that took less than this share of the predicted time counts as unexpectedly fast."""
 _MIN_FAST_WEIGHT = 0.3
-"""Smallest share by which an unexpectedly fast job moves a figure. Contention slows work down but nothing speeds it up, so a
-fast job tells more than a slow one."""
+"""Smallest share by which an unexpectedly fast job moves a figure. Contention slows work down and nothing speeds it up, so a
+fast job is better evidence than a slow one."""
 _MAX_WEIGHT = 0.5
 """Largest share by which a job moves a figure that rests on enough work."""
 _ENOUGH_S = 0.05
 """Seconds of measured work from which a figure rests on enough work."""
 _MEMORY_S = 10.0
-"""Seconds of measured work that a figure remembers; older work is outweighed."""
+"""Largest number of seconds of earlier work by which a figure is weighed against a measurement."""
 _MIN_WORK_S = 0.001
-"""Work below this many seconds tells nothing."""
+"""Seconds of work below which a measurement is ignored."""
 _MIN_SHARE = 0.05
-"""Share of a measurement below which a line is not refined by it."""
+"""Share of a measurement below which a line's figure is not refined."""
 _MIN_FACTOR = 0.05
-"""Smallest factor by which the parts of a figure change."""
+"""Smallest factor by which a part of a figure changes."""
 _OVERHEAD_WEIGHT = 0.3
-"""Share by which a job moves a fixed cost."""
+"""Share by which a job moves a fixed cost towards its measurement."""
 _MAX_OVERHEAD_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_s": 1.0}
-"""Largest believable fixed costs: beyond them, workers waited for something else, such as another job."""
+"""Largest plausible fixed costs; a worker that measures more has waited for something else, such as another job."""
 
 Sums = Mapping[str, float]
 """Sums of a stage's measurements by name; see `execution.timings`."""
@@ -57,7 +57,7 @@ def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
 
 
 def _sums_by_stage(plan: Plan, info: JobInfo) -> Mapping[StageIndex, Sums]:
-    """Statistics by stage of the plan, its rounds added up."""
+    """The sums of each stage of the plan, over all its rounds."""
     sums_of: dict[StageIndex, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for number, sums in info.stage_stats.items():
         for name, value in sums.items():
@@ -83,11 +83,9 @@ def _moved(
     """The model with the figures of some lines moved towards the time that they took together.
 
     Args:
-        model: the model.
-        lines: lines of a prediction.
-        done: the share of the predicted blocks that were done.
-        measured_s: seconds that the lines and `fixed_s` took.
-        fixed_s: a fixed cost among them.
+        done: number of blocks done, as a share of the predicted number.
+        measured_s: seconds of the lines and of `fixed_s`.
+        fixed_s: a fixed cost that is not refined here.
     """
     known = [_figure(model, line) for line in lines]
     expected = [
@@ -107,7 +105,7 @@ def _moved(
 
 
 def _figure(model: CostModel, line: CostLine) -> Figure:
-    """The figure of a line; if none is known, the one that the prediction was made with."""
+    """The figure of a line; if the model has none, the figure that the prediction was made with."""
     known = model.figures.get(line.kind, {})
     if line.kind != "compute" or any(function_of(key) == function_of(line.key) for key in known):
         return model.figure(line.kind, line.key)
@@ -121,7 +119,8 @@ def _figure(model: CostModel, line: CostLine) -> Figure:
 def towards(figure: Figure, line: CostLine, ratio: float, measured_s: float) -> Figure:
     """A figure moved towards `ratio` times the seconds that it predicts for a line.
 
-    Its costs per call, unit and tap move by their shares of the time: a job of tiny blocks tells about calls.
+    Its costs per call, unit and tap move in proportion to their shares of the time: a job of tiny blocks corrects mainly the
+    cost per call.
     """
     largest = MAX_RATIO if figure.seconds else _MAX_RATIO_SHIPPED
     ratio = min(largest, max(1 / largest, ratio))
@@ -158,7 +157,7 @@ def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
 def _refined_overheads(
     overheads: Overheads, plan: Plan, info: JobInfo, sums_of: Mapping[StageIndex, Sums]
 ) -> Overheads:
-    """Fixed costs, refined by the time of blocks and batches beyond their work, and by the waits between batches."""
+    """Fixed costs, refined by the time of blocks and batches in addition to their work, and by the waits between batches."""
     sums = defaultdict(float, info.stats)
     if sums["boxes"]:
         work_s = sums["compute_s"] + sums["read_s"] + sums["write_s"]
@@ -168,7 +167,7 @@ def _refined_overheads(
         waits = [_wait_s(plan, info.stage_times.get(StageNumber(index)), found) for index, found in sums_of.items()]
         known = {"batch_s": sums["batches"] * overheads.batch_s, "receipt_s": sums["blocks"] * overheads.receipt_s}
         measured_s = sums["batch_s"] - sums["block_s"] + sum(waits)
-        # each moves by its share: batches of few blocks tell about batches, batches of many blocks about receipts
+        # each moves in proportion to its share: small batches correct mainly `batch_s`, large ones `receipt_s`
         excess_s = measured_s - sum(known.values())
         squares = sum(value**2 for value in known.values())
         for name, value in known.items():
@@ -177,7 +176,7 @@ def _refined_overheads(
 
 
 def _wait_s(plan: Plan, times: StageTimes | None, sums: Sums) -> float:
-    """Seconds that workers waited between a stage's batches, without the idle end that predictions contain anyway."""
+    """Seconds that workers waited between a stage's batches, without the idle time at its end, which predictions include."""
     if times is None or times.began is None or times.received is None or not sums.get("batches"):
         return 0.0
     busy_s = sums.get("batch_s", 0.0)

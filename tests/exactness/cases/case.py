@@ -29,7 +29,7 @@ FLOATS = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Case:
-    """A call that the prover does not try: with other arguments than the entry's example, or images that are hard for it."""
+    """A call that the prover does not try: with other arguments than the entry's example, or on harder images."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ def others(image: Array) -> Array:
 
 
 def similar(image: Array) -> Array:
-    """The image with some pixels of another."""
+    """The image with some pixels replaced by those of another."""
     other = shifted(image)
     return np.where(picture(image.shape, "float64", seed=3) > 0.7, other, image).astype(image.dtype)
 

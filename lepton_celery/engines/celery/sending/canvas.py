@@ -4,11 +4,10 @@
     wave 1   process_batch × n ─┤ close_wave: send the next wave
     …                          ─┘
 
-The batch that brings the last receipt of a stage merges it at once; the end of a wave checks whether a merge was left
-undone. A stage of one wave needs no such end, and is sent as a group.
+The batch that commits the last receipt of a stage merges the stage at once; `close_wave` also checks whether a merge is
+left to do. A stage of one wave needs no `close_wave`, and is sent as a group.
 
-Tasks are named and not imported, so a program that submits loads none of the workers' code. A message carries the job's id,
-the number of the stage and the places of blocks; its size does not depend on the job's.
+A message carries the job's id, the stage's number and the places of its blocks, so its size does not depend on the job's.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ TIDY = "lepton.tidy"
 """Name of the task that discards the files of an ended job and forgets the job."""
 
 _WINDOW_PER_WORKER = 4
-"""Batches of a job in the broker for each worker process that its plan was made for."""
+"""Smallest dispatch window, in batches per worker process of the plan."""
 _TEXT_CHARS = 24
-"""Largest number of characters that name a batch in Flower."""
+"""Longest text for the places of a batch in Flower, in characters."""
 
 
 def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Signature:
@@ -53,7 +52,7 @@ def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Si
 
 
 def close_signature(app: Celery, info: JobInfo) -> Signature:
-    """The message at the end of a wave, which also checks whether the stage can be merged."""
+    """The message that ends a wave, and has a worker check whether the stage can be merged."""
     what = f"job {info.job_id} stage {info.stage_label} close wave"
     return _signature(app, CLOSE, (info.job_id, info.stage), info.lane, what)
 
@@ -71,9 +70,9 @@ def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: s
 
 
 def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, closed: bool = True) -> None:
-    """Publish the batches of a wave: as a chord, or as a group if no `close_wave` is to follow.
+    """Publish the batches of a wave: as a chord that ends with `close_wave` if `closed`, else as a group.
 
-    A single batch goes as a plain task, since it ends its stage by itself.
+    A single batch is sent as a plain task.
     """
     publisher = publisher_of(app)
     header = [process_signature(publisher, info, batch) for batch in wave]
@@ -81,14 +80,14 @@ def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, cl
         if len(header) == 1:
             header[0].apply_async()
         elif closed:
-            # the id becomes that of the chord's group, which every message carries
+            # this becomes the id of the chord's group, which every message carries
             chord(header, close_signature(publisher, info), app=publisher, task_id=short_id()).apply_async()
         elif header:
             group(header, app=publisher).apply_async()
 
 
 def send_alone(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
-    """Publish each block in a message of its own: a block that takes its worker down takes no others with it."""
+    """Publish each block in a message of its own, so that a block that kills its worker affects no others."""
     send_wave(app, info, [[place] for place in places])
 
 
@@ -118,21 +117,13 @@ def _publishing() -> Iterator[None]:
 def fill_window(
     app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, reserve_first: bool = False
 ) -> list[Place]:
-    """Send waves of a job's stage until its window is full or the whole stage is sent.
+    """Send waves of a job's stage until its dispatch window is full or the whole stage is sent.
 
-    Args:
-        app: the application to publish through.
-        ledger: where the job is recorded.
-        settings: the size of waves and of the window.
-        info: the job as it stands.
-        plan: the job's plan.
-        reserve_first: whether the first batch is reserved for the caller, who does it without a message.
-
-    Returns:
-        The reserved batch; empty if there is none.
+    With `reserve_first`, the first batch is not sent but returned, and the caller does it. Otherwise, or if there is no
+    batch to reserve, the list is empty.
     """
     stage = plan.stages[info.stage_index]
-    # all workers have work, and the next wave is sent while they are at it
+    # large enough that all workers are busy while the next wave is sent
     window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
     reserved: list[Place] = []
     while True:
@@ -146,7 +137,7 @@ def fill_window(
             return reserved
         wave = batches(stage, plan.workers, places_between(start, stop))
         is_last = stop == len(stage.grid)
-        if reserve_first and not reserved and (is_last or len(wave) > 1):  # else nobody would send the next wave
+        if reserve_first and not reserved and (is_last or len(wave) > 1):  # else no task would send the next wave
             reserved = wave.pop(0)
         send_wave(app, info, wave, closed=start > 0 or not is_last)
         if is_last:
@@ -154,10 +145,10 @@ def fill_window(
 
 
 def send_unreceipted(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, limit: int) -> int:
-    """Send again the blocks of a job's stage that have neither a receipt nor a lease, and send the waves that are due.
+    """Send dispatched blocks that have neither a receipt nor a lease again, and fill the dispatch window.
 
     Returns:
-        The number of blocks that were sent again, in `limit` batches at most.
+        The number of blocks that were sent again: at most `limit` full batches.
     """
     stage = plan.stages[info.stage_index]
     lost = ledger.unreceipted(info.job_id, info.stage, limit=limit * stage.batch_blocks)

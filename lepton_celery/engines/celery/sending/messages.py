@@ -1,6 +1,6 @@
-"""Keeps messages small: headers that Celery adds and nobody reads are removed before a message is sent.
+"""Keeps messages small by removing unused headers before a message is sent.
 
-Measured on Redis: a header task of a chord is 1,540 bytes as Celery sends it. It is about 800 bytes without null headers,
+On Redis, the message of a task in a chord has 1,540 bytes as Celery sends it. It has about 900 bytes without null headers,
 without the second copy of the texts for Flower, and with ids of 16 characters instead of 36.
 """
 
@@ -22,7 +22,7 @@ def short_id() -> str:
 
 
 def install() -> None:
-    """Slim the messages of this package's tasks and of no others. May be called again."""
+    """Connect the signal handler, which changes messages of this package's tasks only. Idempotent."""
     before_task_publish.connect(_slim, weak=False, dispatch_uid="lepton.slim")
 
 

@@ -1,8 +1,8 @@
-"""Publishing canvas without waiting for it.
+"""Publishes canvas without subscribing to its results.
 
-Celery subscribes the publisher to the result of every task of a chord and remembers it until the result comes. The results
-of these tasks never come, since receipts are in the ledger. So jobs are published through a backend that counts chords and
-remembers nothing.
+Celery subscribes the publisher of a chord to the result of every task, and keeps the subscription until the result arrives.
+This package's tasks store no results, since receipts are in the ledger. Their chords are therefore published through a
+backend that counts them but subscribes to nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from lepton_celery.ledger.address import with_certificate_check
 _PATH = f"{__name__}:PublishingBackend"
 
 _BATCH_COMMANDS = 8
-"""Commands that are sent to the broker together. A message takes two, one of them for Flower. There are few, so that the
-first workers need not wait for the last message of a wave."""
+"""Number of commands that are sent to the broker together; a message takes two, one of them for Flower. It is small, so that
+the first workers do not wait for the last message of a wave."""
 
 _publishers: WeakKeyDictionary[Celery, Publisher] = WeakKeyDictionary()
 
@@ -43,9 +43,9 @@ class PublishingBackend(RedisBackend):
 
 
 class Publisher(Celery):
-    """An application that sends the messages of groups and chords several at a time, if the broker can do that (Redis).
+    """An application that sends the messages of groups and chords several at a time if the broker supports that (Redis).
 
-    That takes half the processor time of single messages, and risks no more: the sweeper sends lost messages again.
+    That takes half the processor time. If a failure loses several messages at once, the sweeper sends their blocks again.
     """
 
     @contextmanager
@@ -59,13 +59,13 @@ class Publisher(Celery):
 
 
 def backend_url(url: str) -> str:
-    """A Redis URL as Celery's `result_backend` setting, with `PublishingBackend` behind it."""
+    """The value of Celery's setting `result_backend` that uses `PublishingBackend` with a Redis URL."""
     return f"{_PATH}+{with_certificate_check(url)}"
 
 
 def publisher_of(app: Celery) -> Publisher:
-    """The application through which jobs of `app` are published; it has the broker and backend of `app` and nothing else."""
-    app = maybe_evaluate(app)  # `celery.current_app` is a stand-in that cannot be referred to weakly
+    """The application through which jobs of `app` are published, with the broker and the backend of `app`."""
+    app = maybe_evaluate(app)  # `celery.current_app` is a proxy that cannot be weakly referenced
     if isinstance(app, Publisher):
         return app
     if app not in _publishers:

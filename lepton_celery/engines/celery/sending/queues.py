@@ -1,7 +1,7 @@
 """The differences between Redis and RabbitMQ as Celery's broker: queues, their settings, and which lane is served first.
 
-    Redis     lists, which a worker asks in order                                          lanes
-    RabbitMQ  quorum queues, which count deliveries; messages delivered too often move on  lanes ─► lepton.dead
+    Redis     lists, which a worker polls in order of urgency                              lanes
+    RabbitMQ  quorum queues, which move messages that were delivered too often             lanes ─► lepton.dead
 
 With either broker, jobs are recorded and chords counted on Redis.
 """
@@ -23,21 +23,21 @@ from lepton_celery.config import LANES, Settings
 from lepton_celery.errors import InputError
 
 QUEUE_PREFIX = "lepton."
-"""Beginning of the names of all queues."""
+"""Prefix of the names of all queues, which keeps them apart from the application's own."""
 
 DEAD_QUEUE = QUEUE_PREFIX + "dead"
 """The queue to which RabbitMQ moves messages that it delivered `DELIVERY_LIMIT` times; no worker serves it."""
 
 DELIVERY_LIMIT = 20
-"""Largest number of deliveries of a message by RabbitMQ. It is far above the ledger's `max_attempts`, which ends a job with
-its reason, so only messages that never reach the ledger are delivered as often."""
+"""Largest number of deliveries of a message by RabbitMQ. It is far above `max_attempts`, at which the ledger ends a job with
+its reason, so only messages that never reach the ledger are delivered this often."""
 
 _DEAD_LENGTH = 10_000
 """Largest number of messages in the dead queue; the newest are kept for inspection."""
 
 _CONSUMER_TIMEOUT_MS = 24 * 3600 * 1000
-"""Milliseconds for which a worker may hold a message before RabbitMQ cuts it off. The default is 30 minutes, but a block or
-a merge may take hours."""
+"""Milliseconds for which a worker may hold a message before RabbitMQ closes its channel. The default is 30 minutes, but a
+block or a merge may take hours."""
 
 _RABBIT_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
@@ -45,7 +45,7 @@ _REDIS_SCHEMES = ("redis", "unix://", "sentinel://")
 
 
 def queue_of(lane: str) -> str:
-    """The queue of a lane; its prefix keeps it apart from the application's own queues."""
+    """The name of a lane's queue."""
     return QUEUE_PREFIX + lane
 
 
@@ -62,14 +62,14 @@ def is_rabbitmq(broker_url: str) -> bool:
 
 
 def with_broker(settings: Settings, broker_url: str) -> Settings:
-    """The settings with another broker. A Redis server becomes result backend and ledger too, which RabbitMQ cannot be."""
+    """The settings with another broker. A Redis broker also becomes the result backend and the ledger."""
     if is_rabbitmq(broker_url):
         return replace(settings, broker_url=broker_url)
     return replace(settings, broker_url=broker_url, result_backend="", ledger_url="")
 
 
 def check_backend(settings: Settings) -> None:
-    """Check that chords can be counted, which takes a Redis server.
+    """Check that the result backend is a Redis server, which counts chords.
 
     Raises:
         InputError: RabbitMQ is the broker, and no Redis server is named beside it.
@@ -93,35 +93,35 @@ def broker_settings(settings: Settings) -> dict[str, Any]:
     """Celery's settings that depend on the broker."""
     if is_rabbitmq(settings.broker_url):
         return {
-            # publishing returns when the broker has stored the message, and fails if it has not
+            # publishing returns only when the broker has stored the message, and raises if it cannot
             "broker_transport_options": {"confirm_publish": True},
-            # a half-open connection is noticed rather than waited on for ever
+            # detects half-open connections
             "broker_heartbeat": 30,
-            # a message that is to be tried again later waits in the broker, and survives a restart of it
+            # messages with a countdown wait in the broker, and survive its restart
             "broker_native_delayed_delivery_queue_type": "quorum",
-            # quorum queues prefetch per queue: a worker holds one message of each lane beside those it works on, so that a
-            # process that becomes free finds one of the most urgent lane (`LaneOrderStep`)
+            # quorum queues prefetch per queue: besides the messages that it works on, a worker holds some of each lane, so
+            # that a process that becomes free starts one of the most urgent lane (`LaneOrderStep`)
             "worker_prefetch_multiplier": 2,
         }
     return {
         "broker_transport_options": {
-            # messages of workers that died unnoticed come back after this time; it must exceed the time of any batch, or
-            # a running one is handed out twice
+            # messages of workers that died unnoticed are redelivered after this time; it must exceed the time of any
+            # batch, or a running batch is delivered twice
             "visibility_timeout": settings.visibility_timeout_s,
-            # queues are served in the order given: an interactive job never waits for a batch job
+            # queues are polled in the given order, so that an interactive job never waits for a batch job
             "queue_order_strategy": "priority",
-            # a body is JSON text already; base64 would make every message a third longer
+            # bodies are JSON text; base64 would make every message a third longer
             "body_encoding": "utf-8",
-            # a half-open connection is noticed rather than waited on for ever
+            # detects half-open connections
             "health_check_interval": 25,
         },
-        # a worker holds no more than it works on: waiting work stays in the queue, where others see it
+        # a worker holds only the messages that it works on; the others stay in the queue for other workers
         "worker_prefetch_multiplier": 1,
     }
 
 
 class LaneQueue(Queue):
-    """A lane on RabbitMQ, which is declared together with the dead queue."""
+    """A lane's queue on RabbitMQ; its declaration also declares the dead queue."""
 
     @classmethod
     def of(cls, name: str) -> LaneQueue:
@@ -147,10 +147,10 @@ class LaneQueue(Queue):
 
 
 class QueuesWithLanes(Queues):
-    """The queues of a project's own application, with lanes declared in the same way as in every other application.
+    """The queues of a project's own application, in which a lane is always a `LaneQueue`.
 
-    Celery declares a queue of which it knows only the name as a classic queue, and RabbitMQ refuses two kinds of queue under
-    one name.
+    Celery declares a queue that it knows only by name as a classic queue, and RabbitMQ refuses to declare an existing queue
+    with another type.
     """
 
     def _add(self, queue: Queue) -> Any:
@@ -159,10 +159,10 @@ class QueuesWithLanes(Queues):
 
 
 class LaneOrderStep(bootsteps.Step):
-    """Starts the most urgent message that a worker holds, on RabbitMQ.
+    """On RabbitMQ, makes a worker start the most urgent of the messages that it holds.
 
-    RabbitMQ delivers from all queues of a worker at the same time. Prefork workers start messages in the order in which they
-    came; with this step they start them by lane, so that no interactive job waits behind a batch job.
+    RabbitMQ delivers from all queues of a worker at the same time. Without this step, prefork workers start messages in the
+    order of arrival, and interactive jobs wait behind batch jobs.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -172,8 +172,8 @@ class LaneOrderStep(bootsteps.Step):
 
     def create(self, parent: Any) -> None:
         if parent.semaphore is None or not (parent.pool_putlocks and parent.pool_cls.uses_semaphore):
-            return  # a pool of threads takes messages by itself
-        from celery.worker.state import reserved_requests  # not in programs that only submit
+            return  # a pool of threads queues messages itself
+        from celery.worker.state import reserved_requests  # imported by workers only
 
         waiting: list[tuple[int, int, Any]] = []
         numbers = count()

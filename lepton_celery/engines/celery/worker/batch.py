@@ -1,4 +1,4 @@
-"""The blocks of one message, done one after the other or several at once, and their receipts."""
+"""Processes the blocks of one message, and commits their receipts."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from lepton_celery.grid import Place
 log = logging.getLogger(__name__)
 
 _COMMIT_EVERY_S = 0.25
-"""Longest time for which the receipts of small blocks are collected before they are handed in."""
+"""Longest time, in seconds, for which receipts of small blocks are collected before they are committed."""
 
 
 @dataclass
 class Batch:
-    """Blocks of a stage that were granted to this process; the receipts of small blocks are handed in several at a time."""
+    """The blocks of a message that the ledger granted to this process."""
 
     stage: OpenStage
     places: list[Place]
-    """The blocks without a receipt, in order; the others are removed."""
+    """The blocks that are still to be done, in order. The caller's list is changed in place."""
     lost: Mapping[Place, int]
-    """Number of times that blocks were lost before."""
+    """Number of lost attempts of each block that has lost any."""
     began: float
-    """When the message was taken up, by `perf_counter`."""
+    """When work on the message began, by `time.perf_counter`."""
     stale: bool = False
-    """Whether the job ended, or went on, while the batch was at work."""
+    """Whether the job ended or left the stage during the batch."""
 
     def __post_init__(self) -> None:
         self._timings = Timings()
-        """The times of the blocks whose receipts are handed in next."""
+        """The times of the blocks whose receipts are committed next."""
         self._done: list[Place] = []
         self._batches = 1.0
-        """1 until the first receipts are handed in, then 0: the ledger counts the batch once."""
+        """1 until the first commit, then 0, so that the ledger counts the batch once."""
         self._handed_in = self.began
 
     def run(self) -> None:
-        """Do the blocks. A block that fails is sent again or given up.
+        """Do the blocks. A block that fails is retried or given up.
 
         Raises:
-            StoreError, BrokerUnreachable: an error that may pass by itself.
+            StoreError, BrokerUnreachable: an error that may be temporary.
         """
         stage = self.stage
         self._send_suspects()
@@ -57,7 +57,7 @@ class Batch:
         retry_alone(stage, failed)
 
     def _send_suspects(self) -> None:
-        """Send the blocks that were lost before in messages of their own: one of them may end this process too."""
+        """Send each block with lost attempts in a message of its own, because it may kill this process too."""
         stage = self.stage
         suspects = [place for place in self.places if place in self.lost] if len(self.places) > 1 else []
         if suspects:
@@ -66,10 +66,10 @@ class Batch:
             retry_alone(stage, suspects)
 
     def _run_boxes(self, lost: Event, begin_block: Callable[[], None], failed: list[Place]) -> None:
-        """Do the blocks, each box of small ones at once; `failed` gets the places of blocks that are to be tried again."""
+        """Do the blocks box by box, and append the places of blocks to retry to `failed`."""
         stage, tiling = self.stage, self.stage.planned.tiling
         boxes = stage.planned.boxes(self.places)
-        while boxes and not lost.is_set():  # it is set if the job ended or another worker has the blocks
+        while boxes and not lost.is_set():  # set if the job ended or left the stage
             box = boxes.pop(0)
             places = [tiling.place(block) for block in box]
             begin_block()
@@ -82,7 +82,7 @@ class Batch:
                 self._hand_in()
                 raise
             except Exception as error:  # a user's function may raise anything
-                if len(box) > 1:  # one block is to blame, or there are too many for the memory
+                if len(box) > 1:  # one block failed, or the box does not fit into memory
                     boxes[:0] = [[block] for block in box]
                 elif self._is_to_be_retried(places[0], error):
                     failed.append(places[0])
@@ -113,7 +113,7 @@ class Batch:
                 )
 
     def _is_to_be_retried(self, place: Place, error: Exception) -> bool:
-        """Whether a block that failed is to be tried again; otherwise it is given up."""
+        """Release a block that failed, or give it up; whether to retry it."""
         stage = self.stage
         log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
         self._remove([place])
@@ -130,7 +130,7 @@ class Batch:
         self.places[:] = [place for place in self.places if place not in removed]
 
     def _hand_in(self) -> None:
-        """Write the receipts of the blocks done so far down beside the outputs, then in the ledger."""
+        """Record the receipts of the blocks done so far: in the journal beside the outputs, then in the ledger."""
         if not self._done:
             return
         stage, now = self.stage, time.perf_counter()

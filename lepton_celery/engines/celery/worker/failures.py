@@ -1,4 +1,4 @@
-"""Handles blocks that cannot be done: they are tried again, alone and in pieces, or filled, or the job ends."""
+"""Handles blocks that fail: they are retried in messages of their own, or filled, or the job ends."""
 
 from __future__ import annotations
 
@@ -25,38 +25,31 @@ from lepton_celery.ledger.info import NO_PLACE
 log = logging.getLogger(__name__)
 
 PASSING = (StoreError, BrokerUnreachable)
-"""Errors that may pass by themselves: the whole batch is tried again."""
+"""Errors that may be temporary: the whole batch is retried."""
 
 FINAL = (StoreNotFound, OutputExists)
-"""Errors of stores that do not pass: a missing file stays missing, and a file in the way stays there. The job ends."""
+"""Errors of stores that are not temporary, a missing input and an existing output: the job ends."""
 
 CERTAIN = (InputError, JobError)
-"""This package's own refusals, which would come again: the block is given up at once."""
+"""Errors that a retry would only repeat: the block is given up at once."""
 
 MAX_PIECES = 256
-"""Largest number of pieces in which a block is computed that does not fit into memory."""
+"""Largest number of pieces into which a block is cut that does not fit into memory."""
 
 
 def fail_job(
     ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, where: str = "", place: Place = NO_PLACE
 ) -> None:
-    """End a job. Its files stay until it is resumed, forgotten or too old.
+    """End a job as failed, unless it has left the stage: then other workers have done the work that failed here.
 
-    A message of a stage that is over ends nothing, because others have done its work.
-
-    Args:
-        ledger: where the job is recorded.
-        job_id: the job.
-        number: the stage in which it failed.
-        reason: the cause, for users.
-        where: the block that failed, as users know it; empty for the stage.
-        place: the block's place.
+    The job's files stay until it is resumed, forgotten or too old. `where` names the block that failed; empty names the
+    stage.
     """
     try:
         info = ledger.info(job_id)
     except JobNotFound:
         return
-    except JobError as error:  # of another release, whose workers may do it
+    except JobError as error:  # another release wrote it, and its workers may do the job
         log.error("job %s is left alone: %s", job_id, error)
         return
     if info.stage == number:
@@ -70,18 +63,18 @@ def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Send blocks again, each in a message of its own: a bad block takes no others with it."""
+    """Send blocks again, each in a message of its own."""
     if places := sorted(places):
         canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
 
 
 def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Give up blocks that were tried as often as is allowed; a block without a reason ended its workers."""
+    """Give up blocks without attempts left. A block for which no reason was recorded killed its workers."""
     settings = stage.settings
     limit = f", or ran longer than {settings.block_limit_s:g} s" if settings.block_limit_s else ""
     lost = (
-        f"it took its worker down {settings.max_attempts} times: the worker was killed, often for want of memory, or "
-        f"crashed{limit}; its log tells more"
+        f"it took its worker down {settings.max_attempts} times: the worker was killed, often for lack of memory, or "
+        f"crashed{limit}; see its log"
     )
     for place in places:
         give_up(stage, place, stage.ledger.reason(stage.job_id, place) or lost)
@@ -104,7 +97,7 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
-    """End a job whose outputs would hold little but filled blocks."""
+    """End a job if more than half of the stage's finished blocks were filled, and at least `max_filled_blocks`."""
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done
     if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
@@ -112,5 +105,5 @@ def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The reason of an error, for users."""
+    """The message of an error, with its type if this package did not raise it."""
     return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"

@@ -1,9 +1,8 @@
-"""Retains the memory that a block frees for the next one.
+"""Retains the memory that a block frees for the next block.
 
-The arrays of a block have some megabytes each. The C library returns such memory to the system when an array is freed and
-takes it again for the next, page by page and zeroed; that is a third of the time of a fast pipeline (`docs/design.md`). So a
-process that works on a job retains freed memory, and releases it when it opens the next job. Arrays that are larger than
-blocks are still returned at once, wherever they lie.
+The arrays of a block take some megabytes each. glibc returns such memory to the system when an array is freed, and the
+system zeroes every page again for the next array, which takes a third of the time of a fast pipeline (`docs/design.md`). A
+process that works on a job therefore retains freed memory until it opens the next job.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of `mallopt`."""
 _RETAINED_BYTES = 128 << 20
-"""Largest amount of free memory at the end of the heap that is retained; beyond it, all of it is returned."""
+"""Bytes of free memory at the end of the heap above which glibc returns them to the system."""
 _LARGE_BYTES = 64 << 20
-"""Size from which an array is a mapping of its own, which is returned when it is freed."""
+"""Size in bytes from which an array has a memory mapping of its own, which is returned when the array is freed."""
 
 
 def release_freed_memory() -> bool:
-    """Return retained memory to the system, and retain what is freed from now on; False where the C library cannot."""
+    """Return retained memory to the system, and retain memory freed from now on; False if the C library is not glibc."""
     library = _retaining_library()
     if library is not None:
         library.malloc_trim(0)
@@ -31,7 +30,7 @@ def release_freed_memory() -> bool:
 
 @cache
 def _retaining_library() -> ctypes.CDLL | None:
-    """The C library, told to retain freed memory; None if it is not glibc."""
+    """The C library, configured to retain freed memory; None if it is not glibc."""
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
         return None

@@ -1,4 +1,4 @@
-"""A worker's answers to `lepton doctor`, and its warnings about the ledger's server when it starts."""
+"""Questions of `lepton doctor` to workers, and a worker's warnings about the ledger's server when it starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lepton_celery.stores.documents import from_document, to_document
 log = logging.getLogger(__name__)
 
 COMMAND = "lepton_about"
-"""Name of the question among Celery's remote control commands."""
+"""Name of the question as a remote control command of Celery."""
 
 _CONNECT_TIMEOUT_S = 3
 """Seconds that connecting to the broker may take."""
@@ -35,7 +35,7 @@ _CONNECT_TIMEOUT_S = 3
 @inspect_command(name=COMMAND)
 def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict[str, Any]:
     """Versions, settings, pool and memory of this worker, for `lepton doctor`."""
-    # runs in the event loop of the worker's main process, which knows the pool; children are not asked
+    # this runs in the event loop of the worker's main process, which knows the pool
     app: Celery = state.app
     settings: Settings = app.conf["lepton"]
     folders = {
@@ -63,7 +63,7 @@ def _pool(worker: Any) -> Pool:
 
 @worker_ready.connect(weak=False, dispatch_uid="lepton.server_warnings")
 def _warn(sender: Any, **_: Any) -> None:
-    """Warn at the start of a configuration of the server that loses jobs; the server of a local stack has none."""
+    """Log a warning for each setting of the ledger's server that may lose jobs."""
     settings: Settings | None = sender.app.conf.get("lepton")
     if settings is None:
         return
@@ -72,10 +72,10 @@ def _warn(sender: Any, **_: Any) -> None:
 
 
 def broker_latency(app: Celery) -> float:
-    """Seconds until the broker has taken a connection.
+    """Seconds that it takes to connect to the broker.
 
     Raises:
-        BrokerUnreachable: it does not answer; the message says why.
+        BrokerUnreachable: the broker does not answer; the message says why.
     """
     started = time.perf_counter()
     try:
@@ -93,8 +93,7 @@ def ask_workers(
     """The answers of all workers about themselves.
 
     Args:
-        app: the application whose workers are asked.
-        probes: token of the probe in each folder that they are to look at.
+        probes: token of the probe file in each folder that the workers are to check.
         timeout_s: seconds to wait after the last answer.
         expected: number of answers after which to stop waiting; None to wait for the timeout.
 
@@ -120,5 +119,5 @@ def ask_workers(
 def _parsed(reply: Mapping[str, Any]) -> About | None:
     try:
         return from_document(reply, About, "the answer of a worker")
-    except InputError:  # from a worker that does not know the question, or whose release answers something else
+    except InputError:  # the worker does not know the question, or another release answers it differently
         return None

@@ -1,7 +1,7 @@
-"""Renews the leases of batches from the worker's main process, for as long as the child that works on them lives.
+"""Renews the leases of a worker's pool children from its main process, as long as the children live.
 
-The heartbeat of a child is a thread. Compiled code that never releases the interpreter's lock starves it, and its block
-would be given to another worker while the child still works on it.
+The heartbeat of a child is a thread. Compiled code that does not release the GIL blocks it, and without renewal another
+worker would take over the block while the child still works on it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lepton_celery.ledger.processes import has_proc, process_stat
 log = logging.getLogger(__name__)
 
 _EXPIRED_LEASE_S = 0.001
-"""Lease of a batch whose child is dead; the next sweep sends its blocks again."""
+"""The lease of a dead child is renewed for this many seconds, so that the next sweep sends its blocks again."""
 
 
 class LeaseRenewerStep(TimerStep):
-    """The lease renewer as a part of every worker; it looks every second, or more often if leases are short."""
+    """The lease renewer as a part of every worker; it runs every second, or more often if leases are short."""
 
     def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
         settings: Settings = app.conf["lepton"]
@@ -39,7 +39,7 @@ class LeaseRenewerStep(TimerStep):
 
 
 _Holding = tuple[int, str, StageNumber]
-"""The work of one owner of leases: the child at work, and the job and the stage that it works on."""
+"""The process id of an owner of leases, and the job and the stage that it works on."""
 
 
 class LeaseRenewer:
@@ -48,11 +48,11 @@ class LeaseRenewer:
     def __init__(self, ledger: Ledger, lease_s: float) -> None:
         self._ledger, self._lease_s = ledger, lease_s
         self._before: dict[str, _Holding] = {}
-        """The owners that were at work at the last look."""
+        """The owners that the last call of `renew` found."""
         self._next_renewal = 0.0
 
     def renew(self) -> None:
-        """Look at the worker's children once."""
+        """Check the worker's children once."""
         held = _holdings()
         now = time.monotonic()
         is_due = now >= self._next_renewal
@@ -62,7 +62,7 @@ class LeaseRenewer:
                 if stat is None and has_proc():
                     self._ledger.renew(job_id, number, owner=owner, lease_s=_EXPIRED_LEASE_S)
                 elif owner in held and is_due and stat is not None and stat.state not in "ZXTt":
-                    # a stopped child keeps no block from others; without /proc, the child's own heartbeat renews its leases
+                    # a stopped child must not keep its blocks; without /proc, only the child's own heartbeat renews leases
                     self._ledger.renew(job_id, number, owner=owner, lease_s=self._lease_s)
         except LeptonError as error:
             log.warning("leases not renewed: %s", error)
@@ -73,7 +73,7 @@ class LeaseRenewer:
 
 
 def _holdings() -> dict[str, _Holding]:
-    """The owners that are at work in this worker's children."""
+    """The owners of leases in this worker's children."""
     held: dict[str, _Holding] = {}
     for request in list(state.active_requests):
         if request.name in (PROCESS, CLOSE) and request.worker_pid:
@@ -84,5 +84,5 @@ def _holdings() -> dict[str, _Holding]:
 
 
 def owner_of(task_id: str, pid: int) -> str:
-    """The holder of a batch's leases: message and process, since a message may come again while its batch is at work."""
+    """The owner of a batch's leases: message and process, as a message may be redelivered while its batch is running."""
     return f"{task_id} {socket.gethostname()} {pid}"

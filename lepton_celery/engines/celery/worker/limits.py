@@ -1,4 +1,4 @@
-"""Limits on the memory and the time of a batch, enforced in its worker process while it runs."""
+"""Limits on memory and time, enforced in the process that does the blocks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TIME_TOLERANCE = 0.1
-"""Share of the time limit by which a block may exceed it: the alarm is not set anew for each small block."""
+"""Fraction of the time limit by which a block may exceed it, so that the timer need not restart for each small block."""
 
 
 @contextmanager
 def memory_limit(limit_bytes: int) -> Iterator[None]:
-    """Let this process take at most `limit_bytes` more than it has now; beyond, an allocation raises MemoryError.
+    """Limit this process to `limit_bytes` more memory than it has now; 0 sets no limit. This works on Linux only.
 
-    That is better than a kill by the kernel, because the block can be tried again in smaller pieces. 0 sets no limit. Only
-    Linux has it; elsewhere nothing is limited.
+    An allocation beyond the limit raises MemoryError, and the block can be computed in smaller pieces; the kernel would kill
+    the process.
     """
     status = Path("/proc/self/status")
     if not limit_bytes or not status.exists():
@@ -39,10 +39,10 @@ def memory_limit(limit_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def time_limit(limit_s: float) -> Iterator[Callable[[], None]]:
-    """End this process, with a traceback in its log, when one block takes longer than `limit_s`.
+    """End this process, with a traceback in its log, when one block takes longer than `limit_s` seconds; 0 sets no limit.
 
-    That happens even inside compiled code that lets no other Python code run, which an exception could not leave. The
-    ledger counts the attempt and gives the block to another process. 0 sets no limit.
+    This works even in compiled code that holds the GIL, which an exception cannot interrupt. The ledger counts a lost
+    attempt, and another process does the block.
 
         with time_limit(600) as begin:
             for block in blocks:
@@ -54,7 +54,7 @@ def time_limit(limit_s: float) -> Iterator[Callable[[], None]]:
         nonlocal set_at
         now = time.monotonic()
         if limit_s and now - set_at > _TIME_TOLERANCE * limit_s:
-            # the worker's own standard error, which Celery replaces by an object without a file
+            # Celery replaces sys.stderr by an object without a file descriptor
             faulthandler.dump_traceback_later((1 + _TIME_TOLERANCE) * limit_s, exit=True, file=sys.__stderr__ or 2)
             set_at = now
 

@@ -38,7 +38,7 @@ def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
 
 
 def _reopens_missing(stage: OpenStage, info: JobInfo, fence: int) -> bool:
-    """Whether blocks have a receipt and left no partial: files are trusted more than receipts, and they are done again."""
+    """Reopen and send the blocks that have a receipt but no partial; whether there are any."""
     missing = missing_blocks(stage.context, stage.number)
     if not missing:
         return False
@@ -59,4 +59,4 @@ def _finish(stage: OpenStage, fence: int) -> None:
     publish(stage.context, overwrite=manifest.options.overwrite)
     result = {"seams": seams.measure(stage.context)}
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
-        learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # nobody waits for this any more
+        learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # after the commit: nobody waits for it

@@ -18,7 +18,7 @@ MAX_OPEN_JOBS = 2
 
 
 class OpenJobs:
-    """The jobs that were worked on last."""
+    """The jobs that this process used last."""
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, tuple[Manifest, Context]] = OrderedDict()
@@ -33,7 +33,7 @@ class OpenJobs:
             InputError: an input has changed, if inputs are checked; or a path or a function is not allowed here.
         """
         if job_id not in self._jobs:
-            release_freed_memory()  # of the job before, which may have ended elsewhere
+            release_freed_memory()  # retained for the previous job
             manifest = Manifest.from_json(ledger.manifest(job_id))
             if check_inputs:
                 manifest.check_inputs()

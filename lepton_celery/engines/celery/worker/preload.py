@@ -11,7 +11,7 @@ from lepton_celery.config import Settings
 
 
 def install() -> None:
-    """Preload in workers of prepared applications, and in no others. May be called again."""
+    """Connect the signal handler, which does nothing for applications that were not prepared. Idempotent."""
     worker_init.connect(_preload, weak=False, dispatch_uid="lepton.preload")
 
 
@@ -19,7 +19,7 @@ def _preload(sender: Any, **_: Any) -> None:
     settings: Settings | None = sender.app.conf.get("lepton")
     if settings is None:
         return
-    # hardly more than imports: work on data in the main process would start threads, which a fork does not copy
+    # little more than imports: computing in the main process would start threads, which a fork does not copy
     import scipy.ndimage
     import scipy.sparse.csgraph  # noqa: F401
 
@@ -30,6 +30,6 @@ def _preload(sender: Any, **_: Any) -> None:
         resolve(entry.source)
     if settings.kernels:
         load_kernels()
-    # loaded modules stay: keep the collector from touching them, so that children share their pages
+    # exempt the loaded modules from garbage collection, which would write to the pages that children share
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""A stage of a job that a worker process has open, and the guards within which it works there."""
+"""An open stage of a job in a worker process, and the limits for work on it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lepton_celery.planning.plan import Plan, Stage
 
 @dataclass(frozen=True)
 class OpenStage:
-    """An open stage of a job, and the message on whose behalf this process works on it."""
+    """An open stage of a job, and the owner on whose behalf this process works on it."""
 
     app: Celery[Any]
     """The worker's application."""
     ledger: Ledger
     settings: Settings
     owner: str
-    """The holder of the leases: a message in this process."""
+    """The owner of the leases, as `owner_of` names it."""
     manifest: Manifest
     context: Context
     """The open files of the job."""
@@ -60,9 +60,9 @@ class OpenStage:
 
 @contextmanager
 def guarded(stage: OpenStage) -> Iterator[tuple[Event, Callable[[], None]]]:
-    """Renew leases, and limit threads, memory and time, while the `with` block works.
+    """Renew leases, and limit threads, memory and time, while the `with` block runs.
 
-    Gives an event that is set when the work is no longer wanted, and a function to call when a block begins.
+    Yields an event that is set when the job has ended or left the stage, and a function to call when a block begins.
     """
     settings = stage.settings
     renew = partial(stage.ledger.renew, stage.job_id, stage.number, owner=stage.owner, lease_s=settings.lease_s)

@@ -1,4 +1,4 @@
-"""Sends lost work again. Every worker has a sweeper, and many that sweep at once do no harm."""
+"""Sends lost work again. Every worker has a sweeper; they need no coordination."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _MAX_LOST = 256
 """Largest number of lost blocks of a job that are sent again in one sweep."""
 
 _FORGET_EVERY_S = 60.0
-"""Longest time between two looks for jobs that ended long ago."""
+"""Longest time, in seconds, between two searches for jobs that ended long ago."""
 _MAX_FORGOTTEN = 16
-"""Largest number of ended jobs that are forgotten at a time."""
+"""Largest number of ended jobs that are forgotten in one search."""
 
 _NEWEST_JOBS = 1000
 """Number of the newest jobs that are checked for a submitter that died."""
 
 _SUBMITTING_S = 6 * 3600.0
-"""Longest time that copying a job's inputs may take."""
+"""Longest time, in seconds, that a submission may take with the copies of its inputs."""
 
 
 class SweeperStep(TimerStep):
@@ -45,14 +45,14 @@ class SweeperStep(TimerStep):
 
 
 class Sweeper:
-    """Sends again the work of running jobs on which nobody works, and has jobs forgotten that ended long ago."""
+    """Sends lost blocks and merges of running jobs again, and has jobs forgotten that ended long ago."""
 
     def __init__(self, app: Celery, ledger: Ledger, settings: Settings) -> None:
         self._app, self._ledger, self._settings = app, ledger, settings
         self._next_forget = 0.0
 
     def sweep(self) -> None:
-        """Look at every running job once."""
+        """Check every running job once."""
         try:
             now = self._ledger.clock()
             for job_id in self._ledger.active():
@@ -61,7 +61,7 @@ class Sweeper:
                 self._next_forget = now + min(_FORGET_EVERY_S, self._settings.retention_s)
                 self._forget_jobs(now)
         except (LeptonError, OperationalError) as error:
-            log.warning("sweep put off: %s", error)
+            log.warning("sweep postponed: %s", error)
 
     def _sweep_job(self, job_id: str, now: float) -> None:
         try:
@@ -81,27 +81,27 @@ class Sweeper:
             self._send_unreceipted(info)
 
     def _send_lost(self, info: JobInfo) -> None:
-        """Send the blocks whose worker is gone. The ledger names each of them once, so only one worker sends it again."""
+        """Send the blocks with expired leases again. The ledger returns each of them to one sweeper only."""
         lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MAX_LOST)
         if lost:
-            log.warning("job %s: %d blocks had leases that are over; sent again", info.job_id, len(lost))
+            log.warning("job %s: %d blocks had expired leases; sent again", info.job_id, len(lost))
             canvas.send_alone(self._app, info, lost)
 
     def _send_slow(self, info: JobInfo) -> None:
-        """Send blocks that take far longer than others of their stage to a worker that has nothing else to do in it."""
+        """Send blocks that take far longer than the average of their stage to a second worker, if no message waits."""
         stats = info.stage_stats.get(info.stage, {})
         worked = sum(stats.get(name, 0.0) for name in ("compute_s", "read_s", "write_s"))
         batch_s = worked / info.blocks_done * self._plan(info).stages[info.stage_index].batch_blocks
         older_s = self._settings.duplicate_after * max(batch_s, self._settings.sweep_s)
         if self._has_waiting(info):
-            return  # there is other work
+            return
         slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MAX_LOST)
         if slow:
             log.warning("job %s: %d blocks take long; handed to a second worker", info.job_id, len(slow))
             canvas.send_alone(self._app, info, slow)
 
     def _send_unreceipted(self, info: JobInfo) -> None:
-        """Send the blocks that have neither a receipt nor a lease nor a message, and the waves that are due."""
+        """Send the blocks that have neither a receipt nor a lease again, and the waves that are due."""
         settings, plan = self._settings, self._plan(info)
         sent = canvas.send_unreceipted(self._app, self._ledger, settings, info, plan, limit=settings.wave_batches)
         if sent:
@@ -119,7 +119,7 @@ class Sweeper:
                 # passive: declaring it with other arguments than it has is an error on RabbitMQ
                 declared: Any = lane.queue_declare(passive=True)  # a named tuple, whatever the stub says
             except connection.channel_errors:
-                return False  # there is no such queue yet; Redis has no empty ones
+                return False  # the queue does not exist: Redis removes empty ones
             except connection.connection_errors as error:
                 raise BrokerUnreachable(f"the broker does not answer: {error}") from error
             return bool(declared.message_count)

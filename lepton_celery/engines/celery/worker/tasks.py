@@ -8,7 +8,7 @@ from typing import Any
 from celery import shared_task
 
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
-from lepton_celery.engines.celery.worker import inspection as inspection
+from lepton_celery.engines.celery.worker import inspection as inspection  # registers its remote control command
 from lepton_celery.engines.celery.worker import work
 
 
@@ -18,7 +18,7 @@ def _task(name: str, function: Callable[..., None], **options: Any) -> Any:
     return make(function, bind=True, name=name, acks_late=True, ignore_result=True, **options)
 
 
-# a stage's work counts its retries itself, by the settings of the application in which it runs
+# no limit here: `StageWork` counts retries by the settings of its application
 process_batch = _task(PROCESS, work.process, reject_on_worker_lost=True, max_retries=None)
 close_wave = _task(CLOSE, work.close, reject_on_worker_lost=True, max_retries=None)
 tidy_job = _task(TIDY, work.tidy)

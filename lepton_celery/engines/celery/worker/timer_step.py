@@ -1,4 +1,4 @@
-"""Parts of a worker that call a function every few seconds in its event loop."""
+"""A part of a worker that calls a function at intervals in the worker's event loop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from celery import Celery, bootsteps
 class TimerStep(bootsteps.StartStopStep):
     """Calls a function at intervals while the worker runs.
 
-    It is no thread, because the pool forks new children whenever it grows, and a fork must not meet a thread that holds a
-    lock.
+    It uses no thread, because the pool forks children at any time, and a child would inherit a lock that a thread holds.
     """
 
     requires = ("celery.worker.components:Timer",)

@@ -1,7 +1,7 @@
-"""A worker's handling of a message: ask the ledger, do the blocks, tell the ledger.
+"""Handles messages: claims blocks from the ledger, does them, and commits their receipts.
 
-A message is a hint. Whether there is anything to do, and who does it, is decided by the ledger alone, so messages may be
-lost, late or repeated.
+A message is a hint. The ledger alone decides whether there is work and who does it, so messages may be lost, late or
+repeated.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from lepton_celery.planning.batches import format_places, parse_places
 log = logging.getLogger(__name__)
 
 _open_jobs = OpenJobs()
-"""The jobs that this process has open."""
 
 
 def process(task: Task[..., None], job_id: str, number: StageNumber, text: str) -> None:
@@ -48,7 +47,7 @@ def process(task: Task[..., None], job_id: str, number: StageNumber, text: str) 
 
 
 def close(task: Task[..., None], job_id: str, number: StageNumber) -> None:
-    """Send the job's next wave; merge the stage if every block has its receipt and nobody has merged it."""
+    """Send the job's next waves, and merge the stage if every block has its receipt and nobody has merged it."""
     work = StageWork(task, job_id, number, [])
     work.fill_window()
     _work_on(work.end_stage())
@@ -64,12 +63,12 @@ def tidy(task: Task[..., None], job_id: str) -> None:
     except JobNotFound:
         return
     except LeptonError as error:  # another release wrote it, or it is outside the allowed folders
-        log.warning("files that job %s may have left stay: %s", job_id, error)
+        log.warning("job %s: its files are not removed: %s", job_id, error)
     ledger.forget(job_id)
 
 
 def _work_on(work: StageWork | None) -> None:
-    """Do the blocks, and go on with the batch that is reserved at the end of each stage."""
+    """Do the blocks and end the stage; go on with the next stage if its first batch is reserved for this process."""
     while work is not None:
         work.do_blocks()
         work = work.end_stage()
@@ -107,7 +106,7 @@ class StageWork:
             _open_jobs.close_ended(self.ledger, self.settings, self.job_id)
 
     def _do_granted(self, claim: Claim, began: float) -> bool:
-        """Do granted blocks and give up exhausted ones; whether the job ended, or went on, in the meantime."""
+        """Do granted blocks and give up exhausted ones; whether the job ended or left the stage in the meantime."""
         if not (claim.granted or claim.exhausted):
             return False
         stage: OpenStage | None = None
@@ -124,7 +123,7 @@ class StageWork:
             if self._is_wanted(places):
                 self._fail_or_retry(error, stage, places)
                 return False
-        except Exception as error:  # the job cannot even be opened here
+        except Exception as error:  # no block is to blame: the job cannot be opened here
             log.exception("job %s failed", self.job_id)
             self._fail(error)
         return True
@@ -132,8 +131,8 @@ class StageWork:
     def _is_wanted(self, places: list[Place]) -> bool:
         """Whether blocks that failed here are still to be done.
 
-        If not, their files were taken away under this batch: the job has ended, or others have done these blocks and it is
-        being published.
+        If not, they failed because their files were removed: the job has ended, or other workers have done these blocks and
+        the job is being published.
         """
         try:
             if not self.ledger.info(self.job_id).state.is_open:
@@ -163,8 +162,7 @@ class StageWork:
         """Merge the stage if every block has its receipt.
 
         Returns:
-            The first batch of the next stage, which is reserved for this process: its files are open, and no message need
-            come.
+            The first batch of the next stage, which this process does without a message, because it has the files open.
         """
         fence: int | None = None
         ledger, settings = self.ledger, self.settings
@@ -197,11 +195,11 @@ class StageWork:
         return None
 
     def _was_begun_too_often(self, info: JobInfo) -> bool:
-        """Whether the merge was begun so often that it would never end; then the job has failed."""
+        """End the job if its merge was begun too often; whether it was."""
         if info.merge_attempts <= self.settings.max_attempts + self.settings.max_retries:
             return False
         attempts = info.merge_attempts - 1
-        reason = f"its merge was begun {attempts} times and never ended; the workers' logs tell more"
+        reason = f"its merge was begun {attempts} times and never ended; see the workers' logs"
         fail_job(self.ledger, self.job_id, self.number, reason)
         return True
 
@@ -210,7 +208,7 @@ class StageWork:
         return OpenStage(self.task.app, self.ledger, self.settings, self.owner, manifest, context, self.number)
 
     def _fail(self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None) -> None:
-        """End the job, because of the first of these blocks if there are any."""
+        """End the job as failed; the first of these blocks, if there are any, is named as the cause."""
         if stage is not None and places:
             fail_block(stage, places[0], reason_of(error))
         else:
@@ -219,13 +217,13 @@ class StageWork:
     def _fail_or_retry(
         self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None
     ) -> None:
-        """Retry the message; end the job if the error does not pass, or was met too often."""
+        """Retry the message, or end the job if the error is final or no retries are left."""
         if not isinstance(error, FINAL) and self.task.request.retries < self.settings.max_retries:
             self._retry(error)
         self._fail(error, stage, places)
 
     def _retry(self, error: Exception) -> NoReturn:
-        """Retry the message after 2, 4, 8 s and so on, up to 30 s, with jitter, so that workers do not return together."""
+        """Retry the message after 2, 4, 8 s and so on, at most 30 s, with jitter, so that workers do not retry together."""
         wait = min(30.0, 2.0 ** (1 + int(self.task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
         text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         raise self.task.retry(
@@ -233,5 +231,5 @@ class StageWork:
             exc=error,
             countdown=random.uniform(wait / 2, wait),
             max_retries=self.settings.max_retries + 1,
-            queue=queue_of(lane_of(self.task.request.delivery_info)),  # a delayed message would go to the default queue
+            queue=queue_of(lane_of(self.task.request.delivery_info)),  # otherwise it would go to the default queue
         )
