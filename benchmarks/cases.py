@@ -125,7 +125,7 @@ _FAST = ("a", "f", "c", "er", "h", "lepton", "inline")
 """Systems that are quick enough for large images."""
 _ZARR = ("a", "f", "c", "dz", "lepton", "inline")
 _NAIVE = ("a", "f", "g", "lepton")
-_SMALL = "a smaller picture for the systems that take long, beside the same references"
+_SMALL = "a smaller image for slow systems, with the same references"
 
 FULL = (
     Case("W1", "W1", (6144, 4096), (1024, 1024), _FAST),

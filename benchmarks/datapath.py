@@ -275,10 +275,10 @@ def section(
     lines = [
         "## The data path",
         "",
-        f"Images of {side}², blocks of {block}² in raster order, chunks of {block}² unless said otherwise; files in",
-        "memory (tmpfs), read from the page cache. MB per second of processor time of all threads of the process together:",
-        f"others are at work on the machine, and waiting is not counted. Medians of {rounds}, the ways taking turns. In",
-        f"brackets: × the memory map. Every store gave back what was written. Halo {_HALO}.",
+        f"Images of {side}² pixels, blocks of {block}² in raster order, chunks of {block}² unless stated otherwise, a halo",
+        f"of {_HALO}; files in memory (tmpfs), read from the page cache. Figures are MB per second of processor time of all",
+        f"threads of the process, because other programs run on the machine. They are medians of {rounds} rounds in which",
+        "the ways take turns. In brackets: relative to the memory map. Every store returned the pixels that were written.",
         "",
     ]
     for title, found in tables.items():
@@ -296,8 +296,8 @@ def section(
     lines += [
         f"### Our Zarr, lz4, float32, by size of chunk: blocks of {block}² read with their halo",
         "",
-        "Decoded: how often a pixel is decoded on average; beside it, how often it would be if every chunk that a block",
-        "touches were decoded whole and nothing kept.",
+        "Decoded: how often a pixel is decoded on average. Else: how often it would be if each block decoded every chunk",
+        "that it touches completely, and no chunk were cached.",
         "",
     ]
     by_chunk = [

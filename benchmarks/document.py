@@ -17,8 +17,8 @@ from benchmarks.workloads import WORKLOADS
 
 HEAD = """# Benchmarks
 
-How fast lepton_celery is beside what else one would use, how it grows, what it takes of memory, and what its ledger costs.
-Everything here is measured by commands that anybody can run: `make bench` (ten minutes; peers and memory),
+The speed of lepton_celery beside its alternatives, how time and memory grow, and the cost of its ledger. These commands
+measure everything here: `make bench` (ten minutes; peers and memory),
 `make growth` (how time and memory grow, and a simulation of up to 10,000 workers), `python -m benchmarks.guarantee`,
 `python -m benchmarks.small` and `python -m benchmarks.prediction`.
 
@@ -76,15 +76,15 @@ def peers(cases: Sequence[Case], results: Results, *, plot: str, idle: float, le
     lines = [
         "## Beside its peers",
         "",
-        "The time of lepton_celery, the whole job through Celery from submission to result, in times of another system's:",
-        "below 1 it is the faster one.",
+        "The time of a job of lepton_celery, through Celery and from submission to result, divided by the time of the",
+        "other system: below 1, lepton_celery is faster.",
         "",
         *table(
             ("workload", "× a", "× f", "× best of Dask", "× best of Ray", "× best plain Celery", "target"),
             targets.summary(cases, results),
         ),
         "",
-        "In brackets: which one was the best, and the case, where that is not the workload's first.",
+        "In brackets: the fastest variant of the system, and the case, if it is not the first one of the workload.",
         "",
         *table(
             ("workload", "what is computed"),
@@ -97,15 +97,14 @@ def peers(cases: Sequence[Case], results: Results, *, plot: str, idle: float, le
         "",
         *_disturbed(results),
         *missing,
-        f"**How it was measured.** On {machine()}.",
-        "Absolute times move between machines and hours: compare ratios. In each case the systems take turns, round after",
-        "round; medians of n runs. Differences under 10 % are not resolved.",
-        "Starting workers and importing is left out; reading the input from the page cache and writing new files in memory",
-        "(tmpfs) is in. One BLAS thread everywhere. Every output is compared with that of scikit-image on the whole image.",
-        "Memory is the largest sum of anonymous memory of all processes of a system, its broker included; what a process",
-        "kept of an earlier case is in it. CPU is processor time of all its processes during the run; foreign is how many",
-        f"processors others used meanwhile: our sampling, and all waiting systems ({idle:.2f} of a processor together).",
-        "Where it is not near 0, compare CPU rather than time.",
+        f"**How it was measured.** On {machine()}. Absolute times vary between machines and hours: compare ratios. In each",
+        "case the systems take turns, and the table has medians of n runs. Differences under 10 % are not significant.",
+        "Times include reading the input from the page cache and writing new files in memory (tmpfs), but not the start of",
+        "workers and imports. Every system uses one BLAS thread. Every output is compared with that of scikit-image on the",
+        "whole image. Memory is the largest sum of anonymous memory of all processes of a system, its broker included;",
+        "memory that a process keeps from an earlier case counts. CPU is processor time of all processes of the system",
+        "during the run. Foreign is the number of processors that others used meanwhile: our sampling and the waiting",
+        f"systems use {idle:.2f} of a processor. Where foreign is not near 0, compare CPU rather than time.",
         "",
     ]
     for case in cases:

@@ -206,9 +206,10 @@ def _with_the_picture(sides: Runner) -> list[str]:
         verdicts = dict.fromkeys(verdict for measured in found for verdict in measured.verdicts if verdict != "-")
         rows.append((case.name, *map(_seconds, found), over, *map(_memory, found), "; ".join(verdicts)))
     return [
-        f"**With the picture**: {WORKLOADS['G1'].title}, blocks of {_BLOCK}². Seconds, and memory of all processes of a",
-        "system together; a is scikit-image on the whole image, f the hand-written pool. Where a has no figure, it would",
-        f"need more memory than there was: about {_WHOLE_BYTES} bytes a pixel, for it computes in float64.",
+        f"**With the size of the image**: {WORKLOADS['G1'].title}, blocks of {_BLOCK}². Seconds, and memory of all",
+        "processes of a system together; a is scikit-image on the whole image, f the hand-written pool. A missing figure",
+        "of a means that it would need more memory than the machine has: it computes in float64 and needs about",
+        f"{_WHOLE_BYTES} bytes per pixel.",
         "",
         *document.table(head, rows),
     ]
@@ -228,9 +229,9 @@ def _with_the_blocks(blocks: Runner, jobs: Sequence[Done]) -> list[str]:
         right = "identical" if job.is_right else "**wrong**"
         rows.append((f"{case.blocks:,}", f"{job.seconds:.2f}", *map(_seconds, found), over, own, *each, right))
     return [
-        f"**With the number of blocks**: {WORKLOADS['G2'].title.partition(',')[0]} on uint8 blocks of {_TINY}², where",
-        f"nothing but their number counts: 10^6 of them are a picture of 16,000². fb is the pool with up to {_BATCH} blocks",
-        f"a task; f (one block a task) and inline are measured up to {_SINGLE:,}.",
+        f"**With the number of blocks**: {WORKLOADS['G2'].title.partition(',')[0]} on uint8 blocks of {_TINY}², so small",
+        f"that only their number counts: 10^6 of them are an image of 16,000². fb is the pool with up to {_BATCH} blocks",
+        f"per task; f (one block per task) and inline are measured up to {_SINGLE:,} blocks.",
         "",
         *document.table(head, rows),
     ]
@@ -240,8 +241,9 @@ def _components(jobs: Sequence[Done]) -> list[str]:
     """Memory of each component by the number of blocks."""
     rows = [(f"{job.blocks:,}", *(_part(job, part) for part in PARTS)) for job in jobs]
     return [
-        "Memory of each component of lepton_celery during these jobs, the largest of its kind: megabytes more than before",
-        "the job, and in brackets in all. None may grow with the number of blocks, but for one bit a block in the ledger.",
+        "Memory of each component of lepton_celery during these jobs, in the process that uses most: megabytes more than",
+        "before the job, and in brackets the total. None may grow with the number of blocks, except for one bit per block",
+        "in the ledger.",
         "",
         *document.table(("blocks", *(f"{words} MB" for words in PARTS.values())), rows),
     ]
@@ -260,8 +262,8 @@ def _submitting(submitted: Sequence[Submitted]) -> list[str]:
         for s in submitted
     ]
     return [
-        "Planning and submitting only: what a program pays that submits, for a job of so many blocks. Its first window goes",
-        "to the broker, the rest is a cursor in the ledger. Resident memory of the submitter; used memory of the broker.",
+        "The cost of planning and submitting, for the program that submits. The first batches go to the broker; the rest",
+        "of the job is a cursor in the ledger. Resident memory of the submitter; used memory of the broker.",
         "",
         *document.table(("blocks", "plan ms", "submit ms", "submitter MB", "broker kB"), rows),
     ]

@@ -153,10 +153,10 @@ def section(chosen: Sequence[Case], found: dict[str, Compared], repeat: int) -> 
     lines = [
         "## What the guarantee costs",
         "",
-        "The same jobs on the same kind of workers, in turn: with the ledger as it is, and without its guards, where blocks",
-        "are done without a claim, without leases and without heartbeats (a lost worker's blocks would stay lost, a message",
-        "that comes twice would be done twice). Receipts and the merge's fence stay: they tell when a stage is over.",
-        f"Medians of {repeat} runs, submit to result.",
+        "The same jobs on the same kind of workers, in turn: with the ledger as it is, and without claims, leases and",
+        "heartbeats, so that the blocks of a lost worker would stay lost and a message that comes twice would be processed",
+        f"twice. Receipts and the fence of a merge remain, because they decide when a stage is over. Medians of {repeat}",
+        "runs, from submission to result.",
         "",
     ]
     rows = []
@@ -166,8 +166,8 @@ def section(chosen: Sequence[Case], found: dict[str, Compared], repeat: int) -> 
         rows.append((case.name, *map(_spread, (guarded, unguarded)), f"{100 * more:+.1f} %"))
     lines += [*document.table(("workload", "guarded s", "unguarded s", "cost"), rows), ""]
     lines += [
-        "Where the time goes, on workers that write down what they do; medians, in milliseconds. First the moments of a",
-        "job since its submission, then seconds of the two workers together.",
+        "Where the time goes, on workers that record what they do; medians, in milliseconds. The first columns are times",
+        "since submission, the others are sums over the two workers.",
         "",
     ]
     names = ("submit returns", "first block", "last block", "job ends", "wait returns")

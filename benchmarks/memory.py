@@ -121,11 +121,11 @@ def section(taken: Sequence[Taken]) -> str:
     lines = [
         "## Memory of a worker",
         "",
-        "Anonymous memory of a worker process at its peak during a job, more than before all these jobs; the larger of two.",
-        f"Planned: what the plan says of its hungriest stage. Promised: {PROMISED} × (block + halo) × bytes × live nodes,",
-        f"that is {PROMISED} times all images of a block and its halo that must be there at once. What is kept",
-        "of blocks before is in the measured figure, and in W3 and W3t the merge of all labels, which grows with the number",
-        "of objects and not with the block.",
+        "Measured: the growth of the anonymous memory of a worker process at its peak during a job, in the larger of two",
+        f"workers. Planned: the memory of the stage that needs most, as the plan states it. Promised: {PROMISED} × (block +",
+        f"halo) × bytes × live nodes, which is {PROMISED} times all images of a block and its halo that must exist at the",
+        "same time. The measured memory includes what is kept from earlier blocks and, in W3 and W3t, the merge of all",
+        "labels, which grows with the number of objects and not with the block.",
         "",
     ]
     rows = [

@@ -91,11 +91,11 @@ def section(cases: list[Case], found: dict[str, Predicted], took_s: float, round
     lines = [
         "## How near predictions are",
         "",
-        f"Measured on {document.machine()}.",
-        f"Seconds from submit to the end on {WORKERS} workers, predicted and taken (medians of {rounds}), files in memory.",
-        f"Calibrated: by `lepton calibrate` alone ({took_s:.0f} s), before any of these jobs ran. Refined: the last run, by",
-        "what all jobs before it have measured. C is worker time computing; foreign as above.",
-        f"Within {AIM:.0%}: {within} of {len(cases)} as calibrated, {later} as refined.",
+        f"Measured on {document.machine()}. Predicted and actual seconds from submission to the end on {WORKERS} workers",
+        f"(medians of {rounds}), files in memory. Calibrated: predicted after `lepton calibrate` alone ({took_s:.0f} s),",
+        "before any of these jobs ran. Refined: predicted for the last run, after all earlier jobs. C is the time that",
+        f"workers spend computing; foreign is as above. Within {AIM:.0%}: {within} of {len(cases)} as calibrated, {later}",
+        "as refined.",
         "",
     ]
     head = ("case", "actual s", "calibrated s", "error", "refined s", "error", "C predicted s", "C actual s", "foreign")

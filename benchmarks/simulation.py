@@ -134,16 +134,16 @@ def section(
     lines = [
         "## Simulated: up to 10,000 workers",
         "",
-        "This machine has two cores, so how a job grows with its workers is simulated: event by event, with times measured",
+        "This machine has two cores, so the speed-up with many workers is simulated, as discrete events with times measured",
         f"here ({document.machine()}).",
         "",
         f"![speed-up against the number of workers]({name})",
         "",
-        "**What is assumed.** One broker and ledger, which answers one call after the other,",
-        f"{1e3 * _NET_S:g} ms away from the workers (there and back). One store for all workers,",
-        f"{_STORE / 1e9:g} GB/s in all. Workers as fast as one here, none of them fails, no other job. The plan, with its",
-        "batch sizes, is the planner's own for so many workers. Stages wait for each other; merges are done by one worker,",
-        "and combining partials in groups costs as much for each as merging it.",
+        "**Assumptions.** One server is broker and ledger, and answers one call after the other, with a round trip of",
+        f"{1e3 * _NET_S:g} ms to the workers. All workers share one store with a bandwidth of {_STORE / 1e9:g} GB/s.",
+        "Workers are as fast as one here, none fails, and no other job runs. The plan and its batch sizes are the",
+        "planner's for that number of workers. A stage starts when the one before it is merged. One worker merges, and",
+        "combining a partial in a group costs as much as merging it.",
         "",
         *_measured(times, jobs),
         "",
@@ -169,11 +169,11 @@ def _measured(times: Times, jobs: dict[str, Sequence[Stage]]) -> list[str]:
         for number, stage in enumerate(stages)
     ]
     return [
-        f"**What was measured.** A message costs a worker {1e3 * times.message_s:.2f} ms and the server",
-        f"{1e6 * times.server_message_s:.0f} µs; a block costs a worker {1e6 * times.block_s:.0f} µs and the server",
-        f"{1e6 * times.server_block_s:.1f} µs besides its own steps; sending a message takes",
-        f"{1e3 * times.send_s:.2f} ms; a job {1e3 * times.job_s:.0f} ms. Blocks, by stage, in milliseconds:",
-        "median (5th .. 95th of a hundred).",
+        f"**Measured times.** A message takes a worker {1e3 * times.message_s:.2f} ms and the server",
+        f"{1e6 * times.server_message_s:.0f} µs; a block takes a worker {1e6 * times.block_s:.0f} µs and the server",
+        f"{1e6 * times.server_block_s:.1f} µs besides its computation; sending a message takes {1e3 * times.send_s:.2f} ms;",
+        f"a job {1e3 * times.job_s:.0f} ms. The computation of a block, by stage, in milliseconds: median (5th to 95th",
+        "percentile).",
         "",
         *document.table(("job", "stage", "blocks", "a block, ms", "MB a block", "merge s"), rows),
     ]
@@ -186,7 +186,7 @@ def _compared(checked: Sequence[Checked]) -> list[str]:
         for c in checked
     ]
     table = document.table(("job", "workers", "simulated s", "real s", "error"), rows)
-    return ["**How far it can be trusted.** The same jobs, simulated and run here:", "", *table]
+    return ["**Accuracy.** The same jobs, simulated and run here:", "", *table]
 
 
 def _speedups(grown: dict[str, list[Point]]) -> list[str]:
@@ -204,12 +204,13 @@ def _speedups(grown: dict[str, list[Point]]) -> list[str]:
     more = ("efficiency", "limited by")
     head = ("job", "workers", "as set: speed-up", *more, "wide: speed-up", *more)
     return [
-        "**What it shows.** Speed-up over one worker, and the share of the workers' time spent in blocks. As set: at most",
-        f"{window} batches of a job are in the broker at a time, so no more workers than that work on it.",
-        f"Wide: {_PER_WORKER} batches a worker, as a job has whose plan was made for so many.",
-        "Limited by: where most of their other time goes: window (no message",
-        "although blocks are left: the window is full, or whoever publishes is behind), ledger (waiting for the server),",
-        "store, message (handling messages), end (nothing left to do in a stage), merge (one worker merges).",
+        "**Results.** Speed-up over one worker, and efficiency: the share of the workers' time spent in blocks. As set: at",
+        f"most {window} batches of a job are in the broker at a time, so at most that number of workers work on it. Wide:",
+        f"{_PER_WORKER} batches per worker, as for a job that was planned for that number of workers. Limited by: what the",
+        "workers mostly do in the rest of their time. Window: they get no message although blocks are left, because the",
+        "dispatch window is full or the publisher is behind. Ledger: they wait for the server. Store: they wait for the",
+        "store. Message: they handle messages. End: no work is left in the stage. Merge: one worker merges, and the others",
+        "wait.",
         "",
         *document.table(head, rows),
     ]

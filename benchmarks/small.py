@@ -79,9 +79,10 @@ def section(found: dict[str, tuple[list[float], list[float]]], trip_s: float) ->
         [
             "## Small jobs",
             "",
-            "A 512 × 512 picture as one block: plain Celery calls that do the same stage by stage, each sent and its result",
-            "waited for, and a job, submit to result, with its plan, ledger, receipts and published outputs. Medians of",
-            f"{len(next(iter(found.values()))[0])} runs in turn. One call of the broker takes {1000 * trip_s:.2f} ms.",
+            "An image of 512 × 512 as one block. Plain: one Celery call per stage, sent when the result of the call before",
+            "it is there. Job: from submission to result, with its plan, ledger, receipts and published outputs. Medians",
+            f"of {len(next(iter(found.values()))[0])} runs that take turns. One call of the broker takes",
+            f"{1000 * trip_s:.2f} ms.",
             "",
             *document.table(head, rows),
         ]
