@@ -114,14 +114,10 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
         given[_current_name(name, str)] = value
     for variable, text in environ.items():
         if variable.startswith("LEPTON_") and variable not in _RESERVED:
-            name = _current_name(variable.removeprefix("LEPTON_").lower(), _variable)
+            name = _current_name(variable.removeprefix("LEPTON_").lower(), lambda name: f"LEPTON_{name.upper()}")
             separator = "," if name == "allowed_functions" else os.pathsep
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
     return Settings(**given)
-
-
-def _variable(name: str) -> str:
-    return f"LEPTON_{name.upper()}"
 
 
 def _current_name(name: str, written: Callable[[str], str]) -> str:

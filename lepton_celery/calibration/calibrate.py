@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lepton_celery import graph
 from lepton_celery.calibration.measure import measure
 from lepton_celery.calibration.workloads import photograph
 from lepton_celery.catalogue import load_kernels
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import LeptonError
-from lepton_celery.graph.nodes import apply
-from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_settings
 from lepton_celery.jobs.submit import submit
@@ -53,9 +52,7 @@ class Calibrated:
     took_s: float
 
 
-def calibrate(
-    folder: str | Path | None = None, *, seconds: float = 8.0, settings: Settings | None = None
-) -> Calibrated:
+def calibrate(folder: str | Path | None = None, *, seconds: float = 8, settings: Settings | None = None) -> Calibrated:
     """Measure functions, stores, blocks and, if workers answer, tasks on this machine; takes seconds.
 
     The figures are saved in the state folder (`.lepton`), for work in this process, and in the ledger if a broker is
@@ -119,7 +116,6 @@ def _busy_processors() -> Iterator[None]:
     finally:
         for other in others:
             other.kill()
-        for other in others:
             other.communicate()
 
 
@@ -145,12 +141,12 @@ def _measure_tasks(model: CostModel, folder: Path, settings: Settings) -> CostMo
     if not app.control.ping(timeout=_ANSWER_S):
         return None
     np.save(folder / "source.npy", photograph((_SIDE, _SIDE), "float32"))
-    source = open_image(folder / "source.npy")
-    graph = apply("numpy.subtract", source, apply("numpy.max", source))
+    source = graph.open(folder / "source.npy")
+    image = graph.apply("numpy.subtract", source, graph.apply("numpy.max", source))
     around_s = []
     for number in range(_JOBS):
         began = time.monotonic()
-        job = submit({str(folder / f"{number}.npy"): graph}, app=app, block_shape=(_BLOCK, _BLOCK))
+        job = submit({str(folder / f"{number}.npy"): image}, app=app, block_shape=(_BLOCK, _BLOCK))
         try:
             info = job.wait(_PATIENCE_S)
         except LeptonError:

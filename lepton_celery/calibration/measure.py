@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from lepton_celery import stores
+from lepton_celery import graph, stores
 from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
@@ -32,7 +32,6 @@ from lepton_celery.execution.outputs import collect_images, open_outputs
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
 from lepton_celery.graph.nodes import Node, apply, topological
-from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockGrid, Region, StageNumber
 from lepton_celery.kernels import loaded
 from lepton_celery.planning.cost.model import CostModel, function_of
@@ -128,14 +127,12 @@ def _record(stage: Stage, stats: Mapping[str, float], merge_s: float, observatio
 
 
 def _measure_functions(observations: Observations) -> None:
-    for workload in workloads.fast_functions():
-        for side in (SMALL_SIDE, LARGE_SIDE):
-            nodes = [workload.node(side)]
-            for _ in range(REPEATS):
-                observe(nodes, observations)
-    for workload in workloads.slow_functions():
-        for side in (SMALL_SIDE, LARGE_SIDE // 8):
-            observe([workload.node(side)], observations)
+    runs = [(function, side, REPEATS) for function in workloads.fast_functions() for side in (SMALL_SIDE, LARGE_SIDE)]
+    runs += [(function, side, 1) for function in workloads.slow_functions() for side in (SMALL_SIDE, LARGE_SIDE // 8)]
+    for function, side, repeats in runs:
+        nodes = [function.node(side)]
+        for _ in range(repeats):
+            observe(nodes, observations)
 
 
 def _measure_objects(observations: Observations, folder: Path) -> None:
@@ -164,7 +161,7 @@ def _measure_examples(observations: Observations, until: float) -> None:
 
 def _measure_block_s() -> float:
     """The fixed cost of a block in seconds, without functions, reads and writes."""
-    image = open_image(workloads.photograph((256, 256), "float32"))
+    image = graph.open(workloads.photograph((256, 256), "float32"))
     best = math.inf
     for _ in range(REPEATS + 1):
         stats = observe([apply("numpy.add", image, np.float32(1))], Observations(), divisions=16).stats()

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from lepton_celery import graph
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Entry
-from lepton_celery.graph.nodes import Node, apply
-from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.proving import samples
 
 _COMMON_DTYPES = ("float32", "float64", "uint8")
@@ -26,12 +25,12 @@ class Workload(NamedTuple):
     dtype: str
     arguments: Mapping[str, Any]
 
-    def node(self, side: int) -> Node:
+    def node(self, side: int) -> graph.Node:
         """The function on an image of `side` pixels along each axis."""
         entry = get_entry(self.name)
         is_rgb = entry.samples.get(entry.images[0]) == "rgb"
         image = photograph((side, side, 3) if is_rgb else (side, side), self.dtype)
-        return cast("Node", apply(self.name, open_image(image), **self.arguments))
+        return cast("graph.Node", graph.apply(self.name, graph.open(image), **self.arguments))
 
 
 def fast_functions() -> list[Workload]:
@@ -67,26 +66,26 @@ def _each(name: str, *dtypes: str, **arguments: Any) -> Iterator[Workload]:
     return (Workload(name, dtype, arguments) for dtype in dtypes)
 
 
-def objects(side: int, *, with_intensity: bool = True) -> list[Node]:
+def objects(side: int, *, with_intensity: bool = True) -> list[graph.Node]:
     """Labels and their table, which have partials and merges; without `with_intensity` the table has areas only."""
-    image = open_image(photograph((side, side), "uint8"))
-    mask = apply("numpy.greater", image, apply("filters.threshold_otsu", image))
-    labels = apply("measure.label", mask, connectivity=1)
+    image = graph.open(photograph((side, side), "uint8"))
+    mask = graph.apply("numpy.greater", image, graph.apply("filters.threshold_otsu", image))
+    labels = graph.apply("measure.label", mask, connectivity=1)
     if not with_intensity:
-        return [labels, apply("measure.regionprops_table", labels, properties=("label", "area"))]
+        return [labels, graph.apply("measure.regionprops_table", labels, properties=("label", "area"))]
     properties = ("label", "area", "bbox", "centroid", "intensity_mean")
-    return [labels, apply("measure.regionprops_table", labels, image, properties=properties)]
+    return [labels, graph.apply("measure.regionprops_table", labels, image, properties=properties)]
 
 
-def example(entry: Entry) -> Node:
+def example(entry: Entry) -> graph.Node:
     """A node of an entry with the arguments of its example."""
     dtype = np.dtype(next(name for name in ("uint8", "float64", "bool") if name in entry.declared_dtypes()))
     images = {
-        name: open_image(samples.sample_for(entry.samples.get(name, "image"), "noise", (256, 256), dtype))
+        name: graph.open(samples.sample_for(entry.samples.get(name, "image"), "noise", (256, 256), dtype))
         for name in entry.images
         if name not in entry.complete({})
     }
-    return cast("Node", apply(entry.name, **images, **entry.example_for(2)))
+    return cast("graph.Node", graph.apply(entry.name, **images, **entry.example_for(2)))
 
 
 def photograph(shape: tuple[int, ...], dtype: str) -> Array:
@@ -108,5 +107,4 @@ def stored_image(side: int, dtype: str) -> Array:
     if dtype != "int32":
         return photograph((side, side), dtype)
     mask = photograph((side, side), "bool")
-    labels: Array = np.cumsum(mask, axis=1, dtype=np.int32) * mask
-    return labels
+    return np.cumsum(mask, axis=1, dtype=np.int32) * mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import groupby
@@ -14,16 +14,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.table import Column, Table
 
 from lepton_celery.cli.where import find_settings
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.doctor import folders, server, timeouts, workers
 from lepton_celery.doctor.about import about_this_process
-from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding
-from lepton_celery.doctor.folders import Probe, probe
-from lepton_celery.doctor.server import check_server
-from lepton_celery.doctor.workers import Answer, Fleet
+from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
@@ -73,7 +70,7 @@ def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_j
         document = {"problems": problems, "warnings": warnings, "findings": [asdict(finding) for finding in findings]}
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(findings, problems, warnings)
+        _print(findings, counts)
     if problems:
         raise click.exceptions.Exit(1)
 
@@ -82,41 +79,33 @@ def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, ex
     """All findings. Without a broker, the workers are not checked."""
     settings = named or load_settings()
     is_reachable, about_servers = _check_servers(named)
-    about_workers: list[Finding] = []
     about_files: list[Finding] = []
     with ExitStack() as stack:
-        probes: list[Probe] = []
-        for folder in _folders(paths, settings):
+        probes: list[folders.Probe] = []
+        wanted = paths or [Path(root) for root in settings.allowed_roots] or [Path.cwd()]
+        for folder in dict.fromkeys(path.absolute() for path in wanted):
             try:
-                probes.append(stack.enter_context(probe(folder)))
+                probes.append(stack.enter_context(folders.probe(folder)))
             except OSError as error:
                 about_files.append(folders.unwritable(folder, error))
-        answers: list[Answer] = []
-        if is_reachable:
-            answers, about_workers = _check_workers(settings, probes, timeout_s, expected)
+        answers, about_workers = _check_workers(settings, probes, timeout_s, expected) if is_reachable else ([], [])
         for made in probes:
             said = {a.worker: a.about.folders.get(str(made.folder), {}) for a in answers if a.about is not None}
             about_files += folders.check_folder(made, said, settings.allowed_roots)
     return [*about_servers, *timeouts.check_settings(settings), *about_workers, *about_files]
 
 
-def _folders(paths: Sequence[Path], settings: Settings) -> list[Path]:
-    wanted = paths or [Path(root) for root in settings.allowed_roots] or [Path.cwd()]
-    return list(dict.fromkeys(path.absolute() for path in wanted))
-
-
 def _check_workers(
-    settings: Settings, probes: Sequence[Probe], timeout_s: float, expected: int | None
-) -> tuple[list[Answer], list[Finding]]:
+    settings: Settings, probes: Sequence[folders.Probe], timeout_s: float, expected: int | None
+) -> tuple[list[workers.Answer], list[Finding]]:
     tokens = {str(made.folder): made.token for made in probes}
     try:
         answers = ask_workers(create_app(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
     except BrokerUnreachable as error:
         advice = "give the broker's user the keys and channels that docs/operations.md lists"
         return [], [Finding(workers.GROUP, "answers", PROBLEM, str(error), advice)]
-    return answers, workers.check_workers(
-        Fleet(answers, about_this_process(settings), queue_of, timeout_s, expected or 0)
-    )
+    fleet = workers.Fleet(answers, about_this_process(settings), queue_of, timeout_s, expected or 0)
+    return answers, workers.check_workers(fleet)
 
 
 def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:
@@ -126,15 +115,15 @@ def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:
         advice = "set LEPTON_BROKER_URL, or start a broker and workers here with `lepton up`"
         return False, [Finding(server.GROUP, "broker", PROBLEM, found, advice)]
     if settings.ledger == settings.broker_url:
-        return check_server(settings.ledger, "broker, ledger")
+        return server.check_server(settings.ledger, "broker, ledger")
     has_broker, findings = _check_broker(settings)
-    has_ledger, about_ledger = check_server(settings.ledger, "ledger")
+    has_ledger, about_ledger = server.check_server(settings.ledger, "ledger")
     return has_broker and has_ledger, findings + about_ledger
 
 
 def _check_broker(settings: Settings) -> tuple[bool, list[Finding]]:
     if settings.broker_url.startswith(server.SCHEMES):
-        return check_server(settings.broker_url, "broker")
+        return server.check_server(settings.broker_url, "broker")
     try:
         latency_ms = 1000 * broker_latency(create_app(settings))
     except BrokerUnreachable as error:
@@ -143,26 +132,17 @@ def _check_broker(settings: Settings) -> tuple[bool, list[Finding]]:
     return True, [Finding(server.GROUP, "broker", OK, f"{masked(settings.broker_url)} answers in {latency_ms:.1f} ms")]
 
 
-def _print(findings: Sequence[Finding], problems: int, warnings: int) -> None:
+def _print(findings: Sequence[Finding], counts: Mapping[Verdict, int]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     widest = max(len(finding.name) for finding in findings)
     for group, members in groupby(findings, key=lambda finding: finding.group):
         console.print(f"[bold]{group}[/]")
-        table = RichTable.grid(padding=(0, 1))
-        table.add_column(width=2, justify="right")
-        table.add_column(width=widest)
-        table.add_column()
+        table = Table.grid(Column(width=2, justify="right"), Column(width=widest), Column(), padding=(0, 1))
         for finding in members:
             table.add_row(_MARKS[finding.verdict], escape(finding.name), escape(finding.found))
             if finding.advice:
                 table.add_row("", "", f"[bold]→ {escape(finding.advice)}[/]")
         console.print(table)
-    console.print(f"\n{_summary(len(findings), problems, warnings)}")
-
-
-def _summary(checks: int, problems: int, warnings: int) -> str:
-    if not problems and not warnings:
-        return f"[green]no problems[/] in {checks} checks"
-    counts = [(problems, "problem"), (warnings, "warning")]
-    parts = [f"{number} {word}{'s' if number > 1 else ''}" for number, word in counts if number]
-    return f"[bold]{', '.join(parts)}[/] in {checks} checks"
+    parts = [f"{counts[bad]} {bad}{'s' if counts[bad] > 1 else ''}" for bad in (PROBLEM, WARNING) if counts[bad]]
+    summary = f"[bold]{', '.join(parts)}[/]" if parts else "[green]no problems[/]"
+    console.print(f"\n{summary} in {len(findings)} checks")

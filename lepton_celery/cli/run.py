@@ -14,7 +14,7 @@ from lepton_celery import graph
 from lepton_celery.calibration import calibrate as calibration
 from lepton_celery.cli.pipeline import build_steps, load_pipeline
 from lepton_celery.cli.where import find_settings
-from lepton_celery.config import LANES, Settings
+from lepton_celery.config import LANES
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.execution.manifest import JobOptions, Lane, OnError
@@ -27,7 +27,6 @@ from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.jobs.run import run_prepared
 from lepton_celery.jobs.submit import submit
 from lepton_celery.planning.cost.keep import model_of_folder
-from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.explain import explain_outputs
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
@@ -39,17 +38,15 @@ _STEPS_HELP = """
 """
 
 
-class _Lengths(click.ParamType[tuple[int, ...]]):
-    name = "LENGTHS"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            return tuple(int(length) for length in str(value).replace("x", ",").split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a shape; give pixels per axis, such as 1024x1024", param, ctx)
+def lengths(text: str) -> tuple[int, ...]:
+    """The shape in a text such as 1024x1024 or 1024,1024. Help pages show this function's name as LENGTHS."""
+    try:
+        return tuple(map(int, text.replace("x", ",").split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a shape; give pixels per axis, such as 1024x1024") from None
 
 
-_block_option = click.option("--block-shape", type=_Lengths(), help="Shape of the blocks in pixels, such as 1024x1024.")
+_block_option = click.option("--block-shape", type=lengths, help="Shape of the blocks in pixels, such as 1024x1024.")
 _pipeline_option = click.option(
     "--pipeline", type=click.Path(path_type=Path), help="JSON file with a graph, instead of steps."
 )
@@ -100,11 +97,20 @@ def run(
     settings = None if here else find_settings()
     if settings is None:
         _run_here(outputs, options, threads, console, is_asked_for=here)
-    elif no_wait:
-        click.echo(submit(outputs, app=create_app(settings), **options).id)
-        return
     else:
-        _run_on_workers(outputs, options, settings, console)
+        job = submit(outputs, app=create_app(settings), **options)
+        if no_wait:
+            click.echo(job.id)
+            return
+        console.print(f"job {job.id}", highlight=False)
+        try:
+            job.wait(progress=True)
+        except KeyboardInterrupt:
+            console.print(
+                f"job {job.id} continues on the workers; stop it with: lepton cancel {job.id}", highlight=False
+            )
+            raise
+        _report(job, job.manifest().plan, console)
     for path in outputs:
         click.echo(f"wrote {path}")
 
@@ -134,25 +140,13 @@ def _run_here(
     _report(job, prepared.manifest.plan, console)
 
 
-def _run_on_workers(outputs: Mapping[str, Node], options: _JobOptions, settings: Settings, console: Console) -> None:
-    job = submit(outputs, app=create_app(settings), **options)
-    console.print(f"job {job.id}", highlight=False)
-    try:
-        job.wait(progress=True)
-    except KeyboardInterrupt:
-        console.print(f"job {job.id} continues on the workers; stop it with: lepton cancel {job.id}", highlight=False)
-        raise
-    _report(job, job.manifest().plan, console)
-
-
 def _report(job: Job, plan: Plan, console: Console) -> None:
     """Print the times of a finished job, its filled blocks, and the visibility of block borders in inexact outputs."""
     info = job.info()
     console.print(summarize(info, plan), highlight=False, soft_wrap=True)
     console.print(compare(info, plan), highlight=False, soft_wrap=True)
     for filled in job.filled_blocks():
-        text = f"block {filled.block} {filled.region} is filled: {filled.reason}"
-        console.print(text, highlight=False, markup=False)
+        console.print(f"block {filled.block} {filled.region} is filled: {filled.reason}", highlight=False, markup=False)
     if seams := job.seams():
         console.print(describe(seams), highlight=False, soft_wrap=True)
 
@@ -168,20 +162,12 @@ def _report(job: Job, plan: Plan, console: Console) -> None:
     help="Number of worker processes.  [default: one per processor of this machine]",
 )
 def explain(
-    input: str,
-    steps: tuple[str, ...],
-    pipeline: Path | None,
-    block_shape: tuple[int, ...] | None,
-    workers: int | None,
+    input: str, steps: tuple[str, ...], pipeline: Path | None, block_shape: tuple[int, ...] | None, workers: int | None
 ) -> None:
     outputs = _outputs(input, "output" if pipeline is None else str(Path.cwd()), steps, pipeline)
-    options = PlanOptions(block_shape=block_shape, workers=workers or os.cpu_count() or 1, cost=_cost_model())
-    click.echo(explain_outputs(outputs, options))
-
-
-def _cost_model() -> CostModel:
-    """The cost model for plans; that of this folder if the broker does not answer."""
     try:
-        return calibration.current(find_settings())
+        cost = calibration.current(find_settings())
     except BrokerUnreachable:
-        return model_of_folder()
+        cost = model_of_folder()
+    options = PlanOptions(block_shape, workers=workers or os.cpu_count() or 1, cost=cost)
+    click.echo(explain_outputs(outputs, options))

@@ -42,8 +42,7 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
         stack.stop_on_signals()
         click.echo(stack.describe())
         click.echo("Ctrl-C stops everything")
-        ended = stack.wait()
-        if ended is not None:
+        if (ended := stack.wait()) is not None:
             raise LeptonError(f"{ended.name} ended unexpectedly; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:
         console.print("stopping: workers finish their current batches …")

@@ -75,15 +75,13 @@ class About:
 def about_this_process(settings: Settings) -> About:
     """The description of this process; only a worker has a pool, queues and folders."""
     told = {name: getattr(settings, name) for name in (*SAME_EVERYWHERE, "worker_memory_bytes")}
+    told["ledger"] = address_of(settings.ledger)
     return About(
         machine=socket.gethostname(),
         platform=sys.platform,
         time=time.time(),
         versions={"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}},
-        settings={
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in told.items()},
-            "ledger": address_of(settings.ledger),
-        },
+        settings={name: list(value) if isinstance(value, tuple) else value for name, value in told.items()},
         memory_bytes=memory_bytes(),
     )
 

@@ -28,7 +28,6 @@ from lepton_celery.stores.paths import check_allowed, local_path
 GROUP = "files"
 
 _PREFIX = ".lepton-probe-"
-_TOKEN = re.compile(r"[0-9a-f]{32}")
 _PROBE_BYTES = 256
 """The longest probe that a worker reads."""
 _VISIBLE_S = 5.0
@@ -45,10 +44,6 @@ class Probe:
     token: str
     words: bytes
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.words).hexdigest()
-
 
 @contextmanager
 def probe(folder: Path) -> Iterator[Probe]:
@@ -58,13 +53,14 @@ def probe(folder: Path) -> Iterator[Probe]:
         OSError: this process cannot write there; `unwritable` turns the error into a finding.
     """
     made = Probe(folder, secrets.token_hex(16), secrets.token_hex(32).encode())
-    _write_new(folder / f"{_PREFIX}{made.token}", made.words)
+    with (folder / f"{_PREFIX}{made.token}").open("xb") as file:
+        file.write(made.words)
     try:
         yield made
     finally:
-        for file in folder.glob(f"{_PREFIX}{made.token}*"):
+        for path in folder.glob(f"{_PREFIX}{made.token}*"):
             with suppress(OSError):
-                file.unlink()
+                path.unlink()
 
 
 def unwritable(folder: Path, error: OSError) -> Finding:
@@ -75,7 +71,7 @@ def unwritable(folder: Path, error: OSError) -> Finding:
 
 def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> dict[str, str]:
     """Answer a probe on a worker: `kind` and `error` say what went wrong, and are empty if nothing did."""
-    if not _TOKEN.fullmatch(token):
+    if not re.fullmatch(r"[0-9a-f]{32}", token):
         return {"error": "this is not a probe of the doctor", "kind": "refused"}
     try:
         path = local_path(folder)
@@ -88,7 +84,8 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
     except OSError as error:
         return {"error": f"it does not see the file that was written here ({error.strerror})", "kind": "unseen"}
     try:
-        _write_new(_answer_file(path, token, worker), hashlib.sha256(words).hexdigest().encode())
+        with _answer_file(path, token, worker).open("x", encoding="ascii") as answer:
+            answer.write(hashlib.sha256(words).hexdigest())
     except OSError as error:
         return {"error": f"it can read but not write there ({error.strerror})", "kind": "unwritable"}
     return {"error": "", "kind": ""}
@@ -97,11 +94,6 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
 def _answer_file(folder: Path, token: str, worker: str) -> Path:
     # a digest, because a worker's name may contain any character
     return folder / f"{_PREFIX}{token}.{hashlib.sha256(worker.encode()).hexdigest()[:16]}"
-
-
-def _write_new(file: Path, content: bytes) -> None:
-    with file.open("xb") as opened:
-        opened.write(content)
 
 
 _ADVICE = {
@@ -153,7 +145,7 @@ def _arrived(made: Probe, worker: str) -> bool:
     deadline = time.monotonic() + _VISIBLE_S
     while True:
         with suppress(OSError):
-            return file.read_text(encoding="ascii") == made.digest
+            return file.read_text(encoding="ascii") == hashlib.sha256(made.words).hexdigest()
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)

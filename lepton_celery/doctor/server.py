@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError
@@ -76,7 +74,7 @@ def ask_server(url: str) -> ServerFacts:
         decode_responses=True,
         socket_connect_timeout=_TIMEOUT_S,
         socket_timeout=_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
+        retry=None,  # a server that does not answer is asked once
     )
     with client:
         client.ping()
@@ -99,7 +97,7 @@ def beyond(moment: float, first: float, last: float) -> float:
 def check_server(url: str, name: str) -> tuple[bool, list[Finding]]:
     """Whether a server answers, and the findings about it. `name` is its use, such as "broker"."""
     try:
-        return True, check_facts(ask_server(url), name)
+        return True, list(check_facts(ask_server(url), name))
     except InputError as error:
         found, advice = str(error), "correct the URL in the settings"
     except redis.exceptions.RedisError as error:
@@ -107,24 +105,30 @@ def check_server(url: str, name: str) -> tuple[bool, list[Finding]]:
     return False, [Finding(GROUP, name, PROBLEM, found, advice)]
 
 
-def check_facts(facts: ServerFacts, name: str) -> list[Finding]:
+def check_facts(facts: ServerFacts, name: str) -> Iterator[Finding]:
     """The findings about a server that answers."""
-    return [_answer(facts, name), *_configuration(facts), _clock(facts)]
+    yield _judge(
+        name,
+        f"{facts.address} answers in {facts.latency_s * 1000:.1f} ms",
+        "move it nearer to the workers: every batch makes three calls",
+        Case(facts.latency_s >= SLOW_S, WARNING),
+    )
+    yield from _configuration(facts)
+    ahead_s = facts.clock_ahead_s
+    is_apart = abs(ahead_s) > CLOCKS_APART_S
+    apart = f"{abs(ahead_s):,.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+    yield _judge(
+        "clock",
+        apart if is_apart else "in step with this machine's",
+        "synchronize all clocks (chrony, systemd-timesyncd); leases follow the server's clock, so no work is lost",
+        Case(is_apart, WARNING),
+    )
 
 
 def server_warnings(url: str) -> list[str]:
     """The warnings that a worker logs about its ledger's server when it starts."""
     _, findings = check_server(url, "ledger")
     return [f"{finding.name}: {finding.found}; {finding.advice}" for finding in findings if finding.verdict is not OK]
-
-
-def _answer(facts: ServerFacts, name: str) -> Finding:
-    return _judge(
-        name,
-        f"{facts.address} answers in {facts.latency_s * 1000:.1f} ms",
-        "move it nearer to the workers: every batch makes three calls",
-        Case(facts.latency_s >= SLOW_S, WARNING),
-    )
 
 
 def _configuration(facts: ServerFacts) -> Iterator[Finding]:
@@ -149,46 +153,25 @@ def _configuration(facts: ServerFacts) -> Iterator[Finding]:
         "give the URL of the primary",
         Case(is_replica, PROBLEM, "it refuses writes"),
     )
-    yield _persistence(facts)
-    yield _memory(facts)
-
-
-def _persistence(facts: ServerFacts) -> Finding:
     has_file = facts.number("aof_enabled")
-    remedy = "set appendonly yes, or in redis-cli: config set appendonly yes"
-    return _judge(
+    enable = "set appendonly yes, or in redis-cli: config set appendonly yes"
+    yield _judge(
         "persistence",
         "append-only file" if has_file else "appendonly no",
         "see the server's log: the disk may be full",
-        Case(not has_file, WARNING, "a restart of the server loses every running job", remedy),
+        Case(not has_file, WARNING, "a restart of the server loses every running job", enable),
         Case("ok" not in facts.text("aof_last_write_status", "ok"), PROBLEM, "the last write failed"),
     )
-
-
-def _memory(facts: ServerFacts) -> Finding:
     used, limit = facts.number("used_memory"), facts.number("maxmemory")
     policy = facts.text("maxmemory_policy", "unknown")
     share = f"{used / 1e6:,.0f} MB of {limit / 1e6:,.0f} MB" if limit else f"{used / 1e6:,.0f} MB"
     evicts = policy != "noeviction"
     room = "raise maxmemory, or give Celery a server of its own"
-    return _judge(
+    yield _judge(
         "memory",
         f"{share}, maxmemory-policy {policy}",
         "set maxmemory-policy noeviction, or in redis-cli: config set maxmemory-policy noeviction",
         Case(evicts and limit, PROBLEM, "a full server drops tasks and receipts"),
         Case(evicts, WARNING, "with a memory limit it would drop tasks"),
         Case(used > NEARLY_FULL * limit > 0, WARNING, "it will soon refuse writes", room),
-    )
-
-
-def _clock(facts: ServerFacts) -> Finding:
-    ahead_s = facts.clock_ahead_s
-    is_apart = abs(ahead_s) > CLOCKS_APART_S
-    return _judge(
-        "clock",
-        f"{abs(ahead_s):,.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
-        if is_apart
-        else "in step with this machine's",
-        "synchronize all clocks (chrony, systemd-timesyncd); leases follow the server's clock, so no work is lost",
-        Case(is_apart, WARNING),
     )

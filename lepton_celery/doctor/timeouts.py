@@ -20,16 +20,12 @@ SHORTEST_LEASE_S = 2.0
 """A shorter lease gets a warning: it is renewed after a third of its time, which a busy machine may miss."""
 
 
-def check_settings(settings: Settings) -> list[Finding]:
-    """The findings about this process's settings. `workers` compares the settings of workers with them."""
-    return [*_waits(settings), *_limits(settings)]
-
-
 def _set(name: str) -> str:
     return f"set LEPTON_{name.upper()} to {getattr(Settings, name)}"
 
 
-def _waits(s: Settings) -> Iterator[Finding]:
+def check_settings(s: Settings) -> Iterator[Finding]:
+    """The findings about this process's settings. `workers` compares the settings of workers with them."""
     if s.broker_url.startswith(SCHEMES):  # RabbitMQ has no visibility timeout: it notices a lost connection
         shortest_s = max(LEASES_PER_VISIBILITY * s.lease_s, SHORTEST_VISIBILITY_S)
         yield _judge(
@@ -53,9 +49,6 @@ def _waits(s: Settings) -> Iterator[Finding]:
         Case(s.sweep_s <= 0, PROBLEM, "nothing looks for lost work"),
         Case(s.sweep_s > s.lease_s, WARNING, "that is longer than a lease, so lost work waits for the sweep"),
     )
-
-
-def _limits(s: Settings) -> Iterator[Finding]:
     yield _judge(
         "window",
         f"{s.window_batches} batches, sent in waves of {s.wave_batches}",

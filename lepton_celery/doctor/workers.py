@@ -6,8 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import groupby
-from operator import attrgetter
 from typing import NamedTuple
 
 from lepton_celery.config import LANES
@@ -72,9 +70,8 @@ def check_workers(fleet: Fleet) -> list[Finding]:
     """All findings about workers."""
     findings = [*_answers(fleet)]
     if fleet.abouts:
-        by_machine = groupby(sorted(fleet.abouts.values(), key=attrgetter("machine")), key=attrgetter("machine"))
         findings += [*_pools(fleet), *_versions(fleet), *_settings(fleet)]
-        findings += [_memory(machine, list(workers)) for machine, workers in by_machine]
+        findings += [_memory(fleet, machine) for machine in sorted({about.machine for about in fleet.abouts.values()})]
         findings += [_clocks(fleet)]
     return findings
 
@@ -208,7 +205,8 @@ def _processes(workers: Iterable[About]) -> int:
     return sum(about.pool.processes for about in workers if about.pool is not None)
 
 
-def _memory(machine: str, workers: Sequence[About]) -> Finding:
+def _memory(fleet: Fleet, machine: str) -> Finding:
+    workers = [about for about in fleet.abouts.values() if about.machine == machine]
     has, processes = min(about.memory_bytes for about in workers), _processes(workers)
     wanted = sum(w.pool.processes * int(w.settings.get("worker_memory_bytes", 0)) for w in workers if w.pool)
     fitting = max(1, int(has * 0.8 / max(1, processes)) >> 20 << 20)

@@ -25,7 +25,7 @@ def run(
     *,
     threads: int,
     overwrite: bool = False,
-    on_progress: Callable[[], None] | None = None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Run a job to its end.
 
@@ -43,8 +43,7 @@ def run(
         for box in context.plan.stage_of(number).boxes(places):
             timings = run_blocks(context, number, box)
             record.receive(len(box), timings.stats())
-            if on_progress is not None:
-                on_progress()
+            on_progress()
 
     def do_blocks(number: StageNumber) -> None:
         stage = context.plan.stage_of(number)

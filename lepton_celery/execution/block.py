@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Array, Where
+from lepton_celery.catalogue.arrays import Array, Partial, Where
 from lepton_celery.execution.context import Context, partials_key
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
 from lepton_celery.planning.memory import LiveArrays
 from lepton_celery.planning.plan import PlanNode, grid_over
-from lepton_celery.planning.regions import needed_regions, on_grid, reads_of, results_of
+from lepton_celery.planning.regions import Regions, needed_regions, on_grid, reads_of, results_of
 
 
 def run_blocks(
@@ -51,12 +51,9 @@ def fill_block(context: Context, number: StageNumber, block: BlockIndex, value: 
 
 def read_block(context: Context, index: StageIndex, block: BlockIndex) -> dict[int, Array]:
     """The arrays that a block reads from stores, halo included, by node."""
-    needed = needed_regions(context.plan, index, context.plan.stages[index].grid.region(block))
-    return {
-        image: context.reader(image).read(region)
-        for image, region in needed.items()
-        if context.plan.is_read(image, index)
-    }
+    plan = context.plan
+    needed = needed_regions(plan, index, plan.stages[index].grid.region(block))
+    return {image: context.reader(image).read(region) for image, region in needed.items() if plan.is_read(image, index)}
 
 
 def compute_block(
@@ -109,7 +106,7 @@ class _Box:
         """The box as a region of each of these images."""
         return {index: on_grid(self.region, self.plan.nodes[index].shape) for index in indices}
 
-    def _evaluate_pieces(self, pieces: Sequence[Region], results: Mapping[int, Region]) -> dict[int, Array]:
+    def _evaluate_pieces(self, pieces: Sequence[Region], results: Regions) -> dict[int, Array]:
         """The results, computed piece by piece and assembled."""
         nodes = self.plan.nodes
         whole = {index: np.empty(region.shape, nodes[index].dtype) for index, region in results.items()}
@@ -144,8 +141,8 @@ class _Box:
             self.timings.add("write", index, began)
 
     def _reduce(
-        self, index: int, block: Region, images: Mapping[int, Array], needed: Mapping[int, Region]
-    ) -> tuple[Array | None, dict[str, Array]]:
+        self, index: int, block: Region, images: Mapping[int, Array], needed: Regions
+    ) -> tuple[Array | None, Partial]:
         """A block's labels, if the node labels blocks, and its partial."""
         node = self.plan.nodes[index]
         arguments = self.context.arguments(node)
@@ -162,7 +159,7 @@ class _Box:
         self.timings.add("compute", index, began)
         return labels_and_partial
 
-    def _put_partial(self, index: int, block: BlockIndex, partial: dict[str, Array], level: int = 0) -> None:
+    def _put_partial(self, index: int, block: BlockIndex, partial: Partial, level: int = 0) -> None:
         began = self.timings.now()
         self.context.workspace.put_partial(partials_key(index, level), block, partial)
         self.timings.add("partial", index, began)
@@ -246,11 +243,7 @@ def image_refs(node: PlanNode) -> dict[str, Any]:
 
 
 def _evaluate(
-    context: Context,
-    index: StageIndex,
-    needed: Mapping[int, Region],
-    timings: Timings,
-    read: Mapping[int, Array] | None = None,
+    context: Context, index: StageIndex, needed: Regions, timings: Timings, read: Mapping[int, Array] | None = None
 ) -> dict[int, Array]:
     """The images that a block needs, each on its region only; an array is freed as soon as it is no longer needed.
 
@@ -272,9 +265,7 @@ def _evaluate(
     return images
 
 
-def _compute(
-    context: Context, index: int, region: Region, images: Mapping[int, Array], needed: Mapping[int, Region]
-) -> Array:
+def _compute(context: Context, index: int, region: Region, images: Mapping[int, Array], needed: Regions) -> Array:
     """One image on `region`, computed from others, as a C-contiguous array."""
     node = context.plan.nodes[index]
     arguments = context.arguments(node)

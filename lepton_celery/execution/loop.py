@@ -11,10 +11,7 @@ from lepton_celery.grid import StageIndex, StageNumber
 
 
 def run_stages(
-    context: Context,
-    do_blocks: Callable[[StageNumber], None],
-    *,
-    stop_before: StageIndex | None = None,
+    context: Context, do_blocks: Callable[[StageNumber], None], *, stop_before: StageIndex | None = None
 ) -> None:
     """Run the stages of a plan, repeating a stage until its rounds change nothing.
 

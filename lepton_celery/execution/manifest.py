@@ -72,8 +72,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain JSON values."""
-        document = to_document(replace(self, plan=_NO_PLAN))
-        return {"version": MANIFEST_VERSION, **document, "plan": self.plan.to_json()}
+        without_plan = to_document(replace(self, plan=_NO_PLAN))
+        return {"version": MANIFEST_VERSION, **without_plan, "plan": self.plan.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Manifest:
@@ -167,23 +167,16 @@ def digest_of(plan: Plan, block_shape: tuple[int, ...] | None) -> str:
     A block shape that the planner chose is left out: the planner may choose another one later, and a resumed job keeps its
     own.
     """
-    document = {
-        "version": PLAN_VERSION,
-        "nodes": plan.nodes_json(),
-        "outputs": plan.outputs,
-        "block_shape": block_shape,
-    }
-    return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=16).hexdigest()
+    content = {"version": PLAN_VERSION, "nodes": plan.nodes_json(), "outputs": plan.outputs, "block_shape": block_shape}
+    return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-@cache
-def _package_versions() -> Mapping[str, str]:
-    return {name: version(name) for name in _PACKAGES}
+_installed = cache(version)
 
 
 def versions_of(plan: Plan) -> dict[str, str]:
     """The versions of the packages, and digests of the modules of the user's own functions."""
-    versions = dict(_package_versions())
+    versions = {name: _installed(name) for name in _PACKAGES}
     for function in plan.functions:
         module = function.partition(":")[0]
         try:

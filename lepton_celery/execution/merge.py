@@ -15,10 +15,8 @@ def missing_blocks(context: Context, number: StageNumber) -> list[BlockIndex]:
     index, round = context.plan.stage_run(number)
     keys = [partials_key(node, level) for node, level in context.plan.partials_of(index).items()]
     keys += [(node, round) for node in context.plan.iterated(index)]
-    missing: set[BlockIndex] = set()
-    for key in keys:
-        missing.update(context.workspace.missing_partials(key, len(context.plan.stages[index].grid)))
-    return sorted(missing)
+    blocks = len(context.plan.stages[index].grid)
+    return sorted({block for key in keys for block in context.workspace.missing_partials(key, blocks)})
 
 
 def merge_stage(context: Context, number: StageNumber) -> bool:

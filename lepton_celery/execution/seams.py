@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.execution.context import Context
 from lepton_celery.grid import BlockGrid, Region
@@ -31,9 +30,8 @@ def inexact_outputs(plan: Plan) -> dict[int, int]:
         approximate = node.entry.promised(node.arguments).exactness is Exactness.APPROXIMATE
         if approximate or (node.gives == "image" and node.entry.own_functions):
             cause_of[index] = index
-        else:
-            inherited = [cause_of[ref] for ref in node.refs() if ref in cause_of]
-            cause_of |= {index: inherited[0]} if inherited else {}
+        elif inherited := [cause_of[ref] for ref in node.refs() if ref in cause_of]:
+            cause_of[index] = inherited[0]
     images = (index for index in plan.outputs.values() if plan.nodes[index].gives == "image")
     return {index: cause_of[index] for index in images if index in cause_of}
 
@@ -61,18 +59,11 @@ def seam_figure(reader: ArrayReader, grid: BlockGrid) -> float:
 
     About 1 means that there are no seams. The figure is also 1.0 for a constant image or an image of one block.
     """
-    borders = [
-        (axis, border)
-        for axis, (n, b) in enumerate(zip(grid.shape, grid.block_shape, strict=True))
-        for border in range(b, n, b)
-    ]
+    lengths = grid.block_shape
+    borders = [(axis, border) for axis, b in enumerate(lengths) for border in range(b, grid.shape[axis], b)]
     chosen = borders[:: max(1, -(-len(borders) // MAX_BORDERS))]
     across = [_step(reader, axis, border) for axis, border in chosen]
-    within = [
-        _step(reader, axis, border - grid.block_shape[axis] // 2)
-        for axis, border in chosen
-        if grid.block_shape[axis] > 1
-    ]
+    within = [_step(reader, axis, border - lengths[axis] // 2) for axis, border in chosen if lengths[axis] > 1]
     if not within or np.mean(across) == np.mean(within):
         return 1.0
     control_step = float(np.mean(within))
@@ -83,7 +74,7 @@ def _step(reader: ArrayReader, axis: int, position: int) -> float:
     """Mean difference between the pixels at `position - 1` and `position` on an axis, over all other axes."""
     start, stop = [0] * len(reader.shape), list(reader.shape)
     start[axis], stop[axis] = position - 1, position + 1
-    lines: Array = reader.read(Region(tuple(start), tuple(stop))).astype(np.float64)
+    lines = reader.read(Region(tuple(start), tuple(stop))).astype(np.float64)
     return float(np.nanmean(np.abs(np.diff(lines, axis=axis)))) if np.isfinite(lines).any() else 0.0
 
 

@@ -55,14 +55,8 @@ def map_blocks(
         )
     if mode not in MODES:
         raise InputError(f"mode {mode!r} is not one of {', '.join(map(repr, MODES))}")
-    return _made(
-        "lepton.map_blocks",
-        function,
-        parameters,
-        **{f"images.{at}": image for at, image in enumerate(lazy)},
-        halo=reach,
-        mode=mode,
-    )
+    named = {f"images.{at}": image for at, image in enumerate(lazy)}
+    return _made("lepton.map_blocks", function, parameters, **named, halo=reach, mode=mode)
 
 
 def map_overlap(
@@ -115,16 +109,8 @@ def map_overlap(
             raise InputError(
                 f"weights of shape {blend.shape} for windows of {lengths}; give that shape, all above zero"
             )
-    return _made(
-        "lepton.map_overlap",
-        function,
-        parameters,
-        image=lazy,
-        window=lengths,
-        overlap=shared,
-        blend=blend,
-        channels=channels or 0,
-    )
+    windows = {"window": lengths, "overlap": shared, "blend": blend, "channels": channels or 0}
+    return _made("lepton.map_overlap", function, parameters, image=lazy, **windows)
 
 
 def _per_axis(lengths: int | Sequence[int], ndim: int) -> tuple[int, ...]:

@@ -126,8 +126,7 @@ class Job:
             return JobFailed(info.error, self.id)
         plan = self.manifest().plan
         stage = plan.stage_run(info.error_stage).stage
-        place = info.error_place
-        block = NO_BLOCK if place == NO_PLACE else plan.stages[stage].tiling.block(place)
+        block = NO_BLOCK if info.error_place == NO_PLACE else plan.stages[stage].tiling.block(info.error_place)
         return JobFailed(info.error, self.id, stage, block)
 
     def seams(self) -> dict[str, float]:
@@ -155,10 +154,9 @@ class Job:
         plan = self.manifest().plan
         blocks = []
         for number, place, attempts, reason in self._records.filled_blocks(self.id):
-            stage = plan.stage_of(number)
-            block = stage.tiling.block(place)
             index = plan.stage_run(number).stage
-            blocks.append(FilledBlock(index, block, stage.grid.region(block), attempts, reason))
+            block = plan.stages[index].tiling.block(place)
+            blocks.append(FilledBlock(index, block, plan.stages[index].grid.region(block), attempts, reason))
         return blocks
 
     def holes(self) -> list[FilledBlock]:

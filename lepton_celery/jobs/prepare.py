@@ -17,7 +17,7 @@ from lepton_celery.ledger import Ledger
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import Planned, make_plan
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.workspace import workspace_root
 
@@ -47,6 +47,9 @@ def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: Job
     targets, files = _destinations(plan, job_id, options)
     first = stores.local_path(next(iter(outputs)))
     scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
+    arrays = planned.lowered.arrays
+    identities = {f"array {node}": stores.content_identity(array) for node, array in arrays.items()}
+    identities |= {url: stores.identity(url) for node, url in plan.sources if node not in arrays}
     manifest = Manifest(
         job_id,
         plan,
@@ -55,11 +58,11 @@ def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: Job
         targets,
         files,
         names={str(path): str(stores.local_path(path)) for path in outputs},
-        inputs=_identities(planned),
+        inputs=identities,
         versions=versions_of(plan),
         plan_digest=digest_of(plan, plan_options.block_shape),
     )
-    return Prepared(manifest, planned.lowered.arrays)
+    return Prepared(manifest, arrays)
 
 
 def _check_format(path: str, node: Node) -> None:
@@ -90,13 +93,6 @@ def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[in
         else:
             files[absolute] = index
     return targets, files
-
-
-def _identities(planned: Planned) -> dict[str, str]:
-    """The identity of each input, by URL; that of an array is a digest of its content."""
-    arrays = planned.lowered.arrays
-    stored = {url: stores.identity(url) for node, url in planned.plan.sources if node not in arrays}
-    return {f"array {node}": stores.content_identity(array) for node, array in arrays.items()} | stored
 
 
 def record(manifest: Manifest, ledger: Ledger, number: StageNumber) -> None:

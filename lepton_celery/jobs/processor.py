@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,13 @@ class ImageProcessor:
         context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=use_kernels(plan))
         last = StageIndex(len(plan.stages) - 1)
         with one_thread(), ThreadPoolExecutor(self._threads) as pool:
-            run_stages(context, partial(_do_blocks, context, pool), stop_before=last)
+
+            def do_blocks(number: StageNumber) -> None:
+                blocks = plan.stage_of(number).grid.indices()
+                for _ in pool.map(lambda block: run_blocks(context, number, [block]), blocks):
+                    pass
+
+            run_stages(context, do_blocks, stop_before=last)
         self._picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
         grid = plan.stages[last].grid
         return [
@@ -156,10 +161,3 @@ class ImageProcessor:
         for block in [blocks] if isinstance(blocks, ProcessedBlock) else blocks:
             self._picture.merged[block.region.slices] = block.pixels
         return self._picture.merged
-
-
-def _do_blocks(context: Context, pool: ThreadPoolExecutor, number: StageNumber) -> None:
-    """Do all blocks of a stage before the last, for whole-image values and intermediate images."""
-    blocks = context.plan.stage_of(number).grid.indices()
-    for _ in pool.map(lambda block: run_blocks(context, number, [block]), blocks):
-        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from celery import Celery
@@ -93,10 +94,8 @@ def _manifests(directory: Path) -> list[Manifest]:
     """Manifests of the unfinished jobs that write into a folder, the newest last."""
     manifests = []
     for path in sorted(directory.glob(f".lepton-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns):
-        try:
+        with suppress(LeptonError):  # of another release, or being removed just now
             manifests.append(Manifest.from_json(Journal(path.parent).read_manifest()))
-        except LeptonError:
-            continue  # of another release, or being removed just now
     return manifests
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Unpack
+from typing import TypedDict, Unpack, get_args
 
 from celery import Celery
 
@@ -14,19 +14,32 @@ from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
-from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.errors import BrokerUnreachable, InputError
+from lepton_celery.execution.manifest import JobOptions, Lane, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs import resume as resuming
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
-from lepton_celery.jobs.options import JobKeywords, job_options
 from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.planning.cost.keep import model_of_workers
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import Limits, PlanOptions
+
+
+class JobKeywords(TypedDict, total=False):
+    """The keywords of `lepton.submit` that describe a job, and are documented there."""
+
+    priority: Lane
+    title: str
+    block_shape: tuple[int, ...] | None
+    workers: int | None
+    overwrite: bool
+    limits: Limits | None
+    on_error: OnError
+    fill_value: float
 
 
 def submit(
@@ -56,7 +69,7 @@ def submit(
     """
     app = app or current_app()
     settings = settings_of(app)
-    job = job_options(options, scratch=settings.scratch)
+    job = _job_options(options, settings.scratch)
     ledger = open_ledger(settings.ledger)
     unreachable: BrokerUnreachable | None = None
     try:
@@ -79,6 +92,32 @@ def submit(
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
     _send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger)
+
+
+def _job_options(keywords: JobKeywords, scratch: str) -> JobOptions:
+    """The `JobOptions` among the keywords; the other keywords are options of the plan.
+
+    Raises:
+        InputError: a keyword is unknown, or its value is not one of the choices.
+    """
+    unknown = sorted(keywords.keys() - JobKeywords.__annotations__.keys())
+    if unknown:
+        raise InputError(
+            f"{', '.join(unknown)}: there is no such option; give {', '.join(JobKeywords.__annotations__)}"
+        )
+    lane, on_error = keywords.get("priority", "default"), keywords.get("on_error", "fail")
+    if lane not in get_args(Lane):
+        raise InputError(f"priority {lane!r} is not a lane; give one of {', '.join(get_args(Lane))}")
+    if on_error not in get_args(OnError):
+        raise InputError(f"on_error is {on_error!r}; give 'fail' or 'fill'")
+    return JobOptions(
+        lane=lane,
+        title=keywords.get("title", ""),
+        overwrite=keywords.get("overwrite", False),
+        on_error=on_error,
+        fill_value=float(keywords.get("fill_value", 0.0)),
+        scratch=scratch,
+    )
 
 
 def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -> None:

@@ -24,13 +24,8 @@ def masked(url: str) -> str:
     if password is not None:
         user, _, host = netloc.rpartition("@")
         netloc = f"{user.partition(':')[0]}:***@{host}"
-    query = urlencode(
-        [
-            (name, "***" if "password" in name else value)
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        ],
-        safe="*/:",
-    )
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    query = urlencode([(name, "***" if "password" in name else value) for name, value in options], safe="*/:")
     return _joined_url(parts.scheme, netloc, parts.path, query)
 
 

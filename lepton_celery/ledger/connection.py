@@ -57,9 +57,6 @@ JOB_KEYS = tuple(
 )
 """Last parts of a job's keys, in the order in which every script gets them."""
 
-_PRELUDE = "prelude.lua"
-"""The file that is prepended to every script."""
-
 
 class Connection:
     """The server at `url`, and the keys there that start with `prefix`.
@@ -133,9 +130,6 @@ class Connection:
 def _load_scripts(client: redis.Redis) -> dict[str, Script]:
     """The scripts by name. redis-py sends each to a server once, and then calls it by its digest."""
     folder = resources.files("lepton_celery.ledger") / "lua"
-    prelude = (folder / _PRELUDE).read_text(encoding="utf-8")
-    return {
-        file.name.removesuffix(".lua"): client.register_script(prelude + file.read_text(encoding="utf-8"))
-        for file in folder.iterdir()
-        if file.name.endswith(".lua") and file.name != _PRELUDE
-    }
+    texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".lua")}
+    prelude = texts.pop("prelude.lua")  # goes before every script
+    return {name.removesuffix(".lua"): client.register_script(prelude + text) for name, text in texts.items()}

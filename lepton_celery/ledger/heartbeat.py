@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lepton_celery.errors import BrokerUnreachable
 
@@ -26,17 +26,15 @@ def heartbeat(renew: Callable[[], bool], interval_s: float) -> Iterator[threadin
     lost, ended = threading.Event(), threading.Event()
 
     def beat() -> None:
-        while not ended.wait(interval_s):
-            try:
-                if renew():
-                    continue
-            except BrokerUnreachable:
-                continue
-            except BaseException:
-                lost.set()
-                raise
+        try:
+            while not ended.wait(interval_s):
+                with suppress(BrokerUnreachable):
+                    if not renew():
+                        lost.set()
+                        return
+        except BaseException:
             lost.set()
-            return
+            raise
 
     # a daemon thread, so that a worker that must quit at once does not wait for it
     thread = threading.Thread(target=beat, name="lepton-heartbeat", daemon=True)

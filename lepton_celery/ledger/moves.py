@@ -67,17 +67,7 @@ from typing import Any
 
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.ledger.entries import (
-    VERSION,
-    from_json,
-    join_places,
-    not_found,
-    read_filled,
-    read_jobs,
-    read_text,
-    split_places,
-    to_json,
-)
+from lepton_celery.ledger import entries
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
 
 _FIRST = StageNumber(0)
@@ -131,8 +121,8 @@ class Ledger:
             raise InputError(f"job {job_id!r} has {stages} stages; it needs at least 1")
         _check_blocks(job_id, blocks)
         self._index.add(job_id, overwrite=False)
-        text, state = to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
-        if not self._call("create", job_id, lane, title, stages, blocks, text, number, VERSION, state.value):
+        text, state = entries.to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
+        if not self._call("create", job_id, lane, title, stages, blocks, text, number, entries.VERSION, state.value):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since
         self._index.add(job_id, overwrite=True)
@@ -144,7 +134,8 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: the manifest cannot be read.
         """
-        return from_json(f"manifest of job {job_id!r}", read_text(self._connection, job_id, "manifest"), job_id)
+        text = entries.read_text(self._connection, job_id, "manifest")
+        return entries.from_json(f"manifest of job {job_id!r}", text, job_id)
 
     def info(self, job_id: str) -> JobInfo:
         """The job as it stands.
@@ -153,7 +144,7 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: the job's entry is damaged, or another release wrote it.
         """
-        info = read_jobs(self._connection, [job_id]).get(job_id) or not_found(job_id)
+        info = entries.read_jobs(self._connection, [job_id]).get(job_id) or entries.not_found(job_id)
         if isinstance(info, JobError):
             raise info
         return info
@@ -166,9 +157,9 @@ class Ledger:
         start = 0
         while len(infos) < limit and (page := self._index.newest(start, limit)):
             start += limit
-            entries = read_jobs(self._connection, page)
-            infos.update({job_id: info for job_id, info in entries.items() if isinstance(info, JobInfo)})
-            self._index.prune(page, existing=entries)
+            found = entries.read_jobs(self._connection, page)
+            infos.update({job_id: info for job_id, info in found.items() if isinstance(info, JobInfo)})
+            self._index.prune(page, existing=found)
         return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
 
     def active(self) -> list[str]:
@@ -229,8 +220,8 @@ class Ledger:
             JobNotFound: the ledger does not know the job.
             JobError: the result cannot be read.
         """
-        text = read_text(self._connection, job_id, "result")
-        return None if text is None else from_json(f"result of job {job_id!r}", text, job_id)
+        text = entries.read_text(self._connection, job_id, "result")
+        return None if text is None else entries.from_json(f"result of job {job_id!r}", text, job_id)
 
     def dispatch(self, job_id: str, number: StageNumber, *, count: int, outstanding: int) -> tuple[Place, Place]:
         """Move the cursor over the next blocks, which the caller sends to the broker.
@@ -261,10 +252,10 @@ class Ledger:
         _check_lease(lease_s)
         if max_attempts < 1:
             raise InputError(f"max_attempts is {max_attempts}; it must be at least 1")
-        active, *lists = self._call("claim", job_id, number, join_places(places), owner, lease_s, max_attempts)
+        active, *lists = self._call("claim", job_id, number, entries.join_places(places), owner, lease_s, max_attempts)
         if not active:
             return Claim([], [], [], [], active=False)
-        granted, leased, done, exhausted, lost = map(split_places, lists)
+        granted, leased, done, exhausted, lost = map(entries.split_places, lists)
         losses = dict(zip(lost[::2], map(int, lost[1::2]), strict=True))
         return Claim(granted, leased, done, exhausted, active=True, lost=losses)
 
@@ -291,12 +282,12 @@ class Ledger:
             The number of blocks that had no receipt; 0 if the job has ended or left the stage.
         """
         sums = [item for name, value in stats.items() for item in (name, repr(float(value)))]
-        [fresh] = self._run("commit", job_id, number, join_places(places), owner, *sums)
+        [fresh] = self._run("commit", job_id, number, entries.join_places(places), owner, *sums)
         return int(fresh)
 
     def receipts(self, job_id: str, number: StageNumber, places: Iterable[Place]) -> list[Place]:
         """The places whose blocks have a receipt, in the given order; none if the job has ended or left the stage."""
-        return split_places(self._run("receipts", job_id, number, join_places(places)))
+        return entries.split_places(self._run("receipts", job_id, number, entries.join_places(places)))
 
     def release(
         self,
@@ -309,7 +300,7 @@ class Ledger:
         reason: str = "",
     ) -> None:
         """Release the owner's leases on blocks; with `count_attempt`, each block loses an attempt and the reason is kept."""
-        self._run("release", job_id, number, join_places(places), owner, int(count_attempt), reason)
+        self._run("release", job_id, number, entries.join_places(places), owner, int(count_attempt), reason)
 
     def reason(self, job_id: str, place: Place) -> str:
         """Why a block of the current stage was last released with `count_attempt`; empty if it never was."""
@@ -329,25 +320,25 @@ class Ledger:
         """The blocks that were filled, sorted by stage and place."""
         with self._connection.client() as client:
             filled: dict[str, str] = client.hgetall(self._connection.key(job_id, "filled"))
-        return sorted(read_filled(field, value) for field, value in filled.items())
+        return sorted(entries.read_filled(field, value) for field, value in filled.items())
 
     def unreceipted(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
         """The first `limit` places of dispatched blocks without a receipt or a live lease, in ascending order."""
-        return split_places(self._run("unreceipted", job_id, number, limit))
+        return entries.split_places(self._run("unreceipted", job_id, number, limit))
 
     def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
         """Remove up to `limit` expired leases, each an attempt lost, and return the places of their blocks.
 
         Each place is returned to one caller only, which must send the block again.
         """
-        return split_places(self._run("reclaim", job_id, number, limit))
+        return entries.split_places(self._run("reclaim", job_id, number, limit))
 
     def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:
         """Remove live leases that were granted at least `older_s` seconds ago, so that a second worker can claim the blocks.
 
         Each block is opened once. Its owner goes on, no attempt is lost, and the first receipt counts.
         """
-        return split_places(self._run("duplicate_slow", job_id, number, older_s, limit))
+        return entries.split_places(self._run("duplicate_slow", job_id, number, older_s, limit))
 
     def begin_merge(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> int | None:
         """Begin the merge of a stage, and return its fence, which is greater than any before in this job.
@@ -373,12 +364,10 @@ class Ledger:
         Returns:
             False for a stale fence; nothing changes then.
         """
-        opened: tuple[float | str, ...] = ("", "")
         if following is not None:
-            opened = following
             _check_blocks(job_id, following.blocks)
-        text = "" if result is None else to_json(result)
-        committed = bool(self._call("commit_merge", job_id, number, fence, *opened, text))
+        text = "" if result is None else entries.to_json(result)
+        committed = bool(self._call("commit_merge", job_id, number, fence, *(following or ("", "")), text))
         if committed and following is None:
             self._index.end(job_id)
         return committed
@@ -405,7 +394,7 @@ class Ledger:
         Returns:
             False for a stale fence; nothing changes then.
         """
-        [reopened] = self._run("reopen", job_id, number, fence, join_places(places))
+        [reopened] = self._run("reopen", job_id, number, fence, entries.join_places(places))
         return bool(reopened)
 
     def costs(self, profile: str) -> dict[str, Any] | None:
@@ -416,7 +405,7 @@ class Ledger:
         """
         with self._connection.client() as client:
             text = client.get(self._costs_key(profile))
-        return None if text is None else from_json(f"cost model of profile {profile!r}", str(text))
+        return None if text is None else entries.from_json(f"cost model of profile {profile!r}", str(text))
 
     def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
         """Replace the cost model of a profile by JSON values, or remove it with None."""
@@ -424,7 +413,7 @@ class Ledger:
             if document is None:
                 client.delete(self._costs_key(profile))
             else:
-                client.set(self._costs_key(profile), to_json(document))
+                client.set(self._costs_key(profile), entries.to_json(document))
 
     def _costs_key(self, profile: str) -> str:
         return f"{self._connection.prefix}costs:{profile}"

@@ -26,7 +26,6 @@ class RunRecord:
         self._lock = threading.Lock()
         self._manifest = dict(manifest)
         self._result: dict[str, Any] | None = None
-        self._done = 0
         self._sums: defaultdict[StageNumber, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._info = JobInfo(
             job_id,
@@ -47,8 +46,7 @@ class RunRecord:
         with self._lock:
             now = time.time()
             self._mark("ended", now)
-            self._done = 0
-            self._info = replace(self._info, stage=number, blocks_total=blocks, dispatched=blocks)
+            self._info = replace(self._info, stage=number, blocks_done=0, blocks_total=blocks, dispatched=blocks)
             self._info.stage_times[number] = StageTimes(began=now)
 
     def receive(self, blocks: int, stats: Mapping[str, float]) -> None:
@@ -57,8 +55,8 @@ class RunRecord:
             sums = self._sums[self._info.stage]
             for name, value in stats.items():
                 sums[name] += value
-            self._done += blocks
-            if self._done == self._info.blocks_total:
+            self._info = replace(self._info, blocks_done=self._info.blocks_done + blocks)
+            if self._info.blocks_done == self._info.blocks_total:
                 self._mark("received", time.time())
 
     def finish(self, result: Mapping[str, Any]) -> None:
@@ -84,7 +82,6 @@ class RunRecord:
         with self._lock:
             return replace(
                 self._info,
-                blocks_done=self._done,
                 updated_at=self._info.finished_at or time.time(),
                 stage_stats={number: dict(sums) for number, sums in self._sums.items()},
                 stage_times=dict(self._info.stage_times),

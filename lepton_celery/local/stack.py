@@ -14,19 +14,19 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, Self
+from typing import Self
 
 from lepton_celery.errors import InputError
-from lepton_celery.jobs.local_stack import StackInfo
+from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.ledger.address import masked
 from lepton_celery.ledger.processes import process_started
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
-from lepton_celery.local.running import claim, remove_running, write_running
+from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
 
 OWN_APP = "workers.app"
@@ -44,9 +44,7 @@ again by other workers. Celery itself sometimes takes up to 30 s to stop while m
 
 _FLOWER_STOP_S = 3.0
 
-_CELERY_OVERRIDES = frozenset(
-    {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
-)
+_CELERY_OVERRIDES = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 """Environment variables that override Celery's settings. Workers do not inherit them: they may name another broker."""
 
 
@@ -107,6 +105,8 @@ class LocalStack:
                 f"autoscale={autoscale} is not possible; give the fewest and the most processes, like (1, 4)"
             )
         self.directory = directory.absolute()
+        self.logs = self.directory / "logs"
+        """Folder of the log files: server.log, worker-1.log, ..., flower.log."""
         self._worker_count = workers
         self._pool_options = (
             ["-c", str(concurrency)] if autoscale is None else [f"--autoscale={max(autoscale)},{min(autoscale)}"]
@@ -122,12 +122,8 @@ class LocalStack:
         self._server: RedisServer | None = None
         self._workers: list[ManagedProcess] = []
         self._flower: ManagedProcess | None = None
-        self._flower_port = 0
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the log files: server.log, worker-1.log, ..., flower.log."""
-        return self.directory / "logs"
+        self.flower_url: str | None = None
+        """URL of Flower; None if Flower does not run."""
 
     @property
     def broker_url(self) -> str:
@@ -141,11 +137,6 @@ class LocalStack:
         if self._server is None:
             raise StackError(f"the stack on {self.directory} does not run, so it has no broker; start it first")
         return self._server.url
-
-    @property
-    def flower_url(self) -> str | None:
-        """URL of Flower; None if Flower does not run."""
-        return f"http://127.0.0.1:{self._flower_port}" if self._flower else None
 
     @property
     def processes(self) -> list[ManagedProcess]:
@@ -191,8 +182,11 @@ class LocalStack:
             if self._given_broker_url is None:
                 self._server = RedisServer(self.directory / "valkey", log=self.logs / "server.log", guard=self._guard)
                 self._server.start()
+            # mingling would make each worker start a second later
+            options = [*self._pool_options, "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
             for number in range(1, self._worker_count + 1):
-                self._start_worker(number)
+                self._workers.append(self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options))
+                self._workers[-1].start()
             if self._runs_flower:
                 start_on_free_port(self._make_flower, ready="Visit me at", timeout_s=_remaining(deadline))
             for number, worker in enumerate(self._workers, 1):
@@ -221,9 +215,10 @@ class LocalStack:
             if self._server is not None:
                 self._server.stop()
             self._server, self._workers, self._flower = None, [], None
+            self.flower_url = None
             self._guard.close()
             if self._lock is not None:
-                remove_running(self.directory)
+                (self.directory / STACK_FILE).unlink(missing_ok=True)
                 os.close(self._lock)
                 self._lock = None
 
@@ -242,13 +237,9 @@ class LocalStack:
 
         This changes the signal handlers of the whole process: it is for programs that do nothing but run a stack.
         """
-
-        def leave(number: int, frame: FrameType | None) -> NoReturn:
-            raise SystemExit(128 + number)
-
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
-                signal.signal(number, leave)
+                signal.signal(number, lambda received, frame: sys.exit(128 + received))
 
     def __enter__(self) -> Self:
         self.start()
@@ -272,28 +263,14 @@ class LocalStack:
             cwd=self._project.cwd.absolute(),
         )
 
-    def _start_worker(self, number: int) -> None:
-        # mingling would make each worker start a second later
-        options = [*self._pool_options, "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
-        worker = self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options)
-        self._workers.append(worker)
-        worker.start()
-
     def _make_flower(self, port: int) -> ManagedProcess:
-        config = _flower_config()
-        options = [f"--conf={config}"] if config is not None else []
-        self._flower_port = port
-        self._flower = self._celery("flower", "flower", "--address=127.0.0.1", f"--port={port}", *options)
+        options = ["--address=127.0.0.1", f"--port={port}"]
+        with suppress(ModuleNotFoundError):  # the project has no package `settings`
+            if (module := find_spec("settings.flower")) and module.origin:
+                options.append(f"--conf={module.origin}")
+        self._flower = self._celery("flower", "flower", *options)
+        self.flower_url = f"http://127.0.0.1:{port}"
         return self._flower
-
-
-def _flower_config() -> Path | None:
-    """The project's `settings/flower.py`, if it has one."""
-    try:
-        spec = find_spec("settings.flower")
-    except ModuleNotFoundError:  # there is no package of that name
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
 
 
 def _remaining(deadline: float) -> float:

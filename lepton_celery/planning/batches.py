@@ -26,11 +26,8 @@ def batches(stage: Stage, workers: int, places: Iterable[Place]) -> list[list[Pl
     batch: list[Place] = []
     tile_end = largest = 0
     for place in places:
-        if (
-            place >= tile_end
-            or len(batch) >= largest
-            or (place != batch[-1] + 1 and len(format_places(batch)) > _TEXT_CHARS)
-        ):
+        has_long_text = bool(batch) and place != batch[-1] + 1 and len(format_places(batch)) > _TEXT_CHARS
+        if place >= tile_end or len(batch) >= largest or has_long_text:
             batch = []
             grouped.append(batch)
             tile_end = stage.tiling.stop(place)
@@ -43,13 +40,11 @@ def batches(stage: Stage, workers: int, places: Iterable[Place]) -> list[list[Pl
 def format_places(places: Sequence[Place]) -> str:
     """Places, given in ascending order, as text: `0-15,18`."""
     stretches: list[list[Place]] = []
-    last = -2
     for place in places:
-        if place == last + 1:
+        if stretches and place == stretches[-1][1] + 1:
             stretches[-1][1] = place
         else:
             stretches.append([place, place])
-        last = place
     return ",".join(f"{a}" if a == z else f"{a}-{z}" for a, z in stretches)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from lepton_celery.grid import BlockGrid, StageIndex
 from lepton_celery.planning.cost.predict import cost_name
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import CostLine, Plan, Prediction, Stage
+from lepton_celery.planning.plan import Plan, Prediction, Stage
 from lepton_celery.planning.tiles import compact, runs
 
 
@@ -23,16 +23,15 @@ def with_combining(plan: Plan, index: StageIndex, options: PlanOptions) -> tuple
         return plan, 0
     last, cost = combining[-1], options.cost
     blocks = float(len(last.grid))
-    left: list[CostLine] = []
-    merges: list[CostLine] = []
-    for line in stage.predicted.lines:
-        if line.kind == "merge" and line.node in last.combines:  # moves to the last stage, which has fewer partials
-            seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
-            merges.append(line._replace(calls=blocks, seconds=seconds))
-        else:
-            left.append(line)
-    first = replace(stage, values=(), predicted=replace(stage.predicted, lines=tuple(left)))
-    combining[-1] = replace(last, values=stage.values, predicted=replace(last.predicted, lines=tuple(merges)))
+    lines = stage.predicted.lines
+    merges = [line for line in lines if line.kind == "merge" and line.node in last.combines]
+    left = tuple(line for line in lines if line not in merges)
+    moved = []  # to the last stage, which has fewer partials
+    for line in merges:
+        seconds = cost.figure("merge", line.key).seconds_for(line.units, calls=blocks)
+        moved.append(line._replace(calls=blocks, seconds=seconds))
+    first = replace(stage, values=(), predicted=replace(stage.predicted, lines=left))
+    combining[-1] = replace(last, values=stage.values, predicted=replace(last.predicted, lines=tuple(moved)))
     intermediates = {
         image: StageIndex(stored_by + len(combining) * (stored_by > index))
         for image, stored_by in plan.intermediates.items()
@@ -56,10 +55,10 @@ def _combining_stages(plan: Plan, stage: Stage, options: PlanOptions) -> list[St
         batches = -(-len(grid) // batch_blocks)
         seconds = len(grid) * block_s + batches * cost.overheads.batch_s
         blocks_s = cost.stage_wall_s(seconds, batches, options.workers)
-        stage = Stage(
-            stage.shape,
-            block_shape,
-            batch_blocks,
+        stage = replace(
+            stage,
+            block_shape=block_shape,
+            batch_blocks=batch_blocks,
             stores=(),
             reduces=(),
             values=(),

@@ -53,34 +53,24 @@ def explain(
     Raises:
         InputError: the plan is refused.
     """
-    options = PlanOptions(
-        block_shape=block_shape,
-        workers=workers or os.cpu_count() or 1,
-        limits=limits or Limits(),
-        cost=cost or model_of_folder(),
-    )
+    workers = workers or os.cpu_count() or 1
+    options = PlanOptions(block_shape, workers, limits=limits or Limits(), cost=cost or model_of_folder())
     return explain_outputs({str(number): node for number, node in enumerate(nodes)}, options)
 
 
 def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:
     """The plan for outputs by path, as text like that of `explain`."""
     planned = make_plan(outputs, options)
-    plan = planned.plan
-    lines = [explain_plan(plan, options)]
-    others = alternatives(planned)
-    if others:
-        lines.append(f"alternatives, instead of {duration(plan.predicted_s)}")
+    lines = [explain_plan(planned.plan, options)]
+    if others := alternatives(planned):
+        lines.append(f"alternatives, instead of {duration(planned.plan.predicted_s)}")
         width = max(len(difference) for difference, _ in others)
         for difference, other in others:
-            lines.append(f"   {duration(other.predicted_s):>10}  {difference:{width}}  {_demands(other)}")
+            memory_bytes = max(stage.predicted.memory_bytes for stage in other.stages)
+            batches = max(-(-len(stage.grid) // stage.batch_blocks) for stage in other.stages)
+            demands = f"{size(memory_bytes)} in each worker, {counted(batches, 'batch')} at most"
+            lines.append(f"   {duration(other.predicted_s):>10}  {difference:{width}}  {demands}")
     return "\n".join(lines)
-
-
-def _demands(plan: Plan) -> str:
-    """The memory of a worker and the largest number of batches of a stage, as text."""
-    memory_bytes = max(stage.predicted.memory_bytes for stage in plan.stages)
-    batches = max(-(-len(stage.grid) // stage.batch_blocks) for stage in plan.stages)
-    return f"{size(memory_bytes)} in each worker, {counted(batches, 'batch')} at most"
 
 
 def explain_plan(plan: Plan, options: PlanOptions) -> str:

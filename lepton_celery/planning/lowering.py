@@ -58,7 +58,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
             for name, value in node.arguments.items()
         }
         array = node.array if isinstance(node, Image) else None
-        key = (node.operation, id(array) if array is not None else None, _hashable(arguments))
+        key = (node.operation, id(array), _hashable(arguments))
         index = index_of[id(node)] = known.setdefault(key, len(nodes))
         if index < len(nodes):
             continue

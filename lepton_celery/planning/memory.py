@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from lepton_celery.grid import Region, StageIndex
+from lepton_celery.grid import StageIndex
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.regions import reads_of
+from lepton_celery.planning.regions import Regions, reads_of
 from lepton_celery.stores.chunk_cache import CACHE_BYTES
 
 _TEMPORARIES = 2
@@ -21,7 +19,7 @@ class LiveArrays:
     An array is freed when the last node that uses it has been computed. Storing or reducing a result is a use too.
     """
 
-    def __init__(self, plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> None:
+    def __init__(self, plan: Plan, stage_index: StageIndex, needed: Regions) -> None:
         self._plan, self._stage = plan, stage_index
         self._uses = dict.fromkeys(needed, 0)
         for index in needed:
@@ -47,7 +45,7 @@ class LiveArrays:
         return freed
 
 
-def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> int:
+def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Regions) -> int:
     """The peak memory of a block's arrays, including the temporaries of functions and decoded chunks."""
     live_arrays = LiveArrays(plan, stage_index, needed)
     sizes = {index: region.size * plan.nodes[index].itemsize for index, region in needed.items()}
@@ -65,7 +63,7 @@ def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]
     return max(peak, live + _PARTIAL_COPIES * largest)
 
 
-def read_by_functions(plan: Plan, stage_index: StageIndex, needed: Mapping[int, Region]) -> dict[int, int]:
+def read_by_functions(plan: Plan, stage_index: StageIndex, needed: Regions) -> dict[int, int]:
     """Bytes of each image that a block's functions read themselves, as declared by their geometry."""
     read: dict[int, int] = {}
     for index in needed:

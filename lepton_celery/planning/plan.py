@@ -274,9 +274,7 @@ class Plan:
 
     def is_read(self, index: int, stage: StageIndex) -> bool:
         """Whether a stage reads this image from a store instead of computing it."""
-        if self.nodes[index].entry.is_source:
-            return True
-        return index in self.intermediates and self.intermediates[index] < stage
+        return self.nodes[index].entry.is_source or self.intermediates.get(index, stage) < stage
 
     def iterated(self, stage: StageIndex) -> list[int]:
         """The images of a stage that are computed in rounds."""
@@ -293,17 +291,15 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
-        document = to_document(replace(self, nodes=()))
-        return {"version": PLAN_VERSION, **document, "nodes": self.nodes_json()}
+        return {"version": PLAN_VERSION, **to_document(replace(self, nodes=())), "nodes": self.nodes_json()}
 
     def nodes_json(self) -> list[dict[str, Any]]:
         """The nodes as plain JSON values."""
-        return [
-            to_document(
-                replace(node, arguments={name: encode(value, _number_of) for name, value in node.arguments.items()})
-            )
-            for node in self.nodes
-        ]
+        documents = []
+        for node in self.nodes:
+            arguments = {name: encode(value, _number_of) for name, value in node.arguments.items()}
+            documents.append(to_document(replace(node, arguments=arguments)))
+        return documents
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Plan:
@@ -318,8 +314,7 @@ class Plan:
         for written in document["nodes"]:
             node = from_document(written, PlanNode, "a node of the plan")
             refs = [ref_to(number, before) for number, before in enumerate(nodes)]
-            arguments = {name: decode(value, refs) for name, value in node.arguments.items()}
-            nodes.append(replace(node, arguments=arguments))
+            nodes.append(replace(node, arguments={key: decode(value, refs) for key, value in node.arguments.items()}))
         return replace(plan, nodes=tuple(nodes))
 
 

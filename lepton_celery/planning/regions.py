@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from lepton_celery.grid import BlockGrid, Region, StageIndex
 from lepton_celery.planning.plan import Plan, Stage
 
+Regions = Mapping[int, Region]
+"""The region of each image that a block needs, by node."""
 MAX_CHANNELS = 4
 """Length up to which a last axis counts as channels, which are never cut."""
 
@@ -71,7 +73,7 @@ def middle_box(stage: Stage) -> Region:
     return Region(start, stop)
 
 
-def halo_of(plan: Plan, stage_index: StageIndex, written: Region, needed: Mapping[int, Region]) -> tuple[int, ...]:
+def halo_of(plan: Plan, stage_index: StageIndex, written: Region, needed: Regions) -> tuple[int, ...]:
     """The widest halo of a block on each axis, over the images that lie on the stage's grid pixel by pixel."""
     shape = plan.stages[stage_index].shape
     halo = [0] * len(shape)

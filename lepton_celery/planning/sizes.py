@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lepton_celery.errors import InputError, PlanTooLarge
@@ -14,7 +14,7 @@ from lepton_celery.planning.locations import Locations
 from lepton_celery.planning.memory import peak_bytes
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.regions import MAX_CHANNELS, middle_box, middle_of, needed_regions
+from lepton_celery.planning.regions import MAX_CHANNELS, Regions, middle_box, middle_of, needed_regions
 from lepton_celery.planning.tiles import compact, runs
 
 BLOCK_PX = 1 << 20
@@ -82,10 +82,8 @@ class StageSizer:
             return shapes
         node, ndim = plan.nodes[stage.stores[0]], len(stage.shape)
         channels = node.shape[ndim:]  # never cut
-        allowed = [
-            node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes
-        ]
-        return list(dict.fromkeys(allowed))
+        shapes = [node.entry.blocks_for(node.shape, (*shape, *channels), node.with_defaults)[:ndim] for shape in shapes]
+        return list(dict.fromkeys(shapes))
 
     def _wanted(self, plan: Plan, index: StageIndex) -> list[Shape]:
         """The block shape that the options ask for, or the candidates."""
@@ -115,7 +113,7 @@ class StageSizer:
         many = [block for block in shapes if len(BlockGrid(stage.shape, block)) >= enough]
         return list(dict.fromkeys(many or shapes))
 
-    def _batched(self, plan: Plan, index: StageIndex, needed: Mapping[int, Region], memory_bytes: int) -> Plan:
+    def _batched(self, plan: Plan, index: StageIndex, needed: Regions, memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""
         stage = plan.stages[index]
         sized = predict(plan, index, needed, memory_bytes, self._options, self._locations)
@@ -146,12 +144,11 @@ class StageSizer:
         box = tile
         while math.prod(box) > 1:
             lengths = [min(b * n, m) for b, n, m in zip(stage.block_shape, box, stage.shape, strict=True)]
-            region = Region((0,) * len(box), tuple(lengths))
-            fits = (
-                peak_bytes(plan, index, needed_regions(plan, index, region)) <= self._options.limits.worker_memory_bytes
-            )
-            if fits and region.size <= MAX_BOX_PX:
-                break
+            region = Region.whole(lengths)
+            if region.size <= MAX_BOX_PX:
+                memory_bytes = peak_bytes(plan, index, needed_regions(plan, index, region))
+                if memory_bytes <= self._options.limits.worker_memory_bytes:
+                    break
             longest = max(range(len(box)), key=lambda axis: (box[axis], -axis))
             box = tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(box))
         return box

@@ -13,9 +13,6 @@ from lepton_celery.planning.lowering import Lowered
 from lepton_celery.planning.plan import Plan, Prediction, Stage
 from lepton_celery.planning.regions import grid_shape
 
-_SHARED_STAGE = -1
-"""Stage key of the images of a level that share one stage."""
-
 
 class StageCutter:
     """Cuts one lowered graph into stages.
@@ -84,12 +81,12 @@ class StageCutter:
                 wanted[self._levels[index] - self._ends_a_level(index)].append(index)
         return wanted
 
-    def _grouped(self, members: Collection[int]) -> dict[tuple[tuple[int, ...], int], list[int]]:
+    def _grouped(self, members: Collection[int]) -> dict[tuple[tuple[int, ...], int | None], list[int]]:
         """The nodes of each stage of a level: those on one grid share a stage, unless their entry needs its own."""
-        groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
+        groups: dict[tuple[tuple[int, ...], int | None], list[int]] = {}
         for index in members:
             node = self._nodes[index]
-            alone = index if node.entry.has_own_stage else _SHARED_STAGE
+            alone = index if node.entry.has_own_stage else None
             if node.entry.leaves_partials:
                 node = self._nodes[next(iter(node.images.values()))]
             groups.setdefault((grid_shape(node.shape), alone), []).append(index)
@@ -97,21 +94,16 @@ class StageCutter:
 
     def _levels_of_intermediates(self, wanted: Sequence[Sequence[int]]) -> dict[int, int]:
         """The intermediate images, and the level that stores each: they must be stored, or storing saves time."""
-        levels = self._required_intermediates()
-        results = _with_intermediates(wanted, levels)
-        while (worth := self._worth_storing(results, levels)) is not None:
-            index, level = worth
-            levels[index] = level
-        return levels
-
-    def _required_intermediates(self) -> dict[int, int]:
-        """The images that later stages can only read from a store, and the level that stores each."""
         levels: dict[int, int] = {}
         for node in self._nodes:
             for image in node.images.values():
                 ends_level = self._ends_a_level(image)
                 if ends_level or (node.entry.reads_itself and self._nodes[image].entry.is_fused):
                     levels[image] = self._levels[image] - ends_level
+        results = _with_intermediates(wanted, levels)
+        while (worth := self._worth_storing(results, levels)) is not None:
+            index, level = worth
+            levels[index] = level
         return levels
 
     def _computed(self, results: Sequence[int], level: int, intermediates: Mapping[int, int]) -> set[int]:

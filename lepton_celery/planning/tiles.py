@@ -20,9 +20,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import add
 
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid, BlockIndex, Place
+from lepton_celery.grid import BlockGrid, BlockIndex, Place, unravel
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,7 @@ class Tiling:
             starts.append(number * tile)
             lengths.append(min(tile, count - number * tile))
             thickness *= lengths[-1]
-        offsets = []
-        for length in reversed(lengths):
-            left, offset = divmod(left, length)
-            offsets.append(offset)
-        return self.grid.index([start + offset for start, offset in zip(starts, reversed(offsets), strict=True)])
+        return self.grid.index(tuple(map(add, starts, unravel(left, lengths))))
 
     def place(self, block: BlockIndex) -> Place:
         """The place of a block."""

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from random import Random
 from typing import Any
@@ -209,18 +210,13 @@ def _look_for_halo(subject: Subject, proof: Proof, dtypes: Sequence[str], ndims:
     side = min(LONGEST_SIDE if ndim == 2 else 64, max(48, 4 * max(declared) + 8))
     kinds = ("noise", "ties", "spots")
     trials = [Trial(kind, dtype, (side,) * ndim, (side // 2 + 1,) * ndim, seed) for kind in kinds]
-    smallest = [_smallest_halo(subject, trials, axis, side) for axis in range(ndim)]
-    proof.smallest_halo = None if None in smallest else tuple(h for h in smallest if h is not None)
-
-
-def _smallest_halo(subject: Subject, trials: Sequence[Trial], axis: int, side: int) -> int | None:
-    """The smallest exact halo of one axis, by bisection; blocks are cut along this axis only."""
-    if not _is_enough(subject, trials, axis, side):
-        return None
-    return bisect_left(range(side), True, key=lambda halo: _is_enough(subject, trials, axis, halo))
+    if all(_is_enough(subject, trials, axis, side) for axis in range(ndim)):
+        searches = [partial(_is_enough, subject, trials, axis) for axis in range(ndim)]
+        proof.smallest_halo = tuple(bisect_left(range(side), True, key=is_enough) for is_enough in searches)
 
 
 def _is_enough(subject: Subject, trials: Sequence[Trial], axis: int, halo: int) -> bool:
+    """Whether a halo of one axis is exact; blocks are cut along this axis only."""
     for trial in trials:
         images = subject.images(trial)
         halos, block_shape = list(trial.shape), list(trial.shape)

@@ -30,9 +30,7 @@ BLOCKS: Mapping[int, tuple[Shape, ...]] = {
 
 
 def _plateaus(shape: Shape, random: Random) -> Array:
-    coarse = random.integers(0, 6, [-(-n // 4) for n in shape]) / 5
-    for axis in range(len(shape)):
-        coarse = np.repeat(coarse, 4, axis)
+    coarse = np.kron(random.integers(0, 6, [-(-n // 4) for n in shape]) / 5, np.ones((4,) * len(shape)))
     return coarse[tuple(slice(n) for n in shape)]
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -36,8 +35,6 @@ from lepton_celery.stores.table import discard_table, read_table, write_table
 
 __all__ = [
     "TABLE_SUFFIXES",
-    "ArrayOutput",
-    "ArrayReader",
     "MemoryOutput",
     "MemoryReader",
     "Target",
@@ -55,9 +52,6 @@ __all__ = [
     "read_table",
     "write_table",
 ]
-
-_class_at = cache(resolve_name)
-"""Imports the class at `module:class`, when a file of its format is first opened."""
 
 
 def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> ArrayReader:
@@ -77,7 +71,7 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
     fmt = array_format(path)
     with reading(path):
         path.stat()
-    reader: ArrayReader = _class_at(f"{__name__}.{fmt.reader}")(path)
+    reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path)
     return reader
 
 
@@ -88,5 +82,5 @@ def array_output(target: Target) -> ArrayOutput:
         InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.
     """
     check_dtype(target.final, target.shape, target.native)
-    output: ArrayOutput = _class_at(f"{__name__}.{array_format(target.final).output}")(target)
+    output: ArrayOutput = resolve_name(f"{__name__}.{array_format(target.final).output}")(target)
     return output

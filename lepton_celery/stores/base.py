@@ -17,8 +17,6 @@ from lepton_celery.stores.paths import local_path
 
 AnyArray = npt.NDArray[Any]
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-
 
 class ArrayReader(Protocol):
     """An array, on disk or in memory, whose regions can be read one by one.
@@ -63,7 +61,7 @@ class Target:
 
     def __post_init__(self) -> None:
         # the job id may come from a message and becomes part of a file name: no separators, no leading dot
-        if not _JOB_ID.fullmatch(self.job_id):
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", self.job_id):
             raise InputError(f"job id {self.job_id!r} cannot be part of a file name; use letters, digits, . _ and -")
         try:
             np.dtype(self.dtype)
@@ -124,6 +122,7 @@ class ArrayOutput(Protocol):
         Raises:
             StoreError: the disk is full.
         """
+        return  # by default nothing: the size of compressed pixels is not known in advance
 
     def write(self, region: Region, pixels: AnyArray) -> None:
         """Write one block of `target.grid`, or a box of several blocks.

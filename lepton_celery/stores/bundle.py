@@ -37,9 +37,8 @@ def write_bundle(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     if any(array.dtype.hasobject for array in arrays.values()):
         raise InputError(f"{path.name} cannot hold arrays of objects: {header}; give arrays of numbers")
-    pieces = [_padded(json.dumps(header).encode() + b"\n")]
-    pieces += [_padded(array.tobytes()) for array in arrays.values()]
-    write_atomically(path, *pieces)
+    pieces = [json.dumps(header).encode() + b"\n", *(array.tobytes() for array in arrays.values())]
+    write_atomically(path, *map(_padded, pieces))
 
 
 def _padded(data: bytes) -> bytes:

@@ -35,10 +35,8 @@ Decode = Callable[[Buffer], Buffer]
 
 _BLOSC, _RAW = "blosc", "raw"
 
-Order = Literal["<", ">", ""]
-
-_ORDERS: dict[str, Order] = {"None": "", "little": "<", "big": ">", "|": "", "<": "<", ">": ">"}
-"""Byte orders as the versions of Zarr name them; a pixel of one byte has none."""
+_ORDERS: dict[str, Literal["<", ">", "|"]] = {"None": "|", "little": "<", "big": ">"}
+"""NumPy's signs for the byte orders of version 3; a pixel of one byte has none."""
 
 _BYTE_CODECS = ("zstd", "gzip", "zlib", "bz2", "lzma", "lz4")
 """numcodecs' names of the codecs of version 2 that decode to the plain bytes of the pixels."""
@@ -94,7 +92,9 @@ class ChunkFiles:
             if self._codec == _RAW:
                 out[...] = self._pixels(_contents(fd, size))[slices]
                 return
-            rows = self._rows(slices)
+            wanted, length = slices[self._axis], self._shape[self._axis]
+            are_few = (wanted.stop - wanted.start) * ROWS_RATIO <= length
+            rows = range(wanted.start, wanted.stop) if are_few else range(length)
             key = (*position, rows.start, rows.stop)
             pixels = self.cache.get(key, version)
             if pixels is None:
@@ -105,14 +105,8 @@ class ChunkFiles:
         finally:
             os.close(fd)
         axis = self._axis
-        within = slice(slices[axis].start - rows.start, slices[axis].stop - rows.start)
+        within = slice(wanted.start - rows.start, wanted.stop - rows.start)
         out[...] = pixels[(*slices[:axis], within, *slices[axis + 1 :])]
-
-    def _rows(self, slices: tuple[slice, ...]) -> range:
-        """The rows to decode for slices of a chunk."""
-        rows, length = slices[self._axis], self._shape[self._axis]
-        are_few = (rows.stop - rows.start) * ROWS_RATIO <= length
-        return range(rows.start, rows.stop) if are_few else range(length)
 
     def _pixels(self, data: Buffer) -> AnyArray:
         if len(data) != self._nbytes:
@@ -181,40 +175,36 @@ def chunk_files(folder: Path, array: zarr.Array[Any]) -> ChunkFiles | None:
     """The chunks of an array as files; None if only zarr can read them, because of shards, filters or other codecs."""
     metadata = array.metadata
     layout = _layout_2(metadata) if isinstance(metadata, ArrayV2Metadata) else _layout_3(metadata)
-    if layout is None or not array.ndim:
-        return None
-    codec, order = layout
-    dtype = np.dtype(array.dtype)
-    return ChunkFiles(folder, array, codec, dtype.newbyteorder(order) if order else dtype)
+    return ChunkFiles(folder, array, *layout) if layout is not None and array.ndim else None
 
 
-def _layout_2(metadata: ArrayV2Metadata) -> tuple[str | Decode, Order] | None:
-    """The codec and the byte order of an array of version 2."""
+def _layout_2(metadata: ArrayV2Metadata) -> tuple[str | Decode, np.dtype[Any]] | None:
+    """The codec of an array of version 2, and the dtype of the decoded bytes."""
+    compressor, dtype = metadata.compressor, metadata.dtype.to_native_dtype()
     if metadata.filters or metadata.order != "C":
         return None
-    order = _ORDERS[metadata.dtype.to_native_dtype().str[0]]
-    compressor = metadata.compressor
     if compressor is None:
-        return _RAW, order
+        return _RAW, dtype
     if compressor.codec_id == "blosc":
-        return _BLOSC, order
-    return (compressor.decode, order) if compressor.codec_id in _BYTE_CODECS else None
+        return _BLOSC, dtype
+    return (compressor.decode, dtype) if compressor.codec_id in _BYTE_CODECS else None
 
 
-def _layout_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, Order] | None:
-    """The codec and the byte order of an array of version 3."""
+def _layout_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, np.dtype[Any]] | None:
+    """The codec of an array of version 3, and the dtype of the decoded bytes."""
     serializer, *compressors = metadata.codecs
     if metadata.to_dict().get("storage_transformers") or not isinstance(serializer, BytesCodec):
         return None
     # `endian` is an enumeration in zarr 3.1, the last release for Python 3.11, and text in later releases
     order = _ORDERS[str(getattr(serializer.endian, "value", serializer.endian))]
+    dtype = metadata.dtype.to_native_dtype().newbyteorder(order)
     match compressors:
         case []:
-            return _RAW, order
+            return _RAW, dtype
         case [BloscCodec()]:
-            return _BLOSC, order
+            return _BLOSC, dtype
         case [ZstdCodec()]:
-            return Zstd().decode, order
+            return Zstd().decode, dtype
         case [GzipCodec()]:
-            return GZip().decode, order
+            return GZip().decode, dtype
     return None

@@ -33,7 +33,11 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise StoreError(f"{path} cannot be read: permission denied; let this user read it") from error
     except Exception as error:
         # with a damaged file, a decoder may raise anything from struct.error to KeyError
-        raise StoreError(f"{path} cannot be read: {_reason(error)}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        remedy = "the file is damaged, still being written, or of another format than its name says"
+        if "imagecodecs" in reason:
+            remedy = "install the extra lepton-celery[codecs]"
+        raise StoreError(f"{path} cannot be read: {reason}; {remedy}") from error
 
 
 @contextmanager
@@ -51,10 +55,3 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"{path} cannot be written: {remedy}") from error
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if "imagecodecs" in text:
-        return f"{text}; install the extra lepton-celery[codecs]"
-    return f"{text}; the file is damaged, still being written, or of another format than its name says"

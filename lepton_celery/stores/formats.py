@@ -9,23 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError, StoreNotFound
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import output_exists
-
-ARRAY_SUFFIXES = {
-    ".npy": "npy",
-    ".zarr": "zarr",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-}
-"""Formats of arrays by suffix; `.ome.tif` counts as `.tif`."""
 
 TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
 """Formats of tables by suffix; Parquet needs the extra `lepton-celery[parquet]`."""
@@ -60,14 +48,22 @@ _PNG = "uint8 (y, x), (y, x, 3) and (y, x, 4), uint16 (y, x) and bool (y, x)"
 _PNG_COLOURS = {"uint8": (0, 3, 4), "uint16": (0,), "bool": (0,)}
 _PICTURE = ("picture:PictureReader", "picture:PictureOutput")
 
+_TIFF = ArrayFormat("TIFF", "tiff:TiffReader", "tiff_output:TiffOutput", _NUMBERS)
+_JPEG = ArrayFormat("JPEG", *_PICTURE, "uint8 (y, x) and (y, x, 3)", {"uint8": (0, 3)}, 65500)
+
 ARRAY_FORMATS = {
-    "npy": ArrayFormat("NPY", "npy:NpyReader", "npy:NpyOutput", "every boolean or number dtype"),
-    "zarr": ArrayFormat("ZARR", "zarr3:ZarrReader", "zarr3:ZarrOutput", _NUMBERS),
-    "tiff": ArrayFormat("TIFF", "tiff:TiffReader", "tiff_output:TiffOutput", _NUMBERS),
-    "png": ArrayFormat("PNG", *_PICTURE, _PNG, _PNG_COLOURS, 2**31 - 1),
-    "jpeg": ArrayFormat("JPEG", *_PICTURE, "uint8 (y, x) and (y, x, 3)", {"uint8": (0, 3)}, 65500),
+    ".npy": ArrayFormat("NPY", "npy:NpyReader", "npy:NpyOutput", "every boolean or number dtype"),
+    ".zarr": ArrayFormat("ZARR", "zarr3:ZarrReader", "zarr3:ZarrOutput", _NUMBERS),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".png": ArrayFormat("PNG", *_PICTURE, _PNG, _PNG_COLOURS, 2**31 - 1),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
 }
-"""The formats of arrays by name."""
+"""The formats of arrays by suffix; `.ome.tif` counts as `.tif`."""
+
+ARRAY_SUFFIXES = {suffix: fmt.name.lower() for suffix, fmt in ARRAY_FORMATS.items()}
+"""The names of the formats of arrays by suffix."""
 
 
 def array_format(path: Path) -> ArrayFormat:
@@ -76,12 +72,12 @@ def array_format(path: Path) -> ArrayFormat:
     Raises:
         InputError: no array format has that suffix.
     """
-    if name := ARRAY_SUFFIXES.get(path.suffix.lower()):
-        return ARRAY_FORMATS[name]
+    if fmt := ARRAY_FORMATS.get(path.suffix.lower()):
+        return fmt
     if any(parent.suffix.lower() == ".zarr" for parent in path.parents):
-        return ARRAY_FORMATS["zarr"]
+        return ARRAY_FORMATS[".zarr"]
     hint = "; tables are read with read_table" if path.suffix.lower() in TABLE_SUFFIXES else ""
-    raise InputError(f"{path} has no suffix of an array format; use one of {', '.join(ARRAY_SUFFIXES)}{hint}")
+    raise InputError(f"{path} has no suffix of an array format; use one of {', '.join(ARRAY_FORMATS)}{hint}")
 
 
 def table_format(path: Path) -> str:
@@ -102,9 +98,9 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
     """
     final = local_path(path)
     suffix = final.suffix.lower()
-    if suffix not in ARRAY_SUFFIXES and suffix not in TABLE_SUFFIXES:
-        known = ", ".join([*ARRAY_SUFFIXES, *TABLE_SUFFIXES])
-        raise InputError(f"output {final} has no suffix of a known format; use one of {known}")
+    known = [*ARRAY_FORMATS, *TABLE_SUFFIXES]
+    if suffix not in known:
+        raise InputError(f"output {final} has no suffix of a known format; use one of {', '.join(known)}")
     if suffix == ".parquet" and find_spec("pyarrow") is None:
         raise InputError(NO_PARQUET)
     with writing(final):
@@ -112,14 +108,13 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
             raise StoreNotFound(f"output {final} lies in a folder that does not exist; create {final.parent} first")
         if os.path.lexists(final) and not overwrite:
             raise output_exists(final)
-        effective = os.access in os.supports_effective_ids
-        if not os.access(final.parent, os.W_OK | os.X_OK, effective_ids=effective):
+        if not os.access(final.parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise StoreError(
                 f"output {final} cannot be written: no permission for {final.parent}; choose another folder"
             )
 
 
-def check_dtype(path: str | os.PathLike[str], shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+def check_dtype(path: str | os.PathLike[str], shape: tuple[int, ...], dtype: str | np.dtype[Any]) -> None:
     """Refuse an array that the format of `path` cannot hold.
 
     Raises:

@@ -57,6 +57,5 @@ def _folders(path: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(path):
         folders.sort()
         yield Path(folder)
-        for name in sorted(files):
-            if name in ("zarr.json", ".zarray", ".zgroup"):
-                yield Path(folder, name)
+        for name in sorted({"zarr.json", ".zarray", ".zgroup"}.intersection(files)):
+            yield Path(folder, name)

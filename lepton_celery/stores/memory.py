@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
@@ -13,7 +12,7 @@ from lepton_celery.stores.base import AnyArray, ArrayOutput, ArrayReader, Target
 class MemoryReader(ArrayReader):
     """An array of this process or a memory map. It must not change until its last region is read."""
 
-    def __init__(self, array: npt.ArrayLike, url: str = "memory:") -> None:
+    def __init__(self, array: AnyArray, url: str = "memory:") -> None:
         self._array = np.asarray(array)
         self.url, self.shape = url, self._array.shape
         self.dtype = pixel_dtype("an array" if url == "memory:" else url, self._array.dtype)
@@ -43,9 +42,6 @@ class MemoryOutput(ArrayOutput):
     def create(self) -> None:
         if self._part is None:
             self._part = np.zeros(self.target.shape, self.target.native)
-
-    def reserve(self) -> None:
-        pass
 
     def write(self, region: Region, pixels: AnyArray) -> None:
         check_block(self.target, region, pixels)

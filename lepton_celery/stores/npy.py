@@ -6,8 +6,7 @@ import errno
 import io
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +54,9 @@ class NpyOutput(FileOutput):
             create_part(target.part, lambda draft: make_empty(draft, target.shape, target.native))
 
     def reserve(self) -> None:
-        with writing(self.target.part):
-            try:
-                with _opened(self.target.part) as descriptor:
-                    _reserve(descriptor, 0, os.fstat(descriptor).st_size)
-            except FileNotFoundError:
-                pass  # another process has published it
+        # the part is gone if another process has published it
+        with writing(self.target.part), suppress(FileNotFoundError), io.FileIO(self.target.part, "r+") as file:
+            _reserve(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
     def write(self, region: Region, pixels: AnyArray) -> None:
         check_block(self.target, region, pixels)
@@ -100,7 +96,8 @@ def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) ->
         axis -= 1
     axis = max(axis - 1, 0)
     first = array.offset + sum(a * step for a, step in zip(region.start, array.strides, strict=True))
-    with _opened(path) as descriptor:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
         if pixels.itemsize * int(np.prod(region.shape[axis:], dtype=np.int64)) < LONG_ROW_BYTES:
             # writing to a mapped page for which the disk has no room would kill the process (SIGBUS)
             last = array.offset + sum((z - 1) * step for z, step in zip(region.stop, array.strides, strict=True))
@@ -113,13 +110,6 @@ def write_rows(path: Path, array: AnyArray, region: Region, pixels: AnyArray) ->
             offsets = np.add.outer(offsets, np.arange(length) * step)
         for row, offset in zip(np.ndindex(region.shape[:axis]), offsets.reshape(-1).tolist(), strict=True):
             _write_all(descriptor, np.ascontiguousarray(data[row]).reshape(-1).view(np.uint8).data, offset)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        yield descriptor
     finally:
         os.close(descriptor)
 

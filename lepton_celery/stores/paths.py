@@ -10,8 +10,6 @@ from urllib.parse import unquote
 
 from lepton_celery.errors import InputError
 
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-
 
 def local_path(url: str | os.PathLike[str]) -> Path:
     """The absolute path of a plain path or a `file://` URL.
@@ -22,7 +20,7 @@ def local_path(url: str | os.PathLike[str]) -> Path:
         InputError: the URL has another scheme or a host, or the path is empty.
     """
     text = os.fspath(url)
-    if match := _SCHEME.match(text):
+    if match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text):
         if match[1].lower() != "file":
             raise InputError(
                 f"store {text!r} has the scheme {match[1]!r}; only plain paths and file:// URLs are accepted: "

@@ -70,20 +70,15 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
             raise StoreNotFound(f"{final} cannot be published: there is no part of it; run the job again")
         if is_there:
             output = part if encode is None else part.with_name(f"{part.name}.encoded")
-            # a publisher that was killed after linking has encoded and published already
-            if encode is None or not (output.exists() and final.exists() and output.samefile(final)):
-                if encode is not None:
-                    _encode(target, encode, output)
-                put_in_place(output, final, overwrite=target.overwrite, replaced=replaced_of(part))
+            # a publisher that was killed after linking has encoded already
+            if encode is not None and not (output.exists() and final.exists() and output.samefile(final)):
+                if os.path.lexists(final) and not target.overwrite:
+                    raise output_exists(final)
+                with draft_of(part) as draft:
+                    encode(draft)
+                    draft.replace(output)
+            put_in_place(output, final, overwrite=target.overwrite, replaced=replaced_of(part))
         _remove_part(part)
-
-
-def _encode(target: Target, encode: Callable[[Path], None], output: Path) -> None:
-    if os.path.lexists(target.final) and not target.overwrite:
-        raise output_exists(target.final)
-    with draft_of(target.part) as draft:
-        encode(draft)
-        draft.replace(output)
 
 
 @contextmanager
@@ -101,10 +96,9 @@ def _locked(part: Path) -> Iterator[bool]:
         with suppress(OSError):  # this file system has no locks
             # a frozen process may hold the lock; then the ledger's fence alone keeps two merges apart
             wait_for_lock(descriptor, LOCK_WAIT_S)
-        try:
+        is_there = False
+        with suppress(FileNotFoundError):
             is_there = os.path.samestat(os.fstat(descriptor), part.stat())
-        except FileNotFoundError:
-            is_there = False
         yield is_there
     finally:
         os.close(descriptor)
@@ -211,9 +205,6 @@ class FileOutput(ArrayOutput):
 
     def __init__(self, target: Target) -> None:
         self.target = target
-
-    def reserve(self) -> None:
-        pass  # the size of compressed pixels is not known in advance
 
     def publish(self) -> None:
         publish_part(self.target)

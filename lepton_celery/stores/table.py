@@ -6,6 +6,7 @@ import csv
 import filecmp
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lepton_celery.stores.base import part_of
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.formats import NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import discard_part, draft_of, output_exists, put_in_place, replaced_of
+from lepton_celery.stores.publish import discard_part, draft_of, put_in_place, replaced_of
 
 _ROWS_AT_ONCE = 100_000
 """Number of CSV rows that are formatted at a time."""
@@ -56,8 +57,6 @@ def write_table(
     with writing(final), draft_of(part) as draft:
         (_write_csv if name == "csv" else _write_parquet)(draft, arrays)
         if not final.is_file() or final.is_symlink() or not filecmp.cmp(draft, final, shallow=False):
-            if os.path.lexists(final) and not overwrite:
-                raise output_exists(final)
             put_in_place(draft, final, overwrite=overwrite, replaced=replaced_of(part))
 
 
@@ -77,9 +76,8 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
         StoreError: the file is not a table of numbers.
     """
     source = local_path(path)
-    name = table_format(source)
     with reading(source):
-        columns = _read_csv(source) if name == "csv" else _read_parquet(source)
+        columns = _read_csv(source) if table_format(source) == "csv" else _read_parquet(source)
         return {key: _numbers(source, key, column) for key, column in columns.items()}
 
 
@@ -108,27 +106,25 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
 
 
 def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    arrow, parquet = _arrow()
+    arrow = _arrow()
     table = arrow.table({key: arrow.array(np.ascontiguousarray(column)) for key, column in columns.items()})
     # integers mostly rise with the label: delta encoding takes a fifth of the bytes of a dictionary, and half the time
     steps = {field.name: "DELTA_BINARY_PACKED" for field in table.schema if arrow.types.is_integer(field.type)}
-    parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
+    arrow.parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
 
 
 def _read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
-    _, parquet = _arrow()
     with path.open("rb") as file:
-        table = parquet.read_table(file)
+        table = _arrow().parquet.read_table(file)
     return {key: column.to_numpy() for key, column in zip(table.column_names, table.columns, strict=True)}
 
 
-def _arrow() -> tuple[Any, Any]:
+def _arrow() -> Any:
     try:
-        import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise InputError(NO_PARQUET) from error
-    return pyarrow, pyarrow.parquet
+    return pyarrow
 
 
 def _numbers(path: Path, key: str, column: list[str] | npt.NDArray[Any]) -> Column:
@@ -138,10 +134,8 @@ def _numbers(path: Path, key: str, column: list[str] | npt.NDArray[Any]) -> Colu
         if column.dtype.kind in "biuf":
             return column.astype(np.float64)
         raise StoreError(f"{path}: column {key!r} is {column.dtype}; only numbers are read")
-    try:
+    with suppress(ValueError, OverflowError):
         return np.array(list(map(int, column)), np.int64) if column else np.empty(0, np.float64)
-    except (ValueError, OverflowError):
-        pass
     try:
         return np.array([float(value or "nan") for value in column], np.float64)
     except ValueError as error:

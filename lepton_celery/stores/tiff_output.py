@@ -116,7 +116,11 @@ class TiffOutput(FileOutput):
                 box = self._grid.region(index)
                 rows, across = (-(-n // t) for n, t in zip(box.shape[1:], self._tile, strict=True))
                 first = (page % deep * rows + y % high // self._tile[0]) * across
-                yield from self._row(index, ends_of(index), first, first + across)
+                ends = ends_of(index)
+                with self._block_file(index).open("rb") as file:
+                    file.seek(ends[first])
+                    for tile in range(first, first + across):
+                        yield file.read(ends[tile + 1] - ends[tile])
 
     def _ends(self, index: BlockIndex) -> Sequence[int]:
         """The offset of the first tile in a block's file, and the end offset of each of its tiles."""
@@ -131,12 +135,6 @@ class TiffOutput(FileOutput):
             ) from error
         base = 8 * (count + 1)
         return [base, *(base + int(end) for end in ends)]
-
-    def _row(self, index: BlockIndex, ends: Sequence[int], first: int, last: int) -> Iterator[bytes]:
-        with self._block_file(index).open("rb") as file:
-            file.seek(ends[first])
-            for tile in range(first, last):
-                yield file.read(ends[tile + 1] - ends[tile])
 
 
 def _tile_length(length: int, block_length: int, target: Target) -> int:

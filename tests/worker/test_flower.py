@@ -23,7 +23,6 @@ from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 import lepton_celery as lepton
-from lepton_celery.local import stack as local
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
 from tests.worker.conftest import app_of
@@ -250,6 +249,7 @@ def test_each_name_is_an_option_of_flower(monkeypatch: pytest.MonkeyPatch) -> No
     assert known | {"basic_auth"} == set_here | {"format_task"}
 
 
-def test_the_local_stack_finds_the_configuration(flowers: Flowers) -> None:
+def test_the_local_stack_finds_the_configuration(flowers: Flowers, tmp_path: Path) -> None:
     assert "args" in get(f"{flowers.local}/tasks")[1].lower()
-    assert local._flower_config() == CONFIG
+    stack = LocalStack(tmp_path, broker_url="redis://127.0.0.1:6379/0")
+    assert f"--conf={CONFIG}" in stack._make_flower(5555).argv

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lepton_celery.stores.documents import check_version, from_document, to_document
@@ -125,7 +125,10 @@ class CostModel:
             return measured
         other_dtypes = [figure for other, figure in known.items() if function_of(other) == function_of(key)]
         if other_dtypes:
-            return _average(other_dtypes)
+            costs = ("unit_ns", "call_ns", "tap_ns")
+            return Figure(
+                *(sum(getattr(figure, cost) for figure in other_dtypes) / len(other_dtypes) for cost in costs)
+            )
         if shipped is not None:
             return replace(shipped, unit_ns=shipped.unit_ns * self.speed, tap_ns=shipped.tap_ns * self.speed)
         return known.get("", Figure())
@@ -202,8 +205,3 @@ MAX_BATCH_BLOCKS = 4096
 """Largest number of blocks of a batch; claiming that many keeps other callers of the ledger waiting for about 20 ms."""
 MAX_BATCH_S = 1.0
 """Longest time planned for a batch, in seconds, so that workers soon notice a cancelled job."""
-
-
-def _average(figures: list[Figure]) -> Figure:
-    means = {item.name: sum(getattr(f, item.name) for f in figures) / len(figures) for item in fields(Figure)}
-    return Figure(**{**means, "seconds": 0.0})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 from lepton_celery.grid import Region, StageIndex
@@ -12,7 +11,7 @@ from lepton_celery.planning.locations import CACHED, DECODED, Locations, is_pict
 from lepton_celery.planning.memory import read_by_functions
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import CostLine, Plan, PlanNode, Prediction, Stage
-from lepton_celery.planning.regions import halo_of, middle_box, on_grid
+from lepton_celery.planning.regions import Regions, halo_of, middle_box, on_grid
 
 EXPECTED_ROUNDS = 4
 """Expected number of rounds of a stage that is repeated until nothing changes."""
@@ -67,38 +66,37 @@ class _Estimate:
         """Whether every function of the stage has a measured figure."""
         self.asked_bytes = self.decoded_bytes = self.image_bytes = self.written_bytes = 0.0
 
-    def _add(
-        self, kind: str, key: str, node: int, figure: Figure, *, calls: float, units: float, taps: float = 0.0
-    ) -> None:
-        """Add a line; `calls` and `units` are those of one box."""
-        calls, units = float(calls * self.boxes), units * self.share
+    def _line(self, kind: str, key: str, node: int, calls: float, units: float) -> CostLine:
+        """A line; `calls` and `units` are those of the whole stage."""
+        if kind == "compute":
+            figure, taps = function_figure(self.cost, self.plan.nodes[node])
+            self.is_measured &= figure.seconds > 0
+        else:
+            figure, taps = self.cost.figure(kind, key), 0.0
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
-        self.lines.append(CostLine(kind, key, node, calls, units, taps, seconds))
+        return CostLine(kind, key, node, calls, units, taps, seconds)
 
-    def add_box(self, needed: Mapping[int, Region]) -> None:
+    def _add(self, kind: str, key: str, node: int, *, calls: float, units: float) -> None:
+        """Add a line; `calls` and `units` are those of one box."""
+        self.lines.append(self._line(kind, key, node, float(calls * self.boxes), units * self.share))
+
+    def add_box(self, needed: Regions) -> None:
         """Add the reads and the functions of a box, given the regions it needs."""
         for index, region in needed.items():
             if self.plan.is_read(index, self.stage_index):
                 self._add_read(index, region)
             else:
-                self._add_compute(index, calls=1, units=region.size)
-
-    def _add_compute(self, index: int, *, calls: int, units: int) -> None:
-        node = self.plan.nodes[index]
-        figure, taps = function_figure(self.cost, node)
-        self._add("compute", figure_key(node), index, figure, calls=calls, units=units, taps=taps)
-        self.is_measured &= figure.seconds > 0
+                self._add("compute", figure_key(self.plan.nodes[index]), index, calls=1, units=region.size)
 
     def _add_read(self, index: int, region: Region) -> None:
         node = self.plan.nodes[index]
         kind = self.locations.read_from(node)
-        pixels, calls, key = float(region.size), 1.0, f"{kind} {node.dtype}"
-        if kind in DECODED:
-            pixels, calls = touched(self.locations.chunks_of(self.plan, index), node.shape, region)
-            if kind in CACHED and pixels > DECODES_PER_CHUNK * region.size:
-                calls *= DECODES_PER_CHUNK * region.size / pixels
-                pixels = DECODES_PER_CHUNK * region.size
-        self._add("read", key, index, self.cost.figure("read", key), calls=calls, units=pixels * node.itemsize)
+        key = f"{kind} {node.dtype}"
+        pixels, calls = touched(self.locations.chunks_of(self.plan, index), node.shape, region)
+        if kind in CACHED and pixels > DECODES_PER_CHUNK * region.size:
+            calls *= DECODES_PER_CHUNK * region.size / pixels
+            pixels = DECODES_PER_CHUNK * region.size
+        self._add("read", key, index, calls=calls, units=pixels * node.itemsize)
         self.asked_bytes += region.size * node.itemsize
         self.decoded_bytes += pixels * node.itemsize
         self.image_bytes += node.size_bytes * self.middle.size / math.prod(self.stage.shape)
@@ -106,45 +104,33 @@ class _Estimate:
     def add_results(self) -> None:
         """Add the partials that the blocks leave and the images that they write."""
         for index in self.stage.reduces:
-            name = cost_name(self.plan.nodes[index])
-            self._add_compute(index, calls=self.box_blocks, units=self.middle.size)
-            figure = self.cost.figure("partial", name)
-            self._add("partial", name, index, figure, calls=self.box_blocks, units=self.middle.size)
+            node = self.plan.nodes[index]
+            self._add("compute", figure_key(node), index, calls=self.box_blocks, units=self.middle.size)
+            self._add("partial", cost_name(node), index, calls=self.box_blocks, units=self.middle.size)
         for index in self.stage.stores:
             node = self.plan.nodes[index]
             if node.entry.is_iterated:
-                self._add_compute(index, calls=1, units=self.middle.size)
+                self._add("compute", figure_key(node), index, calls=1, units=self.middle.size)
             size = on_grid(self.middle, node.shape).size * node.itemsize
             for kind in self.locations.written_to(self.plan, index, self.stage_index):
                 calls, key = self.box_blocks if kind in DECODED else 1, f"{kind} {node.dtype}"
-                self._add("write", key, index, self.cost.figure("write", key), calls=calls, units=size)
+                self._add("write", key, index, calls=calls, units=size)
                 self.written_bytes += size
 
     def merge_lines(self) -> list[CostLine]:
         """The lines of the work that a single process does when the stage's blocks are done."""
-        lines = []
-        pixels, blocks = float(math.prod(self.stage.shape)), float(len(self.stage.grid))
-        for index in self.stage.reduces:
-            name = cost_name(self.plan.nodes[index])
-            seconds = self.cost.figure("merge", name).seconds_for(pixels, calls=blocks)
-            lines.append(CostLine("merge", name, index, blocks, pixels, 0.0, seconds))
+        pixels, blocks, nodes = float(math.prod(self.stage.shape)), float(len(self.stage.grid)), self.plan.nodes
+        lines = [self._line("merge", cost_name(nodes[index]), index, blocks, pixels) for index in self.stage.reduces]
         is_last = self.stage_index == len(self.plan.stages) - 1
         for name, index in self.plan.outputs.items() if is_last and not self.locations.in_memory else ():
-            node = self.plan.nodes[index]
-            if node.gives == "image":
-                kind, size = self.locations.output(name), float(node.size_bytes)
-                seconds = self.cost.figure("publish", kind).seconds_for(size)
-                lines.append(CostLine("publish", kind, index, 1.0, size, 0.0, seconds))
+            if nodes[index].gives == "image":
+                size = float(nodes[index].size_bytes)
+                lines.append(self._line("publish", self.locations.output(name), index, 1.0, size))
         return lines
 
 
 def predict(
-    plan: Plan,
-    stage_index: StageIndex,
-    needed: Mapping[int, Region],
-    memory_bytes: int,
-    options: PlanOptions,
-    locations: Locations,
+    plan: Plan, stage_index: StageIndex, needed: Regions, memory_bytes: int, options: PlanOptions, locations: Locations
 ) -> Stage:
     """The stage with the size of its batches and its prediction.
 

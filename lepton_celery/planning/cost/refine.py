@@ -8,7 +8,6 @@ measured figure by a factor of `MAX_RATIO` at most, because the machine may have
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lepton_celery.grid import StageIndex, StageNumber
@@ -42,27 +41,21 @@ _OVERHEAD_WEIGHT = 0.3
 _MAX_OVERHEAD_S = {"block_s": 0.01, "receipt_s": 0.001, "batch_s": 0.05, "stage_s": 1.0}
 """Largest plausible fixed costs; a worker that measures more has waited for something else, such as another job."""
 
-Sums = Mapping[str, float]
+Sums = dict[str, float]
 """Sums of a stage's measurements by name; see `execution.timings`."""
 
 
 def refine(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
     """The model, refined by a finished job."""
-    sums_of = _sums_by_stage(plan, info)
+    sums_of: dict[StageIndex, Sums] = defaultdict(lambda: defaultdict(float))  # of all rounds of each stage
+    for number, stats in info.stage_stats.items():
+        for name, value in stats.items():
+            sums_of[plan.stage_run(number).stage][name] += value
     for index, sums in sums_of.items():
         model = _refined_lines(model, plan, index, sums)
     model = _refined_merges(model, plan, info)
     model = replace(model, overheads=_refined_overheads(model.overheads, plan, info, sums_of))
     return replace(model, jobs=model.jobs + 1)
-
-
-def _sums_by_stage(plan: Plan, info: JobInfo) -> Mapping[StageIndex, Sums]:
-    """The sums of each stage of the plan, over all its rounds."""
-    sums_of: dict[StageIndex, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for number, sums in info.stage_stats.items():
-        for name, value in sums.items():
-            sums_of[plan.stage_run(number).stage][name] += value
-    return sums_of
 
 
 def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) -> CostModel:
@@ -77,9 +70,7 @@ def _refined_lines(model: CostModel, plan: Plan, index: StageIndex, sums: Sums) 
     return model
 
 
-def _moved(
-    model: CostModel, lines: Sequence[CostLine], done: float, measured_s: float, fixed_s: float = 0.0
-) -> CostModel:
+def _moved(model: CostModel, lines: list[CostLine], done: float, measured_s: float, fixed_s: float = 0.0) -> CostModel:
     """The model with the figures of some lines moved towards the time that they took together.
 
     Args:
@@ -131,12 +122,8 @@ def towards(figure: Figure, line: CostLine, ratio: float, measured_s: float) -> 
     shares = [part / sum(parts) for part in parts]
     change = weight * (ratio - 1) / sum(share**2 for share in shares)
     call, unit, tap = (max(_MIN_FACTOR, 1 + change * share) for share in shares)
-    return Figure(
-        figure.unit_ns * unit,
-        figure.call_ns * call,
-        figure.tap_ns * tap,
-        min(_MEMORY_S, figure.seconds + measured_s),
-    )
+    seconds = min(_MEMORY_S, figure.seconds + measured_s)
+    return Figure(figure.unit_ns * unit, figure.call_ns * call, figure.tap_ns * tap, seconds)
 
 
 def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
@@ -154,9 +141,7 @@ def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
     return model
 
 
-def _refined_overheads(
-    overheads: Overheads, plan: Plan, info: JobInfo, sums_of: Mapping[StageIndex, Sums]
-) -> Overheads:
+def _refined_overheads(overheads: Overheads, plan: Plan, info: JobInfo, sums_of: dict[StageIndex, Sums]) -> Overheads:
     """Fixed costs, refined by the time of blocks and batches in addition to their work, and by the waits between batches."""
     sums = defaultdict(float, info.stats)
     if sums["boxes"]:

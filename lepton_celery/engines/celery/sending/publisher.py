@@ -8,7 +8,7 @@ backend that counts them but subscribes to nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,8 +19,6 @@ from celery.local import maybe_evaluate
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq, lanes
 from lepton_celery.ledger.address import with_certificate_check
-
-_PATH = f"{__name__}:PublishingBackend"
 
 _BATCH_COMMANDS = 8
 """Number of commands that are sent to the broker together; a message takes two, one of them for Flower. It is small, so that
@@ -51,16 +49,14 @@ class Publisher(Celery):
     @contextmanager
     def producer_or_acquire(self, producer: Any = None) -> Iterator[Any]:  # type: ignore[override]  # also a context
         with super().producer_or_acquire(producer) as acquired:
-            if producer is not None:  # within a batch, or chosen by the caller
-                yield acquired
-                return
-            with acquired.batch(max_size=_BATCH_COMMANDS):
+            is_new = producer is None  # else within a batch, or chosen by the caller
+            with acquired.batch(max_size=_BATCH_COMMANDS) if is_new else nullcontext():
                 yield acquired
 
 
 def backend_url(url: str) -> str:
     """The value of Celery's setting `result_backend` that uses `PublishingBackend` with a Redis URL."""
-    return f"{_PATH}+{with_certificate_check(url)}"
+    return f"{__name__}:PublishingBackend+{with_certificate_check(url)}"
 
 
 def publisher_of(app: Celery) -> Publisher:

@@ -39,10 +39,6 @@ _CONSUMER_TIMEOUT_MS = 24 * 3600 * 1000
 """Milliseconds for which a worker may hold a message before RabbitMQ closes its channel. The default is 30 minutes, but a
 block or a merge may take hours."""
 
-_RABBIT_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
-
-_REDIS_SCHEMES = ("redis", "unix://", "sentinel://")
-
 
 def queue_of(lane: str) -> str:
     """The name of a lane's queue."""
@@ -58,7 +54,7 @@ def lane_of(delivery_info: Mapping[str, Any] | None) -> str:
 
 def is_rabbitmq(broker_url: str) -> bool:
     """Whether a broker speaks AMQP."""
-    return broker_url.startswith(_RABBIT_SCHEMES)
+    return broker_url.startswith(("amqp://", "amqps://", "pyamqp://"))
 
 
 def with_broker(settings: Settings, broker_url: str) -> Settings:
@@ -74,7 +70,7 @@ def check_backend(settings: Settings) -> None:
     Raises:
         InputError: RabbitMQ is the broker, and no Redis server is named beside it.
     """
-    if is_rabbitmq(settings.broker_url) and not settings.backend.startswith(_REDIS_SCHEMES):
+    if is_rabbitmq(settings.broker_url) and not settings.backend.startswith(("redis", "unix://", "sentinel://")):
         scheme = settings.backend.partition(":")[0]
         raise InputError(
             f"the broker is RabbitMQ and the result backend is {scheme}://, but jobs are recorded and chords counted on "

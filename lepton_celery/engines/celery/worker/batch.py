@@ -38,8 +38,6 @@ class Batch:
         self._timings = Timings()
         """The times of the blocks whose receipts are committed next."""
         self._done: list[Place] = []
-        self._batches = 1.0
-        """1 until the first commit, then 0, so that the ledger counts the batch once."""
         self._handed_in = self.began
 
     def run(self) -> None:
@@ -48,13 +46,11 @@ class Batch:
         Raises:
             StoreError, BrokerUnreachable: an error that may be temporary.
         """
-        stage = self.stage
         self._send_suspects()
-        failed: list[Place] = []
-        with guarded(stage) as (lost, begin_block):
-            self._run_boxes(lost, begin_block, failed)
+        with guarded(self.stage) as (lost, begin_block):
+            failed = self._run_boxes(lost, begin_block)
         self.stale = self.stale or lost.is_set()
-        retry_alone(stage, failed)
+        retry_alone(self.stage, failed)
 
     def _send_suspects(self) -> None:
         """Send each block with lost attempts in a message of its own, because it may kill this process too."""
@@ -65,9 +61,10 @@ class Batch:
             self._remove(suspects)
             retry_alone(stage, suspects)
 
-    def _run_boxes(self, lost: Event, begin_block: Callable[[], None], failed: list[Place]) -> None:
-        """Do the blocks box by box, and append the places of blocks to retry to `failed`."""
+    def _run_boxes(self, lost: Event, begin_block: Callable[[], None]) -> list[Place]:
+        """Do the blocks box by box, and return the places of the blocks to retry."""
         stage, tiling = self.stage, self.stage.planned.tiling
+        failed: list[Place] = []
         boxes = stage.planned.boxes(self.places)
         while boxes and not lost.is_set():  # set if the job ended or left the stage
             box = boxes.pop(0)
@@ -91,6 +88,7 @@ class Batch:
             if time.perf_counter() - self._handed_in >= _COMMIT_EVERY_S:
                 self._hand_in()
         self._hand_in()
+        return failed
 
     def _run_block(self, place: Place) -> None:
         """Do one block, in as many pieces as it needs to fit into memory."""
@@ -134,9 +132,10 @@ class Batch:
         if not self._done:
             return
         stage, now = self.stage, time.perf_counter()
-        stats = {**self._timings.stats(), "batches": self._batches, "batch_s": now - self._handed_in}
+        batches = 1.0 if self._handed_in == self.began else 0.0  # the ledger counts the batch at its first commit
+        stats = {**self._timings.stats(), "batches": batches, "batch_s": now - self._handed_in}
         stage.manifest.journal.log_receipts(stage.number, self._done)
         fresh = stage.ledger.commit(stage.job_id, stage.number, self._done, owner=stage.owner, stats=stats)
         self.stale = self.stale or not fresh
         self._remove(self._done)
-        self._done, self._timings, self._batches, self._handed_in = [], Timings(), 0.0, now
+        self._done, self._timings, self._handed_in = [], Timings(), now

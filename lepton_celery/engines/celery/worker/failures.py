@@ -5,18 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from lepton_celery import errors
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
-from lepton_celery.errors import (
-    BrokerUnreachable,
-    InputError,
-    JobError,
-    JobNotFound,
-    LeptonError,
-    OutputExists,
-    StoreError,
-    StoreNotFound,
-)
 from lepton_celery.execution.block import fill_block
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
@@ -24,13 +15,13 @@ from lepton_celery.ledger.info import NO_PLACE
 
 log = logging.getLogger(__name__)
 
-PASSING = (StoreError, BrokerUnreachable)
+PASSING = (errors.StoreError, errors.BrokerUnreachable)
 """Errors that may be temporary: the whole batch is retried."""
 
-FINAL = (StoreNotFound, OutputExists)
+FINAL = (errors.StoreNotFound, errors.OutputExists)
 """Errors of stores that are not temporary, a missing input and an existing output: the job ends."""
 
-CERTAIN = (InputError, JobError)
+CERTAIN = (errors.InputError, errors.JobError)
 """Errors that a retry would only repeat: the block is given up at once."""
 
 MAX_PIECES = 256
@@ -47,9 +38,9 @@ def fail_job(
     """
     try:
         info = ledger.info(job_id)
-    except JobNotFound:
+    except errors.JobNotFound:
         return
-    except JobError as error:  # another release wrote it, and its workers may do the job
+    except errors.JobError as error:  # another release wrote it, and its workers may do the job
         log.error("job %s is left alone: %s", job_id, error)
         return
     if info.stage == number:
@@ -81,7 +72,10 @@ def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
 
 
 def give_up(stage: OpenStage, place: Place, reason: str) -> None:
-    """End the job, or fill the block and go on, as the job's `on_error` says."""
+    """End the job, or fill the block and go on, as the job's `on_error` says.
+
+    The job also ends if more than half of the stage's finished blocks were filled, and at least `max_filled_blocks`.
+    """
     options = stage.manifest.options
     if options.on_error == "fail":
         fail_block(stage, place, reason)
@@ -93,11 +87,6 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
         return
     log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)
     stage.ledger.fill(stage.job_id, stage.number, place, reason=reason)
-    _stop_if_mostly_filled(stage, place, reason)
-
-
-def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
-    """End a job if more than half of the stage's finished blocks were filled, and at least `max_filled_blocks`."""
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done
     if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
@@ -106,4 +95,4 @@ def _stop_if_mostly_filled(stage: OpenStage, place: Place, reason: str) -> None:
 
 def reason_of(error: Exception) -> str:
     """The message of an error, with its type if this package did not raise it."""
-    return str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, errors.LeptonError) else f"{type(error).__name__}: {error}"

@@ -74,13 +74,11 @@ class LeaseRenewer:
 
 def _holdings() -> dict[str, _Holding]:
     """The owners of leases in this worker's children."""
-    held: dict[str, _Holding] = {}
-    for request in list(state.active_requests):
-        if request.name in (PROCESS, CLOSE) and request.worker_pid:
-            job_id, number = request.args[:2]
-            owner = owner_of(request.id, request.worker_pid)
-            held[owner] = (request.worker_pid, job_id, StageNumber(number))
-    return held
+    return {
+        owner_of(request.id, request.worker_pid): (request.worker_pid, request.args[0], StageNumber(request.args[1]))
+        for request in list(state.active_requests)
+        if request.name in (PROCESS, CLOSE) and request.worker_pid
+    }
 
 
 def owner_of(task_id: str, pid: int) -> str:

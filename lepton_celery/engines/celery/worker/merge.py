@@ -33,8 +33,7 @@ def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
         return None
     following = FollowingStage(next_number, len(plan.stage_of(next_number).grid))
     stage.manifest.journal.log_stage(next_number)
-    is_opened_here = ledger.commit_merge(job_id, number, fence=fence, following=following)
-    return next_number if is_opened_here else None
+    return next_number if ledger.commit_merge(job_id, number, fence=fence, following=following) else None
 
 
 def _reopens_missing(stage: OpenStage, info: JobInfo, fence: int) -> bool:

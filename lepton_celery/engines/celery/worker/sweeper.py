@@ -16,6 +16,7 @@ from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
 from lepton_celery.execution.manifest import Manifest
+from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
 from lepton_celery.planning.plan import Plan
 
@@ -70,7 +71,9 @@ class Sweeper:
             return
         if info.state is not JobState.RUNNING:
             return
-        self._send_lost(info)
+        # the ledger returns each block with an expired lease to one sweeper only
+        lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MAX_LOST)
+        self._send_alone(info, lost, "had expired leases; sent again")
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
         if now - info.updated_at < self._settings.sweep_s:
@@ -78,14 +81,16 @@ class Sweeper:
         if info.blocks_done == info.blocks_total:
             canvas.send_merge(self._app, info)
         elif not self._has_waiting(info):  # otherwise its messages wait in the queue
-            self._send_unreceipted(info)
+            settings, plan = self._settings, self._plan(info)
+            sent = canvas.send_unreceipted(self._app, self._ledger, settings, info, plan, limit=settings.wave_batches)
+            if sent:
+                log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, sent)
 
-    def _send_lost(self, info: JobInfo) -> None:
-        """Send the blocks with expired leases again. The ledger returns each of them to one sweeper only."""
-        lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MAX_LOST)
-        if lost:
-            log.warning("job %s: %d blocks had expired leases; sent again", info.job_id, len(lost))
-            canvas.send_alone(self._app, info, lost)
+    def _send_alone(self, info: JobInfo, places: list[Place], reason: str) -> None:
+        """Send each of these blocks in a message of its own, and log why."""
+        if places:
+            log.warning("job %s: %d blocks %s", info.job_id, len(places), reason)
+            canvas.send_alone(self._app, info, places)
 
     def _send_slow(self, info: JobInfo) -> None:
         """Send blocks that take far longer than the average of their stage to a second worker, if no message waits."""
@@ -96,16 +101,7 @@ class Sweeper:
         if self._has_waiting(info):
             return
         slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MAX_LOST)
-        if slow:
-            log.warning("job %s: %d blocks take long; handed to a second worker", info.job_id, len(slow))
-            canvas.send_alone(self._app, info, slow)
-
-    def _send_unreceipted(self, info: JobInfo) -> None:
-        """Send the blocks that have neither a receipt nor a lease again, and the waves that are due."""
-        settings, plan = self._settings, self._plan(info)
-        sent = canvas.send_unreceipted(self._app, self._ledger, settings, info, plan, limit=settings.wave_batches)
-        if sent:
-            log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, sent)
+        self._send_alone(info, slow, "take long; handed to a second worker")
 
     def _plan(self, info: JobInfo) -> Plan:
         return Manifest.from_json(self._ledger.manifest(info.job_id)).plan

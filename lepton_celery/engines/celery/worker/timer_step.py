@@ -15,10 +15,7 @@ class TimerStep(bootsteps.StartStopStep):
     """
 
     requires = ("celery.worker.components:Timer",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._timer: Any = None
+    _timer: Any = None
 
     def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
         """The seconds between calls, and the function."""
@@ -30,4 +27,3 @@ class TimerStep(bootsteps.StartStopStep):
     def stop(self, parent: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None

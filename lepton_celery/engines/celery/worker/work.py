@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -18,22 +19,15 @@ from celery import Task
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.queues import lane_of, queue_of
+from lepton_celery.engines.celery.worker import failures
 from lepton_celery.engines.celery.worker.batch import Batch
-from lepton_celery.engines.celery.worker.failures import (
-    FINAL,
-    PASSING,
-    fail_block,
-    fail_job,
-    give_up_exhausted,
-    reason_of,
-)
 from lepton_celery.engines.celery.worker.lease_renewer import owner_of
 from lepton_celery.engines.celery.worker.merge import merge
 from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.ledger import Claim, JobInfo, JobState, open_ledger
+from lepton_celery.ledger import Claim, JobState, open_ledger
 from lepton_celery.planning.batches import format_places, parse_places
 
 log = logging.getLogger(__name__)
@@ -113,12 +107,12 @@ class StageWork:
         places = list(claim.granted)
         try:
             stage = self._open_stage()
-            give_up_exhausted(stage, claim.exhausted)
+            failures.give_up_exhausted(stage, claim.exhausted)
             batch = Batch(stage, places, claim.lost, began)
             if places:
                 batch.run()
             return batch.stale
-        except PASSING as error:
+        except failures.PASSING as error:
             self.ledger.release(self.job_id, self.number, places, owner=self.owner, count_attempt=False)
             if self._is_wanted(places):
                 self._fail_or_retry(error, stage, places)
@@ -152,7 +146,7 @@ class StageWork:
             canvas.fill_window(self.task.app, self.ledger, self.settings, info, self._open_stage().plan)
         except JobNotFound:
             return
-        except PASSING as error:
+        except failures.PASSING as error:
             self._fail_or_retry(error)
         except Exception as error:
             log.exception("job %s: its next wave cannot be sent", self.job_id)
@@ -171,7 +165,9 @@ class StageWork:
             if fence is None:
                 return None
             info = ledger.info(self.job_id)
-            if self._was_begun_too_often(info):
+            if info.merge_attempts > settings.max_attempts + settings.max_retries:
+                reason = f"its merge was begun {info.merge_attempts - 1} times and never ended; see the workers' logs"
+                failures.fail_job(ledger, self.job_id, self.number, reason)
                 return None
             stage = self._open_stage()
             with guarded(stage) as (_, begin_block):
@@ -183,7 +179,7 @@ class StageWork:
                 return StageWork(self.task, self.job_id, following, reserved) if reserved else None
         except JobNotFound:
             return None
-        except PASSING as error:
+        except failures.PASSING as error:
             if fence is not None:
                 ledger.release_merge(self.job_id, self.number, fence=fence)
             self._fail_or_retry(error)
@@ -194,31 +190,20 @@ class StageWork:
         _open_jobs.close_ended(ledger, settings, self.job_id)
         return None
 
-    def _was_begun_too_often(self, info: JobInfo) -> bool:
-        """End the job if its merge was begun too often; whether it was."""
-        if info.merge_attempts <= self.settings.max_attempts + self.settings.max_retries:
-            return False
-        attempts = info.merge_attempts - 1
-        reason = f"its merge was begun {attempts} times and never ended; see the workers' logs"
-        fail_job(self.ledger, self.job_id, self.number, reason)
-        return True
-
     def _open_stage(self) -> OpenStage:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
         return OpenStage(self.task.app, self.ledger, self.settings, self.owner, manifest, context, self.number)
 
-    def _fail(self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None) -> None:
+    def _fail(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """End the job as failed; the first of these blocks, if there are any, is named as the cause."""
         if stage is not None and places:
-            fail_block(stage, places[0], reason_of(error))
+            failures.fail_block(stage, places[0], failures.reason_of(error))
         else:
-            fail_job(self.ledger, self.job_id, self.number, reason_of(error))
+            failures.fail_job(self.ledger, self.job_id, self.number, failures.reason_of(error))
 
-    def _fail_or_retry(
-        self, error: Exception, stage: OpenStage | None = None, places: list[Place] | None = None
-    ) -> None:
+    def _fail_or_retry(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """Retry the message, or end the job if the error is final or no retries are left."""
-        if not isinstance(error, FINAL) and self.task.request.retries < self.settings.max_retries:
+        if not isinstance(error, failures.FINAL) and self.task.request.retries < self.settings.max_retries:
             self._retry(error)
         self._fail(error, stage, places)
 
