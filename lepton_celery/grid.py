@@ -119,15 +119,6 @@ def _halves(region: Region) -> list[Region]:
     return [Region(region.start, tuple(first)), Region(tuple(second), region.stop)]
 
 
-def unravel(number: int, counts: Sequence[int]) -> tuple[int, ...]:
-    """The position with this number, in C order, among `counts` positions along each axis."""
-    position = []
-    for count in reversed(counts):
-        number, rest = divmod(number, count)
-        position.append(rest)
-    return tuple(reversed(position))
-
-
 @dataclass(frozen=True, slots=True)
 class BlockGrid:
     """An image cut into blocks of one shape, ragged at the far edges.
@@ -170,7 +161,11 @@ class BlockGrid:
         """The position of a block in the grid, in blocks along each axis."""
         if not 0 <= index < self._size:
             raise InputError(f"block {index} is not in a grid of {len(self)} blocks")
-        return unravel(int(index), self.counts)
+        position, left = [], int(index)
+        for count in reversed(self.counts):
+            left, rest = divmod(left, count)
+            position.append(rest)
+        return tuple(reversed(position))
 
     def index(self, position: Sequence[int]) -> BlockIndex:
         """The block at `position` in the grid."""

@@ -20,10 +20,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from operator import add
 
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid, BlockIndex, Place, unravel
+from lepton_celery.grid import BlockGrid, BlockIndex, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,11 @@ class Tiling:
             starts.append(number * tile)
             lengths.append(min(tile, count - number * tile))
             thickness *= lengths[-1]
-        return self.grid.index(tuple(map(add, starts, unravel(left, lengths))))
+        offsets = []
+        for length in reversed(lengths):
+            left, offset = divmod(left, length)
+            offsets.append(offset)
+        return self.grid.index([start + offset for start, offset in zip(starts, reversed(offsets), strict=True)])
 
     def place(self, block: BlockIndex) -> Place:
         """The place of a block."""
