@@ -28,12 +28,12 @@ def assert_identical(found: Any, expected: Any) -> None:
     assert difference(found, expected) == ""
 
 
-def evaluate(lazy: Node, block_shape: Sequence[int] | None = None) -> Any:
+def evaluate(lazy: Node, block_shape: Sequence[int] | None = None, *, kernels: bool = True) -> Any:
     """A node's result, computed block by block in this thread, since `compute` would take longer to start."""
     shape = None if block_shape is None else tuple(block_shape)
     planned = make_plan({"out": lazy}, PlanOptions(block_shape=shape, workers=1))
     plan = planned.plan
-    context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=True)
+    context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=kernels)
     index = plan.outputs["out"]
     output = collect_images(context).get(index)
 

@@ -170,9 +170,15 @@ def open(source: str | os.PathLike[str] | Array) -> Image:
 
     Raises:
         StoreError: the file is missing or cannot be read.
-        InputError: the format is unknown, the dtype is not bool, integer or float, or the image is empty.
+        InputError: the format is unknown, the dtype is not bool, integer or float, pixels are masked, or there are none.
     """
     if isinstance(source, np.ndarray):
+        if np.ma.is_masked(source):
+            raise InputError(
+                "an array with masked pixels would lose its mask; fill the pixels with .filled(value), and give the mask "
+                "as an argument where the function has one"
+            )
+        source = np.asarray(source)  # of a subclass, whose functions differ from NumPy's
         image = Image(SOURCE, {"url": "memory:"}, source.shape, source.dtype, array=source)
     else:
         reader = stores.open_array(source)

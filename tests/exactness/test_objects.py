@@ -47,6 +47,17 @@ def check(labels: Array, intensity: Array | None, properties: Any, *blocks: tupl
         assert_same_table(evaluate(lazy, block_shape), expected)
 
 
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("properties", [("label", "bbox"), ("label", "centroid", "area"), ("label", "perimeter")])
+def test_blocks_and_images_without_objects_have_a_table(properties: tuple[str, ...], kernels: bool) -> None:
+    one, none = np.zeros((64, 64), int), np.zeros((64, 64), int)
+    one[3:9, 4:12] = 1
+    for labels in (one, none):
+        lazy = measure.regionprops_table(labels, properties=properties)
+        expected = regionprops_table(labels, properties=properties)
+        assert_same_table(evaluate(lazy, (32, 32), kernels=kernels), expected)
+
+
 def test_the_cases_have_every_column_of_numbers() -> None:
     assert {*NUMBERS, *OBJECT_COLUMNS} == set(COL_DTYPES)
 

@@ -229,6 +229,7 @@ def test_a_file_is_opened_by_its_header_alone(file: Path) -> None:
         (np.zeros((3, 3), complex), "complex128"),
         (np.zeros((3, 3), "M8[s]"), "datetime64"),
         (np.array([["a"]]), "<U1"),
+        (np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 5), "lose its mask"),
     ],
 )
 def test_an_array_that_is_no_image_is_refused(array: Array, message: str) -> None:

@@ -116,7 +116,7 @@ def extents(labels: Array, count: int, boxes: bool, sums: bool) -> Array:
         along = np.arange(length, dtype=float).reshape([-1 if other == axis else 1 for other in range(labels.ndim)])
         weights = np.broadcast_to(along, labels.shape).ravel()
         rows.append(np.bincount(labels.ravel(), weights, count + 1)[1:])
-    return np.array(rows, np.int64).reshape(-1, count)
+    return np.array(rows, np.int64).reshape(len(rows), count)
 
 
 def _covers_extents(arguments: Arguments) -> bool:
