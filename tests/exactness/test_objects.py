@@ -149,6 +149,7 @@ def test_images_without_objects_have_empty_columns(channels: tuple[int, ...]) ->
 @pytest.mark.parametrize("old", sorted(name for name, new in PROPS.items() if new not in OBJECT_COLUMNS))
 def test_names_of_earlier_releases_keep_their_columns(old: str) -> None:
     check(awkward(), picture((61, 67), "uint8"), (old, "label", PROPS[old]), (30, 40))
+    check(awkward(), picture((61, 67), "float64"), (old,), (30, 40))
 
 
 def test_a_property_named_twice_is_one_column() -> None:

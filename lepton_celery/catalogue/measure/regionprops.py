@@ -121,9 +121,9 @@ def merge_table(partials: Partials, arguments: Arguments, grid: BlockGrid) -> di
 
 
 @declare(Reduction("lepton.table", merge=merge_table, result=_table_type, gives="table", **OF_OBJECTS))
-def table_partial(separator: str, **arguments: Any) -> Partial:
-    """`objects_partial`; `separator` is for the merge."""
-    return objects_partial(**arguments)
+def table_partial(properties: Iterable[str], separator: str, **arguments: Any) -> Partial:
+    """`objects_partial`; `separator` and the names that the user gave the properties are for the merge."""
+    return objects_partial(properties=tuple(map(current_name, properties)), **arguments)
 
 
 def merge_measured(partials: Partials, arguments: Arguments, grid: BlockGrid) -> dict[str, Array]:
