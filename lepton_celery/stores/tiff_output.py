@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from functools import lru_cache
 from itertools import accumulate, product
 from pathlib import Path
@@ -92,20 +93,21 @@ class TiffOutput(FileOutput):
 
     def _join(self, path: Path) -> None:
         shape = self.target.shape
-        tifffile.imwrite(
-            path,
-            self._tiles(),
-            shape=shape,
-            dtype=self._stored,
-            tile=self._tile,
-            compression="adobe_deflate",
-            byteorder="<",
-            bigtiff=math.prod(shape) * self._stored.itemsize > BIG_TIFF_BYTES,
-            photometric="rgb" if self._colours else "minisblack",
-            extrasamples=["unassalpha"] if self._colours and shape[2] == 4 else None,
-        )
+        with closing(self._tiles()) as tiles:  # its file would stay open if the disk is full, and keep its space
+            tifffile.imwrite(
+                path,
+                tiles,
+                shape=shape,
+                dtype=self._stored,
+                tile=self._tile,
+                compression="adobe_deflate",
+                byteorder="<",
+                bigtiff=math.prod(shape) * self._stored.itemsize > BIG_TIFF_BYTES,
+                photometric="rgb" if self._colours else "minisblack",
+                extrasamples=["unassalpha"] if self._colours and shape[2] == 4 else None,
+            )
 
-    def _tiles(self) -> Iterator[bytes]:
+    def _tiles(self) -> Generator[bytes, None, None]:
         """All encoded tiles in the order of the file; memory holds one row of tiles of one block at a time."""
         (pages, height, _), (deep, high, _) = self._grid.shape, self._grid.block_shape
         columns = self._grid.counts[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -43,8 +44,9 @@ def merge_labels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> d
     result = {name: whole[name] for name in ("renamed", "names_after", "background")}
     if "counts" in whole:
         counts = whole["counts"].ravel().astype(np.int64)
-        before = np.cumsum(counts) - counts
-        result |= {"before": before.reshape(whole["counts"].shape), "count": counts.sum()}
+        before: Array = np.cumsum(counts) - counts
+        count: Any = counts.sum()
+        result |= {"before": before.reshape(whole["counts"].shape), "count": count}
     return result
 
 
