@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-setup growth chaos
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-setup growth chaos
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -64,6 +64,9 @@ example-flask: $(READY) ## run the Flask example
 bench: bench-setup ## compare with other systems; writes docs/benchmarks.md (10 min)
 	@.venv-bench/bin/python -m benchmarks
 	@.venv-bench/bin/python -m benchmarks.memory
+
+bench-catalogue: $(READY) ## compare every function with scikit-image; writes docs/benchmarks-catalogue.md (20 min)
+	@$(BIN)/python -m benchmarks.catalogue
 
 growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers; writes docs/benchmarks.md (15 min)
 	@.venv-bench/bin/python -m benchmarks.growth

@@ -72,6 +72,19 @@ KINDS: Mapping[str, Callable[[Shape, Random], Array]] = {
 """Generators of values from 0 to 1, by kind of image; `sample` derives `signed` and `nan` from noise."""
 
 
+def _objects(shape: Shape, random: Random) -> Array:
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(random.random(shape), 6)
+    smooth -= smooth.min()
+    noisy: Array = smooth / max(float(smooth.max()), 1e-9) + random.normal(0, 0.02, shape)
+    return noisy.clip(0, 1)
+
+
+TYPICAL = "objects"
+"""The kind of an ordinary picture: bright objects about 15 pixels wide, with noise. It is for timings, not for proofs."""
+
+
 def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
     """The kinds of images that a dtype can hold."""
     left_out = {"f": set(), "i": {"nan"}}.get(dtype.kind, {"nan", "signed"})
@@ -81,7 +94,7 @@ def kinds_for(dtype: np.dtype[np.generic]) -> list[str]:
 def sample(kind: str, shape: Shape, dtype: np.dtype[np.generic], seed: int = 0) -> Array:
     """An image of one of `KINDS`, scaled to the range of the dtype (0 to 1 for floats)."""
     random = np.random.default_rng(seed)
-    values = KINDS[kind](shape, random)
+    values = _objects(shape, random) if kind == TYPICAL else KINDS[kind](shape, random)
     if dtype.kind == "b":
         return values > 0.5
     if dtype.kind == "f":

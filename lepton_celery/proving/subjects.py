@@ -31,7 +31,7 @@ class Trial:
     """An image, and the blocks into which it is cut."""
 
     kind: str
-    """One of `samples.KINDS`."""
+    """One of `samples.KINDS`, or `samples.TYPICAL`."""
     dtype: str
     shape: tuple[int, ...]
     block_shape: tuple[int, ...]
@@ -191,11 +191,10 @@ def sample_images(entry: Entry, parameters: Mapping[str, Any], trial: Trial) -> 
 
 
 def _block_shape(node: graph.Node, trial: Trial) -> tuple[int, ...] | None:
-    """The trial's block shape if the result's grid has as many axes, else a sample with the right number."""
+    """The trial's block shape, with as many axes as the result's grid."""
     ndim = len(grid_shape(node.shape)) if node.gives == "image" else len(trial.shape)
-    if ndim == len(trial.block_shape):
-        return trial.block_shape
-    return samples.BLOCKS[ndim][0] if ndim in samples.BLOCKS else None
+    repeated = trial.block_shape * max(1, ndim)
+    return repeated[:ndim] or None
 
 
 def in_blocks(

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from skimage import measure
 
 from benchmarks import (
+    catalogue,
     components,
     datapath,
     document,
     growth,
     inputs,
     memory,
+    reasons,
     servicetimes,
     simulation,
     targets,
@@ -35,6 +38,7 @@ from benchmarks.systems.base import batches, by_reference, run_blocks
 from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
+from lepton_celery.catalogue import public_names
 from lepton_celery.config import Settings
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.grid import StageIndex
@@ -296,3 +300,27 @@ def test_the_simulation_is_written_with_its_errors_and_its_limits() -> None:
     assert "| W1 | 1 | 2,000 | 500 (500 .. 500) | 0 | 0 |" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| W1 | 512 |")]
     assert "window" in row
+
+
+def test_functions_of_the_catalogue_are_timed_and_the_page_keeps_the_others(tmp_path: Path) -> None:
+    def run(*names: str) -> list[str]:
+        done = CliRunner().invoke(catalogue.main, [*names, "--tiny", "--out", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        return sorted(one.name for one in catalogue.measured_before(tmp_path / "benchmarks-catalogue.md"))
+
+    assert run("measure.label", "color.rgb2gray") == ["color.rgb2gray", "measure.label"]
+    assert run("util.invert", "measure.label") == ["color.rgb2gray", "measure.label", "util.invert"]
+    text = (tmp_path / "benchmarks-catalogue.md").read_text(encoding="utf-8")
+    assert "3 functions" in text and "bool 64 × 64" in text
+
+
+def test_a_function_that_takes_too_long_or_fails_is_named_with_the_reason() -> None:
+    assert catalogue.measure_within("restoration.denoise_nl_means", 0.2) == "the library alone takes more than 0 s"
+    slow = catalogue.Timed("filters.sobel", "uint8 64 × 64", 1.5, float("inf"))
+    text = catalogue.page([slow], {"filters.gaussian": "MemoryError: too large"})
+    assert catalogue.Timed.from_row("| " + " | ".join(slow.row) + " |") == slow
+    assert "| `filters.sobel` | not done | not known |" in text and "MemoryError" in text
+
+
+def test_reasons_are_of_functions_of_the_catalogue() -> None:
+    assert reasons.REASONS.keys() <= set(public_names())
