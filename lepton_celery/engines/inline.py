@@ -55,8 +55,8 @@ def run(
     try:
         with one_thread(), pool or nullcontext():
             run_stages(context, do_blocks)
-            publish(context, overwrite=overwrite)
-            record.finish({"seams": seams.measure(context)})
+            dtypes = publish(context, overwrite=overwrite)
+            record.finish({"seams": seams.measure(context), "dtypes": dtypes})
     except BaseException as error:
         record.fail(str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}")
         discard(context)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 from lepton_celery import stores
-from lepton_celery.catalogue.arrays import Array
 from lepton_celery.execution.context import Context
 from lepton_celery.grid import StageIndex, StageNumber
 from lepton_celery.planning.plan import StageRun
@@ -53,22 +49,22 @@ def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
     return images
 
 
-def publish(context: Context, *, overwrite: bool = False) -> None:
-    """Give all outputs their final names. Idempotent."""
+def publish(context: Context, *, overwrite: bool = False) -> dict[str, dict[str, str]]:
+    """Give all outputs their final names. Idempotent.
+
+    Returns:
+        The dtype of each column, by name, of each CSV among the outputs, by path.
+    """
     # a merge that runs again may replace what its first run published
     again = context.workspace.mark("publishing")
+    dtypes: dict[str, dict[str, str]] = {}
     for path, node in context.files.items():
-        columns = as_columns(context.value(node))
-        stores.write_table(path, columns, job_id=context.job_id, overwrite=overwrite or again)
+        columns = stores.write_value(path, context.value(node), job_id=context.job_id, overwrite=overwrite or again)
+        if columns:
+            dtypes[path] = columns
     for output in _image_outputs(context):
         output.publish()
-
-
-def as_columns(value: Any) -> dict[str, Array]:
-    """A value or a table as columns by name."""
-    if isinstance(value, dict):
-        return {name: np.asarray(column) for name, column in value.items()}
-    return {"value": np.atleast_1d(np.asarray(value))}
+    return dtypes
 
 
 def discard(context: Context) -> None:
@@ -76,5 +72,5 @@ def discard(context: Context) -> None:
     for output in _image_outputs(context):
         output.discard()
     for path in context.files:
-        stores.discard_table(path, context.job_id)
+        stores.discard_file(path, context.job_id)
     context.workspace.discard()

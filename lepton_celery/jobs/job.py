@@ -137,15 +137,19 @@ class Job:
         return dict((self._records.result(self.id) or {}).get("seams", {}))
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait for the job and return its outputs by their submitted paths: lazy images, and tables as columns by name.
+        """Wait for the job and return its outputs by their submitted paths.
+
+        Images are lazy, tables are columns by name, and values are columns, an array or a number, as their format has
+        them. All have the dtypes that were computed.
 
         Raises:
             JobFailed, JobCancelled, WaitTimeout: as `wait`.
         """
         self.wait(timeout_s)
         manifest = self.manifest()
+        dtypes = (self._records.result(self.id) or {}).get("dtypes", {})
         return {
-            name: stores.read_table(path) if path in manifest.files else open_image(path)
+            name: stores.read_value(path, dtypes.get(path)) if path in manifest.files else open_image(path)
             for name, path in manifest.names.items()
         }
 

@@ -66,13 +66,17 @@ def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: Job
 
 
 def _check_format(path: str, node: Node) -> None:
-    is_table = Path(path).suffix.lower() in stores.TABLE_SUFFIXES
-    if node.gives == "image" and is_table:
-        raise InputError(f"{path} is a table format and {node!r} is an image; write it to .zarr, .npy, .tif or .png")
-    if node.gives != "image" and not is_table:
-        raise InputError(f"{path} is an image format and {node!r} is a {node.gives}; write it to .csv or .parquet")
+    suffix = stores.local_path(path).suffix.lower()
+    is_table = suffix in stores.TABLE_SUFFIXES
+    if node.gives == "image" and (is_table or suffix == stores.VALUE_SUFFIX):
+        kind = "a table format" if is_table else "a format of values"
+        raise InputError(f"{path} is {kind} and {node!r} is an image; write it to .zarr, .npy, .tif or .png")
     if node.gives == "image":
         stores.check_dtype(path, node.shape, node.dtype)
+    if node.gives == "value":
+        stores.check_value(path, node.shape, node.dtype)
+    if node.gives == "table" and not is_table:
+        raise InputError(f"{path} is no table format and {node!r} is a table; write it to .csv or .parquet")
     if node.gives == "table" and node.dtype == object:
         raise InputError(
             f"{path} takes numbers, and {node!r} has columns of arrays or slices (coords, image, slice …); "

@@ -48,8 +48,8 @@ def submit(
     """Have Celery workers compute lazy nodes into files; return at once.
 
     Args:
-        outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables and
-            values to .csv or .parquet. Workers must see the same paths.
+        outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables to .csv
+            or .parquet, values there and to .npy, and few numbers to .json. Workers must see the same paths.
         app: the Celery application; None for the project's own if it was `configure`d, else one for the broker that
             LEPTON_BROKER_URL names or that `lepton up` started in this folder.
         resume: whether to continue an unfinished job that has the same outputs and inputs, instead of starting again.

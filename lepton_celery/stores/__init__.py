@@ -11,6 +11,7 @@ Regions are read in place. Outputs are written block by block under a hidden nam
 | `.jpg` `.jpeg` | whole                            | whole, at the end; lossy              |                        |
 | `.csv`         | whole                            | whole                                 |                        |
 | `.parquet`     | whole                            | whole                                 | `[parquet]`            |
+| `.json`        | whole                            | whole; at most 1000 numbers           |                        |
 
 The library of a format is imported when the first file of that format is opened: a web process that only submits jobs does
 not load it. `workspace` and `journal` hold the files of an unfinished job. May import: the catalogue and below. Other
@@ -26,31 +27,38 @@ from pkgutil import resolve_name
 
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.formats import TABLE_SUFFIXES, array_format, check_dtype, check_output
+from lepton_celery.stores.formats import TABLE_SUFFIXES, VALUE_SUFFIX, array_format, check_dtype, check_output
 from lepton_celery.stores.identity import content_identity, identity
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
 from lepton_celery.stores.paths import check_allowed, local_path
-from lepton_celery.stores.table import discard_table, read_table, write_table
+from lepton_celery.stores.publish import discard_file
+from lepton_celery.stores.table import read_table, write_table
+from lepton_celery.stores.values import as_columns, check_value, read_value, write_value
 
 __all__ = [
     "TABLE_SUFFIXES",
+    "VALUE_SUFFIX",
     "MemoryOutput",
     "MemoryReader",
     "Target",
     "array_output",
+    "as_columns",
     "check_allowed",
     "check_dtype",
     "check_output",
+    "check_value",
     "content_identity",
-    "discard_table",
+    "discard_file",
     "identity",
     "ingest",
     "local_path",
     "needs_ingest",
     "open_array",
     "read_table",
+    "read_value",
     "write_table",
+    "write_value",
 ]
 
 

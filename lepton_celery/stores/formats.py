@@ -18,10 +18,13 @@ from lepton_celery.stores.publish import output_exists
 TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
 """Formats of tables by suffix; Parquet needs the extra `lepton-celery[parquet]`."""
 
+VALUE_SUFFIX = ".json"
+"""The format that only values have, a few numbers. Values also go to tables and to `.npy`."""
+
 NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
 """The error message for a Parquet table without pyarrow."""
 
-_EXTENDED = ("float96", "float128", "complex192", "complex256")
+EXTENDED_DTYPES = ("float96", "float128", "complex192", "complex256")
 """Dtypes of C's long double, which only .npy files can hold."""
 
 _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
@@ -98,7 +101,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
     """
     final = local_path(path)
     suffix = final.suffix.lower()
-    known = [*ARRAY_FORMATS, *TABLE_SUFFIXES]
+    known = [*ARRAY_FORMATS, *TABLE_SUFFIXES, VALUE_SUFFIX]
     if suffix not in known:
         raise InputError(f"output {final} has no suffix of a known format; use one of {', '.join(known)}")
     if suffix == ".parquet" and find_spec("pyarrow") is None:
@@ -140,4 +143,4 @@ def _holds(fmt: ArrayFormat, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bo
     if fmt.colours:
         lengths = fmt.colours.get(dtype.name, ())
         return (len(shape) == 2 and 0 in lengths) or (len(shape) == 3 and shape[2] in lengths)
-    return dtype.kind in "biufc" and (fmt.name == "NPY" or dtype.name not in _EXTENDED)
+    return dtype.kind in "biufc" and (fmt.name == "NPY" or dtype.name not in EXTENDED_DTYPES)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import filecmp
 import glob
 import os
 import shutil
@@ -21,8 +22,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lepton_celery.errors import OutputExists, StoreNotFound
-from lepton_celery.stores.base import ArrayOutput, Target
+from lepton_celery.stores.base import ArrayOutput, Target, part_of
 from lepton_celery.stores.failures import writing
+from lepton_celery.stores.paths import local_path
 
 LOCK_WAIT_S = 5.0
 """Longest wait for another publisher; a rename takes milliseconds."""
@@ -79,6 +81,28 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
                     draft.replace(output)
             put_in_place(output, final, overwrite=target.overwrite, replaced=replaced_of(part))
         _remove_part(part)
+
+
+def publish_file(final: Path, job_id: str, write: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Write a small output and publish it in one step. An existing file with the same bytes is accepted.
+
+    If the writer is killed, `discard_file` with the same job id removes the temporary file.
+
+    Raises:
+        OutputExists: something else has the name `final`, and `overwrite` is not set.
+        StoreError: the disk is full, or no permission; no file is left.
+    """
+    part = part_of(final, job_id)
+    with writing(final), draft_of(part) as draft:
+        write(draft)
+        if not final.is_file() or final.is_symlink() or not filecmp.cmp(draft, final, shallow=False):
+            put_in_place(draft, final, overwrite=overwrite, replaced=replaced_of(part))
+
+
+def discard_file(path: str | os.PathLike[str], job_id: str) -> None:
+    """Remove the temporary files that a killed `publish_file` left; a published file stays."""
+    final = local_path(path)
+    discard_part(part_of(final, job_id), final)
 
 
 @contextmanager

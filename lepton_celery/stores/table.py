@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import filecmp
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,16 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError
-from lepton_celery.stores.base import part_of
-from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.formats import NO_PARQUET, table_format
+from lepton_celery.stores.failures import reading
+from lepton_celery.stores.formats import EXTENDED_DTYPES, NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.publish import discard_part, draft_of, put_in_place, replaced_of
+from lepton_celery.stores.publish import publish_file
 
 _ROWS_AT_ONCE = 100_000
 """Number of CSV rows that are formatted at a time."""
 
-Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+_BOOLS = {"True": True, "False": False}
+"""Booleans as a CSV has them."""
+
+Column = npt.NDArray[Any]
+"""Numbers or booleans on one axis."""
 
 
 def write_table(
@@ -35,8 +37,8 @@ def write_table(
 ) -> None:
     """Write one-dimensional columns of equal length to a file that appears when the table is complete.
 
-    `read_table` returns every float bit for bit. An existing file with the same bytes is accepted, so that a merge may be
-    repeated. If the writer is killed, `discard_table` with the same job id removes the temporary file.
+    `read_table` returns every float bit for bit, and every column of Parquet in its dtype. An existing file with the same
+    bytes is accepted, so that a merge may be repeated.
 
     Raises:
         InputError: columns differ in length, have more axes, or are not numeric.
@@ -47,29 +49,24 @@ def write_table(
     name = table_format(final)
     arrays = {key: np.asarray(column) for key, column in columns.items()}
     for key, column in arrays.items():
-        if column.ndim != 1 or column.dtype.kind not in "biuf":
+        if column.ndim != 1 or column.dtype.kind not in "biuf" or column.dtype.name in EXTENDED_DTYPES:
             raise InputError(f"column {key!r} of {final} is {column.dtype} {column.shape}; give numbers on one axis")
     lengths = {key: len(column) for key, column in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"columns of {final} differ in length: {lengths}; give one value per row")
-    arrays = {key: column.astype(np.uint8) if column.dtype == bool else column for key, column in arrays.items()}
-    part = part_of(final, job_id)
-    with writing(final), draft_of(part) as draft:
-        (_write_csv if name == "csv" else _write_parquet)(draft, arrays)
-        if not final.is_file() or final.is_symlink() or not filecmp.cmp(draft, final, shallow=False):
-            put_in_place(draft, final, overwrite=overwrite, replaced=replaced_of(part))
+    write = _write_csv if name == "csv" else _write_parquet
+    publish_file(final, job_id, lambda draft: write(draft, arrays), overwrite=overwrite)
 
 
-def discard_table(path: str | os.PathLike[str], job_id: str) -> None:
-    """Remove the temporary files that a killed writer of a table left; a published table stays."""
-    final = local_path(path)
-    discard_part(part_of(final, job_id), final)
+def read_table(path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = None) -> dict[str, Column]:
+    """The columns of a table, by name. A Parquet table has the dtypes that were written.
 
+    A CSV does not say the dtypes. Columns that are not in `dtypes` are bool if all values are True or False, int64 or uint64
+    if all are whole numbers that fit, else float64; empty cells are NaN, and columns without rows are float64.
 
-def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
-    """The columns of a table: int64 if all values are whole numbers, else float64. Empty cells are NaN.
-
-    The columns of a CSV without rows are float64.
+    Args:
+        path: path or URL of the table.
+        dtypes: the dtypes of the columns of a CSV, by name.
 
     Raises:
         StoreNotFound: there is no such file.
@@ -77,8 +74,9 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
     """
     source = local_path(path)
     with reading(source):
-        columns = _read_csv(source) if table_format(source) == "csv" else _read_parquet(source)
-        return {key: _numbers(source, key, column) for key, column in columns.items()}
+        if table_format(source) == "parquet":
+            return _read_parquet(source)
+        return {key: _column(source, key, cells, (dtypes or {}).get(key)) for key, cells in _read_csv(source).items()}
 
 
 def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -113,10 +111,14 @@ def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow.parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
 
 
-def _read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_parquet(path: Path) -> dict[str, Column]:
     with path.open("rb") as file:
         table = _arrow().parquet.read_table(file)
-    return {key: column.to_numpy() for key, column in zip(table.column_names, table.columns, strict=True)}
+    columns = {key: column.to_numpy() for key, column in zip(table.column_names, table.columns, strict=True)}
+    for key, column in columns.items():
+        if column.dtype.kind not in "biuf":
+            raise StoreError(f"{path}: column {key!r} is {column.dtype}; only numbers and booleans are read")
+    return columns
 
 
 def _arrow() -> Any:
@@ -127,16 +129,18 @@ def _arrow() -> Any:
     return pyarrow
 
 
-def _numbers(path: Path, key: str, column: list[str] | npt.NDArray[Any]) -> Column:
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind in "biu" and (column.dtype != np.uint64 or not column.size or column.max() < 2**63):
-            return column.astype(np.int64)
-        if column.dtype.kind in "biuf":
-            return column.astype(np.float64)
-        raise StoreError(f"{path}: column {key!r} is {column.dtype}; only numbers are read")
-    with suppress(ValueError, OverflowError):
-        return np.array(list(map(int, column)), np.int64) if column else np.empty(0, np.float64)
+def _column(path: Path, key: str, cells: list[str], dtype: str | None) -> Column:
+    """The cells of a CSV's column as an array of `dtype`; None to find the dtype."""
     try:
-        return np.array([float(value or "nan") for value in column], np.float64)
-    except ValueError as error:
+        if dtype == "bool" or (dtype is None and cells and _BOOLS.keys() >= set(cells)):
+            return np.array([_BOOLS[cell] for cell in cells], np.bool_)
+        if dtype is not None and np.dtype(dtype).kind in "iu":
+            return np.array(list(map(int, cells)), dtype)
+        if dtype is None and cells:
+            with suppress(ValueError, OverflowError):
+                return np.array(list(map(int, cells)), np.int64)
+            with suppress(ValueError, OverflowError):
+                return np.array(list(map(int, cells)), np.uint64)
+        return np.array([float(cell or "nan") for cell in cells], dtype or np.float64)
+    except (ValueError, OverflowError, KeyError) as error:
         raise StoreError(f"{path}: column {key!r} holds a value that is not a number ({error})") from error

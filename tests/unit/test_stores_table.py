@@ -12,14 +12,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lepton_celery import errors
-from lepton_celery.stores import discard_table, read_table, write_table
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.stores import discard_file, read_table, write_table
 
 pytest.importorskip("pyarrow")
 
 # From Python 3.12 on, forking beside pyarrow's threads warns; the child only writes a small table and ends.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
+DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+"""Dtypes that a column can have."""
+
 COLUMNS = {"label": np.array([1, 2, 3]), "area, px": np.array([0.1, np.nan, -np.inf])}
+
+
+def extreme(dtype: str) -> Array:
+    """The smallest number of a dtype, the largest, and one between."""
+    if dtype == "bool":
+        return np.array([True, False, True])
+    info = np.finfo(dtype) if dtype.startswith("float") else np.iinfo(dtype)
+    return np.array([info.min, info.max, info.max // 3], dtype)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -40,13 +52,13 @@ class TestEveryTable:
             assert found[key].dtype == column.dtype
             assert np.array_equal(found[key], column, equal_nan=key == "f")
 
-    @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "uint64", "float16", "float32"])
-    def test_narrower_numbers_widen(self, tmp_path: Path, suffix: str, dtype: str) -> None:
-        column = np.array([0, 1, 1]).astype(dtype)
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("rows", [0, 3])
+    def test_every_dtype_comes_back(self, tmp_path: Path, suffix: str, dtype: str, rows: int) -> None:
+        column = extreme(dtype)[:rows]
         write_table(tmp_path / f"a{suffix}", {"a": column})
-        found = read_table(tmp_path / f"a{suffix}")["a"]
-        assert found.dtype == (np.float64 if dtype.startswith("float") else np.int64)
-        assert found.tolist() == [0, 1, 1]
+        found = read_table(tmp_path / f"a{suffix}", {"a": dtype} if suffix == ".csv" else None)["a"]
+        assert found.dtype == column.dtype and np.array_equal(found, column)
 
     def test_names_with_commas_and_tables_without_rows(self, tmp_path: Path, suffix: str) -> None:
         write_table(tmp_path / f"a{suffix}", COLUMNS)
@@ -70,21 +82,21 @@ class TestEveryTable:
     ) -> None:
         path = tmp_path / f"a{suffix}"
         with monkeypatch.context() as patch:
-            patch.setattr("lepton_celery.stores.table.put_in_place", lambda *args, **kwargs: os._exit(9))
+            patch.setattr("lepton_celery.stores.publish.put_in_place", lambda *args, **kwargs: os._exit(9))
             if (child := os.fork()) == 0:
                 write_table(path, COLUMNS, job_id="job-1")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         (left,) = tmp_path.iterdir()
         assert left.name.startswith(f".a{suffix}.job-1.part.")
-        discard_table(path, "job-2")
+        discard_file(path, "job-2")
         assert left.exists()
         write_table(path, COLUMNS, job_id="job-1")
-        discard_table(path, "job-1")
+        discard_file(path, "job-1")
         assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
     def test_a_table_that_was_moved_aside_by_a_killed_writer_comes_back(self, tmp_path: Path, suffix: str) -> None:
         (tmp_path / f".a{suffix}.job-1.part.replaced").write_text("precious")
-        discard_table(tmp_path / f"a{suffix}", "job-1")
+        discard_file(tmp_path / f"a{suffix}", "job-1")
         assert (tmp_path / f"a{suffix}").read_text() == "precious"
 
     def test_columns_that_are_no_table_are_refused(self, tmp_path: Path, suffix: str) -> None:
@@ -114,6 +126,30 @@ def test_lines_of_different_length_and_words_are_refused(tmp_path: Path) -> None
     path.write_text("a,b\n1,two\n")
     with pytest.raises(errors.StoreError, match="not a number"):
         read_table(path)
+
+
+def test_a_csv_alone_has_the_widest_dtypes(tmp_path: Path) -> None:
+    """It does not say the dtypes; a job remembers them."""
+    for dtype, found in {
+        "int8": "int64",
+        "uint32": "int64",
+        "uint64": "uint64",
+        "float16": "float64",
+        "bool": "bool",
+    }.items():
+        write_table(tmp_path / f"{dtype}.csv", {"a": extreme(dtype)})
+        column = read_table(tmp_path / f"{dtype}.csv")["a"]
+        assert column.dtype == found and np.array_equal(column, extreme(dtype))
+    (tmp_path / "a.csv").write_text("a\n-1\n18446744073709551615\n")
+    assert read_table(tmp_path / "a.csv")["a"].tolist() == [-1.0, 2.0**64]  # no dtype of integers holds both
+    for dtype in ("int8", "bool"):
+        with pytest.raises(errors.StoreError, match="not a number"):
+            read_table(tmp_path / "a.csv", {"a": dtype})
+
+
+def test_long_doubles_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match="numbers on one axis"):
+        write_table(tmp_path / "a.csv", {"a": np.zeros(3, np.longdouble)})
 
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

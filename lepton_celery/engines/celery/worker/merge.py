@@ -55,7 +55,7 @@ def _finish(stage: OpenStage, fence: int) -> None:
     manifest, ledger = stage.manifest, stage.ledger
     if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
         return  # cancelled or paused, or another merge took over and publishes
-    publish(stage.context, overwrite=manifest.options.overwrite)
-    result = {"seams": seams.measure(stage.context)}
+    dtypes = publish(stage.context, overwrite=manifest.options.overwrite)
+    result = {"seams": seams.measure(stage.context), "dtypes": dtypes}
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
         learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # after the commit: nobody waits for it
