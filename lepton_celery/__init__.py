@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lepton_celery.graph import to_json as to_json
     from lepton_celery.graph.own import map_blocks as map_blocks
     from lepton_celery.graph.own import map_overlap as map_overlap
+    from lepton_celery.graph.points import points_to_mask as points_to_mask
     from lepton_celery.jobs.compute import compute as compute
     from lepton_celery.jobs.find import get_job as get_job
     from lepton_celery.jobs.find import list_jobs as list_jobs
@@ -46,6 +47,7 @@ _HOMES = {
     "explain": "planning.explain",
     "map_blocks": "graph.own",
     "map_overlap": "graph.own",
+    "points_to_mask": "graph.points",
     "ImageProcessor": "jobs.processor",
     "prove": "proving.prove",
     "calibrate": "calibration.calibrate",

@@ -2,6 +2,7 @@
 
 - `Source`: an input image;
 - `Local`: a region of the result depends on a region of each image, as `Geometry` says (most functions);
+- `Drawn`: an image that is made from whole-image values alone, such as a mask of points;
 - `Reduction`: a whole-image value or a table, merged from a partial of each block;
 - `ValueFunction`: a whole-image value computed from other values, without pixels;
 - `Labelling`: each block is labelled by itself, and the labels are joined across block faces;
@@ -47,6 +48,7 @@ __all__ = [
     "Build",
     "Combine",
     "Composite",
+    "Drawn",
     "Entry",
     "Gives",
     "Iterated",
@@ -166,6 +168,33 @@ class Local(Entry):
 
     def find_value(self, arguments: Mapping[str, Any]) -> Any:
         return self.evaluate(arguments)[()]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(Local):
+    """An image of `arguments["shape"]` that is made from whole-image values, region by region."""
+
+    images: tuple[str, ...] = ()
+    wants_where: bool = True
+    dtype: DTypeRule | None = lambda arguments: np.dtype(bool)
+
+    @property
+    def finds_value(self) -> bool:
+        return False
+
+    @property
+    def is_positional(self) -> bool:
+        return False
+
+    def infer(self, arguments: Arguments, build: Build) -> Inferred:
+        assert self.dtype is not None
+        return Inferred("image", tuple(arguments["shape"]), self.dtype(self.complete(arguments)))
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        return []
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result
 
 
 @dataclass(frozen=True, eq=False)

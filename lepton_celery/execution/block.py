@@ -285,7 +285,8 @@ def _compute(context: Context, index: int, region: Region, images: Mapping[int, 
     if node.entry.wants_kernels:
         arguments["kernels"] = context.kernels
     if node.entry.wants_where:
-        arguments["where"] = replace(context.where(*reads[0]), result=region)
+        # an image that is drawn from values alone is its own first image
+        arguments["where"] = replace(context.where(*(reads[0] if reads else (index, region))), result=region)
     with np.errstate(all="ignore"):
         result = node.entry.evaluate(arguments, kernels=context.kernels)
     # unlike ascontiguousarray, asarray keeps 0-d arrays

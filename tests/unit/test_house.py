@@ -28,7 +28,18 @@ TYPED = ("ledger", "stores/journal.py", "errors.py", "engines", "execution", "pl
 """The folders and files in which these names must have their types."""
 
 KINDS = frozenset(
-    {"Local", "Reduction", "ValueFunction", "Labelling", "Iterated", "Composite", "Refused", "Source", "Mergeable"}
+    {
+        "Local",
+        "Drawn",
+        "Reduction",
+        "ValueFunction",
+        "Labelling",
+        "Iterated",
+        "Composite",
+        "Refused",
+        "Source",
+        "Mergeable",
+    }
 )
 
 

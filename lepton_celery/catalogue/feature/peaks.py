@@ -14,16 +14,15 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Partials, Where
 from lepton_celery.catalogue.declare import declare
-from lepton_celery.catalogue.entries import Build, Composite, Local, Reduction, ValueFunction
+from lepton_celery.catalogue.entries import Build, Composite, Local, Reduction
+from lepton_celery.catalogue.feature.labelled_peaks import find_labelled_peaks
+from lepton_celery.catalogue.feature.spacing import Candidates
 from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.results import ValueType, value_like
 from lepton_celery.catalogue.shared.halos import footprint_halo
 from lepton_celery.catalogue.shared.values import Extent, merge_extent
-from lepton_celery.errors import InputError
+from lepton_celery.errors import DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid
-
-Candidates = dict[str, Array]
-"""Raster indices of peaks (`position`) and their values (`value`)."""
 
 # ------------------------------------------------------------------------------------------------ candidates
 
@@ -76,7 +75,7 @@ def merge_candidates(partials: Partials, arguments: Arguments, grid: BlockGrid) 
     Reduction(
         "lepton.candidates",
         images=("image", "response", "mask"),
-        values=("extent",),
+        values=("extent", "threshold_abs"),
         merge=merge_candidates,
         result=value_like("response", -1),
         wants_where=True,
@@ -151,71 +150,55 @@ def find_candidates(
 # ------------------------------------------------------------------------------------------------ peaks
 
 
-@declare(
-    ValueFunction(
-        "lepton.points",
-        values=("candidates",),
-        result=lambda arguments: ((-1, len(arguments["shape"])), np.dtype(np.int64)),
-    )
-)
-def points(candidates: Candidates, shape: Sequence[int], num_peaks: float, min_distance: float, p_norm: float) -> Array:
-    """The last step of `skimage.feature.peak_local_max`: sort by value, then enforce the minimum distance."""
-    from skimage._shared.coord import ensure_spacing
-
-    order = np.argsort(-candidates["value"], kind="stable")
-    coordinates: Array = np.transpose(np.unravel_index(candidates["position"][order], tuple(shape)))
-    if min_distance > 1:
-        most = int(num_peaks) if np.isfinite(num_peaks) else None
-        coordinates = ensure_spacing(coordinates, spacing=min_distance, p_norm=p_norm, max_out=most)
-    return coordinates[: int(num_peaks)] if len(coordinates) > num_peaks else coordinates
-
-
-@declare(
-    ValueFunction(
-        "lepton.spaced_corners",
-        values=("coordinates",),
-        result=lambda arguments: ((-1, arguments["coordinates"].shape[1]), np.dtype(np.int64)),
-    )
-)
-def spaced_corners(coordinates: Array, min_distance: float, num_peaks: float, p_norm: float) -> Array:
-    """The last step of `skimage.feature.corner_peaks`: drop every corner that is near an earlier one."""
-    from scipy.spatial import cKDTree
-
-    if len(coordinates):
-        tree = cKDTree(coordinates)
-        rejected: set[int] = set()
-        for index, point in enumerate(coordinates):
-            if index not in rejected:
-                rejected.update(set(tree.query_ball_point(point, r=min_distance, p=p_norm)) - {index})
-        coordinates = np.delete(coordinates, tuple(rejected), axis=0)[: None if np.isinf(num_peaks) else num_peaks]
-    return coordinates
-
-
 def _coordinates(arguments: Arguments) -> ValueType:
     return (-1, len(arguments["image"].shape)), np.dtype(np.int64)
 
 
+_IMAGES: dict[str, Any] = {"images": ("image", "labels"), "values": ("threshold_abs",), "dtype_kinds": "biuf"}
+
+
 def _check_peaks(arguments: Arguments) -> None:
-    if arguments["labels"] is not None:
+    image, labels = arguments["image"], arguments["labels"]
+    if image.dtype.kind == "b":
+        raise DtypeNotSupported("peaks of a bool image are undefined; give its distances, or .astype('uint8')")
+    if labels is not None and (labels.dtype.kind == "f" or labels.dtype == np.uint64):
+        raise DtypeNotSupported(f"labels of dtype {labels.dtype} cannot become int64 safely; give signed integers")
+    if labels is not None and tuple(labels.shape) != tuple(image.shape):
         raise InputError(
-            "peaks of each labelled object are not supported here; use labels=None and pick points by their label"
+            f"labels of shape {labels.shape} for an image of shape {image.shape}; give one label per pixel"
         )
     distance = arguments["min_distance"]
     if not isinstance(distance, int | np.integer) or distance < 0:
         raise InputError(f"min_distance={distance!r}; give a whole number of pixels, 0 or more")
+    for name in ("num_peaks", "num_peaks_per_label"):
+        count = arguments[name]
+        if not isinstance(count, int | np.integer) and count != math.inf:
+            raise InputError(f"{name}={count!r}; give a whole number, or numpy.inf for all peaks")
+    if arguments["footprint"] is not None:
+        footprint = np.asarray(arguments["footprint"])
+        if footprint.ndim != len(image.shape) or (footprint.size != 1 and not footprint.any()):
+            raise InputError(
+                f"footprint of shape {footprint.shape} for an image of shape {tuple(image.shape)}; "
+                "give one with as many axes, which is not all 0"
+            )
+    if not arguments["p_norm"] >= 1:
+        raise InputError(f"p_norm={arguments['p_norm']!r}; give a number from 1 to numpy.inf")
 
 
-@declare(Composite("feature.peak_local_max", dtype_kinds="iuf", check=_check_peaks, result=_coordinates))
+@declare(Composite("feature.peak_local_max", check=_check_peaks, result=_coordinates, **_IMAGES))
 def _expand_peaks(arguments: Arguments, build: Build) -> Lazy:
     from skimage.feature.peak import _get_excluded_border_width
 
     image, distance, footprint = arguments["image"], int(arguments["min_distance"]), arguments["footprint"]
+    border = _get_excluded_border_width(image, distance, arguments["exclude_border"])
+    if arguments["labels"] is not None:
+        return find_labelled_peaks(build, arguments, border)
     candidates = find_candidates(
         build,
         image,
         image,
         (arguments["threshold_abs"], arguments["threshold_rel"]),
-        _get_excluded_border_width(image, distance, arguments["exclude_border"]),
+        border,
         2 * distance + 1,
         None if footprint is None else np.asarray(footprint),
     )
@@ -223,15 +206,14 @@ def _expand_peaks(arguments: Arguments, build: Build) -> Lazy:
     return build("lepton.points", candidates=candidates, shape=image.shape, min_distance=distance, **given)
 
 
-def _check_corners(arguments: Arguments) -> None:
-    _check_peaks(arguments)
-    if not arguments["indices"]:
-        raise InputError("corner_peaks with indices=False is not supported here; use the coordinates")
-
-
-@declare(Composite("feature.corner_peaks", dtype_kinds="iuf", check=_check_corners, result=_coordinates))
+@declare(Composite("feature.corner_peaks", check=_check_peaks, gives="", **_IMAGES))
 def _expand_corners(arguments: Arguments, build: Build) -> Lazy:
-    names = ("image", "min_distance", "threshold_abs", "threshold_rel", "exclude_border", "footprint")
-    peaks = build("feature.peak_local_max", **{name: arguments[name] for name in names})
+    image = arguments["image"]
+    names = (
+        *("min_distance", "threshold_abs", "threshold_rel", "exclude_border", "footprint", "labels"),
+        "num_peaks_per_label",
+    )
+    peaks = build("feature.peak_local_max", image=image, **{name: arguments[name] for name in names})
     given = {name: arguments[name] for name in ("min_distance", "num_peaks", "p_norm")}
-    return build("lepton.spaced_corners", coordinates=peaks, **given)
+    corners = build("lepton.spaced_corners", coordinates=peaks, **given)
+    return corners if arguments["indices"] else build("lepton.points_to_mask", points=corners, shape=tuple(image.shape))
