@@ -1,0 +1,1 @@
+"""scikit-image's own tests, with its functions computed in blocks: `python -m tests.upstream ARCHIVE`."""
