@@ -65,6 +65,8 @@ class Entry:
     """NumPy dtype kinds that the images may have."""
     dtypes: tuple[str, ...] = ()
     """The dtypes that the images may have; empty for all dtypes of `dtype_kinds`."""
+    kinds_of: Mapping[str, str] = field(default_factory=dict)
+    """NumPy dtype kinds of images that differ from `dtype_kinds`, by parameter."""
     ndims: tuple[int, ...] = ()
     """Numbers of axes that the first image may have, without the channel axis; empty for any."""
     check: Callable[[Arguments], None] | None = None
@@ -277,8 +279,9 @@ class Entry:
             return  # the argument is missing or a literal
         if name == "mask" and image.dtype.kind in "biu":
             return  # any number other than 0 is True
-        if not self.accepts(image.dtype):
-            taken = " ".join(self.dtypes) if self.dtypes else describe_kinds(self.dtype_kinds)
+        kinds = self.kinds_of.get(name)
+        if image.dtype.kind not in kinds if kinds else not self.accepts(image.dtype):
+            taken = " ".join(self.dtypes) if self.dtypes and not kinds else describe_kinds(kinds or self.dtype_kinds)
             raise DtypeNotSupported(
                 f"{self.name} cannot take {name} of dtype {image.dtype}; it takes {taken}; "
                 f"convert it first, for instance with .astype"

@@ -9,12 +9,9 @@ from lepton_celery.catalogue.entries import Refused
 
 _FIGURE = "it draws a figure"
 _FUNCTION = "it takes a function, which cannot be sent to workers"
-_KERNEL = "it makes a kernel or a window, not an image"
 _LINES = "each pixel of its result is a sum along a line through the whole image"
 _MOVED = "its coordinates depend on the shape of the whole image, and its spline coefficients on all pixels"
-_NO_IMAGE = "it takes no image"
 _OBJECTS = "its result is a list with a member for each object of the whole image"
-_POINTS = "it works on points or polygons, not on an image"
 _SPECTRUM = "it multiplies the spectrum of the whole image"
 _VOTES = "each pixel votes in the whole parameter space, and lines or circles are found from the votes of all pixels"
 _WAVELETS = "it needs PyWavelets, which is not installed with this package, and the wavelet coefficients of all pixels"
@@ -27,6 +24,8 @@ _TABLE = "measure.regionprops_table"
 _WHOLE = "scikit-image on the whole image"
 
 _REFUSED: tuple[tuple[str, str, str], ...] = (
+    # draw
+    ("draw.set_color", "it changes an array in place, and a lazy image has none", "numpy.where(mask, colour, image)"),
     # feature
     (
         "feature.corner_orientations feature.corner_subpix",
@@ -37,13 +36,8 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("feature.draw_multiblock_lbp", "it draws one pattern into a picture", _CROP),
     ("feature.haar_like_feature", "its result is a list of numbers for one window", _CROP),
     ("feature.multiblock_lbp", "its result is one code for one position of an integral image", _CROP),
-    ("feature.haar_like_feature_coord", _NO_IMAGE, _ITSELF),
-    ("feature.fisher_vector feature.match_descriptors", "it works on lists of descriptors, not on an image", _ITSELF),
-    ("feature.learn_gmm", "it fits a model to lists of descriptors", _ITSELF),
     ("feature.plot_matched_features", _FIGURE, _ITSELF),
     # filters
-    ("filters.gabor_kernel filters.window", _KERNEL, _ITSELF),
-    ("filters.LPIFilter2D", "it makes a filter, not an image", "ndimage.correlate with the impulse response"),
     ("filters.filter_forward", _SPECTRUM, "ndimage.correlate with the impulse response"),
     ("filters.filter_inverse", "it divides by the spectrum of the whole image", "restoration.richardson_lucy"),
     ("filters.wiener", "it divides spectra of the whole image", "restoration.wiener, or compute it on the whole image"),
@@ -53,20 +47,44 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         "numpy.digitize with the levels you need",
     ),
     ("filters.try_all_threshold", _FIGURE, "the threshold you want, such as filters.threshold_otsu"),
+    # future
+    (
+        "future.manual_lasso_segmentation future.manual_polygon_segmentation",
+        "it waits for a person who draws on a figure",
+        "scikit-image on a small copy of the image, such as transform.rescale(image, 1 / 16)",
+    ),
+    (
+        "future.fit_segmenter future.predict_segmenter",
+        "it takes a classifier, which cannot be sent to workers",
+        "scikit-image to train on a crop, and lepton.map_blocks with a function that loads the classifier and predicts",
+    ),
+    # graph
+    (
+        "graph.cut_normalized graph.cut_threshold graph.merge_hierarchical graph.rag_boundary graph.rag_mean_color",
+        "its graph of neighbouring regions is one object, which blocks cannot build independently",
+        "scikit-image on computed images: skimage.graph.rag_mean_color(*lepton.compute(image, labels))",
+    ),
+    (
+        "graph.pixel_graph graph.route_through_array graph.shortest_path",
+        "a path or a graph of pixels runs through the whole image",
+        "scikit-image on a computed image, or on a crop: image[a:b, c:d]",
+    ),
+    ("graph.show_rag", _FIGURE, _ITSELF),
+    # io
+    (
+        "io.imread io.imread_collection",
+        "it reads whole images into this process",
+        "lepton.open with a path, which reads the blocks that are needed",
+    ),
+    (
+        "io.imsave io.push io.pop io.concatenate_images",
+        "it holds whole images in this process",
+        "lepton.submit or lepton.run with the output's path, such as {'cells.tif': image}, or numpy.stack",
+    ),
     # measure
     ("measure.find_contours", "a contour can cross many blocks", _CROP),
     ("measure.marching_cubes", "its result is one mesh of points and faces", _CROP),
     ("measure.profile_line", "its result is a profile along one line, not an image", _CROP),
-    (
-        "measure.approximate_polygon measure.grid_points_in_poly measure.points_in_poly measure.subdivide_polygon",
-        _POINTS,
-        _ITSELF,
-    ),
-    (
-        "measure.mesh_surface_area measure.moments_coords measure.moments_coords_central measure.ransac",
-        _POINTS,
-        _ITSELF,
-    ),
     (
         "measure.inertia_tensor measure.inertia_tensor_eigvals",
         "BLAS chooses the order of its sums, and cancellation magnifies their rounding",
@@ -105,6 +123,11 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("ndimage.generic_gradient_magnitude", _FUNCTION, "ndimage.gaussian_gradient_magnitude or filters.sobel"),
     ("ndimage.geometric_transform", _FUNCTION, "transform.warp, or compute it on the whole image"),
     ("ndimage.labeled_comprehension", _FUNCTION, _TABLE),
+    (
+        "ndimage.distance_transform_bf",
+        "it compares each pixel with every pixel of the background",
+        "ndimage.distance_transform_edt or distance_transform_cdt",
+    ),
     ("ndimage.fourier_ellipsoid", _SPECTRUM, "ndimage.convolve with that kernel"),
     ("ndimage.fourier_gaussian", _SPECTRUM, "ndimage.gaussian_filter"),
     ("ndimage.fourier_shift", _SPECTRUM, "scipy.ndimage.fourier_shift on the whole image"),
@@ -141,11 +164,6 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         "it moves a line over the whole image and returns the line, not an image",
         "segmentation.morphological_geodesic_active_contour, or compute it on the whole image",
     ),
-    (
-        "segmentation.checkerboard_level_set segmentation.disk_level_set",
-        "it takes the shape of an image, not an image",
-        "the function of scikit-image itself, and pass its result as init_level_set",
-    ),
     # transform
     ("transform.frt2 transform.ifrt2 transform.iradon transform.iradon_sart transform.radon", _LINES, _WHOLE),
     (
@@ -153,25 +171,19 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         _VOTES,
         _WHOLE,
     ),
-    (
-        "transform.warp_coords",
-        "it calls a function of yours for every pixel",
-        "transform.warp with a matrix of shape (3, 3)",
-    ),
     # util
     (
         "util.apply_parallel",
         "it takes any function and pads the image's true border, which changes pixels there",
         "the function itself from this catalogue, which runs in blocks",
     ),
-    ("util.label_points", "it takes coordinates and no image", _ITSELF),
     ("util.montage", "its result is a sheet of many images", "numpy.stack"),
     (
         "util.random_noise",
         "its random numbers are one sequence over the whole image, which a block cannot begin in the middle",
         "numpy.random.default_rng(seed) to store an image of noise, and add that",
     ),
-    ("util.regular_grid util.regular_seeds", "it takes a shape and no image", _ITSELF),
+    ("util.slice_along_axes", "a lazy image has slices of its own", "image[a:b, c:d]"),
     ("util.unique_rows", "it compares rows of the whole image", "numpy.unique(…, axis=0) of the computed image"),
     ("util.view_as_blocks", _WINDOWS, "transform.downscale_local_mean for means of blocks"),
     ("util.view_as_windows", _WINDOWS, "a filter with that window, such as ndimage.percentile_filter"),

@@ -1,27 +1,42 @@
-"""Makes a module of lazy functions from the catalogue."""
+"""Makes a module of lazy functions from the catalogue, with all other public names of the module that it mirrors.
+
+The catalogue lists every function that takes pixels, also those that are refused. Everything else needs no pixels and is
+passed through as it is: footprints, transforms, models, test images. So swapping the import is enough.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
-from lepton_celery.catalogue import catalogue, nearest, public_names
+from lepton_celery.catalogue import catalogue, nearest
+from lepton_celery.catalogue.signatures import library_path
 from lepton_celery.graph.nodes import apply
 
 
-def lazy_module(module: str) -> tuple[Callable[[str], Callable[..., Any]], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` for a module whose functions are the catalogue's entries under `module`."""
+def lazy_module(module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` for a module that mirrors `skimage.MODULE`, or `scipy.ndimage`."""
 
-    def find(name: str) -> Callable[..., Any]:
+    def find(name: str) -> Any:
         full = f"{module}.{name}"
-        if name.startswith("__") or full not in catalogue():
-            raise AttributeError(f"{full} is not in the catalogue{nearest(name)}")
-        return lazy(full)
+        if full in catalogue():
+            return lazy(full)
+        if name not in public_names(module):
+            raise AttributeError(f"{library_path(module)} has no {name}{nearest(name)}")
+        return getattr(import_module(library_path(module)), name)
 
-    def names() -> list[str]:
-        return [full.rpartition(".")[2] for full in public_names() if full.rpartition(".")[0] == module]
+    return find, lambda: public_names(module)
 
-    return find, names
+
+def public_names(module: str) -> list[str]:
+    """The public names of a mirrored module that are no modules."""
+    source = import_module(library_path(module))
+    listed = getattr(source, "__all__", None) or dir(source)
+    return [
+        name for name in listed if not name.startswith("_") and not isinstance(getattr(source, name, None), ModuleType)
+    ]
 
 
 def lazy(full: str) -> Callable[..., Any]:

@@ -106,12 +106,12 @@ def test_the_document_is_up_to_date() -> None:
     assert DOCUMENT.read_text() == reference.markdown(), "run `make docs`"
 
 
-def test_the_catalogue_splits_423_functions_409_of_them_identical_and_refuses_98() -> None:
+def test_the_catalogue_has_as_many_functions_of_each_kind_as_its_page_says() -> None:
     rows = reference.rows()
     split = [row for row in rows if row.kind != "refused"]
-    assert (len(split), len(rows) - len(split)) == (423, 98)
+    assert (len(split), len(rows) - len(split)) == (424, 99)
     assert Counter(row.exactness.partition(",")[0] for row in split) == {
-        "identical": 409,
+        "identical": 410,
         "depends on the arguments": 11,
         "approximate": 3,
     }

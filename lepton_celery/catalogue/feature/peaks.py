@@ -154,15 +154,18 @@ def _coordinates(arguments: Arguments) -> ValueType:
     return (-1, len(arguments["image"].shape)), np.dtype(np.int64)
 
 
-_IMAGES: dict[str, Any] = {"images": ("image", "labels"), "values": ("threshold_abs",), "dtype_kinds": "biuf"}
+_IMAGES: dict[str, Any] = {
+    "images": ("image", "labels"),
+    "values": ("threshold_abs",),
+    "dtype_kinds": "iuf",
+    "kinds_of": {"labels": "biu"},
+}
 
 
 def _check_peaks(arguments: Arguments) -> None:
     image, labels = arguments["image"], arguments["labels"]
-    if image.dtype.kind == "b":
-        raise DtypeNotSupported("peaks of a bool image are undefined; give its distances, or .astype('uint8')")
-    if labels is not None and (labels.dtype.kind == "f" or labels.dtype == np.uint64):
-        raise DtypeNotSupported(f"labels of dtype {labels.dtype} cannot become int64 safely; give signed integers")
+    if labels is not None and labels.dtype == np.uint64:
+        raise DtypeNotSupported("labels of dtype uint64 cannot become int64 safely; give signed integers")
     if labels is not None and tuple(labels.shape) != tuple(image.shape):
         raise InputError(
             f"labels of shape {labels.shape} for an image of shape {image.shape}; give one label per pixel"

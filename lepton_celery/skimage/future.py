@@ -1,0 +1,5 @@
+"""Lazy `skimage.future`."""
+
+from lepton_celery.skimage.lazy import lazy_module
+
+__getattr__, __dir__ = lazy_module("future")
