@@ -41,6 +41,12 @@ class LeptonError(Exception):
     """The exit code of the command line when this error ends it."""
 
 
+def reason_of(error: BaseException) -> str:
+    """The message of an error with its notes, and with its type if this package did not raise it."""
+    message = str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
+    return "; ".join([message, *getattr(error, "__notes__", ())])
+
+
 class InputError(LeptonError, ValueError):
     """An argument is wrong; nothing was started."""
 

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
-from lepton_celery.errors import LeptonError
+from lepton_celery.errors import reason_of
 from lepton_celery.execution import seams
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.loop import run_stages
-from lepton_celery.execution.outputs import discard, publish
+from lepton_celery.execution.outputs import discard
+from lepton_celery.execution.publishing import publish, publish_complete
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.record import RunRecord
@@ -35,7 +36,7 @@ def run(
         on_progress: called whenever blocks are done.
 
     Raises:
-        LeptonError: the job failed; nothing is left under an output's final name.
+        Exception: the job failed; the outputs that are complete are published, and the notes of the error name them.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
 
@@ -58,6 +59,14 @@ def run(
             dtypes = publish(context, overwrite=overwrite)
             record.finish({"seams": seams.measure(context), "dtypes": dtypes})
     except BaseException as error:
-        record.fail(str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}")
+        if isinstance(error, Exception) and (outputs := _publish_complete(context, record, overwrite)):
+            error.add_note(outputs)
+        record.fail(reason_of(error))
         discard(context)
         raise
+
+
+def _publish_complete(context: Context, record: RunRecord, overwrite: bool) -> str:
+    info = record.info(context.job_id)
+    blocks_done = info.blocks_done == info.blocks_total
+    return publish_complete(context, info.stage, blocks_done=blocks_done, overwrite=overwrite)

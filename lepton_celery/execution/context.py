@@ -37,6 +37,8 @@ class Context:
     """Id of the job, which is part of the hidden names of outputs."""
     kernels: bool = False
     """Whether compiled kernels are used where they exist."""
+    failures: dict[int, Exception] = field(default_factory=dict)
+    """The errors of whole-image values that could not be merged at the end of the last stage, by node."""
     _readers: dict[Key, ArrayReader] = field(default_factory=dict)
     _outputs: dict[tuple[int, StageRun], list[ArrayOutput]] = field(default_factory=dict)
     _values: dict[Key, Any] = field(default_factory=dict)
@@ -72,7 +74,14 @@ class Context:
         return self._outputs[key]
 
     def value(self, key: Key) -> Any:
-        """A whole-image value, or the value of a round, by `(node, round)`. Values that were read are cached."""
+        """A whole-image value, or the value of a round, by `(node, round)`. Values that were read are cached.
+
+        Raises:
+            StoreError: the value is missing.
+            Exception: the merge of the value failed.
+        """
+        if isinstance(key, int) and key in self.failures:
+            raise self.failures[key]
         if key not in self._values:
             value = self.workspace.value(key)
             if isinstance(key, int) and self.plan.nodes[key].entry.labels_blocks:
@@ -94,6 +103,11 @@ class Context:
         # the look-up of a block's labels reads a few partials repeatedly
         read = lru_cache(maxsize=4)(lambda level, block: self.workspace.partial(partials_key(node, level), block))
         return MergedLabels(value, grids, read)
+
+    @property
+    def has_several_outputs(self) -> bool:
+        """Whether the job writes more than one file."""
+        return len(self.files) + sum(map(len, self.targets.values())) > 1
 
     def arguments(self, node: PlanNode) -> dict[str, Any]:
         """A node's arguments: literals, loaded values, and None in place of images."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
+from lepton_celery.errors import StoreError
 from lepton_celery.execution.block import image_refs
 from lepton_celery.execution.context import Context, partials_key
-from lepton_celery.grid import BlockIndex, StageNumber
+from lepton_celery.grid import BlockIndex, StageIndex, StageNumber
 from lepton_celery.planning.plan import grid_over
 
 
@@ -31,19 +35,38 @@ def merge_stage(context: Context, number: StageNumber) -> bool:
     changed = [_end_round(context, node, round, len(stage.grid)) for node in plan.iterated(index)]
     if any(changed):
         return True
+    context.failures.clear()
     for merged, level in plan.to_merge(index).items():
-        node = plan.nodes[merged]
-        partials = context.workspace.partials(partials_key(merged, level), len(stage.grid))
-        images = image_refs(node)
-        grid = grid_over(stage, next(iter(images.values())).shape)
-        value = node.entry.merge_partials(partials, context.arguments(node) | images, grid)
-        context.put_value(merged, value, index)
+        with _apart(context, merged, index):
+            node = plan.nodes[merged]
+            partials = context.workspace.partials(partials_key(merged, level), len(stage.grid))
+            images = image_refs(node)
+            grid = grid_over(stage, next(iter(images.values())).shape)
+            value = node.entry.merge_partials(partials, context.arguments(node) | images, grid)
+            context.put_value(merged, value, index)
     for computed in stage.values:
-        node = plan.nodes[computed]
-        with np.errstate(all="ignore"):
-            value = node.entry.find_value(context.arguments(node))
-        context.put_value(computed, value, index)
+        with _apart(context, computed, index):
+            node = plan.nodes[computed]
+            with np.errstate(all="ignore"):
+                value = node.entry.find_value(context.arguments(node))
+            context.put_value(computed, value, index)
     return False
+
+
+@contextmanager
+def _apart(context: Context, node: int, stage: StageIndex) -> Iterator[None]:
+    """Keep the error of a value for the outputs that need it, if other outputs of the job can do without it.
+
+    At the end of an earlier stage the error ends the job, because the blocks of the next stage need the value.
+    """
+    try:
+        yield
+    except (StoreError, MemoryError):  # of the machine and not of the value: the merge can be tried again
+        raise
+    except Exception as error:
+        if stage + 1 < len(context.plan.stages) or not context.has_several_outputs:
+            raise
+        context.failures[node] = error
 
 
 def _end_round(context: Context, node: int, round: int, blocks: int) -> bool:

@@ -1,4 +1,4 @@
-"""Creates a job's outputs before its first block, publishes them at its end, or discards them."""
+"""Creates a job's outputs before its first block, and discards them."""
 
 from __future__ import annotations
 
@@ -47,24 +47,6 @@ def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
                 if index in stage.stores:
                     context.outputs(index, StageRun(StageIndex(number), 0)).append(images[index])
     return images
-
-
-def publish(context: Context, *, overwrite: bool = False) -> dict[str, dict[str, str]]:
-    """Give all outputs their final names. Idempotent.
-
-    Returns:
-        The dtype of each column, by name, of each CSV among the outputs, by path.
-    """
-    # a merge that runs again may replace what its first run published
-    again = context.workspace.mark("publishing")
-    dtypes: dict[str, dict[str, str]] = {}
-    for path, node in context.files.items():
-        columns = stores.write_value(path, context.value(node), job_id=context.job_id, overwrite=overwrite or again)
-        if columns:
-            dtypes[path] = columns
-    for output in _image_outputs(context):
-        output.publish()
-    return dtypes
 
 
 def discard(context: Context) -> None:

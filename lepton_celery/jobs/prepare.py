@@ -31,15 +31,17 @@ class Prepared:
     """Inputs that are arrays of this process, by node."""
 
 
-def prepare(outputs: Mapping[str, Node], plan_options: PlanOptions, options: JobOptions) -> Prepared:
-    """Check and plan a job.
+def prepare(
+    outputs: Mapping[str, Node], plan_options: PlanOptions, options: JobOptions, *, may_exist: bool = False
+) -> Prepared:
+    """Check and plan a job. Outputs `may_exist` if it may continue a job that failed after it had published them.
 
     Raises:
         InputError: an output, an input or the plan is refused; the message says which and why.
         StoreError: an input cannot be read, or an output cannot be written.
     """
     for path, node in outputs.items():
-        stores.check_output(path, overwrite=options.overwrite)
+        stores.check_output(path, overwrite=options.overwrite or may_exist)
         if isinstance(node, Node):
             _check_format(path, node)
     planned = make_plan(outputs, plan_options)

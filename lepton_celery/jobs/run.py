@@ -41,7 +41,9 @@ def run(
         on_change: called with the job's state whenever blocks are done.
 
     Raises:
-        LeptonError: the job failed; nothing is left under an output's name.
+        LeptonError: the job is refused before anything ran.
+        Exception: the job failed. Of several outputs, those that are complete have their names; the notes of the error say
+            which. Nothing is left of the others.
     """
     threads = threads or os.cpu_count() or 1
     plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder())

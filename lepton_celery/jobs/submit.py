@@ -83,13 +83,15 @@ def submit(
         cost=cost,
         wave_batches=settings.wave_batches,
     )
-    prepared = prepare(outputs, plan_options, job)
+    prepared = prepare(outputs, plan_options, job, may_exist=resume)
     if unreachable is not None:
         raise unreachable
     for function in prepared.manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
+    for path in outputs if resume else ():
+        stores.check_output(path, overwrite=job.overwrite)
     _send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger)
 

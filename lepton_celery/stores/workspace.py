@@ -71,6 +71,9 @@ class Workspace(Protocol):
     def mark(self, name: str) -> bool:
         """Set a mark; True if it was set before."""
 
+    def is_marked(self, name: str) -> bool:
+        """Whether a mark was set."""
+
     def discard(self) -> None:
         """Remove everything."""
 
@@ -120,6 +123,9 @@ class MemoryWorkspace(Workspace):
 
     def mark(self, name: str) -> bool:
         return False  # one process, one merge
+
+    def is_marked(self, name: str) -> bool:
+        return False
 
     def discard(self) -> None:
         self._images.clear()
@@ -214,10 +220,16 @@ class DiskWorkspace(Workspace):
     def mark(self, name: str) -> bool:
         with writing(self.root):
             try:
-                (self.root / f"{name}.mark").touch(exist_ok=False)
+                self._mark(name).touch(exist_ok=False)
             except FileExistsError:
                 return True
         return False
+
+    def is_marked(self, name: str) -> bool:
+        return self._mark(name).exists()
+
+    def _mark(self, name: str) -> Path:
+        return self.root / f"{name}.mark"
 
     def discard(self) -> None:
         remove(self._images)

@@ -18,7 +18,8 @@ from lepton_celery.errors import InputError
 from lepton_celery.execution.block import compute_block, fill_block, read_block, run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
-from lepton_celery.execution.outputs import create_outputs, discard, publish
+from lepton_celery.execution.outputs import create_outputs, discard
+from lepton_celery.execution.publishing import publish
 from lepton_celery.grid import BlockIndex, Place, StageIndex, StageNumber
 from lepton_celery.jobs.compute import compute
 from lepton_celery.ledger.info import JobState

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 import lepton_celery as lepton
 from lepton_celery.config import load_settings
-from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound
+from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound, OutputExists
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
@@ -200,6 +200,59 @@ def test_a_failed_job_goes_on_with_its_missing_blocks(app: Celery, tmp_path: Pat
     assert {block: runs for block, runs in count.items() if runs > 1} == {"7": 5}
     until(lambda: left_behind(tmp_path) == [])
     assert lepton.resume(job.id, app=app).info().state is JobState.DONE
+
+
+def test_a_failed_job_has_published_what_was_complete_and_resuming_publishes_the_rest(
+    app: Celery, tmp_path: Path, dark: NDArray[np.uint8]
+) -> None:
+    image, cured = lepton.open(tmp_path / "input.npy"), tmp_path / "cured"
+    same = image - (image.max() - np.uint8(255))  # in a second stage
+    outputs = {
+        str(tmp_path / "o.npy"): lepton.map_blocks("tests.faults.blocks:raises", same, cured=str(cured)),
+        str(tmp_path / "max.json"): image.max(),
+    }
+    job = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK))
+    with pytest.raises(JobFailed, match=r"a bright pixel; written: max.json; not written: o.npy"):
+        job.wait(30)
+    assert (tmp_path / "max.json").exists() and not (tmp_path / "o.npy").exists()
+    with pytest.raises(OutputExists):
+        lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK))
+    cured.touch()
+    (tmp_path / ".o.npy.other.part").touch()  # of another job
+    again = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK), resume=True)
+    assert again.id == job.id
+    result = again.result(30)
+    assert np.array_equal(lepton.compute(result[str(tmp_path / "o.npy")]), 255 - dark)
+    assert result[str(tmp_path / "max.json")] == 255
+    until(lambda: left_behind(tmp_path) == [".o.npy.other.part"])
+    with pytest.raises(OutputExists):  # nothing is left to continue
+        lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK), resume=True)
+
+
+def test_a_name_that_is_taken_costs_no_other_output_and_resuming_publishes_it(
+    app: Celery, tmp_path: Path, dark: NDArray[np.uint8]
+) -> None:
+    image = lepton.map_blocks("tests.faults.blocks:slow", lepton.open(tmp_path / "input.npy"), seconds=0.1)
+    outputs = {str(tmp_path / name): image for name in ("a.npy", "b.npy", "c.zarr")} | {
+        str(tmp_path / "min.csv"): image.min(),
+        str(tmp_path / "max.csv"): image.max(),
+    }
+    job = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK))
+    for name in ("b.npy", "min.csv"):
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(JobFailed, match=r"written: max.csv, a.npy, c.zarr; not written: min.csv, b.npy"):
+        job.wait(30)
+    for name in ("b.npy", "min.csv"):
+        assert (tmp_path / name).read_text() == "precious"
+        (tmp_path / name).unlink()
+    # as a worker does that was frozen since before the image was published
+    (tmp_path / f".a.npy.{job.id}.part").write_bytes(b"")
+    lepton.resume(job.id, app=app)
+    result = job.result(30)
+    for name in ("a.npy", "b.npy", "c.zarr"):
+        assert np.array_equal(lepton.compute(result[str(tmp_path / name)]), 255 - dark)
+    assert result[str(tmp_path / "min.csv")]["value"] == [0]
+    until(lambda: left_behind(tmp_path) == [])
 
 
 @pytest.mark.usefixtures("dark")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
-from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, reason_of, retry_alone
+from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, retry_alone
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
+from lepton_celery.errors import reason_of
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place

@@ -9,6 +9,7 @@ from lepton_celery import errors
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution.block import fill_block
+from lepton_celery.execution.publishing import publish_complete
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE
@@ -29,12 +30,18 @@ MAX_PIECES = 256
 
 
 def fail_job(
-    ledger: Ledger, job_id: str, number: StageNumber, reason: str, *, where: str = "", place: Place = NO_PLACE
+    ledger: Ledger,
+    job_id: str,
+    number: StageNumber,
+    reason: str,
+    *,
+    stage: OpenStage | None = None,
+    place: Place = NO_PLACE,
 ) -> None:
     """End a job as failed, unless it has left the stage: then other workers have done the work that failed here.
 
-    The job's files stay until it is resumed, forgotten or too old. `where` names the block that failed; empty names the
-    stage.
+    Its complete outputs are published if its files are open, as `stage`. The other files stay until it is resumed, forgotten
+    or too old. `place` is the block that failed.
     """
     try:
         info = ledger.info(job_id)
@@ -43,14 +50,20 @@ def fail_job(
     except errors.JobError as error:  # another release wrote it, and its workers may do the job
         log.error("job %s is left alone: %s", job_id, error)
         return
-    if info.stage == number:
-        where = where or f"stage {info.stage_label}"
-        ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
+    if info.stage != number or not info.state.is_open:
+        return
+    where = f"stage {info.stage_label}"
+    if stage is not None:
+        where = where if place == NO_PLACE else stage.describe(place)
+        blocks_done, overwrite = info.blocks_done == info.blocks_total, stage.manifest.options.overwrite
+        outputs = publish_complete(stage.context, number, blocks_done=blocks_done, overwrite=overwrite)
+        reason = "; ".join(filter(None, (reason, outputs)))
+    ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job because of one block."""
-    fail_job(stage.ledger, stage.job_id, stage.number, reason, where=stage.describe(place), place=place)
+    fail_job(stage.ledger, stage.job_id, stage.number, reason, stage=stage, place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
@@ -83,7 +96,7 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
     try:
         fill_block(stage.context, stage.number, stage.planned.tiling.block(place), options.fill_value)
     except Exception as error:
-        fail_block(stage, place, f"{reason}; and it cannot be filled: {reason_of(error)}")
+        fail_block(stage, place, f"{reason}; and it cannot be filled: {errors.reason_of(error)}")
         return
     log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)
     stage.ledger.fill(stage.job_id, stage.number, place, reason=reason)
@@ -91,8 +104,3 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
     done = stage.ledger.info(stage.job_id).blocks_done
     if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
         fail_block(stage, place, f"{filled} of the {done} blocks done so far were given up, the last one: {reason}")
-
-
-def reason_of(error: Exception) -> str:
-    """The message of an error, with its type if this package did not raise it."""
-    return str(error) if isinstance(error, errors.LeptonError) else f"{type(error).__name__}: {error}"

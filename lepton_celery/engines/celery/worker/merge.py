@@ -8,7 +8,7 @@ from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution import seams
 from lepton_celery.execution.merge import merge_stage, missing_blocks
-from lepton_celery.execution.outputs import publish
+from lepton_celery.execution.publishing import publish
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import FollowingStage, JobInfo
 from lepton_celery.planning.batches import batches

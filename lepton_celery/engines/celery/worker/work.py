@@ -25,7 +25,7 @@ from lepton_celery.engines.celery.worker.lease_renewer import owner_of
 from lepton_celery.engines.celery.worker.merge import merge
 from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
-from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError
+from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, reason_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
 from lepton_celery.planning.batches import format_places, parse_places
@@ -159,6 +159,7 @@ class StageWork:
             The first batch of the next stage, which this process does without a message, because it has the files open.
         """
         fence: int | None = None
+        stage: OpenStage | None = None
         ledger, settings = self.ledger, self.settings
         try:
             fence = ledger.begin_merge(self.job_id, self.number, owner=self.owner, lease_s=settings.lease_s)
@@ -182,11 +183,11 @@ class StageWork:
         except failures.PASSING as error:
             if fence is not None:
                 ledger.release_merge(self.job_id, self.number, fence=fence)
-            self._fail_or_retry(error)
+            self._fail_or_retry(error, stage)
             return None
         except Exception as error:
             log.exception("job %s failed in a merge", self.job_id)
-            self._fail(error)
+            self._fail(error, stage)
         _open_jobs.close_ended(ledger, settings, self.job_id)
         return None
 
@@ -197,9 +198,9 @@ class StageWork:
     def _fail(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """End the job as failed; the first of these blocks, if there are any, is named as the cause."""
         if stage is not None and places:
-            failures.fail_block(stage, places[0], failures.reason_of(error))
+            failures.fail_block(stage, places[0], reason_of(error))
         else:
-            failures.fail_job(self.ledger, self.job_id, self.number, failures.reason_of(error))
+            failures.fail_job(self.ledger, self.job_id, self.number, reason_of(error), stage=stage)
 
     def _fail_or_retry(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """Retry the message, or end the job if the error is final or no retries are left."""

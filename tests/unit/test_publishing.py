@@ -1,0 +1,86 @@
+"""An output that fails does not keep the other outputs of its job from their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lepton_celery as lepton
+from lepton_celery import errors
+from lepton_celery.graph.nodes import Node
+from lepton_celery.skimage import filters
+from lepton_celery.stores import read_value
+from tests.faults.blocks import inverted
+
+DARK = np.random.default_rng(3).integers(0, 200, (48, 60)).astype(np.uint8)
+BLOCK = (16, 32)
+
+
+def run_and_fail(folder: Path, nodes: dict[str, Node], kind: type[Exception], says: str, **options: Any) -> str:
+    """Run a job that fails; the notes of its error."""
+    with pytest.raises(kind, match=says) as caught:
+        lepton.run({str(folder / name): node for name, node in nodes.items()}, block_shape=BLOCK, **options)
+    hidden = [path.name for path in folder.iterdir() if path.name.startswith(".")]
+    assert not hidden
+    return "\n".join(getattr(caught.value, "__notes__", []))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_value_that_cannot_be_found_costs_no_other_output(tmp_path: Path) -> None:
+    flat = np.full((48, 60), 7, np.uint8)
+    image = lepton.open(flat)
+    nodes = {"o.npy": image + np.uint8(1), "threshold.csv": filters.threshold_minimum(image), "max.json": image.max()}
+    notes = run_and_fail(tmp_path, nodes, errors.InputError, "finds no threshold")
+    assert "this error is of the output" in notes and "written: max.json, o.npy; not written: threshold.csv" in notes
+    assert names(tmp_path) == {"o.npy", "max.json"}
+    assert np.array_equal(np.load(tmp_path / "o.npy"), flat + 1) and read_value(tmp_path / "max.json") == 7
+    (tmp_path / "o.npy").unlink()
+    with pytest.raises(errors.InputError) as caught:
+        lepton.run({str(tmp_path / "threshold.csv"): nodes["threshold.csv"]})
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_names_that_were_taken_meanwhile_cost_no_other_output(tmp_path: Path) -> None:
+    image = lepton.open(DARK)
+    nodes = {
+        "o.npy": image + np.uint8(1),
+        "p.tif": image + np.uint8(2),
+        "max.json": image.max(),
+        "min.csv": image.min(),
+    }
+
+    def take(info: Any) -> None:
+        for name in ("o.npy", "min.csv"):
+            (tmp_path / name).write_text("precious")
+
+    notes = run_and_fail(tmp_path, nodes, errors.OutputExists, "min.csv", on_change=take)
+    assert "o.npy exists already" in notes and "written: max.json, p.tif; not written: min.csv, o.npy" in notes
+    assert (tmp_path / "o.npy").read_text() == (tmp_path / "min.csv").read_text() == "precious"
+    assert names(tmp_path) == set(nodes)
+
+
+def test_a_block_that_fails_costs_no_output_of_an_earlier_stage(tmp_path: Path) -> None:
+    image = lepton.open(DARK)
+    scaled = (image * (255 / image.max())).astype(np.uint8)  # bright in the second stage only
+    nodes = {
+        "first.npy": lepton.map_blocks(inverted, image),
+        "max.csv": image.max(),
+        "second.npy": lepton.map_blocks("tests.faults.blocks:raises", scaled),
+    }
+    notes = run_and_fail(tmp_path, nodes, Exception, "a bright pixel")
+    written = {"max.csv", "first.npy"} & names(tmp_path)
+    assert "max.csv" in written and "second.npy" not in names(tmp_path)
+    assert all(name in notes.partition("; not written: ")[0] for name in written)
+
+
+def test_a_job_of_which_nothing_is_complete_leaves_nothing(tmp_path: Path) -> None:
+    image = lepton.map_blocks("tests.faults.blocks:raises", lepton.open(np.full((48, 60), 255, np.uint8)))
+    notes = run_and_fail(tmp_path, {"o.npy": image, "max.csv": image.max()}, Exception, "a bright pixel")
+    assert notes.endswith("written: no output; not written: max.csv, o.npy")
+    assert names(tmp_path) == set()
