@@ -40,6 +40,10 @@ class Lazy(Protocol):
     @property
     def dtype(self) -> DType: ...
 
+    @property
+    def weak(self) -> bool:
+        """Whether it is a Python number, which adopts the dtype of the pixels that it meets."""
+
 
 @dataclass(frozen=True)
 class Where:

@@ -58,7 +58,8 @@ class Entry:
     images: tuple[str, ...] = ("image",)
     """Parameters that take an image."""
     values: tuple[str, ...] = ()
-    """Parameters that take a whole-image value or a literal."""
+    """Parameters that take a whole-image value, a literal, or a tuple of these. In a node, each member of a tuple that has
+    values is an argument of its own: `name.0`, `name.1` …"""
     sequences: tuple[str, ...] = ()
     """Parameters that take a sequence of images. In a node, each member is an argument of its own: `name.0`, `name.1` …"""
     dtype_kinds: str = "biuf"
@@ -169,6 +170,11 @@ class Entry:
         return False
 
     @property
+    def is_weak(self) -> bool:
+        """Whether the value is a Python number, which adopts the dtype of the pixels that it meets, as in NumPy."""
+        return False
+
+    @property
     def is_combined(self) -> bool:
         """Whether the partials of neighbouring blocks can be combined before they are merged."""
         return False
@@ -204,8 +210,8 @@ class Entry:
         return arguments
 
     def complete(self, arguments: Arguments) -> dict[str, Any]:
-        """The arguments, completed by the source's defaults."""
-        return {**self._defaults, **arguments}
+        """The arguments, completed by the source's defaults, tuples of values as tuples."""
+        return {**self._defaults, **self._joined(arguments, self.values, tuple)}
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
@@ -217,29 +223,38 @@ class Entry:
 
     def image_names(self, arguments: Arguments) -> list[str]:
         """Names of the arguments that may be images, including members of sequences."""
-        members = [name for name in arguments if name.partition(".")[0] in self.sequences and "." in name]
-        return [*self.images, *members]
+        return [*self.images, *_members(arguments, self.sequences)]
+
+    def value_names(self, arguments: Arguments) -> list[str]:
+        """Names of the arguments that may be whole-image values, including members of tuples."""
+        return [*self.values, *_members(arguments, self.values)]
 
     def spread(self, arguments: Arguments) -> dict[str, Any]:
-        """The arguments, with each member of a sequence of images as an argument of its own: `name.0`, `name.1` …"""
+        """The arguments, with each member of a sequence of images or of a tuple of values as an argument of its own."""
         spread: dict[str, Any] = {}
         for name, value in arguments.items():
-            if name in self.sequences:
+            if name in self.sequences or (name in self.values and _has_value(value)):
                 spread |= {f"{name}.{number}": member for number, member in enumerate(value)}
             else:
                 spread[name] = value
         return spread
 
     def gathered(self, arguments: Arguments) -> dict[str, Any]:
-        """The inverse of `spread`."""
-        gathered: dict[str, Any] = {}
-        for name, value in arguments.items():
-            sequence, dot, _ = name.partition(".")
-            if dot and sequence in self.sequences:
-                gathered.setdefault(sequence, []).append(value)
-            else:
-                gathered[name] = value
-        return gathered
+        """The inverse of `spread`: sequences of images as lists, tuples of values as tuples."""
+        return self._joined(self._joined(arguments, self.values, tuple), self.sequences, list)
+
+    @staticmethod
+    def _joined(
+        arguments: Arguments, names: tuple[str, ...], form: type[list[Any] | tuple[Any, ...]]
+    ) -> dict[str, Any]:
+        """The arguments, with the members of each of `names` in one list or tuple."""
+        members: dict[str, list[Any]] = {}
+        for member in _members(arguments, names):
+            members.setdefault(member.partition(".")[0], []).append(arguments[member])
+        if not members:
+            return dict(arguments)
+        rest = {name: value for name, value in arguments.items() if name.partition(".")[0] not in members}
+        return rest | {name: form(values) for name, values in members.items()}
 
     def functions_in(self, arguments: Arguments) -> list[str]:
         """The paths of the user's own functions among the arguments, `package.module:function`."""
@@ -362,6 +377,16 @@ class Entry:
 
     def _has_no(self, what: str) -> NoReturn:
         raise TypeError(f"{self.name} is a {type(self).__name__} and has no {what}")
+
+
+def _members(arguments: Arguments, names: tuple[str, ...]) -> list[str]:
+    """The arguments that are members of these parameters."""
+    return [name for name in arguments if "." in name and name.partition(".")[0] in names]
+
+
+def _has_value(value: Any) -> bool:
+    """Whether an argument is a tuple or list with a lazy value in it."""
+    return isinstance(value, tuple | list) and any(hasattr(member, "gives") for member in value)
 
 
 def lazy_images(entry: Entry, arguments: Arguments) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class Mergeable(Entry):
         return self.combine(partials, arguments, grid, region)
 
     def merge_partials(self, partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
-        return self.merge(partials, arguments, grid)
+        return self.merge(partials, self.gathered(arguments), grid)
 
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], where: Where, kernels: bool) -> Any:
         """Call a block's function, with `where` and `kernels` if the entry wants them."""
@@ -259,6 +259,8 @@ class ValueFunction(Entry):
     images: tuple[str, ...] = ()
     function: Callable[..., Any] = lambda: None
     result: ResultRule = A_NUMBER
+    weak: bool = False
+    """The value is a Python number."""
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
         return self._with(function=function, source=self.source or _path_of(function))
@@ -267,11 +269,15 @@ class ValueFunction(Entry):
     def finds_value(self) -> bool:
         return True
 
+    @property
+    def is_weak(self) -> bool:
+        return self.weak
+
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
-        return Inferred("value", *self.result(arguments))
+        return Inferred("value", *self.result(self.gathered(arguments)))
 
     def find_value(self, arguments: Mapping[str, Any]) -> Any:
-        return self.function(**arguments)
+        return self.function(**self.gathered(arguments))
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,8 +62,8 @@ def _sample(value: Any, shape: Shape | None) -> Any:
     if not hasattr(value, "gives"):
         return value
     if shape is None:
-        sample: Array = np.ones(value.shape, value.dtype)
-        return sample[()]
+        sample: Array = np.ones([2 if n < 0 else n for n in value.shape], value.dtype)
+        return sample[()].item() if value.weak else sample[()]
     ramp = np.arange(int(np.prod(shape))).reshape(shape) % 101
     if value.dtype.kind == "f":
         return (ramp / 101).astype(value.dtype)  # some functions accept only floats from 0 to 1

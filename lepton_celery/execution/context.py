@@ -84,8 +84,10 @@ class Context:
             raise self.failures[key]
         if key not in self._values:
             value = self.workspace.value(key)
-            if isinstance(key, int) and self.plan.nodes[key].entry.labels_blocks:
-                value = self._merged_labels(key, value)
+            if isinstance(key, int):
+                entry = self.plan.nodes[key].entry
+                value = self._merged_labels(key, value) if entry.labels_blocks else value
+                value = value.item() if entry.is_weak and isinstance(value, np.generic) else value
             self._values[key] = value
         return self._values[key]
 
@@ -95,7 +97,8 @@ class Context:
         if labels or stage + 1 < len(self.plan.stages):
             self.workspace.put_value(node, value, keep_partials=labels)
         else:
-            self._values[node] = value if isinstance(value, dict) else np.asarray(value)[()]
+            weak = self.plan.nodes[node].entry.is_weak
+            self._values[node] = value if weak or isinstance(value, dict) else np.asarray(value)[()]
 
     def _merged_labels(self, node: int, value: Any) -> MergedLabels:
         stages = [stage for stage in self.plan.stages if node in (*stage.reduces, *stage.combines)]
@@ -112,9 +115,19 @@ class Context:
     def arguments(self, node: PlanNode) -> dict[str, Any]:
         """A node's arguments: literals, loaded values, and None in place of images."""
         return {
-            name: None if name in node.images else self.value(value.node) if isinstance(value, Ref) else value
+            name: None if name in node.images else self._as_announced(value.node) if isinstance(value, Ref) else value
             for name, value in node.arguments.items()
         }
+
+    def _as_announced(self, node: int) -> Any:
+        """A value in the dtype that its node announces, from which the dtypes of images computed with it follow.
+
+        Otsu's threshold of a constant image, for one, has the image's dtype in scikit-image, and that of others int64.
+        """
+        value = self.value(node)
+        dtype = self.plan.nodes[node].dtype
+        differs = isinstance(value, np.ndarray | np.generic) and str(value.dtype) != dtype
+        return np.asarray(value, dtype)[()] if differs else value
 
     def views(self, node: PlanNode) -> dict[str, ArrayReader]:
         """The open stores of a node's images, for functions that read them."""

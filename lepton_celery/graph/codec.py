@@ -15,7 +15,9 @@ from lepton_celery.graph.nodes import Image, Node, apply, open, topological
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 GRAPH_VERSION = 1
-PUBLIC_INTERNAL = frozenset({SOURCE, "lepton.select", "lepton.points_to_mask"})
+PUBLIC_INTERNAL = frozenset(
+    {SOURCE, "lepton.select", "lepton.points_to_mask", "lepton.pick_values", "lepton.python_number"}
+)
 """Internal entries of the catalogue that a stored graph may name."""
 
 _FORM = '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'

@@ -1,4 +1,4 @@
-"""NumPy's basic indexing of a lazy image, translated to operations of the catalogue."""
+"""NumPy's basic indexing of lazy images and values, translated to operations of the catalogue."""
 
 from __future__ import annotations
 
@@ -7,6 +7,43 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lepton_celery.errors import InputError
+
+
+def value_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """NumPy's basic index of a value as the argument of `lepton.pick_values`; a length of -1 is not known yet.
+
+    Raises:
+        InputError: the index is not a basic one, or is outside the value.
+    """
+    items = _per_axis(index, shape, "a value")
+    normal: list[Any] = []
+    lengths = iter(shape)
+    for item in items:
+        n = 0 if item is None else next(lengths)
+        if item is None:
+            normal.append(None)
+        elif isinstance(item, slice) and item.step != 0:
+            normal.append((item.start, item.stop, item.step))
+        elif isinstance(item, int | np.integer) and not isinstance(item, bool):
+            if n >= 0 and not -n <= item < n:
+                raise InputError(f"index {index!r} is outside a value of shape {shape}")
+            normal.append(int(item))
+        else:
+            raise InputError(f"index {index!r} of a lazy value: give whole numbers, slices, None or ...")
+    return tuple(normal)
+
+
+def _per_axis(index: Any, shape: tuple[int, ...], what: str) -> list[Any]:
+    """The items of an index, with one for each axis in place of `...`."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    # compared by identity, because == on an array or a node gives an array or a node
+    ellipses = [number for number, item in enumerate(items) if item is Ellipsis]
+    missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
+    if len(ellipses) > 1 or missing < 0:
+        raise InputError(f"index {index!r} has too many entries for {what} of shape {shape}")
+    gap = ellipses[0] if ellipses else len(items)
+    items[gap : gap + 1] = [slice(None)] * missing
+    return items
 
 
 class NormalIndex(NamedTuple):
@@ -26,14 +63,7 @@ def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
     Raises:
         InputError: the index is not a basic one, is outside the image, or picks no pixel.
     """
-    items = list(index) if isinstance(index, tuple) else [index]
-    # compared by identity, because == on an array or a node gives an array or a node
-    ellipses = [number for number, item in enumerate(items) if item is Ellipsis]
-    missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
-    if len(ellipses) > 1 or missing < 0:
-        raise InputError(f"index {index!r} has too many entries for an image of shape {shape}")
-    gap = ellipses[0] if ellipses else len(items)
-    items[gap : gap + 1] = [slice(None)] * missing
+    items = _per_axis(index, shape, "an image")
     selected: list[Any] = []
     flipped, added, axis = [], [], 0
     for item in items:

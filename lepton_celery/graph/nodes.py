@@ -23,7 +23,7 @@ from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
-from lepton_celery.graph.indexing import normal_index
+from lepton_celery.graph.indexing import normal_index, value_index
 
 
 @dataclass(eq=False, repr=False)
@@ -44,6 +44,11 @@ class Node(NDArrayOperatorsMixin):
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    @property
+    def weak(self) -> bool:
+        """Whether it is a Python number, which adopts the dtype of the pixels that it meets, as in NumPy."""
+        return False
 
     def parents(self) -> Iterator[Node]:
         """The nodes that this node is computed from."""
@@ -151,9 +156,50 @@ class Image(Node):
 
 
 class Value(Node):
-    """A lazy whole-image value, such as a threshold."""
+    """A lazy whole-image value, such as a threshold: one number, or several that can be indexed and unpacked."""
 
     gives = "value"
+
+    @property
+    def weak(self) -> bool:
+        node: Node = self
+        while node.inner is not None:
+            node = node.inner
+        return get_entry(node.operation).is_weak
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"{self!r} is one number, which has no length")
+        if self.shape[0] < 0:
+            raise TypeError(f"the length of {self!r} depends on the pixels; call lepton.compute(…) first")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Value]:
+        """The values along the first axis."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Value:
+        """The values that NumPy's basic indexing selects: integers, slices, None and `...`."""
+        return cast("Value", apply("lepton.pick_values", self, index=value_index(index, self.shape)))
+
+
+def _number_operator(name: str, usual: Callable[..., Any], *, reflected: bool = False) -> Callable[..., Any]:
+    """The method of an operator: Python numbers give a Python number, and everything else what NumPy gives."""
+
+    def method(self: Value, *others: Any) -> Any:
+        operands = (*others, self) if reflected else (self, *others)
+        if all(type(one) in (bool, int, float) or (isinstance(one, Value) and one.weak) for one in operands):
+            return apply("lepton.python_number", name, operands)
+        return usual(self, *others)
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "pos", "abs"):
+    for _side in ("", "r"):
+        _method = f"__{_side}{_name}__"
+        if (_usual := getattr(NDArrayOperatorsMixin, _method, None)) is not None:
+            setattr(Value, _method, _number_operator(_name, _usual, reflected=bool(_side)))
 
 
 class Table(Node):
@@ -261,7 +307,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
         fits = (
             not isinstance(value, Node)
             or (isinstance(value, Image) and parameter in entry.image_names(arguments))
-            or (isinstance(value, Value) and parameter in entry.values)
+            or (isinstance(value, Value) and parameter in entry.value_names(arguments))
         )
         if not fits:
             raise InputError(f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first")
@@ -280,6 +326,7 @@ def make(name: str, **arguments: Any) -> Node:
     """A node of any entry of the catalogue, with its shape and dtype inferred; the arguments are not checked."""
     entry = get_entry(name)
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    arguments = entry.spread(arguments)
     if arguments.get("mode") == "wrap" and entry.is_positional:
         return _wrapped(entry, arguments)
     return _node(entry, arguments)

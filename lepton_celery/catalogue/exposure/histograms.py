@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, float_dtype
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Local, ValueFunction
-from lepton_celery.catalogue.results import ResultRule, ValueType, value_of
+from lepton_celery.catalogue.results import ResultRule, ValueType, given_dtype, value_of
 from lepton_celery.catalogue.shared.histograms import (
     HISTOGRAM_DTYPES,
     bin_centers,
@@ -24,7 +24,12 @@ from lepton_celery.errors import InputError
 # ------------------------------------------------------------------------------------------------ values
 
 
-@declare(ValueFunction("lepton.centers", values=("extent",), result=value_of(float, -1)))
+def _centers_type(arguments: Arguments) -> ValueType:
+    dtype, nbins = np.dtype(arguments["dtype"]), int(arguments["nbins"])
+    return ((-1,) if dtype.kind in "iu" else (nbins,)), bin_centers((0, 1), nbins, dtype).dtype
+
+
+@declare(ValueFunction("lepton.centers", values=("extent",), result=_centers_type))
 def centers(extent: Extent, limits: Any, nbins: int, dtype: str) -> Array:
     """The centres of `skimage.exposure.histogram`'s bins, between the limits or, without limits, over the image's extent."""
     return bin_centers(extent if limits is None else limits, nbins, np.dtype(dtype))
@@ -37,7 +42,9 @@ def normalized(counts: Array) -> Array:
     return shares
 
 
-@declare(ValueFunction("lepton.cumulative", values=("counts",), result=value_of(float, -1)))
+@declare(
+    ValueFunction("lepton.cumulative", values=("counts",), result=lambda arguments: ((-1,), given_dtype(arguments)))
+)
 def cumulative(counts: Array, dtype: str) -> Array:
     """`skimage.exposure.cumulative_distribution`, from the counts."""
     total = counts.cumsum()

@@ -67,11 +67,16 @@ def doh_cube(image: Array, sigmas: Array, dtype: str) -> Array:
     return np.stack([np.asarray(_hessian_matrix_det(image, s)).astype(dtype) for s in sigmas], axis=-1)
 
 
+def _blobs_type(arguments: Arguments) -> ValueType:
+    columns = arguments["coordinates"].shape[1] - 1 + (1 if arguments["scalar"] else arguments["sigmas"].shape[1])
+    return (-1, columns), np.result_type(arguments["dtype"], arguments["sigmas"].dtype)
+
+
 @declare(
     ValueFunction(
         "lepton.blobs",
         values=("coordinates",),
-        result=lambda arguments: ((-1, arguments["sigmas"].shape[1]), np.dtype(np.float64)),
+        result=_blobs_type,
     )
 )
 def blobs(coordinates: Array, sigmas: Array, overlap: float, scalar: bool, dtype: str) -> Array:

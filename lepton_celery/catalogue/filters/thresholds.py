@@ -38,7 +38,12 @@ WHOLE_PX = 1 << 24
 """The largest image, in pixels, that one worker loads as a whole to find a value; a few copies take less than 1 GiB."""
 
 
-@declare(ValueFunction("lepton.threshold", values=("extent", "counts"), result=value_like("extent")))
+def _threshold_type(arguments: Arguments) -> ValueType:
+    method = next(method for method in METHODS if method.name == arguments["method"])
+    return method.shape(arguments), _centers_dtype(arguments["extent"].dtype)
+
+
+@declare(ValueFunction("lepton.threshold", values=("extent", "counts"), result=_threshold_type))
 def threshold(extent: Extent, counts: Array, method: str, nbins: int, **options: Any) -> Any:
     """`skimage.filters.threshold_{method}`, from the histogram."""
     find = resolve(f"skimage.filters.threshold_{method}")
@@ -126,8 +131,7 @@ def whole_li(image: View, where: Where, **options: Any) -> Partial:
     return {"value": np.array([threshold_li(image.read(Region.whole(image.shape)), **options)])}
 
 
-def _centers_dtype(arguments: Arguments) -> DType:
-    dtype: DType = arguments["image"].dtype
+def _centers_dtype(dtype: DType) -> DType:
     return np.dtype(np.int64) if dtype.kind in "iu" else dtype
 
 
@@ -146,7 +150,7 @@ class Method:
             dtypes=HISTOGRAM_DTYPES,
             check=self.check,
             expand=self.expand,
-            result=lambda arguments: (self.shape(arguments), _centers_dtype(arguments)),
+            result=lambda arguments: (self.shape(arguments), _centers_dtype(arguments["image"].dtype)),
         )
 
     def expand(self, arguments: Arguments, build: Build) -> Lazy:

@@ -187,4 +187,4 @@ def _expand_correlation(arguments: Arguments, build: Build) -> Lazy:
     given = {name: arguments[name] for name in _PAIR}
     means = build("lepton.two_means", sums=build("lepton.product_sums", **given, means=None))
     sums = build("lepton.product_sums", **given, means=means)
-    return build("lepton.item", values=build("lepton.correlation", sums=sums), index=arguments["result_index"])
+    return build("lepton.python_item", values=build("lepton.correlation", sums=sums), index=arguments["result_index"])

@@ -43,13 +43,19 @@ def corner_counts(image: View, where: Where) -> Partial:
     return {"counts": np.bincount(patterns[own].ravel(), minlength=2 ** (2**ndim))}
 
 
-@declare(ValueFunction("lepton.euler_of_counts", values=("counts",), result=value_of(np.int64)))
-def euler_of_counts(counts: Array, connectivity: int | None) -> Any:
-    """`skimage.measure.euler_number`, from the counts of patterns."""
+@declare(ValueFunction("lepton.euler_of_squares", values=("counts",), result=value_of(np.int64)))
+def euler_of_squares(counts: Array, connectivity: int | None) -> Any:
+    """`skimage.measure.euler_number` of an image of two axes, from the counts of patterns."""
     from skimage.measure import _regionprops_utils as source
 
-    if counts.size == 16:
-        return (source.EULER_COEFS2D_4 if connectivity == 1 else source.EULER_COEFS2D_8) @ counts
+    return (source.EULER_COEFS2D_4 if connectivity == 1 else source.EULER_COEFS2D_8) @ counts
+
+
+@declare(ValueFunction("lepton.euler_of_cubes", values=("counts",), result=value_of(np.int64), weak=True))
+def euler_of_cubes(counts: Array, connectivity: int | None) -> int:
+    """`skimage.measure.euler_number` of an image of three axes, from the counts of patterns."""
+    from skimage.measure import _regionprops_utils as source
+
     coefficients = source.EULER_COEFS3D_26[::-1] if connectivity == 1 else source.EULER_COEFS3D_26
     return int(0.125 * coefficients @ counts)
 
@@ -108,6 +114,13 @@ def length_of_counts(counts: Array) -> Any:
 # ------------------------------------------------------------------------------------------------ entries
 
 
+def _expand_euler(arguments: Arguments, build: Build) -> Lazy:
+    image = arguments["image"]
+    counts = build("lepton.corner_counts", image=image)
+    name = "lepton.euler_of_squares" if image.ndim == 2 else "lepton.euler_of_cubes"
+    return build(name, counts=counts, connectivity=arguments["connectivity"])
+
+
 def _counted(
     counts: str, value: str, count_options: Sequence[str] = (), value_options: Sequence[str] = ()
 ) -> Callable[[Arguments, Build], Lazy]:
@@ -124,7 +137,7 @@ def _counted(
 ENTRIES = (
     Composite(
         "measure.euler_number",
-        expand=_counted("corner_counts", "euler_of_counts", value_options=("connectivity",)),
+        expand=_expand_euler,
         check=_check_euler,
         ndims=(2, 3),
         gives="",

@@ -16,7 +16,12 @@ from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 
 
-@declare(ValueFunction("lepton.histogram_edges", values=("extent",), result=value_of(float, -1)))
+def _edges_type(arguments: Arguments) -> ValueType:
+    edges = np.histogram_bin_edges(np.zeros(1, arguments["dtype"]), bins=arguments["bins"], range=arguments["range"])
+    return edges.shape, edges.dtype
+
+
+@declare(ValueFunction("lepton.histogram_edges", values=("extent",), result=_edges_type))
 def histogram_edges(extent: Extent | None, bins: Bins, range: Any, dtype: str) -> Array:
     """The bin edges of `numpy.histogram`; the pixels' `extent` is used if `range` is None."""
     given = range if range is not None else None if extent is None else finite(extent)
@@ -118,4 +123,4 @@ def _unique_result(arguments: Arguments) -> ValueType:
 )
 def _expand_unique(arguments: Arguments, build: Build) -> Lazy:
     counts = build("lepton.value_counts", image=arguments["ar"])
-    return build("lepton.item", values=counts, index=("values", "counts")[arguments.get("result_index", 0)])
+    return build("lepton.occurrences" if arguments.get("result_index") else "lepton.occurring", counts=counts)

@@ -14,7 +14,7 @@ from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partia
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Reduction, ValueFunction
 from lepton_celery.catalogue.numpy.defaults import check_defaults, result_like
-from lepton_celery.catalogue.results import value_of
+from lepton_celery.catalogue.results import ValueType, value_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -155,7 +155,13 @@ def prefixes(ranks: Ranks) -> Array:
     return np.unique(ranks["prefix"])
 
 
-@declare(ValueFunction("lepton.quantile_from_ranks", values=("ranks",)))
+def _quantile_type(arguments: Arguments) -> ValueType:
+    fractions, sample = arguments["fractions"], np.zeros(2, arguments["dtype"])
+    found = np.asarray(np.quantile(sample, float(fractions) if arguments["weak"] else fractions))
+    return found.shape, found.dtype
+
+
+@declare(ValueFunction("lepton.quantile_from_ranks", values=("ranks",), result=_quantile_type))
 def quantile_from_ranks(ranks: Ranks, fractions: Any, weak: bool, dtype: str) -> Any:
     """`numpy.quantile` with method "linear", from the pixels between which it interpolates.
 
@@ -186,7 +192,11 @@ def pixels_at_ranks(ranks: Ranks, dtype: DType) -> dict[int, Any]:
     return {int(rank): value_of_key(int(key), dtype) for rank, key in zip(ranks["rank"], ranks["prefix"], strict=True)}
 
 
-@declare(ValueFunction("lepton.median_from_ranks", values=("ranks",)))
+def _median_type(arguments: Arguments) -> ValueType:
+    return (), np.median(np.zeros(2, arguments["dtype"])).dtype
+
+
+@declare(ValueFunction("lepton.median_from_ranks", values=("ranks",), result=_median_type))
 def median_from_ranks(ranks: Ranks, dtype: str) -> Any:
     """`numpy.median`, from the one or two pixels in the middle."""
     at_rank = pixels_at_ranks(ranks, np.dtype(dtype))

@@ -49,10 +49,10 @@ def where_true(ids: Array, table: MergedLabels, where: Where) -> Array:
     return _look_up(ids, states_of, "bool", where)
 
 
-@declare(ValueFunction("lepton.label_count", values=("table",), result=value_of(np.int64)))
-def label_count(table: MergedLabels) -> np.int64:
-    """The number of components."""
-    return np.int64(table.value["count"])
+@declare(ValueFunction("lepton.label_count", values=("table",), result=value_of(np.int64), weak=True))
+def label_count(table: MergedLabels) -> int:
+    """The number of components, a Python number as from scikit-image."""
+    return int(table.value["count"])
 
 
 def _look_up(

@@ -7,7 +7,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Reduction, ValueFunction
-from lepton_celery.catalogue.results import value_like
+from lepton_celery.catalogue.results import value_like, value_of
 from lepton_celery.grid import BlockGrid, Region
 
 _WAITING_VALUES = 1 << 20
@@ -69,6 +69,12 @@ def value_counts(image: Array) -> Partial:
 def occurring(counts: Partial) -> Array:
     """The values that occur, ascending."""
     return counts["values"]
+
+
+@declare(ValueFunction("lepton.occurrences", values=("counts",), result=value_of(np.int64, -1)))
+def occurrences(counts: Partial) -> Array:
+    """The number of pixels with each value that occurs."""
+    return counts["counts"]
 
 
 def find_values(image: Array, values: Array) -> tuple[Array, Array]:

@@ -5,6 +5,8 @@ The values are exact: they do not depend on the order in which blocks are merged
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, Partial, Partials
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Reduction, ValueFunction
-from lepton_celery.catalogue.results import value_like, value_of
+from lepton_celery.catalogue.results import ValueType, value_like, value_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
@@ -62,7 +64,47 @@ def any_negative(image: Array) -> Partial:
     return {"any": np.array([bool((image < 0).any())])}
 
 
-@declare(ValueFunction("lepton.item", values=("values",), result=value_like("values")))
-def item(values: Any, index: int | str) -> Any:
-    """One of several values, by index or by name."""
+@declare(
+    ValueFunction("lepton.item", values=("values",), result=value_like("values")),
+    ValueFunction("lepton.python_item", values=("values",), result=value_like("values"), weak=True),
+)
+def item(values: Any, index: int) -> Any:
+    """One of several values."""
     return values[index]
+
+
+Item = int | Sequence[int | None] | None
+"""The index along one axis of a value: a position, [start, stop, step], or None for a new axis."""
+
+
+def _picked_type(arguments: Arguments) -> ValueType:
+    values, shape = arguments["values"], []
+    lengths = iter(values.shape)
+    for item in arguments["index"]:
+        n = 1 if item is None else next(lengths)
+        if item is None or (n < 0 and not isinstance(item, int)):
+            shape.append(n)
+        elif not isinstance(item, int):
+            shape.append(len(range(n)[slice(*item)]))
+    return tuple(shape), values.dtype
+
+
+@declare(ValueFunction("lepton.pick_values", values=("values",), result=_picked_type))
+def pick_values(values: Array, index: Sequence[Item]) -> Any:
+    """NumPy's basic indexing of a value."""
+    items: tuple[Any, ...] = tuple(slice(*item) if isinstance(item, list | tuple) else item for item in index)
+    try:
+        return values[items]
+    except IndexError as error:
+        raise InputError(f"a lazy value turned out to be too short for an index of it: {error}") from error
+
+
+def _number_type(arguments: Arguments) -> ValueType:
+    ones = [one.dtype.type(1).item() if hasattr(one, "dtype") else one for one in arguments["operands"]]
+    return (), np.asarray(getattr(operator, arguments["symbol"])(*ones)).dtype
+
+
+@declare(ValueFunction("lepton.python_number", values=("operands",), result=_number_type, weak=True))
+def python_number(symbol: str, operands: Sequence[Any]) -> Any:
+    """An operator applied to Python numbers, which gives one again; NumPy's functions would give a number of its own."""
+    return getattr(operator, symbol)(*operands)
