@@ -97,6 +97,11 @@ class Entry:
     """Additional time per pixel and tap of the filter kernel; see `taps`."""
     taps: Callable[[int, Arguments], float] | None = None
     """(number of axes, complete arguments) -> taps. None for a separable kernel: the sum of 2 * halo + 1 over the axes."""
+    cut_factor: float | Callable[[BlockGrid, Arguments], float] = 1.0
+    """Processor time per pixel where the image is cut into blocks, as a multiple of the time where it is one block; halos
+    and rounds are counted besides. A number, or (grid of the blocks, complete arguments) -> number. More than 1 for a
+    function that has a quicker way to do a whole image, or that computes more pixels around a block than its geometry
+    says."""
 
     def __post_init__(self) -> None:
         if not self.source and not self.is_internal:
@@ -142,6 +147,11 @@ class Entry:
     @property
     def is_iterated(self) -> bool:
         """Whether blocks are computed in rounds until nothing changes."""
+        return False
+
+    @property
+    def settles(self) -> bool:
+        """Whether rounds over a single block, the whole image, end after the first."""
         return False
 
     @property
@@ -324,6 +334,16 @@ class Entry:
         """Number of taps of the filter kernel, by which `tap_ns` is multiplied; `arguments` must be complete."""
         return self.taps(len(shape), arguments) if self.taps is not None else 0.0
 
+    def work_factor(self, grid: BlockGrid, arguments: Arguments) -> float:
+        """`cut_factor` for the blocks of a grid over the whole image: 1 for a single block; `arguments` must be complete."""
+        if len(grid) == 1:
+            return 1.0
+        return self.cut_factor(grid, arguments) if callable(self.cut_factor) else self.cut_factor
+
+    def expected_rounds(self, grid: BlockGrid, arguments: Arguments) -> float:
+        """Expected number of rounds until the image of an `Iterated` entry stays as it is; `arguments` must be complete."""
+        return 1.0
+
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
         """Kind, shape and dtype of the result; `build` makes the nodes of a composite."""
         self._has_no("result of its own")
@@ -331,6 +351,10 @@ class Entry:
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         """The region of each image that `region` of the result depends on."""
         self._has_no("geometry")
+
+    def computes(self, region: Region, images: Shapes, arguments: Arguments) -> Region:
+        """The region of the result that the function computes for `region`, with the pixels that are trimmed off."""
+        return region
 
     def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
         """Pixels read on each side of a block along each axis; `arguments` must be complete."""

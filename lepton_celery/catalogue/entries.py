@@ -19,6 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -138,6 +139,12 @@ class Local(Entry):
         if not isinstance(self.geometry, Stencil):
             return super().halo_px(ndim, arguments)
         return self.geometry.halo_px(ndim, arguments)
+
+    def computes(self, region: Region, images: Shapes, arguments: Arguments) -> Region:
+        if not self.is_positional:
+            return region
+        first, *others = self.reads(region, images, arguments)
+        return reduce(Region.union, others, first)
 
     def blocks_for(self, shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
         return wanted if self.own_stage is None else self.own_stage(shape, wanted, arguments)
@@ -320,6 +327,11 @@ class Iterated(Entry):
     every block as changed."""
     halo: HaloRule = lambda arguments: 0
     """Pixels of `state` that the function reads around its block."""
+    rounds: float | Callable[[BlockGrid, Arguments], float] = 4.0
+    """Expected number of rounds if there are several blocks, for the cost model: a number, or (grid of the blocks, complete
+    arguments) -> number."""
+    settles_whole: bool = False
+    """The first round of a single block, the whole image, gives the fixed point, so that no second round is run."""
     dtype: DTypeRule = lambda arguments: arguments["image"].dtype
 
     def declared_on(self, function: Callable[..., Any]) -> Self:
@@ -332,6 +344,18 @@ class Iterated(Entry):
     @property
     def has_own_stage(self) -> bool:
         return True
+
+    @property
+    def settles(self) -> bool:
+        return self.settles_whole
+
+    def computes(self, region: Region, images: Shapes, arguments: Arguments) -> Region:
+        return region.expand(self.halo_px(region.ndim, arguments), images[0])
+
+    def expected_rounds(self, grid: BlockGrid, arguments: Arguments) -> float:
+        if len(grid) == 1 and self.settles_whole:
+            return 1.0
+        return self.rounds(grid, arguments) if callable(self.rounds) else self.rounds
 
     def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
         return self.function(**self.gathered(arguments), state=state, where=where)

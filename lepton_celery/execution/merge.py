@@ -11,7 +11,7 @@ from lepton_celery.errors import StoreError
 from lepton_celery.execution.block import image_refs
 from lepton_celery.execution.context import Context, partials_key
 from lepton_celery.grid import BlockIndex, StageIndex, StageNumber
-from lepton_celery.planning.plan import grid_over
+from lepton_celery.planning.plan import Stage, grid_over
 
 
 def missing_blocks(context: Context, number: StageNumber) -> list[BlockIndex]:
@@ -32,7 +32,7 @@ def merge_stage(context: Context, number: StageNumber) -> bool:
     plan = context.plan
     index, round = plan.stage_run(number)
     stage = plan.stages[index]
-    changed = [_end_round(context, node, round, len(stage.grid)) for node in plan.iterated(index)]
+    changed = [_end_round(context, node, round, stage) for node in plan.iterated(index)]
     if any(changed):
         return True
     context.failures.clear()
@@ -69,13 +69,14 @@ def _apart(context: Context, node: int, stage: StageIndex) -> Iterator[None]:
         context.failures[node] = error
 
 
-def _end_round(context: Context, node: int, round: int, blocks: int) -> bool:
-    """Whether a round changed an image; if not, the round is stored as the value of the image's node."""
-    workspace = context.workspace
+def _end_round(context: Context, node: int, round: int, stage: Stage) -> bool:
+    """Whether an image needs another round; if not, the round is stored as the value of the image's node."""
+    workspace, blocks = context.workspace, len(stage.grid)
     changed = np.array([bool(partial["changed"][0]) for _, partial in workspace.partials((node, round), blocks)])
     if round >= 2:
         workspace.discard_node((node, round - 2))  # later rounds do not read it
-    if changed.any():
+    is_settled = blocks == 1 and context.plan.nodes[node].entry.settles
+    if changed.any() and not is_settled:
         workspace.put_value((node, round), changed)
         return True
     workspace.put_value(node, np.int64(round))

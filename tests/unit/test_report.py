@@ -46,7 +46,7 @@ def test_a_plan_is_explained_stage_by_stage() -> None:
         assert text.count(words) >= 4
     assert re.search(r"^48 blocks in all, about [\d.]+ s on 2 workers$", text, re.MULTILINE)
     assert re.search(r"MB of 1\.1 GB in each worker", text)
-    assert "(×1.03 for the halo, ×1.00 for whole chunks)" in text
+    assert "(×1.02 for the halo, ×1.00 for whole chunks)" in text
     assert "figures: shipped; `lepton calibrate` measures them on this machine" in lines
     assert "lepton." not in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lepton_celery.grid import BlockIndex, StageNumber
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.planner import make_plan
-from lepton_celery.stores.workspace import DiskWorkspace
+from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace
 from tests.oracle import evaluate
 
 
@@ -124,6 +125,24 @@ def test_rounds_on_disk_keep_no_more_than_the_last_two_images(tmp_path: Path) ->
     np.testing.assert_array_equal(
         context.reader(1).read(plan.stages[0].grid.region(BlockIndex(0))), whole(image)[:5, :5]
     )
+
+
+@pytest.mark.usefixtures("spreading")
+@pytest.mark.parametrize(("settles", "rounds"), [(True, 1), (False, 2)])
+def test_a_single_block_that_settles_needs_no_second_round(settles: bool, rounds: int) -> None:
+    entry = catalogue()["lepton.test_spread"]
+    catalogue()["lepton.test_spread"] = replace(entry, settles_whole=settles)  # type: ignore[call-arg]
+    image = spiral(9)
+    plan = make_plan({"out": graph.apply("test.spread", image)}, PlanOptions(image.shape, workers=1)).plan
+    context: Any = Context(plan, MemoryWorkspace(), arrays={0: image})
+    number: StageNumber | None = StageNumber(0)
+    run = 0
+    while number is not None and plan.stage_run(number).stage == 0:
+        run_blocks(context, number, [BlockIndex(0)])
+        number = plan.following(number, again=merge_stage(context, number))
+        run += 1
+    assert run == rounds
+    np.testing.assert_array_equal(context.reader(1).read(plan.stages[0].grid.region(BlockIndex(0))), whole(image))
 
 
 def test_stage_numbers_of_rounds_are_unique() -> None:

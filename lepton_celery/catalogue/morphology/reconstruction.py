@@ -36,6 +36,7 @@ def _dtype(arguments: Arguments) -> DType:
         images=("seed", "mask"),
         halo=lambda arguments: _reach(len(arguments["mask"].shape), arguments["footprint"]),
         dtype=_dtype,
+        settles_whole=True,
         cost_ns=400.0,
     )
 )

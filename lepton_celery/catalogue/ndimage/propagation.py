@@ -22,6 +22,7 @@ def _structure_halo(ndim: int, structure: Array | None) -> tuple[int, ...]:
         images=("input", "mask"),
         halo=lambda arguments: _structure_halo(len(arguments["input"].shape), arguments["structure"]),
         dtype=always(bool),
+        settles_whole=True,
         cost_ns=100.0,
     )
 )

@@ -1,4 +1,4 @@
-"""Predicts the cost of a stage: the figures are applied to its middle blocks and multiplied by the number of blocks."""
+"""Predicts the cost of a stage: the figures are applied to the pixels that all its blocks compute, read and write."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from lepton_celery.grid import Region, StageIndex
 from lepton_celery.planning.cost.model import CostModel, Figure
+from lepton_celery.planning.cost.work import StageWork, large_factor
 from lepton_celery.planning.locations import CACHED, DECODED, Locations, is_picture
 from lepton_celery.planning.memory import read_by_functions
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import CostLine, Plan, PlanNode, Prediction, Stage
-from lepton_celery.planning.regions import Regions, halo_of, middle_box, on_grid
+from lepton_celery.planning.regions import Regions, halo_of
 
-EXPECTED_ROUNDS = 4
-"""Expected number of rounds of a stage that is repeated until nothing changes."""
+LATER_ROUND_SHARE = 0.5
+"""Share of the blocks that are computed in a round after the second; the others did not change and are copied."""
 DECODES_PER_CHUNK = 1.25
 """Average number of times that a store with a cache decodes a chunk; measured with halos, see docs/benchmarks.md."""
 
@@ -45,22 +46,21 @@ def function_figure(cost: CostModel, node: PlanNode) -> tuple[Figure, float]:
 
 
 class _Estimate:
-    """Adds up the lines of a stage's prediction.
+    """Adds up the lines of a stage's prediction."""
 
-    The work is estimated for the middle box of blocks, which is complete (blocks at the image's edges may be smaller), and
-    multiplied.
-    """
-
-    def __init__(self, plan: Plan, stage_index: StageIndex, cost: CostModel, locations: Locations) -> None:
-        self.plan, self.stage_index, self.cost, self.locations = plan, stage_index, cost, locations
+    def __init__(
+        self, plan: Plan, stage_index: StageIndex, needed: Regions, cost: CostModel, locations: Locations
+    ) -> None:
+        """`needed` are the regions that the middle box of blocks needs."""
+        self.plan, self.stage_index, self.needed, self.cost, self.locations = plan, stage_index, needed, cost, locations
         self.stage = plan.stages[stage_index]
-        self.rounds = EXPECTED_ROUNDS if plan.iterated(stage_index) else 1
-        self.blocks = len(self.stage.grid) * self.rounds
+        self.work = StageWork(plan, stage_index, needed)
+        grid = self.stage.grid
+        nodes = [plan.nodes[index] for index in plan.iterated(stage_index)]
+        self.rounds = max((node.entry.expected_rounds(grid, node.with_defaults) for node in nodes), default=1.0)
+        self.blocks = round(len(grid) * self.rounds)
         self.box_blocks = math.prod(self.stage.box_blocks)
         self.boxes = -(-self.blocks // self.box_blocks)
-        self.middle = middle_box(self.stage)
-        self.share = math.prod(self.stage.shape) / self.middle.size * self.rounds
-        """Work of the whole stage, as a multiple of the work of the middle box."""
         self.lines: list[CostLine] = []
         self.is_measured = True
         """Whether every function of the stage has a measured figure."""
@@ -68,53 +68,62 @@ class _Estimate:
 
     def _line(self, kind: str, key: str, node: int, calls: float, units: float) -> CostLine:
         """A line; `calls` and `units` are those of the whole stage."""
-        if kind == "compute":
-            figure, taps = function_figure(self.cost, self.plan.nodes[node])
-            self.is_measured &= figure.seconds > 0
-        else:
-            figure, taps = self.cost.figure(kind, key), 0.0
+        figure, taps = self.cost.figure(kind, key), 0.0
         seconds = figure.seconds_for(units, calls=calls, taps=taps)
         return CostLine(kind, key, node, calls, units, taps, seconds)
 
     def _add(self, kind: str, key: str, node: int, *, calls: float, units: float) -> None:
-        """Add a line; `calls` and `units` are those of one box."""
-        self.lines.append(self._line(kind, key, node, float(calls * self.boxes), units * self.share))
+        self.lines.append(self._line(kind, key, node, float(calls), units))
 
-    def add_box(self, needed: Regions) -> None:
-        """Add the reads and the functions of a box, given the regions it needs."""
-        for index, region in needed.items():
+    def _add_function(self, index: int, *, calls: float, pixels: float) -> None:
+        """Add a function that computes so many pixels in all; those of large or cut images count for more."""
+        node = self.plan.nodes[index]
+        figure, taps = function_figure(self.cost, node)
+        self.is_measured &= figure.seconds > 0
+        factor = node.entry.work_factor(self.stage.grid, node.with_defaults)
+        at_once = pixels / max(1.0, calls)
+        units = pixels * factor * large_factor(at_once, figure.unit_ns + taps * figure.tap_ns)
+        seconds = figure.seconds_for(units, calls=calls, taps=taps)
+        self.lines.append(CostLine("compute", figure_key(node), index, float(calls), units, taps, seconds))
+
+    def add_inputs(self) -> None:
+        """Add the reads and the functions of all blocks."""
+        for index, region in self.needed.items():
             if self.plan.is_read(index, self.stage_index):
                 self._add_read(index, region)
             else:
-                self._add("compute", figure_key(self.plan.nodes[index]), index, calls=1, units=region.size)
+                self._add_function(index, calls=self.boxes, pixels=self.work.computed_px(index))
 
     def _add_read(self, index: int, region: Region) -> None:
         node = self.plan.nodes[index]
         kind = self.locations.read_from(node)
-        key = f"{kind} {node.dtype}"
-        pixels, calls = touched(self.locations.chunks_of(self.plan, index), node.shape, region)
-        if kind in CACHED and pixels > DECODES_PER_CHUNK * region.size:
-            calls *= DECODES_PER_CHUNK * region.size / pixels
-            pixels = DECODES_PER_CHUNK * region.size
-        self._add("read", key, index, calls=calls, units=pixels * node.itemsize)
-        self.asked_bytes += region.size * node.itemsize
-        self.decoded_bytes += pixels * node.itemsize
-        self.image_bytes += node.size_bytes * self.middle.size / math.prod(self.stage.shape)
+        pixels, chunks = touched(self.locations.chunks_of(self.plan, index), node.shape, region)
+        decoded = pixels / region.size
+        if kind in CACHED and decoded > DECODES_PER_CHUNK:
+            chunks *= DECODES_PER_CHUNK / decoded
+            decoded = DECODES_PER_CHUNK
+        asked = self.work.read_px(index) * node.itemsize
+        self._add("read", f"{kind} {node.dtype}", index, calls=chunks * self.boxes, units=asked * decoded)
+        self.asked_bytes += asked
+        self.decoded_bytes += asked * decoded
+        self.image_bytes += node.size_bytes
 
     def add_results(self) -> None:
         """Add the partials that the blocks leave and the images that they write."""
         for index in self.stage.reduces:
-            node = self.plan.nodes[index]
-            self._add("compute", figure_key(node), index, calls=self.box_blocks, units=self.middle.size)
-            self._add("partial", cost_name(node), index, calls=self.box_blocks, units=self.middle.size)
+            node, pixels = self.plan.nodes[index], self.work.result_px(index)
+            self._add_function(index, calls=self.blocks, pixels=pixels)
+            self._add("partial", cost_name(node), index, calls=self.blocks, units=pixels)
         for index in self.stage.stores:
             node = self.plan.nodes[index]
             if node.entry.is_iterated:
-                self._add("compute", figure_key(node), index, calls=1, units=self.middle.size)
-            size = on_grid(self.middle, node.shape).size * node.itemsize
+                # in the first two rounds all blocks are computed, later only those near others that changed
+                computed = min(self.rounds, 2) + LATER_ROUND_SHARE * max(0, self.rounds - 2)
+                self._add_function(index, calls=self.boxes, pixels=computed * self.work.result_px(index))
+            size = node.size_bytes * self.rounds
             for kind in self.locations.written_to(self.plan, index, self.stage_index):
-                calls, key = self.box_blocks if kind in DECODED else 1, f"{kind} {node.dtype}"
-                self._add("write", key, index, calls=calls, units=size)
+                calls = self.blocks if kind in DECODED else self.boxes
+                self._add("write", f"{kind} {node.dtype}", index, calls=calls, units=size)
                 self.written_bytes += size
 
     def merge_lines(self) -> list[CostLine]:
@@ -137,26 +146,26 @@ def predict(
     `needed` are the regions that its middle box of blocks needs, and `memory_bytes` is the peak memory of that box.
     """
     cost, overheads = options.cost, options.cost.overheads
-    estimate = _Estimate(plan, stage_index, cost, locations)
-    estimate.add_box(needed)
+    estimate = _Estimate(plan, stage_index, needed, cost, locations)
+    estimate.add_inputs()
     estimate.add_results()
     stage, blocks, rounds, lines = estimate.stage, estimate.blocks, estimate.rounds, estimate.lines
     lines_s = sum(line.seconds for line in lines)
     compute_s = sum((line.seconds for line in lines if line.kind == "compute"), 0.0)
     block_s = (lines_s + estimate.boxes * overheads.block_s) / blocks + overheads.receipt_s
     batch_blocks = cost.batch_blocks(block_s, len(stage.grid), plan.workers, is_measured=estimate.is_measured)
-    batches = -(-len(stage.grid) // batch_blocks) * rounds
+    batches = -(-len(stage.grid) // batch_blocks)
     waves = -(-batches // options.wave_batches)
-    work_s = block_s * blocks + overheads.batch_s * batches + overheads.wave_s * waves
-    read_bytes = estimate.asked_bytes + sum(read_by_functions(plan, stage_index, needed).values())
+    round_s = block_s * blocks / rounds + overheads.batch_s * batches + overheads.wave_s * waves
+    by_functions = sum(read_by_functions(plan, stage_index, needed).values()) * estimate.work.share * rounds
     predicted = Prediction(
         compute_s=compute_s,
-        communication_s=work_s - compute_s,
-        read_bytes=int(read_bytes * estimate.share),
-        write_bytes=int(estimate.written_bytes * estimate.share),
+        communication_s=rounds * round_s - compute_s,
+        read_bytes=int(estimate.asked_bytes + by_functions),
+        write_bytes=int(estimate.written_bytes),
         memory_bytes=memory_bytes,
-        halo=halo_of(plan, stage_index, estimate.middle, needed),
-        blocks_s=rounds * cost.stage_wall_s(work_s / rounds, batches // rounds, plan.workers),
+        halo=halo_of(plan, stage_index, estimate.work.middle, needed),
+        blocks_s=rounds * cost.stage_wall_s(round_s, batches, plan.workers),
         halo_overread=estimate.asked_bytes / estimate.image_bytes if estimate.image_bytes else 1.0,
         decode_overread=estimate.decoded_bytes / estimate.asked_bytes if estimate.asked_bytes else 1.0,
         blocks=blocks,
