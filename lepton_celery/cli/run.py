@@ -131,7 +131,7 @@ def _run_here(
     if options["resume"] or options["on_error"] != "fail":
         raise InputError("--resume and --on-error are for jobs on workers; start some with `lepton up`")
     threads = threads or os.cpu_count() or 1
-    plan_options = PlanOptions(options["block_shape"], threads, cost=model_of_folder())
+    plan_options = PlanOptions(options["block_shape"], threads, cost=model_of_folder().on_threads())
     prepared = prepare(outputs, plan_options, JobOptions(overwrite=options["overwrite"]))
     if not is_asked_for:
         console.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")

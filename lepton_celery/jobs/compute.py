@@ -47,7 +47,7 @@ def compute(
     threads = threads or os.cpu_count() or 1
     outputs = {str(number): node for number, node in enumerate(nodes)}
     planned = make_plan(
-        outputs, PlanOptions(block_shape, threads, limits or Limits(), model_of_folder(), in_memory=True)
+        outputs, PlanOptions(block_shape, threads, limits or Limits(), model_of_folder().on_threads(), in_memory=True)
     )
     plan, arrays = planned.plan, planned.lowered.arrays
     context = Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan, kernels))

@@ -19,9 +19,11 @@ from lepton_celery.execution.threads import one_thread
 from lepton_celery.graph.nodes import Image, Node, open
 from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
 from lepton_celery.jobs.compute import use_kernels
+from lepton_celery.planning.cost.model import BATCHES_PER_WORKER
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
-from lepton_celery.planning.regions import on_grid
+from lepton_celery.planning.regions import grid_shape, on_grid
+from lepton_celery.planning.shapes import block_candidates
 from lepton_celery.stores.workspace import MemoryWorkspace
 
 
@@ -118,7 +120,9 @@ class ImageProcessor:
         result = self._operation(open(np.asarray(image)), **self._parameters)
         if not isinstance(result, Image):
             raise InputError(f"the operation gives {result!r}; an ImageProcessor needs one that gives an image")
-        planned = make_plan({"picture": result}, PlanOptions(self._block_shape, self._threads))
+        # several blocks even where one would be quicker, because the caller asks to split the image
+        usual = block_candidates(grid_shape(result.shape), BATCHES_PER_WORKER * self._threads)[0]
+        planned = make_plan({"picture": result}, PlanOptions(self._block_shape or usual, self._threads))
         plan = planned.plan
         context = Context(plan, MemoryWorkspace(), arrays=planned.lowered.arrays, kernels=use_kernels(plan))
         last = StageIndex(len(plan.stages) - 1)

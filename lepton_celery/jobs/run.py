@@ -46,7 +46,7 @@ def run(
             which. Nothing is left of the others.
     """
     threads = threads or os.cpu_count() or 1
-    plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder())
+    plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder().on_threads())
     return run_prepared(
         prepare(outputs, plan_options, JobOptions(overwrite=overwrite)), threads=threads, on_change=on_change
     )

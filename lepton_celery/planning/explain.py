@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageIndex
@@ -35,7 +35,7 @@ _INTERNAL = {
 
 
 def explain(
-    *nodes: Node,
+    *nodes: Node | Mapping[str, Node],
     block_shape: tuple[int, ...] | None = None,
     workers: int | None = None,
     limits: Limits | None = None,
@@ -44,7 +44,8 @@ def explain(
     """The plan for lazy nodes as text: stages, blocks, bytes, memory and predicted times, and the alternatives.
 
     Args:
-        nodes: nodes that would be computed together.
+        nodes: nodes that would be computed together, or the outputs of `submit` or `run`: a mapping from each path to its
+            node. Paths tell the file formats, whose reading and writing is part of the prediction.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes; None for one per processor of this machine.
         limits: limits of the plan.
@@ -55,7 +56,17 @@ def explain(
     """
     workers = workers or os.cpu_count() or 1
     options = PlanOptions(block_shape, workers, limits=limits or Limits(), cost=cost or model_of_folder())
-    return explain_outputs({str(number): node for number, node in enumerate(nodes)}, options)
+    return explain_outputs(_named(nodes), options)
+
+
+def _named(nodes: Sequence[Node | Mapping[str, Node]]) -> dict[str, Node]:
+    """The nodes by path, or by number if they have none."""
+    named: dict[str, Node] = {}
+    for number, given in enumerate(nodes):
+        named |= (
+            {str(path): node for path, node in given.items()} if isinstance(given, Mapping) else {str(number): given}
+        )
+    return named
 
 
 def explain_outputs(outputs: Mapping[str, Node], options: PlanOptions) -> str:

@@ -19,6 +19,7 @@ from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.entries import Entry, Gives
 from lepton_celery.graph.codec import decode, encode
 from lepton_celery.grid import BlockGrid, BlockIndex, Place, StageIndex, StageNumber
+from lepton_celery.planning.shapes import stored_shape
 from lepton_celery.planning.tiles import Tiling
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
@@ -136,6 +137,11 @@ class Prediction:
         return sum((line.seconds for line in self.lines if line.kind in ("merge", "publish")), 0.0)
 
     @property
+    def work_s(self) -> float:
+        """Seconds of work on pixels and bytes, of all workers together, without messages and other fixed costs."""
+        return sum((line.seconds for line in self.lines), 0.0)
+
+    @property
     def wall_s(self) -> float:
         """Seconds from the stage's first message to its end, on the plan's workers."""
         return self.blocks_s + self.merge_s
@@ -240,6 +246,11 @@ class Plan:
         """Seconds from the call to the end, on the plan's workers."""
         return self.startup_s + sum(stage.predicted.wall_s for stage in self.stages)
 
+    @property
+    def work_s(self) -> float:
+        """Predicted seconds of work on pixels and bytes, of all workers together."""
+        return sum(stage.predicted.work_s for stage in self.stages)
+
     def with_stage(self, index: StageIndex, stage: Stage) -> Plan:
         """The plan with one stage replaced."""
         return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))
@@ -268,9 +279,10 @@ class Plan:
         return [str(function) for node in self.nodes for function in node.entry.functions_in(node.arguments)]
 
     def block_of(self, index: int) -> tuple[int, ...]:
-        """Shape of the blocks in which an image is written, with its channels if it has any."""
+        """Shape of the blocks in which an image is stored, with its channels if it has any; large blocks are cut."""
         stage = next(stage for stage in self.stages if index in stage.stores)
-        return grid_over(stage, self.nodes[index].shape).block_shape
+        shape, ndim = self.nodes[index].shape, len(stage.shape)
+        return (*stored_shape(stage.block_shape, stage.shape), *shape[ndim:])
 
     def is_read(self, index: int, stage: StageIndex) -> bool:
         """Whether a stage reads this image from a store instead of computing it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph.nodes import Node
-from lepton_celery.grid import StageIndex
+from lepton_celery.grid import BlockGrid, StageIndex
 from lepton_celery.planning.combining import with_combining
 from lepton_celery.planning.cost.predict import startup_s
 from lepton_celery.planning.locations import Locations
@@ -17,7 +17,8 @@ from lepton_celery.planning.lowering import Lowered, lower
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.regions import middle_of, needed_regions
-from lepton_celery.planning.sizes import StageSizer, halving
+from lepton_celery.planning.shapes import halving
+from lepton_celery.planning.sizes import MAX_WORK_RATIO, StageSizer
 from lepton_celery.planning.stages import StageCutter
 
 RECOMPUTE_RATIO = 1.25
@@ -25,9 +26,10 @@ RECOMPUTE_RATIO = 1.25
 STORING_TRIALS = 6
 """Largest number of images that one pass of the planner considers for storing."""
 MIN_SAVING = 0.05
-"""Share of the predicted time that storing an image must save; predictions are not more accurate than that."""
-MORE_BLOCK_SHAPES = 3
-"""Number of block shapes that `alternatives` tries in addition to those that the planner considered."""
+"""Share of the predicted time that another plan must save to be chosen; predictions are not more accurate than that."""
+COMPARED_S = 0.5
+"""Predicted seconds of a job from which plans with the same blocks in all stages are tried too; for shorter jobs, trying
+them would take longer than it could save."""
 MAX_ALTERNATIVES = 4
 """Largest number of alternatives that are returned."""
 
@@ -50,7 +52,19 @@ def make_plan(outputs: Mapping[str, Node], options: PlanOptions | None = None) -
     """
     options = options or PlanOptions()
     lowered = lower(outputs, options.limits.pixels)
-    return Planned(_with_stored_images(lowered, options), lowered, options)
+    planned = Planned(_with_stored_images(lowered, options), lowered, options)
+    plan = planned.plan
+    if options.block_shape is None and len(plan.stages) > 1 and plan.predicted_s > COMPARED_S:
+        # each stage has the blocks that are best for itself, but a later stage may be slower with them
+        others = [other for _, other in _others(planned) if _is_better(other, plan)]
+        plan = min(others, key=lambda other: other.predicted_s, default=plan)
+    return replace(planned, plan=plan)
+
+
+def _is_better(other: Plan, plan: Plan) -> bool:
+    """Whether a plan is quicker than another by more than predictions are accurate, without much more work."""
+    saves = other.predicted_s < (1 - MIN_SAVING) * plan.predicted_s
+    return saves and other.work_s <= MAX_WORK_RATIO * plan.work_s
 
 
 def _with_stored_images(lowered: Lowered, options: PlanOptions) -> Plan:
@@ -86,12 +100,13 @@ def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) ->
 
 
 def _recomputed(plan: Plan) -> list[int]:
-    """Images that blocks recompute beyond `RECOMPUTE_RATIO`, the most recomputed first."""
+    """Images that blocks of a usual size recompute beyond `RECOMPUTE_RATIO`, the most recomputed first."""
     ratios: dict[int, float] = {}
     for at, stage in enumerate(plan.stages):
         if stage.combines:
             continue
-        index, middle = StageIndex(at), middle_of(stage.grid)
+        usual = tuple(map(min, stage.block_shape, halving(stage.shape)[0]))
+        index, middle = StageIndex(at), middle_of(BlockGrid(stage.shape, usual))
         for image, region in needed_regions(plan, index, middle).items():
             node = plan.nodes[image]
             if plan.is_read(image, index) or image in plan.intermediates or not node.entry.is_fused:
@@ -103,20 +118,33 @@ def _recomputed(plan: Plan) -> list[int]:
 
 
 def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
-    """Other possible plans, the quickest first; the text says how each differs from the chosen plan."""
+    """Other possible plans, the quickest first; the text says how each differs from the chosen plan.
+
+    If the planner was free to choose the blocks, none of them saves more than `MIN_SAVING`: plans that are quicker by more
+    work than `MAX_WORK_RATIO` allows are left out.
+    """
+    chosen, options = planned.plan, planned.options
+    plans = _others(planned)
+    if options.block_shape is None:
+        plans = [plan for plan in plans if plan[1].predicted_s >= (1 - MIN_SAVING) * chosen.predicted_s]
+    else:
+        with suppress(InputError):
+            free = _with_stored_images(planned.lowered, replace(options, block_shape=None))
+            plans.append(("blocks as the planner chooses them", free))
+    return sorted(plans, key=lambda other: other[1].predicted_s)[:MAX_ALTERNATIVES]
+
+
+def _others(planned: Planned) -> list[tuple[str, Plan]]:
+    """Plans that differ from the planned one in the blocks of all stages or in the images that are stored."""
     chosen, lowered, options = planned.plan, planned.lowered, planned.options
     largest = StageIndex(max(range(len(chosen.stages)), key=lambda at: math.prod(chosen.stages[at].shape)))
-    stage = chosen.stages[largest]
     free = replace(options, block_shape=None)
-    tried = StageSizer(free, Locations(lowered.chunks, options.in_memory)).shapes(chosen, largest)
-    shapes = dict.fromkeys([*halving(stage.shape)[:MORE_BLOCK_SHAPES], *tried])
+    shapes = StageSizer(free, Locations(lowered.chunks, options.in_memory)).shapes(chosen, largest)
     trials: list[tuple[str, PlanOptions, frozenset[int]]] = [
         (f"blocks of {'×'.join(map(str, shape))}", replace(options, block_shape=shape), frozenset())
         for shape in shapes
-        if shape != stage.block_shape
+        if len(chosen.stages) > 1 or shape != chosen.stages[largest].block_shape
     ]
-    if options.block_shape is not None:
-        trials.append(("blocks as the planner chooses them", free, frozenset()))
     if chosen.intermediates.keys() - _planned(lowered, options, ()).intermediates.keys():
         trials.append(("fused, only required images stored", options, frozenset()))
     for index in _recomputed(chosen)[:2]:
@@ -126,4 +154,4 @@ def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
     for difference, changed, stored in trials:
         with suppress(InputError):  # the block shape does not fit, or a limit is exceeded
             plans.append((difference, _planned(lowered, changed, stored)))
-    return sorted(plans, key=lambda other: other[1].predicted_s)[:MAX_ALTERNATIVES]
+    return [(difference, plan) for difference, plan in plans if plan.stages != chosen.stages]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lepton_celery.errors import InputError, PlanTooLarge
-from lepton_celery.grid import BlockGrid, BlockIndex, Region, StageIndex
+from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.planning.cost.model import BATCHES_PER_WORKER
 from lepton_celery.planning.cost.predict import predict
 from lepton_celery.planning.locations import Locations
@@ -15,22 +15,16 @@ from lepton_celery.planning.memory import peak_bytes
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.regions import MAX_CHANNELS, Regions, middle_box, middle_of, needed_regions
+from lepton_celery.planning.shapes import Shape, aligned, block_candidates, larger_candidates
 from lepton_celery.planning.tiles import compact, runs
 
-BLOCK_PX = 1 << 20
-"""Default pixels of a block: large enough to make fixed costs negligible, small enough for the processor's caches."""
-MIN_BLOCK_PX = 1 << 16
-"""Pixels of a block below which its fixed costs are no longer small."""
-MIN_SIDE_PX = 64
-"""Shortest side of the blocks that are tried."""
 MAX_BOX_PX = 1 << 18
 """Largest number of pixels of a box of small blocks that are computed at once."""
-MAX_READ_PX = 1 << 22
-"""Pixels of one image that a block reads, halo included, above which the planner chooses smaller blocks."""
+MAX_WORK_RATIO = 1.5
+"""Largest processor time of a stage, as a multiple of that of the block shape that takes least: other jobs, too, need the
+workers that would finish it a little earlier."""
 TIE_RATIO = 1.03
 """Block shapes whose predicted times differ by less than this ratio count as equally quick; the first of them is taken."""
-
-Shape = tuple[int, ...]
 
 
 class StageSizer:
@@ -48,25 +42,23 @@ class StageSizer:
             PlanTooLarge: the stage needs more than the limits allow.
         """
         stage, limits = plan.stages[index], self._options.limits
-        shapes = self.shapes(plan, index)
         trials: list[Plan] = []
-        for block_shape in shapes:
+        least: tuple[int, Shape] | None = None
+        for block_shape in self.shapes(plan, index):
             trial = plan.with_stage(index, replace(stage, block_shape=block_shape))
             needed = needed_regions(trial, index, middle_of(trial.stages[index].grid))
             memory_bytes = peak_bytes(trial, index, needed)
             if memory_bytes > limits.worker_memory_bytes:
-                continue
-            reads_much = max((region.size for region in needed.values()), default=0) > MAX_READ_PX
-            if reads_much and block_shape != shapes[-1] and self._options.block_shape is None:
-                continue
-            trials.append(self._batched(trial, index, needed, memory_bytes))
+                least = min(least or (memory_bytes, block_shape), (memory_bytes, block_shape))
+            else:
+                trials.append(self._batched(trial, index, needed, memory_bytes))
         if not trials:
+            assert least is not None, "there is at least one block shape"
             raise PlanTooLarge(
-                f"blocks of {block_shape} need {memory_bytes / 2**20:.0f} MiB in each worker, over the limit of "
+                f"blocks of {least[1]} need {least[0] / 2**20:.0f} MiB in each worker, over the limit of "
                 f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise Limits(worker_memory_bytes=…)"
             )
-        quickest = min(trial.stages[index].predicted.wall_s for trial in trials)
-        chosen = next(trial for trial in trials if trial.stages[index].predicted.wall_s <= TIE_RATIO * quickest)
+        chosen = _best(trials, index)
         grid = chosen.stages[index].grid
         if len(grid) > limits.blocks:
             raise PlanTooLarge(
@@ -104,14 +96,15 @@ class StageSizer:
     def _candidates(self, plan: Plan, index: StageIndex) -> list[Shape]:
         """The shapes of `block_candidates`, also rounded to whole chunks of the images that the stage reads."""
         stage, ndim = plan.stages[index], len(plan.stages[index].shape)
-        shapes = block_candidates(stage.shape, self._options.workers)
-        for image in needed_regions(plan, index, middle_of(stage.grid)):
+        shapes = block_candidates(stage.shape, BATCHES_PER_WORKER * self._options.workers)
+        read = needed_regions(plan, index, middle_of(stage.grid))
+        for image in read:
             lies_on_grid = plan.is_read(image, index) and plan.nodes[image].shape[:ndim] == stage.shape
             if lies_on_grid and (chunks := self._locations.chunks_of(plan, image)) is not None:
                 shapes += [aligned(block, chunks[:ndim], stage.shape) for block in shapes]
-        enough = BATCHES_PER_WORKER * self._options.workers
-        many = [block for block in shapes if len(BlockGrid(stage.shape, block)) >= enough]
-        return list(dict.fromkeys(many or shapes))
+        if not any(plan.nodes[image].entry.own_functions for image in (*read, *stage.reduces)):
+            shapes += larger_candidates(stage.shape)  # what a user's own function needs for more pixels is not known
+        return list(dict.fromkeys(shapes))
 
     def _batched(self, plan: Plan, index: StageIndex, needed: Regions, memory_bytes: int) -> Plan:
         """The plan with a stage's batches and prediction, and with the blocks that are computed at once."""
@@ -160,39 +153,9 @@ def _lies_over(plan: Plan, index: StageIndex, image: int) -> bool:
     return node.shape[: len(shape)] == shape and (plan.is_read(image, index) or node.entry.is_positional)
 
 
-def block_candidates(shape: Shape, workers: int) -> list[Shape]:
-    """The shapes of `halving`, without the largest that make less than `BATCHES_PER_WORKER` blocks per worker.
-
-    A shape stays in any case if the next one has less than `MIN_BLOCK_PX` pixels.
-    """
-    shapes = halving(shape)
-    enough = BATCHES_PER_WORKER * workers
-    while len(shapes) > 1 and len(BlockGrid(shape, shapes[0])) < enough and math.prod(shapes[1]) >= MIN_BLOCK_PX:
-        shapes = shapes[1:]
-    return shapes
-
-
-def aligned(block_shape: Sequence[int], chunks: Sequence[int], shape: Sequence[int]) -> Shape:
-    """`block_shape` rounded to whole chunks; an axis that it covers stays covered."""
-    return tuple(
-        n if b >= n else min(n, max(1, round(b / chunk)) * chunk)
-        for b, chunk, n in zip(block_shape, chunks, shape, strict=True)
-    )
-
-
-def halving(shape: Shape) -> list[Shape]:
-    """Block shapes from about `BLOCK_PX` pixels downwards, in powers of two; each has half the side of the previous one."""
-    shapes: list[Shape] = []
-    side = 1 << round(math.log2(BLOCK_PX) / max(1, len(shape)))
-    while True:
-        # where the image is shorter than a side, the block is longer on the other axes
-        long = [n for n in shape if n > side]
-        block = tuple(min(n, side) for n in shape)
-        spare = BLOCK_PX // max(1, math.prod(block)) if not shapes and len(long) < len(shape) else 1
-        if spare > 1 and long:
-            grown = side << int(math.log2(spare) / len(long))
-            block = tuple(min(n, grown) if n > side else n for n in shape)
-        shapes.append(block)
-        if side <= MIN_SIDE_PX:
-            return shapes
-        side //= 2
+def _best(trials: Sequence[Plan], index: StageIndex) -> Plan:
+    """The first of the quickest plans for a stage, of those that take little more processor time than they must."""
+    work_s = [trial.stages[index].predicted.work_s for trial in trials]
+    frugal = [trial for trial, work in zip(trials, work_s, strict=True) if work <= MAX_WORK_RATIO * min(work_s)]
+    quickest = min(trial.stages[index].predicted.wall_s for trial in frugal)
+    return next(trial for trial in frugal if trial.stages[index].predicted.wall_s <= TIE_RATIO * quickest)

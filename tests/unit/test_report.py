@@ -83,7 +83,7 @@ def test_alternatives_are_listed_with_their_times() -> None:
     head, _, others = text.partition(f"instead of {duration(plan.predicted_s)}\n")
     assert head.startswith(explain_plan(plan, PlanOptions()))
     assert re.search(r"[\d.]+ s  fused, only required images stored  +\S+ MB in each worker", others)
-    assert "s  blocks of 512×512 " in others
+    assert "s  blocks of 1024×1024 " in others
     found = alternatives(planned)
     assert all(other.predicted_s > plan.predicted_s for _, other in found)
 

@@ -77,6 +77,12 @@ class Overheads:
         _check_costs(*vars(self).values())
 
 
+_ON_THREADS: Mapping[str, float] = {
+    "receipt_s": 1e-5, "batch_s": 1e-4, "wave_s": 0.0, "stage_s": 5e-4, "job_s": 0.002
+}  # fmt: skip
+"""The fixed costs of work on threads of one process, which exchange no messages."""
+
+
 _SHIPPED: Mapping[str, Mapping[str, Figure]] = {
     "compute": {},
     "read": {
@@ -132,6 +138,10 @@ class CostModel:
         if shipped is not None:
             return replace(shipped, unit_ns=shipped.unit_ns * self.speed, tap_ns=shipped.tap_ns * self.speed)
         return known.get("", Figure())
+
+    def on_threads(self) -> CostModel:
+        """The model with the fixed costs of work on threads of this process."""
+        return replace(self, overheads=replace(self.overheads, **_ON_THREADS))
 
     def with_figures(self, kind: str, changed: Mapping[str, Figure]) -> CostModel:
         """The model with some figures of a kind replaced."""
