@@ -24,6 +24,7 @@ from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
 from lepton_celery.graph.indexing import normal_index, value_index
+from lepton_celery.graph.sources import array_of
 
 
 @dataclass(eq=False, repr=False)
@@ -211,30 +212,29 @@ class Table(Node):
 _CLASSES: dict[str, type[Node]] = {"image": Image, "value": Value, "table": Table}
 
 
-def open(source: str | os.PathLike[str] | Array) -> Image:
-    """A lazy image of a file (path or URL) or of a NumPy array; only the header is read.
+def open(source: object) -> Image:
+    """A lazy image of a file (path or URL), a NumPy array, a list of numbers or a Pillow image; only a header is read.
 
     Raises:
         StoreError: the file is missing or cannot be read.
-        InputError: the format is unknown, the dtype is not bool, integer or float, pixels are masked, or there are none.
+        InputError: the format is unknown, the dtype is not bool, integer or float, there are no pixels, or something that a
+            plain array does not have would be lost, such as a mask.
     """
-    if isinstance(source, np.ndarray):
-        if np.ma.is_masked(source):
-            raise InputError(
-                "an array with masked pixels would lose its mask; fill the pixels with .filled(value), and give the mask "
-                "as an argument where the function has one"
-            )
-        source = np.asarray(source)  # of a subclass, whose functions differ from NumPy's
-        image = Image(SOURCE, {"url": "memory:"}, source.shape, source.dtype, array=source)
-    else:
+    if isinstance(source, Node):
+        raise InputError(f"{source!r} is lazy already; give it to functions as it is")
+    if isinstance(source, str | os.PathLike):
         reader = stores.open_array(source)
         image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype, chunks=tuple(reader.chunks))
-    if image.ndim < 1 or 0 in image.shape:
-        raise InputError(f"the image {image.arguments['url']} of shape {image.shape} has no pixels; give another one")
+    else:
+        array = array_of(source)
+        image = Image(SOURCE, {"url": "memory:"}, array.shape, array.dtype.newbyteorder("="), array=array)
+    named = "the array" if image.array is not None else f"the image {image.arguments['url']}"
     if image.dtype.kind not in "biuf":
-        raise InputError(
-            f"the image {image.arguments['url']} has dtype {image.dtype}; give bool, integer or float pixels"
-        )
+        raise InputError(f"{named} has dtype {image.dtype}; give bool, integer or float pixels")
+    if image.ndim < 1:
+        raise InputError(f"{named} is a single number, which has no axes; give an array of pixels")
+    if 0 in image.shape:
+        raise InputError(f"{named} of shape {image.shape} has no pixels; give another one")
     return image
 
 

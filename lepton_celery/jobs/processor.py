@@ -109,15 +109,15 @@ class ImageProcessor:
             raise InputError(f"num_threads={num_threads}; give at least 1")
         self._threads = num_threads
 
-    def split_image(self, image: Array) -> list[Block]:
-        """Split an image into blocks, in C order, and begin a new picture.
+    def split_image(self, image: object) -> list[Block]:
+        """Split an image, anything that `lepton.open` takes, into blocks, in C order, and begin a new picture.
 
         The whole-image values that the operation needs (a threshold, joined labels) are computed here, on threads.
 
         Raises:
             InputError: the operation cannot take the image.
         """
-        result = self._operation(open(np.asarray(image)), **self._parameters)
+        result = self._operation(open(image), **self._parameters)
         if not isinstance(result, Image):
             raise InputError(f"the operation gives {result!r}; an ImageProcessor needs one that gives an image")
         # several blocks even where one would be quicker, because the caller asks to split the image

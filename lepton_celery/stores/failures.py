@@ -29,6 +29,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise StoreNotFound(f"there is nothing at {path}; check the path, and that this machine mounts it") from error
+    except IsADirectoryError as error:
+        raise StoreError(f"{path} cannot be read: it is a folder; give the path of a file in it") from error
     except PermissionError as error:
         raise StoreError(f"{path} cannot be read: permission denied; let this user read it") from error
     except Exception as error:

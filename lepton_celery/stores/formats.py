@@ -27,6 +27,9 @@ NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parqu
 EXTENDED_DTYPES = ("float96", "float128", "complex192", "complex256")
 """Dtypes of C's long double, which only .npy files can hold."""
 
+ZARR_METADATA = ("zarr.json", ".zarray", ".zgroup")
+"""The files of metadata in a folder of Zarr, of version 3 and 2."""
+
 _NUMBERS = "bool, int8-64, uint8-64, float16-64 and complex64-128"
 
 
@@ -70,7 +73,7 @@ ARRAY_SUFFIXES = {suffix: fmt.name.lower() for suffix, fmt in ARRAY_FORMATS.item
 
 
 def array_format(path: Path) -> ArrayFormat:
-    """The array format of `path`, by its suffix or that of an enclosing `.zarr` folder.
+    """The array format of `path`, by its suffix, that of an enclosing `.zarr` folder, or Zarr's metadata in the folder.
 
     Raises:
         InputError: no array format has that suffix.
@@ -79,8 +82,19 @@ def array_format(path: Path) -> ArrayFormat:
         return fmt
     if any(parent.suffix.lower() == ".zarr" for parent in path.parents):
         return ARRAY_FORMATS[".zarr"]
-    hint = "; tables are read with read_table" if path.suffix.lower() in TABLE_SUFFIXES else ""
-    raise InputError(f"{path} has no suffix of an array format; use one of {', '.join(ARRAY_FORMATS)}{hint}")
+    if any((path / name).is_file() for name in ZARR_METADATA):
+        return ARRAY_FORMATS[".zarr"]
+    known = f"files that are read in place end in {', '.join(ARRAY_FORMATS)}"
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and not one of Zarr; {known}")
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        raise InputError(
+            f"{path} is a table, and has no suffix of an array format; read it with pandas, or give an image"
+        )
+    raise InputError(
+        f"{path} has no suffix of an array format; {known}: save it as one of them, or read it into memory with another "
+        "library, lepton.open(skimage.io.imread(…))"
+    )
 
 
 def table_format(path: Path) -> str:

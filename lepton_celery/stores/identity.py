@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_celery.stores.failures import reading
+from lepton_celery.stores.formats import ZARR_METADATA
 from lepton_celery.stores.paths import local_path
 
 MAX_FOLDERS = 4096
@@ -57,5 +58,5 @@ def _folders(path: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(path):
         folders.sort()
         yield Path(folder)
-        for name in sorted({"zarr.json", ".zarray", ".zgroup"}.intersection(files)):
+        for name in sorted(set(ZARR_METADATA).intersection(files)):
             yield Path(folder, name)

@@ -35,8 +35,8 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
 class PictureReader(ArrayReader):
     """A PNG or JPEG file. The first `read` decodes the whole picture and keeps it in memory.
 
-    Palettes become colours. EXIF rotation is not applied, as in scikit-image. 16-bit colours are refused, because Pillow
-    would reduce them to 8 bits without a warning.
+    The pixels are those of `skimage.io.imread`: palettes become colours, and neither EXIF rotation nor a transparent colour
+    is applied. Two kinds are refused: 16-bit colours, which would be reduced to 8 bits without a warning, and animations.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,6 +58,8 @@ class PictureReader(ArrayReader):
         with self._lock:
             if self._decoded is None:
                 with reading(self._path), _open(self._path) as image:
+                    if self._mode == "RGB":
+                        image.info.pop("transparency", None)  # a transparent colour would only make Pillow warn
                     converted = image if image.mode in (self._mode, "I") else image.convert(self._mode)
                     self._decoded = MemoryReader(np.asarray(converted).astype(self.dtype, copy=False), self.url)
         return self._decoded.read(region)
@@ -98,8 +100,10 @@ def _mode(path: Path, image: Image.Image) -> str:
             )
         if depth == 16:
             return "I;16"
-    if image.mode in ("P", "PA"):
-        return "RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB"
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise StoreError(f"{path} is an animation of {frames} pictures; save them as the pages of a .tif first")
+    if image.mode == "P" and image.palette is not None:
+        return image.palette.mode
     if image.mode not in _DTYPES:
         raise StoreError(f"{path} has Pillow's mode {image.mode}, which is not read; convert it to grey or RGB first")
     return image.mode

@@ -1,7 +1,8 @@
 """Reads regions of TIFF files (tiled, striped, of several pages, compressed) without loading the files.
 
-The first series at full resolution is read: `(y, x)`, `(y, x, s)` or `(s, y, x)` for colours, and `(z, y, x)` or more axes
-for pages.
+The first series at full resolution is read: `(y, x)`, `(y, x, s)` for colours, and `(z, y, x)` or more axes for pages. The
+axes are those of tifffile, except that 3 or 4 colours that are stored one after the other come last, as in
+`skimage.io.imread`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.base import AnyArray, ArrayReader, check_region
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.memory import MemoryReader
+from lepton_celery.stores.ome import opened
 
 _Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
 """The offsets and the sizes of the tiles or strips of a page, and the JPEG tables that they share."""
@@ -36,41 +39,67 @@ class TiffReader(ArrayReader):
         self.url = str(path)
         self._path = path
         self._mapped: MemoryReader | None = None
-        # _multifile=False: the other files of an OME-TIFF were not checked against the allowed folders
-        with reading(path), tifffile.TiffFile(path, _multifile=False) as tif:
+        with reading(path), opened(path) as tif:
             if not tif.series:
                 raise StoreError(f"{path} holds no image; check that it was written completely")
             series = tif.series[0].levels[0]
-            if tif.is_ome and tif.series[0].kind != "ome":
-                raise StoreError(f"{path} is one of several files of an OME-TIFF; join them into one file first")
             page = series.keyframe
             if page.dtype is None or series.dtype.kind not in "biufc":
                 raise StoreError(f"{path} holds {page.bitspersample}-bit pixels, which have no dtype; convert it")
-            self.shape, self.dtype = tuple(series.shape), series.dtype.newbyteorder("=")
-            if series.dataoffset is not None:
-                on_disk = self.dtype.newbyteorder(tif.byteorder)
-                pixels = np.memmap(path, on_disk, "r", series.dataoffset, self.shape)
-                self._mapped = MemoryReader(pixels, self.url)
-                self.chunks = self._mapped.chunks
-                return
-            self._take_layout(series, page)
-            # all offsets are read now: later reads need neither the file object nor its position, which a forked process
-            # would share
-            pages: list[Any] = list(series.pages)
-            if None in pages:
-                raise StoreError(f"{path} keeps some of its pages in other files; join them into one file first")
-            self._segments: list[_Segments] = [(p.dataoffsets, p.databytecounts, p.jpegtables) for p in pages]
+            self._stored, self.dtype = tuple(series.shape), series.dtype.newbyteorder("=")
+            self._take_pages(tif, series, page)
+        self._moves_colours = (
+            series.axes[-3:-2] == "S" and self._stored[-3] in (3, 4) and self._stored[-1] not in (3, 4)
+        )
+        self.shape = self._colours_last(self._stored)
+        self.chunks: tuple[int, ...] = self._colours_last(self._stored_chunks)
+
+    def _colours_last(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        """Lengths in the order of the file's axes, in the order of the reader's axes."""
+        return (*lengths[:-3], *lengths[-2:], lengths[-3]) if self._moves_colours else lengths
 
     def read(self, region: Region) -> AnyArray:
+        check_region(self.url, self.shape, region)
+        if not self._moves_colours:
+            return self._read(region)
+        start, stop = ((*ends[:-3], ends[-1], *ends[-3:-1]) for ends in (region.start, region.stop))
+        return np.ascontiguousarray(np.moveaxis(self._read(Region(start, stop)), -3, -1))
+
+    def _take_pages(self, tif: tifffile.TiffFile, series: Any, page: Any) -> None:
+        """Map the pixels, or note where the pages and their tiles or strips are."""
+        size = tif.filehandle.size
+        if series.dataoffset is not None:
+            on_disk = self.dtype.newbyteorder(tif.byteorder)
+            if series.dataoffset + math.prod(self._stored) * on_disk.itemsize > size:
+                raise StoreError(f"{self._path} ends in the middle of its pixels; copy or write it again")
+            pixels = np.memmap(self._path, on_disk, "r", series.dataoffset, self._stored)
+            self._mapped = MemoryReader(pixels, self.url)
+            self._stored_chunks = self._mapped.chunks
+            return
+        self._take_layout(series, page)
+        # all offsets are read now: later reads need neither the file object nor its position, which a forked process
+        # would share
+        pages: list[Any] = list(series.pages)
+        if None in pages:
+            missing = pages.count(None)
+            raise StoreError(
+                f"{self._path} lacks {missing} of its {len(pages)} pages; write it again, or as a plain TIFF"
+            )
+        self._segments: list[_Segments] = [(p.dataoffsets, p.databytecounts, p.jpegtables) for p in pages]
+        for number, (offsets, counts, _) in enumerate(self._segments):
+            if max(map(add, offsets, counts), default=0) > size:
+                raise StoreError(f"{self._path} ends in the middle of page {number}; copy or write it again")
+
+    def _read(self, region: Region) -> AnyArray:
+        """The pixels of a region in the order of the file's axes."""
         if self._mapped is not None:
             return self._mapped.read(region)
-        check_region(self.url, self.shape, region)
         out = np.empty(region.shape, self.dtype)
         if not out.size:
             return out
         # axes of length 1 are left out from here on: series and pages may disagree about them
-        start = [a for a, n in zip(region.start, self.shape, strict=True) if n > 1]
-        stop = [b for b, n in zip(region.stop, self.shape, strict=True) if n > 1]
+        start = [a for a, n in zip(region.start, self._stored, strict=True) if n > 1]
+        stop = [b for b, n in zip(region.stop, self._stored, strict=True) if n > 1]
         lead = len(self._lead)
         page_start, page_stop = [0] * len(self._page.shape), [1] * len(self._page.shape)
         for axis, a, b in zip(self._page_axes, start[lead:], stop[lead:], strict=True):
@@ -97,7 +126,7 @@ class TiffReader(ArrayReader):
         chunks = (1,) * separate + (1,) * (page.imagedepth > 1 and page.tiledepth == 1) + tuple(page.chunks)
         shape = tuple(page.shape)
         self._page_axes = [axis for axis, n in enumerate(shape) if n > 1]
-        squeezed = [n for n in self.shape if n > 1]
+        squeezed = [n for n in self._stored if n > 1]
         split = len(squeezed) - len(self._page_axes)
         self._lead = tuple(squeezed[: max(split, 0)])
         if (
@@ -107,13 +136,13 @@ class TiffReader(ArrayReader):
             or math.prod(self._lead) != len(series.pages)
         ):
             raise StoreError(
-                f"{self._path} arranges its pages of {shape} as {self.shape} in a way that cannot be read by regions; "
+                f"{self._path} arranges its pages of {shape} as {self._stored} in a way that cannot be read by regions; "
                 "save it as a plain TIFF or .zarr first"
             )
         self._page = BlockGrid(shape, tuple(min(c, n) for c, n in zip(chunks, shape, strict=True)))
         lengths = [self._page.block_shape[axis] for axis in self._page_axes]
         rest = iter([1] * len(self._lead) + lengths)
-        self.chunks = tuple(next(rest) if n > 1 else 1 for n in self.shape)
+        self._stored_chunks = tuple(next(rest) if n > 1 else 1 for n in self._stored)
 
     def _read_page(self, fd: int, segments: _Segments, wanted: Region, into: AnyArray) -> None:
         offsets, counts, tables = segments

@@ -34,7 +34,7 @@ BIG_TIFF_BYTES = 2**31
 
 
 class TiffOutput(FileOutput):
-    """A tiled deflate TIFF of `(y, x)`, colours `(y, x, 3 or 4)` or pages `(z, y, x)`; booleans become uint8 0 and 1.
+    """A tiled deflate TIFF of `(y, x)`, colours `(y, x, 3 or 4)` or pages `(z, y, x)`; booleans have one bit a pixel.
 
     Raises:
         InputError: the blocks cannot be cut into tiles, whose sides are multiples of 16.
@@ -56,8 +56,7 @@ class TiffOutput(FileOutput):
         self._tile = tuple(
             _tile_length(n, b, target) for n, b in zip(self._grid.shape[1:], self._grid.block_shape[1:], strict=True)
         )
-        stored = np.dtype(np.uint8) if target.native.kind == "b" else target.native
-        self._stored = stored.newbyteorder("<")
+        self._stored = target.native.newbyteorder("<")
 
     def create(self) -> None:
         with writing(self.target.part):
@@ -89,7 +88,8 @@ class TiffOutput(FileOutput):
                 whole = np.zeros((rows, columns, *piece.shape[2:]), self._stored)
                 whole[: piece.shape[0], : piece.shape[1]] = piece
                 piece = whole
-            yield piece.tobytes()
+            # a row of bits fills whole bytes, because tiles are multiples of 16 pixels wide
+            yield (np.packbits(piece) if piece.dtype == bool else piece).tobytes()
 
     def _join(self, path: Path) -> None:
         shape = self.target.shape

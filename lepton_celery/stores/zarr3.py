@@ -58,11 +58,8 @@ class ZarrReader(ArrayReader):
                 # zarr raises this for any folder without metadata of version 2 or 3
                 raise StoreError(f"{path} cannot be read: it is not a Zarr array of version 2 or 3") from error
         if isinstance(node, zarr.Group):
-            with reading(path):
-                names = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
-            raise StoreError(
-                f"{path} is a Zarr group, not an array; open one of the arrays inside ({names}): {path}/NAME"
-            )
+            path, node = _full_resolution(path, node)
+            self.url, self._path = str(path), path
         self.shape, self.dtype = tuple(node.shape), pixel_dtype(path, np.dtype(node.dtype))
         self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
         self.files = chunk_files(path, node)
@@ -82,6 +79,20 @@ class ZarrReader(ArrayReader):
             self._opened = _open_for_pixels(self._path)
             self._opened_in = os.getpid()
         return self._opened
+
+
+def _full_resolution(path: Path, group: zarr.Group) -> tuple[Path, zarr.Array[Any]]:
+    """The path and the array of the largest image of an OME-Zarr; StoreError for any other group."""
+    with reading(path):
+        names = sorted(name for name, _ in group.arrays())
+        attributes: Any = group.attrs.asdict()
+        pyramids = attributes.get("ome", attributes).get("multiscales") or [{}]
+        largest = pyramids[0].get("datasets", [{}])[0].get("path")
+        if isinstance(array := group.get(str(largest)), zarr.Array):
+            return path / str(largest), array
+    raise StoreError(
+        f"{path} is a Zarr group, not an array; open one of the arrays inside ({', '.join(names) or 'none'}): {path}/NAME"
+    )
 
 
 class ZarrOutput(FileOutput):

@@ -225,7 +225,7 @@ def test_a_file_is_opened_by_its_header_alone(file: Path) -> None:
     ("array", "message"),
     [
         (np.zeros((0, 5)), "no pixels"),
-        (np.array(3.0), "no pixels"),
+        (np.array(3.0), "no axes"),
         (np.zeros((3, 3), complex), "complex128"),
         (np.zeros((3, 3), "M8[s]"), "datetime64"),
         (np.array([["a"]]), "<U1"),

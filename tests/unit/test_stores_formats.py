@@ -38,6 +38,23 @@ def same_everywhere(path: Path, image: np.ndarray[Any, Any]) -> bool:
     )
 
 
+def write_ome(path: Path, *, files: int, own: str, planes: int = 0) -> None:
+    """One page of an OME-TIFF of so many files, `0.tif` and so on; `own` is the file's own UUID, if it has one."""
+    planes = planes or files
+    ids = "".join(
+        f'<TiffData FirstT="{t}" IFD="{t if files == 1 else 0}" PlaneCount="1">'
+        f'<UUID FileName="{t % files}.tif">urn:uuid:{t % files}</UUID></TiffData>'
+        for t in range(planes)
+    )
+    own_id = f'UUID="{own}"' if own else ""
+    xml = (
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" {own_id}>'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="50" SizeY="70" SizeZ="1" '
+        f'SizeC="1" SizeT="{planes}"><Channel ID="Channel:0:0"/>{ids}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(path, GREY, description=xml, metadata=None)
+
+
 class TestNpy:
     @pytest.mark.parametrize("dtype", [">u2", "<f8", ">c8", "?"])
     @pytest.mark.parametrize("order", ["C", "F"])
@@ -123,6 +140,20 @@ class TestZarr:
             open_array(tmp_path / "g.zarr")
         assert open_array(tmp_path / "g.zarr" / "1").shape == (2,)
 
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_a_pyramid_is_read_at_full_resolution(self, tmp_path: Path, version: Any) -> None:
+        group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w", zarr_format=version)
+        for level in range(2):
+            group.create_array(f"s{level}", data=GREY[:: 2**level, :: 2**level])
+        pyramids = [{"axes": [], "datasets": [{"path": "s0"}, {"path": "s1"}]}]
+        group.attrs.update({"multiscales": pyramids} if version == 2 else {"ome": {"multiscales": pyramids}})
+        assert same_everywhere(tmp_path / "g.zarr", GREY)
+        assert open_array(tmp_path / "g.zarr").url == str(tmp_path / "g.zarr" / "s0")
+
+    def test_a_folder_of_another_name_is_known_by_its_metadata(self, tmp_path: Path) -> None:
+        zarr.create_array(str(tmp_path / "scan"), data=GREY)
+        assert same_everywhere(tmp_path / "scan", GREY)
+
     def test_a_damaged_chunk_is_a_store_error(self, tmp_path: Path) -> None:
         target = Target(str(tmp_path / "a.zarr"), (70, 50), "uint8", (70, 50), "j")
         array_output(target).create()
@@ -161,8 +192,9 @@ class TestTiff:
             more["planarconfig"] = "separate"
         path = tmp_path / "a.tif"
         tifffile.imwrite(path, images[name], **more)
-        assert same_everywhere(path, tifffile.imread(path))
-        assert np.array_equal(tifffile.imread(path).squeeze(), images[name])
+        stored = tifffile.imread(path)
+        assert np.array_equal(stored.squeeze(), images[name])
+        assert same_everywhere(path, np.moveaxis(stored, 0, 2) if more.get("planarconfig") else stored)
 
     def test_a_pyramid_is_read_at_full_resolution(self, tmp_path: Path) -> None:
         with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
@@ -184,21 +216,38 @@ class TestTiff:
         tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib", photometric="minisblack")
         assert same_everywhere(tmp_path / "a.tif", tifffile.imread(tmp_path / "a.tif").reshape(image.shape))
 
-    def test_one_of_several_ome_files_is_not_read_alone(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("with_ids", [True, False])
+    def test_one_of_several_ome_files_is_not_read_alone(self, tmp_path: Path, with_ids: bool) -> None:
         for index in range(2):
-            ids = "".join(
-                f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.tif">urn:uuid:{t}</UUID></TiffData>'
-                for t in range(2)
-            )
-            xml = (
-                '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
-                'DimensionOrder="XYZCT" Type="uint8" SizeX="50" SizeY="70" SizeZ="1" SizeC="1" SizeT="2">'
-                f'<Channel ID="Channel:0:0"/>{ids}</Pixels></Image></OME>'
-            )
-            tifffile.imwrite(tmp_path / f"{index}.tif", GREY, description=xml, metadata=None)
+            write_ome(tmp_path / f"{index}.tif", files=2, own=f"urn:uuid:{index}" if with_ids else "")
         assert tifffile.imread(tmp_path / "0.tif").shape == (2, 70, 50)
-        with pytest.raises(errors.StoreError, match="join them"):
+        with pytest.raises(errors.StoreError, match=r"one of the 2 files of an OME-TIFF \(0.tif, 1.tif\); join them"):
             open_array(tmp_path / "0.tif")
+
+    @pytest.mark.parametrize("own", ["", "urn:uuid:0", "urn:uuid:other"])
+    @pytest.mark.parametrize("name", ["0.tif", "renamed.tif"])
+    def test_a_single_ome_file_may_be_renamed(self, tmp_path: Path, own: str, name: str) -> None:
+        write_ome(tmp_path / name, files=1, own=own)
+        assert same_everywhere(tmp_path / name, GREY)
+
+    def test_ome_files_are_read_as_tifffile_reads_them_or_lack_pages(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        for xml in ("<OME", '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><BinaryOnly/></OME>'):
+            tifffile.imwrite(path, GREY, description=xml, metadata=None)
+            assert same_everywhere(path, tifffile.imread(path))
+        write_ome(path, files=1, own="", planes=3)
+        with pytest.raises(errors.StoreError, match="lacks 2 of its 3 pages"):
+            open_array(path)
+
+    @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "rowsperstrip": 7}, {"tile": (16, 16)}])
+    def test_a_truncated_file_is_refused_when_it_is_opened(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, GREY, **options)
+        whole = path.read_bytes()
+        for size in (6, 100, len(whole) - 1):
+            path.write_bytes(whole[:size])
+            with pytest.raises(errors.StoreError, match=r"ends in the middle|cannot be read"):
+                open_array(path)
 
     @pytest.mark.parametrize("shape", [(70, 50, 3), (33, 40, 4), (3, 70, 50), (1, 70, 50)])
     @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -216,12 +265,18 @@ class TestTiff:
             assert (page.photometric.name == "RGB") == (shape[2] < 5)
         assert np.array_equal(tifffile.imread(target.final).reshape(shape), image)
 
-    def test_booleans_become_zero_and_one(self, tmp_path: Path) -> None:
-        target = Target(str(tmp_path / "a.tif"), (70, 50), "bool", (32, 32), "j")
+    @pytest.mark.parametrize("shape", [(70, 50), (5, 70, 50), (70, 50, 3), (70, 50, 4)])
+    def test_booleans_have_one_bit_a_pixel(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        image = pixels(shape, "uint8") > 100
+        block = (2, 32, 32) if shape[0] == 5 else (32, 32, *shape[2:])
+        target = Target(str(tmp_path / "a.tif"), shape, "bool", block, "j")
         array_output(target).create()
-        write_all(target, GREY > 100)
+        write_all(target, image)
         array_output(target).publish()
-        assert same_everywhere(target.final, (GREY > 100).astype("uint8"))
+        assert same_everywhere(target.final, image)
+        assert np.array_equal(tifffile.imread(target.final), image)
+        if len(shape) == 2:
+            assert np.array_equal(np.asarray(Image.open(target.final)), image)
 
     def test_without_imagecodecs_tiles_are_deflated_by_zlib(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -254,6 +309,11 @@ class TestPictures:
         picture = Image.fromarray(RGB).quantize(16)
         picture.save(tmp_path / "a.png")
         assert same_everywhere(tmp_path / "a.png", np.asarray(picture.convert("RGB")))
+
+    def test_an_animation_is_refused_and_not_cut(self, tmp_path: Path) -> None:
+        Image.fromarray(RGB).save(tmp_path / "a.png", save_all=True, append_images=[Image.fromarray(255 - RGB)])
+        with pytest.raises(errors.StoreError, match="animation of 2 pictures"):
+            open_array(tmp_path / "a.png")
 
     def test_sixteen_bit_colours_are_refused_and_not_cut(self, tmp_path: Path) -> None:
         imagecodecs = pytest.importorskip("imagecodecs")

@@ -41,7 +41,7 @@ class TestBadInput:
         for suffix in (".npy", ".zarr", ".tif", ".png", ".jpg"):
             with pytest.raises(errors.StoreNotFound, match="nothing at"):
                 open_array(tmp_path / f"a{suffix}")
-        with pytest.raises(errors.InputError, match=r"use one of \.npy, \.zarr"):
+        with pytest.raises(errors.InputError, match=r"in place end in \.npy, \.zarr"):
             open_array(tmp_path / "a.xyz")
 
     @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif", ".png", ".jpg"])
