@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from lepton_celery.errors import InputError
@@ -67,6 +69,36 @@ def redis_py_url(url: str) -> str:
             )
     path = parts.path if scheme == "unix" else ""
     return _joined_url(scheme, parts.netloc, path, urlencode(options, quote_via=quote))
+
+
+def is_redis(url: str) -> bool:
+    """Whether `redis_py_url` understands a URL."""
+    try:
+        redis_py_url(url)
+    except InputError:
+        return False
+    return True
+
+
+def with_tls(url: str, options: Mapping[str, Any] | None) -> str:
+    """A Redis URL with the TLS options of Celery's `broker_use_ssl` or `redis_backend_use_ssl`, if there are any."""
+    parts = urlsplit(url)
+    if not options or parts.scheme not in ("redis", "rediss"):
+        return url
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # Celery takes the constants of the module ssl, such as CERT_REQUIRED
+    texts = {name: str(getattr(value, "name", value)) for name, value in options.items() if name.startswith("ssl_")}
+    return _joined_url("rediss", parts.netloc, parts.path, urlencode({**texts, **given}, quote_via=quote))
+
+
+def celery_backend_url(url: str) -> str:
+    """Convert a Redis URL of any accepted form to the one that Celery's Redis backend understands."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if parts.scheme in ("redis+socket", "unix"):  # Celery reads the database of a socket from `virtual_host` alone
+        options.setdefault("virtual_host", options.pop("db", "0"))
+        return _joined_url("socket", parts.netloc, parts.path, urlencode(options, quote_via=quote))
+    return with_certificate_check(url)
 
 
 def with_certificate_check(url: str) -> str:

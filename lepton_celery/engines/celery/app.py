@@ -2,57 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from celery import Celery
 
 from lepton_celery.config import Settings, load_settings
+from lepton_celery.engines.celery.project import project_settings
 from lepton_celery.engines.celery.sending import messages
-from lepton_celery.engines.celery.sending.queues import LaneOrderStep, QueuesWithLanes, check_backend, is_rabbitmq
-from lepton_celery.engines.celery.settings import celery_settings, required_settings
-from lepton_celery.engines.celery.worker import preload
+from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_backend, is_rabbitmq
+from lepton_celery.engines.celery.settings import celery_settings
+from lepton_celery.engines.celery.worker.lane_order import HeldOrderStep, PollOrderStep
 from lepton_celery.engines.celery.worker.lease_renewer import LeaseRenewerStep
+from lepton_celery.engines.celery.worker.preload import PreloadStep
 from lepton_celery.engines.celery.worker.sweeper import SweeperStep
 
-TASKS = "lepton_celery.engines.celery.worker.tasks"
-"""The module of the tasks, which only workers import."""
+WORKER = "lepton_celery.engines.celery.worker"
+"""The folder whose module `tasks` only workers import."""
 
 
 def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Celery:
     """Create a Celery application that submits and runs jobs, by default with the settings of `load_settings`."""
     settings = settings or load_settings()
+    check_backend(settings)
     app = Celery(name, set_as_current=False)
     app.conf.update(celery_settings(settings))
     return _prepare(app, settings)
 
 
 def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]:
-    """Enable a project's own Celery application to submit and run jobs; it keeps its broker, backend and queues.
+    """Enable a project's own Celery application to submit and run jobs. No setting of the project is changed.
 
-    The queues `lepton.interactive`, `lepton.default` and `lepton.batch` are created on first use. Start workers with `-Q`
-    and the names of the queues that they are to consume.
+    Messages of jobs go through an application of their own, with the project's broker, and chords of jobs are counted on
+    the ledger's Redis server: LEPTON_LEDGER_URL, else the project's result backend, else its broker. The queues
+    `lepton.interactive`, `lepton.default` and `lepton.batch` are created on first use; start workers with `-Q` and the
+    names of those that they are to serve. Call this after the application has its settings.
+
+    Raises:
+        InputError: jobs cannot run with a setting of the project; the message says which, and what to change.
     """
-    settings = settings or load_settings()
-    own = app.conf
-    broker = str(own.broker_url or "amqp://")  # Celery's default
-    backend = str(own.result_backend or broker)
-    ledger = settings.ledger_url or backend
-    settings = replace(settings, broker_url=broker, result_backend=backend, ledger_url=ledger)
-    required = required_settings(settings)
-    required["broker_transport_options"] = {**required["broker_transport_options"], **own.broker_transport_options}
-    app.conf.update(required)
-    if is_rabbitmq(broker):
+    settings = project_settings(app, settings or load_settings())
+    if is_rabbitmq(settings.broker_url):
         app.amqp.queues_cls = QueuesWithLanes
     return _prepare(app, settings)
 
 
 def _prepare(app: Celery[Any], settings: Settings) -> Celery[Any]:
-    check_backend(settings)
-    app.conf.update(imports=(*app.conf.imports, TASKS), lepton=settings)
+    app.conf.update(lepton=settings)
+    app.autodiscover_tasks([WORKER])
     messages.install()
-    preload.install()
-    app.steps["worker"].update((LaneOrderStep, SweeperStep, LeaseRenewerStep))
+    app.steps["worker"].update((PreloadStep, HeldOrderStep, SweeperStep, LeaseRenewerStep))
+    app.steps["consumer"].add(PollOrderStep)
     return app
 
 

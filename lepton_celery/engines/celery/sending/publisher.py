@@ -13,16 +13,23 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from celery import Celery
+from celery.app.defaults import NAMESPACES
 from celery.backends.redis import RedisBackend
 from celery.local import maybe_evaluate
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending.queues import is_rabbitmq, lanes
-from lepton_celery.ledger.address import with_certificate_check
+from lepton_celery.engines.celery.sending.queues import lanes, publishing_options
+from lepton_celery.ledger.address import celery_backend_url
 
 _BATCH_COMMANDS = 8
 """Number of commands that are sent to the broker together; a message takes two, one of them for Flower. It is small, so that
 the first workers do not wait for the last message of a wave."""
+
+_RETRIES = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.6}
+"""How often publishing is tried again, and with which pauses in seconds."""
+
+_TIMEOUTS = {**_RETRIES, "socket_connect_timeout": 3.0, "socket_timeout": 5.0}
+"""Options with which a connection to a broker that does not answer fails, instead of waiting for ever."""
 
 _publishers: WeakKeyDictionary[Celery, Publisher] = WeakKeyDictionary()
 
@@ -56,21 +63,48 @@ class Publisher(Celery):
 
 def backend_url(url: str) -> str:
     """The value of Celery's setting `result_backend` that uses `PublishingBackend` with a Redis URL."""
-    return f"{__name__}:PublishingBackend+{with_certificate_check(url)}"
+    return f"{__name__}:PublishingBackend+{celery_backend_url(url)}"
+
+
+def chord_settings(url: str) -> dict[str, Any]:
+    """Settings of an application that counts chords on the Redis server at a URL."""
+    return {
+        "result_backend": backend_url(url),
+        "result_serializer": "json",
+        # otherwise a chord fails if the backend is unreachable for a moment when a task is counted
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 20,
+        "result_expires": 24 * 3600,
+        "result_backend_transport_options": {"global_keyprefix": ""},
+    }
 
 
 def publisher_of(app: Celery) -> Publisher:
-    """The application through which jobs of `app` are published, with the broker and the backend of `app`."""
+    """The application through which jobs of `app` are published, with the broker of `app` and a backend of its own."""
     app = maybe_evaluate(app)  # `celery.current_app` is a proxy that cannot be weakly referenced
     if isinstance(app, Publisher):
         return app
     if app not in _publishers:
-        publisher = Publisher(f"{app.main or 'app'}-lepton", set_as_current=False)
-        names = ("broker_url", "broker_transport_options", "broker_use_ssl", "redis_backend_use_ssl", "task_queues")
-        publisher.conf.update({name: app.conf[name] for name in (*names, "task_send_sent_event")})
-        settings: Settings = app.conf["lepton"]
-        publisher.conf.update(task_serializer="json", result_backend=backend_url(settings.backend))
-        if is_rabbitmq(settings.broker_url):
-            publisher.conf.update(task_queues=lanes(settings.broker_url))
-        _publishers[app] = publisher
+        _publishers[app] = _make_publisher(app, app.conf["lepton"])
     return _publishers[app]
+
+
+def _make_publisher(app: Celery, settings: Settings) -> Publisher:
+    publisher = Publisher(f"{app.main or 'app'}-lepton", set_as_current=False)
+    names = [f"broker_{name}" for name in NAMESPACES["broker"]]
+    publisher.conf.update({name: app.conf[name] for name in names if app.conf[name] is not None})
+    publisher.conf.update(
+        **chord_settings(settings.backend),
+        task_serializer="json",
+        accept_content=["json"],
+        task_send_sent_event=app.conf.task_send_sent_event,
+        task_queues=lanes(settings.broker_url),
+        broker_transport_options={
+            **_TIMEOUTS,
+            **app.conf.broker_transport_options,
+            **publishing_options(settings.broker_url),
+        },
+        task_publish_retry_policy=_RETRIES,
+        lepton=settings,
+    )
+    return publisher

@@ -1,4 +1,4 @@
-"""The differences between Redis and RabbitMQ as Celery's broker: queues, their settings, and which lane is served first.
+"""The differences between Redis and RabbitMQ as Celery's broker: the lanes' queues, and their settings.
 
     Redis     lists, which a worker polls in order of urgency                              lanes
     RabbitMQ  quorum queues, which move messages that were delivered too often             lanes ─► lepton.dead
@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from heapq import heappop, heappush
-from itertools import count
 from typing import Any
 
-from celery import bootsteps
+from celery import Celery
 from celery.app.amqp import Queues
-from celery.exceptions import TaskRevokedError
 from kombu import Exchange, Queue
 
 from lepton_celery.config import LANES, Settings
 from lepton_celery.errors import InputError
+from lepton_celery.ledger.address import is_redis
 
 QUEUE_PREFIX = "lepton."
 """Prefix of the names of all queues, which keeps them apart from the application's own."""
@@ -52,6 +50,12 @@ def lane_of(delivery_info: Mapping[str, Any] | None) -> str:
     return lane if lane in LANES and key.endswith(queue_of(lane)) else "default"
 
 
+def served_lanes(app: Celery[Any]) -> list[str]:
+    """The lanes that a worker of an application serves, the most urgent first."""
+    served = app.amqp.queues.consume_from
+    return [lane for lane in LANES if queue_of(lane) in served]
+
+
 def is_rabbitmq(broker_url: str) -> bool:
     """Whether a broker speaks AMQP."""
     return broker_url.startswith(("amqp://", "amqps://", "pyamqp://"))
@@ -70,11 +74,11 @@ def check_backend(settings: Settings) -> None:
     Raises:
         InputError: RabbitMQ is the broker, and no Redis server is named beside it.
     """
-    if is_rabbitmq(settings.broker_url) and not settings.backend.startswith(("redis", "unix://", "sentinel://")):
+    if is_rabbitmq(settings.broker_url) and not is_redis(settings.backend):
         scheme = settings.backend.partition(":")[0]
         raise InputError(
             f"the broker is RabbitMQ and the result backend is {scheme}://, but jobs are recorded and chords counted on "
-            "Redis; name one in LEPTON_RESULT_BACKEND, or in result_backend of an application of your own"
+            "Redis; name one in LEPTON_RESULT_BACKEND"
         )
 
 
@@ -85,29 +89,39 @@ def lanes(broker_url: str) -> list[Queue]:
     return [Queue(queue_of(lane), routing_key=queue_of(lane)) for lane in LANES]
 
 
+def publishing_options(broker_url: str) -> dict[str, Any]:
+    """Options of the connection through which jobs are published."""
+    if is_rabbitmq(broker_url):
+        return {"confirm_publish": True}  # publishing returns when the broker has stored the message, or raises
+    # bodies are JSON text; base64 would make every message a third longer
+    return {"body_encoding": "utf-8"}
+
+
 def broker_settings(settings: Settings) -> dict[str, Any]:
-    """Celery's settings that depend on the broker."""
+    """Settings that depend on the broker, for the application that `create_app` makes.
+
+    The application of a project keeps its own; `worker.lane_order` serves the most urgent lane first there.
+    """
+    options = publishing_options(settings.broker_url)
     if is_rabbitmq(settings.broker_url):
         return {
-            # publishing returns only when the broker has stored the message, and raises if it cannot
-            "broker_transport_options": {"confirm_publish": True},
+            "broker_transport_options": options,
             # detects half-open connections
             "broker_heartbeat": 30,
             # messages with a countdown wait in the broker, and survive its restart
             "broker_native_delayed_delivery_queue_type": "quorum",
             # quorum queues prefetch per queue: besides the messages that it works on, a worker holds some of each lane, so
-            # that a process that becomes free starts one of the most urgent lane (`LaneOrderStep`)
+            # that a process that becomes free starts one of the most urgent lane (`worker.lane_order`)
             "worker_prefetch_multiplier": 2,
         }
     return {
         "broker_transport_options": {
+            **options,
             # messages of workers that died unnoticed are redelivered after this time; it must exceed the time of any
             # batch, or a running batch is delivered twice
             "visibility_timeout": settings.visibility_timeout_s,
             # queues are polled in the given order, so that an interactive job never waits for a batch job
             "queue_order_strategy": "priority",
-            # bodies are JSON text; base64 would make every message a third longer
-            "body_encoding": "utf-8",
             # detects half-open connections
             "health_check_interval": 25,
         },
@@ -145,49 +159,16 @@ class LaneQueue(Queue):
 class QueuesWithLanes(Queues):
     """The queues of a project's own application, in which a lane is always a `LaneQueue`.
 
-    Celery declares a queue that it knows only by name as a classic queue, and RabbitMQ refuses to declare an existing queue
-    with another type.
+    Celery declares a queue that it knows only by name as a classic queue, and gives every queue the project's
+    `task_queue_max_priority`. RabbitMQ refuses to declare an existing queue with other arguments.
     """
+
+    def __setitem__(self, name: str, queue: Queue) -> None:
+        if isinstance(queue, LaneQueue):
+            dict.__setitem__(self, name, queue)
+        else:
+            super().__setitem__(name, queue)
 
     def _add(self, queue: Queue) -> Any:
         is_lane = queue.name in map(queue_of, LANES) and not isinstance(queue, LaneQueue)
         return super()._add(LaneQueue.of(queue.name) if is_lane else queue)  # type: ignore[misc]  # not in the stubs
-
-
-class LaneOrderStep(bootsteps.Step):
-    """On RabbitMQ, makes a worker start the most urgent of the messages that it holds.
-
-    RabbitMQ delivers from all queues of a worker at the same time. Without this step, prefork workers start messages in the
-    order of arrival, and interactive jobs wait behind batch jobs.
-    """
-
-    requires = ("celery.worker.components:Pool",)
-
-    def include_if(self, parent: Any) -> bool:
-        return is_rabbitmq(str(parent.app.conf.broker_url or "amqp://"))
-
-    def create(self, parent: Any) -> None:
-        if parent.semaphore is None or not (parent.pool_putlocks and parent.pool_cls.uses_semaphore):
-            return  # a pool of threads queues messages itself
-        from celery.worker.state import reserved_requests  # imported by workers only
-
-        waiting: list[tuple[int, int, Any]] = []
-        numbers = count()
-
-        def enqueue(request: Any) -> None:
-            heappush(waiting, (LANES.index(lane_of(request.delivery_info)), next(numbers), request))
-            parent.semaphore.acquire(start)
-
-        def start() -> None:
-            while waiting:
-                request = heappop(waiting)[-1]
-                if request not in reserved_requests:
-                    continue  # its connection was lost in the meantime, and the broker will deliver it again
-                try:
-                    request.execute_using_pool(parent.pool)
-                except TaskRevokedError:
-                    break
-                return
-            parent.semaphore.release()
-
-        parent.process_task = enqueue

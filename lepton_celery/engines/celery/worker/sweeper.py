@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
@@ -109,7 +110,7 @@ class Sweeper:
     def _has_waiting(self, info: JobInfo) -> bool:
         """Whether the job's lane has messages that no worker has taken yet."""
         assert info.lane in LANES
-        with self._app.connection_for_read() as connection:
+        with publisher_of(self._app).connection_for_write() as connection:
             try:
                 lane = Queue(queue_of(info.lane), channel=connection.channel())
                 # passive: declaring it with other arguments than it has is an error on RabbitMQ

@@ -10,12 +10,12 @@ from celery import shared_task
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
 from lepton_celery.engines.celery.worker import inspection as inspection  # registers its remote control command
 from lepton_celery.engines.celery.worker import work
+from lepton_celery.engines.celery.worker.job_task import JobTask
 
 
 def _task(name: str, function: Callable[..., None], **options: Any) -> Any:
-    """A task that is acknowledged after its work, and whose result is not stored."""
     make: Any = shared_task  # the stubs know it as a decorator only
-    return make(function, bind=True, name=name, acks_late=True, ignore_result=True, **options)
+    return make(function, bind=True, base=JobTask, name=name, **options)
 
 
 # no limit here: `StageWork` counts retries by the settings of its application

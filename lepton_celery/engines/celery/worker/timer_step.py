@@ -7,15 +7,20 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
+from lepton_celery.engines.celery.sending.queues import served_lanes
+
 
 class TimerStep(bootsteps.StartStopStep):
-    """Calls a function at intervals while the worker runs.
+    """Calls a function at intervals while a worker runs that serves a lane.
 
     It uses no thread, because the pool forks children at any time, and a child would inherit a lock that a thread holds.
     """
 
     requires = ("celery.worker.components:Timer",)
     _timer: Any = None
+
+    def include_if(self, parent: Any) -> bool:
+        return bool(served_lanes(parent.app))
 
     def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
         """The seconds between calls, and the function."""
