@@ -1,4 +1,4 @@
-"""Flower's configuration: `celery -A workers.app flower --conf=settings/flower.py`.
+"""Flower's configuration, also that of a plain `celery -A workers.app flower` and `celery -A lepton_celery.app flower`.
 
 Flower executes this file, and every name that is one of its options sets that option. The file overrides the variables
 FLOWER_*, which therefore set only other options (FLOWER_PORT, FLOWER_URL_PREFIX); the command line overrides both.
@@ -17,8 +17,9 @@ from tornado.options import options
 
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
+from lepton_celery.flower.guard import is_loopback
 
-_is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test")
+_is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test") or is_loopback(options.address)
 _given = load_settings().flower_auth
 
 # https://flower.readthedocs.io/en/latest/config.html#read-only
@@ -40,7 +41,7 @@ tasks_columns = "name,args,state,received,runtime,worker,retries"
 # https://flower.readthedocs.io/en/latest/config.html#natural-time
 natural_time = True
 
-if _is_local:
+if _is_local and not options.address:
     # https://flower.readthedocs.io/en/latest/config.html#address
     address = "127.0.0.1"
 

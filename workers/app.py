@@ -2,6 +2,4 @@
 
 from __future__ import annotations
 
-from lepton_celery import create_app
-
-app = create_app()
+from lepton_celery.app import app as app

@@ -32,7 +32,7 @@ from lepton_celery.local.server import RedisServer, start_on_free_port
 OWN_APP = "workers.app"
 """The entry point of a project that has a module `workers.app`, and its settings beside it."""
 
-STANDALONE_APP = "lepton_celery.engines.celery.standalone"
+STANDALONE_APP = "lepton_celery.app"
 """The entry point for folders without `OWN_APP`; it takes its settings from the environment alone."""
 
 START_TIMEOUT_S = 120.0

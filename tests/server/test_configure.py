@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
@@ -94,7 +94,7 @@ def test_tasks_of_jobs_have_their_own_options_and_tasks_of_the_project_keep_thei
     def own() -> None: ...
 
     app.loader.import_default_modules()
-    task, theirs = app.tasks["lepton.process"], app.tasks["project.own"]
+    task, theirs = cast("Any", app.tasks["lepton.process"]), cast("Any", app.tasks["project.own"])
     assert (task.acks_late, task.ignore_result, task.reject_on_worker_lost, task.max_retries) == (
         True,
         True,
@@ -110,10 +110,11 @@ def test_tasks_of_jobs_have_their_own_options_and_tasks_of_the_project_keep_thei
     assert task.time_limit > 1e6
     assert task.soft_time_limit > 1e6
     assert task.backend is publisher_of(app).backend
-    assert task.backend.get_key_for_group("g") == b"celery-taskset-meta-g"
+    backend, their_backend = cast("Any", task.backend), cast("Any", app.backend)
+    assert backend.get_key_for_group("g") == b"celery-taskset-meta-g"
     assert (theirs.acks_late, theirs.ignore_result, theirs.max_retries, theirs.time_limit) == (False, False, 0, 3)
     assert theirs.backend is app.backend
-    assert app.backend.get_key_for_group("g") == b"proj_celery-taskset-meta-g"
+    assert their_backend.get_key_for_group("g") == b"proj_celery-taskset-meta-g"
 
 
 def test_configuring_twice_is_configuring_once() -> None:
@@ -164,7 +165,7 @@ def test_tls_options_of_the_project_hold_for_the_ledger() -> None:
 @pytest.mark.parametrize("url", ["redis+socket:///run/redis.sock?virtual_host=3", "unix:///run/redis.sock?db=3"])
 def test_chords_are_counted_through_a_socket(url: str) -> None:
     app = lepton_celery.configure(project(), Settings(ledger_url=url))
-    found = publisher_of(app).backend.connparams
+    found = cast("Any", publisher_of(app).backend).connparams
     assert (found["path"], found["db"]) == ("/run/redis.sock", 3)
 
 

@@ -37,13 +37,13 @@ LAYERS = (
     "flower",
     "contrib",
     "cli",
+    "app",
 )
 """The folders and files of the package from the bottom up. Each imports only itself and those before it."""
 
 RESERVED = {
     "records": "Tables, text and logs that are split as images are.",
     "fleet": "Which workers there are, and how many there should be.",
-    "flower": "Pages of Flower for jobs.",
     "contrib": "Helpers for Django and Flask.",
 }
 """Planned folders, which need not exist yet."""
@@ -51,7 +51,7 @@ RESERVED = {
 PAGES = ("README.md", "docs/design.md")
 """The pages that show the map."""
 
-CELERY_USERS = ("engines.celery", "fleet", "jobs", "local", "calibration", "flower", "contrib", "cli")
+CELERY_USERS = ("engines.celery", "fleet", "jobs", "local", "calibration", "flower", "contrib", "cli", "app")
 
 
 @cache

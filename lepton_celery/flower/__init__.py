@@ -1,0 +1,1 @@
+"""Flower for jobs: what its pages show, and who may see them."""

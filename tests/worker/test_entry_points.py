@@ -1,0 +1,96 @@
+"""The application of the package itself, outside the repository: `celery -A lepton_celery.app worker` and `flower`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data, filters
+
+from lepton_celery.local.server import free_port
+from lepton_celery.local.stack import LocalStack
+from tests.acceptance.commands import environment, lepton
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.worker
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the broker of a `lepton up`, and nothing else."""
+    folder = tmp_path_factory.mktemp("folder")
+    with LocalStack(folder / ".lepton", workers=0, flower=False):
+        yield folder
+
+
+@contextmanager
+def celery(folder: Path, *arguments: str, ready: str, **extra: str) -> Iterator[Path]:
+    """A `celery -A lepton_celery.app` process that runs in a folder, and its log."""
+    log = folder / f"{arguments[0]}.log"
+    command = [sys.executable, "-m", "celery", "-A", "lepton_celery.app", *arguments]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=folder, env=environment(**extra), stdout=file, stderr=file)
+    try:
+        eventually(lambda: ready in log.read_text() or process.poll() is not None, timeout_s=60)
+        assert process.poll() is None, log.read_text()
+        yield log
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_a_worker_and_the_command_find_the_stack_of_the_folder(folder: Path) -> None:
+    np.save(folder / "coins.npy", data.coins())
+    with celery(folder, "worker", "-c", "1", "--loglevel=INFO", ready=" ready.") as log:
+        ran = lepton("run", "coins.npy", "smooth.npy", "gaussian:sigma=2", cwd=folder)
+        assert ran.returncode == 0, ran.stderr
+        assert np.array_equal(np.load(folder / "smooth.npy"), filters.gaussian(data.coins(), sigma=2))
+        assert "lepton.process" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "extra", "expected"),
+    [
+        ([], {}, 401),
+        (["--address=0.0.0.0"], {"LEPTON_SETTINGS": "local", "PYTHONPATH": str(Path(__file__).parents[2])}, 401),
+        ([], {"FLOWER_ADDRESS": "127.0.0.1"}, 200),
+        (["--address=127.0.0.1"], {}, 200),
+    ],
+    ids=["plain", "local but open", "loopback by variable", "loopback by option"],
+)
+def test_flower_is_never_open_to_the_network_without_a_password(
+    folder: Path, options: list[str], extra: dict[str, str], expected: int
+) -> None:
+    port = free_port()
+    with celery(folder, "flower", f"--port={port}", *options, ready="Visit me at", **extra) as log:
+        assert status(f"http://127.0.0.1:{port}/tasks") == expected
+        assert ("its password until it stops" in log.read_text()) == (expected == 401)
+
+
+def test_a_missing_flower_is_named_with_its_extra(folder: Path) -> None:
+    hide = "import sys; sys.modules['flower'] = None\n"
+    (folder / "hide").mkdir()
+    (folder / "hide" / "sitecustomize.py").write_text(hide)
+    path = f"{folder / 'hide'}:{Path(__file__).parents[2]}"
+    command = [sys.executable, "-m", "celery", "-A", "lepton_celery.app", "flower"]
+    ran = subprocess.run(
+        command, cwd=folder, env=environment(PYTHONPATH=path), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode != 0
+    assert "pip install 'lepton-celery[flower]'" in ran.stderr
