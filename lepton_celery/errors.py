@@ -69,6 +69,10 @@ class NotExactWarning(UserWarning):
     """The result may differ from scikit-image's on the whole image; the message gives the bound and the reason."""
 
 
+class WaitingWarning(UserWarning):
+    """Something waits: no worker serves the lane of a job, or a server has not answered yet."""
+
+
 class PlanTooLarge(InputError):
     """The plan exceeds a limit."""
 

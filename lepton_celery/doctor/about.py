@@ -68,6 +68,8 @@ class About:
     queues: Sequence[str] = ()
     soft_shutdown_s: float = 0.0
     """Seconds for which a stop lets the current batch go on."""
+    prefetch: int = 1
+    """Messages that the worker holds for each process; 0 for no limit."""
     folders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The process's answers to the doctor's probes, by folder."""
 

@@ -20,6 +20,33 @@ PIXEL_PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image")
 """Packages of which another version may compute other pixels."""
 
 
+class Habit(NamedTuple):
+    """A setting of the Celery application with which jobs run, but worse; only the project itself can change it."""
+
+    name: str
+    """The name of the check."""
+    is_in: Callable[[About], bool]
+    """Whether a worker has it."""
+    consequence: str
+    advice: str
+
+
+HABITS = (
+    Habit(
+        "prefetch",
+        lambda about: not 1 <= about.prefetch <= 2,  # RabbitMQ needs 2, see `docs/brokers.md`
+        "it holds batches that other workers could do",
+        "start the worker of the lanes with --prefetch-multiplier=1 (worker_prefetch_multiplier)",
+    ),
+    Habit(
+        "shutdown",
+        lambda about: about.soft_shutdown_s <= 0,
+        "a stop interrupts the current batch, and its blocks wait until their lease ends",
+        "set worker_soft_shutdown_timeout = 5 in the Celery application",
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One worker's answer."""
@@ -49,8 +76,10 @@ class Fleet:
 
     @cached_property
     def abouts(self) -> Mapping[str, About]:
-        """The descriptions of the workers of this release, by name."""
-        return {answer.worker: answer.about for answer in self.answers if answer.about is not None}
+        """The descriptions of the workers of this release, by name: of those that serve a lane, if there are any."""
+        known = {answer.worker: answer.about for answer in self.answers if answer.about is not None}
+        lanes = set(map(self.queue_of, LANES))
+        return {name: about for name, about in known.items() if lanes & set(about.queues)} or known
 
 
 class Difference(NamedTuple):
@@ -158,13 +187,9 @@ def _pools(fleet: Fleet) -> Iterator[Finding]:
         "it forks on macOS, whose libraries may crash in a child",
         "use macOS for development only, and Linux for servers",
     )
-    yield from _faults(
-        "shutdown",
-        [name for name, about in fleet.abouts.items() if about.soft_shutdown_s <= 0],
-        WARNING,
-        "a stop interrupts the current batch, and its blocks wait until their lease ends",
-        "set worker_soft_shutdown_timeout = 5 in the Celery application",
-    )
+    for habit in HABITS:
+        at_fault = [name for name, about in fleet.abouts.items() if habit.is_in(about)]
+        yield from _faults(habit.name, at_fault, WARNING, habit.consequence, habit.advice)
 
 
 def _versions(fleet: Fleet) -> list[Finding]:

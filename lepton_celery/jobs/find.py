@@ -10,6 +10,7 @@ from lepton_celery.config import Settings, load_settings, state_directory
 from lepton_celery.engines.celery.app import create_app, settings_of
 from lepton_celery.engines.celery.sending.queues import with_broker
 from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.jobs.eager import find_job, is_eager, newest_jobs
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.ledger import JobInfo, open_ledger
@@ -64,6 +65,8 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
         JobNotFound: the ledger does not know the job.
         BrokerUnreachable: the ledger does not answer.
     """
+    if settings is None and (here := find_job(job_id)) is not None:
+        return here
     ledger = open_ledger((settings or settings_of(current_app())).ledger)
     ledger.info(job_id)
     return Job(job_id, ledger)
@@ -71,4 +74,6 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
 
 def list_jobs(*, limit: int = 100, settings: Settings | None = None) -> list[JobInfo]:
     """The newest jobs, newest first."""
+    if settings is None and is_eager(current_app()):
+        return newest_jobs(limit)
     return open_ledger((settings or settings_of(current_app())).ledger).jobs(limit=limit)

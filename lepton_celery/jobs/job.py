@@ -15,6 +15,7 @@ from lepton_celery.execution.outputs import discard
 from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
+from lepton_celery.jobs.unserved import LaneWatch
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
@@ -76,14 +77,19 @@ class Job:
         """Wait until the job is done.
 
         Args:
-            timeout_s: seconds to wait; None to wait without limit.
+            timeout_s: seconds to wait; None to wait for as long as it takes if workers serve the job's lane; `math.inf` to
+                wait for workers too.
             progress: whether to draw a progress bar on standard error, instead of calling `on_change`.
             on_change: called with the job's state at each check.
 
         Raises:
             JobFailed: the job failed; the message is the reason.
             JobCancelled: the job was cancelled.
-            WaitTimeout: the job is not done in time; it goes on.
+            WaitTimeout: the job is not done in time, or no worker has served its lane for 30 s; it goes on.
+            JobError: the job is not done, and this is a Celery task that would block a worker (as Celery's `get`).
+
+        Warns:
+            WaitingWarning: no worker has served the job's lane for two seconds.
         """
         if progress:
             from lepton_celery.jobs.progress_bar import show_progress
@@ -91,9 +97,13 @@ class Job:
             with show_progress(self.manifest().plan) as draw:
                 return self.wait(timeout_s, on_change=draw)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        lane = LaneWatch(self._records)
         for info in self._watch(deadline):
             if on_change is not None:
                 on_change(info)
+            if info.state.is_open:
+                self._refuse_within_a_task()
+                lane.check(info, is_limited=timeout_s is not None)
             if info.state is JobState.FAILED:
                 raise self._failure(info)
             if info.state is JobState.CANCELLED:
@@ -101,8 +111,23 @@ class Job:
             if info.state is JobState.DONE:
                 return info
         raise WaitTimeout(
-            f"job {self.id} is not done after {timeout_s} s and goes on; wait again or cancel it", self.id
+            f"job {self.id} is not done after {timeout_s} s and goes on{lane.reason(info)}; wait again or cancel it",
+            self.id,
         )
+
+    def _refuse_within_a_task(self) -> None:
+        """Refuse to wait where Celery refuses to wait for results: a worker that waits for workers may wait for ever."""
+        from celery.result import assert_will_not_block  # type: ignore[attr-defined]  # not in the stubs
+
+        try:
+            assert_will_not_block()
+        except RuntimeError as error:
+            raise JobError(
+                f"job {self.id} was submitted in a Celery task, which must not wait for it: its worker would wait for "
+                "workers; return the job's id and look at the job later, or wait within celery.result.allow_join_result() "
+                "if other workers serve the lanes",
+                self.id,
+            ) from error
 
     def _watch(self, deadline: float | None) -> Iterator[JobInfo]:
         """Check the job at growing intervals until the deadline; the end of the job cuts an interval short."""

@@ -13,6 +13,7 @@ from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
+from lepton_celery.jobs.eager import is_eager
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import record
@@ -34,12 +35,16 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
 
     Raises:
         JobNotFound: neither the ledger nor a manifest here knows the job.
-        JobError: the job was cancelled.
+        JobError: the job was cancelled, or the application has `task_always_eager`.
         InputError: the job's inputs, or the versions of its packages and functions, have changed; nothing was touched.
         BrokerUnreachable: no broker answers.
     """
     app = app or current_app()
     settings = settings_of(app)
+    if is_eager(app):
+        raise JobError(
+            f"job {job} cannot be resumed, since task_always_eager runs jobs at once; submit it again", str(job)
+        )
     ledger = open_ledger(settings.ledger)
     try:
         manifest = Manifest.from_json(ledger.manifest(str(job)))

@@ -52,8 +52,20 @@ def run(
     )
 
 
-def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobInfo], None] | None = None) -> Job:
-    """Run a prepared job in this process; see `run`."""
+def new_record(prepared: Prepared) -> RunRecord:
+    """The record of a job that is about to run in this process."""
+    manifest = prepared.manifest
+    return RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=len(manifest.plan.stages))
+
+
+def run_prepared(
+    prepared: Prepared,
+    *,
+    threads: int,
+    on_change: Callable[[JobInfo], None] | None = None,
+    record: RunRecord | None = None,
+) -> Job:
+    """Run a prepared job in this process; see `run`. `record` is the job's record; None for a new one."""
     manifest, plan = prepared.manifest, prepared.manifest.plan
     context = replace(manifest.context(kernels=use_kernels(plan)), arrays=prepared.arrays)
     context.workspace.create()
@@ -63,7 +75,7 @@ def run_prepared(prepared: Prepared, *, threads: int, on_change: Callable[[JobIn
     except BaseException:
         discard(context)
         raise
-    record = RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=len(plan.stages))
+    record = record or new_record(prepared)
 
     def changed() -> None:
         if on_change is not None:

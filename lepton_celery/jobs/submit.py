@@ -20,11 +20,13 @@ from lepton_celery.execution.outputs import create_outputs, discard, reserve_out
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs import resume as resuming
+from lepton_celery.jobs.eager import is_eager, run_at_once
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
+from lepton_celery.jobs.unserved import warn_if_unserved
 from lepton_celery.ledger import Ledger, open_ledger
-from lepton_celery.planning.cost.keep import model_of_workers
+from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import Limits, PlanOptions
 
@@ -47,6 +49,8 @@ def submit(
 ) -> Job:
     """Have Celery workers compute lazy nodes into files; return at once.
 
+    An application with `task_always_eager` has the job done here, before this returns; see `docs/projects.md`.
+
     Args:
         outputs: path or file:// URL of each output, and its node. Images go to .zarr, .npy, .tif or .png, tables to .csv
             or .parquet, values there and to .npy, and few numbers to .json. Workers must see the same paths.
@@ -66,16 +70,37 @@ def submit(
     Raises:
         InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels.
         BrokerUnreachable: no broker answers; nothing was submitted.
+
+    Warns:
+        WaitingWarning: no worker serves the job's lane, so the job will wait for one.
     """
     app = app or current_app()
     settings = settings_of(app)
-    job = _job_options(options, settings.scratch)
+    if is_eager(app):
+        return run_at_once(app, _prepare(outputs, options, settings, model_of_folder()))
     ledger = open_ledger(settings.ledger)
     unreachable: BrokerUnreachable | None = None
     try:
         cost = model_of_workers(ledger, settings.cost_profile)
     except BrokerUnreachable as error:  # errors of the job are raised first
         cost, unreachable = CostModel(), error
+    prepared = _prepare(outputs, options, settings, cost, may_exist=resume)
+    if unreachable is not None:
+        raise unreachable
+    if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
+        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
+    for path in outputs if resume else ():
+        stores.check_output(path, overwrite=prepared.manifest.options.overwrite)
+    warn_if_unserved(ledger, prepared.manifest.options.lane)
+    _send(prepared, app, ledger, settings)
+    return Job(prepared.manifest.job_id, ledger)
+
+
+def _prepare(
+    outputs: Mapping[str, Node], options: JobKeywords, settings: Settings, cost: CostModel, *, may_exist: bool = False
+) -> Prepared:
+    """Check and plan the job."""
+    job = _job_options(options, settings.scratch)
     plan_options = PlanOptions(
         block_shape=options.get("block_shape"),
         workers=options.get("workers") or os.cpu_count() or 1,
@@ -83,17 +108,10 @@ def submit(
         cost=cost,
         wave_batches=settings.wave_batches,
     )
-    prepared = prepare(outputs, plan_options, job, may_exist=resume)
-    if unreachable is not None:
-        raise unreachable
+    prepared = prepare(outputs, plan_options, job, may_exist=may_exist)
     for function in prepared.manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
-    if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
-        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
-    for path in outputs if resume else ():
-        stores.check_output(path, overwrite=job.overwrite)
-    _send(prepared, app, ledger, settings)
-    return Job(prepared.manifest.job_id, ledger)
+    return prepared
 
 
 def _job_options(keywords: JobKeywords, scratch: str) -> JobOptions:

@@ -22,6 +22,7 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:jobs              zset     job -> time of creation; this key and the next two are the indexes (`index.py`)
     lepton:active            zset     job -> time of creation or resumption, of jobs that may be running
     lepton:ended             zset     job -> time at which its end was noticed
+    lepton:lanes             zset     "lane worker" -> time until which the worker's note that it serves the lane is valid
 
 redis-py retries a call when its connection breaks, so the server may run a call twice. Where that would do harm (create,
 claim, commit_merge, finish, resume), the call carries an id by which its script recognizes the retry. Of the others, a
@@ -37,20 +38,18 @@ from importlib import resources
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.ledger.address import masked, redis_py_url
 from lepton_celery.ledger.remedies import remedy
+from lepton_celery.ledger.retries import TellingRetry
 
 CONNECT_TIMEOUT_S = 3.0
 """Seconds that connecting may take."""
-REPLY_TIMEOUT_S = 10.0
-"""Longest wait for a reply, in seconds. Scripts take milliseconds, but a server may be swapped out."""
-RETRIES = 3
-"""Number of retries of a call whose connection breaks."""
+REPLY_TIMEOUT_S = 4.0
+"""Longest wait for a reply, in seconds, before the call is tried again. Scripts take milliseconds, but a server may be
+swapped out; a server that never answers is given up after four tries, 17 s."""
 
 JOB_KEYS = tuple(
     "job receipts leases holdings attempts reopened stats manifest result filled reasons duplicated".split()
@@ -75,7 +74,7 @@ class Connection:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=REPLY_TIMEOUT_S,
             health_check_interval=30,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
+            retry=TellingRetry(self._shown_url),
         )
         self._scripts = _load_scripts(self._client)
 

@@ -86,8 +86,10 @@ class Ledger:
     def __init__(self, url: str, prefix: str) -> None:
         from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
         from lepton_celery.ledger.index import JobIndex
+        from lepton_celery.ledger.lanes import ServedLanes
 
         self._connection = Connection(url, prefix)
+        self._lanes = ServedLanes(self._connection)
         self._index = JobIndex(self._connection)
 
     def create(
@@ -177,6 +179,14 @@ class Ledger:
         job's end, it sleeps for the full time.
         """
         return self._connection.end_signal(job_id)
+
+    def serve(self, worker: str, lanes: Iterable[str], *, for_s: float) -> None:
+        """Note that a worker serves lanes for `for_s` seconds from now; with 0, that it no longer does."""
+        self._lanes.note(worker, lanes, for_s)
+
+    def is_served(self, lane: str) -> bool:
+        """Whether a worker serves a lane, as far as the workers' notes tell."""
+        return self._lanes.is_served(lane)
 
     def pause(self, job_id: str) -> bool:
         """Pause a running job: nothing more is dispatched, claimed or merged, but blocks in progress may finish.

@@ -103,6 +103,10 @@ class RunRecord:
         """`time.sleep`: a job in this process has ended before its caller can wait for it."""
         yield time.sleep
 
+    def is_served(self, lane: str) -> bool:
+        """Always True: this process does the work."""
+        return True
+
     def cancel(self, job_id: str) -> bool:
         """Always False: the job has ended before its caller can cancel it."""
         return False

@@ -18,6 +18,10 @@ _ADVICE = {
     "[ssl": "check that this port speaks TLS; if it does not, the URL begins with redis://",
     "connection reset by peer": _NO_TLS_ADVICE,
     "connection closed by server": _NO_TLS_ADVICE,
+    "timeout reading": (
+        "something accepts connections there and says nothing: check that it is a Redis or Valkey server, and that the "
+        "machine is not overloaded"
+    ),
     "timeout connecting": "check that this machine may reach it, and that it speaks TLS if the URL begins with rediss://",
 }
 """The advice for connection errors, by a fragment of their text in lower case; the most specific fragments come first."""

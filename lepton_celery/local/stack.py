@@ -91,7 +91,7 @@ class LocalStack:
             workers: number of worker processes.
             concurrency: number of pool processes of each worker.
             autoscale: fewest and most pool processes of a worker, in either order, instead of `concurrency`.
-            flower: whether to run Flower.
+            flower: whether to run Flower, if it is installed.
             broker_url: the broker to use; None to start a server.
             project: the application that the workers run; None for that of this folder.
         """
@@ -111,7 +111,8 @@ class LocalStack:
         self._pool_options = (
             ["-c", str(concurrency)] if autoscale is None else [f"--autoscale={max(autoscale)},{min(autoscale)}"]
         )
-        self._runs_flower = flower
+        self._misses_flower = flower and find_spec("flower") is None
+        self._runs_flower = flower and not self._misses_flower
         self._given_broker_url = broker_url
         self._project = project or Project()
         has_own = (self._project.cwd / "workers" / "app.py").exists() or find_spec("workers") is not None
@@ -162,6 +163,8 @@ class LocalStack:
         lines = [f"broker    {masked(self.broker_url)}"]
         if self.flower_url:
             lines.append(f"flower    {self.flower_url}")
+        if self._misses_flower:
+            lines.append("flower    not installed; pip install 'lepton-celery[flower]'")
         lines += [f"{process.name:<9} pid {process.pid}, log {process.log}" for process in self.processes]
         return "\n".join(lines)
 

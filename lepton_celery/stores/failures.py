@@ -37,8 +37,10 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         # with a damaged file, a decoder may raise anything from struct.error to KeyError
         reason = " ".join(str(error).split()) or type(error).__name__
         remedy = "the file is damaged, still being written, or of another format than its name says"
-        if "imagecodecs" in reason:
-            remedy = "install the extra lepton-celery[codecs]"
+        if (
+            "imagecodecs" in reason or "'compression'" in reason
+        ):  # tifffile looks for zstd in a module of Python 3.14 first
+            remedy = "its compression needs a package more: pip install 'lepton-celery[codecs]'"
         raise StoreError(f"{path} cannot be read: {reason}; {remedy}") from error
 
 

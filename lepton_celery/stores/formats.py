@@ -21,7 +21,7 @@ TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
 VALUE_SUFFIX = ".json"
 """The format that only values have, a few numbers. Values also go to tables and to `.npy`."""
 
-NO_PARQUET = "Parquet tables need pyarrow; install the extra lepton-celery[parquet], or write .csv"
+NO_PARQUET = "Parquet tables need pyarrow; pip install 'lepton-celery[parquet]', or write .csv"
 """The error message for a Parquet table without pyarrow."""
 
 EXTENDED_DTYPES = ("float96", "float128", "complex192", "complex256")

@@ -31,16 +31,22 @@ def project(**settings: Any) -> Celery[Any]:
     return app
 
 
+def kind_of(name: str) -> Any:
+    """The type of a setting's values."""
+    default = CELERY[name].default
+    return CELERY[name].type if default is None else type(default)
+
+
 def other_values(name: str) -> st.SearchStrategy[Any]:
     """Values of a setting that are not its default."""
-    default, kind = CELERY[name].default, CELERY[name].type
+    default, kind = CELERY[name].default, kind_of(name)
     if kind is bool:
         return st.just(not default)
     if kind in (int, float):
         return st.integers(1, 99).map(kind).filter(lambda value: value != default)
     if kind is dict:
         return st.just({"of_the_project": 1})
-    if kind in (list, tuple):
+    if kind in (list, tuple, set, frozenset):
         return st.just(kind(["of_the_project"]))
     return st.just("of_the_project")
 
@@ -65,8 +71,10 @@ def test_no_setting_of_a_project_changes(own: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", sorted(CELERY.keys() - REFUSED - {"task_annotations"}))
 def test_each_setting_alone_keeps_its_value(name: str) -> None:
-    default, kind = CELERY[name].default, CELERY[name].type
-    value: Any = {bool: not default, int: 77, float: 77.5, dict: {"a": 1}, list: ["a"], tuple: ("a",)}.get(kind, "x")
+    default = CELERY[name].default
+    value = {bool: not default, int: 77, float: 77.5, dict: {"a": 1}, list: ["a"], tuple: ("a",)}.get(
+        kind_of(name), "x"
+    )
     app = project(**{name: value})
     before = values(app)
     lepton_celery.configure(app, Settings(ledger_url=REDIS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,20 @@ def test_a_cancelled_job_has_no_error(ledger: Ledger) -> None:
     info = ledger.info("j")
     assert (info.state, info.error, info.error_stage) == (JobState.CANCELLED, "", -1)
     assert info.finished_at is not None
+
+
+def test_a_cancelled_job_leaves_no_receipts(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger, blocks=9)
+    claim(ledger, "j", [0, 1, 2, 3])
+    commit(ledger, "j", [0, 1], seconds=1)
+    ledger.release("j", FIRST, [Place(2)], owner="a", count_attempt=True, reason="bad pixel")
+    assert ledger.cancel("j")
+    left = {f"{prefix}{{j}}:{name}" for name in ("job", "manifest", "stats")}
+    assert set(client.scan_iter(f"{prefix}{{j}}:*")) == left
+    assert_takes_no_work(ledger, "j", number=FIRST)  # what arrives late leaves nothing either
+    assert set(client.scan_iter(f"{prefix}{{j}}:*")) == left
+    ledger.forget("j")
+    assert set(client.scan_iter(f"{prefix}*j*")) <= {prefix + "jobs"}
 
 
 def test_an_ended_job_takes_no_work(ledger: Ledger) -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import redis
 from skimage import data, filters
 
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.app import create_app
+from lepton_celery.engines.celery.worker.pool_check import PoolCheckStep
 from lepton_celery.local.server import free_port
-from lepton_celery.local.stack import LocalStack
+from lepton_celery.local.stack import LocalStack, Project
 from tests.acceptance.commands import environment, lepton
+from tests.server.server import running_server
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.worker
@@ -61,7 +69,13 @@ def test_a_worker_and_the_command_find_the_stack_of_the_folder(folder: Path) -> 
         ran = lepton("run", "coins.npy", "smooth.npy", "gaussian:sigma=2", cwd=folder)
         assert ran.returncode == 0, ran.stderr
         assert np.array_equal(np.load(folder / "smooth.npy"), filters.gaussian(data.coins(), sigma=2))
-        assert "lepton.process" in log.read_text()
+        line = (
+            r"Task lepton\.process\[\S+\] succeeded in \S+s: job \w+ stage 1/1, \d+ blocks? in \d+\.\d\d s, "
+            r"\d+\.\d MB read, \d+\.\d MB written; job \w+ stage 1/1 merged"
+        )
+        eventually(lambda: re.search(line, log.read_text()) is not None, timeout_s=10)
+        assert "succeeded in" in log.read_text()
+        assert ": None" not in log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -94,3 +108,34 @@ def test_a_missing_flower_is_named_with_its_extra(folder: Path) -> None:
     )
     assert ran.returncode != 0
     assert "pip install 'lepton-celery[flower]'" in ran.stderr
+
+
+def test_a_socket_serves_broker_chords_ledger_and_doctor(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="lepton") as short, running_server(Path(short)) as server:
+        url = f"redis+socket://{server.socket}?virtual_host=2"
+        np.save(tmp_path / "coins.npy", data.coins())
+        with LocalStack(tmp_path / ".lepton", workers=1, broker_url=url, project=Project(cwd=tmp_path)) as stack:
+            ran = lepton("run", "coins.npy", "o.npy", "gaussian:sigma=2", "--block-shape=16x16", cwd=tmp_path)
+            assert ran.returncode == 0, ran.stderr
+            assert np.array_equal(np.load(tmp_path / "o.npy"), filters.gaussian(data.coins(), sigma=2))
+            checked = lepton("doctor", cwd=tmp_path)
+            assert checked.returncode == 0, checked.stdout
+            assert str(server.socket) in checked.stdout
+            assert "1: lepton1@" in checked.stdout
+            assert status(f"{stack.flower_url}/tasks") == 200
+        with redis.Redis(unix_socket_path=str(server.socket), db=2) as client:
+            assert client.exists("lepton:jobs")
+        with redis.Redis(unix_socket_path=str(server.socket), db=0) as client:
+            assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize("pool", ["gevent", "eventlet"])
+def test_a_pool_of_greenlets_that_would_serve_lanes_is_refused(pool: str) -> None:
+    app = create_app(Settings())
+    worker = SimpleNamespace(app=app, pool_cls=type("TaskPool", (), {"__module__": f"celery.concurrency.{pool}"}))
+    step = PoolCheckStep.__new__(PoolCheckStep)
+    assert step.include_if(worker)
+    with pytest.raises(SystemExit, match=f"--pool={pool} and serves lepton.interactive,.*--pool=prefork"):
+        step.create(worker)
+    app.amqp.queues.select(["of_the_project"])
+    assert not step.include_if(worker)

@@ -301,6 +301,21 @@ def test_a_cancelled_job_leaves_nothing(app: Celery, tmp_path: Path, photo: Path
     with pytest.raises(JobCancelled):
         job.wait(5)
     assert_nothing_is_left(tmp_path)
+    assert_only_the_record_is_left(app, job)
+
+
+def assert_only_the_record_is_left(app: Celery, job: lepton.Job) -> None:
+    """The ledger keeps of a cancelled job what it keeps of a done one, and nothing once the job is forgotten."""
+    with redis.Redis.from_url(settings_of(app).ledger, decode_responses=True) as ledger:
+
+        def keys() -> set[str]:
+            return {str(key).rpartition(":")[2] for key in ledger.scan_iter(f"*{job.id}*")}
+
+        assert keys() == {"job", "manifest", "stats"}
+        time.sleep(2.0)  # workers notice, and hand in what they did
+        assert keys() == {"job", "manifest", "stats"}
+        job.forget()
+        assert keys() == set()
 
 
 def test_a_job_that_fails_says_why_and_leaves_nothing_once_forgotten(app: Celery, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_b
 from lepton_celery.engines.celery.settings import celery_settings
 from lepton_celery.engines.celery.worker.lane_order import HeldOrderStep, PollOrderStep
 from lepton_celery.engines.celery.worker.lease_renewer import LeaseRenewerStep
+from lepton_celery.engines.celery.worker.pool_check import PoolCheckStep
 from lepton_celery.engines.celery.worker.preload import PreloadStep
+from lepton_celery.engines.celery.worker.serving import ServingStep
 from lepton_celery.engines.celery.worker.sweeper import SweeperStep
 
 WORKER = "lepton_celery.engines.celery.worker"
@@ -50,7 +52,7 @@ def _prepare(app: Celery[Any], settings: Settings) -> Celery[Any]:
     app.conf.update(lepton=settings)
     app.autodiscover_tasks([WORKER])
     messages.install()
-    app.steps["worker"].update((PreloadStep, HeldOrderStep, SweeperStep, LeaseRenewerStep))
+    app.steps["worker"].update((PoolCheckStep, PreloadStep, HeldOrderStep, ServingStep, SweeperStep, LeaseRenewerStep))
     app.steps["consumer"].add(PollOrderStep)
     return app
 

@@ -15,6 +15,9 @@ from lepton_celery.engines.celery.sending.queues import is_rabbitmq, queue_of
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import ACCEPTED, is_redis, with_tls
 
+_VISIBILITY_TIMEOUT_S = 3600
+"""kombu's default for Redis."""
+
 
 def project_settings(app: Celery[Any], settings: Settings) -> Settings:
     """The settings for jobs in a project's application: with its broker, and a ledger that also counts chords.
@@ -34,7 +37,10 @@ def project_settings(app: Celery[Any], settings: Settings) -> Settings:
             f"LEPTON_LEDGER_URL, or in result_backend of an application of your own ({ACCEPTED}); results of your own tasks "
             "stay where they are"
         )
-    return replace(settings, broker_url=broker, result_backend=ledger, ledger_url=ledger)
+    timeout = dict(app.conf.broker_transport_options or {}).get("visibility_timeout", _VISIBILITY_TIMEOUT_S)
+    return replace(
+        settings, broker_url=broker, result_backend=ledger, ledger_url=ledger, visibility_timeout_s=int(timeout)
+    )
 
 
 def _ledger_of(app: Celery[Any], broker: str) -> str:

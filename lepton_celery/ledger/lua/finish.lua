@@ -1,5 +1,5 @@
 -- Ends a job as failed or cancelled. Returns 1, or 0 if the job has ended, or is to be cancelled while it is published.
--- Receipts stay, so that a failed job can be resumed.
+-- Receipts of a failed job stay, so that it can be resumed; of a cancelled job only what a done job leaves stays too.
 -- ARGV: state, reason, stage, place, call
 local state, reason, stage, place, call = unpack(ARGV)
 local job = redis.call('HMGET', JOB, 'state', 'finished_by')
@@ -13,5 +13,8 @@ local at = stamp(now())
 redis.call('HSET', JOB, 'state', state, 'error', reason, 'error_stage', stage, 'error_place', place,
     'merge_fence', 0, 'finished', at, 'updated', at, 'finished_by', call)
 redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DUPLICATED)
+if state == 'cancelled' then
+    redis.call('DEL', RECEIPTS, REASONS)
+end
 announce_end()
 return 1

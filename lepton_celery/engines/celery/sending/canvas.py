@@ -110,7 +110,8 @@ def _publishing() -> Iterator[None]:
         yield
     except KombuError as error:
         raise BrokerUnreachable(
-            f"the broker does not answer: {error}; start it, or correct LEPTON_BROKER_URL (`lepton up` starts one here)"
+            f"the broker does not answer: {error}; start it (`lepton up` starts one here), or correct its URL, which begins "
+            "with rediss:// or amqps:// if the port speaks TLS"
         ) from error
 
 

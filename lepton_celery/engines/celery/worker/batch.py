@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
+from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, retry_alone
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.errors import reason_of
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
+from lepton_celery.ledger.info import stage_label
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Batch:
         """The times of the blocks whose receipts are committed next."""
         self._done: list[Place] = []
         self._handed_in = self.began
+        self._blocks = self._read_bytes = self._written_bytes = 0
 
     def run(self) -> None:
         """Do the blocks. A block that fails is retried or given up.
@@ -50,6 +53,7 @@ class Batch:
         self._send_suspects()
         with guarded(self.stage) as (lost, begin_block):
             failed = self._run_boxes(lost, begin_block)
+        self._tell()
         self.stale = self.stale or lost.is_set()
         retry_alone(self.stage, failed)
 
@@ -124,6 +128,17 @@ class Batch:
         )
         return True
 
+    def _tell(self) -> None:
+        """Say in the worker's log what was done."""
+        label = stage_label(self.stage.number, len(self.stage.plan.stages))
+        blocks = f"{self._blocks} block{'' if self._blocks == 1 else 's'}"
+        seconds = time.perf_counter() - self.began
+        read, written = self._read_bytes / 1e6, self._written_bytes / 1e6
+        log_lines.tell(
+            f"job {self.stage.job_id} stage {label}, {blocks} in {seconds:.2f} s, "
+            f"{read:.1f} MB read, {written:.1f} MB written"
+        )
+
     def _remove(self, places: list[Place]) -> None:
         removed = set(places)
         self.places[:] = [place for place in self.places if place not in removed]
@@ -133,6 +148,9 @@ class Batch:
         if not self._done:
             return
         stage, now = self.stage, time.perf_counter()
+        self._blocks += len(self._done)
+        self._read_bytes += self._timings.read_bytes
+        self._written_bytes += self._timings.write_bytes
         batches = 1.0 if self._handed_in == self.began else 0.0  # the ledger counts the batch at its first commit
         stats = {**self._timings.stats(), "batches": batches, "batch_s": now - self._handed_in}
         stage.manifest.journal.log_receipts(stage.number, self._done)

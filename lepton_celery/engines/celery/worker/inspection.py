@@ -16,9 +16,12 @@ from redis.exceptions import RedisError
 
 from lepton_celery.config import Settings
 from lepton_celery.doctor.about import About, Pool, about_this_process, count_threads
+from lepton_celery.doctor.finding import OK
 from lepton_celery.doctor.folders import answer_probe
 from lepton_celery.doctor.server import server_warnings
-from lepton_celery.doctor.workers import Answer
+from lepton_celery.doctor.timeouts import check_settings
+from lepton_celery.doctor.workers import HABITS, Answer
+from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.ledger.address import masked
 from lepton_celery.stores.documents import from_document, to_document
@@ -42,15 +45,23 @@ def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict
         folder: answer_probe(folder, token, state.hostname, settings.allowed_roots)
         for folder, token in (probes or {}).items()
     }
-    effective = app.conf.broker_transport_options.get("visibility_timeout", settings.visibility_timeout_s)
     answer = replace(
-        about_this_process(replace(settings, visibility_timeout_s=int(effective))),
+        _about_worker(state.consumer.controller),
         pool=_pool(state.consumer.controller),
         queues=[queue.name for queue in state.consumer.task_consumer.queues],
-        soft_shutdown_s=float(app.conf.worker_soft_shutdown_timeout or 0),
         folders=folders,
     )
     return to_document(answer)
+
+
+def _about_worker(worker: Any) -> About:
+    """The description of a worker, as far as it is known before the worker has a connection."""
+    app: Celery = worker.app
+    return replace(
+        about_this_process(app.conf["lepton"]),
+        soft_shutdown_s=float(app.conf.worker_soft_shutdown_timeout or 0),
+        prefetch=int(worker.prefetch_multiplier),
+    )
 
 
 def _pool(worker: Any) -> Pool:
@@ -63,12 +74,19 @@ def _pool(worker: Any) -> Pool:
 
 @worker_ready.connect(weak=False, dispatch_uid="lepton.server_warnings")
 def _warn(sender: Any, **_: Any) -> None:
-    """Log a warning for each setting of the ledger's server that may lose jobs."""
+    """Log a warning for each setting with which jobs may be lost or run worse, if this worker serves a lane."""
     settings: Settings | None = sender.app.conf.get("lepton")
-    if settings is None:
+    if settings is None or not served_lanes(sender.app):
         return
     for text in server_warnings(settings.ledger):
         log.warning("the ledger's server: %s", text)
+    for finding in check_settings(settings):
+        if finding.verdict is not OK:
+            log.warning("%s: %s; %s", finding.name, finding.found, finding.advice)
+    about = _about_worker(sender.controller)
+    for habit in HABITS:
+        if habit.is_in(about):
+            log.warning("%s: %s; %s", habit.name, habit.consequence, habit.advice)
 
 
 def broker_latency(app: Celery) -> float:

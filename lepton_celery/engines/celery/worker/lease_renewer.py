@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import Celery
 from celery.worker import state
 
 from lepton_celery.config import Settings
@@ -32,8 +31,8 @@ _EXPIRED_LEASE_S = 0.001
 class LeaseRenewerStep(TimerStep):
     """The lease renewer as a part of every worker; it runs every second, or more often if leases are short."""
 
-    def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
-        settings: Settings = app.conf["lepton"]
+    def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
+        settings: Settings = parent.app.conf["lepton"]
         renewer = LeaseRenewer(open_ledger(settings.ledger), settings.lease_s)
         return min(1.0, settings.lease_s / 3), renewer.renew
 

@@ -9,6 +9,7 @@ from celery import bootsteps
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.queues import served_lanes
+from lepton_celery.engines.celery.worker import log_lines
 
 
 class PreloadStep(bootsteps.Step):
@@ -21,6 +22,7 @@ class PreloadStep(bootsteps.Step):
 
     def create(self, parent: Any) -> None:
         settings: Settings = parent.app.conf["lepton"]
+        log_lines.install()  # pool children inherit it
         # little more than imports: computing in the main process would start threads, which a fork does not copy
         import scipy.ndimage
         import scipy.sparse.csgraph  # noqa: F401

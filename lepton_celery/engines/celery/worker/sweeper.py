@@ -41,9 +41,9 @@ _SUBMITTING_S = 6 * 3600.0
 class SweeperStep(TimerStep):
     """The sweeper as a part of every worker."""
 
-    def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
-        settings: Settings = app.conf["lepton"]
-        return settings.sweep_s, Sweeper(app, open_ledger(settings.ledger), settings).sweep
+    def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
+        settings: Settings = parent.app.conf["lepton"]
+        return settings.sweep_s, Sweeper(parent.app, open_ledger(settings.ledger), settings).sweep
 
 
 class Sweeper:

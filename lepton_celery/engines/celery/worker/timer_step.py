@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import bootsteps
 
 from lepton_celery.engines.celery.sending.queues import served_lanes
 
@@ -22,12 +22,12 @@ class TimerStep(bootsteps.StartStopStep):
     def include_if(self, parent: Any) -> bool:
         return bool(served_lanes(parent.app))
 
-    def schedule(self, app: Celery[Any]) -> tuple[float, Callable[[], None]]:
-        """The seconds between calls, and the function."""
+    def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
+        """The seconds between calls, and the function, for a worker that starts."""
         raise NotImplementedError
 
     def start(self, parent: Any) -> None:
-        self._timer = parent.timer.call_repeatedly(*self.schedule(parent.app))
+        self._timer = parent.timer.call_repeatedly(*self.schedule(parent))
 
     def stop(self, parent: Any) -> None:
         if self._timer is not None:

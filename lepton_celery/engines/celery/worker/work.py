@@ -19,7 +19,7 @@ from celery import Task
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.queues import lane_of, queue_of
-from lepton_celery.engines.celery.worker import failures
+from lepton_celery.engines.celery.worker import failures, log_lines
 from lepton_celery.engines.celery.worker.batch import Batch
 from lepton_celery.engines.celery.worker.lease_renewer import owner_of
 from lepton_celery.engines.celery.worker.merge import merge
@@ -37,11 +37,14 @@ _open_jobs = OpenJobs()
 
 def process(task: Task[..., None], job_id: str, number: StageNumber, text: str) -> None:
     """Do the blocks of a batch that have no receipt yet; the batch that brings a stage's last receipt merges the stage."""
+    log_lines.begin()
     _work_on(StageWork(task, job_id, number, parse_places(text)))
 
 
 def close(task: Task[..., None], job_id: str, number: StageNumber) -> None:
     """Send the job's next waves, and merge the stage if every block has its receipt and nobody has merged it."""
+    log_lines.begin()
+    log_lines.tell(f"job {job_id}, end of a wave")
     work = StageWork(task, job_id, number, [])
     work.fill_window()
     _work_on(work.end_stage())
@@ -49,6 +52,8 @@ def close(task: Task[..., None], job_id: str, number: StageNumber) -> None:
 
 def tidy(task: Task[..., None], job_id: str) -> None:
     """Discard the files of a job that ended long ago, and forget the job."""
+    log_lines.begin()
+    log_lines.tell(f"job {job_id} ended long ago and is forgotten")
     settings: Settings = task.app.conf["lepton"]
     ledger = open_ledger(settings.ledger)
     try:
@@ -174,6 +179,7 @@ class StageWork:
             with guarded(stage) as (_, begin_block):
                 begin_block()
                 following = merge(stage, info, fence)
+            log_lines.tell(f"job {self.job_id} stage {info.stage_label} merged")
             if following is not None:  # opened here: send all of it but the first batch
                 info, app = replace(info, stage=following), self.task.app
                 reserved = canvas.fill_window(app, ledger, settings, info, stage.plan, reserve_first=True)
