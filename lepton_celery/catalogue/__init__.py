@@ -17,6 +17,7 @@ from types import ModuleType
 
 from lepton_celery.catalogue.declare import declared_in
 from lepton_celery.catalogue.entries import Entry, Local, resolve
+from lepton_celery.catalogue.segmentation import watershed
 from lepton_celery.catalogue.shared import label_kernels
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
@@ -69,6 +70,7 @@ def load_kernels() -> None:
             load(entry.kernel, resolve(entry.source))
     for function, kernel in label_kernels.KERNELS.items():
         load(kernel, function)
+    load(watershed.PART, watershed.flooded_without_ties)
 
 
 def public_names() -> list[str]:

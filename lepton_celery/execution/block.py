@@ -272,6 +272,8 @@ def _compute(context: Context, index: int, region: Region, images: Mapping[int, 
     if node.entry.reads_itself:
         arguments |= context.views(node)
         arguments["where"] = context.where(next(iter(node.images.values())), region)
+        if node.entry.wants_kernels:
+            arguments["kernels"] = context.kernels
         with np.errstate(all="ignore"):
             return np.asarray(node.entry.evaluate(arguments), order="C")
     reads = reads_of(context.plan, index, region)

@@ -15,8 +15,9 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.segmentation import watershed
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
+from lepton_celery.kernels import load
 from lepton_celery.stores import MemoryReader
-from tests.oracle import assert_same_as_whole
+from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 from tests.unit.test_rounds import spiral
 
 NAME = "segmentation.watershed"
@@ -46,25 +47,28 @@ def seeds(shape: tuple[int, ...], random: np.random.Generator, share: float = 0.
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("connectivity", [1, 2, WIDE])
 def test_decided_pixels_of_a_crop_are_those_of_the_whole(kind: str, connectivity: Any) -> None:
-    contested_wrong = certain = 0
+    part = load(watershed.PART, watershed.flooded_without_ties)
+    assert part is not None
+    contested_wrong = decided = 0
     for seed in range(25):
         random = np.random.default_rng(seed)
         shape = tuple(int(n) for n in random.integers(8, 45, 2))
         image, markers = relief(kind, shape, random), seeds(shape, random, 0.05)
         mask = random.random(shape) < 0.9 if seed % 2 else np.ones(shape, bool)
         whole = source(image, markers, connectivity, mask=mask)
-        start = tuple(int(n) // 5 for n in shape)
-        crop = Region(start, tuple(n - n // 6 for n in shape))
+        crop = Region(tuple(int(n) // 5 for n in shape), tuple(n - n // 6 for n in shape))
         footprint = watershed._footprint(connectivity, 2)
-        faces = watershed._faces(crop, shape, tuple(n // 2 for n in footprint.shape))
-        images = (MemoryReader(image), MemoryReader(markers), MemoryReader(mask))
-        flood = watershed._flooded(watershed._Pixels.read(*images, crop), faces, footprint)
-        sure = ~flood.from_faces & ~flood.contested
-        np.testing.assert_array_equal(flood.labels[sure], whole[crop.slices][sure])
-        certain += int(sure.sum())
-        wrong = flood.labels != whole[crop.slices]
-        contested_wrong += int((wrong & flood.contested & ~flood.from_faces).sum())
-    assert certain > 0
+        views = watershed._Views(MemoryReader(image), MemoryReader(markers), MemoryReader(mask), footprint)
+        pixels = views.read(crop)
+        cut = pixels.cut(crop, Region.whole(shape))
+        numbers, flags = part(heights=pixels.heights, numbers=pixels.numbers, cut=cut, steps=pixels.steps)
+        inner, expected = flags[pixels.inner], whole[crop.slices]
+        sure, contested = inner == 0, inner == watershed.CONTESTED
+        found = pixels.names[np.where(inner & watershed.FROM_FACES, 0, numbers[pixels.inner])]
+        np.testing.assert_array_equal(found[sure], expected[sure])
+        decided += int(sure.sum())
+        contested_wrong += int((found != expected)[contested].sum())
+    assert decided > 0
     assert contested_wrong == 0 or kind in TIED
 
 
@@ -85,11 +89,54 @@ def test_a_smooth_image_is_never_flooded_as_a_whole(monkeypatch: pytest.MonkeyPa
     random = np.random.default_rng(0)
     image = ndimage.gaussian_filter(random.random((300, 280)), 4)
     markers = ndimage.label(image == ndimage.minimum_filter(image, 9))[0]
-    monkeypatch.setattr(watershed, "MAX_PX", 270 * 270)
+    monkeypatch.setattr(watershed, "_whole_flood", None)
+    monkeypatch.setattr(watershed, "WHOLE_PX", 0)
     assert_same_as_whole(graph.apply(NAME, image, markers), source(image, markers), (64, 70))
-    monkeypatch.setattr(watershed, "MAX_PX", 100 * 100)
-    with pytest.raises(InputError, match="at once"):
-        lepton.compute(graph.apply(NAME, image, markers), block_shape=(64, 70), threads=1)
+
+
+def nuclei(shape: tuple[int, ...], random: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Distances to the background, seeds at their peaks, and the mask of the nuclei, some of which touch."""
+    mask = ndimage.gaussian_filter(random.random(shape), 2) > 0.5
+    distance = ndimage.distance_transform_edt(mask)
+    peaks = (distance == ndimage.maximum_filter(distance, 3)) & mask
+    return -distance, ndimage.label(peaks)[0], mask
+
+
+@pytest.mark.parametrize("shape", [(150, 170), (30, 36, 40)])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_nuclei_of_which_few_are_contested(shape: tuple[int, ...], kernels: bool) -> None:
+    block_shape = (50, 60) if len(shape) == 2 else (12, 18, 20)
+    for seed in range(4):
+        image, markers, mask = nuclei(shape, np.random.default_rng(seed))
+        lazy = graph.apply(NAME, image, markers, connectivity=1 + seed % 2, mask=mask)
+        assert_identical(evaluate(lazy, block_shape, kernels=kernels), source(image, markers, 1 + seed % 2, mask=mask))
+
+
+def test_contested_labels_depend_on_distant_markers() -> None:
+    """scikit-image's heap orders equal markers by all that it held before, so the whole image has to be flooded."""
+    image, markers, mask = np.zeros((5, 60)), np.zeros((5, 60), np.int32), np.ones((5, 60), bool)
+    markers[[0, 4, 0, 2], [1, 6, 9, 4]] = 1, 2, 3, 4
+    mask[:, 12] = False
+    alone = source(image[:, :12], markers[:, :12])
+    differ = 0
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        markers[:, 13:] = np.where(random.random((5, 47)) < 0.1, 9, 0)
+        whole = source(image, markers, mask=mask)
+        differ += int((whole[:, :12] != alone).any())
+        assert_same_as_whole(graph.apply(NAME, image, markers, mask=mask), whole, (5, 12))
+    assert differ > 0
+
+
+def test_a_flood_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> Array:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "full", full)
+    image, markers = np.zeros((9, 9)), np.ones((9, 9), np.int32)
+    views = watershed._Views(MemoryReader(image), MemoryReader(markers), None, watershed._footprint(1, 2))
+    with pytest.raises(InputError, match="81 pixels at once"):
+        views.read(Region.whole((9, 9)))
 
 
 def test_a_basin_that_winds_through_all_blocks() -> None:

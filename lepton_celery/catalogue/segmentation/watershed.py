@@ -1,15 +1,27 @@
 """`skimage.segmentation.watershed`: floods from many markers.
 
-The watershed of a block is computed with a halo around it and then checked. scikit-image floods pixels in the order of
-(height, time), where the height of a pixel is the least height that a path from a marker has to climb. A pixel gets the
-label of the neighbour that was flooded first; this is one of its lowest neighbours, here called its parents. Therefore
+scikit-image takes pixels from one heap, ordered by (height, time). The height of a pixel is the least height that a path
+from a marker to it has to climb; the time counts the pixels that were put into the heap, and is 0 for all markers. A pixel
+gets the label of its first flooded neighbour. Let the *history* of a pixel be the heights of the path by which it was
+flooded, from the pixel back to its marker. Then
 
-- heights computed in a part of the image, with floods from all of its cut faces, are never too great;
-- if no ancestor of a pixel is on a cut face, its ancestors and their heights are those of the whole image;
-- if moreover all parents of each ancestor have its label, the pixel has that label too, in whatever order they are flooded.
+1. Pixels leave the heap in the lexicographic order of their histories: of two pixels of equal height, the first is the one
+   whose neighbour left the heap first. Only pixels of equal histories are left to the time.
+2. A pixel's history is the least one that its neighbours' histories allow, like a distance in Dijkstra's algorithm, so it is
+   the same in whatever order pixels of equal histories are flooded. Hence the *parents* of a pixel, its neighbours with the
+   least history, are known, and its label is that of a marker from which parents lead to it. If all these markers have one
+   label, the label is *decided*.
+3. If they have several, their heights are equal, and so are their times, 0: their order in the heap results from all that
+   was put into it before, anywhere in the image. Such a pixel is *contested*. Its label is found only by running
+   scikit-image's heap over the whole image, other components of the mask included.
+4. A part of an image is flooded from its markers and from its cut faces, which are lower than any pixel. All paths from
+   outside cross the cut faces, so no history is greater than in the whole image. If no chain of parents leads from a pixel
+   to a cut face, its history is that of a path in the part, thus neither is it less. So these pixels have the parents that
+   they have in the whole image, and the same decided labels.
 
-Otherwise the halo is doubled. If labels meet at equal heights, the time decides, and it depends on the whole image: such a
-block takes its labels from scikit-image's result for the whole image, which each process computes once.
+A block is flooded with a halo, which is doubled as long as a pixel of the block depends on a cut face. Floods do not leave a
+component of the mask, so it suffices that the halo holds the components that reach into the block. If a pixel is contested,
+or halos become large, the block takes its labels from the flood of the whole image, which each process does once.
 """
 
 from __future__ import annotations
@@ -29,13 +41,20 @@ from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.results import dtype_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
+from lepton_celery.kernels import Kernel, load
 
 FIRST_HALO_PX = 64
-"""The first halo that is tried for a block."""
-MAX_PX = 1 << 26
-"""The largest number of pixels that are flooded at once."""
-_FACE = np.iinfo(np.int64).min
-"""The label of floods that enter through cut faces."""
+"""The first halo that is tried for a block, divided by the number of axes."""
+MOST_READ = 3
+"""How many times the pixels of the image a process may read for its blocks before it floods the whole image instead."""
+WHOLE_PX = 1 << 28
+"""Pixels of an image above which a block reads any number of pixels rather than the whole image."""
+_STRIP_PX = 1 << 22
+"""Pixels that are read at once."""
+CONTESTED, FROM_FACES = 1, 2
+"""Flags of pixels to which parents lead from markers of several labels, and from a cut face."""
+_WALL = -1
+"""The number of pixels that are not flooded."""
 _IMAGES = ("image", "markers", "mask")
 
 
@@ -43,163 +62,244 @@ _IMAGES = ("image", "markers", "mask")
     Local(
         "lepton.basins",
         images=_IMAGES,
-        geometry=Stencil(FIRST_HALO_PX, f"{FIRST_HALO_PX}, more as far as basins reach"),
+        geometry=Stencil(
+            lambda arguments: FIRST_HALO_PX // len(arguments["image"].shape),
+            f"{FIRST_HALO_PX} / number of axes, more as far as basins reach",
+        ),
         own_stage=any_block,
         reads_itself=True,
+        wants_kernels=True,
         dtype=dtype_of("markers"),
-        cost_ns=1500.0,
+        cost_ns=300.0,
     )
 )
-def basins(image: View, markers: View, connectivity: Any, mask: View | None, where: Where) -> Array:
-    """Runs `skimage.segmentation.watershed` on the block and on the margin that can change the block's labels."""
-    region, shape = where.region, where.shape
-    footprint = _footprint(connectivity, len(shape))
-    reach = tuple(n // 2 for n in footprint.shape)
-    halo = FIRST_HALO_PX
-    while not (wide := region.expand((halo,) * len(shape), shape)).contains(Region.whole(shape)):
-        _check_size(wide)
-        flood = _flooded(_Pixels.read(image, markers, mask, wide), _faces(wide, shape, reach), footprint)
-        inside = region.within(wide)
-        depends_on_faces = flood.from_faces[inside]
-        if not depends_on_faces.any() and not flood.contested[inside].any():
-            return flood.labels[inside].astype(markers.dtype)
-        if (flood.contested[inside] & ~depends_on_faces).any():
-            break  # no halo can decide between markers whose labels meet at equal heights
+def basins(
+    image: View, markers: View, connectivity: Any, mask: View | None, where: Where, kernels: bool = False
+) -> Array:
+    """Runs `skimage.segmentation.watershed` on the block and on the margin that can change the block's labels.
+
+    Without the compiled kernel, the whole image is flooded.
+    """
+    views = _Views(image, markers, mask, _footprint(connectivity, len(where.shape)))
+    flooded = _whole_results.get(markers)
+    found = None
+    if kernels and (flooded is None or not flooded.is_of(views)):
+        found = _labels_of_block(views, where.region)
+    return _whole_flood(views).labels(where.region) if found is None else found
+
+
+_read_px: WeakKeyDictionary[View, int] = WeakKeyDictionary()
+"""The pixels that this process has read for blocks, by the `View` of the markers."""
+
+
+def _labels_of_block(views: _Views, block: Region) -> Array | None:
+    """The labels of a block, from the flood of a part of the image; None if the whole image has to be flooded."""
+    part = load(PART, flooded_without_ties)
+    if part is None:
+        return None
+    image = Region.whole(views.shape)
+    halo = FIRST_HALO_PX // block.ndim
+    while not (wide := block.expand((halo,) * block.ndim, views.shape)).contains(image):
+        _read_px[views.markers] = _read_px.get(views.markers, 0) + wide.size
+        if _read_px[views.markers] > MOST_READ * image.size and image.size <= WHOLE_PX:
+            break
+        pixels = views.read(wide)
+        numbers, flags = part(pixels.heights, pixels.numbers, pixels.cut(wide, image), pixels.steps)
+        inside = block.within(wide)
+        here = flags[pixels.inner][inside]
+        if not here.any():
+            labels: Array = pixels.names[numbers[pixels.inner][inside]]
+            return labels
+        if (here == CONTESTED).any():
+            break
         halo *= 2
-    return _whole_labels(image, markers, mask, footprint)[region.slices]
+    return None
 
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The pixels of the image, the markers and the mask in a region."""
+    """The heights and markers of a region, with a border of walls."""
 
     heights: Array
-    markers: Array
-    mask: Array
+    numbers: Array
+    """Markers, numbered from 1; 0 where there is none, and `_WALL` outside the mask."""
+    names: Array
+    """The label that belongs to each number."""
+    footprint: Array
 
-    @classmethod
-    def read(cls, image: View, markers: View, mask: View | None, region: Region) -> _Pixels:
-        heights = image.read(region)
-        if heights.dtype.kind == "f" and np.isnan(heights).any():
-            raise InputError("the image has NaN, which is neither higher nor lower than other pixels; fill NaN first")
-        inside = np.ones(region.shape, bool) if mask is None else mask.read(region).astype(bool)
-        return cls(heights, markers.read(region) * inside, inside)
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """The thickness of the border."""
+        return tuple(n // 2 for n in self.footprint.shape)
+
+    @property
+    def inner(self) -> tuple[slice, ...]:
+        """The region itself, without the border."""
+        return tuple(slice(thick, n - thick) for thick, n in zip(self.reach, self.heights.shape, strict=True))
+
+    @property
+    def steps(self) -> Array:
+        """Distances to the neighbours of a pixel in raster order, in scikit-image's order."""
+        from skimage.morphology._util import _offsets_to_raveled_neighbors
+
+        steps: Array = _offsets_to_raveled_neighbors(self.heights.shape, self.footprint, self.reach)
+        return steps.astype(np.intp)
+
+    def cut(self, region: Region, image: Region) -> Array:
+        """The pixels of the region that have neighbours beyond it in the image."""
+        cut = np.zeros(self.heights.shape, bool)
+        inner = cut[self.inner]
+        for axis, thick in enumerate(self.reach):
+            along = np.moveaxis(inner, axis, 0)
+            if region.start[axis] > 0:
+                along[:thick] = True
+            if thick and region.stop[axis] < image.stop[axis]:
+                along[-thick:] = True
+        return cut
 
 
 @dataclass(frozen=True)
-class _Flood:
-    labels: Array
-    from_faces: Array
-    """Pixels with an ancestor on a cut face."""
-    contested: Array
-    """Pixels with an ancestor whose parents have more than one label."""
+class _Views:
+    """The images of a watershed."""
+
+    image: View
+    markers: View
+    mask: View | None
+    footprint: Array
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.image.shape)
+
+    def read(self, region: Region) -> _Pixels:
+        """The pixels of a region: 12 bytes for each, of which little more is in memory at any time.
+
+        Raises:
+            InputError: they need more memory than this process may have, or the image has NaN.
+        """
+        padded = tuple(n + n_near - 1 for n, n_near in zip(region.shape, self.footprint.shape, strict=True))
+        try:
+            pixels = _Pixels(np.zeros(padded), np.full(padded, _WALL, np.int32), np.zeros(0), self.footprint)
+        except MemoryError:
+            raise InputError(
+                f"separating the basins of this image takes a flood of {region.size:,} pixels at once, and more memory than "
+                "this process may use; raise memory_limit_bytes, or give a mask, more markers, or an image with fewer "
+                "equal pixels, such as a smoothed float one"
+            ) from None
+        heights, numbers = pixels.heights[pixels.inner], pixels.numbers[pixels.inner]
+        found: list[Array] = []
+        at: list[tuple[Region, Array]] = []
+        for strip in _strips(region):
+            there = strip.within(region)
+            heights[there] = self.image.read(strip)
+            if self.image.dtype.kind == "f" and np.isnan(heights[there]).any():
+                raise InputError(
+                    "the image has NaN, which is neither higher nor lower than other pixels; fill NaN first"
+                )
+            inside = np.ones(strip.shape, bool) if self.mask is None else self.mask.read(strip).astype(bool)
+            numbers[there] = np.where(inside, 0, _WALL)
+            markers = self.markers.read(strip)
+            at.append((strip, marked := (markers != 0) & inside))
+            found.append(markers[marked])
+        names, order = np.unique(np.concatenate(found), return_inverse=True)
+        ends = np.cumsum([markers.size for markers in found])[:-1]
+        for (strip, marked), mine in zip(at, np.split(order + 1, ends), strict=True):
+            numbers[strip.within(region)][marked] = mine
+        return _Pixels(pixels.heights, pixels.numbers, np.append(names.dtype.type(0), names), self.footprint)
 
 
-def _flooded(pixels: _Pixels, faces: Array, footprint: Array) -> _Flood:
-    """Floods a part of the image from its markers and from the cut faces."""
-    from skimage.morphology import reconstruction
-    from skimage.segmentation import watershed
-
-    faces = faces & pixels.mask
-    markers = np.where(faces, _FACE, pixels.markers.astype(np.int64))
-    # ranked as float64, which is what scikit-image compares
-    values, ranks = np.unique(pixels.heights.astype(np.float64), return_inverse=True)
-    dry = len(values) + 1
-    heights = np.where(faces, 0, np.where(pixels.mask, ranks.reshape(pixels.heights.shape) + 1, dry))
-    labels = watershed(heights, markers, footprint, mask=pixels.mask)
-    sources = markers != 0
-    flooded = reconstruction(np.where(sources, heights, dry), heights, "erosion", footprint)
-    child, parent = _parents(flooded, ~sources & (labels != 0), footprint)
-    flat = labels.ravel()
-    contested = np.zeros(flat.shape, bool)
-    contested[child[flat[child] != flat[parent]]] = True
-    below = [_descendants(start, child, parent).reshape(labels.shape) for start in (faces.ravel(), contested)]
-    return _Flood(labels, *below)
-
-
-def _parents(flooded: Array, wanted: Array, footprint: Array) -> tuple[Array, Array]:
-    """Pixels and their lowest neighbours, as pairs of raster indices."""
-    from scipy.ndimage import minimum_filter
-
-    around = footprint.copy()
-    around[tuple(n // 2 for n in footprint.shape)] = False
-    lowest = minimum_filter(flooded, footprint=around, mode="constant", cval=np.inf)
-    indices = np.arange(flooded.size).reshape(flooded.shape)
-    pairs = [(indices.ravel()[:0],) * 2]
-    for here, there in _neighbours(around, flooded.shape):
-        chosen = wanted[here] & (flooded[there] == lowest[here])
-        pairs.append((indices[here][chosen], indices[there][chosen]))
-    child, parent = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return child, parent
-
-
-def _neighbours(around: Array, shape: Shape) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each offset in a footprint, the slices of the pixels with a neighbour there, and of these neighbours."""
-    for position in zip(*np.nonzero(around), strict=True):
-        steps = [int(p) - n // 2 for p, n in zip(position, around.shape, strict=True)]
-        here = tuple(slice(max(0, -s), max(0, n - max(0, s))) for s, n in zip(steps, shape, strict=True))
-        there = tuple(slice(max(0, s), max(0, n - max(0, -s))) for s, n in zip(steps, shape, strict=True))
-        if all(abs(s) < n for s, n in zip(steps, shape, strict=True)):
-            yield here, there
-
-
-def _descendants(start: Array, child: Array, parent: Array) -> Array:
-    """Which pixels are in `start` or have an ancestor there."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import breadth_first_order
-
-    reached = np.zeros(start.size + 1, bool)
-    begins = np.flatnonzero(start)
-    if begins.size:
-        origin = start.size  # one more node, the parent of all pixels of `start`
-        rows = np.concatenate([parent, np.full(begins.size, origin)])
-        columns = np.concatenate([child, begins])
-        graph = csr_array((np.ones(rows.size, np.int8), (rows, columns)), shape=(reached.size, reached.size))
-        reached[breadth_first_order(graph, origin, return_predecessors=False)] = True
-    return reached[:-1]
-
-
-def _faces(region: Region, shape: Shape, reach: tuple[int, ...]) -> Array:
-    """The pixels of a region that have neighbours beyond it in the image."""
-    faces = np.zeros(region.shape, bool)
-    for axis, thick in enumerate(reach):
-        along = np.moveaxis(faces, axis, 0)
-        if region.start[axis] > 0:
-            along[:thick] = True
-        if thick and region.stop[axis] < shape[axis]:
-            along[-thick:] = True
-    return faces
+def _strips(region: Region) -> Iterator[Region]:
+    """The region, cut along its first axis."""
+    rows = max(1, _STRIP_PX * region.shape[0] // max(1, region.size))
+    for first in range(region.start[0], region.stop[0], rows):
+        last = min(first + rows, region.stop[0])
+        yield Region((first, *region.start[1:]), (last, *region.stop[1:]))
 
 
 # ------------------------------------------------------------------------------------------------ the whole image
 
-_whole_results: WeakKeyDictionary[View, tuple[Any, ...]] = WeakKeyDictionary()
-"""By the `View` of the markers: the other arguments, and scikit-image's result for the whole image."""
+
+@dataclass(frozen=True)
+class _Whole:
+    """scikit-image's result for the whole image."""
+
+    given: tuple[Any, ...]
+    numbers: Array
+    names: Array
+
+    def is_of(self, views: _Views) -> bool:
+        """Whether it is the result for these images; the image of the markers is known to be the same."""
+        return self.given == _key(views)
+
+    def labels(self, region: Region) -> Array:
+        labels: Array = self.names[np.maximum(self.numbers[region.slices], 0)]
+        return labels
+
+
+_whole_results: WeakKeyDictionary[View, _Whole] = WeakKeyDictionary()
+"""Results by the `View` of the markers, kept as long as it exists."""
 _whole_lock = Lock()
 
 
-def _whole_labels(image: View, markers: View, mask: View | None, footprint: Array) -> Array:
-    """scikit-image's result for the whole image, cached for the next blocks as long as the `View` of the markers exists."""
-    from skimage.segmentation import watershed
+def _key(views: _Views) -> tuple[Any, ...]:
+    mask = None if views.mask is None else ref(views.mask)
+    return (ref(views.image), mask, views.footprint.tobytes(), views.footprint.shape)
 
-    _check_size(Region.whole(image.shape))
-    given = (ref(image), None if mask is None else ref(mask), footprint.tobytes(), footprint.shape)
+
+def _whole_flood(views: _Views) -> _Whole:
+    """scikit-image's result for the whole image, computed once for all blocks that this process does."""
     with _whole_lock:
-        known = _whole_results.get(markers)
-        if known is None or known[:-1] != given:
-            pixels = _Pixels.read(image, markers, mask, Region.whole(image.shape))
-            known = (*given, watershed(pixels.heights, pixels.markers, footprint, mask=pixels.mask))
-            _whole_results[markers] = known
-    labels: Array = known[-1]
-    return labels
+        known = _whole_results.get(views.markers)
+        if known is None or not known.is_of(views):
+            pixels = views.read(Region.whole(views.shape))
+            _flood(pixels.heights, pixels.numbers, pixels.steps)
+            known = _Whole(_key(views), pixels.numbers[pixels.inner], pixels.names)
+            _whole_results[views.markers] = known
+    return known
 
 
-def _check_size(region: Region) -> None:
-    if region.size > MAX_PX:
-        raise InputError(
-            f"separating the basins of this image takes a flood of {region.size:,} pixels at once, more than "
-            f"{MAX_PX:,}; give more markers, or an image with fewer equal pixels, such as a smoothed float one"
+def _flood(heights: Array, numbers: Array, steps: Array) -> None:
+    """Runs scikit-image's flood on `numbers` itself, while `skimage.segmentation.watershed` copies the images."""
+    from skimage.segmentation._watershed_cy import watershed_raveled
+
+    sources = np.flatnonzero(numbers > 0)
+    mask = (numbers != _WALL).astype(np.int8)
+    strides = np.array(heights.strides, np.intp) // heights.itemsize
+    watershed_raveled(heights.reshape(-1), sources, steps, mask.reshape(-1), strides, 0.0, numbers.reshape(-1), False)
+
+
+# ------------------------------------------------------------------------------------------------ the kernel
+
+
+def flooded_without_ties(heights: Array, numbers: Array, cut: Array, steps: Array) -> Array:
+    """The result of the kernel for an image that is not cut, in which no labels meet at equal heights."""
+    numbers = numbers.copy()
+    _flood(heights, numbers, steps)
+    return np.stack([np.maximum(numbers, 0), np.zeros_like(numbers)])
+
+
+def _part_trials() -> Iterator[dict[str, Any]]:
+    random = np.random.default_rng(30)
+    for shape in ((40, 50), (9, 12, 11)):
+        pixels = _Pixels(
+            random.permutation(np.arange(np.prod(shape), dtype=float)).reshape(shape),
+            np.full(shape, _WALL, np.int32),
+            np.zeros(0),
+            _footprint(1, len(shape)),
         )
+        inner = pixels.numbers[pixels.inner]
+        inner[...] = np.where(random.random(inner.shape) < 0.03, random.integers(1, 9, inner.shape), 0)
+        inner[random.random(inner.shape) < 0.2] = _WALL
+        yield {
+            "heights": pixels.heights,
+            "numbers": pixels.numbers,
+            "cut": np.zeros(shape, bool),
+            "steps": pixels.steps,
+        }
+
+
+PART = Kernel("lepton_celery.kernels.watershed.flooded", lambda arguments: True, _part_trials)
+"""(heights, numbers, cut, steps) -> numbers and flags of a part of an image, whose outermost pixels are walls."""
 
 
 # ------------------------------------------------------------------------------------------------ arguments
