@@ -80,8 +80,35 @@ class Node(NDArrayOperatorsMixin):
         return f"<{type(self).__name__} {self.operation} {self.shape} {self.dtype}>"
 
 
+def _reduction(name: str) -> Callable[..., Any]:
+    """The method that NumPy's arrays have for a reduction."""
+
+    def method(self: Node, *args: Any, **kwargs: Any) -> Any:
+        return apply(f"numpy.{name}", self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The same as `numpy.{name}` of it: over all pixels, or along `axis`."
+    return method
+
+
+class Reducible(Node):
+    """A node with the reductions that NumPy's arrays have as methods: `image.max(axis=0)`."""
+
+    max = _reduction("max")
+    min = _reduction("min")
+    mean = _reduction("mean")
+    sum = _reduction("sum")
+    prod = _reduction("prod")
+    std = _reduction("std")
+    var = _reduction("var")
+    any = _reduction("any")
+    all = _reduction("all")
+    argmax = _reduction("argmax")
+    argmin = _reduction("argmin")
+
+
 @dataclass(eq=False, repr=False)
-class Image(Node):
+class Image(Reducible):
     """A lazy image: arithmetic, comparisons and slicing work as on a NumPy array and stay lazy."""
 
     gives = "image"
@@ -119,14 +146,6 @@ class Image(Node):
         """The image with its pixels converted, as from `ndarray.astype`."""
         return cast("Image", apply("numpy.astype", self, np.dtype(dtype).name))
 
-    def min(self) -> Value:
-        """The smallest pixel of the whole image."""
-        return cast("Value", apply("numpy.min", self))
-
-    def max(self) -> Value:
-        """The largest pixel of the whole image."""
-        return cast("Value", apply("numpy.max", self))
-
     def clip(self, min: Any = None, max: Any = None) -> Image:
         """The image with its pixels limited, as from `ndarray.clip`."""
         return cast("Image", apply("numpy.clip", self, min, max))
@@ -135,28 +154,8 @@ class Image(Node):
         """The image with its pixels rounded, as from `ndarray.round`."""
         return cast("Image", apply("numpy.round", self, decimals))
 
-    def sum(self, **options: Any) -> Value:
-        """The sum of the pixels, as from `numpy.sum`."""
-        return cast("Value", apply("numpy.sum", self, **options))
 
-    def mean(self, **options: Any) -> Value:
-        """The mean of the pixels, as from `numpy.mean`."""
-        return cast("Value", apply("numpy.mean", self, **options))
-
-    def std(self, **options: Any) -> Value:
-        """The standard deviation of the pixels, as from `numpy.std`."""
-        return cast("Value", apply("numpy.std", self, **options))
-
-    def any(self) -> Value:
-        """Whether any pixel is not 0."""
-        return cast("Value", apply("numpy.any", self))
-
-    def all(self) -> Value:
-        """Whether no pixel is 0."""
-        return cast("Value", apply("numpy.all", self))
-
-
-class Value(Node):
+class Value(Reducible):
     """A lazy whole-image value, such as a threshold: one number, or several that can be indexed and unpacked."""
 
     gives = "value"

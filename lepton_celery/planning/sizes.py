@@ -14,7 +14,7 @@ from lepton_celery.planning.locations import Locations
 from lepton_celery.planning.memory import peak_bytes
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.regions import MAX_CHANNELS, Regions, middle_box, middle_of, needed_regions
+from lepton_celery.planning.regions import MAX_CHANNELS, Regions, grid_shape, middle_box, middle_of, needed_regions
 from lepton_celery.planning.shapes import Shape, aligned, block_candidates, larger_candidates
 from lepton_celery.planning.tiles import compact, runs
 
@@ -86,9 +86,8 @@ class StageSizer:
         spatial = asked[:-1] if has_channels else asked
         if len(spatial) == len(stage.shape):
             return [tuple(min(b, n) for b, n in zip(spatial, stage.shape, strict=True))]
-        fits_elsewhere = any(
-            len(spatial) - len(other.shape) in (0, spatial[-1:] <= (MAX_CHANNELS,)) for other in plan.stages
-        )
+        grids = {len(grid_shape(node.shape)) for node in plan.nodes if node.gives == "image"}
+        fits_elsewhere = any(len(spatial) - ndim in (0, spatial[-1:] <= (MAX_CHANNELS,)) for ndim in grids)
         if not fits_elsewhere:
             raise InputError(f"block shape {spatial} for a grid of shape {stage.shape}; give one length per axis")
         return self._candidates(plan, index)

@@ -1,41 +1,48 @@
-"""Checks and result rules that NumPy's reductions share."""
+"""The parameters of NumPy's functions that are given, and checks of those that are not supported."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments
-from lepton_celery.catalogue.results import ResultRule, ValueType
 from lepton_celery.errors import InputError
 
 
-def check_defaults(name: str, *allowed: str) -> Callable[[Arguments], None]:
-    """A check that the parameters of a NumPy reduction, except those `allowed`, have their defaults."""
+@cache
+def _defaults(name: str) -> Mapping[str, Any]:
+    """The defaults of a NumPy function's parameters."""
     parameters = inspect.signature(getattr(np, name)).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("out", *allowed)}
+    return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "out"}
+
+
+def _is_default(given: Any, default: Any) -> bool:
+    return given is default or (isinstance(given, str) and given == default)
+
+
+def check_defaults(name: str, *allowed: str) -> Callable[[Arguments], None]:
+    """A check that the parameters of a NumPy function, except those `allowed`, have their defaults."""
 
     def check(arguments: Arguments) -> None:
-        for parameter, default in defaults.items():
-            given = arguments[parameter]
-            if given is not default and not (isinstance(given, str) and given == default):
+        for parameter, default in _defaults(name).items():
+            if parameter not in allowed and not _is_default(arguments[parameter], default):
                 usual = f" other than {default!r}" if isinstance(default, str | bool) else ""
-                raise InputError(
-                    f"numpy.{name} with {parameter}{usual} is not supported here; it is taken over the whole image"
-                )
+                raise InputError(f"numpy.{name} with {parameter}{usual} is not supported here; leave it out")
 
     return check
 
 
-def result_like(function: Callable[..., Any]) -> ResultRule:
-    """The shape and dtype of `function`'s result for two pixels of the image's dtype."""
-
-    def result(arguments: Arguments) -> ValueType:
-        more = (arguments["q"],) if "q" in arguments else ()
-        sample = np.asarray(function(np.zeros(2, arguments["a"].dtype), *more))
-        return sample.shape, sample.dtype
-
-    return result
+def given_options(name: str, arguments: Arguments) -> tuple[tuple[str, Any], ...]:
+    """The parameters of a NumPy reduction, other than the image, `axis` and `keepdims`, that are given."""
+    defaults = _defaults(name)
+    given = {
+        parameter: np.dtype(value).name if parameter == "dtype" else value
+        for parameter, value in arguments.items()
+        if parameter not in ("a", "axis", "keepdims")
+        and (parameter not in defaults or not _is_default(value, defaults[parameter]))
+    }
+    return tuple(given.items())

@@ -12,8 +12,8 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials
 from lepton_celery.catalogue.declare import declare
-from lepton_celery.catalogue.entries import Build, Composite, Reduction, ValueFunction
-from lepton_celery.catalogue.numpy.defaults import check_defaults, result_like
+from lepton_celery.catalogue.entries import Build, Reduction, ValueFunction
+from lepton_celery.catalogue.numpy.reducing import Expand, Reducing
 from lepton_celery.catalogue.results import ValueType, value_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
@@ -157,7 +157,7 @@ def prefixes(ranks: Ranks) -> Array:
 
 def _quantile_type(arguments: Arguments) -> ValueType:
     fractions, sample = arguments["fractions"], np.zeros(2, arguments["dtype"])
-    found = np.asarray(np.quantile(sample, float(fractions) if arguments["weak"] else fractions))
+    found = np.asarray(np.quantile(sample, fractions.item() if arguments["weak"] else fractions))
     return found.shape, found.dtype
 
 
@@ -238,17 +238,13 @@ def _interpolated(arguments: Arguments, fractions: Any, build: Build) -> Lazy:
     return build("lepton.quantile_from_ranks", ranks=ranks, **given)
 
 
-@declare(Composite("numpy.median", images=("a",), check=check_defaults("median"), result=result_like(np.median)))
 def _expand_median(arguments: Arguments, build: Build) -> Lazy:
     ranks = _search(arguments["a"], 0.5, build)
     return build("lepton.median_from_ranks", ranks=ranks, dtype=str(arguments["a"].dtype))
 
 
 def _check_quantile(name: str, greatest: int) -> Callable[[Arguments], None]:
-    has_defaults = check_defaults(name)
-
     def check(arguments: Arguments) -> None:
-        has_defaults(arguments)
         q = np.asarray(arguments["q"], dtype=float)
         if q.size == 0 or not ((q >= 0) & (q <= greatest)).all():
             words = "percents" if greatest == 100 else "fractions"
@@ -257,18 +253,12 @@ def _check_quantile(name: str, greatest: int) -> Callable[[Arguments], None]:
     return check
 
 
-ENTRIES = tuple(
-    Composite(
-        f"numpy.{name}",
-        images=("a",),
-        dtype_kinds="iuf",
-        check=_check_quantile(name, greatest),
-        expand=expand,
-        result=result_like(getattr(np, name)),
-        example={"q": example},
-    )
-    for name, greatest, expand, example in (
-        ("percentile", 100, _expand_percentile, 5),
-        ("quantile", 1, _expand_quantile, 0.3),
-    )
+def _quantile(name: str, greatest: int, expand: Expand) -> Reducing:
+    return Reducing(name, expand, along=("method",), more_checks=_check_quantile(name, greatest))
+
+
+ENTRIES = (
+    Reducing("median", _expand_median).entry(),
+    _quantile("percentile", 100, _expand_percentile).entry(dtype_kinds="iuf", example={"q": 5}),
+    _quantile("quantile", 1, _expand_quantile).entry(dtype_kinds="iuf", example={"q": 0.3}),
 )

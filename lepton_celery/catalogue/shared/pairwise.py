@@ -20,21 +20,20 @@ from lepton_celery.catalogue.arrays import (
     Lazy,
     Partial,
     Partials,
-    Shape,
     View,
     Where,
     float_dtype,
 )
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Local, Reduction, ValueFunction
-from lepton_celery.catalogue.results import dtype_of
+from lepton_celery.catalogue.results import dtype_of, given_dtype
 from lepton_celery.grid import BlockGrid, Region
 
 LEAF = 1 << 16
 """Largest number of pixels added up in one call; at least 128, up to which NumPy does not split."""
 
 BUFFER = 8192
-"""Elements that NumPy converts at a time when it adds up integers as float64, `numpy.getbufsize`."""
+"""Elements that NumPy converts at a time when it adds up pixels in another dtype, `numpy.getbufsize`."""
 
 READ_PX = 1 << 20
 """Largest number of pixels of a run that are read at once."""
@@ -173,8 +172,7 @@ def boxes_of(start: int, stop: int, shape: Sequence[int]) -> Iterator[tuple[int,
 def merge_sums(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
     """The sum of all leaves, added along NumPy's tree."""
     count = math.prod(arguments["image"].shape)
-    integer = np.dtype(arguments["image"].dtype).kind in "bui"
-    buffered = integer and arguments.get("center") is None
+    buffered = np.dtype(arguments["image"].dtype) != arguments["dtype"] and arguments.get("center") is None
     leaves = (leaf for _, partial in partials for leaf in partial["sums"])
     sums: list[Any] = []
     with np.errstate(all="ignore"):
@@ -187,19 +185,20 @@ def merge_sums(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any
     return sums[0]
 
 
-def _sum_type(arguments: Arguments) -> tuple[Shape, DType]:
-    return (), float_dtype(arguments["image"].dtype)
-
-
 @declare(
     Reduction(
-        "lepton.sum_in_order", values=("center",), merge=merge_sums, result=_sum_type, reads_itself=True, cost_ns=1.0
+        "lepton.sum_in_order",
+        values=("center",),
+        merge=merge_sums,
+        result=lambda arguments: ((), given_dtype(arguments)),
+        reads_itself=True,
+        cost_ns=1.0,
     )
 )
-def leaf_sums(image: View, where: Where, center: Any = None) -> Partial:
-    """The sums of the leaves in a block's share: of the pixels, or of their squared distances from `center`."""
+def leaf_sums(image: View, where: Where, dtype: str, center: Any = None) -> Partial:
+    """The sums, in `dtype`, of the leaves in a block's share: of the pixels, or of their squared distances from `center`."""
     count = math.prod(image.shape)
-    buffered = image.dtype.kind in "bui" and center is None
+    buffered = image.dtype != dtype and center is None  # NumPy converts the pixels of one buffer at a time
     sums: list[Any] = []
     for group in in_groups(leaves_within(*share_of(where.region, where.shape), count, buffered)):
         first = group[0][0]
@@ -207,9 +206,9 @@ def leaf_sums(image: View, where: Where, center: Any = None) -> Partial:
         if center is not None:
             run = np.square(run - center)
         elif buffered:
-            run = run.astype(np.float64)
+            run = run.astype(dtype)
         sums += [np.add.reduce(run[start - first : stop - first]) for start, stop in group]
-    return {"sums": np.array(sums, float_dtype(image.dtype))}
+    return {"sums": np.array(sums, dtype)}
 
 
 @declare(
