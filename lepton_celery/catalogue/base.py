@@ -180,6 +180,11 @@ class Entry:
         return False
 
     @property
+    def broadcasts(self) -> bool:
+        """Whether images and values are broadcast against each other."""
+        return False
+
+    @property
     def is_weak(self) -> bool:
         """Whether the value is a Python number, which adopts the dtype of the pixels that it meets, as in NumPy."""
         return False

@@ -37,7 +37,7 @@ from lepton_celery.catalogue.arrays import (
     Where,
 )
 from lepton_celery.catalogue.base import Build, Entry, Gives, Inferred, Sample, lazy_images
-from lepton_celery.catalogue.geometry import POINTWISE, BlockRule, Geometry, HaloRule, Stencil
+from lepton_celery.catalogue.geometry import POINTWISE, BlockRule, Broadcast, Geometry, HaloRule, Stencil
 from lepton_celery.catalogue.probing import probe
 from lepton_celery.catalogue.results import A_NUMBER, DTypeRule, ResultRule
 from lepton_celery.catalogue.signatures import resolve
@@ -121,6 +121,10 @@ class Local(Entry):
     @property
     def is_positional(self) -> bool:
         return isinstance(self.geometry, Stencil)
+
+    @property
+    def broadcasts(self) -> bool:
+        return isinstance(self.geometry, Broadcast)
 
     def taps_for(self, shape: Shape, arguments: Arguments) -> float:
         if self.taps is None and self.tap_ns and self.is_positional:

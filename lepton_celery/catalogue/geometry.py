@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from lepton_celery.catalogue.arrays import Arguments, Array, Shape, Shapes
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
@@ -57,6 +59,38 @@ class Stencil:
 
 POINTWISE = Stencil()
 """A pixel depends only on the pixels at the same position."""
+
+
+class Broadcast(Stencil):
+    """A pixel depends on the pixels at its position; images are broadcast against each other as NumPy broadcasts arrays."""
+
+    def result_shape(self, images: Shapes, arguments: Arguments) -> Shape:
+        try:
+            return np.broadcast_shapes(*images)
+        except ValueError:
+            listed = " and ".join(str(tuple(shape)) for shape in images)
+            raise InputError(
+                f"images of shapes {listed} do not match; axes are compared from the last to the first, and lengths match "
+                "if they are equal or one of them is 1"
+            ) from None
+
+    def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
+        return [_aligned(region, shape) for shape in images]
+
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result
+
+
+def _aligned(region: Region, shape: Shape) -> Region:
+    """The part of an image of `shape` that is broadcast to `region`; axes are matched from the last to the first."""
+    first = region.ndim - len(shape)
+    start = tuple(0 if n == 1 else a for a, n in zip(region.start[first:], shape, strict=True))
+    stop = tuple(1 if n == 1 else z for z, n in zip(region.stop[first:], shape, strict=True))
+    return Region(start, stop)
+
+
+BROADCAST = Broadcast()
+"""Pixel by pixel, for images whose shapes NumPy can broadcast."""
 
 
 class Whole:

@@ -91,8 +91,32 @@ def _reduction(name: str) -> Callable[..., Any]:
     return method
 
 
+def _in_place(ufunc: np.ufunc) -> Callable[..., Any]:
+    """The method of an operator such as `+=`, which gives a new node of the same shape and dtype, or NumPy's error."""
+
+    def method(self: Reducible, other: Any) -> Any:
+        result = ufunc(self, other)
+        if result.shape != self.shape:
+            raise ValueError(
+                f"the result's shape {result.shape} is not the shape {self.shape} of {self!r}; leave out the `=`"
+            )
+        if result.dtype == self.dtype:
+            return result
+        sample = np.ones(1, self.dtype)
+        ufunc(
+            sample, np.ones(1, other.dtype) if hasattr(other, "dtype") else other, out=sample
+        )  # NumPy may refuse the cast
+        return result.astype(self.dtype)
+
+    return method
+
+
 class Reducible(Node):
-    """A node with the reductions that NumPy's arrays have as methods: `image.max(axis=0)`."""
+    """A node with the reductions that NumPy's arrays have as methods, and with their in-place operators."""
+
+    def astype(self, dtype: Any) -> Any:
+        """The pixels or numbers converted, as from `ndarray.astype`."""
+        return apply("numpy.astype", self, np.dtype(dtype).name)
 
     max = _reduction("max")
     min = _reduction("min")
@@ -105,6 +129,14 @@ class Reducible(Node):
     all = _reduction("all")
     argmax = _reduction("argmax")
     argmin = _reduction("argmin")
+
+
+for _name, _ufunc in (
+    *(("add", np.add), ("sub", np.subtract), ("mul", np.multiply), ("truediv", np.true_divide)),
+    *(("floordiv", np.floor_divide), ("mod", np.remainder), ("pow", np.power), ("and", np.bitwise_and)),
+    *(("or", np.bitwise_or), ("xor", np.bitwise_xor), ("lshift", np.left_shift), ("rshift", np.right_shift)),
+):
+    setattr(Reducible, f"__i{_name}__", _in_place(_ufunc))
 
 
 @dataclass(eq=False, repr=False)
@@ -141,10 +173,6 @@ class Image(Reducible):
         """The image with its axes permuted, as from `ndarray.transpose`."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return cast("Image", apply("numpy.transpose", self, order))
-
-    def astype(self, dtype: Any) -> Image:
-        """The image with its pixels converted, as from `ndarray.astype`."""
-        return cast("Image", apply("numpy.astype", self, np.dtype(dtype).name))
 
     def clip(self, min: Any = None, max: Any = None) -> Image:
         """The image with its pixels limited, as from `ndarray.clip`."""
@@ -281,12 +309,29 @@ def _is_own_fault(error: Exception) -> bool:
 def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments by name, with arrays opened as lazy images."""
     arguments = entry.spread(entry.bind(args, entry.gathered(kwargs)))
-    for parameter in entry.image_names(arguments):
+    names = entry.image_names(arguments)
+    for parameter in names:
         given = arguments.get(parameter)
+        if entry.broadcasts and isinstance(given, list | tuple):
+            given = np.asarray(given)
         if isinstance(given, np.ndarray):
             is_number = given.ndim == 0 and parameter in entry.values
             arguments[parameter] = given[()] if is_number else open(given)
+    if entry.broadcasts and any(isinstance(arguments.get(name), Image) for name in names):
+        for parameter in names:
+            given = arguments.get(parameter)
+            if isinstance(given, Value) and given.shape:
+                arguments[parameter] = _drawn(given)
     return arguments
+
+
+def _drawn(value: Value) -> Node:
+    """An image of several values, which can be broadcast against others."""
+    if any(n < 0 for n in value.shape):
+        raise InputError(
+            f"the length of {value!r} depends on the pixels; call lepton.compute(…) first, or pick one: values[0]"
+        )
+    return make("lepton.drawn_values", values=value, shape=value.shape)
 
 
 def _warn(entry: Entry, arguments: Arguments) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Local
+from lepton_celery.catalogue.geometry import BROADCAST
 from lepton_celery.catalogue.promise import IDENTICAL, Promise, within
 from lepton_celery.errors import InputError
 
@@ -78,6 +79,7 @@ def _check_where(arguments: Arguments) -> None:
         "numpy.where",
         images=("condition", "x", "y"),
         values=("condition", "x", "y"),
+        geometry=BROADCAST,
         check=_check_where,
         samples={"condition": "mask", "x": "image", "y": "image"},
         cost_ns=2.0,
@@ -101,7 +103,7 @@ def _check_copy(arguments: Arguments) -> None:
 
 def _numpy(name: str, *images: str, **options: Any) -> Local:
     """The entry of a NumPy function whose images may also be whole-image values."""
-    return Local(f"numpy.{name}", images=images, values=images, **options)
+    return Local(f"numpy.{name}", images=images, values=images, geometry=BROADCAST, **options)
 
 
 ENTRIES = (
