@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lepton_celery.jobs.find import get_job as get_job
     from lepton_celery.jobs.find import list_jobs as list_jobs
     from lepton_celery.jobs.job import Job as Job
+    from lepton_celery.jobs.notebook import summary_html as summary_html
     from lepton_celery.jobs.processor import ImageProcessor as ImageProcessor
     from lepton_celery.jobs.resume import resume as resume
     from lepton_celery.jobs.run import run as run
@@ -44,6 +45,7 @@ _HOMES = {
     # Images
     "open": "graph",
     "compute": "jobs.compute",
+    "summary_html": "jobs.notebook",
     "explain": "planning.explain",
     "map_blocks": "graph.own",
     "map_overlap": "graph.own",

@@ -6,6 +6,7 @@ until a plan of the graph runs.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, NoReturn, cast
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+import lepton_celery
 from lepton_celery import stores
 from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Arguments, Array
@@ -25,6 +27,9 @@ from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
 from lepton_celery.graph.indexing import normal_index, value_index
 from lepton_celery.graph.sources import array_of
+
+SMALL_PX = 1 << 22
+"""Pixels up to which `np.asarray` computes a node unasked."""
 
 
 @dataclass(eq=False, repr=False)
@@ -55,11 +60,48 @@ class Node(NDArrayOperatorsMixin):
         """The nodes that this node is computed from."""
         return (value for value in self.arguments.values() if isinstance(value, Node))
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{self!r} is not computed yet; call lepton.compute(…) for a NumPy array")
+    @property
+    def size(self) -> int:
+        """Number of pixels or numbers."""
+        if any(n < 0 for n in self.shape):
+            raise TypeError(f"the size of {self!r} depends on the pixels; call lepton.compute(…) first")
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the result."""
+        return self.size * self.dtype.itemsize
+
+    def compute(self, **options: Any) -> Any:
+        """The result, computed in this process; `options` are those of `lepton.compute`."""
+        # this layer knows no engine: the call goes through the package's public name, as a user's would
+        return lepton_celery.compute(self, **options)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """The computed array, if no image of the graph has more than `SMALL_PX` pixels.
+
+        Raises:
+            TypeError: the graph has a larger image, whose work should not begin by accident.
+        """
+        largest = max(topological([self]), key=lambda node: 0 if node.gives != "image" else node.size)
+        if self.gives == "table" or copy is False or (largest.gives == "image" and largest.size > SMALL_PX):
+            raise TypeError(
+                f"{self!r} is not computed yet, and only images of at most {SMALL_PX:,} pixels are computed unasked; call "
+                "lepton.compute(…) for a NumPy array"
+            )
+        return np.asarray(self.compute(), dtype)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return lepton_celery.summary_html(self)
 
     def __bool__(self) -> NoReturn:
         raise TypeError(f"{self!r} is not computed yet, so it is neither true nor false; call lepton.compute(…) first")
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(f"{self!r} is not computed yet, so it is no number; call lepton.compute(…) first")
+
+    __int__ = __index__ = __float__
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         name = {"true_divide": "divide", "mod": "remainder", "abs": "absolute"}.get(ufunc.__name__, ufunc.__name__)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from lepton_celery.execution.context import Context
 from lepton_celery.execution.outputs import collect_images
 from lepton_celery.graph.nodes import Node
 from lepton_celery.kernels import loaded
+from lepton_celery.ledger.info import JobInfo
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import Limits, PlanOptions
@@ -30,6 +33,7 @@ def compute(
     threads: int | None = None,
     limits: Limits | None = None,
     kernels: bool | None = None,
+    progress: bool = False,
 ) -> Any:
     """Compute lazy nodes: an image gives an array, a value a scalar or an array, a table its columns by name.
 
@@ -40,6 +44,7 @@ def compute(
         limits: limits of the plan.
         kernels: whether compiled kernels are used where there are any; None to follow the setting, except that small
             images do not load them, which takes a second.
+        progress: whether to draw a progress bar on standard error.
 
     Raises:
         InputError: the plan is refused.
@@ -53,11 +58,18 @@ def compute(
     context = Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan, kernels))
     images = collect_images(context)
     record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages))
-    inline.run(context, record, threads=threads)
+    with _bar(plan) if progress else nullcontext(lambda info: None) as draw:
+        inline.run(context, record, threads=threads, on_progress=lambda: draw(record.info("inline")))
     for output in images.values():
         output.publish()
     results = [images[index].array if index in images else context.value(index) for index in plan.outputs.values()]
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _bar(plan: Plan) -> AbstractContextManager[Callable[[JobInfo], None]]:
+    from lepton_celery.jobs.progress_bar import show_progress  # imports Rich, which most callers do not need
+
+    return show_progress(plan)
 
 
 def use_kernels(plan: Plan, wanted: bool | None = None) -> bool:

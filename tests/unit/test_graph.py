@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
+from lepton_celery.graph import nodes
 from lepton_celery.graph.codec import encode, from_json, to_json
 from lepton_celery.graph.nodes import Image, Table, Value
 from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.options import Limits
 from lepton_celery.planning.regions import grid_shape
-from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
+from lepton_celery.skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate, picture
 
 IMAGE = picture((23, 31), "float64")
@@ -103,15 +105,52 @@ def test_numpy_functions_outside_the_catalogue_are_type_errors(call: Callable[[A
         call(graph.open(IMAGE))
 
 
-def test_a_node_is_neither_true_nor_an_array_before_it_is_computed() -> None:
+def test_a_node_is_neither_true_nor_a_number_before_it_is_computed() -> None:
     image = graph.open(IMAGE)
     for node in (image, image > 0.5, image.min(), filters.threshold_otsu(image)):
         with pytest.raises(TypeError, match=r"neither true nor false; call lepton\.compute"):
             bool(node)
-        with pytest.raises(TypeError, match=r"not computed yet; call lepton\.compute"):
+        with pytest.raises(TypeError, match=r"no number; call lepton\.compute"):
+            float(node)
+
+
+def test_small_nodes_are_arrays_and_large_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = graph.open(IMAGE)
+    assert_identical(np.asarray(image + 1), IMAGE + 1)
+    assert_identical(np.array(image.mean(axis=0), np.float32), IMAGE.mean(axis=0).astype(np.float32))
+    assert np.asarray(filters.threshold_otsu(image)) == filters.threshold_otsu(image).compute()
+    for node in (image, image.mean(axis=0), image.min()):
+        monkeypatch.setattr(nodes, "SMALL_PX", IMAGE.size)
+        np.asarray(node)
+        monkeypatch.setattr(nodes, "SMALL_PX", IMAGE.size - 1)
+        with pytest.raises(TypeError, match=r"at most 712 pixels are computed unasked; call lepton\.compute"):
             np.asarray(node)
-    with pytest.raises(TypeError, match=r"not computed yet"):
-        np.array(image)
+    with pytest.raises(TypeError, match="not computed yet"):
+        np.asarray(measure.regionprops_table(measure.label(image > 0.5)))
+
+
+def test_nodes_are_computed_by_their_method() -> None:
+    image = graph.open(IMAGE)
+    assert_identical((image + 1).compute(block_shape=(7, 9), threads=1), IMAGE + 1)
+    assert image.max().compute() == IMAGE.max()
+    labels = measure.label(image > 0.5)
+    assert list(measure.regionprops_table(labels).compute(progress=True)) == [
+        "label",
+        "bbox-0",
+        "bbox-1",
+        "bbox-2",
+        "bbox-3",
+    ]
+    (table,) = (measure.regionprops_table(labels, properties=("area",)).compute(limits=Limits(pixels=1000)),)
+    assert table["area"].sum() == (IMAGE > 0.5).sum()
+
+
+def test_nodes_have_numpys_sizes() -> None:
+    image = graph.open(IMAGE)
+    for lazy, whole in ((image, IMAGE), (image > 0.5, IMAGE > 0.5), (image[0], IMAGE[0]), (image.max(), IMAGE.max())):
+        assert (lazy.size, lazy.nbytes, lazy.ndim) == (whole.size, whole.nbytes, whole.ndim)
+    with pytest.raises(TypeError, match="depends on the pixels"):
+        _ = feature.peak_local_max(image).size
 
 
 def test_nodes_have_their_type_shape_and_dtype() -> None:

@@ -1,0 +1,74 @@
+"""The summary of a lazy node that a notebook shows: shape, dtype, stages, and a small picture if that takes no time."""
+
+from __future__ import annotations
+
+import base64
+import html
+from io import BytesIO
+
+import numpy as np
+
+from lepton_celery.catalogue.arrays import Array
+from lepton_celery.errors import LeptonError
+from lepton_celery.graph.nodes import Image, Node
+from lepton_celery.grid import StageIndex
+from lepton_celery.jobs.compute import compute
+from lepton_celery.planning.cost.keep import model_of_folder
+from lepton_celery.planning.explain import counted, duration, work_of
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.planner import make_plan
+
+THUMBNAIL_S = 0.5
+"""Predicted seconds up to which the picture is computed."""
+THUMBNAIL_PX = 160
+"""Longest side of the picture."""
+
+
+def summary_html(node: Node) -> str:
+    """A table with the shape, the dtype, the stages and the predicted time of a node, as HTML, and a picture of an image.
+
+    The picture has every n-th pixel of the image, of its middle plane if it has more axes. It is computed only if that takes
+    at most `THUMBNAIL_S` seconds by the planner's prediction; otherwise the table says how long it would take.
+    """
+    rows = {"shape": "×".join("?" if n < 0 else str(n) for n in node.shape) or "one number", "dtype": str(node.dtype)}
+    if node.gives == "table":
+        rows = {"columns": ", ".join(map(str, node.arguments.get("properties", ())))}
+    picture = ""
+    try:
+        plan = make_plan({"out": node}, PlanOptions(cost=model_of_folder(), in_memory=True)).plan
+        stages = [
+            f"{', '.join(work_of(plan, StageIndex(index)))} ({counted(len(stage.grid), 'block')})"
+            for index, stage in enumerate(plan.stages)
+        ]
+        rows["stages"] = "<br>".join(map(html.escape, stages))
+        rows["time"] = f"about {duration(plan.predicted_s)}"
+        picture = _picture(node) if isinstance(node, Image) else ""
+    except LeptonError as error:
+        rows["refused"] = html.escape(str(error))
+    body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows.items())
+    return f"<div><b>{type(node).__name__}</b> {html.escape(node.operation)}<table>{body}</table>{picture}</div>"
+
+
+def _picture(image: Image) -> str:
+    """The picture as an `img` element, or the time that it would take."""
+    has_colours = image.ndim >= 3 and image.shape[-1] in (3, 4)
+    planes = image.ndim - 2 - has_colours
+    small = image[tuple(n // 2 for n in image.shape[: max(0, planes)])]
+    spatial = small.shape[: small.ndim - has_colours]
+    small = small[tuple(slice(None, None, -(-n // THUMBNAIL_PX)) for n in spatial)]
+    plan = make_plan({"out": small}, PlanOptions(cost=model_of_folder(), in_memory=True)).plan
+    if plan.predicted_s > THUMBNAIL_S:
+        return f"<p>A picture would take about {duration(plan.predicted_s)}; call <code>.compute()</code>.</p>"
+    return f'<img src="data:image/png;base64,{base64.b64encode(_png(np.atleast_2d(compute(small)))).decode()}">'
+
+
+def _png(pixels: Array) -> bytes:
+    """The pixels, stretched to 8 bits, as a PNG file."""
+    from PIL import Image as Pillow
+
+    values = np.nan_to_num(pixels.astype(np.float64))
+    low, high = values.min(), values.max()
+    eight = ((values - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+    file = BytesIO()
+    Pillow.fromarray(eight).save(file, "PNG")
+    return file.getvalue()
