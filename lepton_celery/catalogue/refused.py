@@ -10,7 +10,6 @@ from lepton_celery.catalogue.entries import Refused
 _FIGURE = "it draws a figure"
 _FUNCTION = "it takes a function, which cannot be sent to workers"
 _LINES = "each pixel of its result is a sum along a line through the whole image"
-_MOVED = "its coordinates depend on the shape of the whole image, and its spline coefficients on all pixels"
 _OBJECTS = "its result is a list with a member for each object of the whole image"
 _SPECTRUM = "it multiplies the spectrum of the whole image"
 _VOTES = "each pixel votes in the whole parameter space, and lines or circles are found from the votes of all pixels"
@@ -121,8 +120,16 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("ndimage.generic_filter ndimage.generic_filter1d ndimage.vectorized_filter", _FUNCTION, _OWN),
     ("ndimage.generic_laplace", _FUNCTION, "ndimage.laplace or ndimage.gaussian_laplace"),
     ("ndimage.generic_gradient_magnitude", _FUNCTION, "ndimage.gaussian_gradient_magnitude or filters.sobel"),
-    ("ndimage.geometric_transform", _FUNCTION, "transform.warp, or compute it on the whole image"),
-    ("ndimage.labeled_comprehension", _FUNCTION, _TABLE),
+    (
+        "ndimage.geometric_transform",
+        _FUNCTION,
+        "ndimage.map_coordinates with the coordinates, or ndimage.affine_transform",
+    ),
+    (
+        "ndimage.labeled_comprehension",
+        "it passes the pixels of a label in the order that its sort of the whole image happens to give",
+        f"ndimage.mean and others by label, or {_TABLE} with extra_properties",
+    ),
     (
         "ndimage.distance_transform_bf",
         "it compares each pixel with every pixel of the background",
@@ -132,15 +139,13 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("ndimage.fourier_gaussian", _SPECTRUM, "ndimage.gaussian_filter"),
     ("ndimage.fourier_shift", _SPECTRUM, "scipy.ndimage.fourier_shift on the whole image"),
     ("ndimage.fourier_uniform", _SPECTRUM, "ndimage.uniform_filter"),
-    ("ndimage.affine_transform ndimage.map_coordinates", _MOVED, "transform.warp, or compute it on the whole image"),
-    ("ndimage.rotate", _MOVED, "transform.rotate, or compute it on the whole image"),
-    ("ndimage.shift", _MOVED, "slices for whole pixels, or compute it on the whole image"),
-    ("ndimage.zoom", _MOVED, "transform.rescale, or compute it on the whole image"),
     ("ndimage.watershed_ift", "it floods the whole image from all markers at once", "segmentation.watershed"),
     ("ndimage.find_objects ndimage.value_indices", _OBJECTS, f"{_TABLE} with properties=('label', 'bbox')"),
-    ("ndimage.sum ndimage.sum_labels ndimage.mean ndimage.median ndimage.histogram", _OBJECTS, _TABLE),
-    ("ndimage.variance ndimage.standard_deviation ndimage.center_of_mass ndimage.extrema", _OBJECTS, _TABLE),
-    ("ndimage.minimum ndimage.maximum ndimage.minimum_position ndimage.maximum_position", _OBJECTS, _TABLE),
+    (
+        "ndimage.extrema ndimage.minimum_position ndimage.maximum_position",
+        "of equal pixels, it returns the one that its sort of the whole image happens to put first",
+        "ndimage.minimum and maximum for the values",
+    ),
     # numpy
     (
         "numpy.cov",

@@ -19,6 +19,7 @@ from lepton_celery import graph, stores
 from lepton_celery.catalogue.arrays import Array, Where
 from lepton_celery.catalogue.measure import crops
 from lepton_celery.catalogue.measure.regionprops import SUMMED
+from lepton_celery.catalogue.shared import object_boxes
 from lepton_celery.errors import InputError, NotExact
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import Region
@@ -215,7 +216,7 @@ def test_a_label_that_a_table_cannot_name_is_refused() -> None:
 
 
 def test_an_object_too_large_for_one_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crops, "MAX_BOX_PX", 100)
+    monkeypatch.setattr(object_boxes, "MAX_BOX_PX", 100)
     labels = np.zeros((20, 20), int)
     labels[5:15, 5:16] = 77
     lazy = measure.regionprops_table(labels, properties=("label", "perimeter"))

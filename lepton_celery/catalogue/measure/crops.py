@@ -7,18 +7,14 @@ images, so its results are the same to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Partials, View, Where
 from lepton_celery.catalogue.shared.functions import OwnFunction, callable_of
-from lepton_celery.errors import InputError
-from lepton_celery.grid import Region
+from lepton_celery.catalogue.shared.object_boxes import Boxed, ObjectBoxes
 
-MAX_BOX_PX = 1 << 26
-"""Pixels of the largest bounding box of an object in several blocks. One worker measures it, in 10 to 80 bytes per pixel."""
 GROUP_PX = 1 << 22
 """Pixels of the bounding boxes of objects that are measured together, which bounds the memory that scikit-image needs."""
 
@@ -42,32 +38,28 @@ def measured_partial(
     """
     from skimage.measure._regionprops import RegionProperties
 
-    ndim = len(label_image.shape)
-    boxes = np.stack([[objects[f"{edge}{axis}"] for axis in range(ndim)] for edge in ("start", "stop")])
-    block = np.array([where.region.start, where.region.stop])[:, :, None]
-    begins = ((boxes[0] >= block[0]) & (boxes[0] < block[1])).all(axis=0)
-    row = np.flatnonzero(begins)
-    if not row.size:
-        return {"row": row}
-    labels, boxes = objects["label"][row], boxes[:, :, row]
-    sizes = (boxes[1] - boxes[0]).prod(axis=0)
-    _refuse_huge(labels, sizes, cut=(boxes[1] > block[1]).any(axis=0))
-    slices = as_slices(boxes[0], boxes[1])
-    near = _near_region(boxes, block)
-    pixels = _Boxed(label_image, near)
-    intensities = None if intensity_image is None else _Boxed(intensity_image, near)
+    found = ObjectBoxes.begin_in(where.region, objects)
+    if not found.row.size:
+        return {"row": found.row}
+    found.refuse_huge(
+        "set that label to 0, or ask only for properties that are merged from blocks (area, bbox, centroid, extent, "
+        "intensity_mean …)"
+    )
+    slices = as_slices(found.starts, found.stops)
+    pixels = Boxed(label_image, found.near_region)
+    intensities = None if intensity_image is None else Boxed(intensity_image, found.near_region)
     functions = [callable_of(function) for function in extra_properties or ()]
     groups = []
-    for group in _groups(sizes):
+    for group in _groups(found.sizes):
         regions = [
             RegionProperties(
-                slices[i], int(labels[i]), pixels, intensities, True, spacing=spacing, extra_properties=functions
+                slices[i], int(found.labels[i]), pixels, intensities, True, spacing=spacing, extra_properties=functions
             )
             for i in group
         ]
         groups.append(_columns(regions, measured, separator))
     columns = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
-    return {"row": row, **_packed(columns)}
+    return {"row": found.row, **_packed(columns)}
 
 
 def as_slices(starts: Array, stops: Array) -> Array:
@@ -76,23 +68,6 @@ def as_slices(starts: Array, stops: Array) -> Array:
     for row, (start, stop) in enumerate(zip(starts.T.tolist(), stops.T.tolist(), strict=True)):
         slices[row] = tuple(slice(a, b, None) for a, b in zip(start, stop, strict=True))
     return slices
-
-
-def _refuse_huge(labels: Array, sizes: Array, cut: Array) -> None:
-    for index in np.flatnonzero(cut & (sizes > MAX_BOX_PX)):
-        raise InputError(
-            f"object {labels[index]} has a bounding box of {sizes[index]:,} pixels, over the limit of {MAX_BOX_PX:,} for "
-            "one worker; set that label to 0, or ask only for properties that are merged from blocks (area, bbox, centroid, "
-            "extent, intensity_mean …)"
-        )
-
-
-def _near_region(boxes: Array, block: Array) -> Region:
-    """The region around all boxes that end at most half a block beyond the block; it is read at once and may be empty."""
-    near = (boxes[1] <= block[1] + (block[1] - block[0]) // 2).all(axis=0)
-    start = boxes[0][:, near].min(axis=1) if near.any() else block[0, :, 0]
-    stop = boxes[1][:, near].max(axis=1) if near.any() else start
-    return Region(tuple(start.tolist()), tuple(stop.tolist()))
 
 
 def _groups(sizes: Array) -> Iterator[range]:
@@ -104,30 +79,6 @@ def _groups(sizes: Array) -> Iterator[range]:
             first, total = index, 0
         total += size
     yield range(first, len(sizes))
-
-
-class _Boxed:
-    """A stored image that is indexed like an array. Boxes inside the region `near` are cut from one read of that region."""
-
-    def __init__(self, view: View, near: Region) -> None:
-        self.shape = tuple(view.shape)
-        self.ndim = len(self.shape)
-        self._view = view
-        self._near = self._with_channels(near.start, near.stop)
-
-    def __getitem__(self, box: tuple[slice, ...]) -> Array:
-        region = self._with_channels([edge.start for edge in box], [edge.stop for edge in box])
-        if self._near.contains(region):
-            return self._pixels[region.within(self._near)]
-        return self._view.read(region)
-
-    def _with_channels(self, start: Sequence[int], stop: Sequence[int]) -> Region:
-        channels = self.shape[len(start) :]
-        return Region((*start, *(0 for _ in channels)), (*stop, *channels))
-
-    @cached_property
-    def _pixels(self) -> Array:
-        return self._view.read(self._near)
 
 
 def _columns(regions: Sequence[Any], properties: Iterable[str], separator: str) -> dict[tuple[str, str], Array]:

@@ -28,6 +28,16 @@ def holes(shape: tuple[int, ...], dtype: Any) -> Array:
     return (picture(shape, "float64") > 0.3).astype(dtype)
 
 
+TURNED = np.array([[0.9, 0.4], [-0.4, 0.9]])
+
+
+def coordinates(image: Array) -> Array:
+    """Positions inside and outside an image, one row per axis."""
+    lengths = np.array(image.shape)[:, None, None]
+    positions: Array = np.random.default_rng(4).random((image.ndim, 17, 12)) * (lengths + 4) - 2
+    return positions
+
+
 CASES: list[Case] = [
     # gaussians
     Case("ndimage.gaussian_filter", {"sigma": 1.3}, EVERY),
@@ -102,4 +112,13 @@ CASES: list[Case] = [
     *[Case("ndimage.spline_filter", {"order": order}, COMMON) for order in (2, 5)],
     Case("ndimage.spline_filter", {"mode": "grid-wrap", "output": "float32"}, COMMON, SOLID),
     *[Case("ndimage.spline_filter1d", {"axis": 0, "order": order, "mode": "wrap"}, COMMON) for order in (1, 3)],
+    # moved pixels
+    *[Case("ndimage.zoom", {"zoom": (0.4, 2.1), "order": order, "mode": "reflect"}, EVERY) for order in (0, 1, 3)],
+    Case("ndimage.zoom", {"zoom": 2, "order": 1, "grid_mode": True, "mode": "grid-constant", "cval": 7}, COMMON, SOLID),
+    Case("ndimage.rotate", {"angle": 33, "reshape": False, "order": 1, "mode": "nearest"}, EVERY),
+    Case("ndimage.rotate", {"angle": -70, "axes": (0, 2), "order": 2}, COMMON, SOLID),
+    Case("ndimage.shift", {"shift": (2, -3.5), "mode": "wrap", "output": "float32"}, EVERY),
+    Case("ndimage.affine_transform", {"matrix": TURNED, "offset": (3, -2), "output_shape": (9, 40)}, EVERY),
+    Case("ndimage.affine_transform", {"matrix": (0.5, 2), "order": 1, "mode": "mirror"}, COMMON),
+    *[Case("ndimage.map_coordinates", {"order": n}, EVERY, given={"coordinates": coordinates}) for n in (0, 1, 3)],
 ]
