@@ -48,7 +48,7 @@ def evaluate(lazy: Node, block_shape: Sequence[int] | None = None, *, kernels: b
     return output.array
 
 
-def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int]) -> None:
+def assert_same_as_whole(lazy: Node, whole: Any, block_shape: Sequence[int] | None) -> None:
     """A node computed in blocks has the pixels of the whole image, and the dtype and shape that it announces."""
     if not isinstance(whole, Mapping):
         assert lazy.dtype == np.asarray(whole).dtype

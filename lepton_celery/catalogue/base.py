@@ -91,6 +91,8 @@ class Entry:
     """Test values of parameters without a default; a value may be a function of the number of axes."""
     samples: Mapping[str, Sample] = field(default_factory=dict)
     """Kinds of test images by parameter; `image` for parameters not named."""
+    scratch_bytes: int = 0
+    """Bytes that a block needs per pixel of the whole image, for functions that read all of it."""
     cost_ns: float = 2.0
     """Default processor time per pixel, used until it is measured; only ratios matter to the planner's choices."""
     tap_ns: float = 0.0

@@ -81,9 +81,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         "lepton.submit or lepton.run with the output's path, such as {'cells.tif': image}, or numpy.stack",
     ),
     # measure
-    ("measure.find_contours", "a contour can cross many blocks", _CROP),
     ("measure.marching_cubes", "its result is one mesh of points and faces", _CROP),
-    ("measure.profile_line", "its result is a profile along one line, not an image", _CROP),
     (
         "measure.inertia_tensor measure.inertia_tensor_eigvals",
         "BLAS chooses the order of its sums, and cancellation magnifies their rounding",
@@ -151,6 +149,12 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         "numpy.cov",
         "it multiplies matrices, which adds up floats in an order that depends on their shape",
         "numpy.var for one image, or numpy.cov of a computed array",
+    ),
+    # registration
+    (
+        "registration.optical_flow_ilk registration.optical_flow_tvl1",
+        "it solves for the motion of all pixels together, at several scales of the whole image",
+        "registration.phase_cross_correlation for a shift, or scikit-image on a crop: image[a:b, c:d]",
     ),
     # restoration
     ("restoration.calibrate_denoiser", _FUNCTION, "scikit-image on a crop, and the parameters that it finds"),

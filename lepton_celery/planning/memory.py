@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lepton_celery.grid import StageIndex
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.regions import Regions, reads_of
@@ -60,7 +62,15 @@ def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Regions) -> int:
         live -= sum(sizes.get(image, 0) for image in live_arrays.after(index))
     reduced = plan.stages[stage_index].reduces
     largest = max((sizes.get(image, 0) for index in reduced for image in plan.nodes[index].refs()), default=0)
-    return max(peak, live + _PARTIAL_COPIES * largest)
+    scratch = max((_scratch(plan, index) for index in reduced), default=0)
+    return max(peak, live + _PARTIAL_COPIES * largest, scratch)
+
+
+def _scratch(plan: Plan, index: int) -> int:
+    """Bytes that a reduction needs to read whole images itself, as declared by its entry."""
+    node = plan.nodes[index]
+    first = plan.nodes[next(iter(node.images.values()))]
+    return node.entry.scratch_bytes * math.prod(first.shape)
 
 
 def read_by_functions(plan: Plan, stage_index: StageIndex, needed: Regions) -> dict[int, int]:
