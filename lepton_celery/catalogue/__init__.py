@@ -24,7 +24,18 @@ from lepton_celery.kernels import load
 
 FAMILIES = (
     *("source", "shared", "numpy", "ndimage", "filters", "feature", "measure", "morphology", "segmentation"),
-    *("transform", "exposure", "color", "metrics", "registration", "restoration", "util", "own", "refused"),
+    *(
+        "transform",
+        "exposure",
+        "color",
+        "metrics",
+        "registration",
+        "restoration",
+        "util",
+        "own",
+        "stitching",
+        "refused",
+    ),
 )
 """The folders and modules that declare entries."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.own import BLENDS
 from lepton_celery.catalogue.shared.functions import path_of
+from lepton_celery.catalogue.stitching import joined_labels
 from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image, make, open
 
@@ -67,9 +68,10 @@ def map_overlap(
     overlap: int | Sequence[int],
     blend: str | Array = "average",
     channels: int | None = None,
+    merge: str = "blend",
     **parameters: Any,
 ) -> Image:
-    """Apply a function to overlapping windows and blend the results, as in tiled inference with a neural network.
+    """Apply a function to overlapping windows and merge the results, as in tiled inference with a neural network.
 
     Windows begin every `window - overlap` pixels from the image's origin, and the last one ends at the image's edge. The
     result does not depend on the block shape. Block lengths that are multiples of `window - overlap` repeat the least work.
@@ -84,10 +86,15 @@ def map_overlap(
         blend: `average`; `max`; `hann` or `gaussian`, weights that fall towards the window's edge; or an array of weights
             above zero, of the window's shape.
         channels: length of the last axis of the function's result; None if the result has spatial axes only.
+        merge: `blend` for images; `labels` if the function segments, and returns whole numbers from 0, the background. An
+            object of one window and one of a neighbouring window are the same if their intersection over union, among the
+            pixels that both windows have, is at least `iou_threshold` (0.5, or another number above 0 up to 1). A pixel
+            belongs to the window that has most to spare around it, and objects are numbered as by `measure.label`. The
+            result is that of the whole image if the function is local and the overlap wider than the objects.
         parameters: plain values for the function.
 
     Returns:
-        A float64 image.
+        A float64 image; an int32 image of labels.
 
     Raises:
         InputError: the lengths or the weights do not fit the image.
@@ -101,6 +108,18 @@ def map_overlap(
             f"window {window} and overlap {overlap} for an image of shape {lazy.shape}; "
             "give one length per spatial axis, the overlap from 0 to less than the window"
         )
+    if merge == "labels":
+        layout = {"window": lengths, "overlap": shared}
+        return _joined(lazy, function, parameters, blend != "average" or bool(channels), layout)
+    if merge != "blend":
+        raise InputError(f"merge {merge!r} is not 'blend' or 'labels'")
+    blend = _checked_blend(blend, lengths)
+    windows = {"window": lengths, "overlap": shared, "blend": blend, "channels": channels or 0}
+    return _made("lepton.map_overlap", function, parameters, image=lazy, **windows)
+
+
+def _checked_blend(blend: str | Array, lengths: tuple[int, ...]) -> str | Array:
+    """A way of blending windows: its name, or weights above zero."""
     if isinstance(blend, str) and blend not in BLENDS:
         raise InputError(f"blend {blend!r} is not one of {', '.join(BLENDS)}, nor an array of weights")
     if not isinstance(blend, str):
@@ -109,8 +128,24 @@ def map_overlap(
             raise InputError(
                 f"weights of shape {blend.shape} for windows of {lengths}; give that shape, all above zero"
             )
-    windows = {"window": lengths, "overlap": shared, "blend": blend, "channels": channels or 0}
-    return _made("lepton.map_overlap", function, parameters, image=lazy, **windows)
+    return blend
+
+
+def _joined(
+    image: Image,
+    function: Callable[..., Any] | str,
+    parameters: dict[str, Any],
+    is_blended: bool,
+    layout: dict[str, tuple[int, ...]],
+) -> Image:
+    """The label image of a function that segments windows."""
+    threshold = parameters.pop("iou_threshold", 0.5)
+    if not 0 < threshold <= 1:
+        raise InputError(f"iou_threshold={threshold!r}; give a number above 0, up to 1")
+    if is_blended:
+        raise InputError('merge="labels" joins labels, which are not blended and have no channels; leave both out')
+    given = {"function": path_of(function), "parameters": tuple(parameters.items()), **layout}
+    return cast("Image", joined_labels(make, image, threshold, **given))
 
 
 def _per_axis(lengths: int | Sequence[int], ndim: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage import measure
 
 import lepton_celery as lepton
 from lepton_celery import graph
@@ -190,3 +191,84 @@ def test_an_image_smaller_than_a_window_is_one_window() -> None:
 def test_windows_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         lepton.map_overlap(predict, picture(SHAPE, "float64"), **options)
+
+
+# ------------------------------------------------------------------------------------------------ labels of windows
+
+
+def cells(shape: tuple[int, ...], seed: int, radius: int = 4) -> Array:
+    """Discs that do not touch, on a jittered grid, some of them at the image's edge."""
+    random = np.random.default_rng(seed)
+    pitch = 2 * radius + 3
+    image = np.zeros(shape, bool)
+    grid = np.indices(shape)
+    for corner in np.ndindex(*(n // pitch + 1 for n in shape)):
+        if random.random() < 0.8:
+            centre = [c * pitch + random.integers(0, 2) for c in corner]
+            image |= sum((axis - p) ** 2 for axis, p in zip(grid, centre, strict=True)) <= radius**2
+    return image
+
+
+def segment(window: Array, first: int = 1) -> Array:
+    """A local segmenter, whose numbers mean nothing outside its window."""
+    labels, count = ndimage.label(window)
+    order = np.random.default_rng(window.size + count).permutation(count) + first
+    found: Array = np.concatenate([[0], order])[labels]
+    return found
+
+
+@pytest.mark.parametrize("shape", [(61, 75), (20, 90), (23, 25, 27), (100,)])
+@pytest.mark.parametrize("block_shape", [None, 10, 37])
+def test_labels_of_windows_are_those_of_the_whole_image(shape: Any, block_shape: int | None) -> None:
+    for seed, (window, overlap) in enumerate([(24, 10), (30, 12), (40, 20)]):
+        image = cells(shape, seed)
+        lazy = lepton.map_overlap(segment, image, window=window, overlap=overlap, merge="labels", first=7)
+        blocks = None if block_shape is None else tuple(block_shape for _ in shape)
+        # numbered as by scikit-image, whatever numbers the segmenter gave
+        assert_same_as_whole(lazy, measure.label(image, connectivity=1).astype(np.int32), blocks)
+
+
+def halves(window: Array) -> Array:
+    """One object for each sign, which differs between windows that are moved by an odd number of pixels."""
+    found: Array = 1 + (np.indices(window.shape).sum(axis=0) % 2)
+    return found
+
+
+def test_objects_that_share_too_little_stay_apart() -> None:
+    image = np.zeros((10, 16))
+    joined = lepton.map_overlap(halves, image, window=(10, 10), overlap=(0, 4), merge="labels")
+    assert np.array_equal(evaluate(joined, (10, 16)), halves(image))
+    striped = np.zeros((4, 12), np.int32)
+    striped[:, 4:9] = 1
+
+    def half_of_it(window: Array) -> Array:
+        """Windows of eight columns see the object from another column on."""
+        return np.where(window > 0, 1, 0) * (np.arange(window.shape[1]) % 8 < 6)
+
+    for threshold, count in ((0.1, 1), (0.9, 2)):
+        options: dict[str, Any] = {"window": (4, 8), "overlap": (0, 4), "merge": "labels", "iou_threshold": threshold}
+        assert evaluate(lepton.map_overlap(half_of_it, striped, **options)).max() == count
+
+
+def test_windows_with_channels_are_segmented() -> None:
+    image = cells((40, 50), 3)
+    colours = np.stack([image, image, image], axis=-1).astype(np.uint8)
+    lazy = lepton.map_overlap(first_channel, colours, window=(24, 24), overlap=(10, 10), merge="labels")
+    assert_same_as_whole(lazy, measure.label(image, connectivity=1).astype(np.int32), (16, 16))
+
+
+def first_channel(window: Array) -> Array:
+    return segment(window[..., 0])
+
+
+def test_labels_that_cannot_be_joined_are_refused() -> None:
+    image = picture(SHAPE, "float64")
+    with pytest.raises(InputError, match="merge"):
+        lepton.map_overlap(predict, image, window=8, overlap=4, merge="masks")
+    for threshold in (0, 1.5):
+        with pytest.raises(InputError, match="iou_threshold"):
+            lepton.map_overlap(segment, image, window=8, overlap=4, merge="labels", iou_threshold=threshold)
+    with pytest.raises(InputError, match="channels"):
+        lepton.map_overlap(segment, image, window=8, overlap=4, merge="labels", channels=2)
+    with pytest.raises(InputError, match="whole numbers"):
+        evaluate(lepton.map_overlap(predict, image, window=8, overlap=4, merge="labels"))
