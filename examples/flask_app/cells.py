@@ -65,7 +65,13 @@ def create_app() -> Flask:
     app = Flask(__name__)
     broker = os.environ.get("LEPTON_BROKER_URL", "redis://127.0.0.1:6379/0")
     app.config.update(
-        CELERY={"broker_url": broker, "result_backend": broker},
+        CELERY={
+            "broker_url": broker,
+            "result_backend": broker,
+            # a worker holds only the image blocks that it works on, and finishes them when it stops: see docs/projects.md
+            "worker_prefetch_multiplier": 1,
+            "worker_soft_shutdown_timeout": 5.0,
+        },
         MEDIA_ROOT=Path(os.environ.get("FLASK_MEDIA_ROOT", HERE / ".lepton" / "media")),
         MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES + (1 << 16),
         TRUSTED_HOSTS=["127.0.0.1", "localhost"],

@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lepton_celery.cli.where import find_settings
+from lepton_celery.cli.where import app_with, find_settings
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.doctor import folders, server, timeouts, workers
 from lepton_celery.doctor.about import about_this_process
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
-from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
 from lepton_celery.errors import BrokerUnreachable
@@ -100,7 +99,7 @@ def _check_workers(
 ) -> tuple[list[workers.Answer], list[Finding]]:
     tokens = {str(made.folder): made.token for made in probes}
     try:
-        answers = ask_workers(create_app(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
+        answers = ask_workers(app_with(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
     except BrokerUnreachable as error:
         advice = "give the broker's user the keys and channels that docs/operations.md lists"
         return [], [Finding(workers.GROUP, "answers", PROBLEM, str(error), advice)]
@@ -125,7 +124,7 @@ def _check_broker(settings: Settings) -> tuple[bool, list[Finding]]:
     if settings.broker_url.startswith(server.SCHEMES):
         return server.check_server(settings.broker_url, "broker")
     try:
-        latency_ms = 1000 * broker_latency(create_app(settings))
+        latency_ms = 1000 * broker_latency(app_with(settings))
     except BrokerUnreachable as error:
         advice = "check that a broker runs there and that this machine may reach it"
         return False, [Finding(server.GROUP, "broker", PROBLEM, str(error), advice)]

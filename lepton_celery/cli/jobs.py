@@ -8,8 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lepton_celery.cli.where import need_settings
-from lepton_celery.engines.celery.app import create_app
+from lepton_celery.cli.where import app_with, need_settings
 from lepton_celery.errors import JobFailed
 from lepton_celery.jobs.find import get_job, list_jobs
 from lepton_celery.jobs.job import Job
@@ -117,7 +116,7 @@ def resume(job_id: str) -> None:
     Only missing blocks are computed. JOB is the job's id or, if the ledger no longer knows the job, the path of one of its
     outputs or of the folder .lepton-<job> beside them.
     """
-    job = resume_job(job_id, app=create_app(need_settings()))
+    job = resume_job(job_id, app=app_with(need_settings()))
     info = job.info()
     if info.state is JobState.DONE:
         click.echo(f"job {job.id} is done already")

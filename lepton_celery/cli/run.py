@@ -13,9 +13,8 @@ from rich.console import Console
 from lepton_celery import graph
 from lepton_celery.calibration import calibrate as calibration
 from lepton_celery.cli.pipeline import build_steps, load_pipeline
-from lepton_celery.cli.where import find_settings
+from lepton_celery.cli.where import app_with, find_settings
 from lepton_celery.config import LANES
-from lepton_celery.engines.celery.app import create_app
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.execution.manifest import JobOptions, Lane, OnError
 from lepton_celery.execution.seams import describe
@@ -98,7 +97,7 @@ def run(
     if settings is None:
         _run_here(outputs, options, threads, console, is_asked_for=here)
     else:
-        job = submit(outputs, app=create_app(settings), **options)
+        job = submit(outputs, app=app_with(settings), **options)
         if no_wait:
             click.echo(job.id)
             return

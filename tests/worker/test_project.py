@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +17,19 @@ import numpy as np
 import psutil
 import pytest
 import redis
+from celery import Celery
+from kombu.utils.scheduling import round_robin_cycle
 from skimage import color as sk_color
 from skimage import data
 from skimage import filters as sk_filters
 
 import lepton_celery as lepton
+from lepton_celery.engines.celery.worker.lane_order import LaneCycle
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import color, filters
+from tests.acceptance.commands import ROOT, environment
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.worker
 
@@ -62,64 +73,142 @@ app.conf.update(
 configure(app)
 
 
-@app.task(name="project.add")
+@app.task(name="project.add", shared=False)
 def add(a, b):
     return a + b
 """
 
 
-def stack_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[LocalStack, dict[str, Any]]:
-    """A stack whose workers run the project, and what the project's module defines in this process."""
-    (tmp_path / "project.py").write_text(HOSTILE)
-    (tmp_path / "results").mkdir()
-    server = LocalStack(tmp_path / "server", workers=0, flower=False)
-    server.start()
-    env = {
-        "PROJECT_BROKER": server.broker_url,
-        "PROJECT_RESULTS": str(tmp_path / "results"),
-        "LEPTON_LEDGER_URL": server.broker_url.removesuffix("/0") + "/3",
-        "LEPTON_LEASE_S": "3",
-        "LEPTON_SWEEP_S": "0.5",
-    }
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    names: dict[str, Any] = {}
-    exec(HOSTILE, names)
-    project = Project(app="project", settings="", env=env, cwd=tmp_path)
-    stack = LocalStack(tmp_path / "stack", flower=False, broker_url=server.broker_url, project=project, **options)
-    names["server"] = server
-    return stack, names
+@dataclass
+class Site:
+    """A server, workers that run the project, and what the project's module defines in this process."""
+
+    server: LocalStack
+    stack: LocalStack
+    names: dict[str, Any]
+    env: dict[str, str]
+    folder: Path
+
+    @property
+    def app(self) -> Celery[Any]:
+        app: Celery[Any] = self.names["app"]
+        return app
 
 
-def test_a_job_survives_kill_9_in_a_project_with_hostile_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rgb = np.tile(data.astronaut(), (2, 2, 1))
-    np.save(tmp_path / "photo.npy", rgb)
-    footprint = np.ones((9, 9))
-    expected = sk_filters.median(sk_color.rgb2gray(rgb), footprint=footprint)
-    stack, project = stack_of(tmp_path, monkeypatch, workers=2)
-    try:
+@contextmanager
+def running(folder: Path) -> Iterator[Site]:
+    """The project with two workers of one process each."""
+    (folder / "project.py").write_text(HOSTILE)
+    (folder / "results").mkdir()
+    with LocalStack(folder / "server", workers=0, flower=False) as server, pytest.MonkeyPatch.context() as patch:
+        env = {
+            "PROJECT_BROKER": server.broker_url,
+            "PROJECT_RESULTS": str(folder / "results"),
+            "LEPTON_LEDGER_URL": server.broker_url.removesuffix("/0") + "/3",
+            "LEPTON_LEASE_S": "3",
+            "LEPTON_SWEEP_S": "0.5",
+        }
+        for name, value in env.items():
+            patch.setenv(name, value)
+        names: dict[str, Any] = {"__name__": "project"}
+        exec(HOSTILE, names)
+        project = Project(app="project", settings="", env=env, cwd=folder)
+        stack = LocalStack(folder / "stack", workers=2, flower=False, broker_url=server.broker_url, project=project)
         with stack:
-            image = filters.median(color.rgb2gray(lepton.open(tmp_path / "photo.npy")), footprint=footprint)
-            output = tmp_path / "o.npy"
-            job = lepton.submit({str(output): image}, app=project["app"], block_shape=(64, 64))
-            assert project["add"].delay(1, 2).get(timeout=30) == 3
-            first, second = (psutil.Process(p.pid) for p in stack.processes if p.name.startswith("worker"))
-            killed, deadline = 0, time.monotonic() + 60
-            while killed < 2:
-                assert time.monotonic() < deadline
-                if job.info().blocks_done >= 20 * (killed + 1):
-                    for child in first.children():
-                        child.send_signal(signal.SIGKILL)
-                    killed += 1
-                time.sleep(0.02)
-            second.kill()
-            info = job.wait(60)
-            assert info.state is JobState.DONE
-            assert np.array_equal(np.load(output), expected)
-            assert info.blocks_done == info.blocks_total == 256
-            with redis.Redis.from_url(project["server"].broker_url, decode_responses=True) as broker:
-                assert all(key.startswith("proj_") for key in broker.scan_iter())  # the ledger is another database
-    finally:
-        project["server"].stop()
+            yield Site(server, stack, names, env, folder)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running(tmp_path_factory.mktemp("project")) as site:
+        yield site
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.npy"
+    np.save(path, np.tile(data.astronaut(), (2, 2, 1)))
+    return path
+
+
+def slow(photo: Path) -> Any:
+    return filters.median(color.rgb2gray(lepton.open(photo)), footprint=np.ones((9, 9)))
+
+
+def expected(photo: Path) -> Any:
+    return sk_filters.median(sk_color.rgb2gray(np.load(photo)), footprint=np.ones((9, 9)))
+
+
+def test_an_interactive_job_overtakes_a_batch_job_whose_messages_the_workers_hold(
+    site: Site, tmp_path: Path, photo: Path
+) -> None:
+    output = {str(tmp_path / "slow.npy"): slow(photo)}
+    batch = lepton.submit(output, app=site.app, priority="batch", block_shape=(64, 64))
+    eventually(lambda: batch.info().blocks_done > 0, timeout_s=30)
+    quick = {str(tmp_path / "quick.npy"): ~lepton.open(photo)}
+    lepton.submit(quick, app=site.app, priority="interactive", block_shape=(512, 512, 3)).wait(60)
+    assert batch.info().state is JobState.RUNNING
+    batch.wait(90)
+    assert np.array_equal(np.load(tmp_path / "slow.npy"), expected(photo))
+
+
+def test_the_commands_of_the_project_use_its_broker_and_its_ledger(site: Site, tmp_path: Path) -> None:
+    np.save(tmp_path / "coins.npy", data.coins())
+    command = [sys.executable, "-m", "celery", "-A", "project", "lepton"]
+    run = partial(
+        subprocess.run,
+        cwd=tmp_path,
+        env=environment(**site.env) | {"PYTHONPATH": f"{site.folder}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    ran = run([*command, "run", "coins.npy", "o.npy", "gaussian:sigma=2"])
+    assert ran.returncode == 0, ran.stderr
+    assert np.array_equal(np.load(tmp_path / "o.npy"), sk_filters.gaussian(data.coins(), sigma=2))
+    assert "o.npy" in run([*command, "jobs"]).stdout
+
+
+def test_workers_tell_which_settings_make_jobs_worse(site: Site) -> None:
+    log = (site.stack.logs / "worker-1.log").read_text()
+    assert "prefetch: it holds batches that other workers could do; start the worker of the lanes with" in log
+    assert "set worker_soft_shutdown_timeout = 5" in log
+
+
+def test_a_job_survives_kill_9_in_a_project_with_hostile_settings(tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "site").mkdir()
+    with running(tmp_path / "site") as site:
+        output = tmp_path / "o.npy"
+        job = lepton.submit({str(output): slow(photo)}, app=site.app, block_shape=(64, 64))
+        assert site.names["add"].delay(1, 2).get(timeout=30) == 3
+        first, second = (psutil.Process(p.pid) for p in site.stack.processes if p.name.startswith("worker"))
+        killed, deadline = 0, time.monotonic() + 60
+        while killed < 2:
+            assert time.monotonic() < deadline
+            if job.info().blocks_done >= 20 * (killed + 1):
+                for child in first.children():
+                    child.send_signal(signal.SIGKILL)
+                killed += 1
+            time.sleep(0.02)
+        second.kill()
+        info = job.wait(60)
+        assert info.state is JobState.DONE
+        assert np.array_equal(np.load(output), expected(photo))
+        assert info.blocks_done == info.blocks_total == 256
+        with redis.Redis.from_url(site.server.broker_url, decode_responses=True) as broker:
+            assert all(key.startswith("proj_") for key in broker.scan_iter())  # the ledger is another database
+
+
+def test_lanes_exchange_their_turns_and_other_queues_keep_theirs() -> None:
+    cycle = LaneCycle(round_robin_cycle(["a", "lepton.batch", "b", "lepton.interactive", "lepton.default"]))
+    turns = []
+    for _ in range(5):
+        turns.append(cycle.consume(5))
+        cycle.rotate(turns[-1][0])  # whoever is asked first has a message
+    assert turns[0] == ["a", "lepton.interactive", "b", "lepton.default", "lepton.batch"]
+    for turn in turns:
+        assert [name for name in turn if "." in name] == ["lepton.interactive", "lepton.default", "lepton.batch"]
+    assert [turn[0] for turn in turns] == ["a", "lepton.interactive", "b", "lepton.interactive", "lepton.interactive"]
+    cycle.update(["lepton.default", "x"])
+    assert cycle.consume(2) == ["lepton.default", "x"]

@@ -35,3 +35,6 @@ CELLS_MAX_PIXELS = 100_000_000
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html
 CELERY_BROKER_URL = os.environ.get("LEPTON_BROKER_URL", "redis://127.0.0.1:6379/0")
 CELERY_RESULT_BACKEND = CELERY_BROKER_URL
+# a worker holds only the image blocks that it works on, and finishes them when it is stopped: see docs/projects.md
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0

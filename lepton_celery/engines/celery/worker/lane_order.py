@@ -83,17 +83,22 @@ class LaneCycle:
 
     def __init__(self, cycle: round_robin_cycle[str]) -> None:
         self._cycle = cycle
+        self._turns: dict[str, str] = {}
+        """Whose turn each queue takes."""
 
     def consume(self, n: int) -> list[str]:
         """The first `n` queues."""
         queues = list(self._cycle.consume(n))
         lanes = iter(sorted((name for name in queues if name in _RANKS), key=_RANKS.__getitem__))
-        return [next(lanes) if name in _RANKS else name for name in queues]
+        asked = [next(lanes) if name in _RANKS else name for name in queues]
+        self._turns = dict(zip(asked, queues, strict=True))
+        return asked
 
     def update(self, names: Iterable[str]) -> None:
         """Replace the queues."""
         self._cycle.update(names)
 
     def rotate(self, last_used: str) -> Any:
-        """Note that a message came from a queue."""
-        return self._cycle.rotate(last_used)
+        """Note that a message came from a queue; the queue whose turn it took goes to the end."""
+        self._cycle.rotate(self._turns.get(last_used, last_used))
+        return last_used
