@@ -27,6 +27,7 @@ from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError, LeptonError, NotExactWarning
 from lepton_celery.graph.indexing import normal_index, value_index
 from lepton_celery.graph.sources import array_of
+from lepton_celery.stores.axes import Axes
 
 SMALL_PX = 1 << 22
 """Pixels up to which `np.asarray` computes a node unasked."""
@@ -191,6 +192,8 @@ class Image(Reducible):
     """The pixels of an image that was opened from an array."""
     chunks: tuple[int, ...] | None = None
     """Chunk shape of the file that the image is read from; None for an array."""
+    axes: Axes = ()
+    """The axes of the file that the image is read from; empty if nothing is known about them."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -293,7 +296,9 @@ def open(source: object) -> Image:
         raise InputError(f"{source!r} is lazy already; give it to functions as it is")
     if isinstance(source, str | os.PathLike):
         reader = stores.open_array(source)
-        image = Image(SOURCE, {"url": reader.url}, reader.shape, reader.dtype, chunks=tuple(reader.chunks))
+        image = Image(
+            SOURCE, {"url": reader.url}, reader.shape, reader.dtype, None, None, tuple(reader.chunks), reader.axes
+        )
     else:
         array = array_of(source)
         image = Image(SOURCE, {"url": "memory:"}, array.shape, array.dtype.newbyteorder("="), array=array)

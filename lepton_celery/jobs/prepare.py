@@ -14,10 +14,10 @@ from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, ve
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import Ledger
+from lepton_celery.planning.axes import axes_of
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.planner import make_plan
+from lepton_celery.planning.planner import Planned, make_plan
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.workspace import workspace_root
 
@@ -46,7 +46,7 @@ def prepare(
             _check_format(path, node)
     planned = make_plan(outputs, plan_options)
     plan, job_id = planned.plan, secrets.token_hex(6)
-    targets, files = _destinations(plan, job_id, options)
+    targets, files = _destinations(planned, job_id, options)
     first = stores.local_path(next(iter(outputs)))
     scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
     arrays = planned.lowered.arrays
@@ -86,14 +86,18 @@ def _check_format(path: str, node: Node) -> None:
         )
 
 
-def _destinations(plan: Plan, job_id: str, options: JobOptions) -> tuple[dict[int, tuple[Target, ...]], dict[str, int]]:
+def _destinations(
+    planned: Planned, job_id: str, options: JobOptions
+) -> tuple[dict[int, tuple[Target, ...]], dict[str, int]]:
     """The targets of image outputs, by node, and the node of each table or value output, by path."""
+    plan, axes = planned.plan, axes_of(planned.plan.nodes, planned.lowered.axes)
     targets: dict[int, tuple[Target, ...]] = {}
     files: dict[str, int] = {}
     for path, index in plan.outputs.items():
         node, absolute = plan.nodes[index], str(stores.local_path(path))
         if node.gives == "image":
-            target = Target(absolute, node.shape, node.dtype, plan.block_of(index), job_id, options.overwrite)
+            block, known = plan.block_of(index), axes.get(index, ())
+            target = Target(absolute, node.shape, node.dtype, block, job_id, options.overwrite, known)
             stores.array_output(target)  # refuses blocks that the format cannot hold
             targets[index] = (*targets.get(index, ()), target)
         else:

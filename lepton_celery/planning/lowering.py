@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph.nodes import Image, Node, topological
 from lepton_celery.planning.plan import PlanNode, Ref, ref_to
+from lepton_celery.stores.axes import Axes
 
 ARRAY_URL = "memory:"
 """URL of an input that is an array of this process."""
@@ -30,6 +31,8 @@ class Lowered:
     """The inputs that are arrays of this process, by node."""
     chunks: dict[int, tuple[int, ...]]
     """Chunk shape of each input that is stored in chunks, by node."""
+    axes: dict[int, Axes] = field(default_factory=dict)
+    """The axes of each input, by node."""
 
 
 def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
@@ -47,6 +50,7 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
     nodes: list[PlanNode] = []
     arrays: dict[int, Array] = {}
     chunks: dict[int, tuple[int, ...]] = {}
+    axes: dict[int, Axes] = {}
     index_of: dict[int, int] = {}  # by id of the user's node
     known: dict[Any, int] = {}
     for node in topological(list(outputs.values()), expanded_parents):
@@ -72,7 +76,8 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
             arrays[index] = np.asarray(array)
         if isinstance(node, Image) and node.chunks is not None:
             chunks[index] = node.chunks
-    return Lowered(tuple(nodes), {name: index_of[id(node)] for name, node in outputs.items()}, arrays, chunks)
+            axes[index] = node.axes
+    return Lowered(tuple(nodes), {name: index_of[id(node)] for name, node in outputs.items()}, arrays, chunks, axes)
 
 
 def expanded_parents(node: Node) -> Iterable[Node]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.stores.axes import Axes
 from lepton_celery.stores.paths import local_path
 
 AnyArray = npt.NDArray[Any]
@@ -32,6 +33,9 @@ class ArrayReader(Protocol):
     """Dtype of the pixels that `read` gives, in native byte order."""
     chunks: tuple[int, ...]
     """Shape of the boxes that can only be read whole; a single row if every pixel can be read alone."""
+
+    axes: Axes = ()
+    """The axes; empty if nothing is known about them."""
 
     def read(self, region: Region) -> AnyArray:
         """The pixels of a region as a new C-contiguous array in native byte order, which the caller owns.
@@ -58,6 +62,8 @@ class Target:
     """Id of the job, which is in the name of the part: two jobs that write to one path have separate parts."""
     overwrite: bool = False
     """Whether `publish` may replace an earlier output."""
+    axes: Axes = ()
+    """The axes, for formats that describe them; empty if nothing is known about them."""
 
     def __post_init__(self) -> None:
         # the job id may come from a message and becomes part of a file name: no separators, no leading dot

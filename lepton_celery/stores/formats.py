@@ -27,6 +27,9 @@ NO_PARQUET = "Parquet tables need pyarrow; pip install 'lepton-celery[parquet]',
 EXTENDED_DTYPES = ("float96", "float128", "complex192", "complex256")
 """Dtypes of C's long double, which only .npy files can hold."""
 
+_OME_DTYPES = "bool int8 int16 int32 uint8 uint16 uint32 float32 float64 complex64 complex128".split()
+"""The dtypes that OME has a name for."""
+
 ZARR_METADATA = ("zarr.json", ".zarray", ".zgroup")
 """The files of metadata in a folder of Zarr, of version 3 and 2."""
 
@@ -139,16 +142,20 @@ def check_dtype(path: str | os.PathLike[str], shape: tuple[int, ...], dtype: str
     """
     final, pixels = local_path(path), np.dtype(dtype)
     fmt = array_format(final)
+    if is_ome_tiff(final):
+        fmt = fmt._replace(name="OME-TIFF", holds=", ".join(_OME_DTYPES))
     if not _holds(fmt, shape, pixels):
         advice = "convert it with img_as_ubyte, " if fmt.colours and pixels.kind in "fiu" else ""
         raise InputError(
             f"{final} cannot hold {pixels} of shape {shape}; {fmt.name} holds {fmt.holds}: "
             f"{advice}or choose another format, such as .zarr"
         )
-    if fmt.name in ("TIFF", "PNG", "JPEG") and 0 in shape:
+    if fmt.name in ("TIFF", "OME-TIFF", "PNG", "JPEG") and 0 in shape:
         raise InputError(f"{final} cannot hold an empty image of shape {shape}; write .npy or .zarr instead")
-    if fmt.name == "TIFF" and len(shape) not in (2, 3):
+    if fmt.name in ("TIFF", "OME-TIFF") and len(shape) not in (2, 3):
         raise InputError(f"{final} cannot hold {len(shape)} axes; TIFF output has (y, x), (y, x, 3 or 4) or (z, y, x)")
+    if fmt.name == "OME-TIFF" and len(shape) == 3 and shape[0] == 1:
+        raise InputError(f"{final} cannot hold {shape}: readers of OME-TIFF drop an axis of length 1; write image[0]")
     if fmt.longest_side and max(shape) > fmt.longest_side:
         raise InputError(f"{final} cannot hold {shape}; the longest side of a {fmt.name} is {fmt.longest_side}")
 
@@ -157,4 +164,11 @@ def _holds(fmt: ArrayFormat, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bo
     if fmt.colours:
         lengths = fmt.colours.get(dtype.name, ())
         return (len(shape) == 2 and 0 in lengths) or (len(shape) == 3 and shape[2] in lengths)
+    if fmt.name == "OME-TIFF":
+        return dtype.name in _OME_DTYPES
     return dtype.kind in "biufc" and (fmt.name == "NPY" or dtype.name not in EXTENDED_DTYPES)
+
+
+def is_ome_tiff(path: Path) -> bool:
+    """Whether an output is an OME-TIFF, by its name."""
+    return path.name.lower().endswith((".ome.tif", ".ome.tiff"))

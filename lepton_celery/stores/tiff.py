@@ -12,7 +12,7 @@ import math
 import os
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tifffile
@@ -23,6 +23,9 @@ from lepton_celery.stores.base import AnyArray, ArrayReader, check_region
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.ome import opened
+from lepton_celery.stores.tiff_axes import read_axes
+
+T = TypeVar("T")
 
 _Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
 """The offsets and the sizes of the tiles or strips of a page, and the JPEG tables that they share."""
@@ -48,15 +51,17 @@ class TiffReader(ArrayReader):
                 raise StoreError(f"{path} holds {page.bitspersample}-bit pixels, which have no dtype; convert it")
             self._stored, self.dtype = tuple(series.shape), series.dtype.newbyteorder("=")
             self._take_pages(tif, series, page)
+            axes = read_axes(tif, series)
         self._moves_colours = (
             series.axes[-3:-2] == "S" and self._stored[-3] in (3, 4) and self._stored[-1] not in (3, 4)
         )
         self.shape = self._colours_last(self._stored)
+        self.axes = self._colours_last(axes)
         self.chunks: tuple[int, ...] = self._colours_last(self._stored_chunks)
 
-    def _colours_last(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
-        """Lengths in the order of the file's axes, in the order of the reader's axes."""
-        return (*lengths[:-3], *lengths[-2:], lengths[-3]) if self._moves_colours else lengths
+    def _colours_last(self, items: tuple[T, ...]) -> tuple[T, ...]:
+        """What is in the order of the file's axes, in the order of the reader's axes."""
+        return (*items[:-3], *items[-2:], items[-3]) if self._moves_colours and items else items
 
     def read(self, region: Region) -> AnyArray:
         check_region(self.url, self.shape, region)

@@ -25,6 +25,7 @@ from lepton_celery.stores.base import AnyArray, Target, check_block
 from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.publish import FileOutput, publish_part
+from lepton_celery.stores.tiff_axes import described
 
 LONGEST_TILE_SIDE = 256
 """Longest side of a tile, in pixels."""
@@ -105,6 +106,7 @@ class TiffOutput(FileOutput):
                 bigtiff=math.prod(shape) * self._stored.itemsize > BIG_TIFF_BYTES,
                 photometric="rgb" if self._colours else "minisblack",
                 extrasamples=["unassalpha"] if self._colours and shape[2] == 4 else None,
+                **described(self.target, colours=self._colours),
             )
 
     def _tiles(self) -> Generator[bytes, None, None]:

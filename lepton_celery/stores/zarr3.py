@@ -28,6 +28,7 @@ from zarr.codecs import BloscCodec
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import Region
+from lepton_celery.stores import zarr_axes
 from lepton_celery.stores.base import AnyArray, ArrayReader, Target, check_block, check_part, check_region, pixel_dtype
 from lepton_celery.stores.chunk_files import chunk_files
 from lepton_celery.stores.failures import reading, writing
@@ -60,6 +61,8 @@ class ZarrReader(ArrayReader):
         if isinstance(node, zarr.Group):
             path, node = _full_resolution(path, node)
             self.url, self._path = str(path), path
+        with reading(path):
+            self.axes = zarr_axes.read_axes(path, node)
         self.shape, self.dtype = tuple(node.shape), pixel_dtype(path, np.dtype(node.dtype))
         self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
         self.files = chunk_files(path, node)
@@ -85,11 +88,9 @@ def _full_resolution(path: Path, group: zarr.Group) -> tuple[Path, zarr.Array[An
     """The path and the array of the largest image of an OME-Zarr; StoreError for any other group."""
     with reading(path):
         names = sorted(name for name, _ in group.arrays())
-        attributes: Any = group.attrs.asdict()
-        pyramids = attributes.get("ome", attributes).get("multiscales") or [{}]
-        largest = pyramids[0].get("datasets", [{}])[0].get("path")
-        if isinstance(array := group.get(str(largest)), zarr.Array):
-            return path / str(largest), array
+        for dataset in (zarr_axes.pyramid(group).get("datasets") or ())[:1]:
+            if isinstance(array := group.get(str(dataset["path"])), zarr.Array):
+                return path / str(dataset["path"]), array
     raise StoreError(
         f"{path} is a Zarr group, not an array; open one of the arrays inside ({', '.join(names) or 'none'}): {path}/NAME"
     )
@@ -152,6 +153,8 @@ class ZarrOutput(FileOutput):
             dtype=native,
             compressors=BloscCodec(typesize=native.itemsize, cname="lz4", clevel=5, shuffle="shuffle"),
             fill_value=np.zeros((), native)[()],
+            dimension_names=[item.name or None for item in self.target.axes] or None,
+            attributes=zarr_axes.attributes(self.target.axes),
             config={"write_empty_chunks": True},
         )
 

@@ -34,6 +34,7 @@ from lepton_celery.planning.regions import grid_shape, needed_regions, on_grid
 from lepton_celery.planning.shapes import BLOCK_PX, block_candidates, larger_candidates, stored_shape
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
 from lepton_celery.stores import Target, array_output
+from lepton_celery.stores.axes import Axes
 from lepton_celery.stores.workspace import MemoryWorkspace
 from tests.oracle import picture
 
@@ -448,6 +449,7 @@ class CountingReader:
     """Counts the pixels that are read from an array."""
 
     url = "memory:"
+    axes: Axes = ()
 
     def __init__(self, array: Array) -> None:
         self.array, self.shape, self.dtype, self.chunks = array, array.shape, array.dtype, array.shape
