@@ -1,11 +1,13 @@
 """Every setting of this package, with its unit and default.
 
 A setting is given by its name in a `settings/` module, or by an environment variable, `LEPTON_` and the name in capitals,
-which takes precedence. Unknown names are refused. `lepton_celery.engines.celery.settings` has Celery's own settings.
+which takes precedence unless it is empty. Unknown names are refused. `lepton_celery.engines.celery.settings` has Celery's
+own settings.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,7 +27,7 @@ RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
 """Environment variables that begin with `LEPTON_` and are not settings."""
 
-_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
+_TYPE_NAMES = {int: "a whole number", float: "a number"}
 """Names of the types of settings in error messages."""
 
 
@@ -113,7 +115,7 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
     for name, value in values.items():
         given[_current_name(name, str)] = value
     for variable, text in environ.items():
-        if variable.startswith("LEPTON_") and variable not in _RESERVED:
+        if variable.startswith("LEPTON_") and variable not in _RESERVED and text:
             name = _current_name(variable.removeprefix("LEPTON_").lower(), lambda name: f"LEPTON_{name.upper()}")
             separator = "," if name == "allowed_functions" else os.pathsep
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
@@ -140,10 +142,15 @@ def _parsed(variable: str, text: str, default: Any, separator: str) -> Any:
         if text not in ("0", "1"):
             raise InputError(f"{variable}={text!r} is neither 0 nor 1; correct or unset it")
         return text == "1"
+    if isinstance(default, str):
+        return text
     try:
-        return type(default)(text)
+        number = type(default)(text)
     except ValueError:
         raise InputError(f"{variable}={text!r} is not {_TYPE_NAMES[type(default)]}; correct or unset it") from None
+    if not 0 <= number < math.inf:
+        raise InputError(f"{variable}={text!r} is not possible; give a number from 0, or unset it")
+    return number
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

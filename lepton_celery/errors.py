@@ -98,9 +98,9 @@ class BrokerUnreachable(LeptonError, ConnectionError):
 
 
 class JobError(LeptonError, RuntimeError):
-    """A job did not succeed."""
+    """A job did not succeed, or its state does not allow what was asked for."""
 
-    exit_code = 5
+    exit_code = 9
 
     def __init__(self, message: str, job_id: str = "") -> None:
         super().__init__(message, job_id)
@@ -114,9 +114,13 @@ class JobError(LeptonError, RuntimeError):
 class JobNotFound(JobError, LookupError):
     """The ledger knows no job with that id."""
 
+    exit_code = 8
+
 
 class JobFailed(JobError):
     """A block or a merge failed; the message gives the reason."""
+
+    exit_code = 5
 
     def __init__(
         self, message: str, job_id: str = "", stage: StageIndex = _NO_STAGE, block: BlockIndex = NO_BLOCK

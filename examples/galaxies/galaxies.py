@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,9 @@ def run_on_workers(photograph: Path, options: argparse.Namespace) -> tuple[Path,
     outputs = {"galaxies.zarr": labels, "galaxies.csv": table, "galaxies.png": draw_outlines(photo, labels)}
     say("stack", f"starting a broker and {options.workers} workers")
     stack = LocalStack(folder / ".stack", workers=options.workers, flower=options.flower, broker_url=options.broker_url)
+    stack.stop_on_signals()
     try:
         stack.start()
-        stack.stop_on_signals()
         if stack.flower_url:
             say("flower", stack.flower_url)
         os.environ["LEPTON_BROKER_URL"] = stack.broker_url  # where `submit` looks for the broker
@@ -112,11 +112,22 @@ def say(what: str, text: object) -> None:
     print(f"{what:<8} {text}", flush=True)
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers that are not less than `least`."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    return number
+
+
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
     parser = argparse.ArgumentParser(prog=program, description=str(__doc__).partition("\n")[0])
     parser.add_argument("--directory", type=Path, default=Path("examples/output"), help="where to write (%(default)s)")
-    parser.add_argument("--side", type=int, default=8192, help="pixels along each side of the photograph (%(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes (%(default)s)")
+    parser.add_argument("--side", type=at_least(256), default=8192, help="pixels along each side (%(default)s)")
+    parser.add_argument("--workers", type=at_least(1), default=2, help="worker processes (%(default)s)")
     parser.add_argument("--flower", action=argparse.BooleanOptionalAction, default=True, help="run the dashboard too")
     parser.add_argument(
         "--compare", action=argparse.BooleanOptionalAction, default=True, help="compare with scikit-image"

@@ -6,6 +6,24 @@ Nothing else imports this.
 
 from __future__ import annotations
 
-from lepton_celery.cli.commands import lepton, main
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["lepton", "main"]
+if TYPE_CHECKING:
+    from lepton_celery.cli.commands import lepton as lepton
+
+
+def main() -> None:
+    """Entry point of the `lepton` command."""
+    try:
+        from lepton_celery.cli.process import run_process  # here, so that Ctrl-C is no traceback while it is imported
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    run_process()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "lepton":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lepton_celery.cli.commands import lepton
+
+    return lepton

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,10 +10,10 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from lepton_celery.cli.console import json_option, output, print_json
 from lepton_celery.cli.where import app_with, find_settings
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.doctor import folders, server, timeouts, workers
@@ -27,8 +25,6 @@ from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.ledger.address import masked
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
-_PIPE_WIDTH = 1000
-"""Width in columns if the output is not a terminal, so that each finding stays on one line."""
 
 
 @click.command()
@@ -55,7 +51,7 @@ _PIPE_WIDTH = 1000
     metavar="N",
     help="Expected number of workers. Fewer answers are a problem; the wait ends when all have answered.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option
 def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_json: bool) -> None:
     """Check everything that jobs depend on.
 
@@ -67,7 +63,7 @@ def doctor(paths: tuple[Path, ...], timeout_s: float, expected: int | None, as_j
     problems, warnings = counts[PROBLEM], counts[WARNING]
     if as_json:
         document = {"problems": problems, "warnings": warnings, "findings": [asdict(finding) for finding in findings]}
-        click.echo(json.dumps(document, indent=2))
+        print_json(document)
     else:
         _print(findings, counts)
     if problems:
@@ -132,7 +128,7 @@ def _check_broker(settings: Settings) -> tuple[bool, list[Finding]]:
 
 
 def _print(findings: Sequence[Finding], counts: Mapping[Verdict, int]) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console = output(markup=True)
     widest = max(len(finding.name) for finding in findings)
     for group, members in groupby(findings, key=lambda finding: finding.group):
         console.print(f"[bold]{group}[/]")

@@ -1,22 +1,26 @@
-"""`lepton jobs`, `lepton status`, and the commands that stop jobs and continue them."""
+"""`lepton jobs`: lists jobs."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from lepton_celery.cli.where import app_with, need_settings
-from lepton_celery.errors import JobFailed
-from lepton_celery.jobs.find import get_job, list_jobs
-from lepton_celery.jobs.job import Job
-from lepton_celery.jobs.report import compare, summarize
-from lepton_celery.jobs.resume import resume as resume_job
-from lepton_celery.ledger.info import JobState
+from lepton_celery.cli.console import json_option, output, print_json, table
+from lepton_celery.cli.documents import job_entry
+from lepton_celery.cli.watching import redrawn
+from lepton_celery.cli.where import need_settings
+from lepton_celery.config import Settings
+from lepton_celery.jobs.find import list_jobs
+from lepton_celery.jobs.report import ago, took_s
+from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.planning.explain import duration
 
-_COLOURS = {
+COLOURS = {
     JobState.DONE: "green",
     JobState.FAILED: "red",
     JobState.CANCELLED: "yellow",
@@ -24,113 +28,67 @@ _COLOURS = {
     JobState.RUNNING: "cyan",
 }
 
-_job_argument = click.argument("job_id", metavar="JOB")
+_WIDE = 110
+"""Terminals of this width have room for all columns."""
+
+_LISTED = 10_000
+"""Number of the newest jobs among which those in a state are found."""
 
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=20, help="Largest number of jobs to list.")
-def jobs(limit: int) -> None:
-    """List the newest jobs."""
-    infos = list_jobs(limit=limit, settings=need_settings())
-    if not infos:
-        click.echo("no jobs yet; submit one with lepton run")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([str(state) for state in JobState]),
+    multiple=True,
+    help="List only these jobs; may be repeated.",
+)
+@click.option("--watch", is_flag=True, help="Show the list again whenever it changes, until Ctrl-C.")
+@json_option
+def jobs(limit: int, states: tuple[str, ...], watch: bool, as_json: bool) -> None:
+    """List the newest jobs.
+
+    With --json and --watch, each change is a line of JSON.
+    """
+    settings = need_settings()
+    if watch:
+        redrawn(
+            lambda: _chosen(settings, limit, states),
+            show=_as_table,
+            document=(lambda infos: [job_entry(info) for info in infos]) if as_json else None,
+        )
         return
-    table = Table("job", "state", "lane", "stage", "blocks", "started", "took", "title", box=None, header_style="bold")
+    infos = _chosen(settings, limit, states)
+    if as_json:
+        print_json([job_entry(info) for info in infos])
+    else:
+        output().print(_as_table(infos))
+
+
+def _chosen(settings: Settings, limit: int, states: Sequence[str]) -> list[JobInfo]:
+    infos = list_jobs(limit=_LISTED if states else limit, settings=settings)
+    return [info for info in infos if not states or info.state in states][:limit]
+
+
+def _as_table(infos: Sequence[JobInfo]) -> Table | str:
+    if not infos:
+        return "no jobs yet; submit one with lepton run"
+    is_wide = output().width >= _WIDE
+    more = ("lane", "started") if is_wide else ()
+    listed = table("job", "state", "stage", "blocks", "age", "took", *more, "title…")
+    now = time.time()
     for info in infos:
-        took_s = (info.finished_at or info.updated_at) - info.created_at
-        filled = f" with {info.filled} filled blocks" if info.filled else ""
-        table.add_row(
+        filled = f", {info.filled} filled" if info.filled else ""
+        started = datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S")
+        listed.add_row(
             info.job_id,
-            f"[{_COLOURS[info.state]}]{info.state}[/]{filled}",
-            info.lane,
+            Text(f"{info.state}{filled}", COLOURS[info.state]),
             info.stage_label,
             f"{info.blocks_done}/{info.blocks_total}",
-            datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
-            f"{took_s:.1f} s",
-            info.title,
+            ago(now - info.created_at),
+            duration(took_s(info)),
+            *((info.lane, started) if is_wide else ()),
+            Text(info.title),
         )
-    Console().print(table)
-
-
-@click.command()
-@_job_argument
-def status(job_id: str) -> None:
-    """Show the progress of a job.
-
-    The exit code is 5 if the job failed, 6 if it was cancelled, and 0 otherwise.
-    """
-    job = get_job(job_id, settings=need_settings())
-    info, manifest = job.info(), job.manifest()
-    click.echo(f"job      {info.job_id}  {info.title}")
-    click.echo(f"state    {info.state}, {job.progress():.0%}")
-    click.echo(f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks")
-    click.echo(f"lane     {info.lane}")
-    for path in manifest.output_paths():
-        click.echo(f"output   {path}")
-    for filled in job.filled_blocks():
-        click.echo(f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {filled.reason}")
-    if info.state is JobState.DONE:
-        click.echo(summarize(info, manifest.plan))
-        click.echo(compare(info, manifest.plan))
-    if (failure := job.failure()) is not None:
-        if failure.block >= 0:
-            click.echo(f"block    {failure.block} {job.region(failure.stage, failure.block)}")
-        raise JobFailed(
-            f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: remove the cause and run `lepton "
-            f"resume {info.job_id}`, or remove the blocks with `lepton forget {info.job_id}`",
-            info.job_id,
-        )
-    if info.state is JobState.CANCELLED:
-        raise click.exceptions.Exit(6)
-
-
-@click.command()
-@_job_argument
-def cancel(job_id: str) -> None:
-    """Stop a job and remove the files that it has written so far."""
-    job = get_job(job_id, settings=need_settings())
-    click.echo(f"job {job_id} " + ("is cancelled" if job.cancel() else f"cannot be cancelled: {_ended(job)}"))
-
-
-@click.command()
-@_job_argument
-def pause(job_id: str) -> None:
-    """Pause a job: start no more of its blocks until `lepton resume`."""
-    job = get_job(job_id, settings=need_settings())
-    if job.pause():
-        click.echo(f"job {job_id} is paused; `lepton resume {job_id}` continues it")
-    else:
-        click.echo(f"job {job_id} cannot be paused: {_ended(job)}")
-
-
-def _ended(job: Job) -> str:
-    state = job.info().state
-    return "its outputs are being published" if state.is_open else f"it is {state} already"
-
-
-@click.command()
-@_job_argument
-def resume(job_id: str) -> None:
-    """Continue a job that was paused, that failed, or whose ledger was lost.
-
-    Only missing blocks are computed. JOB is the job's id or, if the ledger no longer knows the job, the path of one of its
-    outputs or of the folder .lepton-<job> beside them.
-    """
-    job = resume_job(job_id, app=app_with(need_settings()))
-    info = job.info()
-    if info.state is JobState.DONE:
-        click.echo(f"job {job.id} is done already")
-    else:
-        blocks = f"{info.blocks_done} of {info.blocks_total} blocks done"
-        click.echo(f"job {job.id} continues at stage {info.stage_label}, {blocks}")
-
-
-@click.command()
-@_job_argument
-def forget(job_id: str) -> None:
-    """Remove an ended job from the list.
-
-    The unfinished files of a failed job are removed too, so it can no longer be resumed.
-    """
-    get_job(job_id, settings=need_settings()).forget()
-    click.echo(f"job {job_id} is forgotten")
+    return listed

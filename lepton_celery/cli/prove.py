@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from lepton_celery.cli.pipeline import parse_arguments
 from lepton_celery.errors import InputError
+from lepton_celery.graph.step_syntax import parse_arguments
 
 
 @click.command()

@@ -1,72 +1,72 @@
-"""`lepton run` and `lepton explain`."""
+"""`lepton run`: a job on workers or in this process."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any
 
 import click
-from rich.console import Console
 
-from lepton_celery import graph
-from lepton_celery.calibration import calibrate as calibration
-from lepton_celery.cli.pipeline import build_steps, load_pipeline
+from lepton_celery.cli.console import json_option, messages, print_json
+from lepton_celery.cli.documents import job_document
+from lepton_celery.cli.pipeline import STEPS_HELP, pipeline_options, requested_outputs
 from lepton_celery.cli.where import app_with, find_settings
-from lepton_celery.config import LANES
-from lepton_celery.errors import BrokerUnreachable, InputError
+from lepton_celery.config import LANES, Settings
+from lepton_celery.errors import InputError
 from lepton_celery.execution.manifest import JobOptions, Lane, OnError
 from lepton_celery.execution.seams import describe
 from lepton_celery.graph.nodes import Node
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.jobs.progress_bar import show_progress
-from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.jobs.run import run_prepared
 from lepton_celery.jobs.submit import submit
 from lepton_celery.planning.cost.keep import model_of_folder
-from lepton_celery.planning.explain import explain_outputs
 from lepton_celery.planning.options import PlanOptions
-from lepton_celery.planning.plan import Plan
-
-_STEPS_HELP = """
-    INPUT is an image (.npy, .zarr, .tif, .png or .jpg). Each STEP is NAME or NAME:ARGUMENTS and works on the result of the
-    step before; `lepton operations` lists the names. The steps `threshold:otsu` and `threshold:0.5` give a boolean image of
-    the pixels above a threshold.
-"""
 
 
-def lengths(text: str) -> tuple[int, ...]:
-    """The shape in a text such as 1024x1024 or 1024,1024. Help pages show this function's name as LENGTHS."""
-    try:
-        return tuple(map(int, text.replace("x", ",").split(",")))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a shape; give pixels per axis, such as 1024x1024") from None
+@dataclass(frozen=True)
+class _Options:
+    """The arguments and options of `lepton run`."""
 
-
-_block_option = click.option("--block-shape", type=lengths, help="Shape of the blocks in pixels, such as 1024x1024.")
-_pipeline_option = click.option(
-    "--pipeline", type=click.Path(path_type=Path), help="JSON file with a graph, instead of steps."
-)
-
-
-class _JobOptions(TypedDict):
-    """The options of `lepton run` that `submit` takes."""
-
+    input: str
+    output: str
+    steps: tuple[str, ...]
+    pipeline: Path | None
+    inputs: tuple[str, ...]
+    saved: tuple[str, ...]
     block_shape: tuple[int, ...] | None
+    title: str
     priority: Lane
+    here: bool
+    threads: int | None
     overwrite: bool
     on_error: OnError
     resume: bool
+    wait: bool
+    timeout: float | None
+    as_json: bool
 
 
-@click.command(help="Process INPUT into OUTPUT.\n" + _STEPS_HELP)
+@click.command(help="Process INPUT into OUTPUT.\n" + STEPS_HELP)
 @click.argument("input")
 @click.argument("output")
 @click.argument("steps", metavar="[STEP]...", nargs=-1)
-@_pipeline_option
-@_block_option
+@click.option(
+    "--save",
+    "-s",
+    "saved",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Write the result that a step named NAME to PATH too; may be repeated.",
+)
+@pipeline_options
+@click.option(
+    "--title", default="", show_default=False, help="Name of the job in lists.  [default: the names of its outputs]"
+)
 @click.option("--priority", type=click.Choice(LANES), default="default", help="The lane of the job.")
 @click.option("--here", is_flag=True, help="Run in this process, on threads, even if a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads with --here.  [default: one per processor]")
@@ -80,93 +80,78 @@ class _JobOptions(TypedDict):
 @click.option(
     "--resume", is_flag=True, help="Continue an unfinished job with the same OUTPUT instead of starting a new one."
 )
-@click.option("--no-wait", is_flag=True, help="Submit the job, print its id and return.")
-def run(
-    input: str,
-    output: str,
-    steps: tuple[str, ...],
-    pipeline: Path | None,
-    here: bool,
-    threads: int | None,
-    no_wait: bool,
-    **options: Unpack[_JobOptions],
-) -> None:
-    outputs = _outputs(input, output, steps, pipeline)
-    console = Console(stderr=True)
-    settings = None if here else find_settings()
-    if settings is None:
-        _run_here(outputs, options, threads, console, is_asked_for=here)
-    else:
-        job = submit(outputs, app=app_with(settings), **options)
-        if no_wait:
-            click.echo(job.id)
-            return
-        console.print(f"job {job.id}", highlight=False)
-        try:
-            job.wait(progress=True)
-        except KeyboardInterrupt:
-            console.print(
-                f"job {job.id} continues on the workers; stop it with: lepton cancel {job.id}", highlight=False
-            )
-            raise
-        _report(job, job.manifest().plan, console)
-    for path in outputs:
-        click.echo(f"wrote {path}")
-
-
-def _outputs(source: str, output: str, steps: tuple[str, ...], pipeline: Path | None) -> dict[str, Node]:
-    if pipeline is not None and steps:
-        raise InputError(f"both --pipeline {pipeline} and steps {' '.join(steps)} were given; give one of them")
-    if pipeline is not None:
-        return load_pipeline(pipeline, source, output)
-    if not steps:
-        raise InputError("no steps were given; name at least one, such as gaussian:sigma=2, or give --pipeline FILE")
-    return {output: build_steps(graph.open(source), steps)}
-
-
-def _run_here(
-    outputs: Mapping[str, Node], options: _JobOptions, threads: int | None, console: Console, *, is_asked_for: bool
-) -> None:
-    if options["resume"] or options["on_error"] != "fail":
-        raise InputError("--resume and --on-error are for jobs on workers; start some with `lepton up`")
-    threads = threads or os.cpu_count() or 1
-    plan_options = PlanOptions(options["block_shape"], threads, cost=model_of_folder().on_threads())
-    prepared = prepare(outputs, plan_options, JobOptions(overwrite=options["overwrite"]))
-    if not is_asked_for:
-        console.print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
-    with show_progress(prepared.manifest.plan, console=console) as draw:
-        job = run_prepared(prepared, threads=threads, on_change=draw)
-    _report(job, prepared.manifest.plan, console)
-
-
-def _report(job: Job, plan: Plan, console: Console) -> None:
-    """Print the times of a finished job, its filled blocks, and the visibility of block borders in inexact outputs."""
-    info = job.info()
-    console.print(summarize(info, plan), highlight=False, soft_wrap=True)
-    console.print(compare(info, plan), highlight=False, soft_wrap=True)
-    for filled in job.filled_blocks():
-        console.print(f"block {filled.block} {filled.region} is filled: {filled.reason}", highlight=False, markup=False)
-    if seams := job.seams():
-        console.print(describe(seams), highlight=False, soft_wrap=True)
-
-
-@click.command(help="Show the plan of a job and how long it would take.\n\n    Nothing is computed." + _STEPS_HELP)
-@click.argument("input")
-@click.argument("steps", metavar="[STEP]...", nargs=-1)
-@_pipeline_option
-@_block_option
+@click.option("--wait/--no-wait", default=True, help="Wait for the job, or print its id and return.")
 @click.option(
-    "--workers",
-    type=click.IntRange(1),
-    help="Number of worker processes.  [default: one per processor of this machine]",
+    "--timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Longest time to wait; the job goes on.  [default: none]",
 )
-def explain(
-    input: str, steps: tuple[str, ...], pipeline: Path | None, block_shape: tuple[int, ...] | None, workers: int | None
-) -> None:
-    outputs = _outputs(input, "output" if pipeline is None else str(Path.cwd()), steps, pipeline)
-    try:
-        cost = calibration.current(find_settings())
-    except BrokerUnreachable:
-        cost = model_of_folder()
-    options = PlanOptions(block_shape, workers=workers or os.cpu_count() or 1, cost=cost)
-    click.echo(explain_outputs(outputs, options))
+@json_option
+def run(**given: Any) -> None:
+    options = _Options(**given)
+    outputs = requested_outputs(
+        options.input, options.output, options.steps, options.pipeline, options.inputs, options.saved
+    )
+    settings = None if options.here else find_settings()
+    job = _run_here(outputs, options) if settings is None else _run_on_workers(outputs, options, settings)
+    if options.as_json:
+        print_json(job_document(job))
+    elif options.wait:
+        _report(job)
+        for path in outputs:
+            click.echo(f"wrote {path}")
+    else:
+        click.echo(job.id)
+
+
+def _run_on_workers(outputs: Mapping[str, Node], options: _Options, settings: Settings) -> Job:
+    if options.threads is not None:
+        raise InputError("--threads is for --here; on workers, `lepton up --workers` says how many work at once")
+    job = submit(
+        outputs,
+        app=app_with(settings),
+        resume=options.resume,
+        priority=options.priority,
+        title=options.title,
+        block_shape=options.block_shape,
+        overwrite=options.overwrite,
+        on_error=options.on_error,
+    )
+    if options.wait:
+        messages().print(f"job {job.id}")
+        try:
+            job.wait(options.timeout, progress=True)
+        except (KeyboardInterrupt, SystemExit):
+            messages().print(f"job {job.id} continues on the workers; stop it with: lepton cancel {job.id}")
+            raise
+    return job
+
+
+def _run_here(outputs: Mapping[str, Node], options: _Options) -> Job:
+    refused = {
+        "--resume": options.resume,
+        "--on-error": options.on_error != "fail",
+        "--no-wait": not options.wait,
+        "--timeout": options.timeout is not None,
+    }
+    if wrong := [name for name, is_given in refused.items() if is_given]:
+        raise InputError(f"{', '.join(wrong)}: only for jobs on workers; start some with `lepton up`")
+    threads = options.threads or os.cpu_count() or 1
+    plan_options = PlanOptions(options.block_shape, threads, cost=model_of_folder().on_threads())
+    job_options = JobOptions(lane=options.priority, title=options.title, overwrite=options.overwrite)
+    prepared = prepare(outputs, plan_options, job_options)
+    if not options.here:
+        messages().print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
+    with show_progress(prepared.manifest.plan) as draw:
+        return run_prepared(prepared, threads=threads, on_change=draw)
+
+
+def _report(job: Job) -> None:
+    """Print the times of a finished job, its filled blocks, and the visibility of block borders in inexact outputs."""
+    console = messages()
+    console.print(job.report())
+    for filled in job.filled_blocks():
+        console.print(f"block {filled.block} {filled.region} is filled: {filled.reason}")
+    if seams := job.seams():
+        console.print(describe(seams))

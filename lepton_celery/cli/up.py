@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 
-from lepton_celery.config import state_directory
+from lepton_celery.cli.console import messages
+from lepton_celery.config import load_settings, state_directory
+from lepton_celery.engines.celery.app import create_app
+from lepton_celery.engines.celery.sending.queues import with_broker
+from lepton_celery.engines.celery.worker.inspection import broker_latency
 from lepton_celery.errors import LeptonError
 from lepton_celery.local.stack import LocalStack
 
@@ -24,7 +27,7 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
 
     They run until Ctrl-C. Other `lepton` commands in the same folder use them.
     """
-    console = Console(stderr=True)
+    console = messages()
     scale: tuple[int, int] | None = None
     if autoscale is not None:
         limits = autoscale.split(",")
@@ -36,15 +39,17 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
     stack = LocalStack(
         state_directory(), workers=1 if scale else workers, autoscale=scale, flower=flower, broker_url=broker_url
     )
+    if broker_url:
+        broker_latency(create_app(with_broker(load_settings(), broker_url)))  # refuses a broker that does not answer
+    stack.stop_on_signals()
     with console.status("starting …"):
         stack.start()
     try:
-        stack.stop_on_signals()
         click.echo(stack.describe())
         click.echo("Ctrl-C stops everything")
         if (ended := stack.wait()) is not None:
             raise LeptonError(f"{ended.name} ended unexpectedly; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:
-        console.print("stopping: workers finish their current batches …")
+        console.print("stopping: workers finish their current batches … (Ctrl-C again kills them)")
     finally:
         stack.stop()

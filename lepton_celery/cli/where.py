@@ -16,7 +16,7 @@ from lepton_celery.jobs import find
 def find_settings() -> Settings | None:
     """Settings with the broker of the environment, else of `celery -A APP`, else of this folder's local stack."""
     app = _given_app()
-    if "LEPTON_BROKER_URL" not in os.environ and app is not None:
+    if not os.environ.get("LEPTON_BROKER_URL") and app is not None:
         return settings_of(app)
     return find.find_settings()
 

@@ -1,10 +1,14 @@
-"""Converts graphs and arguments to plain JSON values and back; a stored graph is validated when it is read."""
+"""Converts graphs and arguments to plain JSON values and back; a stored graph is validated when it is read.
+
+A stored graph has nodes, as `to_json` writes them, or steps, as on the command line.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ import numpy as np
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image, Node, apply, open, topological
+from lepton_celery.graph.steps import build_steps
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 GRAPH_VERSION = 1
@@ -20,7 +25,10 @@ PUBLIC_INTERNAL = frozenset(
 )
 """Internal entries of the catalogue that a stored graph may name."""
 
-_FORM = '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}'
+_FORM = (
+    '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}, or of this form: '
+    '{"version": 1, "steps": ["gaussian:sigma=2", "cells=label"], "outputs": {"labels.zarr": "cells"}}'
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,16 @@ class GraphDocument:
     version: int
     nodes: list[NodeDocument]
     outputs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class StepsDocument:
+    """A stored graph that is written as steps, and the name of each output's result."""
+
+    version: int
+    steps: list[str]
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Empty: one output, `result`, which is that of the last step."""
 
 
 def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
@@ -64,13 +82,16 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     """The named outputs of a stored graph; every name and argument is validated.
 
     Args:
-        document: a document from `to_json`, or one written by hand.
-        inputs: paths or arrays; a source with the URL `input:NAME` opens `inputs[NAME]`.
+        document: a document from `to_json`, or one written by hand: of nodes, or of steps as on the command line.
+        inputs: paths or arrays; a source with the URL `input:NAME`, and `@NAME` in a step, opens `inputs[NAME]`. The first
+            step works on the input `image`.
 
     Raises:
         InputError: the document has another version or form, an operation is unknown, or arguments do not fit.
     """
     check_version(document, GRAPH_VERSION, "the graph", f"give a graph of this form: {_FORM}")
+    if "steps" in document:
+        return _from_steps(from_document(document, StepsDocument, "the graph"), inputs or {})
     graph = from_document(document, GraphDocument, "the graph")
     nodes: list[Node] = []
     for written in graph.nodes:
@@ -82,6 +103,13 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     if not graph.outputs:
         raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
     return {name: decode({"node": index}, nodes) for name, index in graph.outputs.items()}
+
+
+def _from_steps(graph: StepsDocument, inputs: Mapping[str, Any]) -> dict[str, Node]:
+    results = build_steps({name: partial(open, given) for name, given in inputs.items()}, graph.steps)
+    if not graph.outputs:
+        return {"result": results.last()}
+    return {output: results.named(name, f"output {output!r}") for output, name in graph.outputs.items()}
 
 
 def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:

@@ -406,7 +406,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
         given = arguments.get(parameter)
         known = entry.signature.parameters.get(parameter)
         left_out = given is None and known is not None and known.default is None
-        if not left_out and not isinstance(given, Node) and parameter not in entry.values:
+        if not left_out and not isinstance(given, Node) and (parameter not in entry.values or given is None):
             raise InputError(
                 f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
                 "give an image: lepton.open(…), a NumPy array or the result of another function"

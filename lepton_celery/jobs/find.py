@@ -9,11 +9,14 @@ from celery import Celery
 from lepton_celery.config import Settings, load_settings, state_directory
 from lepton_celery.engines.celery.app import create_app, settings_of
 from lepton_celery.engines.celery.sending.queues import with_broker
-from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.errors import BrokerUnreachable, JobNotFound
 from lepton_celery.jobs.eager import find_job, is_eager, newest_jobs
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.ledger import JobInfo, open_ledger
+
+_SHOWN_JOBS = 10
+"""Largest number of jobs that a message lists."""
 
 
 def find_settings() -> Settings | None:
@@ -22,7 +25,7 @@ def find_settings() -> Settings | None:
     The broker is the one of LEPTON_BROKER_URL, else of the local stack, else of the module that LEPTON_SETTINGS names.
     """
     settings = load_settings()
-    if "LEPTON_BROKER_URL" in os.environ:
+    if os.environ.get("LEPTON_BROKER_URL"):
         return settings
     running = read_running(state_directory())
     if running is not None:
@@ -70,6 +73,33 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
     ledger = open_ledger((settings or settings_of(current_app())).ledger)
     ledger.info(job_id)
     return Job(job_id, ledger)
+
+
+def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
+    """A job by its id, or by the beginning of its id if no other job's id begins so.
+
+    Raises:
+        JobNotFound: no job's id begins so, or several do; the message lists those.
+        BrokerUnreachable: the ledger does not answer.
+    """
+    ledger = open_ledger(settings.ledger)
+    found: list[str] = []
+    if beginning and beginning.isprintable():  # what is not may have no UTF-8 form, so it cannot be asked for
+        try:
+            ledger.info(beginning)
+            return Job(beginning, ledger)
+        except JobNotFound:
+            found = ledger.beginning_with(beginning)
+    if not found:
+        raise JobNotFound(
+            f"the ledger knows no job whose id is or begins with {beginning!r}; `lepton jobs` lists the jobs", beginning
+        )
+    if len(found) > 1:
+        shown = ", ".join(found[:_SHOWN_JOBS]) + (f" and {len(found) - _SHOWN_JOBS} more" * (len(found) > _SHOWN_JOBS))
+        raise JobNotFound(
+            f"{len(found)} jobs have an id that begins with {beginning!r}: {shown}; give more of the id", beginning
+        )
+    return Job(found[0], ledger)
 
 
 def list_jobs(*, limit: int = 100, settings: Settings | None = None) -> list[JobInfo]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from lepton_celery.grid import StageIndex
 from lepton_celery.ledger.info import JobInfo, JobState, StageTimes
 from lepton_celery.planning.explain import counted, duration, size, work_of
@@ -22,15 +24,28 @@ def progress_of(info: JobInfo, plan: Plan) -> float:
     return done / sum(weights)
 
 
+def took_s(info: JobInfo) -> float:
+    """Seconds that a job took, or that it has run so far."""
+    ended = info.finished_at or (time.time() if info.state.is_open else info.updated_at)
+    return max(0.0, ended - info.created_at)
+
+
+def ago(seconds: float) -> str:
+    """An age as text, in its largest unit: `12 s ago`, `3 h ago`, `2 days ago`."""
+    for unit, length_s in (("day", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if (count := int(seconds // length_s)) >= 1:
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
 def summarize(info: JobInfo, plan: Plan) -> str:
     """The time and the bytes of a finished job, in two lines."""
-    seconds = (info.finished_at or info.updated_at) - info.created_at
     stats = info.stats
     moved = stats.get("read_bytes", 0.0) + stats.get("write_bytes", 0.0)
     communication_s = stats.get("read_s", 0.0) + stats.get("write_s", 0.0)
     return (
         f"{counted(plan.blocks, 'block')} in {counted(len(plan.stages), 'stage')}, {size(moved)} moved\n"
-        f"{duration(seconds)} (predicted {duration(plan.predicted_s)} on {counted(plan.workers, 'worker')}); "
+        f"{duration(took_s(info))} (predicted {duration(plan.predicted_s)} on {counted(plan.workers, 'worker')}); "
         f"worker time: computing {duration(stats.get('compute_s', 0.0))}, "
         f"reading and writing {duration(communication_s)}"
     )

@@ -22,6 +22,8 @@ def masked(url: str) -> str:
         password = parts.password
     except ValueError:
         return "***"
+    if not parts.scheme and not parts.netloc and not parts.query:
+        return url  # a word, not a URL
     netloc = parts.netloc
     if password is not None:
         user, _, host = netloc.rpartition("@")
@@ -102,8 +104,15 @@ def celery_backend_url(url: str) -> str:
 
 
 def with_certificate_check(url: str) -> str:
-    """Add `ssl_cert_reqs=required`, redis-py's default, to a TLS URL without it, which Celery's Redis backend refuses."""
-    parts = urlsplit(url)
+    """Add `ssl_cert_reqs=required`, redis-py's default, to a TLS URL without it, which Celery's Redis backend refuses.
+
+    Raises:
+        InputError: the URL is malformed.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"broker URL {masked(url)!r} cannot be read: {error}; use {ACCEPTED}") from error
     if parts.scheme != "rediss" or "ssl_cert_reqs" in dict(parse_qsl(parts.query)):
         return url
     return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"

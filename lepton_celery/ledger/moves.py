@@ -76,6 +76,10 @@ MAX_BLOCKS = 2**32
 """Largest number of blocks of a stage: the bits of a Redis bitmap, which holds up to 512 MiB."""
 
 
+_MANY_JOBS = 1_000_000
+"""The number of jobs among which one is found by the beginning of its id."""
+
+
 class Ledger:
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
@@ -163,6 +167,10 @@ class Ledger:
             infos.update({job_id: info for job_id, info in found.items() if isinstance(info, JobInfo)})
             self._index.prune(page, existing=found)
         return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
+
+    def beginning_with(self, prefix: str) -> list[str]:
+        """Ids of the jobs whose id begins with a text, newest first."""
+        return [job_id for job_id in self._index.newest(0, _MANY_JOBS) if job_id.startswith(prefix)]
 
     def active(self) -> list[str]:
         """Ids of the running jobs, oldest first."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lepton_celery.errors import LeptonError
 from lepton_celery.local.guard import Guard
+from lepton_celery.local.signals import held_signals
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -76,7 +77,7 @@ class ManagedProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))
-        with self.log.open("ab") as log, warnings.catch_warnings():
+        with held_signals(), self.log.open("ab") as log, warnings.catch_warnings():
             # Python 3.12 deprecates forking while there are threads, such as NumPy's; `preexec_fn` only makes a system call
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             try:
@@ -96,7 +97,7 @@ class ManagedProcess:
                     f"{self.name}: cannot execute {self.argv[0]!r} in {self.cwd or Path.cwd()}: {error.strerror}; "
                     "check that the program and the folder exist and are for this machine"
                 ) from error
-        self.guard.watch(self._process.pid, self.death_signal)
+            self.guard.watch(self._process.pid, self.death_signal)
 
     def poll(self) -> int | None:
         """Exit code, negative for a signal; None while it runs or was never started."""

@@ -10,10 +10,9 @@ just finishing can store their results.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -28,6 +27,7 @@ from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
+from lepton_celery.local.signals import end_on_signals, held_signals
 
 OWN_APP = "workers.app"
 """The entry point of a project that has a module `workers.app`, and its settings beside it."""
@@ -213,17 +213,22 @@ class LocalStack:
             for process in clients:
                 process.stop(_FLOWER_STOP_S if process is self._flower else _remaining(deadline))
         finally:
-            for process in clients:
-                process.kill()
-            if self._server is not None:
-                self._server.stop()
-            self._server, self._workers, self._flower = None, [], None
-            self.flower_url = None
-            self._guard.close()
-            if self._lock is not None:
-                (self.directory / STACK_FILE).unlink(missing_ok=True)
-                os.close(self._lock)
-                self._lock = None
+            with held_signals():  # a third Ctrl-C must not leave a server behind
+                self._end(clients)
+
+    def _end(self, clients: Sequence[ManagedProcess]) -> None:
+        """Kill what still runs, stop the server, and leave the folder to the next stack."""
+        for process in clients:
+            process.kill()
+        if self._server is not None:
+            self._server.stop()
+        self._server, self._workers, self._flower = None, [], None
+        self.flower_url = None
+        self._guard.close()
+        if self._lock is not None:
+            (self.directory / STACK_FILE).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
 
     def wait(self, timeout_s: float | None = None) -> ManagedProcess | None:
         """Wait until a process of the stack ends, and return it; None if all still run after `timeout_s`."""
@@ -240,9 +245,7 @@ class LocalStack:
 
         This changes the signal handlers of the whole process: it is for programs that do nothing but run a stack.
         """
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
-                signal.signal(number, lambda received, frame: sys.exit(128 + received))
+        end_on_signals()
 
     def __enter__(self) -> Self:
         self.start()

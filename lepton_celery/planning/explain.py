@@ -149,7 +149,10 @@ def counted(count: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as text: `0.04 s`, `12.3 s`, `3 min 20 s`."""
+    """Seconds as text: `0.04 s`, `12.3 s`, `3 min 20 s`, `5 h 12 min`."""
+    if seconds >= 6000:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours:,} h {minutes} min"
     if seconds >= 100:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s"

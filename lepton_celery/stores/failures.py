@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 
 from lepton_celery.errors import LeptonError, StoreError, StoreNotFound
 
@@ -19,6 +22,9 @@ _REMEDIES = {
 }
 """The problem and its remedy by `OSError.errno`."""
 
+_SEARCHED_FILES = 10_000
+"""Number of files of a folder among which one with a similar name is looked for."""
+
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
@@ -28,7 +34,9 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except (LeptonError, MemoryError):
         raise
     except FileNotFoundError as error:
-        raise StoreNotFound(f"there is nothing at {path}; check the path, and that this machine mounts it") from error
+        raise StoreNotFound(
+            f"there is nothing at {path}; {_near(path)}check the path, and that this machine mounts it"
+        ) from error
     except IsADirectoryError as error:
         raise StoreError(f"{path} cannot be read: it is a folder; give the path of a file in it") from error
     except PermissionError as error:
@@ -59,3 +67,13 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"{path} cannot be written: {remedy}") from error
+
+
+def _near(path: str | os.PathLike[str]) -> str:
+    """A hint at the files beside a path that have a similar name."""
+    path = Path(path)
+    with suppress(OSError):
+        names = [entry.name for entry in islice(path.parent.iterdir(), _SEARCHED_FILES)]
+        if close := get_close_matches(path.name, names, n=3):
+            return f"did you mean {' or '.join(close)}? Otherwise "
+    return ""

@@ -326,7 +326,7 @@ def test_jobs_status_and_cancel(stack: Path) -> None:
 def test_an_unknown_job_is_not_found(stack: Path) -> None:
     for command in ("status", "cancel"):
         done = lepton(command, "nosuchjob", cwd=stack)
-        assert done.returncode == 5
+        assert done.returncode == 8
         assert "nosuchjob" in done.stderr
         assert "Traceback" not in done.stderr
 

@@ -1,4 +1,4 @@
-"""Pipelines given as steps on the command line, and as graphs in files."""
+"""Pipelines in files, and the outputs of a command line."""
 
 from __future__ import annotations
 
@@ -8,107 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from skimage import filters, measure, morphology
+from skimage import filters
 
-from lepton_celery import graph
-from lepton_celery.cli.pipeline import build_steps, load_pipeline, parse_arguments
-from lepton_celery.errors import InputError, StoreNotFound, UnknownOperation
+from lepton_celery.cli.pipeline import requested_outputs
+from lepton_celery.errors import InputError, StoreError, StoreNotFound
+from lepton_celery.graph.nodes import Node
 from lepton_celery.jobs.compute import compute
 from tests.oracle import assert_identical, picture
 
 IMAGE = picture((30, 40), "uint16")
 
-PARSED: list[tuple[str, list[Any], dict[str, Any]]] = [
-    ("", [], {}),
-    ("2", [2], {}),
-    ("sigma=2", [], {"sigma": 2}),
-    ("2,mode=mirror", [2], {"mode": "mirror"}),
-    ("sigma=(1,2.5),truncate=3", [], {"sigma": (1, 2.5), "truncate": 3}),
-    ("[2,98]", [[2, 98]], {}),
-    ("properties=label+area", [], {"properties": ["label", "area"]}),
-    ("label+area+bbox", [["label", "area", "bbox"]], {}),
-    ("1+2", [[1, 2]], {}),
-    ("+3", [3], {}),
-    ("-1.5,1e-3", [-1.5, 1e-3], {}),
-    ("true,False,none", [True, False, None], {}),
-    ("otsu", ["otsu"], {}),
-    ("'a b',x=\"c\"", ["a b"], {"x": "c"}),
-    ("out_range=(0, 255)", [], {"out_range": (0, 255)}),
-    (" sigma = 2 , mode = nearest ", [], {"sigma": 2, "mode": "nearest"}),
-]
 
-
-@pytest.mark.parametrize(("text", "positional", "keyword"), PARSED, ids=[t or "nothing" for t, _, _ in PARSED])
-def test_arguments_are_parsed(text: str, positional: list[Any], keyword: dict[str, Any]) -> None:
-    assert parse_arguments(text, text) == (positional, keyword)
-
-
-def test_an_unnamed_argument_after_a_named_one_is_refused() -> None:
-    with pytest.raises(InputError, match=r"step 'gaussian:sigma=2,3': '3' has no name"):
-        parse_arguments("sigma=2,3", "gaussian:sigma=2,3")
-
-
-@pytest.mark.parametrize("text", ["__import__('os').system('true')", "open('x')", "[].append", "1 if 1 else 2"])
-def test_arguments_are_never_evaluated(text: str) -> None:
-    positional, _ = parse_arguments(text, text)
-    assert all(isinstance(part, str | list) for part in positional)
-
-
-def test_steps_apply_one_after_the_other() -> None:
-    smooth = filters.gaussian(IMAGE, sigma=2)
-    mask = smooth > filters.threshold_otsu(smooth)
-    found = build_steps(graph.open(IMAGE), ["gaussian:sigma=2", "threshold:otsu", "label"])
-    assert_identical(compute(found, block_shape=(11, 13)), measure.label(mask))
-    found = build_steps(graph.open(IMAGE), ["filters.gaussian:2", "threshold:0.5", "label:connectivity=1"])
-    assert_identical(compute(found, block_shape=(11, 13)), measure.label(smooth > 0.5, connectivity=1))
-    found = build_steps(graph.open(IMAGE), ["opening", "percentile:[2,98]"])
-    assert_identical(compute(found, block_shape=(11, 13)), np.percentile(morphology.opening(IMAGE), [2, 98]))
-
-
-def test_no_steps_give_the_image_itself() -> None:
-    image = graph.open(IMAGE)
-    assert build_steps(image, []) is image
-
-
-def test_a_table_measures_the_input_itself() -> None:
-    steps = ["threshold:30000", "label", "regionprops_table:properties=label+area+intensity_mean"]
-    expected = measure.regionprops_table(
-        measure.label(IMAGE > 30000), IMAGE, properties=("label", "area", "intensity_mean")
-    )
-    assert_identical(compute(build_steps(graph.open(IMAGE), steps), block_shape=(11, 13)), expected)
-
-
-def test_a_table_without_intensities_needs_no_input_of_its_shape() -> None:
-    steps = ["downscale_local_mean:(2,2)", "threshold:30000", "label", "regionprops_table:properties=label+area"]
-    table = compute(build_steps(graph.open(IMAGE), steps))
-    assert list(table) == ["label", "area"]
-
-
-@pytest.mark.parametrize(
-    ("steps", "message"),
-    [
-        (["gausian"], "did you mean filters.gaussian"),
-        (["gaussian:sgma=2"], "sgma"),
-        (["threshold"], "threshold:otsu or a number"),
-        (["threshold:1,2"], "threshold:otsu or a number"),
-        (["threshold:magic"], "threshold_magic"),
-        (["threshold_otsu", "label"], "step 'label' comes after one that gives a value"),
-        (["label", "regionprops_table", "label"], "gives a table"),
-        (["gaussian", "label"], "dtype float64"),
-        (["lepton.extent"], "internal"),
-    ],
-)
-def test_an_invalid_step_is_named(steps: list[str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        build_steps(graph.open(IMAGE), steps)
-
-
-def test_an_unknown_step_is_an_unknown_operation() -> None:
-    with pytest.raises(UnknownOperation):
-        build_steps(graph.open(IMAGE), ["nonsense"])
-
-
-# ------------------------------------------------------------------------------------------------ files
+def load_pipeline(file: Path, source: str, output: str, **saved: str) -> dict[str, Node]:
+    return requested_outputs(source, output, (), file, (), [f"{name}={path}" for name, path in saved.items()])
 
 
 def document(**outputs: int) -> dict[str, Any]:
@@ -146,12 +58,78 @@ def test_a_pipeline_with_several_outputs_writes_them_into_a_directory(tmp_path: 
         load_pipeline(file, source, str(tmp_path / "none"))
 
 
+def test_each_output_of_a_pipeline_may_have_a_path(tmp_path: Path, source: str) -> None:
+    file = saved(tmp_path, document(smooth=1, mask=3))
+    assert set(load_pipeline(file, source, "unused", smooth="a.npy", mask="b.npy")) == {"a.npy", "b.npy"}
+    assert set(load_pipeline(file, source, str(tmp_path), smooth="a.npy")) == {"a.npy", str(tmp_path / "mask")}
+    with pytest.raises(InputError, match="has no such output; it has smooth, mask"):
+        load_pipeline(file, source, "unused", labels="a.npy")
+
+
+def test_a_pipeline_may_be_steps_in_toml(tmp_path: Path, source: str) -> None:
+    file = tmp_path / "pipeline.toml"
+    file.write_text('version = 1\nsteps = ["gaussian:sigma=2", "threshold:otsu"]\n')
+    smooth = filters.gaussian(IMAGE, sigma=2)
+    found = load_pipeline(file, source, "mask.npy")["mask.npy"]
+    assert_identical(compute(found), smooth > filters.threshold_otsu(smooth))
+
+
 def test_files_that_are_no_pipelines_are_refused(tmp_path: Path, source: str) -> None:
     with pytest.raises(StoreNotFound, match="does not exist"):
         load_pipeline(tmp_path / "none.json", source, "out.zarr")
-    with pytest.raises(InputError, match="cannot be read as JSON"):
-        load_pipeline(saved(tmp_path, "{nodes"), source, "out.zarr")
-    with pytest.raises(InputError, match="cannot be read as JSON"):
+    with pytest.raises(StoreError, match="cannot be read: Is a directory"):
         load_pipeline(tmp_path, source, "out.zarr")
-    with pytest.raises(InputError, match="version 'list'"):
-        load_pipeline(saved(tmp_path, [1]), source, "out.zarr")
+    for text in ("{nodes", "", "[" * 100_000):
+        with pytest.raises(InputError, match="cannot be read as JSON"):
+            load_pipeline(saved(tmp_path, text), source, "out.zarr")
+    for content in ([1], 1, None, "null", {"version": [1]}):
+        with pytest.raises(InputError, match="has version"):
+            load_pipeline(saved(tmp_path, content), source, "out.zarr")
+    (tmp_path / "bad.toml").write_text("steps = [")
+    (tmp_path / "latin.json").write_bytes(b'{"version": "\xff"}')
+    for name in ("bad.toml", "latin.json"):
+        with pytest.raises(InputError, match="cannot be read as"):
+            load_pipeline(tmp_path / name, source, "out.zarr")
+
+
+@pytest.mark.parametrize("nodes", [1, [1], [{}], [{"operation": 1, "arguments": {}}], [{"operation": "median"}]])
+def test_pipelines_of_a_wrong_form_are_refused(tmp_path: Path, source: str, nodes: Any) -> None:
+    with pytest.raises(InputError):
+        load_pipeline(saved(tmp_path, {"version": 1, "nodes": nodes, "outputs": {"a": 0}}), source, "out.zarr")
+
+
+# ------------------------------------------------------------------------------------------------ steps
+
+
+def requested(source: str, *steps: str, inputs: tuple[str, ...] = (), saved: tuple[str, ...] = ()) -> dict[str, Node]:
+    return requested_outputs(source, "out.npy", steps, None, inputs, saved)
+
+
+def test_named_results_are_saved_too(source: str) -> None:
+    found = requested(source, "smooth=gaussian:sigma=2", "threshold:otsu", saved=("smooth=smooth.npy",))
+    assert list(found) == ["out.npy", "smooth.npy"]
+    assert_identical(compute(found["smooth.npy"]), filters.gaussian(IMAGE, sigma=2))
+
+
+def test_steps_use_several_inputs(source: str) -> None:
+    found = requested(source, "subtract:@other", inputs=(f"other={source}",))
+    assert_identical(compute(found["out.npy"]), IMAGE - IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "saved", "message"),
+    [
+        (("other",), (), "--input 'other' is not NAME=PATH"),
+        (("=a.npy",), (), "is not NAME=PATH"),
+        (("image=a.npy",), (), "--input image=… is not possible"),
+        (("a=a.npy", "a=b.npy"), (), "gives 'a' twice"),
+        (("other=missing.npy",), (), "is used by no step; write @other"),
+        ((), ("smooth=a.npy",), "no input has the name 'smooth'"),
+        ((), ("image=out.npy",), "two outputs are written to out.npy"),
+    ],
+)
+def test_inputs_and_saved_results_are_checked(
+    source: str, inputs: tuple[str, ...], saved: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        requested(source, "median", inputs=inputs, saved=saved)

@@ -1,0 +1,132 @@
+"""What a signal leaves behind: no process, no socket, no part of a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from skimage import data
+
+from lepton_celery.jobs.local_stack import read_running
+from tests.acceptance.commands import environment
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+
+def offspring(folder: Path) -> list[psutil.Process]:
+    """Processes with the folder in their command line or environment."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        text = " ".join(process.info["cmdline"] or []) + str(process.info["environ"] or "")
+        if str(folder) in text and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["lepton", *arguments],
+        cwd=folder,
+        env=environment(TEST_FOLDER=str(folder)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [
+        ([signal.SIGTERM], 143),
+        ([signal.SIGHUP], 129),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], None),
+    ],
+    ids=["SIGTERM", "SIGHUP", "Ctrl-C twice"],
+)
+def test_a_signal_to_a_local_stack_leaves_nothing(
+    tmp_path: Path, signals: list[signal.Signals], code: int | None
+) -> None:
+    process = started(tmp_path, "up", "--no-flower", "--workers", "1")
+    wait_until(lambda: read_running(tmp_path / ".lepton") is not None, process)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.3)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code or code is None
+    assert "Traceback" not in output
+    assert offspring(tmp_path) == []
+    assert not (tmp_path / ".lepton" / "stack.json").exists()
+
+
+def test_a_signal_while_a_local_stack_starts_leaves_nothing(tmp_path: Path) -> None:
+    process = started(tmp_path, "up", "--no-flower")
+    wait_until(lambda: (tmp_path / ".lepton" / "logs").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 143, output
+    assert "Traceback" not in output
+    assert offspring(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"), [([signal.SIGTERM], 143), ([signal.SIGINT], 130), ([signal.SIGINT, signal.SIGINT], 130)]
+)
+def test_a_signal_to_a_job_in_this_process_leaves_no_file(
+    tmp_path: Path, signals: list[signal.Signals], code: int
+) -> None:
+    np.save(tmp_path / "large.npy", np.tile(data.camera(), (4, 4)))
+    steps = ["a=median", "rolling_ball:radius=40", "--save", "a=a.zarr", "--block-shape", "64x64"]
+    process = started(tmp_path, "run", "large.npy", "out.tif", *steps, "--here")
+    wait_until(lambda: any(tmp_path.glob(".*")), process)
+    time.sleep(1.0)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.2)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    assert "Exception ignored" not in output
+    assert [path.name for path in tmp_path.iterdir()] == ["large.npy"]
+
+
+@pytest.mark.parametrize("delay_s", [0.02, 0.15, 0.4])
+def test_ctrl_c_while_libraries_are_imported_is_no_traceback(tmp_path: Path, delay_s: float) -> None:
+    process = started(tmp_path, "explain", "large.npy", "median")
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    # before the command has begun, Python itself answers
+    assert "Traceback" not in output or "lepton_celery/cli/process" not in output
+    assert process.returncode in (130, 3, 1, -signal.SIGINT)
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        "set -o pipefail; lepton operations | head -1",
+        shell=True,
+        executable="/bin/bash",
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("operation")
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)
