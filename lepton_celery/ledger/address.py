@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from lepton_celery.errors import InputError
 
@@ -84,7 +84,7 @@ def is_redis(url: str) -> bool:
 
 def with_tls(url: str, options: Mapping[str, Any] | None) -> str:
     """A Redis URL with the TLS options of Celery's `broker_use_ssl` or `redis_backend_use_ssl`, if there are any."""
-    parts = urlsplit(url)
+    parts = _split(url)
     if not options or parts.scheme not in ("redis", "rediss"):
         return url
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -95,7 +95,7 @@ def with_tls(url: str, options: Mapping[str, Any] | None) -> str:
 
 def celery_backend_url(url: str) -> str:
     """Convert a Redis URL of any accepted form to the one that Celery's Redis backend understands."""
-    parts = urlsplit(url)
+    parts = _split(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme in ("redis+socket", "unix"):  # Celery reads the database of a socket from `virtual_host` alone
         options.setdefault("virtual_host", options.pop("db", "0"))
@@ -104,18 +104,19 @@ def celery_backend_url(url: str) -> str:
 
 
 def with_certificate_check(url: str) -> str:
-    """Add `ssl_cert_reqs=required`, redis-py's default, to a TLS URL without it, which Celery's Redis backend refuses.
-
-    Raises:
-        InputError: the URL is malformed.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise InputError(f"broker URL {masked(url)!r} cannot be read: {error}; use {ACCEPTED}") from error
+    """Add `ssl_cert_reqs=required`, redis-py's default, to a TLS URL without it, which Celery's Redis backend refuses."""
+    parts = _split(url)
     if parts.scheme != "rediss" or "ssl_cert_reqs" in dict(parse_qsl(parts.query)):
         return url
     return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; InputError if it has none."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"URL {masked(url)!r} cannot be read: {error}; use {ACCEPTED}") from error
 
 
 def _joined_url(scheme: str, netloc: str, path: str, query: str) -> str:
