@@ -41,6 +41,7 @@ up: $(READY) ## run a broker, workers and Flower on this machine, until Ctrl-C
 
 test: lint ## check the style and the types, then run all tests
 	$(BIN)/pytest tests/unit tests/exactness tests/server -n 2
+	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q
 	$(BIN)/pytest tests/worker tests/acceptance -n 3 --dist loadfile --durations=10
 
 check: lint ## check the style and the types, then run the quick tests (1 min)

@@ -26,6 +26,8 @@ from lepton_celery.proving import prove as prover
 from lepton_celery.skimage import filters
 from tests.oracle import assert_identical
 
+pytest.importorskip("numba")
+
 WITH_KERNEL = [name for name, e in catalogue().items() if isinstance(e, Local) and e.kernel is not None]
 
 X86 = platform.machine() == "x86_64"

@@ -150,7 +150,6 @@ def test_a_wrong_argument_is_one_clear_input_error(name: str, options: dict[str,
     [
         ("generic_filter", (np.mean, 3), "map_blocks"),
         ("fourier_gaussian", (2,), "ndimage.gaussian_filter"),
-        ("sum_labels", (), "regionprops_table"),
         ("find_objects", (), "regionprops_table"),
         ("watershed_ift", (np.ones(FLAT, int),), "segmentation.watershed"),
     ],

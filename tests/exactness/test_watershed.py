@@ -15,12 +15,13 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.segmentation import watershed
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
-from lepton_celery.kernels import load
+from lepton_celery.kernels import installed, load
 from lepton_celery.stores import MemoryReader
 from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 from tests.unit.test_rounds import spiral
 
 NAME = "segmentation.watershed"
+needs_numba = pytest.mark.skipif(not installed(), reason="the whole image is flooded without the kernel")
 KINDS = ("noise", "ties", "smooth", "levels", "distances", "constant")
 TIED = ("ties", "levels", "distances", "constant")
 WIDE = np.ones((5, 3), bool)
@@ -44,6 +45,7 @@ def seeds(shape: tuple[int, ...], random: np.random.Generator, share: float = 0.
     return np.where(random.random(shape) < share, random.integers(-3, 9, shape), 0).astype(np.int32)
 
 
+@needs_numba
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("connectivity", [1, 2, WIDE])
 def test_decided_pixels_of_a_crop_are_those_of_the_whole(kind: str, connectivity: Any) -> None:
@@ -85,6 +87,7 @@ def test_blocks_with_small_halos(kind: str, share: float, monkeypatch: pytest.Mo
         assert_same_as_whole(lazy, source(image, markers, 1 + seed % 2, mask=mask), (16, 19))
 
 
+@needs_numba
 def test_a_smooth_image_is_never_flooded_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     image = ndimage.gaussian_filter(random.random((300, 280)), 4)
