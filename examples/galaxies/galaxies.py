@@ -23,6 +23,7 @@ from PIL import Image
 import lepton_celery as lepton
 from lepton_celery import skimage as lazy_skimage
 from lepton_celery import stores
+from lepton_celery.calibration import calibrate as calibration
 from lepton_celery.local.stack import LocalStack
 
 SHRINK = 4
@@ -76,6 +77,7 @@ def run_on_workers(photograph: Path, options: argparse.Namespace) -> tuple[Path,
         if stack.flower_url:
             say("flower", stack.flower_url)
         os.environ["LEPTON_BROKER_URL"] = stack.broker_url  # where `submit` looks for the broker
+        calibration.estimate()
         job = lepton.submit(
             {str(folder / name): node for name, node in outputs.items()},
             priority="interactive",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lepton_celery import graph
-from lepton_celery.calibration.measure import measure
+from lepton_celery.calibration.measure import measure, measure_speed
 from lepton_celery.calibration.workloads import photograph
 from lepton_celery.catalogue import load_kernels
 from lepton_celery.config import Settings, load_settings
@@ -125,6 +125,19 @@ def current(settings: Settings | None = None) -> CostModel:
     if settings is None:
         return model_of_folder()
     return model_of_workers(open_ledger(settings.ledger), settings.cost_profile)
+
+
+def estimate(settings: Settings | None = None) -> None:
+    """Scale the shipped figures to the speed of this machine, for workers that run here and have no figures yet.
+
+    Takes less than a second. A calibration is more accurate, and jobs refine the figures.
+    """
+    settings = settings or find_settings()
+    if settings is None:
+        return
+    ledger = open_ledger(settings.ledger)
+    if ledger.costs(settings.cost_profile) is None and model_of_folder() == CostModel():
+        save_for_workers(ledger, settings.cost_profile, CostModel(speed=measure_speed()))
 
 
 def reset(settings: Settings | None = None) -> None:

@@ -45,6 +45,8 @@ LARGE_SIDE = 512
 """Side of the image that functions are measured on, in pixels; an eighth of it for slow functions."""
 SMALL_SIDE = 32
 """Side of the small image that shows the cost of a call, in pixels."""
+SPEED_SIDE = 256
+"""Side of the image by which the machine's speed is measured, in pixels."""
 REPEATS = 2
 """Number of runs of each measurement; the first one may import and compile."""
 SPEED_RANGE = (0.1, 10.0)
@@ -79,6 +81,16 @@ def measure(folder: Path, *, seconds: float = 8.0) -> CostModel:
         model = model.with_figures(kind, figures)
     overheads = replace(model.overheads, block_s=block_s)
     return replace(model, overheads=overheads, measured_at=time.time(), speed=_speed(model))
+
+
+def measure_speed() -> float:
+    """The ratio of this machine's times to those of the catalogue, from a few functions; takes a tenth of a second."""
+    observations = Observations()
+    with one_thread():
+        for function in workloads.typical_functions():
+            for _ in range(REPEATS):
+                observe([function.node(SPEED_SIDE)], observations)
+    return _speed(CostModel().with_figures("compute", observations.figures()["compute"]))
 
 
 def observe(

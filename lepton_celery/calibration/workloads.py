@@ -56,6 +56,16 @@ def fast_functions() -> list[Workload]:
     ]
 
 
+def typical_functions() -> list[Workload]:
+    """A few functions of different libraries and data types, whose times tell the speed of a machine."""
+    return [
+        *_each("filters.gaussian", "float32", "uint8", sigma=2),
+        *_each("filters.sobel", "float32"),
+        *_each("filters.median", "uint8", footprint=_NARROW),
+        *_each("morphology.erosion", "uint8", footprint=_NARROW),
+    ]
+
+
 def slow_functions() -> list[Workload]:
     """Functions that take microseconds per pixel."""
     name, options = "restoration.denoise_nl_means", {"patch_size": 5, "fast_mode": False}

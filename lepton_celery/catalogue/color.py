@@ -214,7 +214,7 @@ ENTRIES: tuple[Entry, ...] = (
     _conversion("separate_stains", 4.0, image="rgb", product=True, example=_STAINS),
     _conversion("combine_stains", 6.0, image="stains", product=True, example=_STAINS),
     _conversion("convert_colorspace", 50.0, image="arr", product=True, example={"fromspace": "rgb", "tospace": "hsv"}),
-    _conversion("rgb2gray", 1.0, gives=0, product=True, check=_check_gray, kernel=_GRAY_KERNEL),
+    _conversion("rgb2gray", 2.5, gives=0, product=True, check=_check_gray, kernel=_GRAY_KERNEL),
     _conversion("rgba2rgb", 5.0, takes=4),
     Local("color.gray2rgb", geometry=Channels(0, 3), check=_channels_last("image", added=1), cost_ns=4.0),
     Local(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lepton_celery.calibration import calibrate as calibration
 from lepton_celery.cli.console import messages
 from lepton_celery.config import load_settings, state_directory
 from lepton_celery.engines.celery.app import create_app
@@ -47,6 +48,7 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
     try:
         click.echo(stack.describe())
         click.echo("Ctrl-C stops everything")
+        calibration.estimate()
         if (ended := stack.wait()) is not None:
             raise LeptonError(f"{ended.name} ended unexpectedly; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:

@@ -43,6 +43,8 @@ def explain(
 ) -> str:
     """The plan for lazy nodes as text: stages, blocks, bytes, memory and predicted times, and the alternatives.
 
+    An alternative that would save less than a tenth of the time counts as equally quick.
+
     Args:
         nodes: nodes that would be computed together, or the outputs of `submit` or `run`: a mapping from each path to its
             node. Paths tell the file formats, whose reading and writing is part of the prediction.
@@ -63,9 +65,7 @@ def _named(nodes: Sequence[Node | Mapping[str, Node]]) -> dict[str, Node]:
     """The nodes by path, or by number if they have none."""
     named: dict[str, Node] = {}
     for number, given in enumerate(nodes):
-        named |= (
-            {str(path): node for path, node in given.items()} if isinstance(given, Mapping) else {str(number): given}
-        )
+        named |= given if isinstance(given, Mapping) else {str(number): given}
     return named
 
 

@@ -27,6 +27,8 @@ STORING_TRIALS = 6
 """Largest number of images that one pass of the planner considers for storing."""
 MIN_SAVING = 0.05
 """Share of the predicted time that another plan must save to be chosen; predictions are not more accurate than that."""
+TIE = 0.1
+"""Largest share of the predicted time that an alternative may save: the planner does not take larger blocks for less."""
 COMPARED_S = 0.5
 """Predicted seconds of a job from which plans with the same blocks in all stages are tried too; for shorter jobs, trying
 them would take longer than it could save."""
@@ -62,8 +64,8 @@ def make_plan(outputs: Mapping[str, Node], options: PlanOptions | None = None) -
 
 
 def _is_better(other: Plan, plan: Plan) -> bool:
-    """Whether a plan is quicker than another by more than predictions are accurate, without much more work."""
-    saves = other.predicted_s < (1 - MIN_SAVING) * plan.predicted_s
+    """Whether a plan is quicker than another by more than `TIE`, without much more work."""
+    saves = other.predicted_s < (1 - TIE) * plan.predicted_s
     return saves and other.work_s <= MAX_WORK_RATIO * plan.work_s
 
 
@@ -120,13 +122,13 @@ def _recomputed(plan: Plan) -> list[int]:
 def alternatives(planned: Planned) -> list[tuple[str, Plan]]:
     """Other possible plans, the quickest first; the text says how each differs from the chosen plan.
 
-    If the planner was free to choose the blocks, none of them saves more than `MIN_SAVING`: plans that are quicker by more
-    work than `MAX_WORK_RATIO` allows are left out.
+    If the planner was free to choose the blocks, none of them saves more than `TIE`: plans that are quicker by more work
+    than `MAX_WORK_RATIO` allows are left out.
     """
     chosen, options = planned.plan, planned.options
     plans = _others(planned)
     if options.block_shape is None:
-        plans = [plan for plan in plans if plan[1].predicted_s >= (1 - MIN_SAVING) * chosen.predicted_s]
+        plans = [plan for plan in plans if plan[1].predicted_s >= (1 - TIE) * chosen.predicted_s]
     else:
         with suppress(InputError):
             free = _with_stored_images(planned.lowered, replace(options, block_shape=None))

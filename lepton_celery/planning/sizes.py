@@ -15,11 +15,15 @@ from lepton_celery.planning.memory import peak_bytes
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.plan import Plan
 from lepton_celery.planning.regions import MAX_CHANNELS, Regions, grid_shape, middle_box, middle_of, needed_regions
-from lepton_celery.planning.shapes import Shape, aligned, block_candidates, larger_candidates
+from lepton_celery.planning.shapes import BLOCK_PX, Shape, aligned, block_candidates, larger_candidates
 from lepton_celery.planning.tiles import compact, runs
 
 MAX_BOX_PX = 1 << 18
 """Largest number of pixels of a box of small blocks that are computed at once."""
+USUAL_READ_PX = 1 << 22
+"""Pixels of one image that a block of usual size reads at most, halo included."""
+MIN_SAVING_OF_LARGER = 0.1
+"""Share of the predicted time that blocks larger than usual must save: they take more memory, and to lose one costs more."""
 MAX_WORK_RATIO = 1.5
 """Largest processor time of a stage, as a multiple of that of the block shape that takes least: other jobs, too, need the
 workers that would finish it a little earlier."""
@@ -42,7 +46,8 @@ class StageSizer:
             PlanTooLarge: the stage needs more than the limits allow.
         """
         stage, limits = plan.stages[index], self._options.limits
-        trials: list[Plan] = []
+        usual: list[Plan] = []
+        larger: list[Plan] = []
         least: tuple[int, Shape] | None = None
         for block_shape in self.shapes(plan, index):
             trial = plan.with_stage(index, replace(stage, block_shape=block_shape))
@@ -50,15 +55,17 @@ class StageSizer:
             memory_bytes = peak_bytes(trial, index, needed)
             if memory_bytes > limits.worker_memory_bytes:
                 least = min(least or (memory_bytes, block_shape), (memory_bytes, block_shape))
-            else:
-                trials.append(self._batched(trial, index, needed, memory_bytes))
-        if not trials:
+                continue
+            reads_much = max((region.size for region in needed.values()), default=0) > USUAL_READ_PX
+            trials = larger if reads_much or math.prod(block_shape) > 2 * BLOCK_PX else usual
+            trials.append(self._batched(trial, index, needed, memory_bytes))
+        if not usual + larger:
             assert least is not None, "there is at least one block shape"
             raise PlanTooLarge(
                 f"blocks of {least[1]} need {least[0] / 2**20:.0f} MiB in each worker, over the limit of "
                 f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise Limits(worker_memory_bytes=…)"
             )
-        chosen = _best(trials, index)
+        chosen = _best(usual, larger, index)
         grid = chosen.stages[index].grid
         if len(grid) > limits.blocks:
             raise PlanTooLarge(
@@ -152,9 +159,17 @@ def _lies_over(plan: Plan, index: StageIndex, image: int) -> bool:
     return node.shape[: len(shape)] == shape and (plan.is_read(image, index) or node.entry.is_positional)
 
 
-def _best(trials: Sequence[Plan], index: StageIndex) -> Plan:
+def _best(usual: Sequence[Plan], larger: Sequence[Plan], index: StageIndex) -> Plan:
     """The first of the quickest plans for a stage, of those that take little more processor time than they must."""
-    work_s = [trial.stages[index].predicted.work_s for trial in trials]
-    frugal = [trial for trial, work in zip(trials, work_s, strict=True) if work <= MAX_WORK_RATIO * min(work_s)]
-    quickest = min(trial.stages[index].predicted.wall_s for trial in frugal)
-    return next(trial for trial in frugal if trial.stages[index].predicted.wall_s <= TIE_RATIO * quickest)
+    trials = [*usual, *larger]
+    least_s = min(trial.stages[index].predicted.work_s for trial in trials)
+    seconds = {
+        number: trial.stages[index].predicted.wall_s
+        for number, trial in enumerate(trials)
+        if trial.stages[index].predicted.work_s <= MAX_WORK_RATIO * least_s
+    }
+    quickest = min(seconds.values())
+    usual_s = min((wall_s for number, wall_s in seconds.items() if number < len(usual)), default=math.inf)
+    if usual_s * (1 - MIN_SAVING_OF_LARGER) <= quickest:
+        return trials[next(number for number, wall_s in seconds.items() if wall_s <= TIE_RATIO * usual_s)]
+    return trials[next(number for number, wall_s in seconds.items() if wall_s <= TIE_RATIO * quickest)]

@@ -9,8 +9,10 @@ import pytest
 from lepton_celery.calibration import measure as calibration
 from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations, fitted
+from lepton_celery.catalogue import get_entry
 from lepton_celery.graph.nodes import apply
 from lepton_celery.graph.nodes import open as open_image
+from lepton_celery.planning.cost.model import Figure
 from lepton_celery.stores.workspace import DiskWorkspace
 
 
@@ -60,3 +62,13 @@ def test_stores_are_measured_by_reading_and_writing_files(kind: str, tmp_path: P
     assert {"read", "write", "reserve", "publish"} == {found for found, _ in observed.rows}
     figures = observed.figures()
     assert figures["write"][f"{kind} uint8"].seconds_for(4096, calls=4) > 0
+
+
+def test_the_speed_of_a_machine_is_the_typical_ratio_to_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    def three_times(self: Observations) -> dict[str, dict[str, Figure]]:
+        keys = {key: get_entry(key.partition(" ")[0]) for kind, key in self.rows if kind == "compute"}
+        assert len(keys) > 3
+        return {"compute": {key: Figure(3 * entry.cost_ns, 0, 3 * entry.tap_ns) for key, entry in keys.items()}}
+
+    monkeypatch.setattr(Observations, "figures", three_times)
+    assert calibration.measure_speed() == pytest.approx(3)

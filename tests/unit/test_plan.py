@@ -29,7 +29,7 @@ from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.cost.model import CostModel, Figure, Overheads
 from lepton_celery.planning.options import Limits, PlanOptions
 from lepton_celery.planning.plan import Plan, grid_over
-from lepton_celery.planning.planner import MIN_SAVING, alternatives, make_plan
+from lepton_celery.planning.planner import TIE, alternatives, make_plan
 from lepton_celery.planning.regions import grid_shape, needed_regions, on_grid
 from lepton_celery.planning.shapes import BLOCK_PX, block_candidates, larger_candidates, stored_shape
 from lepton_celery.skimage import color, exposure, filters, measure, morphology, segmentation, transform
@@ -371,7 +371,7 @@ def test_no_alternative_is_quicker_than_the_plan(shape: tuple[int, ...], workers
     for outputs in graphs:
         planned = make_plan(outputs, PlanOptions(workers=workers))
         for difference, other in alternatives(planned):
-            assert other.predicted_s >= (1 - MIN_SAVING) * planned.plan.predicted_s, difference
+            assert other.predicted_s >= (1 - TIE) * planned.plan.predicted_s, difference
 
 
 @pytest.mark.parametrize("block_shape", [(5,), (5, 5, 5), ()])
@@ -540,8 +540,7 @@ def test_an_expensive_image_under_a_large_halo_is_stored() -> None:
     dear = filters.median(image, np.ones((15, 15), np.uint8))
     plan = plan_of(filters.gaussian(dear, sigma=60))
     assert [plan.nodes[index].operation for index in plan.intermediates] == ["ndimage.median_filter"]
-    assert [stage.predicted.halo for stage in plan.stages] == [(7, 7), (0, 0)]
-    assert plan.stages[1].block_shape == (2048, 2048)
+    assert plan.stages[0].predicted.halo == (7, 7)
     assert len(plan_of(filters.gaussian(dear, sigma=1)).stages) == 1
     assert len(plan_of(filters.gaussian(image + 1.0, sigma=60)).stages) == 1  # cheap, so it is computed again
 

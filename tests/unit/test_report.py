@@ -10,7 +10,7 @@ import pytest
 
 import lepton_celery as lepton
 from lepton_celery import graph
-from lepton_celery.errors import PlanTooLarge
+from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.report import compare, summarize
 from lepton_celery.ledger.record import RunRecord
@@ -72,6 +72,21 @@ def test_more_workers_are_predicted_to_take_less_time() -> None:
         return make_plan(dict(zip("ab", cells(), strict=True)), PlanOptions(workers=workers)).plan.predicted_s
 
     assert seconds(4) < seconds(2) < seconds(1) < 2.2 * seconds(2)
+
+
+def test_the_outputs_of_submit_are_explained() -> None:
+    labels, table = cells()
+    zarr = explain({"cells.zarr": labels, "cells.csv": table}, workers=2, block_shape=(1000, 1000))
+    assert zarr == explain({"cells.zarr": labels}, {"cells.csv": table}, workers=2, block_shape=(1000, 1000))
+    npy = explain(labels, table, workers=2, block_shape=(1000, 1000))
+    assert [line for line in zarr.splitlines() if "stage" in line] == [
+        line for line in npy.splitlines() if "stage" in line
+    ]
+    assert zarr != npy  # Zarr is slower to write
+    with pytest.raises(InputError, match="is ndarray, not a lazy image"):
+        explain({"cells.csv": np.zeros(3)})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="no outputs"):
+        explain({})
 
 
 def test_alternatives_are_listed_with_their_times() -> None:

@@ -107,7 +107,7 @@ def _numpy(name: str, *images: str, **options: Any) -> Local:
 
 
 ENTRIES = (
-    *(_ufunc(name, 1.5) for name in _LIGHT),
+    *(_ufunc(name, 0.8) for name in _LIGHT),
     *(_ufunc(name, 12.0) for name in _HEAVY),
     _numpy(
         "clip",

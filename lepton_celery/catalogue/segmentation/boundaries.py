@@ -79,7 +79,7 @@ ENTRIES = (
         # one pixel for find_boundaries, one more for the dilation of the outline
         geometry=ColourOverLabels(lambda arguments: 1 if arguments["outline_color"] is None else 2),
         check=_check_mode,
-        cost_ns=60.0,
+        cost_ns=15.0,
     ),
     Local(
         "segmentation.find_boundaries",

@@ -36,7 +36,7 @@ _ROWS_AT_ONCE = 256
 _JOINING: dict[str, Any] = {"dtype_kinds": "bui", "merge": merge_labels, "combine": combine_labels}
 
 
-@declare(Labelling(LABELS, wants_kernels=True, cost_ns=12.0, **_JOINING))
+@declare(Labelling(LABELS, wants_kernels=True, cost_ns=5.0, **_JOINING))
 def label_block(
     image: Array, background: int | None, connectivity: int | Array | None, where: Where, kernels: bool = False
 ) -> tuple[Array, Partial]:

@@ -87,16 +87,16 @@ _SHIPPED: Mapping[str, Mapping[str, Figure]] = {
     "compute": {},
     "read": {
         "memory": Figure(0.15, 5_000),
-        "npy": Figure(0.3, 20_000),
+        "npy": Figure(0.2, 20_000),
         "zarr": Figure(0.7, 120_000),
-        "tiff": Figure(3.0, 150_000),
+        "tiff": Figure(1.0, 150_000),
         "picture": Figure(6.0, 100_000),
         "packed": Figure(0.4, 120_000),
     },
     "write": {
         "memory": Figure(0.3, 5_000),
-        "npy": Figure(0.4, 60_000),
-        "zarr": Figure(1.5, 200_000),
+        "npy": Figure(0.8, 60_000),
+        "zarr": Figure(1.0, 200_000),
         "tiff": Figure(10.0, 300_000),
         "picture": Figure(0.4, 60_000),
         "packed": Figure(0.8, 200_000),
@@ -181,6 +181,8 @@ class CostModel:
         jobs = f"refined by {self.jobs:,} job{'' if self.jobs == 1 else 's'}"
         if self.measured_at is None:
             origin = f"shipped, {jobs}" if self.jobs else "shipped"
+            if self.speed != 1:
+                origin += f", times {self.speed:.2g} for this machine"
             return f"{origin}; `lepton calibrate` measures them on this machine"
         measured = time.strftime("%d %b %Y %H:%M", time.localtime(self.measured_at))
         return f"calibrated on {measured}" + (f", {jobs} since" if self.jobs else "")
