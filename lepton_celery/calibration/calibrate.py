@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lepton_celery import graph
-from lepton_celery.calibration.measure import measure, measure_speed
+from lepton_celery.calibration.measure import SPEED_RANGE, measure, measure_contention, measure_speed
 from lepton_celery.calibration.workloads import photograph
 from lepton_celery.catalogue import load_kernels
 from lepton_celery.config import Settings, load_settings
@@ -128,16 +128,18 @@ def current(settings: Settings | None = None) -> CostModel:
 
 
 def estimate(settings: Settings | None = None) -> None:
-    """Scale the shipped figures to the speed of this machine, for workers that run here and have no figures yet.
+    """Scale the shipped figures to this machine, for workers that run here and have no figures yet.
 
-    Takes less than a second. A calibration is more accurate, and jobs refine the figures.
+    On a busy machine, work takes longer for the workers too, so it counts how much. Takes less than a second. A calibration
+    is more accurate, and jobs refine the figures.
     """
     settings = settings or find_settings()
     if settings is None:
         return
     ledger = open_ledger(settings.ledger)
     if ledger.costs(settings.cost_profile) is None and model_of_folder() == CostModel():
-        save_for_workers(ledger, settings.cost_profile, CostModel(speed=measure_speed()))
+        speed = min(SPEED_RANGE[1], measure_speed() * measure_contention())
+        save_for_workers(ledger, settings.cost_profile, CostModel(speed=speed))
 
 
 def reset(settings: Settings | None = None) -> None:

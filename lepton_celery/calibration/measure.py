@@ -47,6 +47,8 @@ SMALL_SIDE = 32
 """Side of the small image that shows the cost of a call, in pixels."""
 SPEED_SIDE = 256
 """Side of the image by which the machine's speed is measured, in pixels."""
+CONTENTION_S = 0.1
+"""Seconds of processor time from which it is measured how busy the machine is."""
 REPEATS = 2
 """Number of runs of each measurement; the first one may import and compile."""
 SPEED_RANGE = (0.1, 10.0)
@@ -91,6 +93,17 @@ def measure_speed() -> float:
             for _ in range(REPEATS):
                 observe([function.node(SPEED_SIDE)], observations)
     return _speed(CostModel().with_figures("compute", observations.figures()["compute"]))
+
+
+def measure_contention() -> float:
+    """How many times longer work takes now than alone on this machine, because other processes use the processors too."""
+    function = workloads.typical_functions()[0].node(SPEED_SIDE)
+    observe([function], Observations())  # imports
+    began_s, began_cpu_s = time.monotonic(), time.thread_time()
+    with one_thread():
+        while time.thread_time() - began_cpu_s < CONTENTION_S:
+            observe([function], Observations())
+    return max(1.0, (time.monotonic() - began_s) / (time.thread_time() - began_cpu_s))
 
 
 def observe(

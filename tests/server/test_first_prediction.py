@@ -75,10 +75,11 @@ def test_workers_without_figures_get_those_of_this_machines_speed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path))
-    ledger, speeds = Costs(), iter([2.0, 5.0])
+    ledger, speeds, contentions = Costs(), iter([2.0, 5.0]), iter([1.5, 1.0])
     monkeypatch.setattr(calibrate, "open_ledger", lambda url: ledger)
     monkeypatch.setattr(calibrate, "measure_speed", lambda: next(speeds))
+    monkeypatch.setattr(calibrate, "measure_contention", lambda: next(contentions))
     settings = load_settings({"LEPTON_BROKER_URL": "redis://nowhere"})
     calibrate.estimate(settings)
     calibrate.estimate(settings)  # known by now, so it is kept
-    assert model_of_workers(cast("Ledger", ledger), settings.cost_profile).speed == 2.0
+    assert model_of_workers(cast("Ledger", ledger), settings.cost_profile).speed == 3.0

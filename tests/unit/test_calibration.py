@@ -72,3 +72,12 @@ def test_the_speed_of_a_machine_is_the_typical_ratio_to_the_catalogue(monkeypatc
 
     monkeypatch.setattr(Observations, "figures", three_times)
     assert calibration.measure_speed() == pytest.approx(3)
+
+
+def test_contention_is_the_clocks_time_over_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu_s = iter([5.0, 5.0, 5.05, 5.2, 5.2])  # before, at each check, and at the end
+    clock_s = iter([100.0, 100.6])
+    monkeypatch.setattr("time.thread_time", lambda: next(cpu_s))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock_s))
+    monkeypatch.setattr(calibration, "observe", lambda nodes, observations: None)
+    assert calibration.measure_contention() == pytest.approx(3.0)
