@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from lepton_celery.calibration import calibrate as calibration
@@ -48,7 +50,8 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
     try:
         click.echo(stack.describe())
         click.echo("Ctrl-C stops everything")
-        calibration.estimate()
+        with suppress(LeptonError):  # predictions are less accurate without it
+            calibration.estimate()
         if (ended := stack.wait()) is not None:
             raise LeptonError(f"{ended.name} ended unexpectedly; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:
