@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.errors import InputError, NotExactWarning
-from tests.oracle import assert_as_promised, assert_same_as_whole
+from lepton_celery.errors import InputError
+from tests.oracle import assert_identical, assert_same_as_whole, evaluate
 
 NAME = "ndimage.distance_transform_edt"
 
@@ -43,16 +45,30 @@ def test_without_background_distances_are_those_that_scipy_gives() -> None:
     assert_same_as_whole(graph.apply(NAME, image, sampling=[3, 2]), distance_transform_edt(image, [3, 2]), (16, 50))
 
 
-def test_a_fractional_sampling_warns_of_rounding() -> None:
-    image = sparse((120, 130), 1, 0.001)
-    with pytest.warns(NotExactWarning, match="within 4 ulp"):
-        lazy = graph.apply(NAME, image, sampling=(0.3, 0.7))
-    assert_as_promised(lazy, distance_transform_edt(image, (0.3, 0.7)), (31, 40))
+@pytest.mark.parametrize("kernels", [True, False])
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_of_equally_near_pixels_the_same_one_is_found_as_by_scipy(kernels: bool, data: st.DataObject) -> None:
+    shape = data.draw(st.lists(st.integers(1, 14), min_size=1, max_size=4).map(tuple))
+    image = sparse(shape, data.draw(st.integers(0, 2**32)), data.draw(st.sampled_from((0, 0.02, 0.2, 0.7, 1))))
+    lengths = st.sampled_from((1, 2, 0.3, 0.7, 1 / 3, 1e-9))
+    sampling = data.draw(st.one_of(st.none(), lengths, st.tuples(*[lengths] * len(shape))))
+    block = tuple(min(n, data.draw(st.integers(1, 9))) for n in shape)
+    wanted = distance_transform_edt(image, sampling, return_indices=True)
+    results = graph.apply(NAME, image, sampling=sampling, return_indices=True)
+    for lazy, whole in zip(results, wanted, strict=True):
+        assert_identical(evaluate(lazy, block, kernels=kernels), whole)
+
+
+def test_indices_alone() -> None:
+    image = sparse((90, 70), 4, 0.01)
+    lazy = graph.apply(NAME, image, return_distances=False, return_indices=True)
+    assert_same_as_whole(lazy, distance_transform_edt(image, return_distances=False, return_indices=True), (2, 40, 23))
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"return_indices": True}, {"return_distances": False}, {"sampling": 0}, {"sampling": (1, 2, 3)}],
+    [{"distances": np.ones((9, 9))}, {"return_distances": False}, {"sampling": 0}, {"sampling": (1, 2, 3)}],
 )
 def test_arguments_that_cannot_be_split_are_refused(options: dict[str, Any]) -> None:
     with warnings.catch_warnings(), pytest.raises(InputError):

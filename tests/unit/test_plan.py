@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 import lepton_celery as lepton
-from lepton_celery import graph, ndimage
+from lepton_celery import graph
 from lepton_celery.catalogue import catalogue
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Entry, Local
@@ -314,7 +314,7 @@ def blocks_of(plan: Plan, operation: str) -> int:
 @pytest.mark.parametrize(
     ("name", "build"),
     [
-        ("lepton.distance", lambda image: ndimage.distance_transform_edt(image > 3)),
+        ("lepton.thin_stored", lambda image: morphology.thin(image > 3, max_num_iter=17)),
         ("lepton.label_blocks", lambda image: measure.label(image > 3)),
         ("lepton.extent", lambda image: image - image.max()),
         ("filters.sobel", filters.sobel),
