@@ -380,6 +380,10 @@ class Entry:
         """
         self._has_no("pixels")
 
+    def evaluate_all(self, arguments: Arguments) -> Sequence[Array]:
+        """All results of a function with several, for the arguments of one of them."""
+        self._has_no("several results")
+
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         """`region` of the result, cut from the array that the function returned for the regions `read`."""
         self._has_no("geometry")

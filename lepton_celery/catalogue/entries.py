@@ -161,10 +161,21 @@ class Local(Entry):
             complete = self.complete(arguments)
             if self.kernel.covers(complete) and (compiled := load(self.kernel, resolve(self.source))) is not None:
                 return np.asarray(compiled(**complete))
+        index = arguments.get("result_index") if self.returns else None
+        result = self._result(arguments)
+        return np.asarray(result if index is None else result[index])
+
+    def evaluate_all(self, arguments: Arguments) -> Sequence[Array]:
+        return [np.asarray(array) for array in self._result(arguments)]
+
+    def _result(self, arguments: Arguments) -> Any:
+        """What the function returns: an array or, with `returns`, a sequence of arrays."""
         function = self.function if self.function is not None else resolve(self.source)
         if isinstance(function, np.ufunc):  # ufuncs have positional parameters only
-            return np.asarray(function(*(arguments[name] for name in self.images)))
+            return function(*(arguments[name] for name in self.images))
         arguments = self.gathered(arguments)
+        if self.returns:
+            del arguments["result_index"]
         leading = []
         if self.function is None:  # scikit-image moves the channel axis of positional arguments only
             for name, parameter in self.signature.parameters.items():
@@ -172,10 +183,7 @@ class Local(Entry):
                 if by_name or name not in self.images or name not in arguments:
                     break
                 leading.append(arguments.pop(name))
-        if self.returns:
-            index = arguments.pop("result_index")
-            return np.asarray(function(*leading, **arguments)[index])
-        return np.asarray(function(*leading, **arguments))
+        return function(*leading, **arguments)
 
     def find_value(self, arguments: Mapping[str, Any]) -> Any:
         return self.evaluate(arguments)[()]

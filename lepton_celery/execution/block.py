@@ -258,16 +258,33 @@ def _evaluate(
             timings.add("read", node, began)
             timings.read_bytes += images[node].nbytes
             continue
-        images[node] = _compute(context, node, needed[node], images, needed)
+        if node not in images:
+            images |= _compute(context, node, _siblings(context, index, node, needed), images, needed)
         timings.add("compute", node, began)
         for freed in live.after(node):
             images.pop(freed, None)
     return images
 
 
-def _compute(context: Context, index: int, region: Region, images: Mapping[int, Array], needed: Regions) -> Array:
-    """One image on `region`, computed from others, as a C-contiguous array."""
+def _siblings(context: Context, stage: StageIndex, index: int, needed: Regions) -> list[int]:
+    """The node, and the other results of the same call if the block needs the same region of them."""
     node = context.plan.nodes[index]
+    if "result_index" not in node.arguments or not node.entry.is_local:
+        return [index]
+    return [
+        other
+        for other, region in needed.items()
+        if context.plan.nodes[other].is_of_same_call(node)
+        and region == needed[index]
+        and not context.plan.is_read(other, stage)
+    ]
+
+
+def _compute(
+    context: Context, index: int, siblings: Sequence[int], images: Mapping[int, Array], needed: Regions
+) -> dict[int, Array]:
+    """The images of `siblings`, computed from others by the call that `index` describes, as C-contiguous arrays."""
+    node, region = context.plan.nodes[index], needed[index]
     arguments = context.arguments(node)
     if node.entry.reads_itself:
         arguments |= context.views(node)
@@ -275,7 +292,7 @@ def _compute(context: Context, index: int, region: Region, images: Mapping[int, 
         if node.entry.wants_kernels:
             arguments["kernels"] = context.kernels
         with np.errstate(all="ignore"):
-            return np.asarray(node.entry.evaluate(arguments), order="C")
+            return {index: np.asarray(node.entry.evaluate(arguments), order="C")}
     reads = reads_of(context.plan, index, region)
     for name, (image, read) in zip(node.images, reads, strict=True):
         if not read.size:
@@ -287,9 +304,13 @@ def _compute(context: Context, index: int, region: Region, images: Mapping[int, 
     if node.entry.wants_kernels:
         arguments["kernels"] = context.kernels
     if node.entry.wants_where:
-        # an image that is drawn from values alone is its own first image
-        arguments["where"] = replace(context.where(*(reads[0] if reads else (index, region))), result=region)
+        arguments["where"] = replace(context.where(*reads[0]), result=region)
     with np.errstate(all="ignore"):
-        result = node.entry.evaluate(arguments, kernels=context.kernels)
+        if len(siblings) > 1:
+            every = node.entry.evaluate_all(arguments)
+            results = {other: every[context.plan.nodes[other].arguments["result_index"]] for other in siblings}
+        else:
+            results = {index: node.entry.evaluate(arguments, kernels=context.kernels)}
+    trimmed = [read for _, read in reads]
     # unlike ascontiguousarray, asarray keeps 0-d arrays
-    return np.asarray(node.entry.trim(result, region, [read for _, read in reads]), order="C")
+    return {other: np.asarray(node.entry.trim(result, region, trimmed), order="C") for other, result in results.items()}

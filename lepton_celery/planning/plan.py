@@ -87,6 +87,13 @@ class PlanNode:
         """Bytes of the whole image."""
         return math.prod(self.shape) * self.itemsize
 
+    def is_of_same_call(self, other: PlanNode) -> bool:
+        """Whether both nodes are results of one call of a function with several results."""
+        if self.operation != other.operation or self.arguments.keys() != other.arguments.keys():
+            return False
+        rest = self.arguments.keys() - {"result_index"}
+        return all(np.array_equal(self.arguments[name], other.arguments[name]) for name in rest)
+
     def refs(self) -> Iterator[int]:
         """The nodes that this node is computed from."""
         return (value.node for value in self.arguments.values() if isinstance(value, Ref))

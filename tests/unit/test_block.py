@@ -325,3 +325,22 @@ def test_a_filled_block_has_the_value_if_its_dtype_can(
     filled[:16, 20:40] = expected
     assert_identical(np.load(tmp_path / "o.npy"), filled)
     np.testing.assert_equal(stores.read_table(tmp_path / "max.csv")["value"][0], filled.max())
+
+
+def test_all_results_of_a_function_come_from_one_call_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        return whole_filters.gabor(*arguments, **options)
+
+    monkeypatch.setattr("lepton_celery.catalogue.entries.resolve", lambda path: counted)
+    real, imaginary = filters.gabor(IMAGE / 65535, frequency=0.3)
+    (other, _) = filters.gabor(IMAGE / 65535, frequency=0.2)
+    calls.clear()  # building calls the function on a few pixels
+    found = compute(imaginary, real, other, block_shape=BLOCK, threads=1)
+    monkeypatch.undo()
+    assert len(calls) == 2 * 9
+    wanted = whole_filters.gabor(IMAGE / 65535, frequency=0.3)
+    for array, whole_array in zip(found, (*wanted[::-1], whole_filters.gabor(IMAGE / 65535, 0.2)[0]), strict=True):
+        assert_identical(array, whole_array)
