@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from lepton_celery.catalogue.entries import Local
 from lepton_celery.catalogue.results import dtype_of
 from lepton_celery.catalogue.transform.interpolate import slabs
 from lepton_celery.grid import Region
+from lepton_celery.kernels import Kernel
+from lepton_celery.kernels.border import is_plain
+from lepton_celery.kernels.trials import floats
 
 
 def _coordinates(matrix: Array, rows: Array, columns: Array) -> tuple[Array, Array]:
@@ -44,6 +48,30 @@ def has_one_sign(matrix: Array, lengths: Sequence[int]) -> bool:
 def _corners(start: Sequence[int], stop: Sequence[int]) -> tuple[Array, Array]:
     rows, columns = (np.array([a, z - 1]) for a, z in zip(start[:2], stop[:2], strict=True))
     return rows[:, np.newaxis], columns[np.newaxis]
+
+
+def _covers(arguments: Arguments) -> bool:
+    return is_plain(arguments["image"]) and arguments["image"].dtype == arguments["matrix"].dtype
+
+
+def _trials() -> Iterator[dict[str, Any]]:
+    """Shears, turns and a homography of a block within an image, so that the result reaches beyond its edges."""
+    turned = [[0.8, -0.6, 9.3], [0.6, 0.8, -7.1], [0, 0, 1]]
+    for image in floats():
+        block = image[:5, :40] if image.ndim == 2 else image[:5, :9, :4]
+        region = Region((3, 2, 0)[: block.ndim], tuple(a + n for a, n in zip((3, 2, 0), block.shape, strict=False)))
+        result = Region((0, 1, 0)[: block.ndim], (12, 50, *block.shape[2:]))
+        where = Where(region, (9, 60, *block.shape[2:]), result=result)
+        for matrix in (
+            turned,
+            [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+            [[0.9, 0.2, 1.5], [-0.1, 1.1, 2.25], [1e-3, 2e-3, 1]],
+        ):
+            for order in (1, 3):
+                for mode in ("constant", "edge", "symmetric", "reflect", "wrap"):
+                    given = {"order": order, "mode": mode, "cval": 0.3, "where": where}
+                    pixels = np.ascontiguousarray(block)
+                    yield {"image": pixels, "matrix": np.array(matrix, image.dtype), "shape": (20, 70), **given}
 
 
 _REACH = {1: (0, 1), 3: (1, 2)}
@@ -100,6 +128,7 @@ def _folded(pixels: Array, n: int, mode: str) -> Array:
         geometry=Warped(),
         wants_where=True,
         dtype=dtype_of("image"),
+        kernel=Kernel("lepton_celery.kernels.warp.warp_by_matrix", _covers, _trials),
         cost_ns=110.0,
     )
 )
