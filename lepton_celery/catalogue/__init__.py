@@ -18,7 +18,7 @@ from types import ModuleType
 from lepton_celery.catalogue.declare import declared_in
 from lepton_celery.catalogue.entries import Entry, Local, resolve
 from lepton_celery.catalogue.segmentation import watershed
-from lepton_celery.catalogue.shared import label_kernels
+from lepton_celery.catalogue.shared.fastest import KERNELS
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
 
@@ -79,7 +79,7 @@ def load_kernels() -> None:
     for entry in catalogue().values():
         if isinstance(entry, Local) and entry.kernel is not None:
             load(entry.kernel, resolve(entry.source))
-    for function, kernel in label_kernels.KERNELS.items():
+    for function, kernel in KERNELS.items():
         load(kernel, function)
     load(watershed.PART, watershed.flooded_without_ties)
 

@@ -113,14 +113,14 @@ def _along(
 
 
 @lru_cache(maxsize=64)
-def _half(sigma: float, truncate: float) -> NDArray[np.float64]:
+def _half(sigma: float, truncate: float, order: int = 0) -> NDArray[np.float64]:
     """SciPy's weights from one end to the middle, taken from its response to an impulse."""
     from scipy.ndimage import gaussian_filter1d
 
     radius = int(truncate * sigma + 0.5)
     point = np.zeros(2 * radius + 1)
     point[radius] = 1.0
-    weights = gaussian_filter1d(point, sigma, mode="constant", truncate=truncate)
+    weights = gaussian_filter1d(point, sigma, order=order, mode="constant", truncate=truncate)
     half: NDArray[np.float64] = np.ascontiguousarray(weights[: radius + 1])
     half.flags.writeable = False
     return half
@@ -208,3 +208,13 @@ def gaussian_filter(
 ) -> NDArray[Any]:
     """`scipy.ndimage.gaussian_filter` of a float image."""
     return _smooth(input, _per_axis(sigma, input.ndim, None), mode, cval, truncate)
+
+
+def smooth_along(image: NDArray[Any], sigma: float, axis: int, order: int) -> NDArray[Any]:
+    """`catalogue.shared.smoothing.smooth_along`."""
+    result = np.empty_like(image)
+    outer, length, inner = _around(image.shape, axis)
+    weights = _half(sigma, 4.0, order)
+    index = extended(length, weights.size - 1, "reflect")
+    _along(image.reshape(-1), result.reshape(-1), outer, length, inner, weights, index, 0.0)
+    return result

@@ -15,16 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_celery import kernels
+from lepton_celery import graph, kernels
 from lepton_celery.catalogue import catalogue
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Local, resolve
+from lepton_celery.catalogue.shared.fastest import fastest
+from lepton_celery.catalogue.shared.smoothing import smooth_along
 from lepton_celery.jobs.compute import compute
 from lepton_celery.kernels import Kernel, load
 from lepton_celery.kernels.border import MODES
 from lepton_celery.proving import prove as prover
 from lepton_celery.skimage import filters
-from tests.oracle import assert_identical
+from tests.oracle import assert_identical, evaluate
 
 pytest.importorskip("numba")
 
@@ -122,6 +124,40 @@ def test_edge_filters_give_the_same_bytes(name: str, data: st.DataObject) -> Non
 def test_luminance_gives_the_same_bytes(shape: list[int], width: int, seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (*shape, width, 3), np.uint8)
     assert_identical(*kernel_and_source("color.rgb2gray", {"rgb": picture}))
+
+
+SHEAR, TURN = [[0.9, 0.2, 1.5], [-0.1, 1.1, 2.25], [0, 0, 1]], [[0.8, -0.6, 9.3], [0.6, 0.8, -7.1], [0, 0, 1]]
+FAR, TILTED = [[3, 0, -60], [0, 2, 35.5], [0, 0, 1]], [[0.9, 0.2, 1.5], [-0.1, 1.1, 2.25], [1e-3, 2e-3, 1]]
+
+
+@given(st.data())
+@settings(max_examples=120, deadline=None)
+def test_warps_by_a_matrix_give_the_same_bytes(data: st.DataObject) -> None:
+    image = data.draw(images("float32 float64").filter(lambda image: image.ndim > 1 and image.shape[1] < 99))
+    matrix = np.array(data.draw(st.sampled_from((SHEAR, TURN, FAR, TILTED, np.eye(3)))))
+    options = {
+        "order": data.draw(st.sampled_from((1, 3))),
+        "mode": data.draw(st.sampled_from(("constant", "edge", "symmetric", "reflect", "wrap"))),
+        "cval": data.draw(st.sampled_from((0.0, 0.3, np.nan))),
+        "clip": data.draw(st.booleans()),
+    }
+    whole = resolve("skimage.transform.warp")(image, matrix, **options)
+    lazy = graph.apply("transform.warp", image, inverse_map=matrix, **options)
+    block = tuple(min(n, data.draw(st.integers(1, 20))) for n in image.shape)
+    assert_identical(evaluate(lazy, block), whole)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_gaussians_and_their_second_derivatives_along_an_axis_give_the_same_bytes(data: st.DataObject) -> None:
+    arguments: dict[str, Any] = {
+        "image": data.draw(images("float32 float64")),
+        "sigma": data.draw(st.sampled_from((0.3, 1.0, 4.0, 31.0))),
+        "order": data.draw(st.sampled_from((0, 2))),
+    }
+    arguments["axis"] = data.draw(st.integers(0, arguments["image"].ndim - 1))
+    with np.errstate(all="ignore"):
+        assert_identical(fastest(smooth_along, arguments, kernels=True), smooth_along(**arguments))
 
 
 @given(st.data())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shapes
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shapes, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Local, ValueFunction
 from lepton_celery.catalogue.feature.peaks import find_candidates
-from lepton_celery.catalogue.results import ResultRule, ValueType, value_of
+from lepton_celery.catalogue.results import ResultRule, ValueType, dtype_of, value_of
 from lepton_celery.catalogue.shared.axes import TrailingAxis, integral
 from lepton_celery.catalogue.shared.halos import gaussian_radius
+from lepton_celery.catalogue.shared.smoothing import smoothed
 from lepton_celery.errors import InputError
+from lepton_celery.grid import Region
 
 # ------------------------------------------------------------------------------------------------ responses
 
@@ -33,27 +35,45 @@ def _box_halo(arguments: Arguments) -> int:
     return int(3 * np.max(arguments["sigmas"])) + 2
 
 
-@declare(Local("lepton.log_cube", dtype_kinds="f", geometry=TrailingAxis(_scales, _gaussian_halo), cost_ns=780.0))
-def log_cube(image: Array, sigmas: Array) -> Array:
-    """The response of `skimage.feature.blob_log`, one per scale on a last axis."""
-    from scipy.ndimage import gaussian_laplace
+class _Smoothed(TrailingAxis):
+    """Responses from which the function has cut the halo already."""
 
-    return np.stack([-gaussian_laplace(image, s) * np.mean(s) ** 2 for s in sigmas], axis=-1)
+    def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
+        return result[..., region.start[-1] : region.stop[-1]]
+
+
+_SMOOTHING: dict[str, Any] = {
+    "dtype_kinds": "f",
+    "wants_where": True,
+    "wants_kernels": True,
+    "dtype": dtype_of("image"),
+}
+
+
+@declare(Local("lepton.log_cube", geometry=_Smoothed(_scales, _gaussian_halo), cost_ns=780.0, **_SMOOTHING))
+def log_cube(image: Array, sigmas: Array, where: Where, kernels: bool = False) -> Array:
+    """The response of `skimage.feature.blob_log`, one per scale on a last axis, from `gaussian_laplace`."""
+    responses = []
+    for sigma in sigmas:
+        of_axes = [[2 * (other == axis) for other in range(image.ndim)] for axis in range(image.ndim)]
+        laplace, *more = (smoothed(image, sigma, orders, where, kernels) for orders in of_axes)
+        for derivative in more:
+            laplace = laplace + derivative
+        responses.append(-laplace * np.mean(sigma) ** 2)
+    return np.stack(responses, axis=-1)
 
 
 @declare(
     Local(
         "lepton.dog_cube",
-        dtype_kinds="f",
-        geometry=TrailingAxis(lambda images, arguments: _scales(images, arguments) - 1, _gaussian_halo),
+        geometry=_Smoothed(lambda images, arguments: _scales(images, arguments) - 1, _gaussian_halo),
         cost_ns=220.0,
+        **_SMOOTHING,
     )
 )
-def dog_cube(image: Array, sigmas: Array, sigma_ratio: float) -> Array:
+def dog_cube(image: Array, sigmas: Array, sigma_ratio: float, where: Where, kernels: bool = False) -> Array:
     """The response of `skimage.feature.blob_dog`, for one scale fewer than there are sigmas."""
-    from skimage.filters import gaussian
-
-    smooth = [gaussian(image, sigma=s, mode="reflect") for s in sigmas]
+    smooth = [smoothed(image, sigma, [0] * image.ndim, where, kernels) for sigma in sigmas]
     cube = np.stack([fine - coarse for fine, coarse in pairwise(smooth)], axis=-1)
     cube *= 1 / (sigma_ratio - 1)
     return cube

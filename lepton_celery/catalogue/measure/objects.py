@@ -18,7 +18,8 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Partial, Partials, Shape, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Reduction
-from lepton_celery.catalogue.shared.label_kernels import extents, fastest, pixel_counts, pixel_sums
+from lepton_celery.catalogue.shared.fastest import fastest
+from lepton_celery.catalogue.shared.label_kernels import extents, pixel_counts, pixel_sums
 from lepton_celery.catalogue.shared.pairwise import PairwiseSum
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid, Region

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array
-from lepton_celery.kernels import Kernel, load
+from lepton_celery.catalogue.shared.fastest import KERNELS
+from lepton_celery.kernels import Kernel
 
 
 def label_alone(image: Array, background: int | None, connectivity: int | Array | None) -> Array:
@@ -136,19 +137,10 @@ def _extents_trials() -> Iterator[dict[str, Any]]:
 
 _HERE = "lepton_celery.kernels.labels"
 
-KERNELS: dict[Callable[..., Array], Kernel] = {
+KERNELS |= {
     label_alone: Kernel(f"{_HERE}.label", _covers_labelling, _labelling_trials),
     table_at: Kernel(f"{_HERE}.look_up", _covers_table, _table_trials),
     pixel_counts: Kernel(f"{_HERE}.count", _covers_counting, _counting_trials),
     pixel_sums: Kernel(f"{_HERE}.add", _covers_summing, _summing_trials),
     extents: Kernel(f"{_HERE}.extents", _covers_extents, _extents_trials),
 }
-"""The functions that have a compiled kernel."""
-
-
-def fastest(function: Callable[..., Array], arguments: dict[str, Any], kernels: bool) -> Array:
-    """Call a function of `KERNELS` or, if `kernels` is set and it covers the arguments, its compiled kernel."""
-    kernel = KERNELS[function]
-    if kernels and kernel.covers(arguments) and (compiled := load(kernel, function)) is not None:
-        return compiled(**arguments)
-    return function(**arguments)

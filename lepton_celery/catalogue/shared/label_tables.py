@@ -10,8 +10,9 @@ from lepton_celery.catalogue.arrays import Array, MergedLabels, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Local, ValueFunction
 from lepton_celery.catalogue.results import always, given_dtype, value_of
+from lepton_celery.catalogue.shared.fastest import fastest
 from lepton_celery.catalogue.shared.label_joining import TRUE, positions_of
-from lepton_celery.catalogue.shared.label_kernels import fastest, table_at
+from lepton_celery.catalogue.shared.label_kernels import table_at
 from lepton_celery.grid import BlockIndex, Region
 
 

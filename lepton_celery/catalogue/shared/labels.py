@@ -21,8 +21,9 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Labelling
+from lepton_celery.catalogue.shared.fastest import fastest
 from lepton_celery.catalogue.shared.label_joining import FALSE, OPEN, TRUE, combine_labels, is_edge, merge_labels
-from lepton_celery.catalogue.shared.label_kernels import fastest, label_alone
+from lepton_celery.catalogue.shared.label_kernels import label_alone
 from lepton_celery.errors import InputError
 
 LABELS = "lepton.label_blocks"
