@@ -115,3 +115,12 @@ def test_a_move_that_scipy_refuses_is_refused_when_it_is_asked_for() -> None:
     ):
         with pytest.raises(InputError, match=what):
             graph.apply(f"ndimage.{name}", image, **options)
+
+
+def test_an_image_is_moved_by_a_value_of_another_image() -> None:
+    image = picture(FLAT, float)
+    found = graph.apply("numpy.percentile", image, (2, 98))
+    moved = lazy_ndimage.shift(image, found, order=1)
+    assert_same_as_whole(moved, ndimage.shift(image, np.percentile(image, (2, 98)), order=1), (7, 10))
+    with pytest.raises(InputError, match=r"shift of shape \(3,\)"):
+        lazy_ndimage.shift(image, graph.apply("numpy.percentile", image, (2, 50, 98)))

@@ -76,13 +76,17 @@ def _check(function: str) -> Callable[[Arguments], None]:
         check_output_dtype(arguments["output"])
         image = arguments["input"]
         few = {**arguments, "input": np.zeros((3,) * len(image.shape), image.dtype)}
+        shift: Any = arguments.get("shift")
+        if hasattr(shift, "gives"):
+            _check_lazy_shift(shift.shape, image.shape)
+            few["shift"] = 0.0
         shapes = [image.shape]
         if function == "map_coordinates":
             coordinates = arguments["coordinates"]
             shapes.append(coordinates.shape)
             few["coordinates"] = np.zeros((coordinates.shape[0], *(1 for _ in coordinates.shape[1:])))
         for name in ("zoom", "shift", "angle", "matrix", "offset", "cval"):
-            given = np.asarray(arguments.get(name, 0))
+            given = np.asarray(few.get(name, 0))
             if given.dtype.kind not in "biuf" or not (np.isfinite(given).all() or name == "cval"):
                 raise InputError(f"{name}={arguments[name]!r}; give finite real numbers")
         if (shape := arguments.get("output_shape")) is not None:
@@ -98,6 +102,11 @@ def _check(function: str) -> Callable[[Arguments], None]:
     return check
 
 
+def _check_lazy_shift(shift: Shape, image: Shape) -> None:
+    if shift not in ((), (len(image),)):
+        raise InputError(f"shift of shape {shift} for an image of {len(image)} axes; give a number, or one per axis")
+
+
 def _moved(function: str, images: tuple[str, ...] = ("input",), **options: Any) -> Local:
     return whole(
         f"ndimage.{function}", Moved(_SHAPES[function]), images=images, check=_check(function), dtype=_dtype, **options
@@ -107,7 +116,7 @@ def _moved(function: str, images: tuple[str, ...] = ("input",), **options: Any) 
 ENTRIES = (
     _moved("zoom", example={"zoom": 1.5}, cost_ns=300.0),
     _moved("rotate", example={"angle": 20.0}, ndims=(2, 3), cost_ns=300.0),
-    _moved("shift", example={"shift": 1.3}, cost_ns=300.0),
+    _moved("shift", values=("shift",), example={"shift": 1.3}, cost_ns=300.0),
     _moved("affine_transform", example={"matrix": lambda ndim: np.eye(ndim) * 0.9 + 0.05}, cost_ns=300.0),
     _moved("map_coordinates", ("input", "coordinates"), kinds_of={"coordinates": "iuf"}, cost_ns=300.0),
 )
