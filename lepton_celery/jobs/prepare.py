@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.shared.listed import MAX_LISTED_PX
 from lepton_celery.errors import InputError
 from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, versions_of
-from lepton_celery.graph.nodes import Node
+from lepton_celery.graph.nodes import Node, make
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.planning.axes import axes_of
@@ -40,11 +42,12 @@ def prepare(
         InputError: an output, an input or the plan is refused; the message says which and why.
         StoreError: an input cannot be read, or an output cannot be written.
     """
-    for path, node in outputs.items():
+    for path in outputs:
         stores.check_output(path, overwrite=options.overwrite or may_exist)
-        if isinstance(node, Node):
-            _check_format(path, node)
-    planned = make_plan(outputs, plan_options)
+    given: Mapping[str, Any] = outputs
+    # the planner refuses what is not lazy
+    fitting = {path: _fitting(path, node) if isinstance(node, Node) else node for path, node in given.items()}
+    planned = make_plan(fitting, plan_options)
     plan, job_id = planned.plan, secrets.token_hex(6)
     targets, files = _destinations(planned, job_id, options)
     first = stores.local_path(next(iter(outputs)))
@@ -67,12 +70,24 @@ def prepare(
     return Prepared(manifest, arrays)
 
 
-def _check_format(path: str, node: Node) -> None:
+def _fitting(path: str, node: Node) -> Node:
+    """The node that gives an output in the form that its file holds: the pixels of an image of one axis may be a list.
+
+    Raises:
+        InputError: the file cannot hold the output.
+    """
     suffix = stores.local_path(path).suffix.lower()
     is_table = suffix in stores.TABLE_SUFFIXES
     if node.gives == "image" and (is_table or suffix == stores.VALUE_SUFFIX):
-        kind = "a table format" if is_table else "a format of values"
-        raise InputError(f"{path} is {kind} and {node!r} is an image; write it to .zarr, .npy, .tif or .png")
+        if node.ndim > 1 or node.shape[0] > MAX_LISTED_PX:
+            kind = "a table format" if is_table else "a format of values"
+            raise InputError(f"{path} is {kind} and {node!r} is an image; write it to .zarr, .npy, .tif or .png")
+        node = make("lepton.listed", image=node)
+    _check_format(path, node, is_table=is_table)
+    return node
+
+
+def _check_format(path: str, node: Node, *, is_table: bool) -> None:
     if node.gives == "image":
         stores.check_dtype(path, node.shape, node.dtype)
     if node.gives == "value":

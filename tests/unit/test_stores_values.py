@@ -133,3 +133,19 @@ def test_what_a_format_cannot_hold_is_refused_before_the_job(tmp_path: Path, nam
     with pytest.raises(errors.InputError, match="write it to"):
         lepton.run({str(tmp_path / name): nodes[name.split(".")[0]]})
     assert not list(tmp_path.iterdir())
+
+
+def test_an_image_of_one_axis_is_a_list(tmp_path: Path) -> None:
+    volume = np.random.default_rng(3).random((7, 30, 40))
+    profile = lepton.open(volume).mean(axis=(1, 2))
+    outputs = {str(tmp_path / f"profile{suffix}"): profile for suffix in (".csv", ".json", ".npy")}
+    results = lepton.run(outputs, block_shape=(2, 16, 16)).result()
+    expected = volume.mean(axis=(1, 2))
+    assert np.array_equal(results[str(tmp_path / "profile.csv")]["value"], expected)
+    assert np.array_equal(results[str(tmp_path / "profile.json")], expected)
+    assert np.array_equal(np.load(tmp_path / "profile.npy"), expected)
+
+
+def test_an_image_of_two_axes_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match=r"is a table format .* write it to \.zarr"):
+        lepton.run({str(tmp_path / "image.csv"): lepton.open(np.zeros((9, 9)))})
