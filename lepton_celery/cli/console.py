@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _PIPE_WIDTH = 1000
 """Width in columns if the output is not a terminal, so that each row stays on one line."""
+
+_GAP = 2
+"""Columns between two columns of a table."""
+_LEAST_WIDTH = 12
+"""Smallest width of the last column of a table."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -26,12 +34,18 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def table(*headings: str) -> Table:
-    """An empty table without lines. A heading that ends with `…` is that of a column that may be cut."""
-    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        is_cut = heading.endswith("…")
-        made.add_column(heading.removesuffix("…"), no_wrap=True, overflow="ellipsis" if is_cut else "ignore")
+def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int) -> Table:
+    """A table without lines. Only its last column is cut to fit into `width`, so that no id and no name is shortened."""
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    columns = zip(headings, *([str(cell) for cell in row] for row in rows), strict=True)
+    widths = [max(map(cell_len, column)) for column in columns]
+    left = width - sum(widths[:-1]) - _GAP * len(widths)
+    widths[-1] = min(widths[-1], max(left, _LEAST_WIDTH))
+    for heading, needed in zip(headings, widths, strict=True):
+        made.add_column(heading, width=needed, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        # texts of users may look like markup
+        made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return made
 
 

@@ -28,8 +28,10 @@ COLOURS = {
     JobState.RUNNING: "cyan",
 }
 
+_HEADINGS = ("job", "state", "stage", "blocks", "age", "took", "lane", "started", "title")
+
 _WIDE = 110
-"""Terminals of this width have room for all columns."""
+"""Terminals of this width have room for the columns `lane` and `started`."""
 
 _LISTED = 10_000
 """Number of the newest jobs among which those in a state are found."""
@@ -55,7 +57,7 @@ def jobs(limit: int, states: tuple[str, ...], watch: bool, as_json: bool) -> Non
     if watch:
         redrawn(
             lambda: _chosen(settings, limit, states),
-            show=_as_table,
+            show=as_table,
             document=(lambda infos: [job_entry(info) for info in infos]) if as_json else None,
         )
         return
@@ -63,7 +65,7 @@ def jobs(limit: int, states: tuple[str, ...], watch: bool, as_json: bool) -> Non
     if as_json:
         print_json([job_entry(info) for info in infos])
     else:
-        output().print(_as_table(infos))
+        output().print(as_table(infos))
 
 
 def _chosen(settings: Settings, limit: int, states: Sequence[str]) -> list[JobInfo]:
@@ -71,24 +73,25 @@ def _chosen(settings: Settings, limit: int, states: Sequence[str]) -> list[JobIn
     return [info for info in infos if not states or info.state in states][:limit]
 
 
-def _as_table(infos: Sequence[JobInfo]) -> Table | str:
+def as_table(infos: Sequence[JobInfo]) -> Table | str:
     if not infos:
         return "no jobs yet; submit one with lepton run"
-    is_wide = output().width >= _WIDE
-    more = ("lane", "started") if is_wide else ()
-    listed = table("job", "state", "stage", "blocks", "age", "took", *more, "title…")
-    now = time.time()
-    for info in infos:
-        filled = f", {info.filled} filled" if info.filled else ""
-        started = datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S")
-        listed.add_row(
-            info.job_id,
-            Text(f"{info.state}{filled}", COLOURS[info.state]),
-            info.stage_label,
-            f"{info.blocks_done}/{info.blocks_total}",
-            ago(now - info.created_at),
-            duration(took_s(info)),
-            *((info.lane, started) if is_wide else ()),
-            Text(info.title),
-        )
-    return listed
+    width = output().width
+    shown = [name for name in _HEADINGS if width >= _WIDE or name not in ("lane", "started")]
+    rows = [dict(zip(_HEADINGS, _row(info), strict=True)) for info in infos]
+    return table(shown, [[row[name] for name in shown] for row in rows], width)
+
+
+def _row(info: JobInfo) -> tuple[str | Text, ...]:
+    filled = f", {info.filled} filled" if info.filled else ""
+    return (
+        info.job_id,
+        Text(f"{info.state}{filled}", COLOURS[info.state]),
+        info.stage_label,
+        f"{info.blocks_done}/{info.blocks_total}",
+        ago(time.time() - info.created_at),
+        duration(took_s(info)),
+        info.lane,
+        datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
+        info.title,
+    )

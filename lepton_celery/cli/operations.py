@@ -28,10 +28,9 @@ def operations(words: tuple[str, ...], markdown: bool, as_json: bool) -> None:
     if as_json:
         print_json([_document(entry) for entry in chosen])
         return
-    listed = table("operation", "exactness", "parameters…")
-    for entry in chosen:
-        listed.add_row(entry.name, _exactness(entry), ", ".join(_parameters(entry)))
-    output().print(listed)
+    console = output()
+    rows = [(entry.name, _exactness(entry), ", ".join(_parameters(entry))) for entry in chosen]
+    console.print(table(("operation", "exactness", "parameters"), rows, console.width))
 
 
 def _document(entry: Entry) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.execution.manifest import JobOptions, Lane, OnError
+from lepton_celery.execution.manifest import JobOptions, Lane, Manifest, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
@@ -85,6 +85,7 @@ def submit(
     except BrokerUnreachable as error:  # errors of the job are raised first
         cost, unreachable = CostModel(), error
     prepared = _prepare(outputs, options, settings, cost, may_exist=resume)
+    _check_names(prepared.manifest)
     if unreachable is not None:
         raise unreachable
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
@@ -94,6 +95,18 @@ def submit(
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     _send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger)
+
+
+def _check_names(manifest: Manifest) -> None:
+    """Refuse names that are not UTF-8, which neither the ledger nor a message can hold."""
+    for name in [manifest.title, *manifest.output_paths(), *(url for _, url in manifest.plan.sources)]:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the name {name!r} is not UTF-8, so it cannot be sent to workers; rename the file, or run the job in this "
+                "process (lepton.run, or --here on the command line)"
+            ) from None
 
 
 def _prepare(

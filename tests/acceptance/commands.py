@@ -1,4 +1,4 @@
-"""Runs the `lepton` command in a process of its own."""
+"""Runs the `lepton` command in a process of its own, and finds what it leaves behind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,3 +30,13 @@ def lepton(*arguments: str, cwd: Path, timeout_s: float = 90, **extra: str) -> s
         timeout=timeout_s,
         check=False,
     )
+
+
+def offspring(folder: Path) -> list[psutil.Process]:
+    """Processes with the folder in their command line or environment."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        text = " ".join(process.info["cmdline"] or []) + str(process.info["environ"] or "")
+        if str(folder) in text and process.pid != os.getpid():
+            found.append(process)
+    return found

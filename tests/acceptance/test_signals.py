@@ -10,24 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from skimage import data
 
 from lepton_celery.jobs.local_stack import read_running
-from tests.acceptance.commands import environment
+from tests.acceptance.commands import environment, offspring
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
-
-
-def offspring(folder: Path) -> list[psutil.Process]:
-    """Processes with the folder in their command line or environment."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        text = " ".join(process.info["cmdline"] or []) + str(process.info["environ"] or "")
-        if str(folder) in text and process.pid != os.getpid():
-            found.append(process)
-    return found
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -130,3 +119,25 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert done.stdout.startswith("operation")
     assert done.stderr == ""
     assert done.returncode in (0, 141)
+
+
+def test_ctrl_c_during_the_demonstration_leaves_no_process(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["lepton", "demo", "--side", "3000", "--directory", str(tmp_path / "out")],
+        cwd=tmp_path,
+        env=environment(TEST_FOLDER=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("job"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.stdout.read()
+    process.stdout.close()
+    assert process.wait(60) != 0
+    assert "Traceback" not in rest
+    assert offspring(tmp_path) == []

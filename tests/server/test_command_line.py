@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lepton_celery.catalogue import public_names
+from lepton_celery.cli import jobs as jobs_command
 from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.cli.commands import COMMANDS
 from lepton_celery.cli.exits import EXIT_CODES, FAULT
+from lepton_celery.grid import StageNumber
+from lepton_celery.ledger.info import JobInfo, JobState
 from tests.oracle import picture
 
 JUNK = [
@@ -193,6 +198,27 @@ def test_a_finished_job_is_a_json_document(folder: Path) -> None:
     assert (document["state"], document["progress"]) == ("done", 1.0)
     assert [Path(path).name for path in document["outputs"]] == ["job.npy", "a.npy"]
     assert document["created"].endswith("Z")
+
+
+def jobs_at(width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of a list of two jobs on a terminal of this width."""
+    info = JobInfo(
+        "0123456789ab", JobState.FAILED, "batch", "[bold]cells[/x] " * 5, StageNumber(1), 3, 7, 12345, 7, 0.0, 9e3
+    )
+    console = Console(width=width, markup=False, highlight=False)
+    monkeypatch.setattr(jobs_command, "output", lambda: console)
+    with console.capture() as capture:
+        console.print(jobs_command.as_table([info, replace(info, state=JobState.DONE, title="x")]))
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_list_of_jobs_fits_the_terminal_and_cuts_no_id(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    heading, *lines = jobs_at(width, monkeypatch)
+    assert len(lines) == 2
+    assert all(len(line) <= width and line.startswith("0123456789ab  ") for line in lines)
+    assert ("lane" in heading, "started" in heading) == (width == 200, width == 200)
+    assert "2/3" in lines[0] and "7/12345" in lines[0] and "2 h 30 min" in lines[0] and "[bold]cells" in lines[0]
 
 
 def test_the_traceback_is_shown_when_it_is_asked_for(folder: Path) -> None:
