@@ -6,9 +6,7 @@ LEPTON_SETTINGS names. It is made when it is first used, so that importing this 
 
 from __future__ import annotations
 
-import sys
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 from celery import Celery
@@ -28,8 +26,6 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _app() -> Celery[Any]:
-    if "flower" in sys.argv[1:4] and find_spec("flower") is None:  # celery -A APP flower
-        raise SystemExit("Flower is not installed; pip install 'lepton-celery[flower]'")
     try:
         app = create_app(find_settings() or load_settings())
     except LeptonError as error:

@@ -19,7 +19,8 @@ from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
 from lepton_celery.flower.guard import is_loopback
 
-_is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test") or is_loopback(options.address)
+_is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test")
+_is_for_this_machine = "LEPTON_SETTINGS" not in os.environ and is_loopback(options.address)
 _given = load_settings().flower_auth
 
 # https://flower.readthedocs.io/en/latest/config.html#read-only
@@ -50,7 +51,7 @@ if _given:
     if ":" not in _given:
         raise InputError("LEPTON_FLOWER_AUTH has no colon; give user:password")
     basic_auth = [_given]
-elif not (_is_local or options.basic_auth or options.auth):
+elif not (_is_local or _is_for_this_machine or options.basic_auth or options.auth):
     _password = secrets.token_urlsafe(18)
     basic_auth = [f"lepton:{_password}"]
     sys.stderr.write(

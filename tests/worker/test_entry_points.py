@@ -16,8 +16,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import redis
+from click.testing import CliRunner
 from skimage import data, filters
 
+from lepton_celery.cli import flower as command
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.worker.pool_check import PoolCheckStep
@@ -97,17 +99,14 @@ def test_flower_is_never_open_to_the_network_without_a_password(
         assert ("its password until it stops" in log.read_text()) == (expected == 401)
 
 
-def test_a_missing_flower_is_named_with_its_extra(folder: Path) -> None:
-    hide = "import sys; sys.modules['flower'] = None\n"
-    (folder / "hide").mkdir()
-    (folder / "hide" / "sitecustomize.py").write_text(hide)
-    path = f"{folder / 'hide'}:{Path(__file__).parents[2]}"
-    command = [sys.executable, "-m", "celery", "-A", "lepton_celery.app", "flower"]
-    ran = subprocess.run(
-        command, cwd=folder, env=environment(PYTHONPATH=path), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert ran.returncode != 0
-    assert "pip install 'lepton-celery[flower]'" in ran.stderr
+def test_a_missing_flower_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flower.command import flower
+
+    assert command.flower is flower
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    ran = CliRunner().invoke(command.flower, ["--port=5555", "--help"])
+    assert ran.exit_code == 1
+    assert ran.output == "Error: Flower is not installed; pip install 'lepton-celery[flower]'\n"
 
 
 def test_a_socket_serves_broker_chords_ledger_and_doctor(tmp_path: Path) -> None:
