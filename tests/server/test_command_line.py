@@ -20,9 +20,14 @@ from lepton_celery.cli import jobs as jobs_command
 from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.cli.commands import COMMANDS
 from lepton_celery.cli.exits import EXIT_CODES, FAULT
+from lepton_celery.config import Settings
+from lepton_celery.errors import JobNotFound
 from lepton_celery.grid import StageNumber
+from lepton_celery.jobs.find import find_by_prefix
+from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobInfo, JobState
 from tests.oracle import picture
+from tests.server.server import Server
 
 JUNK = [
     "",
@@ -231,3 +236,23 @@ def test_all_exit_codes_are_documented(folder: Path) -> None:
     for code, meaning in EXIT_CODES.items():
         assert f"| {code} | {meaning} |" in page
         assert f"  {code} " in helped
+
+
+def test_a_job_is_found_by_the_beginning_of_its_id(server: Server, tmp_path: Path) -> None:
+    settings = Settings(broker_url=server.url)
+    ledger = open_ledger(server.url)
+    for job_id in ("aa11", "aa22", "bb33"):
+        ledger.create(job_id, {}, lane="default", title=job_id, stages=1, blocks=1)
+    try:
+        assert find_by_prefix("b", settings=settings).id == "bb33"
+        assert find_by_prefix("aa11", settings=settings).id == "aa11"
+        with pytest.raises(
+            JobNotFound, match=r"2 jobs have an id that begins with 'a': (aa11, aa22|aa22, aa11); give more"
+        ):
+            find_by_prefix("a", settings=settings)
+        for unknown in ("c", "", "aa111", "\udcff"):
+            with pytest.raises(JobNotFound, match="knows no job"):
+                find_by_prefix(unknown, settings=settings)
+    finally:
+        for job_id in ("aa11", "aa22", "bb33"):
+            ledger.forget(job_id)
