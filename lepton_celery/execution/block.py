@@ -304,7 +304,8 @@ def _compute(
     if node.entry.wants_kernels:
         arguments["kernels"] = context.kernels
     if node.entry.wants_where:
-        arguments["where"] = replace(context.where(*reads[0]), result=region)
+        # an image that is drawn from values alone is its own first image
+        arguments["where"] = replace(context.where(*(reads[0] if reads else (index, region))), result=region)
     with np.errstate(all="ignore"):
         if len(siblings) > 1:
             every = node.entry.evaluate_all(arguments)
