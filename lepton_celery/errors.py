@@ -4,6 +4,11 @@
     - `InputError` (ValueError)
         - `UnknownOperation` (also LookupError)
         - `DtypeNotSupported` (also TypeError)
+        - `ArgumentTypeError` (also TypeError)
+        - `ArgumentIndexError` (also IndexError)
+        - `ArgumentOverflowError` (also OverflowError)
+        - `ArgumentRuntimeError` (also RuntimeError)
+            - `ArgumentNotImplementedError` (also NotImplementedError)
         - `NotExact`
         - `PlanTooLarge`
     - `StoreError` (OSError)
@@ -59,6 +64,38 @@ class UnknownOperation(InputError, LookupError):
 
 class DtypeNotSupported(InputError, TypeError):
     """The function cannot take an image of this dtype."""
+
+
+class ArgumentTypeError(InputError, TypeError):
+    """An argument has the wrong type, or the call has not the function's parameters: a TypeError in scikit-image."""
+
+
+class ArgumentIndexError(InputError, IndexError):
+    """An argument is refused with an IndexError in scikit-image."""
+
+
+class ArgumentOverflowError(InputError, OverflowError):
+    """An argument is refused with an OverflowError in scikit-image."""
+
+
+class ArgumentRuntimeError(InputError, RuntimeError):
+    """An argument is refused with a RuntimeError in SciPy."""
+
+
+class ArgumentNotImplementedError(ArgumentRuntimeError, NotImplementedError):
+    """scikit-image does not implement what the arguments ask for."""
+
+
+def refusal_like(error: Exception) -> type[InputError]:
+    """The class of a refusal that is also of the built-in class of a library's error, so that either can be caught."""
+    classes: dict[type[Exception], type[InputError]] = {
+        TypeError: ArgumentTypeError,
+        IndexError: ArgumentIndexError,
+        OverflowError: ArgumentOverflowError,
+        NotImplementedError: ArgumentNotImplementedError,
+        RuntimeError: ArgumentRuntimeError,
+    }
+    return next((refusal for built_in, refusal in classes.items() if isinstance(error, built_in)), InputError)
 
 
 class NotExact(InputError):

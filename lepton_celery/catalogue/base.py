@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol, Self
 
+import numpy as np
+
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials, Shape, Shapes, View, Where
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
 from lepton_celery.catalogue.signatures import library_path, signature_of
-from lepton_celery.errors import DtypeNotSupported, InputError
+from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
 
 Gives = Literal["image", "value", "table"]
@@ -70,6 +72,10 @@ class Entry:
     """NumPy dtype kinds of images that differ from `dtype_kinds`, by parameter."""
     ndims: tuple[int, ...] = ()
     """Numbers of axes that the first image may have, without the channel axis; empty for any."""
+    choices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The values that a parameter may have, by parameter."""
+    least: Mapping[str, float] = field(default_factory=dict)
+    """The least number that a parameter may be, by parameter."""
     check: Callable[[Arguments], None] | None = None
     """Raises an error for arguments that are invalid or for which blocks would not give the exact result."""
     promise: Promise | Callable[[Arguments], Promise] = IDENTICAL
@@ -212,14 +218,14 @@ class Entry:
         """The arguments by parameter name, bound to the source's signature.
 
         Raises:
-            InputError: an argument is missing, unknown or given twice.
+            ArgumentTypeError: an argument is missing, unknown or given twice.
         """
         kwargs = dict(kwargs)
         added = {"result_index": kwargs.pop("result_index")} if self.returns and "result_index" in kwargs else {}
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise InputError(f"{self.name}: {error}; its parameters are {self.signature}") from None
+            raise ArgumentTypeError(f"{self.name}: {error}; its parameters are {self.signature}") from None
         arguments = dict(bound.arguments) | added
         for parameter in self.signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -303,8 +309,25 @@ class Entry:
                     f"{self.name} takes images of {' or '.join(map(str, self.ndims))} axes (channels not counted); "
                     f"this one has {ndim}, its shape is {tuple(first.shape)}"
                 )
+        self._check_literals(complete)
         if self.check is not None:
             self.check(complete)
+
+    def _check_literals(self, complete: Arguments) -> None:
+        """Refuse text for numbers, unknown choices and numbers that are too small."""
+        for name, usual in {**self._defaults, **self.example}.items():
+            is_number = isinstance(usual, int | float) and not isinstance(usual, bool)
+            takes_text = (self.name, name) == ("numpy.histogram", "bins")
+            if is_number and isinstance(complete.get(name), str) and not takes_text:
+                raise ArgumentTypeError(f"{self.name}: {name}={complete[name]!r} is text; give a number")
+        for name, allowed in self.choices.items():
+            given = complete[name]
+            if np.ndim(given) == 0 and given not in allowed:
+                raise InputError(f"{self.name}: {name}={given!r}; give one of {', '.join(map(repr, allowed))}")
+        for name, least in self.least.items():
+            given = complete[name]
+            if isinstance(given, int | float | np.number) and not given >= least:
+                raise InputError(f"{self.name}: {name}={given!r}; give a number of at least {least}")
 
     def _check_dtype(self, name: str, image: Any) -> None:
         if not hasattr(image, "dtype"):

@@ -24,7 +24,7 @@ from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
-from lepton_celery.errors import InputError, LeptonError, NotExactWarning
+from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, NotExactWarning, refusal_like
 from lepton_celery.graph.indexing import normal_index, value_index
 from lepton_celery.graph.sources import array_of
 from lepton_celery.stores.axes import Axes
@@ -337,7 +337,7 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         if _is_own_fault(error):
             raise
         given = [f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, Node)]
-        raise InputError(
+        raise refusal_like(error)(
             f"{entry.name} refuses {', '.join(given) or 'this image'}: {error}; its parameters are {entry.signature}"
         ) from error
 
@@ -401,13 +401,15 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
             or (isinstance(value, Value) and parameter in entry.value_names(arguments))
         )
         if not fits:
-            raise InputError(f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first")
+            raise ArgumentTypeError(
+                f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first"
+            )
     for parameter in entry.images:
         given = arguments.get(parameter)
         known = entry.signature.parameters.get(parameter)
         left_out = given is None and known is not None and known.default is None
         if not left_out and not isinstance(given, Node) and (parameter not in entry.values or given is None):
-            raise InputError(
+            raise ArgumentTypeError(
                 f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
                 "give an image: lepton.open(…), a NumPy array or the result of another function"
             )

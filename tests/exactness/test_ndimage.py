@@ -150,6 +150,7 @@ def test_a_wrong_argument_is_one_clear_input_error(name: str, options: dict[str,
     [
         ("generic_filter", (np.mean, 3), "map_blocks"),
         ("fourier_gaussian", (2,), "ndimage.gaussian_filter"),
+        ("extrema", (), "ndimage.minimum"),
         ("find_objects", (), "regionprops_table"),
         ("watershed_ift", (np.ones(FLAT, int),), "segmentation.watershed"),
     ],

@@ -122,6 +122,7 @@ def _check_pairs(arguments: Arguments) -> None:
         ndims=(2,),
         samples={"image": "labels"},
         example={"distances": (1,), "angles": (0.0,), "levels": 16},
+        least={"levels": 1},
         result=_matrix,
     )
 )
@@ -151,11 +152,17 @@ class Properties:
         return result[region.slices]
 
 
+_PROPERTIES = (
+    *("contrast", "dissimilarity", "homogeneity", "ASM", "energy"),
+    *("correlation", "mean", "variance", "std", "entropy"),
+)
+
 ENTRIES = (
     Local(
         "feature.graycoprops",
         images=("P",),
         values=("P",),
+        choices={"prop": _PROPERTIES},
         geometry=Properties(),
         ndims=(4,),
         dtype=always(np.float64),

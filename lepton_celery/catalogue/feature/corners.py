@@ -24,6 +24,7 @@ ENTRIES = (
     Local(
         "feature.corner_moravec",
         geometry=Stencil(lambda arguments: 2 * int(arguments["window_size"]), "2 * window_size"),
+        least={"window_size": 0},
         ndims=(2,),
         cost_ns=90.0,
     ),

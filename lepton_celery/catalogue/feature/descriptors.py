@@ -177,6 +177,8 @@ def _check_hog(arguments: Arguments) -> None:
     Composite(
         "feature.hog",
         check=_check_hog,
+        choices={"block_norm": ("L1", "L1-sqrt", "L2", "L2-Hys")},
+        least={"orientations": 1},
         ndims=(2,),
         gives="image",
         example={"pixels_per_cell": (3, 3), "cells_per_block": (1, 1), "feature_vector": False},
@@ -229,6 +231,8 @@ def _check_daisy(arguments: Arguments) -> None:
         geometry=Patches(lambda arguments: (arguments["step"],) * 2, _daisy_size, _daisy_numbers, _daisy_margin),
         wants_where=True,
         check=_check_daisy,
+        choices={"normalization": ("l1", "l2", "daisy", "off")},
+        least={"step": 1, "radius": 1, "rings": 1, "histograms": 1, "orientations": 1},
         ndims=(2,),
         example={"step": 2, "radius": 2, "rings": 1, "histograms": 4, "orientations": 4},
         own_stage=uncut(1),

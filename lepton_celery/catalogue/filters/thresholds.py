@@ -162,6 +162,8 @@ class Method:
         if arguments["image"] is None or arguments.get("hist") is not None:
             raise InputError(f"threshold_{self.name} with hist is not supported here; give the image and no hist")
         check_bins_per_value(arguments)
+        if not arguments.get("classes", 2) >= 2:
+            raise InputError(f"classes={arguments['classes']!r}; give at least 2")
         nbins = arguments["nbins"]
         if not isinstance(nbins, int | np.integer) or nbins < 1:
             raise InputError(f"nbins={nbins!r} is no number of bins; give a whole number of at least 1")

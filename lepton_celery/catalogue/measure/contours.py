@@ -15,7 +15,7 @@ from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Reduction, ValueFunction
 from lepton_celery.catalogue.results import ValueType
 from lepton_celery.catalogue.shared.values import Extent
-from lepton_celery.errors import DtypeNotSupported, InputError
+from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid, Region
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = range(4)
@@ -136,6 +136,8 @@ def _check(arguments: Arguments) -> None:
     for name in ("fully_connected", "positive_orientation"):
         if arguments[name] not in ("low", "high"):
             raise InputError(f"{name}={arguments[name]!r}; give 'low' or 'high'")
+    if isinstance(arguments["level"], str):
+        raise ArgumentTypeError(f"level={arguments['level']!r} is text; give a number")
     if min(image.shape) < 2:
         raise InputError(f"image of shape {image.shape}; give one of at least 2 × 2 pixels")
     if arguments["level"] is None and image.dtype.kind == "b":

@@ -75,7 +75,7 @@ def _moments(arguments: Arguments, build: Build, center: Any, order: int) -> Laz
     return build("lepton.moments", image=arguments["image"], center=center, order=int(order), spacing=steps)
 
 
-@declare(Composite("measure.moments", promise=_blas_promise(1), gives=""))
+@declare(Composite("measure.moments", least={"order": 0}, promise=_blas_promise(1), gives=""))
 def _expand_moments(arguments: Arguments, build: Build) -> Lazy:
     return _moments(arguments, build, (0.0,) * _ndim(arguments), arguments["order"])
 
@@ -93,7 +93,7 @@ def central_of_raw(moments: Array) -> Array:
     return central
 
 
-@declare(Composite("measure.moments_central", promise=approximate(BLAS, bound=1e-3), gives=""))
+@declare(Composite("measure.moments_central", least={"order": 0}, promise=approximate(BLAS, bound=1e-3), gives=""))
 def _expand_central(arguments: Arguments, build: Build) -> Lazy:
     if arguments["center"] is not None:
         return _moments(arguments, build, arguments["center"], arguments["order"])

@@ -151,6 +151,7 @@ ENTRIES = (
     Composite(
         "measure.perimeter",
         expand=_counted("border_counts", "length_of_counts", count_options=("neighborhood",)),
+        choices={"neighborhood": (4, 8)},
         ndims=(2,),
         gives="",
     ),

@@ -24,7 +24,7 @@ from lepton_celery.catalogue.measure.crops import (
 from lepton_celery.catalogue.measure.objects import OF_OBJECTS, Rows, merge_objects, objects_partial
 from lepton_celery.catalogue.results import ValueType
 from lepton_celery.catalogue.shared.functions import path_of
-from lepton_celery.errors import DtypeNotSupported, InputError
+from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError
 from lepton_celery.grid import BlockGrid
 
 SCALARS = {
@@ -167,6 +167,8 @@ def _check(arguments: Arguments) -> None:
 
 def _check_images(arguments: Arguments) -> None:
     labels, intensity = arguments["label_image"], arguments["intensity_image"]
+    if len(labels.shape) not in (2, 3):
+        raise ArgumentTypeError(f"label_image has shape {tuple(labels.shape)}; regionprops_table takes 2 or 3 axes")
     if labels.dtype.kind not in "iu":
         raise DtypeNotSupported(
             f"regionprops_table cannot take label_image of dtype {labels.dtype}; label it first, with measure.label"

@@ -67,7 +67,14 @@ def mutual_information(counts: Array, extent0: Extent, extent1: Extent, bins: An
 
 
 @declare(
-    Composite("metrics.normalized_mutual_information", images=_IMAGES, dtype_kinds="iuf", check=check_pair, gives="")
+    Composite(
+        "metrics.normalized_mutual_information",
+        images=_IMAGES,
+        dtype_kinds="iuf",
+        check=check_pair,
+        least={"bins": 1},
+        gives="",
+    )
 )
 def _expand(arguments: Arguments, build: Build) -> Lazy:
     images = arguments["image0"], arguments["image1"]

@@ -176,6 +176,7 @@ ENTRIES: tuple[Entry, ...] = (
         samples={"label_image": "labels"},
         dtype=dtype_of("label_image"),
         example={"min_distance": 2},
+        least={"min_distance": 0},
         cost_ns=1800.0,
     ),
 )

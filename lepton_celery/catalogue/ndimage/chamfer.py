@@ -20,6 +20,15 @@ def _check(arguments: Arguments) -> None:
         raise InputError("return_distances=False leaves nothing to return; leave it out")
 
 
+_METRICS = {"metric": ("chessboard", "taxicab", "cityblock", "manhattan")}
+
 ENTRIES = (
-    whole("ndimage.distance_transform_cdt", images=("input",), check=_check, dtype=always(np.int32), cost_ns=10.0),
+    whole(
+        "ndimage.distance_transform_cdt",
+        images=("input",),
+        check=_check,
+        choices=_METRICS,
+        dtype=always(np.int32),
+        cost_ns=10.0,
+    ),
 )

@@ -42,9 +42,32 @@ def check_output_dtype(output: Any) -> None:
         )
 
 
-def check_binary(arguments: Arguments) -> None:
-    """Refuse an `output`, and iterations that go on until nothing changes."""
+def check_origin(arguments: Arguments, structure: str = "structure", origin: str = "origin") -> None:
+    """Refuse an origin outside the structuring element, with which SciPy reads memory that is not its own and can crash."""
+    given, shift = arguments[structure], arguments[origin]
+    ndim = len(arguments["input"].shape)
+    lengths = (3,) * ndim if given is None else np.shape(given)
+    if shift is None:
+        return
+    for length, moved in zip(lengths, np.broadcast_to(shift, (len(lengths),)).tolist(), strict=True):
+        if not 0 <= length // 2 + moved < length:
+            raise InputError(
+                f"{origin}={shift!r} is outside a {structure} of shape {tuple(lengths)}; "
+                "give a shift of at most half the length of each axis"
+            )
+
+
+def check_hit_or_miss(arguments: Arguments) -> None:
+    """Refuse an `output`, and origins outside the structuring elements."""
     no_output(arguments)
+    check_origin(arguments, "structure1", "origin1")
+    check_origin(arguments, "structure1" if arguments["structure2"] is None else "structure2", "origin2")
+
+
+def check_binary(arguments: Arguments) -> None:
+    """Refuse an `output`, origins outside the structure, and iterations that go on until nothing changes."""
+    no_output(arguments)
+    check_origin(arguments)
     if arguments.get("iterations", 1) < 1:
         raise InputError(
             f"iterations={arguments['iterations']} goes on until nothing changes anywhere in the image; "

@@ -11,7 +11,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.entries import Entry, Local, resolve
 from lepton_celery.catalogue.geometry import HaloRule, Stencil
-from lepton_celery.catalogue.ndimage.checks import check_binary, check_filter
+from lepton_celery.catalogue.ndimage.checks import check_binary, check_filter, check_hit_or_miss
 from lepton_celery.catalogue.ndimage.kernels import KERNELS
 from lepton_celery.catalogue.ndimage.windows import (
     WINDOW,
@@ -173,7 +173,7 @@ ENTRIES: tuple[Entry, ...] = (
         hit_or_miss_halo,
         "structure.shape // 2 + |origin| of the larger structure",
         samples={"input": "mask"},
-        check=check_binary,
+        check=check_hit_or_miss,
         cost_ns=40.0,
     ),
 )

@@ -111,6 +111,8 @@ ENTRIES = (
         images=("image", "mask"),
         samples={"image": "rgb", "mask": "mask"},
         check=_check_slic,
+        choices={"start_label": (0, 1)},
+        least={"n_segments": 1, "min_size_factor": 0, "max_size_factor": 0},
         dtype=always(np.int64),  # probing with a mask that has no pixels would fail
         cost_ns=720.0,
     ),
@@ -136,6 +138,7 @@ ENTRIES = (
         images=("data", "labels"),
         samples={"labels": "markers"},
         check=_check_random_walker,
+        choices={"mode": ("cg_mg", "cg", "cg_j", "bf", None)},
         dtype=dtype_of("labels"),
         promise=_random_walker_promise,
         cost_ns=140_000.0,
