@@ -6,13 +6,14 @@ passed through as it is: footprints, transforms, models, test images. So swappin
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from lepton_celery.catalogue import catalogue, nearest
-from lepton_celery.catalogue.signatures import library_path
+from lepton_celery.catalogue.signatures import library_path, resolve
 from lepton_celery.graph.nodes import apply
 
 
@@ -49,6 +50,8 @@ def lazy(full: str) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = full.rpartition(".")[2]
     varies = "Whether it is identical to the whole-image result depends on the arguments."
     exactness = varies if callable(entry.promise) else f"Compared with the whole-image result it is {entry.promise}."
-    function.__doc__ = f"Lazy `{entry.source}`, with the same parameters. {exactness}"
+    described = "" if entry.is_refused else inspect.getdoc(resolve(entry.source)) or ""
+    function.__doc__ = f"Lazy `{entry.source}`, with the same parameters. {exactness}\n\n{described}".rstrip()
+    function.__module__ = f"lepton_celery.{library_path(full.rpartition('.')[0]).removeprefix('scipy.')}"
     function.__signature__ = entry.signature  # type: ignore[attr-defined]
     return function

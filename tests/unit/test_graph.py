@@ -437,6 +437,8 @@ def test_lazy_functions_have_scikit_images_signatures_and_state_their_exactness(
         [p for p in inspect.signature(skimage.filters.gaussian).parameters.values() if p.name != "out"]
     )
     assert "identical" in (filters.gaussian.__doc__ or "")
+    assert "sigma : scalar or sequence of scalars" in (filters.gaussian.__doc__ or "")  # scikit-image's own text
+    assert filters.gaussian.__module__ == "lepton_celery.skimage.filters"
     assert "gaussian" in dir(filters)
     assert filters.gaussian.__name__ == "gaussian"
 
