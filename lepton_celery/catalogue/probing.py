@@ -13,7 +13,7 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Shape
 from lepton_celery.catalogue.geometry import Geometry
-from lepton_celery.catalogue.results import DTypeRule
+from lepton_celery.catalogue.results import UNKNOWN, DTypeRule, sample_of, type_from
 from lepton_celery.grid import Region
 
 _PROBE_PX = 6
@@ -39,8 +39,9 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Lazy]) -> tu
     complete = entry.complete(arguments)
     shapes = [image.shape for image in images.values()]
     if not shapes:
-        result = entry.evaluate({name: _sample(value, None) for name, value in arguments.items()})
-        return result.shape, result.dtype
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return type_from([entry.evaluate(_samples(arguments, length)) for length in UNKNOWN])
     shape = entry.geometry.result_shape(shapes, complete)
     if entry.dtype is not None:
         return shape, entry.dtype(complete)
@@ -53,16 +54,21 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Lazy]) -> tu
         return shape, entry.evaluate(sample).dtype
 
 
+def _samples(arguments: Arguments, unknown: int) -> dict[str, Any]:
+    """Test values, with this length in place of unknown ones."""
+    return {name: _sample(value, None, unknown) for name, value in arguments.items()}
+
+
 def _small(region: Region | None) -> Shape | None:
     return None if region is None else tuple(min(n, 4 * _PROBE_PX) for n in region.shape)
 
 
-def _sample(value: Any, shape: Shape | None) -> Any:
+def _sample(value: Any, shape: Shape | None, unknown: int = UNKNOWN[0]) -> Any:
     """A test image: a ramp, because some functions return early for constant images."""
     if not hasattr(value, "gives"):
         return value
     if shape is None:
-        sample: Array = np.ones([2 if n < 0 else n for n in value.shape], value.dtype)
+        sample = sample_of(value.shape, value.dtype, unknown)
         return sample[()].item() if value.weak else sample[()]
     ramp = np.arange(int(np.prod(shape))).reshape(shape) % 101
     if value.dtype.kind == "f":

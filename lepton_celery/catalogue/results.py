@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lepton_celery.catalogue.arrays import Arguments, DType, Shape
+from lepton_celery.catalogue.arrays import Arguments, Array, DType, Shape
 
 ValueType = tuple[Shape, DType]
 """Shape and dtype of a whole-image value. A length of -1 becomes known with the value."""
@@ -27,6 +27,21 @@ A_NUMBER = value_of()
 def value_like(name: str, *shape: int) -> ResultRule:
     """A value of this shape and of the dtype of the argument `name`."""
     return lambda arguments: (shape, arguments[name].dtype)
+
+
+UNKNOWN = (2, 3)
+"""Two lengths that stand for an unknown one, to see which lengths of a result depend on it."""
+
+
+def sample_of(shape: Shape, dtype: DType, unknown: int) -> Array:
+    """Ones in the shape of a value, with this length in place of unknown ones."""
+    return np.ones([unknown if n < 0 else n for n in shape], dtype)
+
+
+def type_from(results: Sequence[Array]) -> ValueType:
+    """The type of a result from its results for both lengths of `UNKNOWN`."""
+    two, three = results
+    return tuple(-1 if n != m else n for n, m in zip(two.shape, three.shape, strict=True)), two.dtype
 
 
 def always(dtype: DTypeLike) -> DTypeRule:

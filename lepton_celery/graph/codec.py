@@ -21,7 +21,7 @@ from lepton_celery.stores.documents import check_version, from_document, to_docu
 
 GRAPH_VERSION = 1
 PUBLIC_INTERNAL = frozenset(
-    {SOURCE, "lepton.select", "lepton.points_to_mask", "lepton.pick_values", "lepton.python_number"}
+    {SOURCE, "lepton.select", "lepton.points_to_mask", "lepton.selected", "lepton.pick_values", "lepton.python_number"}
 )
 """Internal entries of the catalogue that a stored graph may name."""
 

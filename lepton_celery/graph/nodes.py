@@ -202,8 +202,11 @@ class Image(Reducible):
         """The images along the first axis."""
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, index: Any) -> Image:
-        """The image that NumPy's basic indexing selects: integers, slices, None and `...`."""
+    def __getitem__(self, index: Any) -> Any:
+        """The image that integers, slices, None and `...` select as in NumPy, or the value of the pixels of a mask."""
+        if isinstance(index, np.ndarray | Image) and index.dtype == bool:
+            mask = index if isinstance(index, Image) else open(index)
+            return apply("lepton.selected", self, mask)
         selected, flipped, added = normal_index(index, self.shape)
         image = apply("lepton.select", self, index=selected)
         image = apply("numpy.expand_dims", image, added) if added else image
@@ -407,7 +410,9 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
     for parameter in entry.images:
         given = arguments.get(parameter)
         known = entry.signature.parameters.get(parameter)
-        left_out = given is None and known is not None and known.default is None
+        has_default = known is not None and known.default is not known.empty
+        may_be_none = known is not None and (known.default is None or parameter not in arguments)
+        left_out = given is None and has_default and may_be_none
         if not left_out and not isinstance(given, Node) and (parameter not in entry.values or given is None):
             raise ArgumentTypeError(
                 f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "

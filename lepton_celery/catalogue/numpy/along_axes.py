@@ -34,6 +34,9 @@ COSTS: Mapping[str, float] = {
     **dict.fromkeys(("mean", "ptp"), 2.0),
     **dict.fromkeys(("std", "var"), 6.0),
     **dict.fromkeys(("median", "percentile", "quantile"), 25.0),
+    **dict.fromkeys(("nanmax", "nanmin", "nansum", "nanprod", "nanargmax", "nanargmin"), 4.0),
+    **dict.fromkeys(("nanmean", "nanstd", "nanvar"), 12.0),
+    **dict.fromkeys(("nanmedian", "nanpercentile", "nanquantile"), 100.0),
 }
 """The functions, and the nanoseconds that each takes for a pixel of the image."""
 
@@ -56,7 +59,7 @@ class AlongAxes:
         for axis, first, last in zip(kept, region.start[-len(kept) :], region.stop[-len(kept) :], strict=True):
             if axis not in arguments["axes"]:
                 start[axis], stop[axis] = first, last
-        return [Region(tuple(start), tuple(stop))]
+        return [Region(tuple(start), tuple(stop))] * len(images)
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         # only along the quantiles does the result have more than the region
@@ -69,19 +72,27 @@ class AlongAxes:
 
 
 def reduce_lines(
-    image: Array, reduction: str, axes: Sequence[int], keepdims: bool, options: Options, where: Where | None = None
+    image: Array,
+    reduction: str,
+    axes: Sequence[int],
+    keepdims: bool,
+    options: Options,
+    mask: Array | None = None,
+    where: Where | None = None,
 ) -> Array:
-    """`numpy.{reduction}` along these axes.
+    """`numpy.{reduction}` along these axes, of the pixels that the mask leaves.
 
     The order in which NumPy adds up pixels depends on the axes that it reduces and on the order of the axes in memory. It
     leaves out axes of one pixel, which may make neighbours of others; so a block that is one pixel wide where the image is
     wider is computed as two pixels wide.
     """
-    wide = image
+    wide, wide_mask = image, mask
     for axis in range(min(axes, default=image.ndim), image.ndim):
         if where is not None and axis not in axes and image.shape[axis] == 1 < where.shape[axis]:
             wide = np.repeat(wide, 2, axis)
-    reduced: Array = getattr(np, reduction)(wide, axis=_numpy_axis(axes), keepdims=keepdims, **dict(options))
+            wide_mask = None if wide_mask is None else np.repeat(wide_mask, 2, axis)
+    given = dict(options) if wide_mask is None else {**dict(options), "where": wide_mask}
+    reduced: Array = getattr(np, reduction)(wide, axis=_numpy_axis(axes), keepdims=keepdims, **given)
     if wide is image:
         return reduced
     kept = [axis for axis in range(image.ndim) if keepdims or axis not in axes]
@@ -161,9 +172,18 @@ IN_PIECES: Mapping[str, str] = {
 
 
 def along_axes(
-    reduction: str, image: Lazy, axes: Sequence[int], keepdims: bool, options: Options, build: Build
+    reduction: str,
+    image: Lazy,
+    axes: Sequence[int],
+    keepdims: bool,
+    options: Options,
+    build: Build,
+    mask: Lazy | None = None,
 ) -> Lazy:
-    """The node of `numpy.{reduction}` along some of the image's axes."""
+    """The node of `numpy.{reduction}` along some of the image's axes, of the pixels that the mask leaves."""
+    if mask is not None:
+        form = {"axes": tuple(axes), "keepdims": keepdims, "options": tuple(options)}
+        return build(f"lepton.{reduction}_along", image=image, mask=mask, reduction=reduction, **form)
     given = {"axes": tuple(axes), "options": tuple(options)}
     line_px = math.prod(image.shape[axis] for axis in axes)
     whole = image.dtype.kind in "bui"
@@ -185,6 +205,7 @@ ENTRIES = tuple(
         f"lepton.{name}_along",
         source=f"{__name__}.{reduce_lines.__name__}",
         function=reduce_lines,
+        images=("image", "mask"),
         geometry=AlongAxes(),
         wants_where=True,
         tap_ns=cost_ns,

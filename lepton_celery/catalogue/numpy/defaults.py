@@ -24,6 +24,11 @@ def _is_default(given: Any, default: Any) -> bool:
     return given is default or (isinstance(given, str) and given == default)
 
 
+def is_given(name: str, parameter: str, arguments: Arguments) -> bool:
+    """Whether a parameter of a NumPy function is given, and is not its default."""
+    return parameter in arguments and not _is_default(arguments[parameter], _defaults(name).get(parameter))
+
+
 def check_defaults(name: str, *allowed: str) -> Callable[[Arguments], None]:
     """A check that the parameters of a NumPy function, except those `allowed`, have their defaults."""
 
@@ -42,7 +47,7 @@ def given_options(name: str, arguments: Arguments) -> tuple[tuple[str, Any], ...
     given = {
         parameter: np.dtype(value).name if parameter == "dtype" else value
         for parameter, value in arguments.items()
-        if parameter not in ("a", "axis", "keepdims")
+        if parameter not in ("a", "axis", "keepdims", "where")
         and (parameter not in defaults or not _is_default(value, defaults[parameter]))
     }
     return tuple(given.items())

@@ -103,7 +103,8 @@ def _check_copy(arguments: Arguments) -> None:
 
 def _numpy(name: str, *images: str, **options: Any) -> Local:
     """The entry of a NumPy function whose images may also be whole-image values."""
-    return Local(f"numpy.{name}", images=images, values=images, geometry=BROADCAST, **options)
+    more: tuple[str, ...] = options.pop("values", ())
+    return Local(f"numpy.{name}", images=images, values=(*images, *more), geometry=BROADCAST, **options)
 
 
 ENTRIES = (
@@ -120,6 +121,7 @@ ENTRIES = (
     _numpy("round", "a", cost_ns=1.5),
     _numpy("nan_to_num", "x", check=_check_copy, cost_ns=8.0),
     _numpy("isclose", "a", "b", cost_ns=12.0),
-    _numpy("digitize", "x", example={"bins": (0.25, 0.5)}, cost_ns=20.0),
-    _numpy("interp", "x", example={"xp": (0.0, 1.0), "fp": (0.0, 2.0)}, cost_ns=30.0),
+    _numpy("digitize", "x", values=("bins",), example={"bins": (0.25, 0.5)}, cost_ns=20.0),
+    _numpy("interp", "x", values=("xp", "fp"), example={"xp": (0.0, 1.0), "fp": (0.0, 2.0)}, cost_ns=30.0),
+    _numpy("isin", "element", values=("test_elements",), example={"test_elements": (0, 1, 7)}, cost_ns=30.0),
 )

@@ -20,14 +20,15 @@ from lepton_celery.grid import BlockGrid
 class Fold:
     """A reduction that joins the values of blocks, in any order."""
 
-    reduce: Callable[[Array], Any]
-    """The value of one block."""
+    reduce: Callable[..., Any]
+    """The value of one block, of all pixels or of those where the mask `where` is set."""
     join: np.ufunc
     dtype: Callable[[DType], DType]
     """Dtype of the pixels -> dtype of the value."""
 
-    def partial(self, a: Array, **options: Any) -> Partial:
-        return {"value": np.array([self.reduce(a)], self.dtype(a.dtype))}
+    def partial(self, a: Array, where: Array | None = None) -> Partial:
+        value = self.reduce(a) if where is None else self.reduce(a, where=where)
+        return {"value": np.array([value], self.dtype(a.dtype))}
 
     def merge(self, partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
         total = None
@@ -40,7 +41,7 @@ class Fold:
         return Reduction(
             f"lepton.{name}_of_all",
             source=f"numpy.{name}",
-            images=("a",),
+            images=("a", "where"),
             partial=self.partial,
             merge=self.merge,
             result=lambda arguments: ((), self.dtype(arguments["a"].dtype)),
@@ -73,7 +74,7 @@ Find = Callable[[Array], Any]
 def _extreme_partial(find: Find) -> Callable[..., Partial]:
     """The partial of `find`: the first extreme pixel of a block, and its raster index in the whole image."""
 
-    def partial(a: Array, where: Where, **options: Any) -> Partial:
+    def partial(a: Array, where: Where) -> Partial:
         first = int(find(a))
         start = where.region.start
         position = [int(i) + origin for i, origin in zip(np.unravel_index(first, a.shape), start, strict=True)]

@@ -224,11 +224,11 @@ def _search(image: Lazy, fractions: Any, build: Build) -> Lazy:
     return ranks
 
 
-def _expand_quantile(arguments: Arguments, build: Build) -> Lazy:
+def expand_quantile(arguments: Arguments, build: Build) -> Lazy:
     return _interpolated(arguments, np.asanyarray(arguments["q"])[()], build)
 
 
-def _expand_percentile(arguments: Arguments, build: Build) -> Lazy:
+def expand_percentile(arguments: Arguments, build: Build) -> Lazy:
     return _interpolated(arguments, fractions_of(arguments["q"], arguments["a"].dtype), build)
 
 
@@ -238,12 +238,12 @@ def _interpolated(arguments: Arguments, fractions: Any, build: Build) -> Lazy:
     return build("lepton.quantile_from_ranks", ranks=ranks, **given)
 
 
-def _expand_median(arguments: Arguments, build: Build) -> Lazy:
+def expand_median(arguments: Arguments, build: Build) -> Lazy:
     ranks = _search(arguments["a"], 0.5, build)
     return build("lepton.median_from_ranks", ranks=ranks, dtype=str(arguments["a"].dtype))
 
 
-def _check_quantile(name: str, greatest: int) -> Callable[[Arguments], None]:
+def check_quantile(name: str, greatest: int) -> Callable[[Arguments], None]:
     def check(arguments: Arguments) -> None:
         q = np.asarray(arguments["q"], dtype=float)
         if q.size == 0 or not ((q >= 0) & (q <= greatest)).all():
@@ -254,11 +254,11 @@ def _check_quantile(name: str, greatest: int) -> Callable[[Arguments], None]:
 
 
 def _quantile(name: str, greatest: int, expand: Expand) -> Reducing:
-    return Reducing(name, expand, along=("method",), more_checks=_check_quantile(name, greatest))
+    return Reducing(name, expand, along=("method",), more_checks=check_quantile(name, greatest))
 
 
 ENTRIES = (
-    Reducing("median", _expand_median).entry(),
-    _quantile("percentile", 100, _expand_percentile).entry(dtype_kinds="iuf", example={"q": 5}),
-    _quantile("quantile", 1, _expand_quantile).entry(dtype_kinds="iuf", example={"q": 0.3}),
+    Reducing("median", expand_median).entry(),
+    _quantile("percentile", 100, expand_percentile).entry(dtype_kinds="iuf", example={"q": 5}),
+    _quantile("quantile", 1, expand_quantile).entry(dtype_kinds="iuf", example={"q": 0.3}),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from lepton_celery.catalogue.arrays import Arguments, Lazy
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, ValueFunction
 from lepton_celery.catalogue.numpy.along_axes import Options, along_axes
-from lepton_celery.catalogue.numpy.defaults import check_defaults, given_options
-from lepton_celery.catalogue.results import ValueType
+from lepton_celery.catalogue.numpy.defaults import check_defaults, given_options, is_given
+from lepton_celery.catalogue.results import UNKNOWN, ValueType, sample_of, type_from
 from lepton_celery.errors import DtypeNotSupported, InputError
 
 Expand = Callable[[Arguments, Build], Lazy]
@@ -36,6 +37,8 @@ class Reducing:
     """Parameters that may be given along axes, besides `axis` and `keepdims`."""
     over_all: tuple[str, ...] = ()
     """Parameters that may be given over all pixels, besides `axis` and `keepdims`."""
+    masked_kinds: str = ""
+    """NumPy dtype kinds for which `where` may be given over all pixels."""
     kinds_over_all: str = "biuf"
     """NumPy dtype kinds of which the value of all pixels is exact; empty if it is refused for all."""
     instead: str = "give axis"
@@ -46,13 +49,17 @@ class Reducing:
         """The entry of the catalogue."""
         return Composite(
             f"numpy.{self.name}",
-            images=("a",),
+            images=("a", "where") if self._takes_where else ("a",),
             values=("a",),
             check=self._check,
             expand=self._expand,
             gives="",
             **options,
         )
+
+    @property
+    def _takes_where(self) -> bool:
+        return "where" in inspect.signature(getattr(np, self.name)).parameters
 
     def _check(self, arguments: Arguments) -> None:
         a = arguments["a"]
@@ -62,10 +69,28 @@ class Reducing:
         if a.gives == "value":
             return
         whole = len(_axes(arguments)) == a.ndim
-        check_defaults(self.name, "axis", "keepdims", *(self.over_all if whole else self.along))(arguments)
+        self._check_where(arguments, whole=whole)
+        check_defaults(self.name, "axis", "keepdims", "where", *(self.over_all if whole else self.along))(arguments)
         if whole and a.dtype.kind not in self.kinds_over_all:
             raise DtypeNotSupported(
                 f"numpy.{self.name} of all pixels of a {a.dtype} image depends on the order of its pixels; {self.instead}"
+            )
+
+    def _check_where(self, arguments: Arguments, *, whole: bool) -> None:
+        a, mask = arguments["a"], mask_of(arguments)
+        if mask is None:
+            if is_given(self.name, "where", arguments) and arguments["where"] is not True:
+                raise InputError(f"numpy.{self.name} with where={arguments['where']!r}; give a mask of bool")
+            return
+        if mask.shape != a.shape or mask.dtype != bool:
+            raise InputError(
+                f"where of shape {mask.shape} and dtype {mask.dtype} for an image of shape {a.shape}; give a mask of bool "
+                "of the image's shape"
+            )
+        if whole and a.dtype.kind not in self.masked_kinds:
+            raise InputError(
+                f"numpy.{self.name} of all pixels of a {a.dtype} image with where depends on the order of its pixels, or is "
+                f"not supported here; use image[mask].{self.name}(), or give axis"
             )
 
     def _expand(self, arguments: Arguments, build: Build) -> Lazy:
@@ -76,9 +101,15 @@ class Reducing:
             axis = None if arguments["axis"] is None else axes
             return build("lepton.reduced", a=a, reduction=self.name, axis=axis, keepdims=keepdims, options=options)
         if len(axes) < a.ndim:
-            return along_axes(self.name, a, axes, keepdims, options, build)
+            return along_axes(self.name, a, axes, keepdims, options, build, mask_of(arguments))
         value = self.of_all(arguments, build)
         return build("lepton.with_axes", value=value, ndim=a.ndim) if keepdims else value
+
+
+def mask_of(arguments: Arguments) -> Any:
+    """The mask that is given as `where`, if any."""
+    where = arguments.get("where")
+    return where if getattr(where, "gives", "") == "image" else None
 
 
 def _axes(arguments: Arguments) -> tuple[int, ...]:
@@ -102,14 +133,10 @@ def with_axes(value: Any, ndim: int) -> Any:
 
 def _reduced_type(arguments: Arguments) -> ValueType:
     a = arguments["a"]
-    results = []
-    for unknown in (2, 3):
-        sample = np.ones([unknown if n < 0 else n for n in a.shape], a.dtype)
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            results.append(np.asarray(reduced(**{**arguments, "a": sample})))
-    two, three = results
-    return tuple(-1 if n != m else n for n, m in zip(two.shape, three.shape, strict=True)), two.dtype
+    samples = [sample_of(a.shape, a.dtype, unknown) for unknown in UNKNOWN]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return type_from([np.asarray(reduced(**{**arguments, "a": sample})) for sample in samples])
 
 
 @declare(ValueFunction("lepton.reduced", values=("a",), result=_reduced_type))

@@ -214,11 +214,11 @@ def leaf_sums(image: View, where: Where, dtype: str, center: Any = None) -> Part
 @declare(
     ValueFunction(
         "lepton.mean_of",
-        values=("total",),
+        values=("total", "count"),
         result=lambda arguments: ((), float_dtype(arguments["total"].dtype)),
     )
 )
-def mean_of(total: Any, count: int) -> Any:
+def mean_of(total: Any, count: Any) -> Any:
     """A sum divided by the number of pixels as in `np.mean`: by an `intp`, and rounded to the dtype of the sum."""
     return total.dtype.type(total / np.intp(count)) if total.dtype.kind == "f" else np.float64(total) / np.intp(count)
 
