@@ -140,7 +140,10 @@ def _row(entry: Entry) -> Row:
         "; ".join(dict.fromkeys(formula for formula in halo if formula != "0")) or "0",
         "depends on the arguments" if promise is None else _exactness(promise),
         ", ".join(dict.fromkeys(needs)),
-        " ".join(entry.dtypes or ({"b": "bool", "i": "int", "u": "uint", "f": "float"}[k] for k in entry.dtype_kinds)),
+        " ".join(
+            entry.dtypes
+            or ({"b": "bool", "i": "int", "u": "uint", "f": "float", "e": "float16"}[k] for k in entry.dtype_kinds)
+        ),
         promise.reason if promise is not None else "",
     )
 

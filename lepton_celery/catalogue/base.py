@@ -28,6 +28,7 @@ _DTYPES = {
     "u": ("uint8", "uint16", "uint32", "uint64"),
     "i": ("int8", "int16", "int32", "int64"),
     "f": ("float32", "float64"),
+    "e": ("float16",),
 }
 
 
@@ -455,6 +456,6 @@ def lazy_images(entry: Entry, arguments: Arguments) -> dict[str, Any]:
 
 def describe_kinds(kinds: str) -> str:
     """The dtype kinds in words: `bool, unsigned integers or floats`."""
-    words = {"b": "bool", "i": "signed integers", "u": "unsigned integers", "f": "float32 and float64"}
+    words = {"b": "bool", "i": "signed integers", "u": "unsigned integers", "f": "float32 and float64", "e": "float16"}
     listed = [words[kind] for kind in kinds]
     return listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " or " + listed[-1]

@@ -22,6 +22,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Arguments, Array
 from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
+from lepton_celery.catalogue.half import PROMOTING
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, NotExactWarning, refusal_like
@@ -367,6 +368,11 @@ def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict
         if isinstance(given, np.ndarray):
             is_number = given.ndim == 0 and parameter in entry.values
             arguments[parameter] = given[()] if is_number else open(given)
+    if entry.name in PROMOTING:
+        for parameter in names:
+            given = arguments.get(parameter)
+            if isinstance(given, Image) and given.dtype == np.float16:
+                arguments[parameter] = given.astype(np.float32)
     if entry.broadcasts and any(isinstance(arguments.get(name), Image) for name in names):
         for parameter in names:
             given = arguments.get(parameter)

@@ -28,7 +28,9 @@ _HEAVY = (
 
 def _kinds_of(ufunc: np.ufunc) -> str:
     """The dtype kinds for which the ufunc has a loop."""
-    return "".join(kind for kind, dtype in (("b", "?"), ("i", "b"), ("u", "B"), ("f", "f")) if _takes(ufunc, dtype))
+    return "".join(
+        kind for kind, dtype in (("b", "?"), ("i", "b"), ("u", "B"), ("f", "f"), ("e", "e")) if _takes(ufunc, dtype)
+    )
 
 
 def _takes(ufunc: np.ufunc, dtype: str) -> bool:
@@ -46,7 +48,7 @@ def _ufunc(name: str, cost_ns: float) -> Local:
     return _numpy(
         name,
         *parameters,
-        dtype_kinds="biuf" if mixed else _kinds_of(ufunc),
+        dtype_kinds="biufe" if mixed else _kinds_of(ufunc),
         samples={"x2": "labels"} if mixed else {},
         promise=_promise_of_zeros if name in ("fmin", "fmax") else IDENTICAL,
         cost_ns=cost_ns,
@@ -60,7 +62,9 @@ def _promise_of_zeros(arguments: Arguments) -> Promise:
     return IDENTICAL
 
 
-@declare(Local("numpy.astype", images=("x",), values=("x",), example={"dtype": "uint8"}, cost_ns=1.0))
+@declare(
+    Local("numpy.astype", images=("x",), values=("x",), dtype_kinds="biufe", example={"dtype": "uint8"}, cost_ns=1.0)
+)
 def _astype(x: Array, dtype: str) -> Array:
     # NumPy's result for a float out of the integer dtype's range is undefined; for uint32 it depends on the position
     result: Array = x.astype(dtype)
@@ -77,6 +81,7 @@ def _check_where(arguments: Arguments) -> None:
 @declare(
     Local(
         "numpy.where",
+        dtype_kinds="biufe",
         images=("condition", "x", "y"),
         values=("condition", "x", "y"),
         geometry=BROADCAST,

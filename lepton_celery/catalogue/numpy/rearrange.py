@@ -77,7 +77,7 @@ def _turning(name: str, image: str, **options: Any) -> Composite:
         rest = {key: value for key, value in arguments.items() if key != image}
         return turned(arguments[image], lambda small: resolve(f"numpy.{name}")(small, **rest), build)
 
-    return Composite(f"numpy.{name}", images=(image,), expand=expand, gives="image", **options)
+    return Composite(f"numpy.{name}", images=(image,), dtype_kinds="biufe", expand=expand, gives="image", **options)
 
 
 # ------------------------------------------------------------------------------------------------ picking

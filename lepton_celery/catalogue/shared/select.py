@@ -53,7 +53,7 @@ def check_index(arguments: Arguments) -> None:
         )
 
 
-@declare(Local("lepton.select", geometry=Select(), check=check_index, cost_ns=0.5))
+@declare(Local("lepton.select", dtype_kinds="biufe", geometry=Select(), check=check_index, cost_ns=0.5))
 def select(image: Array, index: Sequence[Item]) -> Array:
     """The selected pixels; `image` begins at the first of them."""
     picked: Array = image[tuple(0 if isinstance(item, int) else slice(None, None, item[2]) for item in index)]
