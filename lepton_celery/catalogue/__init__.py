@@ -17,7 +17,6 @@ from types import ModuleType
 
 from lepton_celery.catalogue.declare import declared_in
 from lepton_celery.catalogue.entries import Entry, Local, resolve
-from lepton_celery.catalogue.segmentation import watershed
 from lepton_celery.catalogue.shared.fastest import KERNELS
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
@@ -81,7 +80,6 @@ def load_kernels() -> None:
             load(entry.kernel, resolve(entry.source))
     for function, kernel in KERNELS.items():
         load(kernel, function)
-    load(watershed.PART, watershed.flooded_without_ties)
 
 
 def public_names() -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage import morphology
 
@@ -49,6 +51,21 @@ def test_plateaus_of_few_values(name: str, allow_borders: bool, options: dict[st
 def test_narrow_and_constant_images(name: str, allow_borders: bool, shape: tuple[int, ...]) -> None:
     agree(name, np.full(shape, 7, np.uint8), (2, 2), allow_borders=allow_borders)
     agree(name, np.random.default_rng(0).integers(0, 3, shape).astype(np.float32), (2, 2), allow_borders=allow_borders)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_plateaus_across_small_blocks(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(2, 11), min_size=1, max_size=3)))
+    deal = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    dtype = data.draw(st.sampled_from(("bool", "uint8", "int32", "float64")))
+    image = deal.integers(0, data.draw(st.sampled_from((2, 3, 9))), shape).astype(dtype)
+    options = {
+        "connectivity": data.draw(st.sampled_from((None, *range(1, len(shape) + 1)))),
+        "allow_borders": data.draw(st.booleans()),
+    }
+    block_shape = tuple(data.draw(st.integers(1, n)) for n in shape)
+    agree(data.draw(st.sampled_from(NAMES)), image, block_shape, **options)
 
 
 @pytest.mark.parametrize("name", NAMES)

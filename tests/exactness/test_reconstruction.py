@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from skimage import morphology
 from skimage.morphology import reconstruction
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.catalogue.morphology import reconstruction as source
+from lepton_celery.catalogue.shared.fastest import KERNELS
 from lepton_celery.errors import InputError
 from lepton_celery.proving import samples
 from tests.oracle import assert_same_as_whole, evaluate, picture
@@ -48,6 +52,28 @@ def test_heights_are_those_of_the_whole_image(kind: str, dtype: str) -> None:
             for name in ("h_maxima", "h_minima"):
                 expected = getattr(morphology, name)(image, h)
                 assert_same_as_whole(graph.apply(f"morphology.{name}", image, h), expected, block_shape)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_kernel_gives_the_same_bytes_in_blocks(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=3)))
+    deal = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    dtype = data.draw(st.sampled_from(("uint8", "int16", "float32", "float64")))
+    levels = data.draw(st.sampled_from((2, 5, 200)))
+    image, other = (deal.integers(0, levels, shape).astype(dtype) for _ in range(2))
+    method = data.draw(st.sampled_from(("dilation", "erosion")))
+    seed = (np.minimum if method == "dilation" else np.maximum)(image, other)
+    lengths = data.draw(st.tuples(*[st.sampled_from((1, 3, 5))] * len(shape)))
+    footprint = data.draw(st.sampled_from((None, deal.random(lengths) < 0.6)))
+    block_shape = tuple(data.draw(st.integers(1, n)) for n in shape)
+    lazy = graph.apply("morphology.reconstruction", seed, image, method, footprint)
+    assert_same_as_whole(lazy, reconstruction(seed, image, method, footprint), block_shape)
+
+
+def test_zeros_of_both_signs_are_left_to_scikit_image() -> None:
+    arguments = {"seed": np.zeros(3), "mask": np.array([0.0, -0.0, 1.0]), "method": "dilation", "footprint": None}
+    assert not KERNELS[source.reconstructed].covers(arguments)
 
 
 def test_images_that_cannot_be_flooded_are_refused() -> None:

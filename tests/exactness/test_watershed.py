@@ -1,4 +1,4 @@
-"""Watersheds with a halo that is checked, and floods in rounds."""
+"""Watersheds with a halo that is checked, and floods within a mask."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.segmentation import watershed as source
 
@@ -13,6 +15,7 @@ import lepton_celery as lepton
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.segmentation import watershed
+from lepton_celery.catalogue.shared.fastest import KERNELS
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.kernels import installed, load
@@ -49,7 +52,7 @@ def seeds(shape: tuple[int, ...], random: np.random.Generator, share: float = 0.
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("connectivity", [1, 2, WIDE])
 def test_decided_pixels_of_a_crop_are_those_of_the_whole(kind: str, connectivity: Any) -> None:
-    part = load(watershed.PART, watershed.flooded_without_ties)
+    part = load(KERNELS[watershed.flooded_without_ties], watershed.flooded_without_ties)
     assert part is not None
     contested_wrong = decided = 0
     for seed in range(25):
@@ -197,6 +200,39 @@ def test_binary_propagation(structure: Any) -> None:
         whole = ndimage.binary_propagation(start, **given)
         assert_same_as_whole(graph.apply("ndimage.binary_propagation", start, **given), whole, (9, 13))
         assert_same_as_whole(graph.apply("ndimage.binary_propagation", start, **given), whole, (1, 2))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_propagation_of_any_images(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(3, 11), min_size=1, max_size=3)))
+    deal = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    start = (deal.random(shape) < data.draw(st.sampled_from((0.0, 0.05, 0.3)))) * deal.integers(1, 5, shape)
+    mask = data.draw(st.sampled_from((None, deal.integers(0, 3, shape))))
+    structure = data.draw(st.sampled_from((None, np.ones((3,) * len(shape)), deal.random((3,) * len(shape)) < 0.5)))
+    if structure is not None:
+        structure[(1,) * len(shape)] = True
+    block_shape = tuple(data.draw(st.integers(1, n)) for n in shape)
+    given = {"structure": structure, "mask": mask}
+    whole = ndimage.binary_propagation(start, **given)
+    assert_same_as_whole(graph.apply("ndimage.binary_propagation", start, **given), whole, block_shape)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_watersheds_of_small_images_with_ties(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(3, 14), min_size=2, max_size=3)))
+    deal = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    mask = deal.random(shape) < data.draw(st.sampled_from((0.3, 0.6, 0.95)))
+    heights = data.draw(st.sampled_from(("distances", "levels", "distinct")))
+    image = deal.permutation(mask.size).reshape(shape) if heights == "distinct" else deal.integers(0, 3, shape)
+    if heights == "distances":
+        image = -ndimage.distance_transform_edt(mask)
+    markers = deal.integers(1, 6, shape) * (deal.random(shape) < data.draw(st.sampled_from((0.02, 0.1))))
+    connectivity = data.draw(st.integers(1, len(shape)))
+    block_shape = tuple(data.draw(st.integers(1, n)) for n in shape)
+    lazy = graph.apply(NAME, image, markers, connectivity, mask=mask)
+    assert_same_as_whole(lazy, source(image, markers, connectivity, mask=mask), block_shape)
 
 
 def test_binary_propagation_along_a_path_through_all_blocks() -> None:

@@ -1,85 +1,118 @@
 """`skimage.morphology.local_maxima` and `local_minima`: plateaus without a higher, or lower, neighbour.
 
-A plateau may extend over many blocks. A pixel with a higher neighbour is no maximum, and neither is the rest of its plateau.
-Such pixels are ruled out in rounds, until a round changes nothing.
+A plateau may extend over many blocks. Each block finds the plateaus that have no higher neighbour in the block and its halo,
+and numbers them. Plateaus of equal pixels that touch across block faces are joined like components (see `shared/labels`). A
+plateau that touches an equal pixel which the other block has ruled out is no maximum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import reduce
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Where
 from lepton_celery.catalogue.declare import declare, leave_out
-from lepton_celery.catalogue.entries import Build, Composite, Iterated
+from lepton_celery.catalogue.entries import Build, Composite, Labelling, Local
+from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.results import always
+from lepton_celery.catalogue.shared.fastest import fastest
+from lepton_celery.catalogue.shared.label_joining import (
+    FALSE,
+    OPEN,
+    TRUE,
+    combine_labels,
+    is_edge,
+    merge_labels,
+    neighbourhood,
+)
+from lepton_celery.catalogue.shared.label_kernels import label_alone
+from lepton_celery.catalogue.shared.labels import labels_begun, open_labels
 from lepton_celery.catalogue.shared.values import Extent
 from lepton_celery.errors import InputError
 
 
-@declare(Iterated("lepton.extremes", values=("extent",), halo=lambda arguments: 1, dtype=always(bool), cost_ns=15.0))
-def extremes(
-    image: View,
-    footprint: Any,
-    connectivity: int | None,
-    allow_borders: bool,
-    low: bool,
-    extent: Extent | None,
-    state: View | None,
-    where: Where,
-) -> tuple[Array, bool]:
-    """The pixels of a block that may still be part of a maximum (with `low`, a minimum) after another round."""
-    region, shape = where.region, where.shape
-    around = neighbours(footprint, connectivity, len(shape))
-    wide = region.expand((1,) * len(shape), shape)
-    inside = region.within(wide)
-    pixels = image.read(wide)
-    if state is None:
-        guess = _without_higher_neighbour(pixels, around, low)
-        if not allow_borders:
-            guess &= reduce(np.logical_and.outer, map(_off_border, wide.start, wide.stop, shape))
-        elif np.count_nonzero(around) > 1 and extent is not None:
-            # scikit-image pads the image with its least value, so a plateau of that value is no maximum
-            guess &= pixels != extent[1 if low else 0]
-        return guess[inside], True
-    before = state.read(wide)
-    # no candidate has a higher neighbour; if an equal neighbour is ruled out, so is the plateau of both
-    beside_out = np.zeros(before.shape, bool)
-    for here, there in _pairs(around):
-        beside_out[here] |= ~before[there] & (pixels[here] == pixels[there])
-    from scipy.ndimage import binary_propagation
+@declare(Local("lepton.plateaus", geometry=Stencil(1, "1"), dtype=always(bool), cost_ns=8.0))
+def plateaus(image: Array, near: Array, low: bool) -> Array:
+    """The plateaus that have no higher neighbour (with `low`, no lower one) in the block and its halo."""
+    from skimage.morphology import local_maxima, local_minima
 
-    out = binary_propagation(before & beside_out, structure=around, mask=before)
-    return (before & ~out)[inside], bool((before & out)[inside].any())
-
-
-def _without_higher_neighbour(pixels: Array, around: Array, low: bool) -> Array:
-    """The pixels without a higher neighbour (with `low`, a lower one)."""
-    if pixels.dtype.kind == "f" and np.isnan(pixels).any():
+    if image.dtype.kind == "f" and np.isnan(image).any():
         raise InputError("the image has NaN, which is neither higher nor lower than its neighbours; fill NaN first")
-    higher = np.less if low else np.greater
-    guess = np.ones(pixels.shape, bool)
-    for here, there in _pairs(around):
-        guess[here] &= ~higher(pixels[there], pixels[here])
-    return guess
+    find: Callable[..., Array] = local_minima if low else local_maxima
+    joined = bool(near[neighbourhood(1, image.ndim)].all())
+    if joined and image.size and image.min() != image.max():
+        return find(image, footprint=near)
+    # scikit-image surrounds the image by its least value, and a plateau of that value is no maximum; so it gets a lower one
+    ranks = np.unique(image, return_inverse=True)[1].reshape(image.shape)
+    wide = find(np.pad(ranks, 1, constant_values=image.size if low else -1), footprint=near)
+    return wide[(slice(1, -1),) * image.ndim]
 
 
-def _off_border(start: int, stop: int, n: int) -> Array:
-    positions = np.arange(start, stop)
-    return (positions > 0) & (positions < n - 1)
+@declare(
+    Labelling(
+        "lepton.decide_plateaus",
+        images=("image", "found"),
+        wants_kernels=True,
+        merge=merge_labels,
+        combine=combine_labels,
+        cost_ns=5.0,
+    )
+)
+def decide_plateaus(
+    image: Array,
+    found: Array,
+    connectivity: int | Array,
+    allow_borders: bool,
+    where: Where,
+    at_most: float = 0,
+    kernels: bool = False,
+) -> tuple[Array, Partial]:
+    """Decide which plateaus of a block are extrema, if they lie inside the block.
+
+    A plateau is none if it touches an equal pixel of another block that is not in `found`. All such pixels on the faces of a
+    block have one label more, whose size counts, so that any plateau with more than `at_most` = 0 is none.
+    """
+    labels = fastest(label_alone, {"image": found, "background": None, "connectivity": connectivity}, kernels)
+    begun = labels_begun(labels)
+    pixels = image.view(np.uint8) if image.dtype == bool else image
+    open_numbers, partial = open_labels(labels, pixels, begun, where)
+    out = np.zeros(int(begun[-1]) + 1 if begun.size else 1, bool)
+    if not allow_borders:
+        for axis, side in product(range(labels.ndim), (0, 1)):
+            if labels.shape[axis] and is_edge(where.region, axis, side, where.shape):
+                out[labels.take(-side, axis)] = True
+    state = np.where(out, FALSE, TRUE).astype(np.int32)
+    state[0] = 0
+    state[open_numbers] = OPEN + np.arange(open_numbers.size)
+    faces = {name: face for name, face in partial.items() if name.startswith("labels")}
+    if any((face == 0).any() for face in faces.values()):
+        others = open_numbers.size + 1
+        partial["names"] = np.append(partial["names"], _name_of_another(faces, where))
+        partial |= {name: np.where(face == 0, np.int32(others), face) for name, face in faces.items()}
+        out, open_numbers = np.append(out, True), np.append(open_numbers, out.size)
+    return state[labels], partial | {"size": out[open_numbers].astype(np.int64), "background": np.zeros(1, bool)}
 
 
-def _pairs(around: Array) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each offset in the neighbourhood, the slices of the pixels with a neighbour there, and of these neighbours."""
-    for step in product((-1, 0, 1), repeat=around.ndim):
-        if any(step) and around[tuple(s + 1 for s in step)]:
-            here = tuple(slice(max(0, -s), -s if s > 0 else None) for s in step)
-            there = tuple(slice(max(0, s), s if s < 0 else None) for s in step)
-            yield here, there
+def _name_of_another(faces: Partial, where: Where) -> int:
+    """The raster index, in the image, of a pixel on a face that has no label."""
+    for name, face in faces.items():
+        if (face == 0).any():
+            axis, side = map(int, name[-2:])
+            local = list(np.argwhere(face == 0)[0])
+            local[axis] = where.region.shape[axis] - 1 if side else 0
+            position = tuple(int(p) + start for p, start in zip(local, where.region.start, strict=True))
+            return int(np.ravel_multi_index(position, where.shape))
+    raise AssertionError("the caller has found such a pixel")
+
+
+@declare(Local("lepton.not_least", images=("image", "mask"), values=("extent",), dtype=always(bool), cost_ns=2.0))
+def not_least(image: Array, mask: Array, low: bool, extent: Extent) -> Array:
+    """The mask without pixels of the image's least value (with `low`, its greatest), by which scikit-image surrounds it."""
+    result: Array = mask & (image != extent[int(low)])
+    return result
 
 
 def neighbours(footprint: Any, connectivity: int | None, ndim: int) -> Array:
@@ -105,11 +138,17 @@ def _check(arguments: Arguments) -> None:
 
 def _expand(low: bool) -> Callable[[Arguments, Build], Lazy]:
     def expand(arguments: Arguments, build: Build) -> Lazy:
-        image, allow_borders = arguments["image"], bool(arguments["allow_borders"])
-        options = {name: arguments[name] for name in ("footprint", "connectivity")}
-        extent = build("lepton.extent", image=image) if allow_borders else None
-        rounds = build("lepton.extremes", image=image, **options, allow_borders=allow_borders, low=low, extent=extent)
-        return build("lepton.after_rounds", image=rounds)
+        image, allow_borders, footprint = arguments["image"], bool(arguments["allow_borders"]), arguments["footprint"]
+        ndim = len(image.shape)
+        near = neighbours(footprint, arguments["connectivity"], ndim)
+        found = build("lepton.plateaus", image=image, near=near, low=low)
+        connectivity = near if footprint is not None else arguments["connectivity"] or ndim
+        options = {"connectivity": connectivity, "allow_borders": allow_borders, "at_most": 0}
+        blocks = build("lepton.decide_plateaus", image=image, found=found, **options)
+        extrema = build("lepton.where_true", ids=blocks, table=blocks)
+        if not allow_borders or np.count_nonzero(near) == 1:
+            return extrema
+        return build("lepton.not_least", image=image, mask=extrema, low=low, extent=build("lepton.extent", image=image))
 
     return expand
 

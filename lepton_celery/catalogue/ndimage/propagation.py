@@ -1,4 +1,9 @@
-"""`scipy.ndimage.binary_propagation`: a flood within a mask, in rounds until no block changes."""
+"""`scipy.ndimage.binary_propagation`: a flood within a mask.
+
+Only pixels of the mask are flooded, and the pixels of the image stay as they are. So the result is all components of the
+image and the mask together that have a pixel of the image, if the structure joins neighbours in both directions. Other
+structures are applied in rounds until no block changes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, View, Where
 from lepton_celery.catalogue.declare import declare, leave_out
 from lepton_celery.catalogue.entries import Build, Composite, Iterated
 from lepton_celery.catalogue.results import always
+from lepton_celery.catalogue.shared.components import components_where, joins_neighbours
+from lepton_celery.catalogue.shared.label_joining import neighbourhood
 from lepton_celery.errors import InputError
 
 
@@ -69,5 +76,13 @@ def _check(arguments: Arguments) -> None:
 )
 def _expand(arguments: Arguments, build: Build) -> Lazy:
     names = ("input", "structure", "mask")
+    image, structure, mask = (arguments[name] for name in names)
+    ndim = len(image.shape)
+    near = neighbourhood(1 if structure is None else np.asarray(structure), ndim)
+    if joins_neighbours(near, ndim):
+        other = build("numpy.logical_not", x=image) if mask is None else mask
+        marker = build("numpy.not_equal", x1=image, x2=0)
+        floodable = build("numpy.logical_or", x1=image, x2=other)
+        return components_where(build, floodable, connectivity=1 if structure is None else near, marker=marker)
     rounds = build("lepton.propagated", **{name: arguments[name] for name in names})
     return build("lepton.after_rounds", image=rounds)

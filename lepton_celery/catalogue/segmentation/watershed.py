@@ -39,14 +39,15 @@ from lepton_celery.catalogue.declare import declare, whole
 from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.results import dtype_of
+from lepton_celery.catalogue.shared.fastest import KERNELS
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.kernels import Kernel, load
 
 FIRST_HALO_PX = 64
 """The first halo that is tried for a block, divided by the number of axes."""
-MOST_READ = 3
-"""How many times the pixels of the image a process may read for its blocks before it floods the whole image instead."""
+MOST_READ = 1
+"""How many times the pixels of the image a process may flood beyond its blocks before it floods the whole image instead."""
 WHOLE_PX = 1 << 28
 """Pixels of an image above which a block reads any number of pixels rather than the whole image."""
 _STRIP_PX = 1 << 22
@@ -89,12 +90,12 @@ def basins(
 
 
 _read_px: WeakKeyDictionary[View, int] = WeakKeyDictionary()
-"""The pixels that this process has read for blocks, by the `View` of the markers."""
+"""The pixels that this process has flooded beyond its blocks, by the `View` of the markers."""
 
 
 def _labels_of_block(views: _Views, block: Region) -> Array | None:
     """The labels of a block, from the flood of a part of the image; None if the whole image has to be flooded."""
-    part = load(PART, flooded_without_ties)
+    part = load(KERNELS[flooded_without_ties], flooded_without_ties)
     if part is None:
         return None
     image = Region.whole(views.shape)
@@ -108,6 +109,7 @@ def _labels_of_block(views: _Views, block: Region) -> Array | None:
         inside = block.within(wide)
         here = flags[pixels.inner][inside]
         if not here.any():
+            _read_px[views.markers] -= block.size
             labels: Array = pixels.names[numbers[pixels.inner][inside]]
             return labels
         if (here == CONTESTED).any():
@@ -298,8 +300,7 @@ def _part_trials() -> Iterator[dict[str, Any]]:
         }
 
 
-PART = Kernel("lepton_celery.kernels.watershed.flooded", lambda arguments: True, _part_trials)
-"""(heights, numbers, cut, steps) -> numbers and flags of a part of an image, whose outermost pixels are walls."""
+KERNELS[flooded_without_ties] = Kernel("lepton_celery.kernels.watershed.flooded", lambda arguments: True, _part_trials)
 
 
 # ------------------------------------------------------------------------------------------------ arguments

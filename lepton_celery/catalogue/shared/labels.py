@@ -44,10 +44,10 @@ def label_block(
     """The labels of a block, and its partial: open labels, faces, and the number of labels that begin in each row."""
     arguments = {"image": image, "background": background, "connectivity": connectivity}
     labels = fastest(label_alone, arguments, kernels)
-    begun = _labels_begun(labels)
-    open_labels, partial = _open_labels(labels, image, begun, where)
+    begun = labels_begun(labels)
+    open_numbers, partial = open_labels(labels, image, begun, where)
     counts = np.diff(begun, prepend=begun.dtype.type(0)).reshape(*labels.shape[:-1], 1)
-    return labels, partial | {"ids": open_labels.astype(np.int32), "counts": counts}
+    return labels, partial | {"ids": open_numbers.astype(np.int32), "counts": counts}
 
 
 @declare(Labelling(DECIDED, images=("image", "marker"), wants_kernels=True, cost_ns=16.0, **_JOINING))
@@ -68,24 +68,24 @@ def decide_components(
     """
     arguments = {"image": image, "background": background, "connectivity": connectivity}
     labels = fastest(label_alone, arguments, kernels)
-    begun = _labels_begun(labels)
-    open_labels, partial = _open_labels(labels, image, begun, where)
+    begun = labels_begun(labels)
+    open_numbers, partial = open_labels(labels, image, begun, where)
     decided = np.zeros(int(begun[-1]) + 1 if begun.size else 1, bool)
     if marker is not None:
         decided[labels[marker]] = True
-        partial["marked"] = decided[open_labels]
+        partial["marked"] = decided[open_numbers]
     else:
         sizes = np.bincount(labels.ravel())
         decided = sizes <= at_most
         decided[0] = False
-        partial["size"] = sizes[open_labels]
+        partial["size"] = sizes[open_numbers]
     state = np.where(decided, TRUE, FALSE).astype(np.int32)
     state[0] = 0
-    state[open_labels] = OPEN + np.arange(open_labels.size)
+    state[open_numbers] = OPEN + np.arange(open_numbers.size)
     return state[labels], partial | {"background": decided[:1]}
 
 
-def _labels_begun(labels: Array) -> Array:
+def labels_begun(labels: Array) -> Array:
     """The number of labels that begin in or before each row of pixels; labels are in the order of their first pixels."""
     rows = labels.reshape(-1, labels.shape[-1])
     begun: Array = np.maximum.accumulate(rows.max(axis=1, initial=0))
@@ -105,7 +105,7 @@ def _first_pixels(labels: Array, begun: Array, wanted: Array) -> Array:
     return first
 
 
-def _open_labels(labels: Array, image: Array, begun: Array, where: Where) -> tuple[Array, Partial]:
+def open_labels(labels: Array, image: Array, begun: Array, where: Where) -> tuple[Array, Partial]:
     """The open labels of a block, with their names and the block's inner faces, on which they are numbered 1, 2 …"""
     region, shape = where.region, where.shape
     cuts: dict[str, tuple[slice, ...]] = {}
@@ -119,17 +119,17 @@ def _open_labels(labels: Array, image: Array, begun: Array, where: Where) -> tup
     for face in cuts.values():
         touching[labels[face]] = True
     touching[0] = False
-    open_labels = np.flatnonzero(touching)
-    local = np.unravel_index(_first_pixels(labels, begun, open_labels), labels.shape)
+    open_numbers = np.flatnonzero(touching)
+    local = np.unravel_index(_first_pixels(labels, begun, open_numbers), labels.shape)
     position = tuple(p + start for p, start in zip(local, region.start, strict=True))
     partial: Partial = {"names": np.asarray(np.ravel_multi_index(position, shape), np.int64)}
     order = np.zeros(count + 1, np.int32)
-    order[open_labels] = np.arange(1, open_labels.size + 1)
+    order[open_numbers] = np.arange(1, open_numbers.size + 1)
     for key, face in cuts.items():
         partial[f"labels{key}"] = order[labels[face]]
         if image.dtype != bool:
             partial[f"pixels{key}"] = np.ascontiguousarray(image[face])
-    return open_labels, partial
+    return open_numbers, partial
 
 
 # ------------------------------------------------------------------------------------------------ composites
