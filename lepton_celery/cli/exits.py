@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from lepton_celery.errors import LeptonError, StoreError
+from lepton_celery.errors import LeptonError, StoreError, reason_of
 
 FAULT = 70
 INTERRUPTED = 130
@@ -66,7 +66,7 @@ def errors_as_messages(*, show_traceback: bool) -> Iterator[None]:
 def _described(error: Exception) -> tuple[str, int]:
     """The message and the exit code of an error."""
     if isinstance(error, LeptonError):
-        return str(error), error.exit_code
+        return reason_of(error), error.exit_code
     if isinstance(error, OSError) and error.strerror:
         about = f"{error.filename}: " if error.filename is not None else ""
         return f"{about}{error.strerror}; check the path, its permissions and the space there", StoreError.exit_code

@@ -45,10 +45,14 @@ def _kept(node: PlanNode, shape: tuple[int, ...], axes: Axes) -> Axes:
 
 
 def _reduced(node: PlanNode, shape: tuple[int, ...], axes: Axes) -> Axes:
-    """The axes that are left if the node's argument `axis` names those that it drops."""
-    given = node.arguments.get("axis")
+    """The axes that are left if an argument of the node names those that it drops, or shrinks to one pixel."""
+    given = node.arguments.get("axes", node.arguments.get("axis"))
     if given is None:
         return ()
     dropped = {int(axis) % len(shape) for axis in np.atleast_1d(given)}
     left = [number for number in range(len(shape)) if number not in dropped]
-    return tuple(axes[number] for number in left) if node.shape == tuple(shape[number] for number in left) else ()
+    if node.shape == tuple(shape[number] for number in left):
+        return tuple(axes[number] for number in left)
+    if node.shape == tuple(1 if number in dropped else n for number, n in enumerate(shape)):
+        return tuple(Axis(axis.name) if number in dropped else axis for number, axis in enumerate(axes))
+    return ()

@@ -129,6 +129,14 @@ def test_no_command_line_ends_with_a_traceback(folder: Path, arguments: list[str
     assert_ends_well(run(arguments))
 
 
+def test_a_job_that_fails_says_which_outputs_are_written(folder: Path) -> None:
+    np.save(folder / "flat.npy", np.full((12, 14), 7, np.uint8))
+    steps = ["largest=max", "@image", "threshold_minimum"]
+    done = run(["run", "flat.npy", "threshold.csv", *steps, "--save", "largest=max.json", "--here"])
+    assert done.exit_code != 0 and "written: max.json; not written: threshold.csv" in done.output
+    assert (folder / "max.json").exists() and not (folder / "threshold.csv").exists()
+
+
 NO_SERVER = "redis://127.0.0.1:1/0"
 
 ENVIRONMENTS = [
