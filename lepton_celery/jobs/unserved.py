@@ -21,7 +21,7 @@ _ASK_EVERY_S = 0.5
 def warn_if_unserved(ledger: Ledger, lane: str) -> None:
     """Warn if no worker serves a lane to which a job is about to be sent."""
     if not ledger.is_served(lane):
-        warnings.warn(f"the job will wait: {_unserved(lane)}", WaitingWarning, stacklevel=4)
+        warnings.warn(f"the job will wait: {_unserved(lane)}", WaitingWarning, stacklevel=3)
 
 
 class LaneWatch:
