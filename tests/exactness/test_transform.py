@@ -163,7 +163,7 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
     ("transform.pyramid_gaussian", {"downscale": 0.5}, "greater than 1"),
     ("transform.downscale_local_mean", {"factors": (2, 0)}, "at least 1"),
     ("transform.resize_local_mean", {"output_shape": (9,) * 4}, "length per axis"),
-    ("measure.block_reduce", {"func": np.prod}, r"numpy\.mean"),
+    ("measure.block_reduce", {"func": np.cumsum}, r"numpy\.mean"),
     ("measure.block_reduce", {"func": np.max, "func_kwargs": {"initial": 3}}, "only dtype"),
     ("transform.warp", {"inverse_map": lambda xy: xy}, "matrix of shape"),
     ("transform.warp", {"inverse_map": np.zeros((2, 9, 9))}, "matrix of shape"),

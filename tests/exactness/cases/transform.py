@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lepton_celery.catalogue.measure.block_reduce import REDUCTIONS
 from tests.exactness.cases.case import COMMON, EVERY, FLAT, FLOATS, NUMBERS, SOLID, Case, signed
 
 MODES = ("constant", "edge", "symmetric", "reflect", "wrap")
@@ -59,6 +60,10 @@ CASES: list[Case] = [
     *[
         Case("measure.block_reduce", {"block_size": (9, 4), "func": func, "cval": 1}, EVERY, blocks=[(1, 1), (3, 2)])
         for func in (np.mean, np.max, np.min, np.sum, np.median)
+    ],
+    *[
+        Case("measure.block_reduce", {"block_size": (4, 9), "func": getattr(np, name)}, NUMBERS)
+        for name in REDUCTIONS[5:]
     ],
     Case("measure.block_reduce", {"block_size": (10, 1, 1), "func": np.mean}, COMMON, SOLID, blocks=[(1, 3, 1)]),
     Case("measure.block_reduce", {"func": np.sum, "func_kwargs": {"dtype": "float32"}}, COMMON, SOLID),
