@@ -73,6 +73,8 @@ class Entry:
     """NumPy dtype kinds of images that differ from `dtype_kinds`, by parameter."""
     ndims: tuple[int, ...] = ()
     """Numbers of axes that the first image may have, without the channel axis; empty for any."""
+    narrow_dtypes: tuple[str, ...] = ()
+    """Dtypes whose test images have small numbers only, because the source's memory grows with the range of values."""
     choices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values that a parameter may have, by parameter."""
     least: Mapping[str, float] = field(default_factory=dict)

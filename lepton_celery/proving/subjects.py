@@ -12,7 +12,7 @@ import numpy as np
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.catalogue.entries import Entry, resolve
+from lepton_celery.catalogue.entries import Entry, Sample, resolve
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
@@ -185,7 +185,8 @@ def sample_images(entry: Entry, parameters: Mapping[str, Any], trial: Trial) -> 
             members = range(len(trial.shape) * (len(trial.shape) + 1) // 2)
             images[name] = [samples.sample(trial.kind, trial.shape, dtype, trial.seed + member) for member in members]
         else:
-            wanted = entry.samples.get(name, "image")
+            usual: Sample = "counts" if trial.dtype in entry.narrow_dtypes else "image"
+            wanted = entry.samples.get(name, usual)
             images[name] = samples.sample_for(wanted, trial.kind, trial.shape, dtype, trial.seed + number)
     return images
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from skimage import exposure
+from skimage import filters as whole_filters
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
@@ -131,7 +133,7 @@ def test_arguments_that_cannot_be_split_are_refused(method: str, options: Any, m
 def test_images_that_cannot_be_split_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for method in ("yen", "li", "triangle"):
         with pytest.raises(DtypeNotSupported, match="it takes uint8"):
-            graph.apply(f"filters.threshold_{method}", np.ones((4, 4), np.int32))
+            graph.apply(f"filters.threshold_{method}", np.ones((4, 4), np.uint64))
         with pytest.raises(DtypeNotSupported, match="bool"):
             graph.apply(f"filters.threshold_{method}", np.ones((4, 4), bool))
     monkeypatch.setattr(thresholds, "WHOLE_PX", 100)
@@ -141,3 +143,24 @@ def test_images_that_cannot_be_split_are_refused(monkeypatch: pytest.MonkeyPatch
         evaluate(filters.threshold_li(picture(FLAT, "uint8"), initial_guess=300), (7, 10))
     with pytest.raises(NotExact, match="figure"):
         graph.apply("filters.try_all_threshold", picture(FLAT, float))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64"])
+@pytest.mark.parametrize("low", [0, 1, 5000])
+def test_wide_integers_have_the_values_of_the_whole_image(dtype: str, low: int) -> None:
+    image = (picture(FLAT, "float64") ** 3 * 900).astype(dtype) + np.dtype(dtype).type(low)
+    if dtype[0] == "i":
+        image -= 300
+    for name in ("otsu", "yen", "isodata", "li", "triangle"):
+        expected = getattr(whole_filters, f"threshold_{name}")(image)
+        assert_same_as_whole(graph.apply(f"filters.threshold_{name}", image), expected, (7, 10))
+    assert_same_as_whole(graph.apply("exposure.equalize_hist", image), exposure.equalize_hist(image), (7, 10))
+
+
+def test_integers_that_range_too_far_are_refused() -> None:
+    image = np.array([[0, 1 << 24]], np.int32)
+    for name in ("filters.threshold_otsu", "exposure.equalize_hist"):
+        with pytest.raises(InputError, match="one bin for each"):
+            evaluate(graph.apply(name, image))
+    with pytest.raises(InputError, match="source_range"):
+        graph.apply("exposure.histogram", image, source_range="dtype")

@@ -14,8 +14,8 @@ from lepton_celery.catalogue.entries import Build, Composite, Local, ValueFuncti
 from lepton_celery.catalogue.results import ResultRule, ValueType, given_dtype, value_of
 from lepton_celery.catalogue.shared.histograms import (
     HISTOGRAM_DTYPES,
+    WIDE_DTYPES,
     bin_centers,
-    check_bins_per_value,
     extent_and_counts,
 )
 from lepton_celery.catalogue.shared.values import Extent
@@ -107,11 +107,14 @@ def _bins_result(counted: Callable[[Arguments], DTypeLike]) -> ResultRule:
 
 
 def _check(arguments: Arguments) -> None:
-    check_bins_per_value(arguments)
     if arguments.get("channel_axis") is not None:
         raise InputError("channel_axis is not supported here; take the histogram of each channel, image[..., 0]")
     if arguments.get("source_range", "image") not in ("image", "dtype"):
         raise InputError(f"source_range={arguments['source_range']!r} is unknown; give 'image' or 'dtype'")
+    if arguments.get("source_range") == "dtype" and arguments["image"].dtype.name in WIDE_DTYPES:
+        raise InputError(
+            f"source_range='dtype' would need one bin for each value of {arguments['image'].dtype}; give 'image'"
+        )
     mask = arguments.get("mask")
     if mask is not None and tuple(mask.shape) != tuple(arguments["image"].shape):
         raise InputError(
@@ -119,7 +122,11 @@ def _check(arguments: Arguments) -> None:
         )
 
 
-_COMMON: dict[str, Any] = {"dtypes": ("bool", *HISTOGRAM_DTYPES), "check": _check}
+_COMMON: dict[str, Any] = {
+    "dtypes": ("bool", *HISTOGRAM_DTYPES),
+    "narrow_dtypes": WIDE_DTYPES,
+    "check": _check,
+}
 
 
 @declare(

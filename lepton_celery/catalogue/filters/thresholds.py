@@ -26,8 +26,8 @@ from lepton_celery.catalogue.entries import Build, Composite, Reduction, ValueFu
 from lepton_celery.catalogue.results import ValueType, value_like, value_of
 from lepton_celery.catalogue.shared.histograms import (
     HISTOGRAM_DTYPES,
+    WIDE_DTYPES,
     bin_centers,
-    check_bins_per_value,
     extent_and_counts,
 )
 from lepton_celery.catalogue.shared.values import Extent
@@ -148,6 +148,7 @@ class Method:
         return Composite(
             f"filters.threshold_{self.name}",
             dtypes=HISTOGRAM_DTYPES,
+            narrow_dtypes=WIDE_DTYPES,
             check=self.check,
             expand=self.expand,
             result=lambda arguments: (self.shape(arguments), _centers_dtype(arguments["image"].dtype)),
@@ -161,7 +162,6 @@ class Method:
     def check(self, arguments: Arguments) -> None:
         if arguments["image"] is None or arguments.get("hist") is not None:
             raise InputError(f"threshold_{self.name} with hist is not supported here; give the image and no hist")
-        check_bins_per_value(arguments)
         if not arguments.get("classes", 2) >= 2:
             raise InputError(f"classes={arguments['classes']!r}; give at least 2")
         nbins = arguments["nbins"]
@@ -184,7 +184,6 @@ def _float_result(arguments: Arguments) -> ValueType:
 
 
 def _check_li(arguments: Arguments) -> None:
-    check_bins_per_value(arguments)
     image = arguments["image"]
     if arguments["iter_callback"] is not None:
         raise InputError("iter_callback is not supported here: workers cannot call it; leave it out")
@@ -198,7 +197,15 @@ def _check_li(arguments: Arguments) -> None:
         )
 
 
-@declare(Composite("filters.threshold_li", dtypes=HISTOGRAM_DTYPES, check=_check_li, result=_float_result))
+@declare(
+    Composite(
+        "filters.threshold_li",
+        dtypes=HISTOGRAM_DTYPES,
+        narrow_dtypes=WIDE_DTYPES,
+        check=_check_li,
+        result=_float_result,
+    )
+)
 def _expand_li(arguments: Arguments, build: Build) -> Lazy:
     image = arguments["image"]
     options = {name: arguments[name] for name in ("tolerance", "initial_guess")}

@@ -15,21 +15,30 @@ from lepton_celery.catalogue.shared.values import NO_PIXELS, Extent, pixels_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
-HISTOGRAM_DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
-"""Dtypes that have a histogram. Wider integers would need one bin for each of their values."""
+WIDE_DTYPES = ("uint32", "int32", "int64")
+"""Dtypes that have a histogram if their pixels range over few values, because each value has a bin."""
+HISTOGRAM_DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64", *WIDE_DTYPES)
+"""Dtypes that have a histogram."""
+MAX_BINS = 1 << 24
+"""The widest range of whole numbers that is counted value by value."""
 
 Bins = int | Sequence[float] | Array
 """A number of bins, or their edges."""
 
 
-def check_bins_per_value(arguments: Arguments) -> None:
-    """Refuse integers of more than 16 bits, for which one bin per value would be too many."""
-    image = arguments["image"]
-    if image.dtype.kind in "iu" and image.dtype.itemsize > 2:
+def range_of(extent: Any) -> tuple[int, int]:
+    """The least and the greatest of an image's whole numbers.
+
+    Raises:
+        InputError: they are so far apart that one bin per value would be too many.
+    """
+    low, high = int(extent[0]), int(extent[1])
+    if high - low >= MAX_BINS:
         raise InputError(
-            f"an image of {image.dtype} would need one bin for each of its values; "
-            "convert it to uint8, uint16 or a float dtype first"
+            f"the image's values range over [{low}, {high}], and a histogram has one bin for each of up to {MAX_BINS:,} "
+            "values; convert the image to uint16 or a float dtype first"
         )
+    return low, high
 
 
 def finite(extent: Any) -> tuple[Any, Any]:
@@ -72,7 +81,7 @@ def histogram_partial(image: Array, extent: Extent, nbins: int, mask: Array | No
         pixels, extent = pixels.view(np.uint8), np.asarray(extent).astype(np.uint8)
     if image.dtype.kind not in "iu":
         return binned_partial(pixels, extent, nbins)
-    low, high = int(extent[0]), int(extent[1])
+    low, high = range_of(extent)
     return {"counts": np.bincount(pixels.astype(np.int64) - low, minlength=high - low + 1)}
 
 
