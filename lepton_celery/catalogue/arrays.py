@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ Partial = dict[str, Array]
 """What one block contributes to a whole-image value, as named arrays."""
 Partials = Iterable[tuple[BlockIndex, Partial]]
 """Blocks and their partials, in the order of block indices."""
+
+
+class Layout(NamedTuple):
+    """How NumPy's array of an image lies in memory."""
+
+    order: tuple[int, ...]
+    """The axes, the slowest first."""
+    contiguous: bool
+    """Whether the pixels follow each other without gaps."""
 
 
 class Lazy(Protocol):
@@ -43,6 +52,10 @@ class Lazy(Protocol):
     @property
     def weak(self) -> bool:
         """Whether it is a Python number, which adopts the dtype of the pixels that it meets."""
+
+    @property
+    def layout(self) -> Layout | None:
+        """How NumPy's array of it would lie in memory; None if that is not known."""
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 import lepton_celery
 from lepton_celery import stores
 from lepton_celery.catalogue import catalogue, get_entry
-from lepton_celery.catalogue.arrays import Arguments, Array
+from lepton_celery.catalogue.arrays import Arguments, Array, Layout
 from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
 from lepton_celery.catalogue.half import PROMOTING
 from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, NotExactWarning, refusal_like
 from lepton_celery.graph.indexing import normal_index, value_index
+from lepton_celery.graph.layout import in_c_order, layout_of, layout_of_array
 from lepton_celery.graph.sources import array_of
 from lepton_celery.stores.axes import Axes
 
@@ -48,6 +49,8 @@ class Node(NDArrayOperatorsMixin):
     dtype: np.dtype[Any]
     inner: Node | None = None
     """The node that a composite expands to; None for other operations."""
+    layout: Layout | None = None
+    """How NumPy's array of an image would lie in memory; None if that is not known."""
 
     @property
     def ndim(self) -> int:
@@ -301,11 +304,12 @@ def open(source: object) -> Image:
     if isinstance(source, str | os.PathLike):
         reader = stores.open_array(source)
         image = Image(
-            SOURCE, {"url": reader.url}, reader.shape, reader.dtype, None, None, tuple(reader.chunks), reader.axes
+            SOURCE, {"url": reader.url}, reader.shape, reader.dtype, None, None, None, tuple(reader.chunks), reader.axes
         )
     else:
         array = array_of(source)
         image = Image(SOURCE, {"url": "memory:"}, array.shape, array.dtype.newbyteorder("="), array=array)
+    image.layout = in_c_order(image.ndim) if image.array is None else layout_of_array(image.array)
     named = "the array" if image.array is not None else f"the image {image.arguments['url']}"
     if image.dtype.kind not in "biuf":
         raise InputError(f"{named} has dtype {image.dtype}; give bool, integer or float pixels")
@@ -416,9 +420,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
     for parameter in entry.images:
         given = arguments.get(parameter)
         known = entry.signature.parameters.get(parameter)
-        has_default = known is not None and known.default is not known.empty
-        may_be_none = known is not None and (known.default is None or parameter not in arguments)
-        left_out = given is None and has_default and may_be_none
+        left_out = given is None and known is not None and known.default is not known.empty
         if not left_out and not isinstance(given, Node) and (parameter not in entry.values or given is None):
             raise ArgumentTypeError(
                 f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
@@ -438,7 +440,11 @@ def make(name: str, **arguments: Any) -> Node:
 
 def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node:
     gives, shape, dtype, expanded = entry.infer(arguments, make)
-    return _CLASSES[gives](entry.name, dict(arguments), shape, dtype, expanded if inner is None else inner)
+    inner = expanded if inner is None else inner
+    node = _CLASSES[gives](entry.name, dict(arguments), shape, dtype, inner)
+    if isinstance(node, Image):
+        node.layout = inner.layout if isinstance(inner, Image) else layout_of(entry, arguments, len(shape))
+    return node
 
 
 def _wrapped(entry: Entry, arguments: Arguments) -> Node:

@@ -17,6 +17,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, Shapes, Where
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Local
+from lepton_celery.catalogue.shared.memory_order import warn_of_order
 from lepton_celery.grid import Region
 
 LINE_PX = 1 << 14
@@ -39,6 +40,9 @@ COSTS: Mapping[str, float] = {
     **dict.fromkeys(("nanmedian", "nanpercentile", "nanquantile"), 100.0),
 }
 """The functions, and the nanoseconds that each takes for a pixel of the image."""
+
+ORDERED = frozenset(("sum", "prod", "mean", "std", "var", "nansum", "nanprod", "nanmean", "nanstd", "nanvar"))
+"""The functions of which the result for floats depends on the order of the pixels."""
 
 # ------------------------------------------------------------------------------------------------ whole lines
 
@@ -181,6 +185,10 @@ def along_axes(
     mask: Lazy | None = None,
 ) -> Lazy:
     """The node of `numpy.{reduction}` along some of the image's axes, of the pixels that the mask leaves."""
+    layout = image.layout
+    plain = layout is not None and layout.order == tuple(range(image.ndim)) and (layout.contiguous or len(axes) == 1)
+    if image.dtype.kind == "f" and reduction in ORDERED and not plain:
+        warn_of_order(f"numpy.{reduction} along axes")
     if mask is not None:
         form = {"axes": tuple(axes), "keepdims": keepdims, "options": tuple(options)}
         return build(f"lepton.{reduction}_along", image=image, mask=mask, reduction=reduction, **form)

@@ -15,6 +15,7 @@ from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Entry, ValueFunction
 from lepton_celery.catalogue.numpy.reducing import Expand, Reducing, mask_of
 from lepton_celery.catalogue.results import value_like
+from lepton_celery.catalogue.shared.memory_order import in_memory_order
 from lepton_celery.catalogue.shared.pairwise import in_raster_order
 from lepton_celery.errors import InputError
 
@@ -41,7 +42,8 @@ def sum_of(image: Lazy, dtype: DType, build: Build, center: Lazy | None = None, 
             return total if total.dtype == dtype else build("numpy.astype", x=total, dtype=dtype.name)
     if mask is not None:
         raise InputError(f"the sum of a {image.dtype} image in {dtype} with where depends on the order; give axis")
-    return build("lepton.sum_in_order", image=in_raster_order(image, build), center=center, dtype=dtype.name)
+    image = in_raster_order(in_memory_order(image, build), build)
+    return build("lepton.sum_in_order", image=image, center=center, dtype=dtype.name)
 
 
 def expand_sum(arguments: Arguments, build: Build) -> Lazy:
