@@ -73,6 +73,8 @@ class Entry:
     """NumPy dtype kinds of images that differ from `dtype_kinds`, by parameter."""
     ndims: tuple[int, ...] = ()
     """Numbers of axes that the first image may have, without the channel axis; empty for any."""
+    moves_channels: bool = False
+    """With another `channel_axis` than the last, channels are moved to the last axis and back, as scikit-image does it."""
     narrow_dtypes: tuple[str, ...] = ()
     """Dtypes whose test images have small numbers only, because the source's memory grows with the range of values."""
     choices: Mapping[str, Sequence[Any]] = field(default_factory=dict)

@@ -98,10 +98,22 @@ def _channels_last(image: str, added: int = 0) -> Callable[[Arguments], None]:
     return check
 
 
+def _channels_on(image: str) -> Callable[[Arguments], None]:
+    """A check that the argument `image` has the axis of channels."""
+
+    def check(arguments: Arguments) -> None:
+        axis, ndim = arguments["channel_axis"], len(arguments[image].shape)
+        if not isinstance(axis, int | np.integer) or not -ndim <= axis < ndim:
+            raise InputError(f"channel_axis={axis!r} for an image of {ndim} axes; give the number of one of its axes")
+
+    return check
+
+
 # ------------------------------------------------------------------------------------------------ gray
 
 
 def _check_gray(arguments: Arguments) -> None:
+    # moved channels are no contiguous rows, for which BLAS adds up in another order
     _channels_last("rgb")(arguments)
     if arguments["rgb"].dtype == np.float32 and arguments["rgb"].shape[-2] > MAX_FLOAT32_ROW_PX:
         raise NotExact(
@@ -193,13 +205,14 @@ def _expand_label2rgb(arguments: Arguments, build: Build) -> Lazy:
 
 def _conversion(name: str, cost_ns: float, gives: int = 3, product: bool = False, **options: Any) -> Local:
     image = options.pop("image", name.partition("2")[0])
-    options.setdefault("check", _channels_last(image))
+    options.setdefault("check", _channels_on(image))
     takes = options.pop("takes", 3)
     return Local(
         f"color.{name}",
         images=(image,),
         geometry=Channels(takes, gives, product),
         samples={image: "rgba" if takes == 4 else "rgb"},
+        moves_channels=name != "rgb2gray",
         needs_finite=name in _NEEDS_FINITE,
         cost_ns=cost_ns,
         **options,
@@ -231,7 +244,8 @@ ENTRIES: tuple[Entry, ...] = (
             images=("lab1", "lab2"),
             samples={"lab1": "rgb", "lab2": "rgb"},
             geometry=Channels(3, 0),
-            check=_channels_last("lab1"),
+            moves_channels=True,
+            check=_channels_on("lab1"),
             cost_ns=cost,
         )
         for name, cost in _DIFFERENCES.items()

@@ -435,6 +435,8 @@ def make(name: str, **arguments: Any) -> Node:
     arguments = entry.spread(arguments)
     if arguments.get("mode") == "wrap" and entry.is_positional:
         return _wrapped(entry, arguments)
+    if entry.moves_channels and arguments.get("channel_axis", -1) != -1:
+        return _with_channels_last(entry, arguments)
     return _node(entry, arguments)
 
 
@@ -445,6 +447,21 @@ def _node(entry: Entry, arguments: Arguments, inner: Node | None = None) -> Node
     if isinstance(node, Image):
         node.layout = inner.layout if isinstance(inner, Image) else layout_of(entry, arguments, len(shape))
     return node
+
+
+def _with_channels_last(entry: Entry, arguments: Arguments) -> Node:
+    """A function of channels on another axis, as a composite: move them to the last axis, compute, and move them back."""
+    images = lazy_images(entry, arguments)
+    ndim = next(iter(images.values())).ndim
+    if arguments["channel_axis"] % ndim == ndim - 1:
+        return _node(entry, arguments)
+    axes = list(range(ndim))
+    axes.append(axes.pop(arguments["channel_axis"]))
+    moved = {name: make("numpy.transpose", a=image, axes=axes) for name, image in images.items()}
+    node = _node(entry, {**arguments, **moved, "channel_axis": -1})
+    if node.ndim == ndim:
+        node = make("numpy.transpose", a=node, axes=np.argsort(axes).tolist())
+    return _CLASSES[node.gives](entry.name, dict(arguments), node.shape, node.dtype, node)
 
 
 def _wrapped(entry: Entry, arguments: Arguments) -> Node:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lepton_celery import graph
-from lepton_celery.catalogue import get_entry
+from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.entries import resolve
 from lepton_celery.errors import InputError, NotExact
 from tests.exactness.cases.case import FLAT, FLOATS
@@ -96,8 +96,9 @@ def test_negative_labels_and_large_gaps_keep_their_colours() -> None:
         ("rgb2lab", FLAT, {}, InputError, "3 channels"),
         ("rgb2lab", (3,), {}, InputError, "3 channels"),
         ("rgba2rgb", (*FLAT, 3), {}, InputError, "4 channels"),
-        ("rgb2lab", (3, *FLAT), {"channel_axis": 0}, InputError, "channel"),
-        ("rgb2hsv", (3, 5, 3), {"channel_axis": 0}, InputError, "move the channels to the last axis"),
+        ("rgb2lab", (4, *FLAT), {"channel_axis": 0}, InputError, "channel"),
+        ("rgb2lab", (*FLAT, 3), {"channel_axis": 3}, InputError, "one of its axes"),
+        ("rgb2gray", (3, 5, 3), {"channel_axis": 0}, InputError, "move the channels to the last axis"),
         ("gray2rgb", FLAT, {"channel_axis": 0}, InputError, "move the channels to the last axis"),
         ("rgb2lab", (*FLAT, 3), {"illuminant": "X"}, InputError, "illuminant"),
         ("convert_colorspace", (*FLAT, 3), {"fromspace": "rgb", "tospace": "paint"}, InputError, "tospace"),
@@ -124,3 +125,20 @@ def test_labels_take_given_colours_and_not_the_mean_of_their_pixels() -> None:
         graph.apply("label2rgb", labels, np.ones((5, 5)))
     with pytest.raises(InputError, match="do not match"):
         graph.apply("deltaE_cie76", np.ones((4, 5, 3)), np.ones((5, 4, 3)))
+
+
+MOVING = [name for name, entry in catalogue().items() if entry.moves_channels]
+
+
+@pytest.mark.parametrize("name", MOVING)
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
+def test_channels_may_be_on_any_axis(name: str) -> None:
+    entry = catalogue()[name]
+    channels = 4 if name == "color.rgba2rgb" else 3
+    for axis, shape in ((0, (channels, 23, 67)), (1, (9, channels, 31)), (-2, (9, channels, 31))):
+        for dtype in ("uint8", "float32", "float64"):
+            images = {image: picture(shape, dtype, seed) for seed, image in enumerate(entry.images)}
+            options = {**entry.example_for(2), "channel_axis": axis}
+            whole = resolve(entry.source)(*images.values(), **options)
+            assert_same_as_whole(graph.apply(name, **images, **options), whole, None)
+            assert_same_as_whole(graph.apply(name, **images, **options), whole, (2, 3, 7)[-whole.ndim :])
