@@ -11,6 +11,9 @@ from lepton_celery.catalogue.results import value_of
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
+_BINS_PER_PIXEL = 4
+"""Number of levels for each pixel of a block above which sorting the pixels is quicker than a bin for each level."""
+
 
 def _lowest(dtype: DType) -> int:
     return 0 if dtype.kind == "b" else int(np.iinfo(dtype).min)
@@ -20,14 +23,22 @@ def _channel_count(shape: Shape, axis: int | None) -> int:
     return 1 if axis is None else shape[axis]
 
 
-def _channel_numbers(image: Array, axis: int | None, where: Where) -> Array:
+def _channel_numbers(image: Array, axis: int, where: Where) -> Array:
     """The channel of each pixel, in a shape that is broadcast to the image's."""
-    if axis is None:
-        return np.zeros((), np.int64)
     axis %= image.ndim
     shape = [1] * image.ndim
     shape[axis] = image.shape[axis]
     return np.arange(where.region.start[axis], where.region.stop[axis]).reshape(shape)
+
+
+def _levels(image: Array, axis: int | None, where: Where) -> Array:
+    """The number of each pixel's value among the levels of all channels."""
+    level = image.astype(np.intp)
+    if lowest := _lowest(image.dtype):
+        level -= lowest
+    if axis is not None:
+        level += _channel_numbers(image, axis, where) << (8 * image.dtype.itemsize)
+    return level
 
 
 def merge_levels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Array:
@@ -47,10 +58,14 @@ def merge_levels(partials: Partials, arguments: Arguments, grid: BlockGrid) -> A
 )
 def count_levels(image: Array, channel_axis: int | None, where: Where) -> Partial:
     """How often each value occurs in each channel of a block of 8-bit or 16-bit integers; only values that occur."""
-    levels = 1 << (8 * image.dtype.itemsize)
-    level = image.astype(np.int64) - _lowest(image.dtype) + _channel_numbers(image, channel_axis, where) * levels
-    occurring, count = np.unique(level, return_counts=True)
-    return {"level": occurring, "count": count}
+    bins = _channel_count(where.shape, channel_axis) << (8 * image.dtype.itemsize)
+    level = _levels(image, channel_axis, where).ravel()
+    if bins > _BINS_PER_PIXEL * level.size:
+        occurring, count = np.unique(level, return_counts=True)
+        return {"level": occurring, "count": count}
+    counts = np.bincount(level, minlength=bins)
+    occurring = np.flatnonzero(counts)
+    return {"level": occurring, "count": counts[occurring]}
 
 
 @declare(ValueFunction("lepton.matched_levels", values=("counts", "template"), result=value_of(float, -1, -1)))
@@ -71,7 +86,7 @@ def _dtype(arguments: Arguments) -> DType:
 @declare(Local("lepton.look_up", values=("table",), wants_where=True, dtype=_dtype, cost_ns=8.0))
 def look_up(image: Array, table: Array, channel_axis: int | None, where: Where) -> Array:
     """Each pixel's value in the table of its channel."""
-    result: Array = table[_channel_numbers(image, channel_axis, where), image.astype(np.int64) - _lowest(image.dtype)]
+    result: Array = np.take(table, _levels(image, channel_axis, where))
     # with channels, scikit-image writes into an image of the same dtype
     return result if channel_axis is None else result.astype(image.dtype)
 
