@@ -422,7 +422,9 @@ class Entry:
         """The labels of a block, None except for a `Labelling`, and the block's partial."""
         self._has_no("partials")
 
-    def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
+    def on_round(
+        self, arguments: Mapping[str, Any], state: View | None, where: Where, *, kernels: bool = False
+    ) -> tuple[Array, bool]:
         """A block's pixels after a round, and whether the round changed them; `state` is the image before the round."""
         self._has_no("rounds")
 

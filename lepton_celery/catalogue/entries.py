@@ -369,8 +369,11 @@ class Iterated(Entry):
             return 1.0
         return self.rounds(grid, arguments) if callable(self.rounds) else self.rounds
 
-    def on_round(self, arguments: Mapping[str, Any], state: View | None, where: Where) -> tuple[Array, bool]:
-        return self.function(**self.gathered(arguments), state=state, where=where)
+    def on_round(
+        self, arguments: Mapping[str, Any], state: View | None, where: Where, *, kernels: bool = False
+    ) -> tuple[Array, bool]:
+        extra = {"kernels": kernels} if self.wants_kernels else {}
+        return self.function(**self.gathered(arguments), state=state, where=where, **extra)
 
     def infer(self, arguments: Arguments, build: Build) -> Inferred:
         shape = next(iter(lazy_images(self, arguments).values())).shape

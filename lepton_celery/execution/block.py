@@ -210,7 +210,7 @@ class _Box:
                 arguments["kernels"] = self.context.kernels
             began = self.timings.now()
             with np.errstate(all="ignore"):
-                pixels, changed = node.entry.on_round(arguments, state, where)
+                pixels, changed = node.entry.on_round(arguments, state, where, kernels=self.context.kernels)
             self.timings.add("compute", index, began)
         began = self.timings.now()
         self._write_round(index, region, pixels, changed=changed)

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from lepton_celery import graph, kernels
 from lepton_celery.catalogue import catalogue
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Local, resolve
+from lepton_celery.catalogue.morphology.skeleton import zhang
 from lepton_celery.catalogue.shared.fastest import fastest
 from lepton_celery.catalogue.shared.smoothing import smooth_along
 from lepton_celery.jobs.compute import compute
@@ -145,6 +147,17 @@ def test_warps_by_a_matrix_give_the_same_bytes(data: st.DataObject) -> None:
     lazy = graph.apply("transform.warp", image, inverse_map=matrix, **options)
     block = tuple(min(n, data.draw(st.integers(1, 20))) for n in image.shape)
     assert_identical(evaluate(lazy, block), whole)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_skeletons_are_thinned_to_the_same_pixels(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 50), st.integers(1, 60)))
+    noise = np.random.default_rng(data.draw(st.integers(0, 2**32))).random(shape)
+    image = gaussian_filter(noise, data.draw(st.sampled_from((0, 1, 3)))) > data.draw(st.sampled_from((0.1, 0.5)))
+    few = data.draw(st.integers(1, 5))
+    assert_identical(zhang(image, few, kernels=True), zhang(image, few))
+    assert_identical(zhang(image, 1000, kernels=True), resolve("skimage.morphology.skeletonize")(image))
 
 
 @given(st.data())

@@ -6,7 +6,7 @@ several iterations, with a halo of two pixels per iteration, until a round chang
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,9 @@ from lepton_celery.catalogue.declare import declare, leave_out, whole
 from lepton_celery.catalogue.entries import Build, Composite, Iterated, Local
 from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.results import always
+from lepton_celery.catalogue.shared.fastest import KERNELS, fastest
 from lepton_celery.errors import InputError
+from lepton_celery.kernels import Kernel
 
 ROUND_ITERATIONS = 16
 """Iterations of thinning per round."""
@@ -48,10 +50,10 @@ def thin_round(image: View, state: View | None, where: Where) -> tuple[Array, bo
     return _peeled(image, state, where, thin)
 
 
-@declare(Iterated("lepton.zhang_round", **_ROUNDS))
-def zhang_round(image: View, state: View | None, where: Where) -> tuple[Array, bool]:
+@declare(Iterated("lepton.zhang_round", wants_kernels=True, **_ROUNDS))
+def zhang_round(image: View, state: View | None, where: Where, kernels: bool = False) -> tuple[Array, bool]:
     """Runs `zhang` on the block and its halo."""
-    return _peeled(image, state, where, zhang)
+    return _peeled(image, state, where, lambda pixels, iterations: zhang(pixels, iterations, kernels))
 
 
 # ------------------------------------------------------------------------------------------------ Zhang and Suen
@@ -83,8 +85,13 @@ def _removal() -> Array:
     return table
 
 
-def zhang(image: Array, iterations: int) -> Array:
+def zhang(image: Array, iterations: int, kernels: bool = False) -> Array:
     """A 2-D image after up to this many iterations of `skimage.morphology.skeletonize`, which runs until nothing changes."""
+    return fastest(thinned, {"image": image, "table": _removal(), "iterations": iterations}, kernels)
+
+
+def thinned(image: Array, table: Array, iterations: int) -> Array:
+    """A 2-D bool image after up to this many iterations, of two passes each; `table` is as in `_removal`."""
     from scipy.ndimage import correlate
 
     pixels = image.astype(np.uint8)
@@ -92,10 +99,25 @@ def zhang(image: Array, iterations: int) -> Array:
         before = np.count_nonzero(pixels)
         for turn in (1, 2):
             codes = correlate(pixels, _WEIGHTS, mode="constant")
-            pixels[_removal()[codes] & turn != 0] = 0
+            pixels[table[codes] & turn != 0] = 0
         if np.count_nonzero(pixels) == before:
             break
     return pixels.astype(bool)
+
+
+def _thinning_trials() -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(33)
+    for shape in ((1, 1), (3, 40), (50, 60)):
+        for share in (0.5, 0.95, 1.0):
+            for iterations in (1, 3, 100):
+                yield {"image": rng.random(shape) < share, "table": _removal(), "iterations": iterations}
+
+
+KERNELS[thinned] = Kernel(
+    "lepton_celery.kernels.thinning.thinned",
+    lambda arguments: arguments["image"].size > 0 and arguments["image"].flags.c_contiguous,
+    _thinning_trials,
+)
 
 
 # ------------------------------------------------------------------------------------------------ composites
