@@ -44,7 +44,7 @@ SLOW = 1.5
 LEAST_S = 0.1
 """Seconds that a function takes on the whole image, from which it is listed."""
 
-RUNS_S = 2.0
+RUNS_S = 0.3
 """Seconds for repetitions of a run, of which the fastest counts; there are three at most."""
 
 
@@ -159,7 +159,8 @@ def page(timed: Sequence[Timed], failures: dict[str, str], least: float = LEAST_
         "volumes only), divided by that of scikit-image, SciPy or NumPy on the whole image of 2048² (128 × 128 × 256), both",
         "with one thread. Arguments are those with which the prover proves a function. The picture has bright objects about",
         f"15 pixels wide, with noise. Only functions that take {least} s or more on the whole image are listed.",
-        "`python -m benchmarks.catalogue filters.gaussian ndimage` measures some of them again.",
+        "`python -m benchmarks.catalogue filters.gaussian ndimage` measures some of them again; the option",
+        "`--limit` ends the measurement of a function after some seconds of processor time. Rows may be of several runs.",
         f"Measured on {document.machine()}.",
         "",
         f"**{len(listed)} functions; the geometric mean of their ratios is {mean}, and {len(slow)} are above {SLOW}.**",
@@ -220,7 +221,7 @@ def main(names: tuple[str, ...], limit: int, out: Path, tiny: bool) -> None:
         else:
             timed[name] = found
         click.echo(f"{name:50} {' '.join(found.row[2:]) if isinstance(found, Timed) else found}")
-    path.write_text(page(list(timed.values()), failures, 0 if tiny else LEAST_S), encoding="utf-8")
+        path.write_text(page(list(timed.values()), failures, 0 if tiny else LEAST_S), encoding="utf-8")
 
 
 if __name__ == "__main__":
