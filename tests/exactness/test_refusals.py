@@ -65,8 +65,8 @@ def test_what_the_source_refuses_is_refused_at_once_with_an_error_of_its_class(n
     if inspect.Parameter.POSITIONAL_ONLY in kinds or inspect.Parameter.VAR_KEYWORD in kinds:
         return
     for parameter, value in wrong_values(entry, example):
-        if parameter in images:
-            continue
+        if parameter in images or (parameter == "order" and name.startswith("numpy.")):
+            continue  # lazy images have no memory order
         arguments = {**images, **example, parameter: value}
         theirs = refusal(source, **arguments)
         if theirs is None:
