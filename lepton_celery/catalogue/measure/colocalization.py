@@ -60,10 +60,10 @@ def overlap_counts(image0_mask: Array, image1_mask: Array, mask: Array | None) -
 
 
 @declare(ValueFunction("lepton.overlap_of_counts", values=("counts",)))
-def overlap_of_counts(counts: Array) -> float:
+def overlap_of_counts(counts: Array) -> Any:
     """`skimage.measure.intersection_coeff`, from the counts."""
-    first, both = (int(count) for count in counts)
-    return both / first if first else 0
+    first, both = counts
+    return both / first if first else np.float64(0)
 
 
 @declare(Composite("measure.intersection_coeff", images=_MASKS, check=_check_shapes, gives=""))

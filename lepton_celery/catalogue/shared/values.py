@@ -64,13 +64,16 @@ def any_negative(image: Array) -> Partial:
     return {"any": np.array([bool((image < 0).any())])}
 
 
-@declare(
-    ValueFunction("lepton.item", values=("values",), result=value_like("values")),
-    ValueFunction("lepton.python_item", values=("values",), result=value_like("values"), weak=True),
-)
+@declare(ValueFunction("lepton.item", values=("values",), result=value_like("values")))
 def item(values: Any, index: int) -> Any:
     """One of several values."""
     return values[index]
+
+
+@declare(ValueFunction("lepton.python_item", values=("values",), result=value_like("values"), weak=True))
+def python_item(values: Array, index: int) -> Any:
+    """One of several values, as a Python number."""
+    return values[index].item()
 
 
 Item = int | Sequence[int | None] | None
