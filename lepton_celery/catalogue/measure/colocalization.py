@@ -63,7 +63,7 @@ def overlap_counts(image0_mask: Array, image1_mask: Array, mask: Array | None) -
 def overlap_of_counts(counts: Array) -> Any:
     """`skimage.measure.intersection_coeff`, from the counts."""
     first, both = counts
-    return both / first if first else np.float64(0)
+    return both / first if first else 0  # a whole number, as from scikit-image
 
 
 @declare(Composite("measure.intersection_coeff", images=_MASKS, check=_check_shapes, gives=""))
