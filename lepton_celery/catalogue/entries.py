@@ -19,7 +19,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -145,10 +144,9 @@ class Local(Entry):
         return self.geometry.halo_px(ndim, arguments)
 
     def computes(self, region: Region, images: Shapes, arguments: Arguments) -> Region:
-        if not self.is_positional:
+        if not isinstance(self.geometry, Stencil):
             return region
-        first, *others = self.reads(region, images, arguments)
-        return reduce(Region.union, others, first)
+        return self.geometry.computes(region, images, arguments)
 
     def blocks_for(self, shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
         return wanted if self.own_stage is None else self.own_stage(shape, wanted, arguments)

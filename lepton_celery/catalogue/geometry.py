@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -53,6 +54,10 @@ class Stencil:
         halo = self.halo_px(region.ndim, arguments)
         return [region.expand(halo, shape) for shape in images]
 
+    def computes(self, region: Region, images: Shapes, arguments: Arguments) -> Region:
+        """The region of the result that the function returns for `region`: all pixels that it reads."""
+        return reduce(Region.union, self.reads(region, images, arguments), region)
+
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         return result if read[0] == region else result[region.within(read[0])]
 
@@ -76,6 +81,9 @@ class Broadcast(Stencil):
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         return [_aligned(region, shape) for shape in images]
+
+    def computes(self, region: Region, images: Shapes, arguments: Arguments) -> Region:
+        return region
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         return result

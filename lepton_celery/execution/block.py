@@ -206,8 +206,6 @@ class _Box:
             self.timings.add("read", index, began)
         else:
             arguments = self.context.arguments(node) | self.context.views(node)
-            if node.entry.wants_kernels:
-                arguments["kernels"] = self.context.kernels
             began = self.timings.now()
             with np.errstate(all="ignore"):
                 pixels, changed = node.entry.on_round(arguments, state, where, kernels=self.context.kernels)

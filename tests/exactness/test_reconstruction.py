@@ -95,5 +95,5 @@ def test_images_that_cannot_be_flooded_are_refused() -> None:
     with pytest.raises(InputError, match="NaN"):
         evaluate(graph.apply("morphology.reconstruction", image, broken), (4, 4))
     for h in (0, -1, "high", np.nan):
-        with pytest.raises(InputError, match="a height above 0"):
+        with pytest.raises(InputError, match=r"a height above 0|give a number"):
             graph.apply("morphology.h_maxima", image, h)

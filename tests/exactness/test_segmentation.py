@@ -107,5 +107,3 @@ def test_arguments_without_an_exact_result_are_refused_with_advice(
 def test_functions_that_give_no_image_are_refused() -> None:
     with pytest.raises(NotExact, match="geodesic"):
         graph.apply("segmentation.active_contour", picture(FLAT, float), np.ones((4, 2)))
-    with pytest.raises(NotExact, match="init_level_set"):
-        graph.apply("segmentation.disk_level_set", FLAT)

@@ -207,10 +207,9 @@ def test_a_histogram_of_values_that_are_not_finite_is_refused_clearly(bad: float
         evaluate(filters.threshold_otsu(image), (6, 5))
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint64"])
-def test_otsu_of_wide_integers_is_refused_with_the_remedy(dtype: str) -> None:
-    with pytest.raises(InputError, match="it takes uint8 int8 uint16 int16 float32 float64"):
-        filters.threshold_otsu(np.ones((4, 4), dtype))
+def test_otsu_of_uint64_is_refused_with_the_dtypes_that_it_takes() -> None:
+    with pytest.raises(InputError, match="it takes uint8 int8 uint16 int16 float32 float64 uint32 int32 int64"):
+        filters.threshold_otsu(np.ones((4, 4), "uint64"))
 
 
 def test_otsu_of_a_mask_is_refused() -> None:
