@@ -71,6 +71,8 @@ class Entry:
     """The dtypes that the images may have; empty for all dtypes of `dtype_kinds`."""
     kinds_of: Mapping[str, str] = field(default_factory=dict)
     """NumPy dtype kinds of images that differ from `dtype_kinds`, by parameter."""
+    other_dtypes: str = ""
+    """Why the source refuses other dtypes, in its own words."""
     ndims: tuple[int, ...] = ()
     """Numbers of axes that the first image may have, without the channel axis; empty for any."""
     moves_channels: bool = False
@@ -342,8 +344,9 @@ class Entry:
         kinds = self.kinds_of.get(name)
         if image.dtype.kind not in kinds if kinds else not self.accepts(image.dtype):
             taken = " ".join(self.dtypes) if self.dtypes and not kinds else describe_kinds(kinds or self.dtype_kinds)
+            reason = f": {self.other_dtypes}" if self.other_dtypes else ""
             raise DtypeNotSupported(
-                f"{self.name} cannot take {name} of dtype {image.dtype}; it takes {taken}; "
+                f"{self.name} cannot take {name} of dtype {image.dtype}{reason}; it takes {taken}; "
                 f"convert it first, for instance with .astype"
             )
 

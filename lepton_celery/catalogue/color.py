@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -179,7 +180,9 @@ def _check_label2rgb(arguments: Arguments) -> None:
     _channels_last("label", added=1)(arguments)
     options = {name: arguments[name] for name in _PAINT_OPTIONS}
     try:
-        paint_labels(np.arange(2), np.arange(2), **options)  # a wrong colour raises here, not in a worker
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `source_warnings` has them
+            paint_labels(np.arange(2), np.arange(2), **options)  # a wrong colour raises here, not in a worker
     except KeyError as error:
         raise InputError(f"{error} is not a colour; give a name of skimage.color.color_dict, or RGB values") from error
 

@@ -24,6 +24,8 @@ class Promise:
     """Largest error of a pixel, in units in the last place (ulp) of the result's greatest magnitude; 0 for no such bound."""
     bound: float = 0.0
     """Largest mean absolute error of an approximate result, as a share of the result's greatest magnitude."""
+    period: float = 0.0
+    """Multiples of this number by which pixels may differ besides; 0 if they may not."""
     reason: str = ""
     """Why the result may differ, for the warning."""
 
@@ -39,9 +41,9 @@ def within(ulp: int, reason: str) -> Promise:
     return Promise(Exactness.ULP, ulp, reason=reason)
 
 
-def approximate(reason: str, *, bound: float) -> Promise:
-    """A promise of a mean absolute error of at most `bound`, which was measured.
+def approximate(reason: str, *, bound: float, period: float = 0.0) -> Promise:
+    """A promise of a mean absolute error of at most `bound`, which was measured, apart from multiples of `period`.
 
     Jobs measure how visible the block borders are in such a result.
     """
-    return Promise(Exactness.APPROXIMATE, bound=bound, reason=reason)
+    return Promise(Exactness.APPROXIMATE, bound=bound, period=period, reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import ceil
 from typing import Any
 
@@ -198,8 +199,10 @@ def _check_wiener(arguments: Arguments) -> None:
         ndims=(1, 2, 3),
         needs_finite=True,
         promise=approximate(
-            "scikit-image starts at random whatever rng is, so two calls may differ by multiples of two pi",
-            bound=0.1,  # no two calls for 400 random images differed
+            "scikit-image starts at random whatever rng is, so pixels of two calls may differ by multiples of two pi, and "
+            "by nothing else",
+            bound=1e-12,
+            period=2 * math.pi,
         ),
         cost_ns=220.0,
     )

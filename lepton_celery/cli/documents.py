@@ -51,6 +51,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "failed_stage": failure.stage + 1 if failure is not None and failure.stage >= 0 else None,
         "failed_block": failure.block if failure is not None and failure.block >= 0 else None,
         "seams": job.seams(),
+        "warnings": job.warnings(),
     }
 
 

@@ -80,6 +80,7 @@ def _described(job: Job, info: JobInfo) -> str:
         f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {filled.reason}"
         for filled in job.filled_blocks()
     ]
+    lines += [f"warning  {text}" for text in job.warnings()]
     if info.state is JobState.DONE:
         lines.append(job.report())
     failure = job.failure()

@@ -11,6 +11,7 @@ from lepton_celery.errors import reason_of
 from lepton_celery.execution import seams
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.library_warnings import kept_warnings
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.outputs import discard
 from lepton_celery.execution.publishing import publish, publish_complete
@@ -57,7 +58,7 @@ def run(
         with one_thread(), pool or nullcontext():
             run_stages(context, do_blocks)
             dtypes = publish(context, overwrite=overwrite)
-            record.finish({"seams": seams.measure(context), "dtypes": dtypes})
+            record.finish({"seams": seams.measure(context), "dtypes": dtypes, "warnings": kept_warnings(context)})
     except BaseException as error:
         if isinstance(error, Exception) and (outputs := _publish_complete(context, record, overwrite)):
             error.add_note(outputs)

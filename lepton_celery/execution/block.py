@@ -10,6 +10,7 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Array, Partial, Where
 from lepton_celery.execution.context import Context, partials_key
+from lepton_celery.execution.library_warnings import caught_warnings
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import BlockIndex, Region, StageIndex, StageNumber
 from lepton_celery.planning.memory import LiveArrays
@@ -39,7 +40,9 @@ def run_blocks(
     """
     timings = Timings() if timings is None else timings
     began = timings.now()
-    _Box(context, number, blocks, timings).run(pieces)
+    is_part = len(context.plan.stage_of(number).grid) > 1
+    with caught_warnings(context.workspace, is_part=is_part):
+        _Box(context, number, blocks, timings).run(pieces)
     timings.add_blocks(began, len(blocks))
     return timings
 

@@ -10,6 +10,7 @@ import numpy as np
 from lepton_celery.errors import StoreError
 from lepton_celery.execution.block import image_refs
 from lepton_celery.execution.context import Context, partials_key
+from lepton_celery.execution.library_warnings import caught_warnings
 from lepton_celery.grid import BlockIndex, StageIndex, StageNumber
 from lepton_celery.planning.plan import Stage, grid_over
 
@@ -29,6 +30,11 @@ def merge_stage(context: Context, number: StageNumber) -> bool:
     Returns:
         Whether the stage must be repeated, because its round changed an image.
     """
+    with caught_warnings(context.workspace):
+        return _merge(context, number)
+
+
+def _merge(context: Context, number: StageNumber) -> bool:
     plan = context.plan
     index, round = plan.stage_run(number)
     stage = plan.stages[index]

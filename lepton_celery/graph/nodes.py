@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from traceback import walk_tb
@@ -23,9 +22,9 @@ from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Arguments, Array, Layout
 from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
 from lepton_celery.catalogue.half import PROMOTING
-from lepton_celery.catalogue.promise import Exactness
 from lepton_celery.catalogue.source import SOURCE
-from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, NotExactWarning, refusal_like
+from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, refusal_like
+from lepton_celery.graph.call_warnings import warn, with_new_names
 from lepton_celery.graph.indexing import normal_index, value_index
 from lepton_celery.graph.layout import in_c_order, layout_of, layout_of_array
 from lepton_celery.graph.sources import array_of
@@ -325,6 +324,7 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
 
     Warns:
         NotExactWarning: the result may differ from scikit-image's; the message says how far.
+        Warning: what scikit-image warns of, if it depends on the arguments, dtypes or shapes alone.
 
     Raises:
         InputError: the operation is unknown, an argument is wrong, or an image has a dtype that the function cannot take.
@@ -332,10 +332,11 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     entry = get_entry(name)
     entry.refuse_if_listed()
     arguments = _bound(entry, args, kwargs)
+    arguments = with_new_names(entry, arguments)
     _check_nodes(entry, arguments)
     try:
         entry.validate(arguments)
-        _warn(entry, arguments)
+        warn(entry, arguments)
         if entry.returns and "result_index" not in arguments and (count := entry.count_results(arguments)):
             return tuple(make(entry.name, **arguments, result_index=index) for index in range(count))
         return make(entry.name, **arguments)
@@ -392,17 +393,6 @@ def _drawn(value: Value) -> Node:
             f"the length of {value!r} depends on the pixels; call lepton.compute(…) first, or pick one: values[0]"
         )
     return make("lepton.drawn_values", values=value, shape=value.shape)
-
-
-def _warn(entry: Entry, arguments: Arguments) -> None:
-    """Warn if the result may differ from scikit-image's."""
-    promise = entry.promised(arguments)
-    if promise.exactness is not Exactness.IDENTICAL:
-        warnings.warn(
-            f"{entry.name} is {promise} and not identical to the whole-image result: {promise.reason}",
-            NotExactWarning,
-            stacklevel=3,
-        )
 
 
 def _check_nodes(entry: Entry, arguments: Arguments) -> None:

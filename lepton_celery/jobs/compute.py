@@ -12,6 +12,7 @@ from uuid import uuid4
 from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.library_warnings import kept_warnings, tell
 from lepton_celery.execution.outputs import collect_images
 from lepton_celery.graph.nodes import Node
 from lepton_celery.kernels import loaded
@@ -62,6 +63,7 @@ def compute(
         inline.run(context, record, threads=threads, on_progress=lambda: draw(record.info("inline")))
     for output in images.values():
         output.publish()
+    tell(kept_warnings(context), stacklevel=2)
     results = [images[index].array if index in images else context.value(index) for index in plan.outputs.values()]
     return results[0] if len(results) == 1 else tuple(results)
 

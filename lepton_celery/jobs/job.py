@@ -10,6 +10,7 @@ from typing import Any
 
 from lepton_celery import stores
 from lepton_celery.errors import NO_BLOCK, JobCancelled, JobError, JobFailed, WaitTimeout
+from lepton_celery.execution import library_warnings
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.graph.nodes import open as open_image
@@ -46,6 +47,7 @@ class Job:
         self.id = job_id
         """The job's id, which is valid in every process with the same ledger."""
         self._records = records
+        self._is_told = False
 
     def __repr__(self) -> str:
         return f"<Job {self.id}>"
@@ -89,6 +91,7 @@ class Job:
             JobError: the job is not done, and this is a Celery task that would block a worker (as Celery's `get`).
 
         Warns:
+            Warning: what scikit-image warned of on the workers, once.
             WaitingWarning: no worker has served the job's lane for two seconds.
         """
         if progress:
@@ -109,6 +112,7 @@ class Job:
             if info.state is JobState.CANCELLED:
                 raise JobCancelled(f"job {self.id} was cancelled", self.id)
             if info.state is JobState.DONE:
+                self.tell_warnings(stacklevel=2)
                 return info
         raise WaitTimeout(
             f"job {self.id} is not done after {timeout_s} s and goes on{lane.reason(info)}; wait again or cancel it",
@@ -160,6 +164,16 @@ class Job:
         Empty if all outputs are exact, and while the job runs.
         """
         return dict((self._records.result(self.id) or {}).get("seams", {}))
+
+    def warnings(self) -> list[str]:
+        """What scikit-image, SciPy and NumPy warned of on the workers, each text once; empty while the job runs."""
+        return [text for _, text in (self._records.result(self.id) or {}).get("warnings", ())]
+
+    def tell_warnings(self, *, stacklevel: int = 1) -> None:
+        """Give the warnings of a job that is done as Python's warnings; only the first call of this object does it."""
+        if not self._is_told:
+            self._is_told = True
+            library_warnings.tell((self._records.result(self.id) or {}).get("warnings", ()), stacklevel=stacklevel + 1)
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait for the job and return its outputs by their submitted paths.

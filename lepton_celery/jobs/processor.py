@@ -14,6 +14,7 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError
 from lepton_celery.execution.block import compute_block, read_block, run_blocks
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.library_warnings import kept_warnings, tell
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.graph.nodes import Image, Node, open
@@ -134,6 +135,7 @@ class ImageProcessor:
                     pass
 
             run_stages(context, do_blocks, stop_before=last)
+        tell(kept_warnings(context), stacklevel=2)
         self._picture = _Picture(context, last, plan.outputs["picture"], np.zeros(result.shape, result.dtype))
         grid = plan.stages[last].grid
         return [

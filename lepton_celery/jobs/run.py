@@ -84,4 +84,6 @@ def run_prepared(
     inline.run(context, record, threads=threads, overwrite=manifest.options.overwrite, on_progress=changed)
     changed()
     context.workspace.discard()
-    return Job(manifest.job_id, record)
+    job = Job(manifest.job_id, record)
+    job.tell_warnings(stacklevel=3)
+    return job

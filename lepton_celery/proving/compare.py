@@ -32,7 +32,7 @@ def difference(result: Any, whole: Any, promise: Promise = IDENTICAL) -> str:
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"the result is {got.dtype} {got.shape} instead of {want.dtype} {want.shape}"
     if promise.exactness is Exactness.APPROXIMATE:
-        error = mean_error(got, want)
+        error = mean_error(got, want, promise.period)
         if error <= promise.bound:
             return ""
         return f"the mean error is {error:.3g} of the greatest value, more than the promised {promise.bound:g}"
@@ -57,13 +57,18 @@ def _within_ulp(got: Array, want: Array, ulp: int) -> Array:
     return near
 
 
-def mean_error(got: Array, want: Array) -> float:
+def mean_error(got: Array, want: Array, period: float = 0.0) -> float:
     """Mean absolute difference of two arrays of one shape, as a share of the greatest magnitude in `want`.
+
+    Multiples of `period` do not count as differences.
 
     Positions where `want` is not finite are left out, because rounding may decide whether a value is finite.
     """
     finite = np.isfinite(want)
-    error = float(np.abs(got[finite].astype(np.float64) - want[finite].astype(np.float64)).sum())
+    differences = got[finite].astype(np.float64) - want[finite].astype(np.float64)
+    if period:
+        differences -= period * np.round(differences / period)
+    error = float(np.abs(differences).sum())
     if not error:
         return 0.0
     greatest = float(np.abs(want[finite]).max())

@@ -6,8 +6,10 @@ block that runs twice writes the same bytes to the same file.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from hashlib import md5
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ from lepton_celery.errors import StoreError, StoreNotFound
 from lepton_celery.grid import BlockIndex
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.bundle import read_bundle, write_bundle
+from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.publish import remove
 
@@ -68,6 +71,12 @@ class Workspace(Protocol):
     def discard_node(self, node: Key) -> None:
         """Remove the image and the partials of a node, which no later stage reads."""
 
+    def put_warning(self, key: str, category: str, text: str) -> None:
+        """Keep a library's warning; of several with one key, one is kept."""
+
+    def warnings(self) -> list[tuple[str, str]]:
+        """The warnings that were kept, `(category, text)` each."""
+
     def mark(self, name: str) -> bool:
         """Set a mark; True if it was set before."""
 
@@ -85,6 +94,7 @@ class MemoryWorkspace(Workspace):
         self._images: dict[Key, stores.MemoryOutput] = {}
         self._partials: dict[Key, dict[BlockIndex, Partial]] = {}
         self._values: dict[Key, Any] = {}
+        self._warnings: dict[str, tuple[str, str]] = {}
 
     def create(self) -> None:
         pass
@@ -120,6 +130,12 @@ class MemoryWorkspace(Workspace):
     def discard_node(self, node: Key) -> None:
         self._images.pop(node, None)
         self._partials.pop(node, None)
+
+    def put_warning(self, key: str, category: str, text: str) -> None:
+        self._warnings[key] = (category, text)
+
+    def warnings(self) -> list[tuple[str, str]]:
+        return list(self._warnings.values())
 
     def mark(self, name: str) -> bool:
         return False  # one process, one merge
@@ -216,6 +232,15 @@ class DiskWorkspace(Workspace):
     def discard_node(self, node: Key) -> None:
         for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
             remove(path)
+
+    def put_warning(self, key: str, category: str, text: str) -> None:
+        name = f"{md5(key.encode(), usedforsecurity=False).hexdigest()}.warning"
+        if not (self.root / name).exists():
+            write_atomically(self.root / name, json.dumps([category, text]).encode())
+
+    def warnings(self) -> list[tuple[str, str]]:
+        found = [json.loads(path.read_bytes()) for path in sorted(self.root.glob("*.warning"))]
+        return [(str(category), str(text)) for category, text in found]
 
     def mark(self, name: str) -> bool:
         with writing(self.root):

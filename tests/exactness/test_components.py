@@ -242,7 +242,6 @@ REFUSED: list[tuple[str, tuple[Any, ...], Mapping[str, Any], str]] = [
     ("feature.canny", (FLAT,), {"use_quantiles": True, "low_threshold": 2}, "from 0 to 1"),
     ("measure.label", (np.zeros((3, 4, 1), np.uint8),), {}, "column by column"),
     ("measure.label", (np.zeros((3, 4, 5, 6), np.uint8),), {}, "1 to 3 axes"),
-    ("morphology.remove_small_objects", (FLAT, 3), {}, "max_size"),
 ]
 
 

@@ -19,6 +19,9 @@ from lepton_celery.errors import InputError
 from tests.oracle import assert_same_as_whole
 from tests.unit.test_rounds import spiral
 
+# scikit-image's warning, which comes from both
+pytestmark = pytest.mark.filterwarnings("ignore:maxima can't exist:UserWarning")
+
 NAMES = ("local_maxima", "local_minima")
 LINE = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]], bool)
 SLANT = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], bool)

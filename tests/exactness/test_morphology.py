@@ -136,8 +136,6 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
     ("isotropic_dilation", {"radius": 2, "spacing": (1, 0)}, "not positive"),
     ("area_opening", {"parent": np.ones(FLAT, int)}, "its own tree"),
     ("diameter_closing", {"tree_traverser": np.ones(9, int)}, "its own tree"),
-    ("remove_small_objects", {"min_size": 5}, "max_size"),
-    ("remove_small_holes", {"area_threshold": 5}, "max_size"),
     ("medial_axis", {}, "rng=0"),
     ("medial_axis", {"rng": 0, "return_distance": True}, "distance_transform_edt"),
 ]

@@ -4,7 +4,8 @@ Each call of a public function runs both: blocks first, on copies of the argumen
 
 - Both give a result: the results must be equal as the catalogue promises, and the test gets that of the blocks.
 - scikit-image raises: the blocks must raise too, and the test gets their exception, whose class it checks.
-- The catalogue refuses what scikit-image takes: the refusal is recorded, and the test gets scikit-image's result.
+- The catalogue refuses what scikit-image takes: the refusal is recorded, and the test gets the result and the warnings of
+  scikit-image.
 
 Calls of scikit-image's functions among themselves stay scikit-image's.
 """
@@ -56,16 +57,19 @@ class Replacement:
         if Replacement.is_busy:
             return self.original(*args, **kwargs)
         with _busy():
-            in_blocks = _outcome(lambda: _split(self.name, *copy.deepcopy((args, kwargs))))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the test gets the warnings of the blocks
-                whole = _outcome(lambda: (self.original(*args, **kwargs), IDENTICAL))
+            with warnings.catch_warnings(record=True) as of_blocks:
+                in_blocks = _outcome(lambda: _split(self.name, *copy.deepcopy((args, kwargs))))
+            with warnings.catch_warnings(record=True) as of_whole:
+                whole = _outcome(lambda: (_listed(self.original(*args, **kwargs)), IDENTICAL))
+        if isinstance(whole, Exception) or not isinstance(in_blocks, LeptonError):
+            _warn(of_blocks)
         if isinstance(whole, Exception):
             if not isinstance(in_blocks, Exception):
                 pytest.fail(f"{self.name} in blocks takes what scikit-image refuses: {whole!r}")
             raise in_blocks
         if isinstance(in_blocks, LeptonError):
             _record(self.name, in_blocks)
+            _warn(of_whole)
             return whole[0]
         if isinstance(in_blocks, Exception):
             raise in_blocks
@@ -73,6 +77,17 @@ class Replacement:
         if what := difference(result, whole[0], promise):
             pytest.fail(f"{self.name} in blocks: {what}")
         return result
+
+
+def _warn(found: Sequence[warnings.WarningMessage]) -> None:
+    """Give the warnings of a call to the test, at its own line."""
+    for warning in found:
+        warnings.warn(warning.message, warning.category, stacklevel=3)
+
+
+def _listed(result: Any) -> Any:
+    """The members of a generator, such as a pyramid, as a tuple, to compare and return them."""
+    return tuple(result) if isinstance(result, Iterator) else result
 
 
 def _outcome(call: Callable[[], tuple[Any, Promise]]) -> tuple[Any, Promise] | Exception:

@@ -186,7 +186,7 @@ def _check(arguments: Arguments) -> None:
     tile_shape = _tile_shape(shape, size)
     if len(tile_shape) != len(shape) or min(tile_shape) < 1:
         raise InputError(
-            f"kernel_size {size} for an image of {len(shape)} axes (channels not counted); "
+            f"Incorrect value of `kernel_size`: {size} for an image of {len(shape)} axes (channels not counted); "
             "give a whole number of at least 1 per axis"
         )
     if not isinstance(nbins, int | np.integer) or nbins < 1:

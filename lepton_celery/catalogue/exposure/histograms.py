@@ -110,7 +110,9 @@ def _check(arguments: Arguments) -> None:
     if arguments.get("channel_axis") is not None:
         raise InputError("channel_axis is not supported here; take the histogram of each channel, image[..., 0]")
     if arguments.get("source_range", "image") not in ("image", "dtype"):
-        raise InputError(f"source_range={arguments['source_range']!r} is unknown; give 'image' or 'dtype'")
+        raise InputError(
+            f"Incorrect value for `source_range` argument: {arguments['source_range']!r}; give 'image' or 'dtype'"
+        )
     if arguments.get("source_range") == "dtype" and arguments["image"].dtype.name in WIDE_DTYPES:
         raise InputError(
             f"source_range='dtype' would need one bin for each value of {arguments['image'].dtype}; give 'image'"

@@ -93,6 +93,7 @@ def _check(arguments: Arguments) -> None:
         images=("image", "mask"),
         values=("low_threshold", "high_threshold"),
         dtypes=("bool", "uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"),
+        other_dtypes="64-bit integer images are not supported",
         ndims=(2,),
         check=_check,
         gives="image",

@@ -83,18 +83,20 @@ def pairs_partial(
             tuple(z + d for z, d in zip(first.stop, step, strict=True)),
         )
         if first.size:
-            pair = image.read(first).astype(np.int64) * levels + image.read(second)
+            pair = _levels(image.read(first), levels) * levels + _levels(image.read(second), levels)
             pairs[f"pair{number}"], pairs[f"count{number}"] = _count(pair.ravel(), levels)
-    _check_levels(image.read(where.region), levels)
+    _levels(image.read(where.region), levels)
     return pairs
 
 
-def _check_levels(pixels: Array, levels: int) -> None:
+def _levels(pixels: Array, levels: int) -> Array:
+    """The pixels in a dtype that holds pairs of them, after a check that each is a level."""
     if pixels.min() < 0 or pixels.max() >= levels:
         raise InputError(
             f"the image has pixels from {pixels.min()} to {pixels.max()}, but levels={levels} allows 0 to {levels - 1}; "
             "rescale the image or give more levels"
         )
+    return pixels.astype(np.int64)
 
 
 def _count(values: Array, levels: int) -> tuple[Array, Array]:

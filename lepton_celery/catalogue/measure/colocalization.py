@@ -22,7 +22,7 @@ _PAIR = ("image0", "image1", "mask")
 def _check_shapes(arguments: Arguments) -> None:
     shapes = {name: tuple(value.shape) for name, value in arguments.items() if hasattr(value, "gives")}
     if len(set(shapes.values())) > 1:
-        raise InputError(f"images of shapes {shapes} do not match; all images need the same shape")
+        raise InputError(f"Input images must have the same dimensions; these have the shapes {shapes}")
 
 
 def _check_no_mask(arguments: Arguments) -> None:

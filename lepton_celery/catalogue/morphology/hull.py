@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Partials, Where
@@ -46,13 +48,19 @@ def merge_outermost(partials: Partials, arguments: Arguments, grid: BlockGrid) -
             raise InputError(
                 "all pixels of the image are multiples of 256, for which scikit-image finds no hull; give image != 0"
             )
+        warnings.warn(
+            "Input image is entirely zero, no valid convex hull. Returning empty image", UserWarning, stacklevel=1
+        )
         return np.zeros((0, 2))
     points: Array = pixels
     if arguments["offset_coordinates"]:
         points = (pixels[:, np.newaxis, :] + _offsets_diamond(2)).reshape(-1, 2)
     try:
         hull = ConvexHull(unique_rows(points))
-    except QhullError:  # all points lie on one line
+    except QhullError as error:  # all points lie on one line
+        warnings.warn(
+            f"Failed to get convex hull image. Returning empty image, see error message below:\n{error}", stacklevel=1
+        )
         return np.zeros((0, 2))
     vertices: Array = hull.points[hull.vertices]
     return vertices

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from inspect import Parameter
 from math import floor
 from typing import Any
 
@@ -105,7 +105,12 @@ def small_labels(counts: Partial, at_most: float) -> Array:
     labels = counts["values"]
     if labels.dtype.kind == "i" and labels[0] < 0:
         raise InputError(
-            f"the image has negative labels, such as {labels[0]}; labels count from 0: use measure.label first"
+            f"the image has negative labels, such as {labels[0]}. Negative value labels are not supported. Try relabeling "
+            "the input with `scipy.ndimage.label` or `skimage.morphology.label`."
+        )
+    if labels[-1] == 1:
+        warnings.warn(
+            "Only one label was provided to `remove_small_objects`. Did you mean to use a boolean array?", stacklevel=1
         )
     small: Array = labels[counts["counts"] <= at_most]
     return small
@@ -117,16 +122,13 @@ def without_labels(image: Array, labels: Array) -> Array:
     return filled(image, find_values(image, labels)[1], 0)
 
 
-def _check_deprecated(old: str) -> Callable[[Arguments], None]:
-    def check(arguments: Arguments) -> None:
-        if isinstance(arguments[old], int | float | np.number | Parameter):
-            raise InputError(
-                f"{old}={arguments[old]} is deprecated in scikit-image 0.26; give max_size={arguments[old]} - 1, "
-                "the most pixels that are removed"
-            )
-        _max_size(arguments)
+def _check_size(arguments: Arguments) -> None:
+    _max_size(arguments)
 
-    return check
+
+def _check_distance(arguments: Arguments) -> None:
+    if not arguments["min_distance"] >= 0:
+        raise InputError(f"min_distance must be >= 0, was {arguments['min_distance']}")
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -160,13 +162,13 @@ ENTRIES: tuple[Entry, ...] = (
             images=("ar",),
             dtypes=("bool", *_INTEGERS),
             samples={"ar": "mask"},
-            check=_check_deprecated(old),
+            check=_check_size,
             expand=_expand_small(name, of_whole),
             gives="image",
         )
-        for name, old, of_whole in (
-            ("remove_small_objects", "min_size", _without_small_objects),
-            ("remove_small_holes", "area_threshold", _without_small_holes),
+        for name, of_whole in (
+            ("remove_small_objects", _without_small_objects),
+            ("remove_small_holes", _without_small_holes),
         )
     ),
     whole(
@@ -176,7 +178,7 @@ ENTRIES: tuple[Entry, ...] = (
         samples={"label_image": "labels"},
         dtype=dtype_of("label_image"),
         example={"min_distance": 2},
-        least={"min_distance": 0},
+        check=_check_distance,
         cost_ns=1800.0,
     ),
 )

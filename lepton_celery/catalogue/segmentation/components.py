@@ -10,7 +10,7 @@ from lepton_celery.catalogue.entries import Build, Composite, Local, ValueFuncti
 from lepton_celery.catalogue.results import dtype_of, value_like
 from lepton_celery.catalogue.shared.components import components_where
 from lepton_celery.catalogue.shared.value_counts import find_values
-from lepton_celery.errors import InputError
+from lepton_celery.errors import ArgumentNotImplementedError, InputError
 
 # ------------------------------------------------------------------------------------------------ clear_border
 
@@ -18,7 +18,7 @@ from lepton_celery.errors import InputError
 def _check_clear_border(arguments: Arguments) -> None:
     labels, mask, width = arguments["labels"], arguments["mask"], arguments["buffer_size"]
     if labels.dtype != bool and len(labels.shape) > 3:
-        raise InputError(
+        raise ArgumentNotImplementedError(
             f"labels of integers have 1 to 3 axes here, as in scikit-image; these have {len(labels.shape)}"
         )
     if mask is not None:

@@ -67,7 +67,20 @@ def _check_no_callback(arguments: Arguments) -> None:
 def _check_slic(arguments: Arguments) -> None:
     shape, axis = arguments["image"].shape, arguments["channel_axis"]
     if len(shape) == 2 and axis is not None:
-        raise InputError(f"channel_axis={axis} for an image of shape {shape}; give channel_axis=None if it is gray")
+        raise InputError(
+            f"channel_axis={axis} indicates multichannel, which is not supported for a two-dimensional image; the shape is "
+            f"{shape}: give channel_axis=None if it is gray"
+        )
+
+
+def _check_flat(arguments: Arguments) -> None:
+    shape, axis = tuple(arguments["image"].shape), arguments["channel_axis"]
+    # with a channel axis an image may also be gray; its last axis then counts as channels
+    if len(shape) not in ((2,) if axis is None else (2, 3)):
+        raise InputError(
+            f"This algorithm works only on single or multi-channel 2d images; this one has the shape {shape} and "
+            f"channel_axis={axis}"
+        )
 
 
 def _check_quickshift(arguments: Arguments) -> None:
@@ -120,7 +133,7 @@ ENTRIES = (
         "segmentation.felzenszwalb",
         WholeLabels(),
         samples={"image": "rgb"},
-        ndims=(1, 2),  # 1: a gray image, whose last axis counts as channels
+        check=_check_flat,
         cost_ns=500.0,
     ),
     whole(

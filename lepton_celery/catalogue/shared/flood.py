@@ -15,14 +15,20 @@ from lepton_celery.catalogue.shared.components import at_point, components_where
 from lepton_celery.catalogue.shared.label_joining import neighbourhood
 from lepton_celery.errors import InputError
 
+_OTHERS = "dtype of `image` is float16 which is not supported"
+"""scikit-image's reason for refusing an image."""
+
 
 def flood_entries(family: str) -> tuple[Composite, Composite]:
     """`flood` and `flood_fill` of `morphology` or `segmentation`."""
     example: Mapping[str, Any] = {"seed_point": lambda ndim: (0,) * ndim}
     return (
-        Composite(f"{family}.flood", check=_check, expand=_expand_flood, gives="image", example=example),
+        Composite(
+            f"{family}.flood", other_dtypes=_OTHERS, check=_check, expand=_expand_flood, gives="image", example=example
+        ),
         Composite(
             f"{family}.flood_fill",
+            other_dtypes=_OTHERS,
             check=_check,
             expand=_expand_flood_fill,
             gives="image",

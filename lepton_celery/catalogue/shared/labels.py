@@ -24,7 +24,7 @@ from lepton_celery.catalogue.entries import Build, Composite, Labelling
 from lepton_celery.catalogue.shared.fastest import fastest
 from lepton_celery.catalogue.shared.label_joining import FALSE, OPEN, TRUE, combine_labels, is_edge, merge_labels
 from lepton_celery.catalogue.shared.label_kernels import label_alone
-from lepton_celery.errors import InputError
+from lepton_celery.errors import ArgumentNotImplementedError, InputError
 
 LABELS = "lepton.label_blocks"
 """The entry whose image has the labels of each block by itself."""
@@ -158,7 +158,9 @@ def _check_label(arguments: Arguments) -> None:
     image, connectivity = arguments["label_image"], arguments["connectivity"]
     ndim = len(image.shape)
     if image.dtype != bool and ndim > 3:
-        raise InputError(f"images of integers have 1 to 3 axes here, as in scikit-image; this one has {ndim}")
+        raise ArgumentNotImplementedError(
+            f"images of integers have 1 to 3 axes here, as in scikit-image; this one has {ndim}"
+        )
     if image.dtype != bool and ndim == 3 and image.shape[-1] == 1 and min(image.shape[:2]) > 1:
         raise InputError(
             f"scikit-image numbers an image of integers of shape {tuple(image.shape)} column by column, not row by row; "

@@ -7,6 +7,7 @@ import logging
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution import seams
+from lepton_celery.execution.library_warnings import kept_warnings
 from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.execution.publishing import publish
 from lepton_celery.grid import StageNumber
@@ -56,6 +57,6 @@ def _finish(stage: OpenStage, fence: int) -> None:
     if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
         return  # cancelled or paused, or another merge took over and publishes
     dtypes = publish(stage.context, overwrite=manifest.options.overwrite)
-    result = {"seams": seams.measure(stage.context), "dtypes": dtypes}
+    result = {"seams": seams.measure(stage.context), "dtypes": dtypes, "warnings": kept_warnings(stage.context)}
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
         learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # after the commit: nobody waits for it
