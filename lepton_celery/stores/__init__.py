@@ -24,7 +24,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from stat import S_ISDIR, S_ISREG
 
+from lepton_celery.errors import InputError
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import TABLE_SUFFIXES, VALUE_SUFFIX, array_format, check_dtype, check_output
@@ -78,7 +80,11 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
     check_allowed(path, roots)
     fmt = array_format(path)
     with reading(path):
-        path.stat()
+        mode = path.stat().st_mode
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise InputError(
+            f"{path} is a pipe, a socket or a device, and blocks need a file that can be read at any place"
+        )
     reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path)
     return reader
 

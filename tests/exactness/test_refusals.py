@@ -89,6 +89,21 @@ def test_a_table_of_one_or_four_axes_is_refused_as_by_scikit_image(shape: Any, p
             table(labels, image, properties=properties)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("feature.multiscale_basic_features", {"sigma_max": 10_000_000}),
+        ("filters.gaussian", {"sigma": 1e9}),
+        ("ndimage.gaussian_filter", {"sigma": 1e9}),
+        ("feature.hessian_matrix", {"sigma": 1e9, "use_gaussian_derivatives": False}),
+    ],
+)
+def test_a_kernel_that_would_take_for_ever_is_refused_before_it_is_tried(name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="smaller sigma"):
+        graph.apply(name, picture(FLAT, float), **options)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

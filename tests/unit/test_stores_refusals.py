@@ -37,6 +37,13 @@ VOLUME = pixels((5, 70, 50), "uint16", seed=2)
 
 
 class TestBadInput:
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("name", ["pipe", "pipe.npy", "pipe.tif", "pipe.png"])
+    def test_a_pipe_is_refused_and_not_waited_for(self, name: str, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(errors.InputError, match="pipe"):
+            open_array(tmp_path / name)
+
     def test_missing_files_and_unknown_formats_are_refused(self, tmp_path: Path) -> None:
         for suffix in (".npy", ".zarr", ".tif", ".png", ".jpg"):
             with pytest.raises(errors.StoreNotFound, match="nothing at"):

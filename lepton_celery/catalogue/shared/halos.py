@@ -17,9 +17,22 @@ GAUSSIAN = "int(truncate * sigma + 0.5) per axis"
 """The halo of a gaussian, in words."""
 
 
+MAX_RADIUS_PX = 1 << 18
+"""The greatest radius of a gaussian, in pixels. A graph is built with a few pixels, which take a second with such a one."""
+
+
 def gaussian_radius(sigma: float, truncate: float = 4.0) -> int:
-    """Radius of SciPy's gaussian kernel, `scipy.ndimage.gaussian_filter1d`."""
-    return int(truncate * float(sigma) + 0.5)
+    """Radius of SciPy's gaussian kernel, `scipy.ndimage.gaussian_filter1d`.
+
+    Raises:
+        InputError: it is greater than `MAX_RADIUS_PX`.
+    """
+    radius = int(truncate * float(sigma) + 0.5)
+    if radius > MAX_RADIUS_PX:
+        raise InputError(
+            f"sigma={sigma:g} reaches {radius:,} pixels; at most {MAX_RADIUS_PX:,} are allowed: give a smaller sigma"
+        )
+    return radius
 
 
 def per_axis(value: Any, ndim: int, channel_axis: int | None, name: str) -> list[float]:
