@@ -79,6 +79,16 @@ def test_the_result_of_every_class_is_that_of_the_whole_image(app: Celery, tmp_p
             np.testing.assert_array_equal(table[column], wanted[column])
 
 
+def test_what_scikit_image_warns_of_on_workers_is_told_once(app: Celery, tmp_path: Path) -> None:
+    np.save(tmp_path / "lab.npy", np.full((90, 90, 3), (0.0, 0.0, 300.0)))
+    lazy = graph.apply("color.lab2xyz", lepton.open(tmp_path / "lab.npy"))
+    job = lepton.submit({str(tmp_path / "xyz.npy"): lazy}, app=app, block_shape=(30, 90))
+    with pytest.warns(UserWarning, match="negative Z values") as found:
+        job.wait(60)
+        job.wait(60)
+    assert len(found) == 1 and job.warnings() == [str(found[0].message)]
+
+
 def test_a_function_of_the_user_runs_where_it_is_allowed(app: Celery, tmp_path: Path) -> None:
     from scipy import ndimage
 
