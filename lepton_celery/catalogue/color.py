@@ -13,7 +13,7 @@ from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, Shapes
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Entry, Local
 from lepton_celery.catalogue.results import always
-from lepton_celery.errors import InputError, NotExact
+from lepton_celery.errors import ArgumentIndexError, ArgumentTypeError, InputError, NotExact
 from lepton_celery.grid import Region
 from lepton_celery.kernels import Kernel
 from lepton_celery.kernels.border import is_plain
@@ -105,7 +105,8 @@ def _channels_on(image: str) -> Callable[[Arguments], None]:
     def check(arguments: Arguments) -> None:
         axis, ndim = arguments["channel_axis"], len(arguments[image].shape)
         if not isinstance(axis, int | np.integer) or not -ndim <= axis < ndim:
-            raise InputError(f"channel_axis={axis!r} for an image of {ndim} axes; give the number of one of its axes")
+            refusal = ArgumentIndexError if isinstance(axis, int | np.integer) else ArgumentTypeError
+            raise refusal(f"channel_axis={axis!r} for an image of {ndim} axes; give the number of one of its axes")
 
     return check
 
