@@ -138,12 +138,21 @@ def pick(image: Array, rules: Sequence[Rule], fills: Sequence[Sequence[Any]], wh
     """The region `where.result` of the rearranged image; `fills` has a pair of pad values per axis."""
     assert where.result is not None
     picks = _axis_picks(where.result, where.shape, rules)
-    local = [np.maximum(p - start, 0) for p, start in zip(picks, where.region.start, strict=True)]
-    result = image[np.ix_(*local)]
-    for axis, pair in enumerate(fills):
-        for mark, value in zip((_BEFORE, _AFTER), pair, strict=True):
-            added = np.flatnonzero(picks[axis] == mark)
-            result[(slice(None),) * axis + (added,)] = value
+    if fills:
+        return _padded(image, picks, fills)
+    picked: Array = image[np.ix_(*(p - start for p, start in zip(picks, where.region.start, strict=True)))]
+    return picked
+
+
+def _padded(image: Array, picks: Sequence[Array], fills: Sequence[Sequence[Any]]) -> Array:
+    """The image, all of which is used unless nothing is, between the pad values of each axis in turn."""
+    ends = [(int((p == _BEFORE).sum()), p.size - int((p == _AFTER).sum())) for p in picks]
+    result = np.empty([p.size for p in picks], image.dtype)
+    if all(start < stop for start, stop in ends):
+        result[tuple(slice(*pair) for pair in ends)] = image
+    for axis, (pair, (start, stop)) in enumerate(zip(fills, ends, strict=True)):
+        along = np.moveaxis(result, axis, 0)
+        along[:start], along[stop:] = pair
     return result
 
 
