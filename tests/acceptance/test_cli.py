@@ -140,7 +140,7 @@ REFUSALS = {
     "a missing file": (("missing.npy", "o.npy", "gaussian"), 3, ("nothing at", "missing.npy", "check the path")),
     "a damaged file": (("junk.npy", "o.npy", "gaussian"), 3, ("junk.npy", "cannot be read")),
     "a file that is no TIFF": (("junk.tif", "o.npy", "gaussian"), 3, ("junk.tif", "not a TIFF")),
-    "a folder": ((".", "o.npy", "gaussian"), 2, ("use one of",)),
+    "a folder": ((".", "o.npy", "gaussian"), 2, ("is a folder, and not one of Zarr",)),
     "an unknown input format": (("notes.txt", "o.npy", "gaussian"), 2, ("notes.txt", ".zarr")),
     "an unknown operation": (("camera.npy", "o.npy", "gausian"), 2, ("gausian", "filters.gaussian")),
     "an unknown parameter": (("camera.npy", "o.npy", "gaussian:sigmaa=2"), 2, ("sigmaa", "sigma=1.0")),
