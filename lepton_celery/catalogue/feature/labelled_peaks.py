@@ -61,6 +61,8 @@ class _Rule:
 
     def strongest(self, position: Array, value: Array, shape: Sequence[int]) -> Array:
         """The raster indices of the peaks that remain of an object's candidates, in scikit-image's order."""
+        if position.size <= min(1, self.num_peaks_per_label):
+            return position  # most objects have one candidate
         candidates = {"position": position, "value": value}
         kept = points(candidates, shape, self.num_peaks_per_label, self.min_distance, self.p_norm)
         remaining: Array = np.ravel_multi_index(tuple(kept.T), tuple(shape)).astype(np.int64)
