@@ -70,6 +70,9 @@ class Where:
     """The blocks in which the first image was labelled or stored; None if it was neither."""
     result: Region | None = None
     """The region of the result to compute; set for a `Local` with `wants_where`."""
+    shared: Callable[[Callable[[], Partial]], Partial] | None = None
+    """Gives the arrays that a function of no arguments computes, which one process computes for the blocks of all; set for
+    functions that read themselves."""
 
 
 class View(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -291,7 +292,8 @@ def _compute(
     arguments = context.arguments(node)
     if node.entry.reads_itself:
         arguments |= context.views(node)
-        arguments["where"] = context.where(next(iter(node.images.values())), region)
+        shared = partial(context.workspace.shared, index)
+        arguments["where"] = replace(context.where(next(iter(node.images.values())), region), shared=shared)
         if node.entry.wants_kernels:
             arguments["kernels"] = context.kernels
         with np.errstate(all="ignore"):

@@ -15,6 +15,7 @@ import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +38,15 @@ def write_bundle(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     header = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     if any(array.dtype.hasobject for array in arrays.values()):
         raise InputError(f"{path.name} cannot hold arrays of objects: {header}; give arrays of numbers")
-    pieces = [json.dumps(header).encode() + b"\n", *(array.tobytes() for array in arrays.values())]
-    write_atomically(path, *map(_padded, pieces))
+    line = json.dumps(header).encode() + b"\n"
+    pieces: list[Any] = [line, _padding(len(line))]
+    for array in arrays.values():  # without a copy, since an array may be as large as the image
+        pieces += [np.ascontiguousarray(array).reshape(-1).view(np.uint8), _padding(array.nbytes)]
+    write_atomically(path, *pieces)
 
 
-def _padded(data: bytes) -> bytes:
-    return data + b" " * (-len(data) % _ALIGN)
+def _padding(size: int) -> bytes:
+    return b" " * (-size % _ALIGN)
 
 
 def read_bundle(path: Path, *, mapped: bool = False) -> dict[str, AnyArray]:
@@ -66,7 +70,7 @@ def read_bundle(path: Path, *, mapped: bool = False) -> dict[str, AnyArray]:
 
 
 def _arrays(data: bytearray | mmap.mmap, line: bytes) -> dict[str, AnyArray]:
-    offset, arrays = len(_padded(line)), {}
+    offset, arrays = len(line) + -len(line) % _ALIGN, {}
     for name, dtype, shape in json.loads(line):
         count = math.prod(shape)
         size = count * np.dtype(dtype).itemsize

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import msgspec
 
 from lepton_celery.errors import InputError
 from lepton_celery.stores.failures import writing
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 T = TypeVar("T")
 
@@ -43,7 +46,7 @@ def check_version(document: Any, version: int, what: str, remedy: str) -> None:
         raise InputError(f"{what} has version {given!r}, this release reads version {version}; {remedy}")
 
 
-def write_atomically(path: Path, *pieces: bytes, mode: int = 0o666) -> None:
+def write_atomically(path: Path, *pieces: Buffer, mode: int = 0o666) -> None:
     """Write a file of these pieces atomically, replacing an earlier file. The umask restricts `mode`.
 
     Raises:

@@ -6,11 +6,14 @@ block that runs twice writes the same bytes to the same file.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import md5
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,8 +71,11 @@ class Workspace(Protocol):
     def value(self, node: Key) -> Any:
         """A whole-image value: an array, a scalar of its dtype, or arrays by name."""
 
+    def shared(self, node: Key, compute: Callable[[], Partial]) -> Partial:
+        """Arrays that all blocks of a node need: the first process that asks computes them, and others wait for it."""
+
     def discard_node(self, node: Key) -> None:
-        """Remove the image and the partials of a node, which no later stage reads."""
+        """Remove the image, the partials and the shared arrays of a node, which no later stage reads."""
 
     def put_warning(self, key: str, category: str, text: str) -> None:
         """Keep a library's warning; of several with one key, one is kept."""
@@ -95,6 +101,8 @@ class MemoryWorkspace(Workspace):
         self._partials: dict[Key, dict[BlockIndex, Partial]] = {}
         self._values: dict[Key, Any] = {}
         self._warnings: dict[str, tuple[str, str]] = {}
+        self._shared: dict[Key, Partial] = {}
+        self._lock = Lock()
 
     def create(self) -> None:
         pass
@@ -127,7 +135,14 @@ class MemoryWorkspace(Workspace):
     def value(self, node: Key) -> Any:
         return self._values[node]
 
+    def shared(self, node: Key, compute: Callable[[], Partial]) -> Partial:
+        with self._lock:
+            if node not in self._shared:
+                self._shared[node] = compute()
+            return self._shared[node]
+
     def discard_node(self, node: Key) -> None:
+        self._shared.pop(node, None)
         self._images.pop(node, None)
         self._partials.pop(node, None)
 
@@ -147,6 +162,7 @@ class MemoryWorkspace(Workspace):
         self._images.clear()
         self._partials.clear()
         self._values.clear()
+        self._shared.clear()
 
 
 class DiskWorkspace(Workspace):
@@ -229,8 +245,23 @@ class DiskWorkspace(Workspace):
     def _value_path(self, node: Key) -> Path:
         return self.root / f"value{_text(node)}.arrays"
 
+    def shared(self, node: Key, compute: Callable[[], Partial]) -> Partial:
+        path, lock = self._shared_path(node), self.root / f"shared{_text(node)}.lock"
+        if not path.exists():
+            with writing(lock):
+                file = lock.open("ab")
+            with file:
+                with suppress(OSError):  # without locks, as on some network folders, each process computes for itself
+                    fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, also if that is killed
+                if not path.exists():
+                    write_bundle(path, compute())
+        return read_bundle(path, mapped=True)
+
+    def _shared_path(self, node: Key) -> Path:
+        return self.root / f"shared{_text(node)}.arrays"
+
     def discard_node(self, node: Key) -> None:
-        for path in (*self._image_paths(node), self.root / f"partials{_text(node)}"):
+        for path in (*self._image_paths(node), self.root / f"partials{_text(node)}", self._shared_path(node)):
             remove(path)
 
     def put_warning(self, key: str, category: str, text: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lepton_celery.catalogue.arrays import Partial
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
@@ -156,3 +160,42 @@ def test_no_folder_holds_more_than_a_thousand_partials(tmp_path: Path) -> None:
 
 def test_a_jobs_workspace_is_hidden_beside_its_output() -> None:
     assert workspace_root("/data/out", "abc") == Path("/data/out/.lepton-abc")
+
+
+def _compute_shared(root: Path, pause_s: float) -> None:
+    def compute() -> Partial:
+        with (root / "calls").open("a") as calls:
+            calls.write(f"{os.getpid()}\n")
+        time.sleep(pause_s)
+        return {"a": np.arange(5), "b": np.zeros((0, 2), bool)}
+
+    found = DiskWorkspace(root, "job").shared(3, compute)
+    assert np.array_equal(found["a"], np.arange(5)) and found["b"].shape == (0, 2)
+
+
+def test_one_process_computes_what_all_share(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=_compute_shared, args=(tmp_path, 0.3)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+        assert process.exitcode == 0
+    assert len((tmp_path / "calls").read_text().split()) == 1
+    DiskWorkspace(tmp_path, "job").discard_node(3)
+    _compute_shared(tmp_path, 0)
+    assert len((tmp_path / "calls").read_text().split()) == 2
+
+
+def test_another_process_computes_if_the_first_is_killed(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    first = fork.Process(target=_compute_shared, args=(tmp_path, 60))
+    first.start()
+    while not (tmp_path / "calls").exists():
+        time.sleep(0.01)
+    second = fork.Process(target=_compute_shared, args=(tmp_path, 0))
+    second.start()
+    first.kill()
+    second.join(20)
+    assert second.exitcode == 0
+    assert len((tmp_path / "calls").read_text().split()) == 2

@@ -21,7 +21,7 @@ flooded, from the pixel back to its marker. Then
 
 A block is flooded with a halo, which is doubled as long as a pixel of the block depends on a cut face. Floods do not leave a
 component of the mask, so it suffices that the halo holds the components that reach into the block. If a pixel is contested,
-or halos become large, the block takes its labels from the flood of the whole image, which each process does once.
+or halos become large, the block takes its labels from the flood of the whole image, which one process does for all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Shape, View, Where
+from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Shape, View, Where
 from lepton_celery.catalogue.declare import declare, whole
 from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import Stencil, any_block
@@ -86,7 +86,7 @@ def basins(
     found = None
     if kernels and (flooded is None or not flooded.is_of(views)):
         found = _labels_of_block(views, where.region)
-    return _whole_flood(views).labels(where.region) if found is None else found
+    return _whole_flood(views, where).labels(where.region) if found is None else found
 
 
 _read_px: WeakKeyDictionary[View, int] = WeakKeyDictionary()
@@ -248,16 +248,24 @@ def _key(views: _Views) -> tuple[Any, ...]:
     return (ref(views.image), mask, views.footprint.tobytes(), views.footprint.shape)
 
 
-def _whole_flood(views: _Views) -> _Whole:
-    """scikit-image's result for the whole image, computed once for all blocks that this process does."""
+def _whole_flood(views: _Views, where: Where) -> _Whole:
+    """scikit-image's result for the whole image, computed once for all blocks."""
     with _whole_lock:
         known = _whole_results.get(views.markers)
         if known is None or not known.is_of(views):
-            pixels = views.read(Region.whole(views.shape))
-            _flood(pixels.heights, pixels.numbers, pixels.steps)
-            known = _Whole(_key(views), pixels.numbers[pixels.inner], pixels.names)
+            found = _flooded_whole(views) if where.shared is None else where.shared(lambda: _flooded_whole(views))
+            known = _Whole(_key(views), found["numbers"], found["names"])
             _whole_results[views.markers] = known
     return known
+
+
+def _flooded_whole(views: _Views) -> Partial:
+    """The numbers of the markers that scikit-image gives to all pixels, and their labels."""
+    pixels = views.read(Region.whole(views.shape))
+    _flood(pixels.heights, pixels.numbers, pixels.steps)
+    numbers, names = pixels.numbers[pixels.inner], pixels.names
+    del pixels  # the heights, which are twice as large
+    return {"numbers": np.ascontiguousarray(numbers), "names": names}
 
 
 def _flood(heights: Array, numbers: Array, steps: Array) -> None:
