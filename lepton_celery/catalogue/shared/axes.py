@@ -79,15 +79,20 @@ class Lines:
         return result[region.within(read[0])]
 
 
+MIN_ROW_PX = 256
+"""Pixels of a row below which a strip of columns is not made narrower: each row is read from other pages of the file."""
+
+
 def strips(shape: Shape, wanted: Shape, arguments: Arguments) -> Shape:
     """Blocks as long as the image along `arguments["axis"]`, and shorter than wanted along other axes in return."""
     axis = arguments["axis"]
     block = list(wanted)
     block[axis] = shape[axis]
     others = [other for other in range(len(block)) if other != axis]
+    least = [1] * (len(block) - 1) + [min(wanted[-1], MIN_ROW_PX)]
     while math.prod(block) > math.prod(wanted):
         longest = max(others, key=lambda other: block[other], default=axis)
-        if longest == axis or block[longest] == 1:
+        if longest == axis or block[longest] <= least[longest]:
             break
         block[longest] = -(-block[longest] // 2)
     return tuple(block)
