@@ -171,12 +171,15 @@ class Ravel:
 def _check_hog(arguments: Arguments) -> None:
     if arguments["visualize"]:
         raise InputError("hog with visualize=True is not supported here; draw the cells of the result on a crop")
-    shape, cell, block = (arguments[name] for name in ("image", "pixels_per_cell", "cells_per_block"))
+    cell, block, axis = (arguments[name] for name in ("pixels_per_cell", "cells_per_block", "channel_axis"))
+    shape = list(arguments["image"].shape)
+    if axis is not None:
+        del shape[axis]
     least = tuple(int(c) * int(b) for c, b in zip(cell, block, strict=True))
-    if any(n < m for n, m in zip(shape.shape, least, strict=False)):
+    if any(n < m for n, m in zip(shape, least, strict=False)):
         raise InputError(
             "The input image is too small given the values of pixels_per_cell and cells_per_block parameters: it has "
-            f"{tuple(shape.shape)} pixels, and these need at least {least}"
+            f"{tuple(shape)} pixels, and these need at least {least}"
         )
 
 
