@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-setup growth chaos
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-setup growth chaos
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -41,7 +41,7 @@ up: $(READY) ## run a broker, workers and Flower on this machine, until Ctrl-C
 
 test: lint ## check the style and the types, then run all tests
 	$(BIN)/pytest tests/unit tests/exactness tests/server -n 2
-	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q
+	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q --ignore=tests/exactness/test_proofs.py # without the proofs, which take half of the time
 	$(BIN)/pytest tests/worker tests/acceptance -n 3 --dist loadfile --durations=10
 
 check: lint ## check the style and the types, then run the quick tests (1 min)
@@ -68,6 +68,9 @@ bench: bench-setup ## compare with other systems; writes docs/benchmarks.md (10 
 
 bench-catalogue: $(READY) ## compare every function with scikit-image; writes docs/benchmarks-catalogue.md (20 min)
 	@$(BIN)/python -m benchmarks.catalogue
+
+bench-recipes: bench-setup ## time the recipes beside scikit-image and Dask; writes docs/recipes.md (5 min)
+	@.venv-bench/bin/python -m benchmarks.recipes
 
 growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers; writes docs/benchmarks.md (15 min)
 	@.venv-bench/bin/python -m benchmarks.growth
