@@ -19,7 +19,7 @@ import lepton_celery as lepton
 from benchmarks.folder import work_folder
 from benchmarks.recipes import document, pictures
 from benchmarks.recipes.in_dask import RECIPES as IN_DASK
-from benchmarks.recipes.sources import FOLDER, NAMES, flat, images_of, lazy_recipe, save, saved
+from benchmarks.recipes.sources import FOLDER, NAMES, flat, images_of, lazy_recipe, save, saved, small_sample
 from benchmarks.runner import ROOT
 from lepton_celery.config import load_settings
 from lepton_celery.graph.nodes import Node
@@ -112,7 +112,7 @@ class Recipes:
         images = tuple(image if rows is None else image[:rows] for image in images_of(module.sample(side)))
         source, small = self._folder / "images", self._folder / "small"
         save(images, source)
-        save(module.sample(128), small)
+        save(small_sample(module), small)
         measured = Measured(name, images[0].shape, len(images))
         del images
         self._run_lepton(name, small)

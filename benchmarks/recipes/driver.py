@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image
 
 from benchmarks.recipes.in_dask import RECIPES
-from benchmarks.recipes.sources import flat, lazy_recipe, save, saved, whole_recipe
+from benchmarks.recipes.sources import flat, lazy_recipe, save, saved, small_sample, whole_recipe
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     }
     out = Path(folder)
     small = out / "small"
-    save(lazy_recipe(name).sample(128), small)
+    save(small_sample(lazy_recipe(name)), small)
     calls[system](small)
     begun = time.perf_counter()
     results = calls[system](Path(source))

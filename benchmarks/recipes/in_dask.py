@@ -41,7 +41,9 @@ def background(path: Path) -> dict[str, Any]:
     return _compute(
         gaussian=pixels - array.map_overlap(smooth, pixels, depth=160, **around),
         rolling_ball=image - array.map_overlap(restoration.rolling_ball, image, depth=25, boundary="none", radius=25),
-        tophat=array.map_overlap(morphology.white_tophat, image, morphology.disk(12), depth=24, boundary="none"),
+        tophat=array.map_overlap(
+            morphology.white_tophat, image, depth=24, boundary="none", footprint=morphology.disk(12)
+        ),
     )
 
 
@@ -61,7 +63,7 @@ def texture(path: Path) -> dict[str, Any]:
     pixels = image.astype(np.float32)
     mean = uniform_filter(pixels, 15)
     return _compute(
-        entropy=array.map_overlap(filters.rank.entropy, image, morphology.disk(5), depth=5, boundary="none"),
+        entropy=array.map_overlap(filters.rank.entropy, image, depth=5, boundary="none", footprint=morphology.disk(5)),
         patterns=array.map_overlap(
             feature.local_binary_pattern, image, P=8, R=1.0, method="uniform", depth=2, boundary="none"
         ),

@@ -57,14 +57,14 @@ def _draw_result(axis: Any, file: str, result: Any, image: Any) -> None:
         axis.scatter(
             result[:, 1], result[:, 0], s=12 * result[:, -1], facecolors="none", edgecolors="#f4a259", linewidths=0.6
         )
+    elif result.size < 10:
+        axis.text(0.5, 0.5, str(np.round(result.astype(float), 2).tolist()), ha="center", va="center", fontsize=11)
+        axis.set_title(file, fontsize=8)
+        axis.set_axis_off()
     elif result.ndim == 1:
         axis.plot(result, color="#30638e")
         axis.set_title(file, fontsize=8)
         axis.tick_params(labelsize=6)
-    elif result.ndim == 0 or result.size < 10:
-        axis.text(0.5, 0.5, str(np.round(result, 2).tolist()), ha="center", va="center", fontsize=11)
-        axis.set_title(file, fontsize=8)
-        axis.set_axis_off()
     elif result.dtype.kind in "iu" and result.dtype.itemsize >= 4 and "depth" not in file:
         flat = flat_image(result)
         _show(axis, file, label2rgb(flat, bg_label=0, bg_color=(0.08, 0.09, 0.12)))

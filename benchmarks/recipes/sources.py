@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,8 +31,10 @@ _SWAPPED = {
 
 
 def lazy_recipe(name: str) -> ModuleType:
-    """The recipe as it is written."""
-    return _module(name, (FOLDER / f"{name}.py").read_text())
+    """The recipe as it is written, imported by its name, as workers import its functions."""
+    if str(FOLDER) not in sys.path:
+        sys.path.append(str(FOLDER))
+    return import_module(name)
 
 
 def whole_recipe(name: str) -> ModuleType:
@@ -39,7 +42,14 @@ def whole_recipe(name: str) -> ModuleType:
     source = (FOLDER / f"{name}.py").read_text()
     for ours, theirs in _SWAPPED.items():
         source = source.replace(ours, theirs)
-    return _module(f"whole_{name}", source)
+    module = ModuleType(f"whole_{name}")
+    exec(compile(source, str(FOLDER / name), "exec"), module.__dict__)
+    return module
+
+
+def small_sample(module: ModuleType) -> Any:
+    """A small sample, with which a recipe runs once so that no import is measured; that of a volume has a shorter side."""
+    return module.sample(64 if "volume" in module.recipe.__annotations__ else 256)
 
 
 def images_of(sample: Any) -> tuple[Any, ...]:
@@ -69,10 +79,3 @@ def flat(results: Mapping[str, Any]) -> dict[str, Any]:
         else:
             arrays[file] = np.asarray(result)
     return arrays
-
-
-def _module(name: str, source: str) -> ModuleType:
-    module = ModuleType(name)
-    sys.modules[name] = module  # so that functions of the recipe can be found by the name of their module
-    exec(compile(source, str(FOLDER / name), "exec"), module.__dict__)
-    return module

@@ -18,7 +18,7 @@ import lepton_celery as lepton
 from lepton_celery.skimage import measure
 
 
-def sample(side: int = 384) -> Any:
+def sample(side: int = 768) -> Any:
     """Coins, which stand for cells, repeated like a mirror to `side` × `side` pixels."""
     coins = data.coins()[:side, :side]
     return np.pad(coins, [(0, side - n) for n in coins.shape], mode="symmetric")
@@ -32,7 +32,7 @@ def segment(tile: Any) -> Any:
 
 def recipe(image: Any) -> dict[str, Any]:
     """The labels of the whole image and a table of the cells, by the names of their files."""
-    cells = lepton.map_overlap(segment, image, window=(192, 192), overlap=(96, 96), merge="labels")
+    cells = lepton.map_overlap(segment, image, window=(512, 512), overlap=(80, 80), merge="labels")
     return {"cells.tif": cells, "cells.csv": measure.regionprops_table(cells, properties=("label", "area", "centroid"))}
 
 

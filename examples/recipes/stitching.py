@@ -25,17 +25,15 @@ def sample(side: int = 512) -> tuple[Any, ...]:
 def recipe(*tiles: Any) -> dict[str, Any]:
     """The mosaic, by the name of its file. The tiles lie in three rows, and each overlaps half of the next."""
     long = tiles[0].shape[0]
-    side, step = 2 * long, long // 2
+    side, steps = 2 * long, (0, long // 2, long)
     ramp = np.minimum(np.arange(1, long + 1), np.arange(long, 0, -1)).astype(np.float32)
-    weight = np.outer(ramp, ramp)
-    total: Any = 0
-    weights = np.zeros((side, side), np.float32)
+    mosaic: Any = 0
     for number, tile in enumerate(tiles):
-        y, x = number // 3 * step, number % 3 * step
-        around = ((y, side - long - y), (x, side - long - x))
-        total = total + np.pad(tile * weight, around)
-        weights += np.pad(weight, around)
-    return {"mosaic.tif": total / weights}
+        y, x = steps[number // 3], steps[number % 3]
+        faded = tile * ramp[:, None] * ramp
+        mosaic = mosaic + np.pad(faded, ((y, side - long - y), (x, side - long - x)))
+    weight = sum(np.pad(ramp, (step, side - long - step)) for step in steps)
+    return {"mosaic.tif": mosaic / weight[:, None] / weight}
 
 
 if __name__ == "__main__":

@@ -39,6 +39,13 @@ def test_a_recipe_gives_the_whole_images_results(name: str, tmp_path: Path, monk
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(results)
 
 
+def test_the_page_of_recipes_shows_each() -> None:
+    page = document.PATH.read_text()
+    for name in NAMES:
+        assert document.function((FOLDER / f"{name}.py").read_text(), "recipe") in page, f"write the page again: {name}"
+        assert (document.PATH.parent / "recipes" / f"{name}.png").exists()
+
+
 def test_a_recipe_is_short() -> None:
     for name in NAMES:
         source = (FOLDER / f"{name}.py").read_text()
