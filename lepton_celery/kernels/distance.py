@@ -15,6 +15,18 @@ from numpy.typing import NDArray
 from lepton_celery.kernels.compiled import Pixels, inlined, kernel, reads, writes
 
 
+@inlined
+def _advance(position: Pixels, axes: int, start: Pixels, shape: Pixels) -> None:
+    """Moves on to the next position in raster order along the first `axes` axes of a region."""
+    axis = axes - 1
+    while axis >= 0:
+        position[axis] += 1
+        if position[axis] < start[axis] + shape[axis]:
+            break
+        position[axis] = start[axis]
+        axis -= 1
+
+
 @kernel(*[void(reads(uint8), int64, int64, float64, writes(dtype)) for dtype in (int32, int64)])
 def _along_columns(image: Pixels, length: int, columns: int, scale: float, nearest: Pixels) -> None:
     """The nearest row with background, of two equally near ones the first; -1 if there is none."""
@@ -114,13 +126,7 @@ def _along_lines(
                 found[:] = -1
             for pixel in range(length):
                 nearest[first + pixel * stride] = found[pixel]
-        axis = axes - 1
-        while axis >= 0:
-            position[axis] += 1
-            if position[axis] < start[axis] + shape[axis]:
-                break
-            position[axis] = start[axis]
-            axis -= 1
+        _advance(position, axes, start, shape)
 
 
 @kernel(
@@ -151,13 +157,7 @@ def _distances(nearest: Pixels, shape: Pixels, start: Pixels, whole: Pixels, sca
             distances[pixel] = np.sqrt(total)
             position[axes - 1] += 1
         position[axes - 1] = start[axes - 1]
-        axis = axes - 2
-        while axis >= 0:
-            position[axis] += 1
-            if position[axis] < start[axis] + shape[axis]:
-                break
-            position[axis] = start[axis]
-            axis -= 1
+        _advance(position, axes - 1, start, shape)
 
 
 def nearest_along(image: NDArray[Any], axis: int, sampling: Any, where: Any) -> NDArray[Any]:
