@@ -24,20 +24,26 @@ _LEAST_WIDTH = 12
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-class _PipeConsole(Console):
+class _Console(Console):
+    """Rich's console, which does not end the process by itself if the reader of the output has closed it."""
+
     def on_broken_pipe(self) -> None:
-        """Raise the error, for which the command has an exit code of its own."""
+        """Raise the error, for which the command has an exit code of its own.
+
+        Raises:
+            BrokenPipeError: always.
+        """
         raise BrokenPipeError
 
 
 def output(*, markup: bool = False) -> Console:
     """The console of standard output; `markup` says whether texts have Rich's markup, which those of users never have."""
-    return _PipeConsole(highlight=False, markup=markup, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return _Console(highlight=False, markup=markup, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def messages() -> Console:
     """The console of standard error, for progress and remarks."""
-    return _PipeConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return _Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int) -> Table:

@@ -121,6 +121,16 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert done.returncode in (0, 141)
 
 
+def test_output_that_nobody_reads_has_its_own_exit_code(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # before the command writes
+    done = subprocess.run(
+        ["lepton", "operations"], cwd=tmp_path, env=environment(), stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_ctrl_c_during_the_demonstration_leaves_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
         ["lepton", "demo", "--side", "3000", "--directory", str(tmp_path / "out")],
