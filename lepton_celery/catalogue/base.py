@@ -61,10 +61,10 @@ class Entry:
     images: tuple[str, ...] = ("image",)
     """Parameters that take an image."""
     values: tuple[str, ...] = ()
-    """Parameters that take a whole-image value, a literal, or a tuple of these. In a node, each member of a tuple that has
-    values is an argument of its own: `name.0`, `name.1` …"""
+    """Parameters that take a whole-image value, a literal, or a tuple of these. A node has an argument for each member of a
+    tuple that has values, with the names `name.0`, `name.1` and so on."""
     sequences: tuple[str, ...] = ()
-    """Parameters that take a sequence of images. In a node, each member is an argument of its own: `name.0`, `name.1` …"""
+    """Parameters that take a sequence of images. A node has an argument for each member: `name.0`, `name.1` and so on."""
     dtype_kinds: str = "biuf"
     """NumPy dtype kinds that the images may have."""
     dtypes: tuple[str, ...] = ()

@@ -74,7 +74,8 @@ def map_overlap(
     """Apply a function to overlapping windows and merge the results, as in tiled inference with a neural network.
 
     Windows begin every `window - overlap` pixels from the image's origin, and the last one ends at the image's edge. The
-    result does not depend on the block shape. Block lengths that are multiples of `window - overlap` repeat the least work.
+    result does not depend on the block shape. The least work is repeated if block lengths are multiples of
+    `window - overlap`.
 
     Args:
         function: takes one window, with all channels if the image has them, and `parameters` as keyword arguments; returns

@@ -1,4 +1,4 @@
-"""NumPy's reductions that leave out NaN: `nanmean`, `nanmax`, `nanpercentile`, …"""
+"""NumPy's reductions that leave out NaN, such as `nanmean`, `nanmax` and `nanpercentile`."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _first_pixels(labels: Array, begun: Array, wanted: Array) -> Array:
 
 
 def open_labels(labels: Array, image: Array, begun: Array, where: Where) -> tuple[Array, Partial]:
-    """The open labels of a block, with their names and the block's inner faces, on which they are numbered 1, 2 …"""
+    """The open labels of a block, with their names, and the block's inner faces, on which they are numbered from 1."""
     region, shape = where.region, where.shape
     cuts: dict[str, tuple[slice, ...]] = {}
     for axis, side in product(range(labels.ndim), (0, 1)):
