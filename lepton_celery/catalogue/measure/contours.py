@@ -145,7 +145,7 @@ def _check(arguments: Arguments) -> None:
     if mask is not None and mask.shape != image.shape:
         raise InputError(f"mask of shape {mask.shape} for an image of shape {image.shape}; give the same shape")
     if mask is not None and mask.dtype != bool:
-        raise DtypeNotSupported(f"mask of dtype {mask.dtype}; give bool")
+        raise DtypeNotSupported(f"mask has dtype {mask.dtype}, and must be a binary image; give bool, such as mask > 0")
 
 
 def _contours_type(arguments: Arguments) -> ValueType:
