@@ -69,8 +69,8 @@ bench: bench-setup ## compare with other systems; writes docs/benchmarks.md (10 
 bench-catalogue: $(READY) ## compare every function with scikit-image; writes docs/benchmarks-catalogue.md (20 min)
 	@$(BIN)/python -m benchmarks.catalogue
 
-bench-recipes: bench-setup ## time the recipes beside scikit-image and Dask; writes docs/recipes.md (5 min)
-	@.venv-bench/bin/python -m benchmarks.recipes
+bench-recipes: bench-setup ## time the recipes beside scikit-image and Dask; writes docs/recipes.md (10 min)
+	@.venv-bench/bin/python -m benchmarks.recipes --large
 
 growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers; writes docs/benchmarks.md (15 min)
 	@.venv-bench/bin/python -m benchmarks.growth

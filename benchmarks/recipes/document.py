@@ -58,14 +58,14 @@ def page(measured: Sequence[Figures]) -> str:
         *table(["recipe", "image", "scikit-image", "two workers", "Dask", "workers / scikit-image", "results"], rows),
         "",
     ]
-    for found in measured:
-        source = (FOLDER / f"{found.name}.py").read_text(encoding="utf-8")
+    for name in dict.fromkeys(found.name for found in measured):
+        source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
         lines += [
-            f"## {found.name}",
+            f"## {name}",
             "",
             (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0],
             "",
-            f"![The image and the results of {found.name}](recipes/{found.name}.png)",
+            f"![The image and the results of {name}](recipes/{name}.png)",
             "",
             "```python",
             function(source, "recipe"),
