@@ -87,6 +87,77 @@ def _flood(
                     flags[there] |= flags[here] | (CONTESTED if labels[there] != labels[here] else 0)
 
 
+@inlined
+def _push(heap: tuple[Pixels, Pixels, Pixels], size: int, value: float, age: int, pixel: int) -> None:
+    """Puts a pixel into a binary heap of `size` pixels, ordered by value and age."""
+    values, ages, pixels = heap
+    child = size
+    while child > 0:
+        parent = (child - 1) // 2
+        if not (value < values[parent] or (value == values[parent] and age < ages[parent])):
+            break
+        values[child], ages[child], pixels[child] = values[parent], ages[parent], pixels[parent]
+        child = parent
+    values[child], ages[child], pixels[child] = value, age, pixel
+
+
+@inlined
+def _pop(heap: tuple[Pixels, Pixels, Pixels], size: int) -> None:
+    """Removes the first pixel of a heap, of which `size` remain; the last one takes its place and sinks.
+
+    It sinks along the path of the smaller children, mostly to the bottom. So the path is followed to its end, and the place
+    is found on the way back. The heap that results is that of scikit-image, which compares on the way down.
+    """
+    values, ages, pixels = heap
+    value, age, pixel = values[size], ages[size], pixels[size]
+    here, child = 0, 1
+    while child < size:
+        right = child + 1
+        if right < size and (
+            values[right] < values[child] or (values[right] == values[child] and ages[right] < ages[child])
+        ):
+            child = right
+        values[here], ages[here], pixels[here] = values[child], ages[child], pixels[child]
+        here, child = child, 2 * child + 1
+    while here > 0:
+        parent = (here - 1) // 2
+        if values[parent] < value or (values[parent] == value and ages[parent] < age):
+            break  # it stays above equal pixels
+        values[here], ages[here], pixels[here] = values[parent], ages[parent], pixels[parent]
+        here = parent
+    values[here], ages[here], pixels[here] = value, age, pixel
+
+
+@kernel(void(reads(float64), _Ints, reads(int64), reads(int64)))
+def _flood_in_order(heights: Pixels, labels: Pixels, sources: Pixels, steps: Pixels) -> None:
+    """Floods from the sources in the order of scikit-image's heap, equal markers included.
+
+    Equal markers leave a binary heap in an order that results from all that was in it before, so every step is the same.
+    """
+    space = max(1024, sources.size)
+    heap = np.empty(space, np.float64), np.empty(space, np.int32), np.empty(space, np.int32)
+    size = 0
+    for source in sources:
+        _push(heap, size, heights[source], 0, source)
+        size += 1
+    age = 1
+    while size > 0:
+        value, here = heap[0][0], heap[2][0]
+        size -= 1
+        _pop(heap, size)
+        if size + steps.size > space:
+            wider = np.empty(2 * space, np.float64), np.empty(2 * space, np.int32), np.empty(2 * space, np.int32)
+            wider[0][:size], wider[1][:size], wider[2][:size] = heap[0][:size], heap[1][:size], heap[2][:size]
+            heap, space = wider, 2 * space
+        for step in steps:
+            there = here + step
+            if labels[there] == 0:
+                age += 1
+                labels[there] = labels[here]
+                _push(heap, size, max(heights[there], value), age, there)
+                size += 1
+
+
 def _ranked(values: NDArray[np.float64]) -> tuple[NDArray[np.int32], int]:
     """The rank of each value among the distinct values, from 1, and the number of distinct values."""
     values = values + 0.0  # -0.0 becomes 0.0, which hashes to another slot
@@ -121,3 +192,13 @@ def flooded(
     queues = np.full(count + 1, _NOBODY, np.int32), np.empty(count + 1, np.int32)
     _flood(sources, levels.reshape(-1), numbers.reshape(-1), flags.reshape(-1), steps, queues)
     return np.stack([np.maximum(numbers, 0), flags])
+
+
+def flooded_in_order(
+    heights: NDArray[np.float64], numbers: NDArray[np.int32], steps: NDArray[np.int64], in_place: bool = False
+) -> NDArray[np.int32]:
+    """`catalogue.segmentation.watershed.flooded_in_order`."""
+    numbers = numbers if in_place else numbers.copy()
+    sources = np.flatnonzero(numbers > 0)
+    _flood_in_order(heights.reshape(-1), numbers.reshape(-1), sources, steps)
+    return numbers

@@ -255,3 +255,34 @@ def test_binary_propagation_along_a_path_through_all_blocks() -> None:
 def test_propagation_that_does_not_settle_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         graph.apply("ndimage.binary_propagation", np.ones((9, 9)), **options)
+
+
+@needs_numba
+@settings(max_examples=150, deadline=None)
+@given(
+    ndim=st.integers(1, 3),
+    levels=st.sampled_from([1, 2, 5, 50, 10**6]),
+    share=st.sampled_from([0.01, 0.1, 0.4]),
+    walls=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 2**32),
+)
+def test_the_flood_in_order_is_that_of_scikit_images_heap(
+    ndim: int, levels: int, share: float, walls: float, seed: int
+) -> None:
+    """Among equal markers too, whose order depends on all that the heap held before."""
+    kernel = load(KERNELS[watershed.flooded_in_order], watershed.flooded_in_order)
+    assert kernel is not None
+    random = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in random.integers(3, {1: 300, 2: 40, 3: 14}[ndim], ndim))
+    heights = random.integers(-levels, levels, shape).astype(float)
+    markers = np.where(random.random(shape) < share, random.integers(1, 20, shape), 0)
+    mask = random.random(shape) >= walls
+    footprint = watershed._footprint(int(random.integers(1, ndim + 1)), ndim)
+    views = watershed._Views(MemoryReader(heights), MemoryReader(markers), MemoryReader(mask), footprint)
+    pixels = views.read(Region.whole(shape))
+    given: dict[str, Any] = {"heights": pixels.heights, "numbers": pixels.numbers, "steps": pixels.steps}
+    expected = watershed.flooded_in_order(**given)
+    assert_identical(kernel(**given), expected)
+    assert_identical(
+        pixels.names[np.maximum(expected[pixels.inner], 0)], source(heights, markers, footprint, mask=mask)
+    )

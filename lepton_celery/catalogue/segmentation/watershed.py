@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -39,7 +40,7 @@ from lepton_celery.catalogue.declare import declare, whole
 from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import Stencil, any_block
 from lepton_celery.catalogue.results import dtype_of
-from lepton_celery.catalogue.shared.fastest import KERNELS
+from lepton_celery.catalogue.shared.fastest import KERNELS, fastest
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 from lepton_celery.kernels import Kernel, load
@@ -86,7 +87,7 @@ def basins(
     found = None
     if kernels and (flooded is None or not flooded.is_of(views)):
         found = _labels_of_block(views, where.region)
-    return _whole_flood(views, where).labels(where.region) if found is None else found
+    return _whole_flood(views, where, kernels).labels(where.region) if found is None else found
 
 
 _read_px: WeakKeyDictionary[View, int] = WeakKeyDictionary()
@@ -248,34 +249,37 @@ def _key(views: _Views) -> tuple[Any, ...]:
     return (ref(views.image), mask, views.footprint.tobytes(), views.footprint.shape)
 
 
-def _whole_flood(views: _Views, where: Where) -> _Whole:
+def _whole_flood(views: _Views, where: Where, kernels: bool) -> _Whole:
     """scikit-image's result for the whole image, computed once for all blocks."""
     with _whole_lock:
         known = _whole_results.get(views.markers)
         if known is None or not known.is_of(views):
-            found = _flooded_whole(views) if where.shared is None else where.shared(lambda: _flooded_whole(views))
+            flood = partial(_flooded_whole, views, kernels)
+            found = flood() if where.shared is None else where.shared(flood)
             known = _Whole(_key(views), found["numbers"], found["names"])
             _whole_results[views.markers] = known
     return known
 
 
-def _flooded_whole(views: _Views) -> Partial:
+def _flooded_whole(views: _Views, kernels: bool) -> Partial:
     """The numbers of the markers that scikit-image gives to all pixels, and their labels."""
     pixels = views.read(Region.whole(views.shape))
-    _flood(pixels.heights, pixels.numbers, pixels.steps)
-    numbers, names = pixels.numbers[pixels.inner], pixels.names
-    del pixels  # the heights, which are twice as large
+    given = {"heights": pixels.heights, "numbers": pixels.numbers, "steps": pixels.steps, "in_place": True}
+    numbers, names = fastest(flooded_in_order, given, kernels)[pixels.inner], pixels.names
+    del pixels, given  # the heights, which are twice as large
     return {"numbers": np.ascontiguousarray(numbers), "names": names}
 
 
-def _flood(heights: Array, numbers: Array, steps: Array) -> None:
-    """Runs scikit-image's flood on `numbers` itself, while `skimage.segmentation.watershed` copies the images."""
+def flooded_in_order(heights: Array, numbers: Array, steps: Array, in_place: bool = False) -> Array:
+    """The numbers after scikit-image's flood; `skimage.segmentation.watershed` itself would copy the images."""
     from skimage.segmentation._watershed_cy import watershed_raveled
 
+    numbers = numbers if in_place else numbers.copy()
     sources = np.flatnonzero(numbers > 0)
     mask = (numbers != _WALL).astype(np.int8)
     strides = np.array(heights.strides, np.intp) // heights.itemsize
     watershed_raveled(heights.reshape(-1), sources, steps, mask.reshape(-1), strides, 0.0, numbers.reshape(-1), False)
+    return numbers
 
 
 # ------------------------------------------------------------------------------------------------ the kernel
@@ -283,16 +287,21 @@ def _flood(heights: Array, numbers: Array, steps: Array) -> None:
 
 def flooded_without_ties(heights: Array, numbers: Array, cut: Array, steps: Array) -> Array:
     """The result of the kernel for an image that is not cut, in which no labels meet at equal heights."""
-    numbers = numbers.copy()
-    _flood(heights, numbers, steps)
+    numbers = flooded_in_order(heights, numbers, steps)
     return np.stack([np.maximum(numbers, 0), np.zeros_like(numbers)])
 
 
 def _part_trials() -> Iterator[dict[str, Any]]:
+    for given in _trials(levels=1 << 30):
+        yield given | {"cut": np.zeros(given["heights"].shape, bool)}
+
+
+def _trials(levels: int) -> Iterator[dict[str, Any]]:
+    """Images whose heights are distinct, or equal in so many levels."""
     random = np.random.default_rng(30)
     for shape in ((40, 50), (9, 12, 11)):
         pixels = _Pixels(
-            random.permutation(np.arange(np.prod(shape), dtype=float)).reshape(shape),
+            random.permutation(np.arange(np.prod(shape), dtype=float)).reshape(shape) % levels,
             np.full(shape, _WALL, np.int32),
             np.zeros(0),
             _footprint(1, len(shape)),
@@ -300,14 +309,12 @@ def _part_trials() -> Iterator[dict[str, Any]]:
         inner = pixels.numbers[pixels.inner]
         inner[...] = np.where(random.random(inner.shape) < 0.03, random.integers(1, 9, inner.shape), 0)
         inner[random.random(inner.shape) < 0.2] = _WALL
-        yield {
-            "heights": pixels.heights,
-            "numbers": pixels.numbers,
-            "cut": np.zeros(shape, bool),
-            "steps": pixels.steps,
-        }
+        yield {"heights": pixels.heights, "numbers": pixels.numbers, "steps": pixels.steps}
 
 
+KERNELS[flooded_in_order] = Kernel(
+    "lepton_celery.kernels.watershed.flooded_in_order", lambda arguments: True, lambda: _trials(levels=7)
+)
 KERNELS[flooded_without_ties] = Kernel("lepton_celery.kernels.watershed.flooded", lambda arguments: True, _part_trials)
 
 
