@@ -71,7 +71,7 @@ class Measured:
 @click.argument("names", nargs=-1)
 @click.option("--side", type=click.IntRange(64), help="Side of the image; each recipe has its own unless given.")
 @click.option("--rows", type=click.IntRange(64), help="Rows of the image; as many as columns unless given.")
-@click.option("--rounds", type=click.IntRange(1), default=2, show_default=True, help="Runs of each system.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each system.")
 @click.option("--large", is_flag=True, help="Also nuclei in 12,000 × 9,000 pixels, which takes 15 GB and some minutes.")
 @click.option("--no-document", is_flag=True, help="Print the figures only.")
 def main(
