@@ -11,6 +11,7 @@ from lepton_celery.errors import reason_of
 from lepton_celery.execution import seams
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.freed_memory import freed_memory_retained
 from lepton_celery.execution.library_warnings import kept_warnings
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.outputs import discard
@@ -55,7 +56,7 @@ def run(
             pass  # the first error is raised here, and the batches that have not begun are cancelled
 
     try:
-        with one_thread(), pool or nullcontext():
+        with one_thread(), freed_memory_retained(), pool or nullcontext():
             run_stages(context, do_blocks)
             dtypes = publish(context, overwrite=overwrite)
             record.finish({"seams": seams.measure(context), "dtypes": dtypes, "warnings": kept_warnings(context)})

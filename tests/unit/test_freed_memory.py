@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 CODE = """
 import json, re, resource
 import numpy as np
-from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory
+from lepton_celery.execution.freed_memory import release_freed_memory
 
 def faults_of(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -42,3 +43,34 @@ def test_memory_of_a_block_serves_the_next_and_is_released() -> None:
     assert found["faults"] < 50  # thousands if each round faulted in its pages again
     assert found["held"] > 6
     assert found["left"] < 4
+
+
+COMPUTE = """
+import json, re
+import numpy as np
+import lepton_celery as lepton
+from lepton_celery.execution.freed_memory import freed_memory_retained
+
+def resident_mb():
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1]) >> 10
+
+def work(size):
+    image = lepton.open(np.ones((size, size)))
+    return lepton.compute((image + 1) * image, block_shape=(size, size), threads=1)
+
+work(16)
+first = resident_mb()
+with freed_memory_retained():
+    work(1536)
+    held = resident_mb() - first
+print(json.dumps({"held": held, "left": resident_mb() - first}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc")
+def test_a_computation_in_this_process_leaves_no_memory_behind() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPUTE], check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert found["held"] > 12  # an inner computation leaves the memory of its blocks to the outer one
+    assert found["left"] < 6

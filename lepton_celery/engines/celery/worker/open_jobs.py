@@ -6,9 +6,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.worker.freed_memory import release_freed_memory
 from lepton_celery.errors import JobError
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.freed_memory import release_freed_memory
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.ledger import JobState, Ledger
