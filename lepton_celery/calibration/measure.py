@@ -31,7 +31,8 @@ from lepton_celery.execution.merge import merge_stage
 from lepton_celery.execution.outputs import collect_images, open_outputs
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.execution.timings import Timings
-from lepton_celery.graph.nodes import Node, apply, topological
+from lepton_celery.graph.nodes import Node, apply
+from lepton_celery.graph.order import topological
 from lepton_celery.grid import BlockGrid, Region, StageNumber
 from lepton_celery.kernels import loaded
 from lepton_celery.planning.cost.model import CostModel, function_of
@@ -117,7 +118,7 @@ def observe(
         divisions: number of blocks along each axis.
         workspace: the job's workspace; None for one in memory.
     """
-    side = max(topological(nodes)[0].shape[:2])  # of the input image
+    side = max(topological(nodes, Node.parents)[0].shape[:2])  # of the input image
     block_shape = (-(-side // divisions),) * 2
     outputs = {str(number): node for number, node in enumerate(nodes)}
     planned = make_plan(outputs, PlanOptions(block_shape, workers=1, limits=_UNLIMITED, in_memory=True))

@@ -23,7 +23,7 @@ _RETAINED_BYTES = 128 << 20
 _LARGE_BYTES = 64 << 20
 """Size in bytes from which an array has a memory mapping of its own, which is returned when the array is freed."""
 _USUAL_RETAINED_BYTES, _USUAL_LARGE_BYTES = 64 << 20, 32 << 20
-"""The sizes at which glibc arrives by itself in a process that frees large arrays: DEFAULT_MMAP_THRESHOLD_MAX and twice it."""
+"""Where glibc arrives by itself in a process that frees large arrays: DEFAULT_MMAP_THRESHOLD_MAX, and twice it."""
 
 _runs = 0
 """Number of `freed_memory_retained` blocks that are open in this process."""

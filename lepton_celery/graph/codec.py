@@ -15,7 +15,8 @@ import numpy as np
 
 from lepton_celery.catalogue.source import SOURCE
 from lepton_celery.errors import InputError
-from lepton_celery.graph.nodes import Image, Node, apply, open, topological
+from lepton_celery.graph.nodes import Image, Node, apply, open
+from lepton_celery.graph.order import topological
 from lepton_celery.graph.steps import build_steps
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
@@ -64,7 +65,7 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
     Raises:
         InputError: an input is an array in memory, or an argument has no JSON form.
     """
-    nodes = topological(list(outputs.values()))
+    nodes = topological(list(outputs.values()), Node.parents)
     index_of = {id(node): index for index, node in enumerate(nodes)}
     documents = []
     for node in nodes:

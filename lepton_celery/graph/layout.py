@@ -37,6 +37,8 @@ def layout_of(entry: Entry, arguments: Arguments, ndim: int) -> Layout | None:
         return _turned(layouts[0], arguments)
     if entry.name == "lepton.select":
         return _selected(layouts[0], arguments["index"], images[0].shape)
+    if entry.name == "lepton.reshape" and layouts[0] != in_c_order(images[0].ndim):
+        return None  # a copy or, where axes are only divided, a view
     if all(layout.order == tuple(range(len(layout.order))) for layout in layouts):
         return in_c_order(ndim)
     orders = {layout.order for image, layout in zip(images, layouts, strict=True) if image.ndim == ndim}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from traceback import walk_tb
 from typing import Any, ClassVar, NoReturn, cast
@@ -27,6 +27,7 @@ from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, ref
 from lepton_celery.graph.call_warnings import warn, with_new_names
 from lepton_celery.graph.indexing import normal_index, value_index
 from lepton_celery.graph.layout import in_c_order, layout_of, layout_of_array
+from lepton_celery.graph.order import topological
 from lepton_celery.graph.sources import array_of
 from lepton_celery.stores.axes import Axes
 
@@ -87,7 +88,7 @@ class Node(NDArrayOperatorsMixin):
         Raises:
             TypeError: the graph has a larger image, whose work should not begin by accident.
         """
-        largest = max(topological([self]), key=lambda node: 0 if node.gives != "image" else node.size)
+        largest = max(topological([self], Node.parents), key=lambda node: 0 if node.gives != "image" else node.size)
         if self.gives == "table" or copy is False or (largest.gives == "image" and largest.size > SMALL_PX):
             raise TypeError(
                 f"{self!r} is not computed yet, and only images of at most {SMALL_PX:,} pixels are computed unasked; call "
@@ -224,6 +225,17 @@ class Image(Reducible):
         """The image with its axes permuted, as from `ndarray.transpose`."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return cast("Image", apply("numpy.transpose", self, order))
+
+    def reshape(self, *shape: Any, order: str = "C") -> Image:
+        """The pixels in raster order in another shape, as from `ndarray.reshape`."""
+        wanted = shape[0] if len(shape) == 1 else shape
+        return cast("Image", apply("numpy.reshape", self, wanted, order))
+
+    def ravel(self, order: str = "C") -> Image:
+        """The pixels in raster order along one axis, as from `ndarray.ravel`."""
+        return cast("Image", apply("numpy.ravel", self, order))
+
+    flatten = ravel
 
     def clip(self, min: Any = None, max: Any = None) -> Image:
         """The image with its pixels limited, as from `ndarray.clip`."""
@@ -468,19 +480,3 @@ def _wrapped(entry: Entry, arguments: Arguments) -> Node:
     wide = _node(entry, {**arguments, **padded})
     index = tuple((h, h + n, 1) for h, n in zip(halo, shape, strict=True))
     return _node(entry, arguments, make("lepton.select", image=wide, index=index))
-
-
-def topological(roots: Sequence[Node], parents: Callable[[Node], Iterable[Node]] = Node.parents) -> list[Node]:
-    """`roots` and all nodes they are computed from, each after its parents; not recursive, because chains may be long."""
-    nodes: list[Node] = []
-    seen: set[int] = set()
-    stack = [(node, False) for node in reversed(roots)]
-    while stack:
-        node, parents_done = stack.pop()
-        if parents_done:
-            nodes.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((parent, False) for parent in reversed(list(parents(node))))
-    return nodes

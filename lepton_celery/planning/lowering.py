@@ -11,7 +11,8 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, PlanTooLarge
-from lepton_celery.graph.nodes import Image, Node, topological
+from lepton_celery.graph.nodes import Image, Node
+from lepton_celery.graph.order import topological
 from lepton_celery.planning.plan import PlanNode, Ref, ref_to
 from lepton_celery.stores.axes import Axes
 

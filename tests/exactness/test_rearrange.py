@@ -11,7 +11,7 @@ from skimage.filters import gaussian, sobel
 
 from lepton_celery import graph
 from lepton_celery.catalogue.arrays import Array
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, NotExactWarning
 from lepton_celery.graph.nodes import Image
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
@@ -146,3 +146,60 @@ def test_images_that_do_not_fit_together_are_refused() -> None:
         graph.apply("numpy.vstack", [1, 2])
     with pytest.raises(InputError, match="lose all its axes"):
         graph.apply("numpy.squeeze", np.ones((1, 1)))
+
+
+RESHAPED: list[tuple[tuple[int, ...], Any]] = [
+    ((12, 10), (-1,)),
+    ((12, 10), (10, 12)),
+    ((12, 10), (3, 4, 10)),
+    ((12, 10), (12, 2, 5)),
+    ((12, 10), (8, 15)),
+    ((12, 10), (2, -1, 3)),
+    ((12, 10), (1, 12, 1, 10)),
+    ((1, 12, 1), (12,)),
+    ((6, 5, 4), (-1, 4)),
+    ((6, 5, 4), (6, 20)),
+    ((6, 5, 4), (4, 5, 6)),
+    ((6, 1, 4), (2, 3, 4, 1)),
+    ((60,), (5, 12)),
+    ((7,), 7),
+]
+
+
+@pytest.mark.parametrize(("shape", "wanted"), RESHAPED)
+def test_pixels_keep_their_raster_order_in_another_shape(shape: tuple[int, ...], wanted: Any) -> None:
+    image = picture(shape, "float32")
+    expected = image.reshape(wanted)
+    for lazy in (graph.open(image).reshape(wanted), np.reshape(graph.open(image), wanted)):
+        blocks = tuple(max(2, n // 2 - 1) for n in expected.shape)
+        assert_same_as_whole(lazy, expected, blocks)
+    assert_same_as_whole(graph.open(image).ravel() * 2, image.ravel() * 2, (11,))
+
+
+def test_reshaped_images_are_filtered_and_added_up() -> None:
+    image = picture((24, 30), "float64")
+    lazy = graph.open(image)
+    assert_same_as_whole(
+        filters.gaussian(filters.sobel(lazy).reshape(16, 45), 1), gaussian(sobel(image).reshape(16, 45), 1), (5, 7)
+    )
+    assert_same_as_whole(
+        lazy.reshape(6, 4, 15, 2).mean(axis=(1, 3)), image.reshape(6, 4, 15, 2).mean(axis=(1, 3)), (2, 5)
+    )
+    assert_same_as_whole(np.ravel(lazy).sum(), image.ravel().sum(), (7, 9))
+    with pytest.warns(NotExactWarning):
+        lazy.T.reshape(15, 2, 24).sum()
+
+
+def test_reshaping_is_refused_where_numpy_refuses_it() -> None:
+    lazy = graph.open(IMAGE)
+    with pytest.raises(ValueError, match="cannot reshape"):
+        lazy.reshape(7, 7)
+    for call in (
+        lambda: lazy.reshape(-1, order="F"),
+        lambda: lazy.ravel("K"),
+        lambda: np.reshape(lazy, -1, copy=False),
+    ):
+        with pytest.raises(InputError, match="is not supported here; leave it out"):
+            call()
+    with pytest.raises(InputError, match="keep at least one"):
+        graph.open(np.zeros((1, 1))).reshape(())

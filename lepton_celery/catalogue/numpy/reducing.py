@@ -16,6 +16,7 @@ from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, ValueFunction
 from lepton_celery.catalogue.numpy.along_axes import Options, along_axes
 from lepton_celery.catalogue.numpy.defaults import check_defaults, given_options, is_given
+from lepton_celery.catalogue.numpy.masked import reduce_where
 from lepton_celery.catalogue.results import UNKNOWN, ValueType, sample_of, type_from
 from lepton_celery.errors import DtypeNotSupported, InputError
 
@@ -38,7 +39,7 @@ class Reducing:
     over_all: tuple[str, ...] = ()
     """Parameters that may be given over all pixels, besides `axis` and `keepdims`."""
     masked_kinds: str = ""
-    """NumPy dtype kinds for which `where` may be given over all pixels."""
+    """NumPy dtype kinds whose blocks are reduced one by one with `where` over all pixels; others in one process."""
     kinds_over_all: str = "biuf"
     """NumPy dtype kinds of which the value of all pixels is exact; empty if it is refused for all."""
     instead: str = "give axis"
@@ -69,14 +70,15 @@ class Reducing:
         if a.gives == "value":
             return
         whole = len(_axes(arguments)) == a.ndim
-        self._check_where(arguments, whole=whole)
-        check_defaults(self.name, "axis", "keepdims", "where", *(self.over_all if whole else self.along))(arguments)
-        if whole and a.dtype.kind not in self.kinds_over_all:
+        self._check_where(arguments)
+        together = whole and not self._in_one_process(arguments)
+        check_defaults(self.name, "axis", "keepdims", "where", *(self.over_all if together else self.along))(arguments)
+        if together and a.dtype.kind not in self.kinds_over_all:
             raise DtypeNotSupported(
                 f"numpy.{self.name} of all pixels of a {a.dtype} image depends on the order of its pixels; {self.instead}"
             )
 
-    def _check_where(self, arguments: Arguments, *, whole: bool) -> None:
+    def _check_where(self, arguments: Arguments) -> None:
         a, mask = arguments["a"], mask_of(arguments)
         if mask is None:
             if is_given(self.name, "where", arguments) and arguments["where"] is not True:
@@ -87,11 +89,10 @@ class Reducing:
                 f"where of shape {mask.shape} and dtype {mask.dtype} for an image of shape {a.shape}; give a mask of bool "
                 "of the image's shape"
             )
-        if whole and a.dtype.kind not in self.masked_kinds:
-            raise InputError(
-                f"numpy.{self.name} of all pixels of a {a.dtype} image with where depends on the order of its pixels, or is "
-                f"not supported here; use image[mask].{self.name}(), or give axis"
-            )
+
+    def _in_one_process(self, arguments: Arguments) -> bool:
+        """Whether the pixels of a mask are reduced in an order that only one process can follow."""
+        return mask_of(arguments) is not None and arguments["a"].dtype.kind not in self.masked_kinds
 
     def _expand(self, arguments: Arguments, build: Build) -> Lazy:
         a, axes = arguments["a"], _axes(arguments)
@@ -102,7 +103,10 @@ class Reducing:
             return build("lepton.reduced", a=a, reduction=self.name, axis=axis, keepdims=keepdims, options=options)
         if len(axes) < a.ndim:
             return along_axes(self.name, a, axes, keepdims, options, build, mask_of(arguments))
-        value = self.of_all(arguments, build)
+        if self._in_one_process(arguments):
+            value = reduce_where(a, mask_of(arguments), self.name, options, build)
+        else:
+            value = self.of_all(arguments, build)
         return build("lepton.with_axes", value=value, ndim=a.ndim) if keepdims else value
 
 
