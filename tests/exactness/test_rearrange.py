@@ -172,6 +172,7 @@ def test_pixels_keep_their_raster_order_in_another_shape(shape: tuple[int, ...],
     expected = image.reshape(wanted)
     for lazy in (graph.open(image).reshape(wanted), np.reshape(graph.open(image), wanted)):
         blocks = tuple(max(2, n // 2 - 1) for n in expected.shape)
+        assert isinstance(lazy, Image)
         assert_same_as_whole(lazy, expected, blocks)
     assert_same_as_whole(graph.open(image).ravel() * 2, image.ravel() * 2, (11,))
 
