@@ -133,6 +133,14 @@ def test_configuring_twice_is_configuring_once() -> None:
 # ------------------------------------------------------------------------------------------------ the ledger's server
 
 
+def test_settings_that_the_project_loads_later_are_read_again() -> None:
+    app = Celery("late", set_as_current=False)
+    lepton_celery.configure(app, Settings(ledger_url=REDIS, retention_s=77))
+    app.config_from_object({"broker_url": "redis://b:1/5", "result_backend": "rpc://"})
+    settings = settings_of(app)
+    assert (settings.broker_url, settings.ledger, settings.retention_s) == ("redis://b:1/5", REDIS, 77)
+
+
 @pytest.mark.parametrize(
     "backend", ["db+sqlite:///x.db", "rpc://", "django-db", "cache+memory://", "cache", "file:///x"]
 )

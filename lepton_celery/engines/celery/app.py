@@ -27,8 +27,8 @@ def create_app(settings: Settings | None = None, *, name: str = "lepton") -> Cel
     settings = settings or load_settings()
     check_backend(settings)
     app = Celery(name, set_as_current=False)
-    app.conf.update(celery_settings(settings))
-    return _prepare(app, settings)
+    app.conf.update(celery_settings(settings), lepton=settings)
+    return _prepare(app)
 
 
 def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]:
@@ -37,19 +37,28 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     Messages of jobs go through an application of their own, with the project's broker, and chords of jobs are counted on
     the ledger's Redis server: LEPTON_LEDGER_URL, else the project's result backend, else its broker. The queues
     `lepton.interactive`, `lepton.default` and `lepton.batch` are created on first use; start workers with `-Q` and the
-    names of those that they are to serve. Call this after the application has its settings.
+    names of those that they are to serve. Call this after the application has its settings; settings that it gets later
+    (`config_from_object`) are read again.
 
     Raises:
         InputError: jobs cannot run with a setting of the project; the message says which, and what to change.
     """
-    settings = project_settings(app, settings or load_settings())
+    given = settings or load_settings()
+    _adopt(app, given)
+    # loading settings once more discards those that were set before
+    app.on_after_configure.connect(lambda sender, **_: _adopt(sender, given), weak=False)
+    return _prepare(app)
+
+
+def _adopt(app: Celery[Any], given: Settings) -> None:
+    """Give a project's application the settings for jobs that follow from its own."""
+    settings = project_settings(app, given)
     if is_rabbitmq(settings.broker_url):
         app.amqp.queues_cls = QueuesWithLanes
-    return _prepare(app, settings)
-
-
-def _prepare(app: Celery[Any], settings: Settings) -> Celery[Any]:
     app.conf.update(lepton=settings)
+
+
+def _prepare(app: Celery[Any]) -> Celery[Any]:
     app.autodiscover_tasks([WORKER])
     messages.install()
     app.steps["worker"].update((PoolCheckStep, PreloadStep, HeldOrderStep, ServingStep, SweeperStep, LeaseRenewerStep))
