@@ -12,8 +12,8 @@ import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials, Shape, Shapes, View, Where
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
-from lepton_celery.catalogue.signatures import library_path, signature_of
-from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError
+from lepton_celery.catalogue.signatures import library_path, resolve, signature_of
+from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError, refusal_like
 from lepton_celery.grid import BlockGrid, Region
 
 Gives = Literal["image", "value", "table"]
@@ -312,13 +312,22 @@ class Entry:
         if self.ndims and hasattr(first, "shape"):
             ndim = len(first.shape) - (complete.get("channel_axis") is not None)
             if ndim not in self.ndims:
-                raise InputError(
+                raise self._refusal_of_ndim(ndim)(
                     f"{self.name} takes images of {' or '.join(map(str, self.ndims))} axes (channels not counted); "
                     f"this one has {ndim}, its shape is {tuple(first.shape)}"
                 )
         self._check_literals(complete)
         if self.check is not None:
             self.check(complete)
+
+    def _refusal_of_ndim(self, ndim: int) -> type[InputError]:
+        """The class of the refusal, found by calling the source on a few pixels."""
+        images = {name: np.zeros((4,) * ndim, self.declared_dtypes()[0]) for name in self.images}
+        try:
+            resolve(self.source)(**images, **self.example_for(ndim))
+        except Exception as error:
+            return refusal_like(error)
+        return InputError
 
     def _check_literals(self, complete: Arguments) -> None:
         """Refuse text for numbers, unknown choices and numbers that are too small."""

@@ -17,8 +17,8 @@ _PROMOTING = {
     "exposure": ("is_low_contrast match_histograms "),
     "feature": (
         "blob_dog blob_doh blob_log canny corner_fast corner_foerstner corner_harris corner_kitchen_rosenfeld "
-        "corner_moravec corner_shi_tomasi hessian_matrix hessian_matrix_det hessian_matrix_eigvals hog "
-        "local_binary_pattern multiscale_basic_features shape_index structure_tensor structure_tensor_eigenvalues "
+        "corner_moravec corner_shi_tomasi hessian_matrix hessian_matrix_det hog "
+        "local_binary_pattern multiscale_basic_features shape_index structure_tensor "
     ),
     "filters": (
         "apply_hysteresis_threshold butterworth correlate_sparse difference_of_gaussians farid farid_h farid_v frangi "

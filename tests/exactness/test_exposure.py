@@ -45,6 +45,9 @@ def test_an_image_of_one_value_is_equalized_as_a_whole(image: Array) -> None:
     ramp = picture(image.shape, image.dtype)
     assert_same_as_whole(graph.apply("match_histograms", image, ramp), whole.match_histograms(image, ramp), (7, 10))
     assert_same_as_whole(graph.apply("match_histograms", ramp, image), whole.match_histograms(ramp, image), (7, 10))
+    line = whole.match_histograms(image[0], ramp[0])
+    assert_same_as_whole(graph.apply("match_histograms", image[0], ramp[0]), line, (7,))
+    assert np.array_equal(graph.apply("match_histograms", image[0], ramp[0]).compute(), line)
 
 
 def test_one_bright_corner_sets_the_contrast_of_the_whole_image() -> None:

@@ -13,8 +13,8 @@ from skimage.measure import regionprops_table
 from lepton_celery import graph
 from lepton_celery.catalogue import catalogue, public_names
 from lepton_celery.catalogue.entries import Entry, resolve
-from lepton_celery.errors import InputError
-from lepton_celery.proving.subjects import CatalogueFunction, Trial
+from lepton_celery.errors import DtypeNotSupported, InputError
+from lepton_celery.proving.subjects import CatalogueFunction, Trial, sample_images
 from tests.exactness.cases.case import FLAT
 from tests.oracle import picture
 
@@ -120,3 +120,37 @@ def test_a_kernel_that_would_take_for_ever_is_refused_before_it_is_tried(name: s
 def test_arguments_with_which_the_source_crashes_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         graph.apply(name, picture(FLAT, float), **options)
+
+
+FEW = (9, 10, 3, 4)
+UNLIKE_SOURCE = {
+    "filters.rank.noise_filter": "the axes of footprint and image are compared first",
+    "measure.intersection_coeff": "only the pixels tell that an image is no mask",
+    "measure.manders_coloc_coeff": "only the pixels tell that an image is no mask",
+    "measure.perimeter": "only the pixels tell that an image is no mask",
+    "segmentation.felzenszwalb": "scikit-image fails later, with the index of a superpixel",
+}
+"""Functions that refuse such images in another way than their sources."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAMES)
+def test_images_that_the_source_refuses_are_refused_with_an_error_of_its_class(name: str) -> None:
+    entry = catalogue()[name]
+    source = resolve(entry.source)
+    kinds = [parameter.kind for parameter in inspect.signature(source).parameters.values()]
+    if inspect.Parameter.POSITIONAL_ONLY in kinds or inspect.Parameter.VAR_KEYWORD in kinds:
+        return
+    example = entry.example_for(2 if not entry.ndims or 2 in entry.ndims else entry.ndims[0])
+    for ndim in (1, 2, 3, 4):
+        for dtype in ("bool", "uint8", "float16", "float32"):
+            trial = Trial("noise", dtype, FEW[:ndim], (7,) * ndim, 0)
+            images = sample_images(entry, example, trial)
+            ours = refusal(graph.apply, name, **images, **example)
+            assert ours is None or isinstance(ours, InputError), (trial, ours)
+            if isinstance(ours, DtypeNotSupported):
+                continue  # always a TypeError
+            theirs = refusal(source, **images, **example)
+            if theirs is None or name in UNLIKE_SOURCE:
+                continue
+            assert isinstance(ours, next(known for known in BUILT_IN if isinstance(theirs, known))), (trial, theirs)

@@ -159,9 +159,17 @@ _PROPERTIES = (
     *("correlation", "mean", "variance", "std", "entropy"),
 )
 
+
+def _check_matrix(arguments: Arguments) -> None:
+    levels = arguments["P"].shape[:2]
+    if levels[0] != levels[1]:
+        raise InputError(f"P counts pairs of {levels[0]} and {levels[1]} levels; give a matrix of graycomatrix")
+
+
 ENTRIES = (
     Local(
         "feature.graycoprops",
+        check=_check_matrix,
         images=("P",),
         values=("P",),
         choices={"prop": _PROPERTIES},

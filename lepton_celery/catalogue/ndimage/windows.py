@@ -10,7 +10,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments
 from lepton_celery.catalogue.geometry import HaloRule
 from lepton_celery.catalogue.shared.halos import check_mirroring, gaussian_radius
-from lepton_celery.errors import InputError
+from lepton_celery.errors import ArgumentRuntimeError, InputError
 
 WINDOW = "size // 2 + |origin| per axis"
 """The halo of a window, in words."""
@@ -36,7 +36,9 @@ def per_axis(value: Any, arguments: Arguments, name: str, rest: Any = 0) -> list
     axes = axes_of(arguments)
     values = list(value) if np.iterable(value) and not isinstance(value, str) else [value] * len(axes)
     if len(values) != len(axes):
-        raise InputError(f"{name}={value} has {len(values)} members for {len(axes)} axes; give one for each axis")
+        raise ArgumentRuntimeError(
+            f"{name}={value} has {len(values)} members for {len(axes)} axes; give one for each axis"
+        )
     result = [rest] * len(arguments["input"].shape)
     for axis, member in zip(axes, values, strict=True):
         result[axis] = member

@@ -71,6 +71,11 @@ def _check_slic(arguments: Arguments) -> None:
             f"channel_axis={axis} indicates multichannel, which is not supported for a two-dimensional image; the shape is "
             f"{shape}: give channel_axis=None if it is gray"
         )
+    mask, pixels = arguments["mask"], WholeLabels().result_shape([shape], arguments)
+    if len(pixels) > 3:
+        raise InputError(f"an image of shape {shape} has {len(pixels)} axes of pixels; give one of 2 or 3")
+    if mask is not None and mask.shape != pixels:
+        raise InputError(f"image and mask should have the same shape: the mask has {mask.shape}, the image {pixels}")
 
 
 def _check_flat(arguments: Arguments) -> None:
@@ -97,6 +102,8 @@ def _check_random_walker(arguments: Arguments) -> None:
     data, labels = arguments["data"].shape, arguments["labels"].shape
     if labels != (data if arguments["channel_axis"] is None else WholeLabels().result_shape([data], arguments)):
         raise InputError(f"data of shape {data} and labels of shape {labels} do not match; give a label for each pixel")
+    if len(labels) not in (2, 3):
+        raise InputError(f"data of shape {data} has {len(labels)} axes of pixels; data must be of dimension 2 or 3")
 
 
 def _random_walker_promise(arguments: Arguments) -> Promise:

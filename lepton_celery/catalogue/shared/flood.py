@@ -13,7 +13,7 @@ from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.results import always
 from lepton_celery.catalogue.shared.components import at_point, components_where, joins_neighbours
 from lepton_celery.catalogue.shared.label_joining import neighbourhood
-from lepton_celery.errors import InputError
+from lepton_celery.errors import ArgumentIndexError, InputError
 
 _OTHERS = "dtype of `image` is float16 which is not supported"
 """scikit-image's reason for refusing an image."""
@@ -85,8 +85,11 @@ def _seed_point(arguments: Arguments) -> tuple[int, ...]:
     given, shape = arguments["seed_point"], arguments["image"].shape
     point = np.atleast_1d(np.asarray(given))
     whole_numbers = point.ndim == 1 and point.dtype.kind in "iu"
-    if not whole_numbers or point.size != len(shape) or any(not -n <= p < n for p, n in zip(point, shape, strict=True)):
-        raise InputError(f"seed_point={given} for an image of shape {shape}; give a whole number inside it per axis")
+    refusal = f"seed_point={given} for an image of shape {shape}; give a whole number inside it per axis"
+    if whole_numbers and (point.size != len(shape) or any(not -n <= p < n for p, n in zip(point, shape, strict=True))):
+        raise ArgumentIndexError(refusal)
+    if not whole_numbers:
+        raise InputError(refusal)
     return tuple(int(p) % n for p, n in zip(point, shape, strict=True))
 
 

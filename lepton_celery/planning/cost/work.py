@@ -50,8 +50,9 @@ class StageWork:
 
     def result_px(self, index: int) -> float:
         """Pixels that a function computes for all blocks of a result that no other function of the stage takes."""
-        shape = self._plan.nodes[index].shape
-        boxes = [on_grid(box, shape) for box in self._grid_boxes]
+        node = self._plan.nodes[index]
+        # the axes of a value are not those of the images that it is found from
+        boxes = [on_grid(box, node.shape) if node.gives == "image" else box for box in self._grid_boxes]
         return self._total(index, [self._computed(index, box) for box in boxes])
 
     def _computed(self, index: int, region: Region | None) -> Region | None:
