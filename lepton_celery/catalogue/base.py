@@ -19,9 +19,9 @@ from lepton_celery.grid import BlockGrid, Region
 Gives = Literal["image", "value", "table"]
 """The kind of a lazy result: an image, a whole-image value or a table."""
 
-Sample = Literal["image", "rgb", "rgba", "labels", "mask", "markers", "upper", "counts"]
+Sample = Literal["image", "rgb", "rgba", "labels", "mask", "markers", "upper", "counts", "coordinates"]
 """The kind of test image for an image parameter. `mask` is bool, `labels` and `markers` (sparse) are integers, `upper` is
-nowhere less than the image parameter before it, and `counts` has small integers."""
+nowhere less than the image parameter before it, `counts` has small integers, and `coordinates` has a position per pixel."""
 
 _DTYPES = {
     "b": ("bool",),

@@ -124,6 +124,9 @@ def sample_for(wanted: Sample, kind: str, shape: Shape, dtype: np.dtype[np.gener
     if wanted == "mask":
         return values > 0.4
     random = np.random.default_rng(seed + 1)
+    if wanted == "coordinates":
+        pixels = np.indices(shape)
+        return pixels + random.uniform(-2, 2, pixels.shape)
     if wanted == "markers":
         return np.where(random.random(shape) < 0.05, random.integers(1, 9, shape), 0).astype(np.int32)
     if wanted == "counts":

@@ -57,6 +57,15 @@ def test_values_by_label_are_those_of_the_whole_image(
     assert_identical(evaluate(lazy, blocks), whole)
 
 
+@pytest.mark.parametrize("index", [[1, 3], [-(2**63), -5], [2**63 - 1], [0, 1 << 21]])
+def test_labels_may_be_as_large_as_their_dtype(index: list[int]) -> None:
+    labels = np.array([[1, 3, -(2**63), 2**63 - 1, -5, 0, 1 << 21, 3]], np.int64).repeat(3, axis=0)
+    image = np.arange(24.0).reshape(3, 8)
+    for name in ("sum", "maximum", "center_of_mass"):
+        whole = getattr(ndimage, name)(image, labels, index)
+        assert_identical(evaluate(getattr(lazy_ndimage, name)(image, labels, index), (2, 3)), np.array(whole))
+
+
 @pytest.mark.parametrize("index", [None, 3, [3, 6]])
 def test_histograms_by_label_are_rows_of_one_array(index: Any) -> None:
     image = picture(FLAT, float)

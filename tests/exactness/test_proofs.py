@@ -13,7 +13,6 @@ from lepton_celery.proving import prove as prover
 from lepton_celery.proving.samples import BLOCKS
 
 NOT_PROVED = {
-    "ndimage.map_coordinates": "takes coordinates besides the image; tests/exactness/cases/ndimage.py has its cases",
     "feature.graycoprops": "takes matrices of counts, not images; tests/exactness/cases/feature.py has its cases",
 }
 """Functions that are not tried, with the reason."""

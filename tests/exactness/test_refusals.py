@@ -26,7 +26,6 @@ NAMES = [
 ]
 
 OF_ANOTHER_CLASS = {
-    ("ndimage.map_coordinates", "cval"): "SciPy refuses the prover's coordinates first",
     ("morphology.medial_axis", "rng"): "NumPy refuses it with a TypeError, because it is no seed",
 }
 """Arguments that are refused, but not with an error of the source's class."""

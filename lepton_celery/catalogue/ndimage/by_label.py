@@ -37,6 +37,9 @@ NAMES = (
 _NEEDS_EACH_LABEL = frozenset({"median", "histogram"})
 """Functions whose result for a label without pixels is none, or comes from the pixels of another label."""
 
+_TABLE_LABELS = 1 << 20
+"""The range of labels up to which a table has the row of each."""
+
 # ------------------------------------------------------------------------------------------------ blocks
 
 
@@ -51,18 +54,37 @@ def chosen_labels(labels: Array, index: Array | None) -> Array:
     if not index.size:
         return np.zeros(labels.shape, np.int32)
     numbers = labels.astype(np.uint8) if labels.dtype == bool else labels
-    if index[-1] - index[0] == index.size - 1 and numbers.dtype != np.uint64:  # the usual range, without a search
-        row = numbers.astype(np.int64) - int(index[0])
-        return np.where((row >= 0) & (row < index.size), row + 1, 0).astype(np.int32)
+    first, last = int(index[0]), int(index[-1])
+    if last - first < _TABLE_LABELS and numbers.dtype != np.uint64 and abs(first) < 1 << 62:
+        rows = np.zeros(last - first + 3, np.int32)  # 0 for the labels below and above
+        rows[index.astype(np.int64) - first + 1] = np.arange(1, index.size + 1)
+        place = np.clip(numbers, first - 1, last + 1) if numbers.itemsize == 8 else numbers.astype(np.int64)
+        place -= first - 1
+        return rows.take(place, mode="clip")
     row = np.minimum(np.searchsorted(index, numbers), index.size - 1)
     return np.where(index[row] == numbers, row + 1, 0).astype(np.int32)
 
 
-def _measure(function: str, pixels: Array, chosen: Array, rows: Array | None, start: Sequence[int], bins: Any) -> Array:
-    """SciPy's results, an array with a row for each of `rows`; one row for all chosen labels together with `rows=None`."""
+def _measure_box(
+    function: str, pixels: Array, chosen: Array, rows: Array | None, start: Sequence[int], bins: Any
+) -> Array:
+    """`_measure` for a box that begins at `start`, without its pixels of other labels, which SciPy would sort too."""
+    inside = chosen == rows[0] + 1 if rows is not None and rows.size == 1 else chosen > 0
+    axes = np.ogrid[tuple(slice(a, a + n) for a, n in zip(start, pixels.shape, strict=True))]
+    positions = [np.broadcast_to(axis, pixels.shape)[inside] for axis in axes] if function == "center_of_mass" else ()
+    return _measure(function, pixels[inside], chosen[inside], rows, positions, bins)
+
+
+def _measure(
+    function: str, pixels: Array, chosen: Array, rows: Array | None, positions: Sequence[Array], bins: Any
+) -> Array:
+    """SciPy's results, an array with a row for each of `rows`; one row for all chosen labels together with `rows=None`.
+
+    `positions` has the pixels' positions along each axis, for the centre of mass.
+    """
     index = None if rows is None else rows + 1
     if function == "center_of_mass":
-        return _centres(pixels, chosen, index, start)
+        return _centres(pixels, chosen, index, positions)
     if function == "histogram":
         wanted = [None] if index is None else index.tolist()
         return np.stack([_measured("histogram", pixels, *bins, chosen, row) for row in wanted])
@@ -74,10 +96,9 @@ def _measured(function: str, *arguments: Any) -> Any:
         return resolve(f"scipy.ndimage.{function}")(*arguments)
 
 
-def _centres(pixels: Array, chosen: Array, index: Any, start: Sequence[int]) -> Array:
+def _centres(pixels: Array, chosen: Array, index: Any, positions: Sequence[Array]) -> Array:
     """`scipy.ndimage.center_of_mass`, with positions counted from the image's origin; its sums are SciPy's own."""
     normalizer = _measured("sum_labels", pixels, chosen, index)
-    positions = np.ogrid[tuple(slice(a, a + n) for a, n in zip(start, pixels.shape, strict=True))]
     with np.errstate(all="ignore"):
         sums = [_measured("sum_labels", pixels * axis.astype(float), chosen, index) / normalizer for axis in positions]
     return np.atleast_2d(np.array(sums).T)
@@ -109,7 +130,7 @@ def _of_group(of_blocks: Sequence[Partial], function: str, dtype: Any, bins: Any
         return of_blocks[0]["value"][0]
     nothing = np.zeros((1,) * ndim, dtype)
     try:
-        return _measure(function, nothing, np.zeros(nothing.shape, np.int32), None, (0,) * ndim, bins)[0]
+        return _measure(function, nothing, np.zeros(nothing.shape, np.int32), None, [nothing] * ndim, bins)[0]
     except ValueError as error:
         raise InputError(
             f"scipy.ndimage.{function} of labels without pixels: {error}; choose labels that occur"
@@ -122,7 +143,7 @@ def _absent(function: str, arguments: Arguments, ndim: int) -> Array:
     if function in _NEEDS_EACH_LABEL:
         return np.zeros((1, *shape[1:]), dtype)
     one = np.ones((1,) * ndim, arguments["input"].dtype)
-    return _measure(function, one, one.astype(np.int32), np.array([1]), (0,) * ndim, None)
+    return _measure(function, one, one.astype(np.int32), np.array([1]), [np.zeros_like(one)] * ndim, None)
 
 
 @declare(
@@ -161,13 +182,13 @@ def by_label_partial(
         )
         chosen = chosen_labels(numbers[region.slices], index)
         asked = None if order is None else rows[group]
-        values = _measure(function, pixels[region.slices], chosen, asked, region.start, bins)
+        values = _measure_box(function, pixels[region.slices], chosen, asked, region.start, bins)
         results |= dict(zip(group.tolist(), values, strict=True))
     for number in np.flatnonzero(found.cut).tolist():
         region = found.box(number)
         chosen = chosen_labels(numbers[region.slices], index)
         asked = None if order is None else rows[[number]]
-        [results[number]] = _measure(function, pixels[region.slices], chosen, asked, region.start, bins)
+        [results[number]] = _measure_box(function, pixels[region.slices], chosen, asked, region.start, bins)
     return {"row": rows.astype(np.int64), "value": np.stack([results[number] for number in range(rows.size)])}
 
 
@@ -186,7 +207,8 @@ def _result(arguments: Arguments) -> ValueType:
     function, order, bins = arguments["function"], arguments["order"], arguments["bins"]
     ndim = len(arguments["input"].shape)
     one = np.ones((1,) * ndim, arguments["input"].dtype)
-    sample = _measure(function, one, one.astype(np.int32), None if order is None else np.array([0]), (0,) * ndim, bins)
+    rows_of_one = None if order is None else np.array([0])
+    sample = _measure(function, one, one.astype(np.int32), rows_of_one, [np.zeros_like(one)] * ndim, bins)
     rows = () if order is None else (len(order),)
     return (*rows, *_row_shape(function, bins, ndim)), sample.dtype
 

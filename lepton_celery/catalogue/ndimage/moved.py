@@ -118,5 +118,11 @@ ENTRIES = (
     _moved("rotate", example={"angle": 20.0}, ndims=(2, 3), cost_ns=300.0),
     _moved("shift", values=("shift",), example={"shift": 1.3}, cost_ns=300.0),
     _moved("affine_transform", example={"matrix": lambda ndim: np.eye(ndim) * 0.9 + 0.05}, cost_ns=300.0),
-    _moved("map_coordinates", ("input", "coordinates"), kinds_of={"coordinates": "iuf"}, cost_ns=300.0),
+    _moved(
+        "map_coordinates",
+        ("input", "coordinates"),
+        kinds_of={"coordinates": "iuf"},
+        samples={"coordinates": "coordinates"},
+        cost_ns=300.0,
+    ),
 )
