@@ -18,7 +18,6 @@ import click
 import numpy as np
 
 from benchmarks import document
-from benchmarks.reasons import REASONS
 from lepton_celery.catalogue import get_entry, load_kernels, public_names
 from lepton_celery.config import load_settings
 from lepton_celery.proving import samples
@@ -45,7 +44,7 @@ TINY = 32
 """Divides the lengths of the image to see that everything runs."""
 
 SLOW = 1.5
-"""Ratio from which the document gives a reason."""
+"""Ratio above which the document counts a function as slow."""
 
 LEAST_S = 0.1
 """Seconds that a function takes on the whole image, from which it is listed."""
@@ -181,9 +180,6 @@ def page(timed: Sequence[Timed], failures: dict[str, str], least: float = LEAST_
         "",
         *document.table(HEAD, [one.row for one in listed]),
     ]
-    if slow:
-        reasons = [(f"`{one.name}`", one.row[-1], REASONS.get(one.name, "not known")) for one in slow]
-        lines += ["", f"## Above {SLOW}", "", *document.table(("function", "ratio", "reason"), reasons)]
     if failures:
         rows = [(f"`{name}`", words.replace("|", "\\|")) for name, words in sorted(failures.items())]
         lines += ["", "## Not measured", "", *document.table(("function", "why"), rows)]
