@@ -21,7 +21,6 @@ from benchmarks import (
     growth,
     inputs,
     memory,
-    reasons,
     servicetimes,
     simulation,
     targets,
@@ -38,7 +37,6 @@ from benchmarks.systems.base import batches, by_reference, run_blocks
 from benchmarks.systems.lepton import LeptonInline
 from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
-from lepton_celery.catalogue import public_names
 from lepton_celery.config import Settings
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.grid import StageIndex
@@ -320,7 +318,3 @@ def test_a_function_that_takes_too_long_or_fails_is_named_with_the_reason() -> N
     text = catalogue.page([slow], {"filters.gaussian": "MemoryError: too large"})
     assert catalogue.Timed.from_row("| " + " | ".join(slow.row) + " |") == slow
     assert "| `filters.sobel` | not done | not known |" in text and "MemoryError" in text
-
-
-def test_reasons_are_of_functions_of_the_catalogue() -> None:
-    assert reasons.REASONS.keys() <= set(public_names())
