@@ -114,7 +114,6 @@ REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
     ("numpy.min", {"axis": -3}, "axis"),
     ("numpy.min", {"initial": 3}, "initial"),
     ("numpy.max", {"where": 1}, "where"),
-    ("numpy.max", {"initial": 3, "where": np.ones(FLAT, bool)}, "where"),
     ("filters.threshold_otsu", {"hist": np.ones(5)}, "hist"),
     ("exposure.rescale_intensity", {"out_range": "uint7"}, "rescale_intensity"),
 ]
