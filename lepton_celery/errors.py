@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from lepton_celery.text import shown, shown_lines
+
 if TYPE_CHECKING:
     from lepton_celery.grid import BlockIndex, StageIndex
 
@@ -47,9 +49,9 @@ class LeptonError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """The message of an error with its notes, and with its type if this package did not raise it."""
-    message = str(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {error}"
-    return "; ".join([message, *getattr(error, "__notes__", ())])
+    """The message of an error with its notes, and with its type if this package did not raise it, as text for people."""
+    message = shown_lines(error) if isinstance(error, LeptonError) else f"{type(error).__name__}: {shown(error, 2000)}"
+    return "; ".join([message, *map(shown, getattr(error, "__notes__", ()))])
 
 
 class InputError(LeptonError, ValueError):

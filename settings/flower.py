@@ -18,6 +18,7 @@ from tornado.options import options
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError
 from lepton_celery.flower.guard import is_loopback
+from lepton_celery.text import shown_lines
 
 _is_local = os.environ.get("LEPTON_SETTINGS") in ("local", "test")
 _is_for_this_machine = "LEPTON_SETTINGS" not in os.environ and is_loopback(options.address)
@@ -61,9 +62,12 @@ elif not (_is_local or _is_for_this_machine or options.basic_auth or options.aut
 
 # https://flower.readthedocs.io/en/latest/config.html#format-task
 def format_task(task: Any) -> Any:
-    """Empty the cells in which Celery writes `{}` for no keyword arguments and `None` for no result."""
+    """Empty the cells in which Celery writes `{}` for no keyword arguments and `None` for no result; show text as text."""
     if task.kwargs == "{}":
         task.kwargs = ""
     if task.result == "None":
         task.result = ""
+    for name in ("args", "kwargs", "result", "exception", "traceback"):  # whoever sends a message writes these
+        if isinstance(text := getattr(task, name, None), str):
+            setattr(task, name, shown_lines(text))
     return task

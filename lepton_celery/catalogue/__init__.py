@@ -3,7 +3,7 @@
 The entry of `morphology.label` is in the folder `morphology/`, that of `util.crop` in the module `util.py`, and so on.
 `shared/` has code that several families use; `refused.py` lists the functions that cannot be split.
 
-May import: kernels, grid, errors.
+May import: kernels, grid, errors, text.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lepton_celery.catalogue.entries import Entry, Local, resolve
 from lepton_celery.catalogue.shared.fastest import KERNELS
 from lepton_celery.errors import UnknownOperation
 from lepton_celery.kernels import load
+from lepton_celery.text import quoted
 
 FAMILIES = (
     *("source", "shared", "numpy", "ndimage", "filters", "feature", "measure", "morphology", "segmentation"),
@@ -104,14 +105,18 @@ def get_entry(name: str) -> Entry:
     if short and len({resolve(entries[full].source) for full in short}) == 1:
         return entries[short[0]]
     if short:
-        raise UnknownOperation(f"operation {name!r} could be {' or '.join(short)}; give the full name")
-    raise UnknownOperation(f"there is no operation {name!r}{nearest(name)}")
+        raise UnknownOperation(f"operation {quoted(name)} could be {' or '.join(short)}; give the full name")
+    raise UnknownOperation(f"there is no operation {quoted(name)}{nearest(name)}")
+
+
+_NAME_CHARS = 100
+"""Longest name for which similar ones are searched, since that takes its length squared."""
 
 
 def nearest(name: str) -> str:
     """A hint at the operations with similar names, for an error message."""
     by_short = {full.rpartition(".")[2]: full for full in public_names()}
-    close = get_close_matches(name.rpartition(".")[2], by_short, n=3, cutoff=0.5)
+    close = get_close_matches(name[-_NAME_CHARS:].rpartition(".")[2], by_short, n=3, cutoff=0.5)
     if close:
         return f"; did you mean {', '.join(by_short[c] for c in close)}?"
     return "; `lepton operations` lists all of them"

@@ -15,6 +15,7 @@ from lepton_celery.catalogue.promise import IDENTICAL, Promise
 from lepton_celery.catalogue.signatures import library_path, resolve, signature_of
 from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError, refusal_like
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.text import quoted
 
 Gives = Literal["image", "value", "table"]
 """The kind of a lazy result: an image, a whole-image value or a table."""
@@ -335,15 +336,15 @@ class Entry:
             is_number = isinstance(usual, int | float) and not isinstance(usual, bool)
             takes_text = (self.name, name) == ("numpy.histogram", "bins")
             if is_number and isinstance(complete.get(name), str) and not takes_text:
-                raise ArgumentTypeError(f"{self.name}: {name}={complete[name]!r} is text; give a number")
+                raise ArgumentTypeError(f"{self.name}: {name}={quoted(complete[name])} is text; give a number")
         for name, allowed in self.choices.items():
             given = complete[name]
             if np.ndim(given) == 0 and given not in allowed:
-                raise InputError(f"{self.name}: {name}={given!r}; give one of {', '.join(map(repr, allowed))}")
+                raise InputError(f"{self.name}: {name}={quoted(given)}; give one of {', '.join(map(repr, allowed))}")
         for name, least in self.least.items():
             given = complete[name]
             if isinstance(given, int | float | np.number) and not given >= least:
-                raise InputError(f"{self.name}: {name}={given!r}; give a number of at least {least}")
+                raise InputError(f"{self.name}: {name}={quoted(given)}; give a number of at least {least}")
 
     def _check_dtype(self, name: str, image: Any) -> None:
         if not hasattr(image, "dtype"):

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lepton_celery.text import shown, shown_lines
+
 _PIPE_WIDTH = 1000
 """Width in columns if the output is not a terminal, so that each row stays on one line."""
 
@@ -20,6 +22,9 @@ _GAP = 2
 """Columns between two columns of a table."""
 _LEAST_WIDTH = 12
 """Smallest width of the last column of a table."""
+
+LONG = 1 << 20
+"""Longest text that a command prints, in characters: programs read whole paths."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -49,6 +54,7 @@ def messages() -> Console:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int) -> Table:
     """A table without lines. Only its last column is cut to fit into `width`, so that no id and no name is shortened."""
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    rows = [[cell if isinstance(cell, Text) else shown(cell, LONG) for cell in row] for row in rows]
     columns = zip(headings, *([str(cell) for cell in row] for row in rows), strict=True)
     widths = [max(map(cell_len, column)) for column in columns]
     left = width - sum(widths[:-1]) - _GAP * len(widths)
@@ -59,6 +65,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], width: 
         # texts of users may look like markup
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return made
+
+
+def say(text: str) -> None:
+    """Print lines of text, in which there may be names, paths and reasons from outside."""
+    click.echo(shown_lines(text, LONG))
 
 
 def print_json(document: Any, *, is_stream: bool = False) -> None:

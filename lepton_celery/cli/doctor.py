@@ -13,7 +13,7 @@ import click
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lepton_celery.cli.console import json_option, output, print_json
+from lepton_celery.cli.console import LONG, json_option, output, print_json
 from lepton_celery.cli.where import app_with, find_settings
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.doctor import folders, server, timeouts, workers
@@ -22,7 +22,7 @@ from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.ledger.address import masked
+from lepton_celery.text import masked, shown
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
 
@@ -134,9 +134,9 @@ def _print(findings: Sequence[Finding], counts: Mapping[Verdict, int]) -> None:
         console.print(f"[bold]{group}[/]")
         table = Table.grid(Column(width=2, justify="right"), Column(width=widest), Column(), padding=(0, 1))
         for finding in members:
-            table.add_row(_MARKS[finding.verdict], escape(finding.name), escape(finding.found))
+            table.add_row(_MARKS[finding.verdict], escape(shown(finding.name)), escape(shown(finding.found, LONG)))
             if finding.advice:
-                table.add_row("", "", f"[bold]→ {escape(finding.advice)}[/]")
+                table.add_row("", "", f"[bold]→ {escape(shown(finding.advice, LONG))}[/]")
         console.print(table)
     parts = [f"{counts[bad]} {bad}{'s' if counts[bad] > 1 else ''}" for bad in (PROBLEM, WARNING) if counts[bad]]
     summary = f"[bold]{', '.join(parts)}[/]" if parts else "[green]no problems[/]"

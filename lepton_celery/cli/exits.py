@@ -12,6 +12,7 @@ from typing import TextIO
 import click
 
 from lepton_celery.errors import LeptonError, StoreError, reason_of
+from lepton_celery.text import shown, shown_lines
 
 FAULT = 70
 INTERRUPTED = 130
@@ -40,7 +41,7 @@ class Failure(click.ClickException):
     """An error with its message and its exit code."""
 
     def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
+        super().__init__(shown_lines(message))
         self.exit_code = code  # type: ignore[misc] # click's stub has one exit code for all of a class
 
 
@@ -85,4 +86,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Print a warning as one line, without the line of code that caused it."""
-    print(f"Warning: {message}", file=file or sys.stderr)
+    print(f"Warning: {shown(message)}", file=file or sys.stderr)

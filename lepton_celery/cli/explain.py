@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lepton_celery.calibration import calibrate as calibration
-from lepton_celery.cli.console import json_option, print_json
+from lepton_celery.cli.console import json_option, print_json, say
 from lepton_celery.cli.documents import plan_document
 from lepton_celery.cli.pipeline import STEPS_HELP, pipeline_options, requested_outputs
 from lepton_celery.cli.where import find_settings
@@ -48,4 +48,4 @@ def explain(
         planned = make_plan(outputs, options)
         print_json(plan_document(planned.plan, alternatives(planned)))
     else:
-        click.echo(explain_outputs(outputs, options))
+        say(explain_outputs(outputs, options))

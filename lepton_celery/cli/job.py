@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lepton_celery.cli.console import json_option, output, print_json
+from lepton_celery.cli.console import LONG, json_option, output, print_json
 from lepton_celery.cli.documents import job_document
 from lepton_celery.cli.watching import redrawn
 from lepton_celery.cli.where import app_with, need_settings
@@ -20,6 +20,7 @@ from lepton_celery.jobs.report import ago, progress_of, took_s
 from lepton_celery.jobs.resume import resume as resume_job
 from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.planning.explain import duration
+from lepton_celery.text import shown, shown_lines
 
 _job_argument = click.argument("job_id", metavar="JOB")
 
@@ -69,20 +70,20 @@ def _described(job: Job, info: JobInfo) -> str:
     started = datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     took = "took" if not info.state.is_open else "running for"
     lines = [
-        f"job      {info.job_id}  {info.title}",
+        f"job      {shown(info.job_id)}  {shown(info.title)}",
         f"state    {info.state}, {progress_of(info, manifest.plan):.0%}",
         f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks",
-        f"lane     {info.lane}",
+        f"lane     {shown(info.lane)}",
         f"started  {started} ({ago(time.time() - info.created_at)}), {took} {duration(took_s(info))}",
     ]
-    lines += [f"output   {path}" for path in manifest.output_paths()]
+    lines += [f"output   {shown(path, LONG)}" for path in manifest.output_paths()]
     lines += [
-        f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {filled.reason}"
+        f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {shown(filled.reason)}"
         for filled in job.filled_blocks()
     ]
-    lines += [f"warning  {text}" for text in job.warnings()]
+    lines += [f"warning  {shown(text)}" for text in job.warnings()]
     if info.state is JobState.DONE:
-        lines.append(job.report())
+        lines.append(shown_lines(job.report()))
     failure = job.failure()
     if failure is not None and failure.block >= 0:
         lines.append(f"block    {failure.block} {job.region(failure.stage, failure.block)}")
@@ -94,8 +95,8 @@ def _raise_failure(job: Job) -> None:
     info = job.info()
     if info.state is JobState.FAILED:
         raise JobFailed(
-            f"job {info.job_id} failed: {info.error}\nits finished blocks are kept: remove the cause and run `lepton "
-            f"resume {info.job_id}`, or remove the blocks with `lepton forget {info.job_id}`",
+            f"job {info.job_id} failed: {shown(info.error, LONG)}\nits finished blocks are kept: remove the cause and run "
+            f"`lepton resume {info.job_id}`, or remove the blocks with `lepton forget {info.job_id}`",
             info.job_id,
         )
     if info.state is JobState.CANCELLED:

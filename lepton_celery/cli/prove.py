@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from lepton_celery.cli.console import say
 from lepton_celery.errors import InputError
 from lepton_celery.graph.step_syntax import parse_arguments
 
@@ -50,7 +51,7 @@ def prove(
     if isinstance(subject, str) and halo is not None:
         raise InputError("--halo is for functions of your own; functions of the catalogue declare their halo")
     proof = run(subject, halo=halo, dtypes=dtypes or None, ndims=ndims, seed=seed, thorough=not quick, **named)
-    click.echo(str(proof))
+    say(str(proof))
     if not proof.holds:
         raise click.exceptions.Exit(1)
 

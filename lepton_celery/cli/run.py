@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lepton_celery.cli.console import json_option, messages, print_json
+from lepton_celery.cli.console import LONG, json_option, messages, print_json
 from lepton_celery.cli.documents import job_document
 from lepton_celery.cli.pipeline import STEPS_HELP, pipeline_options, requested_outputs
 from lepton_celery.cli.where import app_with, find_settings
@@ -26,6 +26,7 @@ from lepton_celery.jobs.run import run_prepared
 from lepton_celery.jobs.submit import submit
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import PlanOptions
+from lepton_celery.text import shown, shown_lines
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def run(**given: Any) -> None:
     elif options.wait:
         _report(job)
         for path in outputs:
-            click.echo(f"wrote {path}")
+            click.echo(f"wrote {shown(path, LONG)}")
     else:
         click.echo(job.id)
 
@@ -150,8 +151,8 @@ def _run_here(outputs: Mapping[str, Node], options: _Options) -> Job:
 def _report(job: Job) -> None:
     """Print the times of a finished job, its filled blocks, and the visibility of block borders in inexact outputs."""
     console = messages()
-    console.print(job.report())
+    console.print(shown_lines(job.report()))
     for filled in job.filled_blocks():
-        console.print(f"block {filled.block} {filled.region} is filled: {filled.reason}")
+        console.print(f"block {filled.block} {filled.region} is filled: {shown(filled.reason)}")
     if seams := job.seams():
-        console.print(describe(seams))
+        console.print(shown_lines(describe(seams)))

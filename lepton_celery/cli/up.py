@@ -7,7 +7,7 @@ from contextlib import suppress
 import click
 
 from lepton_celery.calibration import calibrate as calibration
-from lepton_celery.cli.console import messages
+from lepton_celery.cli.console import messages, say
 from lepton_celery.config import load_settings, state_directory
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import with_broker
@@ -48,7 +48,7 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
     with console.status("starting …"):
         stack.start()
     try:
-        click.echo(stack.describe())
+        say(stack.describe())
         click.echo("Ctrl-C stops everything")
         with suppress(LeptonError):  # predictions are less accurate without it
             calibration.estimate()

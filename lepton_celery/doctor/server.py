@@ -12,8 +12,9 @@ import redis
 
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError
-from lepton_celery.ledger.address import masked, redis_py_url
+from lepton_celery.ledger.address import redis_py_url
 from lepton_celery.ledger.remedies import remedy
+from lepton_celery.text import masked
 
 GROUP = "server"
 _judge = partial(judge, GROUP)

@@ -19,6 +19,7 @@ from lepton_celery.graph.nodes import Image, Node, apply, open
 from lepton_celery.graph.order import topological
 from lepton_celery.graph.steps import build_steps
 from lepton_celery.stores.documents import check_version, from_document, to_document
+from lepton_celery.text import quoted, shown
 
 GRAPH_VERSION = 1
 PUBLIC_INTERNAL = frozenset(
@@ -98,7 +99,7 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
     for written in graph.nodes:
         name, written_arguments = _renamed(written)
         if name.startswith("lepton.") and name not in PUBLIC_INTERNAL:
-            raise InputError(f"operation {name!r} is internal; a graph names public operations only")
+            raise InputError(f"operation {quoted(name)} is internal; a graph names public operations only")
         arguments = {key: decode(value, nodes) for key, value in written_arguments.items()}
         nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
     if not graph.outputs:
@@ -110,7 +111,7 @@ def _from_steps(graph: StepsDocument, inputs: Mapping[str, Any]) -> dict[str, No
     results = build_steps({name: partial(open, given) for name, given in inputs.items()}, graph.steps)
     if not graph.outputs:
         return {"result": results.last()}
-    return {output: results.named(name, f"output {output!r}") for output, name in graph.outputs.items()}
+    return {output: results.named(name, f"output {quoted(output)}") for output, name in graph.outputs.items()}
 
 
 def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:
@@ -170,7 +171,9 @@ def decode(value: Any, nodes: Sequence[Any]) -> Any:
     if "node" in value:
         number = value["node"]
         if not isinstance(number, int) or not 0 <= number < len(nodes):
-            raise InputError(f"the graph names node {number!r} before it is listed; list a node before it is used")
+            raise InputError(
+                f"the graph names node {quoted(number)} before it is listed; list a node before it is used"
+            )
         return nodes[number]
     try:
         if "array" in value:
@@ -178,17 +181,21 @@ def decode(value: Any, nodes: Sequence[Any]) -> Any:
         if "scalar" in value:
             return np.dtype(value["dtype"]).type(value["scalar"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"argument {value!r} cannot be read: {error!r}; give its values and their dtype") from error
-    raise InputError(f"argument {value!r} is not understood; give a plain value, a node, an array or a scalar")
+        raise InputError(
+            f"argument {quoted(value)} cannot be read: {shown(error)}; give its values and their dtype"
+        ) from error
+    raise InputError(f"argument {quoted(value)} is not understood; give a plain value, a node, an array or a scalar")
 
 
 def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Image:
     url = arguments.get("url")
     if not isinstance(url, str):
-        raise InputError(f"a source has url {url!r}; give a path or URL")
+        raise InputError(f"a source has url {quoted(url)}; give a path or URL")
     if url.startswith("input:"):
         name = url.removeprefix("input:")
         if name not in inputs:
-            raise InputError(f"the graph reads input {name!r}, which was not given; inputs are {sorted(inputs)}")
+            raise InputError(
+                f"the graph reads input {quoted(name)}, which was not given; inputs are {quoted(sorted(inputs))}"
+            )
         return open(inputs[name])
     return open(url)

@@ -30,6 +30,7 @@ from lepton_celery.graph.layout import in_c_order, layout_of, layout_of_array
 from lepton_celery.graph.order import topological
 from lepton_celery.graph.sources import array_of
 from lepton_celery.stores.axes import Axes
+from lepton_celery.text import quoted
 
 SMALL_PX = 1 << 22
 """Pixels up to which `np.asarray` computes a node unasked."""
@@ -417,7 +418,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
         )
         if not fits:
             raise ArgumentTypeError(
-                f"{entry.name}: {parameter} cannot be {value!r}; give a plain value, or compute it first"
+                f"{entry.name}: {parameter} cannot be {quoted(value)}; give a plain value, or compute it first"
             )
     for parameter in entry.images:
         given = arguments.get(parameter)
@@ -425,7 +426,7 @@ def _check_nodes(entry: Entry, arguments: Arguments) -> None:
         left_out = given is None and known is not None and known.default is not known.empty
         if not left_out and not isinstance(given, Node) and (parameter not in entry.values or given is None):
             raise ArgumentTypeError(
-                f"{entry.name}: {parameter} is {type(given).__name__} {given!r}; "
+                f"{entry.name}: {parameter} is {type(given).__name__} {quoted(given)}; "
                 "give an image: lepton.open(…), a NumPy array or the result of another function"
             )
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from lepton_celery.errors import InputError
 from lepton_celery.graph import shapes
+from lepton_celery.text import quoted
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _KEYWORD = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)")
@@ -25,8 +26,6 @@ _BARE = re.compile(r"[^,()\[\]]+")
 _WORDS = {"true": True, "false": False, "none": None}
 _MAX_DEPTH = 16
 """Brackets within brackets in one value."""
-_MAX_SHOWN = 100
-"""Characters of a step in a message."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def parse_step(text: str) -> Step:
     Raises:
         InputError: the step does not have the form of a step.
     """
-    where = f"step {shown(text)}"
+    where = f"step {quoted(text)}"
     if match := _REFERENCE.fullmatch(text.strip()):
         return Step(text, (), "", [], {}, Reference(match[1]))
     head, _, rest = text.partition(":")
@@ -68,19 +67,14 @@ def parse_step(text: str) -> Step:
     for name in names:
         if not _NAME.fullmatch(name):
             raise InputError(
-                f"{where}: {name!r} is not a name for a result; write letters and digits, as in smooth=gaussian"
+                f"{where}: {quoted(name)} is not a name for a result; write letters and digits, as in smooth=gaussian"
             )
     if not _OPERATION.fullmatch(operation):
         raise InputError(
-            f"{where}: {shown(operation)} is not the name of an operation; arguments follow a colon, as in "
+            f"{where}: {quoted(operation)} is not the name of an operation; arguments follow a colon, as in "
             "gaussian:sigma=2, and a result gets a name as in smooth=gaussian:sigma=2"
         )
     return Step(text, names, operation, *parse_arguments(rest, where))
-
-
-def shown(text: str) -> str:
-    """A step in quotes for a message, cut if it is long."""
-    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …")
 
 
 def parse_arguments(text: str, where: str) -> tuple[list[Any], dict[str, Any]]:
@@ -116,7 +110,7 @@ class _Reader:
                 value = self._value()
                 if keyword:
                     given = self._text[began : self._at].strip()
-                    self._refuse(f"{given!r} has no name but comes after a named argument; name it too")
+                    self._refuse(f"{quoted(given)} has no name but comes after a named argument; name it too")
                 positional.append(value)
             self._separator(closing)
         return positional, keyword
@@ -186,7 +180,7 @@ class _Reader:
             self._take()
             return True
         if self._peek() not in ("", closing):
-            self._refuse(f"{shown(self._text[self._at :])} is not expected there; put a comma between arguments")
+            self._refuse(f"{quoted(self._text[self._at :])} is not expected there; put a comma between arguments")
         return False
 
     def _skip_spaces(self) -> None:

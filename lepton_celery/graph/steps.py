@@ -12,7 +12,8 @@ from typing import Any
 from lepton_celery.catalogue import get_entry
 from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image, Node, apply
-from lepton_celery.graph.step_syntax import Reference, Step, parse_step, shown
+from lepton_celery.graph.step_syntax import Reference, Step, parse_step
+from lepton_celery.text import quoted
 
 FIRST_INPUT = "image"
 """Name of the input that the first step works on."""
@@ -55,7 +56,7 @@ class Results:
                 close = get_close_matches(name, known, n=1, cutoff=0.7)
                 hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known) or 'none'}"
                 raise InputError(
-                    f"{shown(where)}: no result and no input has the name {name!r}; {hint} (a step names its result: "
+                    f"{quoted(where)}: no result and no input has the name {quoted(name)}; {hint} (a step names its result: "
                     f"{name}=gaussian:sigma=2)"
                 )
             self._named[name] = self._inputs[name]()
@@ -79,7 +80,7 @@ class Results:
         current = self.last()
         if not isinstance(current, Image):
             raise InputError(
-                f"step {shown(step.text)} comes after one that gives a {current.gives}; put it before, or go on from an "
+                f"step {quoted(step.text)} comes after one that gives a {current.gives}; put it before, or go on from an "
                 f"image with a step such as @{FIRST_INPUT}"
             )
         return current
@@ -95,7 +96,9 @@ class Results:
     def _applied(self, step: Step, current: Image, positional: list[Any], keyword: dict[str, Any]) -> Any:
         name = step.operation
         if name.startswith("lepton."):
-            raise InputError(f"step {shown(step.text)}: {name} is internal; `lepton operations` lists the public names")
+            raise InputError(
+                f"step {quoted(step.text)}: {name} is internal; `lepton operations` lists the public names"
+            )
         if name == "threshold":
             return _threshold(current, step.text, positional, keyword)
         if name.rpartition(".")[2] == "regionprops_table" and "intensity_image" not in keyword:
@@ -121,10 +124,12 @@ class Results:
         if len(step.names) != len(results):
             if len(results) > 1:
                 raise _several(results, step.text)
-            raise InputError(f"step {shown(step.text)} names {len(step.names)} results and has one; give it one name")
+            raise InputError(f"step {quoted(step.text)} names {len(step.names)} results and has one; give it one name")
         for name, result in zip(step.names, results, strict=True):
             if name in self._named or name in self._inputs:
-                raise InputError(f"step {shown(step.text)}: the name {name!r} is taken; give the result another name")
+                raise InputError(
+                    f"step {quoted(step.text)}: the name {quoted(name)} is taken; give the result another name"
+                )
             if name != _DROPPED:
                 self._named[name] = result
         self._last = next(
@@ -141,7 +146,7 @@ def build_steps(inputs: Mapping[str, Callable[[], Image]], steps: Sequence[str])
     results = Results(inputs)
     for text in steps:
         if not isinstance(text, str):
-            raise InputError(f"step {text!r} is {type(text).__name__}; give text, such as 'gaussian:sigma=2'")
+            raise InputError(f"step {quoted(text)} is {type(text).__name__}; give text, such as 'gaussian:sigma=2'")
         results.run(parse_step(text))
     return results
 
@@ -151,7 +156,7 @@ def _several(results: Sequence[Node], text: str) -> InputError:
     head, colon, arguments = text.partition(":")
     names = ",".join("abcdefgh"[: len(results)])
     return InputError(
-        f"step {shown(text)} gives {len(results)} results ({gives}); name each of them: "
+        f"step {quoted(text)} gives {len(results)} results ({gives}); name each of them: "
         f"{names}={head.rpartition('=')[2]}{colon}{arguments} (_ drops one; the next step works on the first with a name)"
     )
 
@@ -162,5 +167,5 @@ def _threshold(image: Image, text: str, positional: list[Any], keyword: dict[str
     if isinstance(level, str):
         level = apply(get_entry(f"threshold_{level}").name, image, **keyword)
     elif not isinstance(level, int | float | Node) or keyword:
-        raise InputError(f"step {shown(text)}: give one threshold, threshold:otsu or a number such as threshold:0.5")
+        raise InputError(f"step {quoted(text)}: give one threshold, threshold:otsu or a number such as threshold:0.5")
     return image > level

@@ -14,6 +14,7 @@ from lepton_celery.jobs.eager import find_job, is_eager, newest_jobs
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.ledger import JobInfo, open_ledger
+from lepton_celery.text import quoted
 
 _SHOWN_JOBS = 10
 """Largest number of jobs that a message lists."""
@@ -92,12 +93,14 @@ def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
             found = ledger.beginning_with(beginning)
     if not found:
         raise JobNotFound(
-            f"the ledger knows no job whose id is or begins with {beginning!r}; `lepton jobs` lists the jobs", beginning
+            f"the ledger knows no job whose id is or begins with {quoted(beginning)}; `lepton jobs` lists the jobs",
+            beginning,
         )
     if len(found) > 1:
         shown = ", ".join(found[:_SHOWN_JOBS]) + (f" and {len(found) - _SHOWN_JOBS} more" * (len(found) > _SHOWN_JOBS))
         raise JobNotFound(
-            f"{len(found)} jobs have an id that begins with {beginning!r}: {shown}; give more of the id", beginning
+            f"{len(found)} jobs have an id that begins with {quoted(beginning)}: {shown}; give more of the id",
+            beginning,
         )
     return Job(found[0], ledger)
 

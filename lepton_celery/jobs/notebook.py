@@ -17,6 +17,7 @@ from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.explain import counted, duration, work_of
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
+from lepton_celery.text import shown
 
 THUMBNAIL_S = 0.5
 """Predicted seconds up to which the picture is computed."""
@@ -32,7 +33,7 @@ def summary_html(node: Node) -> str:
     """
     rows = {"shape": "×".join("?" if n < 0 else str(n) for n in node.shape) or "one number", "dtype": str(node.dtype)}
     if node.gives == "table":
-        rows = {"columns": ", ".join(map(str, node.arguments.get("properties", ())))}
+        rows = {"columns": _html(", ".join(map(str, node.arguments.get("properties", ()))))}
     picture = ""
     try:
         plan = make_plan({"out": node}, PlanOptions(cost=model_of_folder(), in_memory=True)).plan
@@ -40,13 +41,18 @@ def summary_html(node: Node) -> str:
             f"{', '.join(work_of(plan, StageIndex(index)))} ({counted(len(stage.grid), 'block')})"
             for index, stage in enumerate(plan.stages)
         ]
-        rows["stages"] = "<br>".join(map(html.escape, stages))
+        rows["stages"] = "<br>".join(map(_html, stages))
         rows["time"] = f"about {duration(plan.predicted_s)}"
         picture = _picture(node) if isinstance(node, Image) else ""
     except LeptonError as error:
-        rows["refused"] = html.escape(str(error))
+        rows["refused"] = _html(error)
     body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows.items())
-    return f"<div><b>{type(node).__name__}</b> {html.escape(node.operation)}<table>{body}</table>{picture}</div>"
+    return f"<div><b>{type(node).__name__}</b> {_html(node.operation)}<table>{body}</table>{picture}</div>"
+
+
+def _html(text: object) -> str:
+    """Text from outside, such as names in a stored graph, as HTML."""
+    return html.escape(shown(text))
 
 
 def _picture(image: Image) -> str:

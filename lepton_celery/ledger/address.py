@@ -1,4 +1,4 @@
-"""Parses ledger URLs, and masks their passwords."""
+"""Parses ledger URLs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,13 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from lepton_celery.errors import InputError
+from lepton_celery.text import masked
 
 ACCEPTED = "redis://host:6379/0, rediss://host:6379/0 or redis+socket:///path/to/socket?virtual_host=0"
 """The accepted forms of URL, for error messages."""
 
 _REQUIREMENTS = ("required", "optional", "none")
 """Values of redis-py's `ssl_cert_reqs`."""
-
-
-def masked(url: str) -> str:
-    """The URL with its passwords replaced by `***`, for messages and logs."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return "***"
-    if not parts.scheme and not parts.netloc and not parts.query:
-        return url  # a word, not a URL
-    netloc = parts.netloc
-    if password is not None:
-        user, _, host = netloc.rpartition("@")
-        netloc = f"{user.partition(':')[0]}:***@{host}"
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    query = urlencode([(name, "***" if "password" in name else value) for name, value in options], safe="*/:")
-    return _joined_url(parts.scheme, netloc, parts.path, query)
 
 
 def redis_py_url(url: str) -> str:
@@ -43,8 +26,10 @@ def redis_py_url(url: str) -> str:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         _ = parts.port
-    except ValueError as error:
-        raise InputError(f"ledger URL {masked(url)!r} cannot be read: {error}; use {ACCEPTED}") from error
+    except ValueError:
+        raise _unreadable(url) from None
+    if parts.fragment or "@" in parts.query.partition("=")[0]:  # the rest of a password that ended the host
+        raise _unreadable(url)
     if parts.scheme in ("redis+socket", "unix"):
         if not parts.path:
             raise InputError(f"ledger URL {masked(url)!r} names no socket; use {ACCEPTED}")
@@ -115,8 +100,16 @@ def _split(url: str) -> SplitResult:
     """The parts of a URL; InputError if it has none."""
     try:
         return urlsplit(url)
-    except ValueError as error:
-        raise InputError(f"URL {masked(url)!r} cannot be read: {error}; use {ACCEPTED}") from error
+    except ValueError:
+        raise _unreadable(url) from None
+
+
+def _unreadable(url: str) -> InputError:
+    """The error for a URL without a host; Python's own would show a part of the password."""
+    return InputError(
+        f"URL {masked(url)!r} cannot be read: what should be its host or its port is neither; in a password, write # as "
+        f"%23, / as %2F, ? as %3F, @ as %40; use {ACCEPTED}"
+    )
 
 
 def _joined_url(scheme: str, netloc: str, path: str, query: str) -> str:

@@ -41,9 +41,10 @@ import redis
 from redis.commands.core import Script
 
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.ledger.address import masked, redis_py_url
+from lepton_celery.ledger.address import redis_py_url
 from lepton_celery.ledger.remedies import remedy
 from lepton_celery.ledger.retries import TellingRetry
+from lepton_celery.text import masked
 
 CONNECT_TIMEOUT_S = 3.0
 """Seconds that connecting may take."""

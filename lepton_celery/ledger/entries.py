@@ -11,6 +11,7 @@ import msgspec
 from lepton_celery.errors import InputError, JobError, JobNotFound
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.info import FilledBlock, JobInfo
+from lepton_celery.text import quoted, shown
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
@@ -59,15 +60,15 @@ def read_text(connection: Connection, job_id: str, name: str) -> str | None:
 
 def not_found(job_id: str) -> JobNotFound:
     """The error for a job that the ledger does not know."""
-    return JobNotFound(f"the ledger knows no job {job_id!r}; it was never created or is forgotten", job_id)
+    return JobNotFound(f"the ledger knows no job {quoted(job_id)}; it was never created or is forgotten", job_id)
 
 
 def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo | JobError:
     """A job from the fields of its entry and of its statistics."""
     if fields.get("version") != str(VERSION):
         return JobError(
-            f"the ledger's entry of job {job_id!r} has version {fields.get('version', 'none')}, this release reads "
-            f"{VERSION}; run one release on all machines, or forget the job and submit it again",
+            f"the ledger's entry of job {quoted(job_id)} has version {quoted(fields.get('version', 'none'))}, this release "
+            f"reads {VERSION}; run one release on all machines, or forget the job and submit it again",
             job_id,
         )
     sums: dict[int, dict[str, str]] = {}
@@ -82,7 +83,8 @@ def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) 
         return msgspec.convert(document, JobInfo, strict=False)
     except ValueError as error:
         damaged = JobError(
-            f"the ledger's entry of job {job_id!r} is damaged ({error!r}); resume the job from its manifest, or forget it",
+            f"the ledger's entry of job {quoted(job_id)} is damaged ({shown(error)}); resume the job from its "
+            "manifest, or forget it",
             job_id,
         )
         damaged.__cause__ = error

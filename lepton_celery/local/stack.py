@@ -21,13 +21,13 @@ from typing import Self
 
 from lepton_celery.errors import InputError
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
-from lepton_celery.ledger.address import masked
 from lepton_celery.ledger.processes import process_started
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
 from lepton_celery.local.signals import end_on_signals, held_signals
+from lepton_celery.text import masked
 
 OWN_APP = "workers.app"
 """The entry point of a project that has a module `workers.app`, and its settings beside it."""

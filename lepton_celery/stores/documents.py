@@ -12,6 +12,7 @@ import msgspec
 
 from lepton_celery.errors import InputError
 from lepton_celery.stores.failures import writing
+from lepton_celery.text import quoted
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -43,7 +44,7 @@ def check_version(document: Any, version: int, what: str, remedy: str) -> None:
     """Raise InputError if a document has another version; the message has both versions and `remedy`."""
     given = document.get("version") if isinstance(document, Mapping) else type(document).__name__
     if given != version:
-        raise InputError(f"{what} has version {given!r}, this release reads version {version}; {remedy}")
+        raise InputError(f"{what} has version {quoted(given)}, this release reads version {version}; {remedy}")
 
 
 def write_atomically(path: Path, *pieces: Buffer, mode: int = 0o666) -> None:

@@ -169,7 +169,7 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
     for call in (ledger.ping, lambda: claim(ledger, "j", [0])):
         with pytest.raises(BrokerUnreachable, match="check that a Redis or Valkey server runs there") as caught:
             call()
-        assert "redis://me:***@127.0.0.1:1/0" in str(caught.value)
+        assert "redis://***@127.0.0.1:1/0" in str(caught.value)
         assert "s3cret" not in str(caught.value)
 
 

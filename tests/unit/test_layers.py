@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "lepton_celery"
 
 LAYERS = (
+    "text",
     "errors",
     "config",
     "grid",
@@ -163,10 +164,10 @@ def test_only_what_is_above_the_celery_engine_imports_celery() -> None:
         assert name.startswith(CELERY_USERS) or not third & {"celery", "kombu", "billiard"}, name
 
 
-def test_the_catalogue_imports_only_kernels_grid_and_errors() -> None:
+def test_the_catalogue_imports_only_what_is_below_it() -> None:
     for name in modules():
         if name.startswith("catalogue"):
-            allowed = ("catalogue", "kernels", "grid", "errors")
+            allowed = ("catalogue", "kernels", "grid", "errors", "text")
             assert all(imported.startswith(allowed) for imported in own_imports(name)), name
 
 

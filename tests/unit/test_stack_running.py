@@ -8,12 +8,12 @@ import pytest
 
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo, read_running
-from lepton_celery.ledger.address import masked
 from lepton_celery.ledger.processes import process_started
 from lepton_celery.local import server
 from lepton_celery.local.process import StackError
 from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.stack import LocalStack
+from lepton_celery.text import masked
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_a_folder_is_claimed_once_and_the_error_names_the_owner(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://:secret@127.0.0.1:6379/0", "redis://:***@127.0.0.1:6379/0"),
-        ("amqp://guest:s@host//", "amqp://guest:***@host//"),
+        ("redis://:secret@127.0.0.1:6379/0", "redis://***@127.0.0.1:6379/0"),
+        ("amqp://guest:s@host//", "amqp://***@host//"),
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("redis+socket:///tmp/s?virtual_host=0", "redis+socket:///tmp/s?virtual_host=0"),
     ],

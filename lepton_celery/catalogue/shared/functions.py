@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from lepton_celery.errors import InputError
+from lepton_celery.text import quoted
 
 OwnFunction = Callable[..., Any] | str
 """A function, or its path `package.module:function`."""
@@ -36,9 +37,9 @@ def load(path: str) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"there is no function {path!r}: {error}; give package.module:function") from error
+        raise InputError(f"there is no function {quoted(path)}: {error}; give package.module:function") from error
     if not callable(function):
-        raise InputError(f"{path!r} is {type(function).__name__}, not a function")
+        raise InputError(f"{quoted(path)} is {type(function).__name__}, not a function")
     return function
 
 
@@ -47,8 +48,8 @@ def check_allowed(path: str, allowed: Sequence[str]) -> None:
     if not any(fnmatchcase(path, pattern) for pattern in allowed):
         listed = ", ".join(allowed) if allowed else "nothing"
         raise InputError(
-            f"workers may not call {path!r}: allowed_functions has {listed}; "
-            f"add {path!r} to it on the workers and where jobs are submitted"
+            f"workers may not call {quoted(path)}: allowed_functions has {listed}; "
+            f"add {quoted(path)} to it on the workers and where jobs are submitted"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 from lepton_celery.config import state_directory
@@ -13,10 +12,11 @@ from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.cost.refine import refine
 from lepton_celery.planning.plan import Plan
 from lepton_celery.stores.documents import write_atomically
+from lepton_celery.text import logger
 
 FILE = "costs.json"
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def model_of_workers(ledger: Ledger, profile: str) -> CostModel:

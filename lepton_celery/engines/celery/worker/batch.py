@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
 from lepton_celery.ledger.info import stage_label
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _COMMIT_EVERY_S = 0.25
 """Longest time, in seconds, for which receipts of small blocks are collected before they are committed."""

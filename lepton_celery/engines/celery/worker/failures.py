@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from lepton_celery import errors
@@ -13,8 +12,9 @@ from lepton_celery.execution.publishing import publish_complete
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 PASSING = (errors.StoreError, errors.BrokerUnreachable)
 """Errors that may be temporary: the whole batch is retried."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,10 +22,10 @@ from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import HABITS, Answer
 from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.errors import BrokerUnreachable, InputError
-from lepton_celery.ledger.address import masked
 from lepton_celery.stores.documents import from_document, to_document
+from lepton_celery.text import logger, masked
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 COMMAND = "lepton_about"
 """Name of the question as a remote control command of Celery."""
@@ -100,7 +99,7 @@ def broker_latency(app: Celery) -> float:
         with app.connection_for_write(connect_timeout=_CONNECT_TIMEOUT_S) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT_S)
     except (OperationalError, OSError) as error:
-        url = masked(str(app.conf.broker_url))
+        url = masked(app.conf.broker_url)
         raise BrokerUnreachable(f"{url} does not answer: {error}") from error
     return time.perf_counter() - started
 

@@ -6,7 +6,6 @@ worker would take over the block while the child still works on it.
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable
@@ -21,8 +20,9 @@ from lepton_celery.errors import LeptonError
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.processes import has_proc, process_stat
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _EXPIRED_LEASE_S = 0.001
 """The lease of a dead child is renewed for this many seconds, so that the next sweep sends its blocks again."""

@@ -1,4 +1,4 @@
-"""One telling line in a worker's log for each message: what was done, instead of the result that tasks here do not have."""
+"""A worker's log: one telling line for each message instead of a result, and only text in all lines of all libraries."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import threading
 
 from celery.app.trace import LOG_SUCCESS
+
+from lepton_celery.text import as_text
 
 _NOTHING = "nothing was left to do"
 
@@ -24,8 +26,14 @@ def begin() -> None:
 
 
 def install() -> None:
-    """Let the lines in which Celery says that a task of this package succeeded say what was done. Idempotent."""
+    """Let the lines in which Celery says that a task of this package succeeded say what was done. Idempotent.
+
+    Messages name tasks, ids and arguments, which Celery logs as they are: handlers show them as text.
+    """
     logging.getLogger("celery.app.trace").addFilter(_told)
+    for name in ("", "celery", "celery.task", "celery.redirected"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(as_text)
 
 
 def _told(record: logging.LogRecord) -> bool:

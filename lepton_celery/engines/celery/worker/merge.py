@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution import seams
@@ -14,8 +12,9 @@ from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import FollowingStage, JobInfo
 from lepton_celery.planning.batches import batches
 from lepton_celery.planning.cost.keep import learn
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:

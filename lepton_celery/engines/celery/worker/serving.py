@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,9 @@ from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import LeptonError
 from lepton_celery.ledger import open_ledger
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _SHORTEST_NOTE_S = 5.0
 """A note is valid for at least this many seconds, because a busy worker may be late with the next one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,9 @@ from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
 from lepton_celery.planning.plan import Plan
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _MAX_LOST = 256
 """Largest number of lost blocks of a job that are sent again in one sweep."""

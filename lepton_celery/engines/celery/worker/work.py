@@ -6,7 +6,6 @@ repeated.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -29,8 +28,9 @@ from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, re
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
 from lepton_celery.planning.batches import format_places, parse_places
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _open_jobs = OpenJobs()
 
