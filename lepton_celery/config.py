@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_celery.errors import InputError
+from lepton_celery.signing import check_keys
 
 LANES = ("interactive", "default", "batch")
 """The lanes of jobs, the most urgent first; each has a queue of its own."""
@@ -46,6 +47,10 @@ class Settings:
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call: `package.module:function`, or a pattern such as `package.module:*`.
     Empty: none. The environment separates them by commas."""
+    secret_key: tuple[str, ...] = field(default=(), repr=False)
+    """Secret keys with which submitters sign jobs and messages. Workers that have a key refuse everything that none of their
+    keys has signed. The first one signs; more of them let you replace a key while jobs run. Empty: nothing is signed. The
+    environment separates them by commas."""
     scratch: str = ""
     """Directory for the images that pass between the stages of a job, such as one in /dev/shm on a single machine. All
     workers must see it, and it must lie within `allowed_roots`. Empty: beside the job's first output."""
@@ -117,8 +122,9 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
     for variable, text in environ.items():
         if variable.startswith("LEPTON_") and variable not in _RESERVED and text:
             name = _current_name(variable.removeprefix("LEPTON_").lower(), lambda name: f"LEPTON_{name.upper()}")
-            separator = "," if name == "allowed_functions" else os.pathsep
+            separator = "," if name in ("allowed_functions", "secret_key") else os.pathsep
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
+    check_keys(given.get("secret_key", ()), "LEPTON_SECRET_KEY")
     return Settings(**given)
 
 

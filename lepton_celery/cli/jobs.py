@@ -23,6 +23,7 @@ from lepton_celery.planning.explain import duration
 COLOURS = {
     JobState.DONE: "green",
     JobState.FAILED: "red",
+    JobState.DAMAGED: "red",
     JobState.CANCELLED: "yellow",
     JobState.PAUSED: "yellow",
     JobState.RUNNING: "cyan",
@@ -93,5 +94,5 @@ def _row(info: JobInfo) -> tuple[str | Text, ...]:
         duration(took_s(info)),
         info.lane,
         datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
-        info.title,
+        info.title if info.state is not JobState.DAMAGED else info.error,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
@@ -16,11 +16,13 @@ from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
+from lepton_celery.limits import JOB_ID, MAX_ID_CHARS, Count, Text
 from lepton_celery.planning.plan import PLAN_VERSION, SAME_RELEASE, Plan
+from lepton_celery.signing import check_signed, signed
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.stores.journal import Journal
-from lepton_celery.stores.workspace import DiskWorkspace
+from lepton_celery.stores.workspace import DiskWorkspace, workspace_root
 
 MANIFEST_VERSION = 4
 
@@ -36,7 +38,7 @@ class JobOptions:
     """Options of a job that do not concern its plan."""
 
     lane: Lane = "default"
-    title: str = ""
+    title: Text = ""
     """The user's name for the job; empty to use the names of its outputs."""
     overwrite: bool = False
     """Whether outputs may replace files of the same names."""
@@ -57,11 +59,11 @@ class Manifest:
     workspace: str
     """Directory of the job's intermediate files."""
     options: JobOptions = field(default_factory=JobOptions)
-    targets: dict[int, tuple[Target, ...]] = field(default_factory=dict)
+    targets: dict[Count, tuple[Target, ...]] = field(default_factory=dict)
     """Targets of image outputs, by node."""
-    files: dict[str, int] = field(default_factory=dict)
+    files: dict[Text, Count] = field(default_factory=dict)
     """The node of each table or value output, by path."""
-    names: dict[str, str] = field(default_factory=dict)
+    names: dict[Text, Text] = field(default_factory=dict)
     """The absolute path of each output, by the path that the user gave."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Identity of each input when the job was submitted, by URL."""
@@ -70,21 +72,33 @@ class Manifest:
     plan_digest: str = ""
     """Digest of the plan as it was made, before inputs were copied for workers."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The manifest as plain JSON values."""
+    def to_json(self, keys: Sequence[str] = ()) -> dict[str, Any]:
+        """The manifest as plain JSON values, signed with the first of the secret keys if there are any."""
         without_plan = to_document(replace(self, plan=_NO_PLAN))
-        return {"version": MANIFEST_VERSION, **without_plan, "plan": self.plan.to_json()}
+        document = {"version": MANIFEST_VERSION, **without_plan, "plan": self.plan.to_json()}
+        return signed(document, _PURPOSE, keys)
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Manifest:
-        """The manifest that `to_json` wrote.
+    def from_json(cls, document: Mapping[str, Any], keys: Sequence[str] = (), job_id: str = "") -> Manifest:
+        """The manifest that `to_json` wrote. Everything in it is checked, because anybody may have written it.
+
+        Args:
+            keys: secret keys, one of which must have signed it; empty to accept all.
+            job_id: the job under whose id it was found; empty if that is not known.
 
         Raises:
-            InputError: another version wrote it, or it is damaged.
+            InputError: no key has signed it, another version wrote it, or it is damaged.
         """
-        check_version(document, MANIFEST_VERSION, "the job's manifest", SAME_RELEASE)
+        check_version(document, MANIFEST_VERSION, _WHAT, SAME_RELEASE)
+        check_signed(document, _PURPOSE, keys, _WHAT)
         without_plan = {**document, "plan": to_document(_NO_PLAN)}
-        return replace(from_document(without_plan, cls, "the job's manifest"), plan=Plan.from_json(document["plan"]))
+        manifest = from_document(without_plan, cls, _WHAT)
+        manifest = replace(
+            manifest, plan=Plan.from_json(from_document(document.get("plan"), dict[str, Any], "the plan"))
+        )
+        for problem in _problems(manifest, job_id or manifest.job_id):
+            raise InputError(f"{_WHAT} is damaged: {problem}; it was changed by hand or by another release")
+        return manifest
 
     def context(
         self, roots: tuple[Path, ...] = (), functions: tuple[str, ...] | None = None, *, kernels: bool = False
@@ -150,6 +164,28 @@ class Manifest:
 
 
 _NO_PLAN = Plan((), (), {})
+_WHAT = "the job's manifest"
+"""The manifest in error messages."""
+_PURPOSE = "manifest"
+"""What a manifest's signature is for."""
+
+
+def _problems(manifest: Manifest, job_id: str) -> Iterator[str]:
+    """What does not belong into the manifest of this job."""
+    if not JOB_ID.fullmatch(manifest.job_id) or manifest.job_id != job_id:
+        yield f"its job id is {manifest.job_id[:MAX_ID_CHARS]!r}"
+    folder = Path(manifest.workspace)
+    if folder != workspace_root(folder.parent, manifest.job_id) or not folder.is_absolute() or ".." in folder.parts:
+        yield f"its workspace {manifest.workspace!r} is no folder of this job"
+    if manifest.options.scratch and not Path(manifest.options.scratch).is_absolute():
+        yield f"its scratch {manifest.options.scratch!r} is no absolute path"
+    nodes = manifest.plan.nodes
+    for number, targets in manifest.targets.items():
+        for target in targets:
+            if number >= len(nodes) or target.shape != nodes[number].shape or target.job_id != manifest.job_id:
+                yield f"node {number} is not the image of {target.path!r}"
+    if any(number >= len(nodes) for number in manifest.files.values()):
+        yield f"its files name nodes up to {max(manifest.files.values())}, of {len(nodes)}"
 
 
 def _changes(template: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:

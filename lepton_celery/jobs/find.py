@@ -9,7 +9,7 @@ from celery import Celery
 from lepton_celery.config import Settings, load_settings, state_directory
 from lepton_celery.engines.celery.app import create_app, settings_of
 from lepton_celery.engines.celery.sending.queues import with_broker
-from lepton_celery.errors import BrokerUnreachable, JobNotFound
+from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound
 from lepton_celery.jobs.eager import find_job, is_eager, newest_jobs
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.local_stack import read_running
@@ -71,9 +71,10 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
     """
     if settings is None and (here := find_job(job_id)) is not None:
         return here
-    ledger = open_ledger((settings or settings_of(current_app())).ledger)
+    settings = settings or settings_of(current_app())
+    ledger = open_ledger(settings.ledger)
     ledger.info(job_id)
-    return Job(job_id, ledger)
+    return Job(job_id, ledger, settings.secret_key)
 
 
 def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
@@ -88,9 +89,11 @@ def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
     if beginning and beginning.isprintable():  # what is not may have no UTF-8 form, so it cannot be asked for
         try:
             ledger.info(beginning)
-            return Job(beginning, ledger)
+            return Job(beginning, ledger, settings.secret_key)
         except JobNotFound:
             found = ledger.beginning_with(beginning)
+        except JobError:  # its entry is damaged, but it may be forgotten
+            return Job(beginning, ledger, settings.secret_key)
     if not found:
         raise JobNotFound(
             f"the ledger knows no job whose id is or begins with {quoted(beginning)}; `lepton jobs` lists the jobs",
@@ -102,7 +105,7 @@ def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
             f"{len(found)} jobs have an id that begins with {quoted(beginning)}: {shown}; give more of the id",
             beginning,
         )
-    return Job(found[0], ledger)
+    return Job(found[0], ledger, settings.secret_key)
 
 
 def list_jobs(*, limit: int = 100, settings: Settings | None = None) -> list[JobInfo]:

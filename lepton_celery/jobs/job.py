@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery import stores
-from lepton_celery.errors import NO_BLOCK, JobCancelled, JobError, JobFailed, WaitTimeout
+from lepton_celery.errors import NO_BLOCK, InputError, JobCancelled, JobError, JobFailed, JobNotFound, WaitTimeout
 from lepton_celery.execution import library_warnings
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
@@ -43,10 +43,11 @@ class FilledBlock:
 class Job:
     """A job in the ledger, or in the record of this process."""
 
-    def __init__(self, job_id: str, records: Ledger | RunRecord) -> None:
+    def __init__(self, job_id: str, records: Ledger | RunRecord, keys: Sequence[str] = ()) -> None:
         self.id = job_id
         """The job's id, which is valid in every process with the same ledger."""
         self._records = records
+        self._keys = keys
         self._is_told = False
 
     def __repr__(self) -> str:
@@ -67,7 +68,7 @@ class Job:
 
     def manifest(self) -> Manifest:
         """The job's manifest, which has the plan and the paths of the job's files."""
-        return Manifest.from_json(self._records.manifest(self.id))
+        return Manifest.from_json(self._records.manifest(self.id), self._keys, self.id)
 
     def wait(
         self,
@@ -227,7 +228,7 @@ class Job:
         """
         cancelled = self._records.cancel(self.id)
         if cancelled:
-            discard(self.manifest().context())
+            self._discard()
         return cancelled
 
     def pause(self) -> bool:
@@ -243,8 +244,24 @@ class Job:
         Raises:
             JobError: the job has not ended; cancel it first.
         """
-        info = self.info()
-        if info.state.is_open:
+        try:
+            info = self.info()
+        except JobNotFound:
+            raise
+        except JobError:  # its entry is damaged, or another release wrote it
+            info = None
+        if info is not None and info.state.is_open:
             raise JobError(f"job {self.id} is {info.state}; cancel it first", self.id)
-        discard(self.manifest().context())
+        self._discard()
         self._records.forget(self.id)
+
+    def _discard(self) -> None:
+        """Remove the job's files.
+
+        Warns:
+            UserWarning: its manifest cannot be understood, so its files remain.
+        """
+        try:
+            discard(self.manifest().context())
+        except (InputError, JobError) as error:
+            warnings.warn(f"files of job {self.id} were not removed: {error}", UserWarning, stacklevel=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,12 @@ def _destinations(
     return targets, files
 
 
-def record(manifest: Manifest, ledger: Ledger, number: StageNumber) -> None:
-    """Record a job in the ledger, paused, with the stage `number` open."""
+def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequence[str] = ()) -> None:
+    """Record a job in the ledger, paused, with the stage `number` open; its manifest is signed with the first key."""
     plan = manifest.plan
     ledger.create(
         manifest.job_id,
-        manifest.to_json(),
+        manifest.to_json(keys),
         lane=manifest.options.lane,
         title=manifest.title,
         stages=len(plan.stages),

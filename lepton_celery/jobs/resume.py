@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,13 +48,13 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
         )
     ledger = open_ledger(settings.ledger)
     try:
-        manifest = Manifest.from_json(ledger.manifest(str(job)))
+        manifest = Manifest.from_json(ledger.manifest(str(job)), settings.secret_key, str(job))
     except JobNotFound:
-        manifest = find_manifest(job)
-    return Job(go_on(manifest, app, ledger, settings), ledger)
+        manifest = find_manifest(job, settings.secret_key)
+    return Job(go_on(manifest, app, ledger, settings), ledger, settings.secret_key)
 
 
-def find_manifest(job: str | Path) -> Manifest:
+def find_manifest(job: str | Path, keys: Sequence[str] = ()) -> Manifest:
     """The manifest of a job, which is given by its id (in this folder), an output, or the folder of its workspace.
 
     Raises:
@@ -62,9 +63,9 @@ def find_manifest(job: str | Path) -> Manifest:
     path = Path(job)
     for folder in (path, workspace_root(Path.cwd(), str(job))):
         if (folder / MANIFEST).exists():
-            return Manifest.from_json(Journal(folder).read_manifest())
+            return Manifest.from_json(Journal(folder).read_manifest(), keys)
     output = str(stores.local_path(job))
-    beside = [manifest for manifest in _manifests(path.parent) if output in manifest.output_paths()]
+    beside = [manifest for manifest in _manifests(path.parent, keys) if output in manifest.output_paths()]
     if beside:
         return beside[-1]
     raise JobNotFound(
@@ -74,14 +75,14 @@ def find_manifest(job: str | Path) -> Manifest:
     )
 
 
-def unfinished_job(wanted: Manifest) -> Manifest | None:
+def unfinished_job(wanted: Manifest, keys: Sequence[str] = ()) -> Manifest | None:
     """The manifest of an unfinished job with the same outputs; None if there is none.
 
     Raises:
         InputError: that job would give other pixels.
     """
     outputs = sorted(wanted.output_paths())
-    for manifest in reversed(_manifests(Path(wanted.workspace).parent)):
+    for manifest in reversed(_manifests(Path(wanted.workspace).parent, keys)):
         if sorted(manifest.output_paths()) != outputs:
             continue
         if manifest.journal.stage(len(manifest.plan.stages)) is None:
@@ -95,12 +96,12 @@ def unfinished_job(wanted: Manifest) -> Manifest | None:
     return None
 
 
-def _manifests(directory: Path) -> list[Manifest]:
+def _manifests(directory: Path, keys: Sequence[str]) -> list[Manifest]:
     """Manifests of the unfinished jobs that write into a folder, the newest last."""
     manifests = []
     for path in sorted(directory.glob(f".lepton-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns):
         with suppress(LeptonError):  # of another release, or being removed just now
-            manifests.append(Manifest.from_json(Journal(path.parent).read_manifest()))
+            manifests.append(Manifest.from_json(Journal(path.parent).read_manifest(), keys))
     return manifests
 
 
@@ -130,7 +131,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
             job_id,
         )
     if state is None:
-        record(manifest, ledger, opened)
+        record(manifest, ledger, opened, settings.secret_key)
         done = manifest.journal.receipts(opened)
         for first in range(0, len(done), _COMMIT_BLOCKS):
             ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})

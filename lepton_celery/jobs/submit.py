@@ -88,13 +88,13 @@ def submit(
     _check_names(prepared.manifest)
     if unreachable is not None:
         raise unreachable
-    if resume and (unfinished := resuming.unfinished_job(prepared.manifest)) is not None:
-        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger)
+    if resume and (unfinished := resuming.unfinished_job(prepared.manifest, settings.secret_key)) is not None:
+        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key)
     for path in outputs if resume else ():
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     _send(prepared, app, ledger, settings)
-    return Job(prepared.manifest.job_id, ledger)
+    return Job(prepared.manifest.job_id, ledger, settings.secret_key)
 
 
 def _check_names(manifest: Manifest) -> None:
@@ -159,9 +159,9 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     context = manifest.context()
     try:
         # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
-        record(manifest, ledger, StageNumber(0))
+        record(manifest, ledger, StageNumber(0), settings.secret_key)
         context.workspace.create()
-        manifest.journal.begin(manifest.to_json())
+        manifest.journal.begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:
             stores.ingest(reader, copy)
         manifest.check_inputs()

@@ -42,6 +42,7 @@ from redis.commands.core import Script
 
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.ledger.address import redis_py_url
+from lepton_celery.ledger.damage import damaged
 from lepton_celery.ledger.remedies import remedy
 from lepton_celery.ledger.retries import TellingRetry
 from lepton_celery.text import masked
@@ -72,6 +73,7 @@ class Connection:
         self._client = redis.Redis.from_url(
             redis_py_url(url),
             decode_responses=True,
+            encoding_errors="backslashreplace",  # bytes that are no text, and texts that have no UTF-8 form, remain legible
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=REPLY_TIMEOUT_S,
             health_check_interval=30,
@@ -94,9 +96,16 @@ class Connection:
             raise BrokerUnreachable(f"the ledger at {self._shown_url} does not answer: {error}; {advice}") from error
 
     def run(self, script: str, job_id: str, *arguments: str | float) -> Any:
-        """Run a script of `lua/` on the keys of a job, and return its reply."""
-        with self.client():
-            return self._scripts[script](keys=self.keys(job_id), args=arguments)
+        """Run a script of `lua/` on the keys of a job, and return its reply.
+
+        Raises:
+            JobError: a key of the job has another type, or a number in it is none.
+        """
+        try:
+            with self.client():
+                return self._scripts[script](keys=self.keys(job_id), args=arguments)
+        except redis.exceptions.ResponseError as error:
+            raise damaged(job_id, str(error)) from error
 
     def key(self, job_id: str, name: str) -> str:
         return f"{self.prefix}{{{job_id}}}:{name}"

@@ -10,7 +10,10 @@ import msgspec
 
 from lepton_celery.errors import InputError, JobError, JobNotFound
 from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger.damage import damaged
 from lepton_celery.ledger.info import FilledBlock, JobInfo
+from lepton_celery.limits import JOB_ID, MAX_DOCUMENT_BYTES, MAX_STAGES
+from lepton_celery.stores.documents import parse_document
 from lepton_celery.text import quoted, shown
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
@@ -18,6 +21,9 @@ if TYPE_CHECKING:  # redis-py takes 0.1 s to import
 
 VERSION = 4
 """Version of the format of a job's entry. Entries of other versions are refused."""
+
+_MAX_FIELDS = 20 * MAX_STAGES
+"""Largest number of statistics of a job: a few for each stage."""
 
 _RENAMED = {
     "done": "blocks_done",
@@ -37,7 +43,7 @@ def read_jobs(connection: Connection, job_ids: Iterable[str]) -> dict[str, JobIn
         for job_id in job_ids:
             pipeline.hgetall(connection.key(job_id, "job"))
             pipeline.hgetall(connection.key(job_id, "stats"))
-        replies = pipeline.execute()
+        replies = pipeline.execute(raise_on_error=False)
     entries = zip(job_ids, replies[::2], replies[1::2], strict=True)
     return {job_id: _read_job(job_id, fields, stats) for job_id, fields, stats in entries if fields}
 
@@ -51,11 +57,11 @@ def read_text(connection: Connection, job_id: str, name: str) -> str | None:
     with connection.client() as client:
         pipeline = client.pipeline(transaction=True)
         pipeline.exists(connection.key(job_id, "job"))
-        pipeline.get(connection.key(job_id, name))
+        pipeline.getrange(connection.key(job_id, name), 0, MAX_DOCUMENT_BYTES)  # empty if there is no such key
         exists, text = pipeline.execute()
     if not exists:
         raise not_found(job_id)
-    return None if text is None else str(text)
+    return str(text) or None
 
 
 def not_found(job_id: str) -> JobNotFound:
@@ -63,8 +69,13 @@ def not_found(job_id: str) -> JobNotFound:
     return JobNotFound(f"the ledger knows no job {quoted(job_id)}; it was never created or is forgotten", job_id)
 
 
-def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) -> JobInfo | JobError:
-    """A job from the fields of its entry and of its statistics."""
+def _read_job(job_id: str, fields: Any, stats: Any) -> JobInfo | JobError:
+    """A job from the fields of its entry and of its statistics, or from the server's errors."""
+    if not JOB_ID.fullmatch(job_id):
+        return damaged(job_id, "this is no id of a job")
+    for reply in (fields, stats):
+        if isinstance(reply, Exception):
+            return damaged(job_id, str(reply))
     if fields.get("version") != str(VERSION):
         return JobError(
             f"the ledger's entry of job {quoted(job_id)} has version {quoted(fields.get('version', 'none'))}, this release "
@@ -73,6 +84,8 @@ def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) 
         )
     sums: dict[int, dict[str, str]] = {}
     times: dict[int, dict[str, str]] = {}
+    if len(fields) > _MAX_FIELDS or len(stats) > _MAX_FIELDS:
+        return damaged(job_id, f"it has {max(len(fields), len(stats)):,} fields")
     try:
         for key, value in sorted(stats.items()):
             number, _, name = key.partition(" ")
@@ -80,8 +93,13 @@ def _read_job(job_id: str, fields: Mapping[str, str], stats: Mapping[str, str]) 
             by_stage.setdefault(int(number), {})[name.removeprefix("@")] = value
         document: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in fields.items()}
         document |= {"job_id": job_id, "stage_stats": sums, "stage_times": dict(sorted(times.items()))}
-        return msgspec.convert(document, JobInfo, strict=False)
+        info = msgspec.convert(document, JobInfo, strict=False)
     except ValueError as error:
+        return damaged(job_id, str(error))
+    if info.stage < 0 or max(info.blocks_done, info.dispatched) > info.blocks_total:
+        progress = f"{info.blocks_done} and {info.dispatched} of {info.blocks_total} blocks"
+        return damaged(job_id, f"it is in stage {info.stage} with {progress} done and sent")
+    return info
         damaged = JobError(
             f"the ledger's entry of job {quoted(job_id)} is damaged ({shown(error)}); resume the job from its "
             "manifest, or forget it",
@@ -110,13 +128,9 @@ def from_json(name: str, text: str | None, job_id: str = "") -> dict[str, Any]:
         JobError: the document is missing or damaged.
     """
     try:
-        document = json.loads(text or "")
-        if not isinstance(document, dict):
-            raise ValueError(f"it is a {type(document).__name__}")
-    except ValueError as error:
-        advice = "; submit the job again" if job_id else ""
-        raise JobError(f"the {name} in the ledger is damaged ({error}){advice}", job_id) from error
-    return document
+        return parse_document(text or "", f"the {name} in the ledger")
+    except InputError as error:
+        raise JobError(str(error), job_id) from error
 
 
 def join_places(places: Iterable[Place]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from lepton_celery.ledger.connection import Connection
 from lepton_celery.ledger.info import JobState
 
+_ENDED = frozenset(state for state in JobState if not state.is_open)
 GRACE_S = 3600.0
 """Seconds for which an entry without a job is kept, because the job may be about to be created."""
 
@@ -64,9 +65,10 @@ class JobIndex:
             pipeline = client.pipeline(transaction=False)
             for job_id in entries:
                 pipeline.hget(self._connection.key(job_id, "job"), "state")
-            states = {job_id: state for job_id, state in zip(entries, pipeline.execute(), strict=True) if state}
+            replies = zip(entries, pipeline.execute(raise_on_error=False), strict=True)
+        states = {job_id: state for job_id, state in replies if state}  # the error of a damaged entry is no state
         for job_id, state in states.items():
-            if not JobState(state).is_open:
+            if state in _ENDED:
                 self.end(job_id)
         self.prune(entries, existing=states)
         return [job_id for job_id, state in states.items() if state == JobState.RUNNING]

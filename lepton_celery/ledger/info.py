@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from lepton_celery.grid import Place, StageIndex, StageNumber
+from lepton_celery.limits import BlockCount, Count, Positive, Seconds
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DAMAGED = "damaged"
+    """Never recorded: the job's entry in the ledger cannot be understood."""
 
     @property
     def is_open(self) -> bool:
@@ -56,19 +59,19 @@ class JobInfo:
     """The job's name, for display."""
     stage: StageNumber
     """Number of the current stage, or of the last stage that was open if the job has ended."""
-    stages: int
+    stages: Positive
     """Number of stages of the plan."""
-    blocks_done: int
+    blocks_done: BlockCount
     """Number of blocks of the current stage that have a receipt."""
-    blocks_total: int
+    blocks_total: BlockCount
     """Number of blocks of the current stage."""
-    dispatched: int
+    dispatched: BlockCount
     """Number of blocks of the current stage that were sent to the broker: the dispatch cursor."""
-    created_at: float
+    created_at: Seconds
     """Seconds since the epoch."""
-    updated_at: float
+    updated_at: Seconds
     """Seconds since the epoch at the last dispatch, claim, commit, or change of the job or its merge."""
-    finished_at: float | None = None
+    finished_at: Seconds | None = None
     """Seconds since the epoch; None while the job runs."""
     error: str = ""
     """Why the job failed; empty if it did not."""
@@ -76,9 +79,9 @@ class JobInfo:
     """The stage that failed; `NO_STAGE` if none did."""
     error_place: Place = NO_PLACE
     """Place of the block that failed; `NO_PLACE` if none did."""
-    merge_attempts: int = 0
+    merge_attempts: Count = 0
     """Number of times that the merge of the current stage was begun."""
-    filled: int = 0
+    filled: BlockCount = 0
     """Number of blocks that were given up and filled."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
     """Sums of each stage's statistics, by name, over the first receipts of its blocks. Stages without any are missing."""

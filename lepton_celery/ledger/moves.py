@@ -68,13 +68,11 @@ from typing import Any
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import entries
+from lepton_celery.ledger.damage import info_of_damaged
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
+from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
 _FIRST = StageNumber(0)
-
-MAX_BLOCKS = 2**32
-"""Largest number of blocks of a stage: the bits of a Redis bitmap, which holds up to 512 MiB."""
-
 
 _MANY_JOBS = 1_000_000
 """The number of jobs among which one is found by the beginning of its id."""
@@ -121,8 +119,8 @@ class Ledger:
         Raises:
             JobError: the ledger has a job with this id.
         """
-        if not job_id:
-            raise InputError("the job id is empty; give one")
+        if not JOB_ID.fullmatch(job_id):
+            raise InputError(f"job id {job_id!r}; give up to {MAX_ID_CHARS} letters, digits, . _ and -, and no . first")
         if stages < 1:
             raise InputError(f"job {job_id!r} has {stages} stages; it needs at least 1")
         _check_blocks(job_id, blocks)
@@ -156,7 +154,7 @@ class Ledger:
         return info
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
-        """The newest jobs, newest first, without those whose entries cannot be read."""
+        """The newest jobs, newest first; those whose entries cannot be read are `DAMAGED`, with the reason as error."""
         if limit < 0:
             raise InputError(f"limit is {limit}; it must be at least 0")
         infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile shifts the pages, so one may be read twice
@@ -164,7 +162,8 @@ class Ledger:
         while len(infos) < limit and (page := self._index.newest(start, limit)):
             start += limit
             found = entries.read_jobs(self._connection, page)
-            infos.update({job_id: info for job_id, info in found.items() if isinstance(info, JobInfo)})
+            for job_id, info in found.items():
+                infos[job_id] = info if isinstance(info, JobInfo) else info_of_damaged(info, page[job_id])
             self._index.prune(page, existing=found)
         return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
 

@@ -19,9 +19,11 @@ from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.entries import Entry, Gives
 from lepton_celery.graph.codec import decode, encode
 from lepton_celery.grid import BlockGrid, BlockIndex, Place, StageIndex, StageNumber
+from lepton_celery.limits import Count, Positive, Shape, Text
+from lepton_celery.planning.checks import check_node, check_plan
 from lepton_celery.planning.shapes import stored_shape
 from lepton_celery.planning.tiles import Tiling
-from lepton_celery.stores.documents import check_version, from_document, to_document
+from lepton_celery.stores.documents import check_version, checked, from_document, to_document
 
 PLAN_VERSION = 5
 
@@ -158,25 +160,25 @@ class Prediction:
 class Stage:
     """Blocks that can run in any order, and the merge that follows them."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     """Shape of the image that the stage's grid tiles."""
-    block_shape: tuple[int, ...]
-    batch_blocks: int
+    block_shape: Shape
+    batch_blocks: Positive
     """Blocks that one Celery task does."""
-    stores: tuple[int, ...]
+    stores: tuple[Count, ...]
     """Images that each block writes: outputs, and images that later stages read."""
-    reduces: tuple[int, ...]
+    reduces: tuple[Count, ...]
     """Nodes for which each block leaves a partial."""
-    values: tuple[int, ...]
+    values: tuple[Count, ...]
     """Whole-image values that the merge computes from others."""
     predicted: Prediction
-    tile: tuple[int, ...]
+    tile: Shape
     """Blocks along each axis of a tile."""
-    box_blocks: tuple[int, ...]
+    box_blocks: Shape
     """Blocks along each axis that a worker reads, computes and writes at once if it has all of them."""
-    combines: tuple[int, ...] = ()
+    combines: tuple[Count, ...] = ()
     """Nodes for which each block combines the partials of the previous stage's blocks that lie inside it."""
-    min_batch_blocks: int = 1
+    min_batch_blocks: Positive = 1
     """Smallest number of blocks of a batch near the end of the stage, where batches shrink."""
 
     @cached_property
@@ -213,11 +215,11 @@ class Plan:
 
     nodes: tuple[PlanNode, ...]
     stages: tuple[Stage, ...]
-    outputs: dict[str, int]
+    outputs: dict[Text, Count]
     """The node of each output, by name."""
-    intermediates: dict[int, StageIndex] = field(default_factory=dict)
+    intermediates: dict[Count, StageIndex] = field(default_factory=dict)
     """Intermediate images, and the stage that stores each."""
-    workers: int = 1
+    workers: Positive = 1
     """Worker processes that the plan was made for."""
     startup_s: float = 0.0
     """Predicted seconds from the call to the first stage."""
@@ -329,12 +331,18 @@ class Plan:
         """
         check_version(document, PLAN_VERSION, "the plan", SAME_RELEASE)
         plan = from_document({**document, "nodes": []}, cls, "the plan")
+        written = from_document(document.get("nodes"), list[PlanNode], "the nodes of the plan")
         nodes: list[PlanNode] = []
-        for written in document["nodes"]:
-            node = from_document(written, PlanNode, "a node of the plan")
-            refs = [ref_to(number, before) for number, before in enumerate(nodes)]
-            nodes.append(replace(node, arguments={key: decode(value, refs) for key, value in node.arguments.items()}))
-        return replace(plan, nodes=tuple(nodes))
+        refs: list[Ref] = []
+        with checked("the plan"):
+            for node in written:
+                check_node(len(nodes), node)
+                node = replace(node, arguments={key: decode(value, refs) for key, value in node.arguments.items()})
+                refs.append(ref_to(len(nodes), node))
+                nodes.append(node)
+        plan = replace(plan, nodes=tuple(nodes))
+        check_plan(plan)
+        return plan
 
 
 def ref_to(index: int, node: PlanNode) -> Ref:

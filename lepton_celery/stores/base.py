@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.limits import JOB_ID
 from lepton_celery.stores.axes import Axes
 from lepton_celery.stores.paths import local_path
 
@@ -66,8 +66,7 @@ class Target:
     """The axes, for formats that describe them; empty if nothing is known about them."""
 
     def __post_init__(self) -> None:
-        # the job id may come from a message and becomes part of a file name: no separators, no leading dot
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", self.job_id):
+        if not JOB_ID.fullmatch(self.job_id):
             raise InputError(f"job id {self.job_id!r} cannot be part of a file name; use letters, digits, . _ and -")
         try:
             np.dtype(self.dtype)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -11,6 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from lepton_celery.errors import InputError
+from lepton_celery.limits import MAX_DOCUMENT_BYTES
 from lepton_celery.stores.failures import writing
 from lepton_celery.text import quoted
 
@@ -26,16 +29,46 @@ def to_document(item: Any) -> dict[str, Any]:
     return document
 
 
+def parse_document(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON document with a mapping at its top. `what` names it in an error, as in `from_document`.
+
+    Raises:
+        InputError: it is too long, no JSON, nested too deeply, or no mapping.
+    """
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise InputError(f"{what} has more than {MAX_DOCUMENT_BYTES >> 20} MiB, which is no plan of this package")
+    with checked(what):
+        try:
+            document = json.loads(text)
+        except ValueError as error:  # also of bytes that are no text, and of numbers with thousands of digits
+            raise InputError(f"{what} is damaged: {error}; submit the job again") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{what} is damaged: it is a {type(document).__name__} and no mapping; submit the job again")
+    return document
+
+
+@contextmanager
+def checked(what: str) -> Iterator[None]:
+    """Refuse a document that is nested too deeply for the code of a `with` block, or has characters that are no text."""
+    try:
+        yield
+    except RecursionError:
+        raise InputError(f"{what} is nested too deeply, which is no plan of this package") from None
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} is damaged: {error}; submit the job again") from error
+
+
 def from_document(document: Any, kind: type[T], what: str) -> T:
-    """The dataclass from which `to_document` made a document. Each field's type is checked; unknown fields are ignored.
+    """The dataclass from which `to_document` made a document. Types and ranges are checked; unknown fields are ignored.
 
     `what` names the document in an error, such as "the job's manifest".
 
     Raises:
-        InputError: a field is missing or has another type.
+        InputError: a field is missing, has another type, or is out of range.
     """
     try:
-        return msgspec.convert(document, kind, str_keys=True)
+        with checked(what):
+            return msgspec.convert(document, kind, str_keys=True)
     except msgspec.ValidationError as error:
         raise InputError(f"{what} is damaged: {error}; it was changed by hand or by another release") from error
 

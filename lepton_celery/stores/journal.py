@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lepton_celery.errors import JobNotFound, StoreError
+from lepton_celery.errors import InputError, JobNotFound, StoreError
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.stores.documents import write_atomically
+from lepton_celery.limits import MAX_DOCUMENT_BYTES
+from lepton_celery.stores.documents import parse_document, write_atomically
 from lepton_celery.stores.failures import reading, writing
 
 MANIFEST = "manifest.json"
@@ -46,12 +47,12 @@ class Journal:
         path = self._root / MANIFEST
         if not path.exists():
             raise JobNotFound(f"{self._root} holds no job that could be resumed: there is no {MANIFEST} in it", "")
-        with reading(path):
-            try:
-                document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise StoreError(f"{path} is damaged: {error}; submit the job again") from error
-        return document
+        with reading(path), path.open("rb") as file:
+            text = file.read(MAX_DOCUMENT_BYTES + 1)
+        try:
+            return parse_document(text, str(path))
+        except InputError as error:
+            raise StoreError(str(error)) from error
 
     def log_stage(self, number: StageNumber) -> None:
         """Record that a stage begins. All stages before it are merged."""

@@ -14,6 +14,7 @@ import redis
 from lepton_celery.errors import BrokerUnreachable, JobError
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.entries import VERSION
+from lepton_celery.ledger.info import JobState
 from tests.server.ledgers import MILLION, claim, commit, merge, new_job
 from tests.server.server import Server
 
@@ -44,11 +45,11 @@ def test_a_damaged_manifest_names_the_job(ledger: Ledger, client: Any, key: Call
 def test_a_damaged_entry_names_the_job(ledger: Ledger, client: Any, key: Callable[[str], str]) -> None:
     new_job(ledger)
     client.hset(key("job"), "state", "asleep")
-    with pytest.raises(JobError, match=r"entry of job 'j' is damaged .*asleep.*resume the job from its manifest"):
+    with pytest.raises(JobError, match=r"entry of job 'j' is damaged .*asleep.*`lepton forget` removes it"):
         ledger.info("j")
 
 
-def test_a_job_of_an_earlier_release_is_refused_and_skipped_in_lists(
+def test_a_job_of_an_earlier_release_is_refused_and_listed_with_the_reason(
     ledger: Ledger, client: Any, key: Callable[[str], str], prefix: str
 ) -> None:
     new_job(ledger)
@@ -57,10 +58,59 @@ def test_a_job_of_an_earlier_release_is_refused_and_skipped_in_lists(
         ledger.info("j")
     new_job(ledger, "k")
     client.zadd(f"{prefix}jobs", {"j": 1.0})  # so old that an index entry without a job would be pruned
-    assert [info.job_id for info in ledger.jobs()] == ["k"]
+    newest, oldest = ledger.jobs()
+    assert (newest.job_id, oldest.job_id, oldest.state, oldest.created_at) == ("k", "j", JobState.DAMAGED, 1.0)
+    assert "has version 3" in oldest.error
     assert client.zscore(f"{prefix}jobs", "j") == 1.0
     ledger.forget("j")
     assert client.zscore(f"{prefix}jobs", "j") is None
+
+
+DAMAGED: list[tuple[str, dict[str, Any], str]] = [
+    ("of a wrong stage", {"stage": -5}, "stage"),
+    ("of a stage that is no number", {"stage": "two"}, "stage"),
+    ("of 10**12 blocks sent", {"dispatched": 10**12}, "dispatched"),
+    ("of no stages", {"stages": 0}, "stages"),
+    ("of an unknown state", {"state": "asleep"}, "asleep"),
+    ("of a time before the epoch", {"created": -1}, "created"),
+]
+
+
+@pytest.mark.parametrize(("fields", "word"), [row[1:] for row in DAMAGED], ids=[row[0] for row in DAMAGED])
+def test_a_damaged_entry_harms_no_other_job(
+    ledger: Ledger, client: Any, key: Callable[[str], str], fields: dict[str, Any], word: str
+) -> None:
+    new_job(ledger, "honest")
+    new_job(ledger)
+    client.hset(key("job"), mapping=fields)
+    states = {info.job_id: info for info in ledger.jobs()}
+    assert (states["honest"].state, states["j"].state) == (JobState.RUNNING, JobState.DAMAGED)
+    assert word in states["j"].error
+    assert "honest" in ledger.active()
+    ledger.forget("j")
+    assert [info.job_id for info in ledger.jobs()] == ["honest"]
+
+
+def test_keys_of_another_type_and_ids_of_no_job_harm_no_other_job(
+    ledger: Ledger, client: Any, key: Callable[[str], str], prefix: str
+) -> None:
+    new_job(ledger, "honest")
+    new_job(ledger)
+    client.delete(key("job"))
+    client.set(key("job"), b"\xff\xfe")
+    for hostile in ("../..", "[red]x[/blue]", "a\nb", "x" * 1000):
+        client.zadd(f"{prefix}jobs", {hostile: 2.0})
+        client.zadd(f"{prefix}active", {hostile: 2.0})
+        client.hset(f"{prefix}{{{hostile}}}:job", mapping={"state": "running", "version": VERSION})
+    assert ledger.active() == ["../..", "[red]x[/blue]", "a\nb", "x" * 1000, "honest"]
+    damaged = {info.job_id for info in ledger.jobs() if info.state is JobState.DAMAGED}
+    assert damaged == {"j", "../..", "[red]x[/blue]", "a\nb", "x" * 1000}
+    for move in (ledger.pause, ledger.cancel):
+        with pytest.raises(JobError, match="is damaged"):
+            move("j")
+    for job_id in damaged:
+        ledger.forget(job_id)
+    assert ledger.active() == ["honest"]
 
 
 def test_all_keys_of_a_job_share_its_hash_tag(ledger: Ledger, client: Any, prefix: str) -> None:

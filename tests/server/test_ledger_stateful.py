@@ -112,7 +112,7 @@ class Moves(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ledger: Ledger = open_ledger(self.server.url, prefix=PREFIX)
-        self.job = f"job {next(self.jobs)}"
+        self.job = f"job-{next(self.jobs)}"
 
     @initialize(blocks=st.integers(0, MAX_BLOCKS), paused=st.booleans())
     def create(self, blocks: int, paused: bool) -> None:

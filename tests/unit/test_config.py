@@ -41,7 +41,9 @@ def test_the_environment_wins_over_the_module() -> None:
 
 def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None:
     for item in fields(Settings):
-        text = {int: "7", float: "7.5", str: "seven", bool: "0", tuple: "/a:/b"}[type(item.default)]
+        text = {int: "7", float: "7.5", str: "seven", bool: "0", tuple: "/first-folder:/second-folder"}[
+            type(item.default)
+        ]
         value = getattr(settings_from({}, {f"LEPTON_{item.name.upper()}": text}), item.name)
         assert type(value) is type(item.default)
         assert value in (
@@ -49,9 +51,9 @@ def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None
             7.5,
             "seven",
             False,
-            ("/a", "/b"),
-            ("/a:/b",),
-        )  # functions contain a colon and are separated by commas
+            ("/first-folder", "/second-folder"),
+            ("/first-folder:/second-folder",),
+        )  # functions contain a colon; they and secret keys are separated by commas
 
 
 def test_empty_means_no_roots() -> None:

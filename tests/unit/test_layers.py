@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2] / "lepton_celery"
 LAYERS = (
     "text",
     "errors",
+    "limits",
+    "signing",
     "config",
     "grid",
     "kernels",

@@ -29,6 +29,7 @@ from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, Ledger
 from lepton_celery.planning.batches import batches, format_places, places_between
 from lepton_celery.planning.plan import Plan
+from lepton_celery.signing import signature_of
 
 PROCESS = "lepton.process"
 """Name of the task that does a batch."""
@@ -66,7 +67,14 @@ def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: s
         "argsrepr": what,
         "kwargsrepr": "",
     }
-    return app.signature(task, args=args, immutable=True, app=app, options=options)
+    settings: Settings = app.conf["lepton"]
+    return app.signature(task, args=signed_args(task, args, settings), immutable=True, app=app, options=options)
+
+
+def signed_args(task: str, args: tuple[Any, ...], settings: Settings) -> tuple[Any, ...]:
+    """The arguments of a message, with a signature as the last one if there are secret keys."""
+    keys = settings.secret_key
+    return (*args, signature_of(args, task, keys)) if keys else args
 
 
 def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, closed: bool = True) -> None:

@@ -34,7 +34,7 @@ class OpenJobs:
         """
         if job_id not in self._jobs:
             release_freed_memory()  # retained for the previous job
-            manifest = Manifest.from_json(ledger.manifest(job_id))
+            manifest = Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
             if check_inputs:
                 manifest.check_inputs()
             roots = tuple(map(Path, settings.allowed_roots))

@@ -105,7 +105,7 @@ class Sweeper:
         self._send_alone(info, slow, "take long; handed to a second worker")
 
     def _plan(self, info: JobInfo) -> Plan:
-        return Manifest.from_json(self._ledger.manifest(info.job_id)).plan
+        return Manifest.from_json(self._ledger.manifest(info.job_id), self._settings.secret_key, info.job_id).plan
 
     def _has_waiting(self, info: JobInfo) -> bool:
         """Whether the job's lane has messages that no worker has taken yet."""

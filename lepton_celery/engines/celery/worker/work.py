@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from celery import Task
 
@@ -23,6 +23,7 @@ from lepton_celery.engines.celery.worker.batch import Batch
 from lepton_celery.engines.celery.worker.lease_renewer import owner_of
 from lepton_celery.engines.celery.worker.merge import merge
 from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
+from lepton_celery.engines.celery.worker.received import accepted
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, reason_of
 from lepton_celery.grid import Place, StageNumber
@@ -35,24 +36,33 @@ log = logger(__name__)
 _open_jobs = OpenJobs()
 
 
-def process(task: Task[..., None], job_id: str, number: StageNumber, text: str) -> None:
+def process(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     """Do the blocks of a batch that have no receipt yet; the batch that brings a stage's last receipt merges the stage."""
     log_lines.begin()
-    _work_on(StageWork(task, job_id, number, parse_places(text)))
+    if (arguments := accepted(task, args, keywords)) is None:
+        return
+    job_id, number, text = arguments
+    _work_on(StageWork(task, job_id, StageNumber(number), parse_places(text)))
 
 
-def close(task: Task[..., None], job_id: str, number: StageNumber) -> None:
+def close(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     """Send the job's next waves, and merge the stage if every block has its receipt and nobody has merged it."""
     log_lines.begin()
+    if (arguments := accepted(task, args, keywords)) is None:
+        return
+    job_id, number = arguments
     log_lines.tell(f"job {job_id}, end of a wave")
-    work = StageWork(task, job_id, number, [])
+    work = StageWork(task, job_id, StageNumber(number), [])
     work.fill_window()
     _work_on(work.end_stage())
 
 
-def tidy(task: Task[..., None], job_id: str) -> None:
+def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     """Discard the files of a job that ended long ago, and forget the job."""
     log_lines.begin()
+    if (arguments := accepted(task, args, keywords)) is None:
+        return
+    (job_id,) = arguments
     log_lines.tell(f"job {job_id} ended long ago and is forgotten")
     settings: Settings = task.app.conf["lepton"]
     ledger = open_ledger(settings.ledger)
@@ -219,7 +229,8 @@ class StageWork:
         wait = min(30.0, 2.0 ** (1 + int(self.task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
         text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         raise self.task.retry(
-            args=(self.job_id, self.number, *text),  # the stage may be a later one than the message's
+            # the stage may be a later one than the message's
+            args=canvas.signed_args(self.task.name, (self.job_id, self.number, *text), self.settings),
             exc=error,
             countdown=random.uniform(wait / 2, wait),
             max_retries=self.settings.max_retries + 1,

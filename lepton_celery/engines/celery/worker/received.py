@@ -1,0 +1,62 @@
+"""Which messages this process accepts. Anybody who can write to the broker can send one, so nothing in it is believed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+from celery import Task
+from msgspec import Meta
+
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
+from lepton_celery.errors import InputError
+from lepton_celery.limits import JOB_ID, MAX_PLACES_CHARS
+from lepton_celery.signing import is_signed
+
+log = logging.getLogger(__name__)
+
+_Id = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}\Z")]
+_Stage = Annotated[int, Meta(ge=0, le=1 << 53)]
+_Places = Annotated[str, Meta(pattern=r"^\d{1,10}(-\d{1,10})?(,\d{1,10}(-\d{1,10})?)*\Z", max_length=MAX_PLACES_CHARS)]
+
+_ARGUMENTS: Mapping[str, tuple[Any, int]] = {
+    PROCESS: (tuple[_Id, _Stage, _Places], 3),
+    CLOSE: (tuple[_Id, _Stage], 2),
+    TIDY: (tuple[_Id], 1),
+}
+"""The arguments of each task, and their number; a signature may follow them."""
+
+
+def accepted(task: Task[..., None], given: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The arguments of a message without its signature; None if it is refused, which the log says once for each reason."""
+    settings: Settings = task.app.conf["lepton"]
+    try:
+        return _checked(task.name, given, keywords, settings.secret_key)
+    except InputError as error:
+        _tell_once(task.name, str(error))
+        return None
+
+
+def _checked(name: str, given: Sequence[Any], keywords: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
+    kind, count = _ARGUMENTS[name]
+    try:
+        arguments: tuple[Any, ...] = msgspec.convert(given[:count], kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"its arguments are not those of a message of this package ({error})") from error
+    if len(given) > count + 1 or keywords:
+        raise InputError("it has more arguments than a message of this package")
+    signature = given[count] if len(given) > count else ""
+    if not is_signed(arguments, name, signature, keys):
+        raise InputError(
+            "none of this worker's keys has signed it; give its submitter and all workers the same LEPTON_SECRET_KEY"
+        )
+    return arguments
+
+
+@lru_cache(maxsize=64)
+def _tell_once(name: str, reason: str) -> None:
+    log.warning("a message for %s is refused: %s; others like it are refused without a word", name, reason)
