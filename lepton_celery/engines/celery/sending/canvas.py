@@ -38,6 +38,9 @@ CLOSE = "lepton.close"
 TIDY = "lepton.tidy"
 """Name of the task that discards the files of an ended job and forgets the job."""
 
+SIGNED = "~"
+"""The first character of a message's last argument if that is its signature; no other argument begins so."""
+
 _WINDOW_PER_WORKER = 4
 """Smallest dispatch window, in batches per worker process of the plan."""
 _TEXT_CHARS = 24
@@ -74,7 +77,7 @@ def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: s
 def signed_args(task: str, args: tuple[Any, ...], settings: Settings) -> tuple[Any, ...]:
     """The arguments of a message, with a signature as the last one if there are secret keys."""
     keys = settings.secret_key
-    return (*args, signature_of(args, task, keys)) if keys else args
+    return (*args, f"{SIGNED}{signature_of(args, task, keys)}") if keys else args
 
 
 def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, closed: bool = True) -> None:

@@ -12,7 +12,7 @@ from celery import Task
 from msgspec import Meta
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
+from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, SIGNED, TIDY
 from lepton_celery.errors import InputError
 from lepton_celery.limits import JOB_ID, MAX_PLACES_CHARS
 from lepton_celery.signing import is_signed
@@ -23,12 +23,12 @@ _Id = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}\Z")]
 _Stage = Annotated[int, Meta(ge=0, le=1 << 53)]
 _Places = Annotated[str, Meta(pattern=r"^\d{1,10}(-\d{1,10})?(,\d{1,10}(-\d{1,10})?)*\Z", max_length=MAX_PLACES_CHARS)]
 
-_ARGUMENTS: Mapping[str, tuple[Any, int]] = {
-    PROCESS: (tuple[_Id, _Stage, _Places], 3),
-    CLOSE: (tuple[_Id, _Stage], 2),
-    TIDY: (tuple[_Id], 1),
+_ARGUMENTS: Mapping[str, Any] = {
+    PROCESS: tuple[_Id, _Stage, _Places],
+    CLOSE: tuple[_Id, _Stage],
+    TIDY: tuple[_Id],
 }
-"""The arguments of each task, and their number; a signature may follow them."""
+"""The arguments of each task; a signature may follow them."""
 
 
 def accepted(task: Task[..., None], given: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -42,15 +42,16 @@ def accepted(task: Task[..., None], given: Sequence[Any], keywords: Mapping[str,
 
 
 def _checked(name: str, given: Sequence[Any], keywords: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
-    kind, count = _ARGUMENTS[name]
+    signature = ""
+    if given and isinstance(given[-1], str) and given[-1].startswith(SIGNED):
+        *given, signature = given
     try:
-        arguments: tuple[Any, ...] = msgspec.convert(given[:count], kind)
+        arguments: tuple[Any, ...] = msgspec.convert(given, _ARGUMENTS[name])
     except msgspec.ValidationError as error:
         raise InputError(f"its arguments are not those of a message of this package ({error})") from error
-    if len(given) > count + 1 or keywords:
-        raise InputError("it has more arguments than a message of this package")
-    signature = given[count] if len(given) > count else ""
-    if not is_signed(arguments, name, signature, keys):
+    if keywords:
+        raise InputError("it has arguments by name, which no message of this package has")
+    if not is_signed(arguments, name, signature.removeprefix(SIGNED), keys):
         raise InputError(
             "none of this worker's keys has signed it; give its submitter and all workers the same LEPTON_SECRET_KEY"
         )
