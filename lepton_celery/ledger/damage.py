@@ -11,8 +11,8 @@ from lepton_celery.text import quoted, shown
 def damaged(job_id: str, problem: str) -> JobError:
     """The error for a job whose keys cannot be understood."""
     return JobError(
-        f"the ledger's entry of job {quoted(job_id)} is damaged ({shown(problem)}); `lepton forget` removes it, and the job can be "
-        "resumed from the manifest beside its outputs",
+        f"the ledger's entry of job {quoted(job_id)} is damaged ({shown(problem)}); `lepton forget` removes it, and "
+        "the job can be resumed from the manifest beside its outputs",
         job_id,
     )
 

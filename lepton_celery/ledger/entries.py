@@ -14,7 +14,7 @@ from lepton_celery.ledger.damage import damaged
 from lepton_celery.ledger.info import FilledBlock, JobInfo
 from lepton_celery.limits import JOB_ID, MAX_DOCUMENT_BYTES, MAX_STAGES
 from lepton_celery.stores.documents import parse_document
-from lepton_celery.text import quoted, shown
+from lepton_celery.text import quoted
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
@@ -100,13 +100,6 @@ def _read_job(job_id: str, fields: Any, stats: Any) -> JobInfo | JobError:
         progress = f"{info.blocks_done} and {info.dispatched} of {info.blocks_total} blocks"
         return damaged(job_id, f"it is in stage {info.stage} with {progress} done and sent")
     return info
-        damaged = JobError(
-            f"the ledger's entry of job {quoted(job_id)} is damaged ({shown(error)}); resume the job from its "
-            "manifest, or forget it",
-            job_id,
-        )
-        damaged.__cause__ = error
-        return damaged
 
 
 def read_filled(field: str, value: str) -> FilledBlock:

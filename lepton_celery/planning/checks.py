@@ -18,12 +18,12 @@ _MAX_ITEM_BYTES = 16
 """Largest dtype of a pixel or a number: complex128."""
 
 
-def check_node(number: int, node: PlanNode) -> None:
+def check_node(position: int, node: PlanNode) -> None:
     """Refuse a node whose function, shape or dtype cannot be; InputError names it."""
-    if number >= MAX_NODES:
+    if position >= MAX_NODES:
         raise _damaged(f"it has more than {MAX_NODES:,} nodes")
     for problem in _problems_of_node(node):
-        raise _damaged(f"node {number}, {node.operation}, {problem}")
+        raise _damaged(f"node {position}, {node.operation}, {problem}")
 
 
 def check_plan(plan: Plan) -> None:

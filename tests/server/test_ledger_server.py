@@ -54,13 +54,13 @@ def test_a_job_of_an_earlier_release_is_refused_and_listed_with_the_reason(
 ) -> None:
     new_job(ledger)
     client.hset(key("job"), "version", VERSION - 1)
-    with pytest.raises(JobError, match="entry of job 'j' has version 3, this release reads 4; run one release"):
+    with pytest.raises(JobError, match="entry of job 'j' has version '3', this release reads 4; run one release"):
         ledger.info("j")
     new_job(ledger, "k")
     client.zadd(f"{prefix}jobs", {"j": 1.0})  # so old that an index entry without a job would be pruned
     newest, oldest = ledger.jobs()
     assert (newest.job_id, oldest.job_id, oldest.state, oldest.created_at) == ("k", "j", JobState.DAMAGED, 1.0)
-    assert "has version 3" in oldest.error
+    assert "has version '3'" in oldest.error
     assert client.zscore(f"{prefix}jobs", "j") == 1.0
     ledger.forget("j")
     assert client.zscore(f"{prefix}jobs", "j") is None
