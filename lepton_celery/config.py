@@ -43,7 +43,8 @@ class Settings:
     ledger_url: str = field(default="", repr=False)
     """Redis URL of the ledger, which records jobs. Empty: the result backend."""
     allowed_roots: tuple[str, ...] = ()
-    """Directories that workers may read from and write to. Empty: all. The environment separates them by `:`."""
+    """Directories that clients and workers may read from and write to. Empty: all. The environment separates them by
+    `:`."""
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call: `package.module:function`, or a pattern such as `package.module:*`.
     Empty: none. The environment separates them by commas."""
@@ -90,6 +91,11 @@ class Settings:
     kernels: bool = True
     """Whether compiled kernels replace the functions they exist for, where Numba is installed (the extra `fast`). The
     pixels are the same. In the environment: `1` or `0`."""
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """`allowed_roots` as paths."""
+        return tuple(map(Path, self.allowed_roots))
 
     @property
     def backend(self) -> str:
