@@ -18,6 +18,10 @@ JOB_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_ID_CHARS - 1}}}")
 """The form of a job's id, which becomes part of file names: no separators, no leading dot."""
 MAX_PLACES_CHARS = 1000
 """Longest text of the places of a batch in a message, in characters; those of this package have about 60."""
+MAX_PLACES = 1 << 16
+"""Largest number of places in a message; the batches of a plan have some thousand blocks at most."""
+MAX_MESSAGE_BYTES = 1 << 16
+"""Largest message, in bytes; one of a chord has about 1,500."""
 MAX_TEXT = 10_000
 """Longest title, reason or path, in characters."""
 MAX_AXES = 16

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lepton_celery.errors import InputError
+from lepton_celery.errors import ArgumentIndexError, InputError
 
 
 def value_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """NumPy's basic index of a value as the argument of `lepton.pick_values`; a length of -1 is not known yet.
 
     Raises:
-        InputError: the index is not a basic one, or is outside the value.
+        ArgumentIndexError: the index is not a basic one, or is outside the value.
     """
     items = _per_axis(index, shape, "a value")
     normal: list[Any] = []
@@ -26,10 +26,10 @@ def value_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
             normal.append((item.start, item.stop, item.step))
         elif isinstance(item, int | np.integer) and not isinstance(item, bool):
             if n >= 0 and not -n <= item < n:
-                raise InputError(f"index {index!r} is outside a value of shape {shape}")
+                raise ArgumentIndexError(f"index {index!r} is outside a value of shape {shape}")
             normal.append(int(item))
         else:
-            raise InputError(f"index {index!r} of a lazy value: give whole numbers, slices, None or ...")
+            raise ArgumentIndexError(f"index {index!r} of a lazy value: give whole numbers, slices, None or ...")
     return tuple(normal)
 
 
@@ -40,7 +40,7 @@ def _per_axis(index: Any, shape: tuple[int, ...], what: str) -> list[Any]:
     ellipses = [number for number, item in enumerate(items) if item is Ellipsis]
     missing = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
     if len(ellipses) > 1 or missing < 0:
-        raise InputError(f"index {index!r} has too many entries for {what} of shape {shape}")
+        raise ArgumentIndexError(f"index {index!r} has too many entries for {what} of shape {shape}")
     gap = ellipses[0] if ellipses else len(items)
     items[gap : gap + 1] = [slice(None)] * missing
     return items
@@ -61,7 +61,8 @@ def normal_index(index: Any, shape: tuple[int, ...]) -> NormalIndex:
     """Translate NumPy's basic index of an image of `shape`.
 
     Raises:
-        InputError: the index is not a basic one, is outside the image, or picks no pixel.
+        ArgumentIndexError: the index is not a basic one, or is outside the image.
+        InputError: it picks no pixel.
     """
     items = _per_axis(index, shape, "an image")
     selected: list[Any] = []
@@ -83,10 +84,12 @@ def _normal_item(item: Any, n: int, index: Any, shape: tuple[int, ...]) -> Any:
     """An item of `index`, for an axis of length `n`, as an integer or as (start, stop, step) with a positive step."""
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
         if not -n <= item < n:
-            raise InputError(f"index {index!r} is outside an image of shape {shape}")
+            raise ArgumentIndexError(f"index {index!r} is outside an image of shape {shape}")
         return int(item) % n
     if not isinstance(item, slice) or item.step == 0:
-        raise InputError(f"index {index!r}: give whole numbers and slices (of a step other than 0), None or ...")
+        raise ArgumentIndexError(
+            f"index {index!r}: give whole numbers and slices (of a step other than 0), None or ..."
+        )
     pixels = range(*item.indices(n))
     if len(pixels) == 0:
         raise InputError(f"index {index!r} picks no pixel of an image of shape {shape}")

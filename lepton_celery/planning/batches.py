@@ -6,10 +6,16 @@ workers finish at about the same time: no batch is larger than a worker's share 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
+from lepton_celery.errors import InputError
 from lepton_celery.grid import Place
+from lepton_celery.limits import MAX_PLACES
 from lepton_celery.planning.plan import Stage
+from lepton_celery.text import quoted
+
+_PLACES = re.compile(r"[0-9]{1,10}(-[0-9]{1,10})?(,[0-9]{1,10}(-[0-9]{1,10})?){0,20000}")
 
 _TEXT_CHARS = 60
 """Characters of the text of a batch from which a gap in its places begins the next batch; bounds the size of a message."""
@@ -49,9 +55,17 @@ def format_places(places: Sequence[Place]) -> str:
 
 
 def parse_places(text: str) -> list[Place]:
-    """The places that `format_places` wrote."""
-    places: list[Place] = []
-    for stretch in text.split(","):
-        first, _, last = stretch.partition("-")
-        places += places_between(int(first), int(last or first) + 1)
-    return places
+    """The places that `format_places` wrote.
+
+    Raises:
+        InputError: the text has another form, or names more than `MAX_PLACES` places; it is refused before memory is taken.
+    """
+    if not _PLACES.fullmatch(text):
+        raise InputError(f"the places {quoted(text)} of a batch are not understood; they have the form 0-15,18")
+    stretches = [(int(first), int(last or first)) for first, _, last in (one.partition("-") for one in text.split(","))]
+    count = sum(last - first + 1 for first, last in stretches)
+    if count > MAX_PLACES or any(last < first for first, last in stretches):
+        raise InputError(
+            f"the places {quoted(text)} of a batch are {count:,}; a batch has 1 to {MAX_PLACES:,}, ascending"
+        )
+    return [place for first, last in stretches for place in places_between(first, last + 1)]

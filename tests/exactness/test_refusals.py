@@ -153,3 +153,12 @@ def test_images_that_the_source_refuses_are_refused_with_an_error_of_its_class(n
             if theirs is None or name in UNLIKE_SOURCE:
                 continue
             assert isinstance(ours, next(known for known in BUILT_IN if isinstance(theirs, known))), (trial, theirs)
+
+
+@pytest.mark.parametrize("index", [12, -13, (0, 0, 0), (..., ...), "x", 1.5])
+def test_an_index_that_numpy_refuses_is_an_index_error(index: Any) -> None:
+    image = np.zeros((12, 13))
+    assert isinstance(refusal(lambda: image[index]), IndexError)
+    assert isinstance(refusal(lambda: graph.open(image)[index]), IndexError)
+    value = np.percentile(graph.open(image), (5, 95))
+    assert isinstance(refusal(lambda: value[index]), IndexError)

@@ -25,6 +25,7 @@ from skimage import measure as sk_measure
 import lepton_celery as lepton
 from lepton_celery import stores
 from lepton_celery.config import LANES, load_settings
+from lepton_celery.engines.celery.sending.canvas import PROCESS
 from lepton_celery.engines.celery.sending.queues import DEAD_QUEUE, DELIVERY_LIMIT, LaneQueue, lane_of, queue_of
 from lepton_celery.engines.celery.worker.sweeper import Sweeper
 from lepton_celery.errors import BrokerUnreachable, InputError
@@ -226,6 +227,32 @@ def test_the_lane_of_a_message_is_known_also_after_a_delay() -> None:
     assert lane_of({"exchange": "celery_delayed_delivery", "routing_key": "0.0.1.1.lepton.batch"}) == "batch"
     assert lane_of({"exchange": "", "routing_key": "mail.batch"}) == "default"
     assert lane_of(None) == "default"
+
+
+def test_hostile_messages_are_refused_before_they_are_unpacked(
+    served: Site, workers: LocalStack, tmp_path: Path, photo: Path
+) -> None:
+    app = served.app()
+    lane: dict[str, Any] = {"queue": queue_of("default")}
+    before = {psutil.Process(process.pid) for process in workers.processes}
+    for options in (
+        {"name": PROCESS, "args": ("0" * (1 << 24), 0, "0"), "compression": "gzip"},
+        {"name": PROCESS, "args": ("0" * (1 << 24), 0, "0")},
+        {"name": PROCESS, "args": ("a", 0, "0"), "link": app.signature("other.task")},
+        {"name": "other.task", "args": ("a",)},
+    ):
+        app.send_task(**options, **lane)
+    with app.producer_pool.acquire() as producer:
+        producer.publish(b"[", content_type="application/json", content_encoding="utf-8", routing_key=lane["queue"])
+    job = slow_job(app, tmp_path, photo)
+    job.wait(60)
+    assert_slow_job_is_right(tmp_path, photo)
+    wait_until(lambda: served.count(queue_of("default")) == 0)
+    assert all(process.is_running() for process in before)
+    logs = "".join(path.read_text() for path in workers.logs.glob("worker*.log"))
+    assert "a message in lepton.default is refused: it is longer than 64 KiB" in logs
+    assert "a message in lepton.default is refused: its headers are not those of this package" in logs
+    assert "Traceback" not in logs
 
 
 # ------------------------------------------------------------------------------------------------ failures

@@ -13,6 +13,7 @@ from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_b
 from lepton_celery.engines.celery.settings import celery_settings
 from lepton_celery.engines.celery.worker.lane_order import HeldOrderStep, PollOrderStep
 from lepton_celery.engines.celery.worker.lease_renewer import LeaseRenewerStep
+from lepton_celery.engines.celery.worker.message_gate import MessageGateStep
 from lepton_celery.engines.celery.worker.pool_check import PoolCheckStep
 from lepton_celery.engines.celery.worker.preload import PreloadStep
 from lepton_celery.engines.celery.worker.serving import ServingStep
@@ -62,7 +63,7 @@ def _prepare(app: Celery[Any]) -> Celery[Any]:
     app.autodiscover_tasks([WORKER])
     messages.install()
     app.steps["worker"].update((PoolCheckStep, PreloadStep, HeldOrderStep, ServingStep, SweeperStep, LeaseRenewerStep))
-    app.steps["consumer"].add(PollOrderStep)
+    app.steps["consumer"].update((MessageGateStep, PollOrderStep))
     return app
 
 

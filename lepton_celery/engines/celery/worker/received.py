@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
@@ -15,9 +14,11 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, SIGNED, TIDY
 from lepton_celery.errors import InputError
 from lepton_celery.limits import JOB_ID, MAX_PLACES_CHARS
+from lepton_celery.planning.batches import parse_places
 from lepton_celery.signing import is_signed
+from lepton_celery.text import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _Id = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}\Z")]
 _Stage = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -32,7 +33,10 @@ _ARGUMENTS: Mapping[str, Any] = {
 
 
 def accepted(task: Task[..., None], given: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """The arguments of a message without its signature; None if it is refused, which the log says once for each reason."""
+    """The arguments of a message without its signature, and its places as numbers.
+
+    None if it is refused, which the log says once for each reason.
+    """
     settings: Settings = task.app.conf["lepton"]
     try:
         return _checked(task.name, given, keywords, settings.secret_key)
@@ -55,7 +59,7 @@ def _checked(name: str, given: Sequence[Any], keywords: Mapping[str, Any], keys:
         raise InputError(
             "none of this worker's keys has signed it; give its submitter and all workers the same LEPTON_SECRET_KEY"
         )
-    return arguments
+    return (*arguments[:2], parse_places(arguments[2])) if name == PROCESS else arguments
 
 
 @lru_cache(maxsize=64)

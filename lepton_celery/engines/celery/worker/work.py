@@ -28,7 +28,7 @@ from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, reason_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
-from lepton_celery.planning.batches import format_places, parse_places
+from lepton_celery.planning.batches import format_places
 from lepton_celery.text import logger
 
 log = logger(__name__)
@@ -41,8 +41,8 @@ def process(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     log_lines.begin()
     if (arguments := accepted(task, args, keywords)) is None:
         return
-    job_id, number, text = arguments
-    _work_on(StageWork(task, job_id, StageNumber(number), parse_places(text)))
+    job_id, number, places = arguments
+    _work_on(StageWork(task, job_id, StageNumber(number), places))
 
 
 def close(task: Task[..., None], *args: Any, **keywords: Any) -> None:
