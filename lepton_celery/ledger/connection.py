@@ -102,10 +102,14 @@ class Connection:
             JobError: a key of the job has another type, or a number in it is none.
         """
         try:
-            with self.client():
-                return self._scripts[script](keys=self.keys(job_id), args=arguments)
+            return self.run_on(script, self.keys(job_id), *arguments)
         except redis.exceptions.ResponseError as error:
             raise damaged(job_id, str(error)) from error
+
+    def run_on(self, script: str, keys: list[str], *arguments: str | float) -> Any:
+        """Run a script of `lua/` on other keys, and return its reply."""
+        with self.client():
+            return self._scripts[script](keys=keys, args=arguments)
 
     def key(self, job_id: str, name: str) -> str:
         return f"{self.prefix}{{{job_id}}}:{name}"

@@ -73,11 +73,11 @@ class JobIndex:
         self.prune(entries, existing=states)
         return [job_id for job_id, state in states.items() if state == JobState.RUNNING]
 
-    def ended(self, *, before_s: float) -> list[str]:
-        """Ids of the jobs that ended more than `before_s` seconds ago, in the order in which they ended."""
-        latest = self._connection.now() - before_s
-        with self._connection.client() as client:
-            return list(client.zrangebyscore(self._ended, "-inf", latest))
+    def take_ended(self, *, before_s: float, count: int, again_s: float) -> list[str]:
+        """See `Ledger.take_ended`."""
+        now = self._connection.now()
+        later = now - before_s + again_s
+        return list(self._connection.run_on("take_ended", [self._ended], now - before_s, count, later))
 
     def prune(self, entries: Mapping[str, float], *, existing: Collection[str]) -> None:
         """Remove the entries that are older than `GRACE_S` and whose job does not exist."""

@@ -19,6 +19,8 @@ A job:
     paused       fail, cancel, commit_merge                            as for a running job
     running      begin_publish, under the fence                        running, but no longer to be paused or cancelled
     running      cancel                                                cancelled
+    failed       expire                                                cancelled: it cannot be resumed, and its files go
+    done         forget_ended                                          (none); as from cancelled
     any          forget                                                (none)
 
 A block of the current stage of a running job:
@@ -70,6 +72,7 @@ from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import entries
 from lepton_celery.ledger.damage import info_of_damaged
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
+from lepton_celery.ledger.lost_work import LostWork
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
 _FIRST = StageNumber(0)
@@ -78,7 +81,7 @@ _MANY_JOBS = 1_000_000
 """The number of jobs among which one is found by the beginning of its id."""
 
 
-class Ledger:
+class Ledger(LostWork):
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
@@ -175,9 +178,12 @@ class Ledger:
         """Ids of the running jobs, oldest first."""
         return self._index.running()
 
-    def ended(self, *, before_s: float) -> list[str]:
-        """Ids of the jobs that ended more than `before_s` seconds ago, in the order in which they ended."""
-        return self._index.ended(before_s=before_s)
+    def take_ended(self, *, before_s: float, count: int, again_s: float) -> list[str]:
+        """Ids of up to `count` jobs that ended more than `before_s` seconds ago, in the order in which they ended.
+
+        The caller has them forgotten. Nobody is given the same jobs for `again_s` seconds; then they are due again.
+        """
+        return self._index.take_ended(before_s=before_s, count=count, again_s=again_s)
 
     def end_signal(self, job_id: str) -> AbstractContextManager[Callable[[float], None]]:
         """Give a `with` block a function that sleeps for the given seconds, or until the job ends if that is earlier.
@@ -229,6 +235,23 @@ class Ledger:
         with self._connection.client() as client:
             client.unlink(*self._connection.keys(job_id))
         self._index.remove(job_id)
+
+    def expire(self, job_id: str, *, older_s: float) -> bool:
+        """Keep a job that ended at least `older_s` seconds ago from being resumed: if it failed, it counts as cancelled.
+
+        Its files can then be removed. A cancelled job may have ended at any time.
+
+        Returns:
+            False if the job must keep its files. True for an unknown job.
+        """
+        return bool(self._run("expire", job_id, older_s))
+
+    def forget_ended(self, job_id: str) -> bool:
+        """Remove everything that is recorded of a job that is done or cancelled; False, without a change, for other jobs."""
+        forgotten = bool(self._run("forget_ended", job_id))
+        if forgotten:
+            self._index.remove(job_id)
+        return forgotten
 
     def result(self, job_id: str) -> dict[str, Any] | None:
         """The result that the last `commit_merge` recorded; None if it recorded none or the job is not done.
@@ -338,24 +361,6 @@ class Ledger:
         with self._connection.client() as client:
             filled: dict[str, str] = client.hgetall(self._connection.key(job_id, "filled"))
         return sorted(entries.read_filled(field, value) for field, value in filled.items())
-
-    def unreceipted(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
-        """The first `limit` places of dispatched blocks without a receipt or a live lease, in ascending order."""
-        return entries.split_places(self._run("unreceipted", job_id, number, limit))
-
-    def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
-        """Remove up to `limit` expired leases, each an attempt lost, and return the places of their blocks.
-
-        Each place is returned to one caller only, which must send the block again.
-        """
-        return entries.split_places(self._run("reclaim", job_id, number, limit))
-
-    def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:
-        """Remove live leases that were granted at least `older_s` seconds ago, so that a second worker can claim the blocks.
-
-        Each block is opened once. Its owner goes on, no attempt is lost, and the first receipt counts.
-        """
-        return entries.split_places(self._run("duplicate_slow", job_id, number, older_s, limit))
 
     def begin_merge(self, job_id: str, number: StageNumber, *, owner: str, lease_s: float) -> int | None:
         """Begin the merge of a stage, and return its fence, which is greater than any before in this job.

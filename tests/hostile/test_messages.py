@@ -17,6 +17,7 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.message_gate import check_delivered, check_stored
 from lepton_celery.errors import InputError
+from lepton_celery.grid import Place
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.limits import MAX_PLACES
 from lepton_celery.planning.batches import format_places, parse_places, places_between
@@ -34,12 +35,13 @@ def test_the_messages_of_this_package_are_accepted(tmp_path: Path) -> None:
         canvas.send_wave(app, info, batches, closed=True)
         canvas.send_wave(app, info, batches, closed=False)
         canvas.send_merge(app, info)
-        canvas.send_tidy(app, info.job_id)
+        canvas.send_check(app, info, Place(9))
+        canvas.send_tidy(app, [info.job_id] * 32, "batch")
         with app.connection_for_write() as connection:  # as a retry of a worker is sent
             signature = canvas.process_signature(app, info, batches[0])
             signature.apply_async(countdown=20, retries=3, connection=connection)
         items = [*client.lrange("lepton.default", 0, -1), *client.lrange("lepton.batch", 0, -1)]
-    assert len(items) == 7
+    assert len(items) == 8
     for item in items:
         check_stored(item)
 

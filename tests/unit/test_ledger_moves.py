@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lepton_celery.ledger import moves
+from lepton_celery.ledger import index, lost_work, moves
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +17,6 @@ def test_the_document_has_the_states_and_moves_of_the_contract() -> None:
 
 
 def test_every_script_is_run_and_every_script_that_is_run_exists() -> None:
-    source = Path(moves.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in (index, lost_work, moves))
     scripts = {path.stem for path in (ROOT / "lepton_celery" / "ledger" / "lua").glob("*.lua")}
-    assert set(re.findall(r"_(?:run|call)\(\"(\w+)\"", source)) == scripts - {"prelude"}
+    assert set(re.findall(r"(?:run|run_on|_call)\(\"(\w+)\"", source)) == scripts - {"prelude"}

@@ -1,16 +1,16 @@
 -- Returns the first dispatched places without a receipt or a live lease, as text, in ascending order.
--- ARGV: stage, limit
+-- ARGV: stage, limit, below: places from there are left out ('' for none)
 --
 -- The bitmap is read in chunks, and string.find skips full bytes in C, so a stage of a million blocks (125 kB) takes about a
 -- millisecond, without a stored position to start from. Only the gaps below the cursor are checked one by one, and the
 -- dispatch window bounds their number.
-local stage, limit = ARGV[1], tonumber(ARGV[2])
+local stage, limit, below = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]) or math.huge
 local CHUNK = 4096
 if not is_current(stage) then
     return ''
 end
 local at = now()
-local cursor = number('dispatched')
+local cursor = math.min(number('dispatched'), number('total'), below, 2 ^ 32) -- whatever a damaged entry says
 local last = math.ceil(cursor / 8) - 1
 local missing = {}
 for offset = 0, last, CHUNK do

@@ -16,14 +16,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from celery import Celery, chord, group
 from celery.canvas import Signature
 from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
-from lepton_celery.config import LANES, Settings
+from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of
+from lepton_celery.engines.celery.sending.urgent import urgent_options
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, Ledger
@@ -34,9 +37,9 @@ from lepton_celery.signing import signature_of
 PROCESS = "lepton.process"
 """Name of the task that does a batch."""
 CLOSE = "lepton.close"
-"""Name of the task that ends a wave."""
+"""Name of the task that ends a wave, and of the check that finds lost messages."""
 TIDY = "lepton.tidy"
-"""Name of the task that discards the files of an ended job and forgets the job."""
+"""Name of the task that discards the files of ended jobs and forgets the jobs."""
 
 SIGNED = "~"
 """The first character of a message's last argument if that is its signature; no other argument begins so."""
@@ -61,6 +64,12 @@ def close_signature(app: Celery, info: JobInfo) -> Signature:
     return _signature(app, CLOSE, (info.job_id, info.stage), info.lane, what)
 
 
+def check_signature(app: Celery, info: JobInfo, below: Place) -> Signature:
+    """The message that finds out whether messages of blocks below a place were lost; see `Ledger.begin_check`."""
+    what = f"job {info.job_id} stage {info.stage_label} check"
+    return _signature(app, CLOSE, (info.job_id, info.stage, below), info.lane, what)
+
+
 def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: str) -> Signature:
     """A message on a lane; Flower shows `what` in place of the arguments."""
     options = {
@@ -80,13 +89,22 @@ def signed_args(task: str, args: tuple[Any, ...], settings: Settings) -> tuple[A
     return (*args, f"{SIGNED}{signature_of(args, task, keys)}") if keys else args
 
 
-def send_wave(app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, closed: bool = True) -> None:
+def _urgent(message: Signature) -> Signature:
+    """The message, which is taken before those that wait in its lane."""
+    return message.set(**urgent_options(message.app.conf["lepton"].broker_url))
+
+
+def send_wave(
+    app: Celery, info: JobInfo, wave: Sequence[Sequence[Place]], *, closed: bool = True, urgent: bool = False
+) -> None:
     """Publish the batches of a wave: as a chord that ends with `close_wave` if `closed`, else as a group.
 
-    A single batch is sent as a plain task.
+    A single batch is sent as a plain task. Urgent ones are taken before the messages that wait in the lane.
     """
     publisher = publisher_of(app)
     header = [process_signature(publisher, info, batch) for batch in wave]
+    if urgent:
+        header = [_urgent(message) for message in header]
     with _publishing():
         if len(header) == 1:
             header[0].apply_async()
@@ -102,24 +120,36 @@ def send_alone(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
     send_wave(app, info, [[place] for place in places])
 
 
+def send_taken_over(app: Celery, info: JobInfo, places: Iterable[Place]) -> None:
+    """Publish blocks that others took from a worker, each alone, before the messages that wait in the lane."""
+    send_wave(app, info, [[place] for place in places], closed=False, urgent=True)
+
+
 def send_merge(app: Celery, info: JobInfo) -> None:
-    """Ask a worker to check whether the stage can be merged."""
+    """Ask a worker to check whether the stage can be merged, before the messages that wait in the lane."""
     with _publishing():
-        close_signature(publisher_of(app), info).apply_async()
+        _urgent(close_signature(publisher_of(app), info)).apply_async()
 
 
-def send_tidy(app: Celery, job_id: str) -> None:
-    """Ask a worker, with the lowest priority, to discard the files of an ended job and to forget the job."""
+def send_check(app: Celery, info: JobInfo, below: Place) -> None:
+    """Publish a check, behind all messages that wait in the lane."""
     with _publishing():
-        _signature(publisher_of(app), TIDY, (job_id,), LANES[-1], f"job {job_id}").apply_async()
+        check_signature(publisher_of(app), info, below).apply_async()
+
+
+def send_tidy(app: Celery, job_ids: Sequence[str], lane: str) -> None:
+    """Ask a worker that serves a lane to discard the files of ended jobs and to forget the jobs."""
+    what = f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
+    with _publishing():
+        _signature(publisher_of(app), TIDY, (",".join(job_ids),), lane, what).apply_async()
 
 
 @contextmanager
 def _publishing() -> Iterator[None]:
-    """Turn the errors of an unreachable broker into `BrokerUnreachable`."""
+    """Turn the errors of a broker that is unreachable, full or closed to this user into `BrokerUnreachable`."""
     try:
         yield
-    except KombuError as error:
+    except (KombuError, RedisError, AMQPError, OSError) as error:
         raise BrokerUnreachable(
             f"the broker does not answer: {error}; start it (`lepton up` starts one here), or correct its URL, which begins "
             "with rediss:// or amqps:// if the port speaks TLS"
@@ -156,15 +186,26 @@ def fill_window(
             return reserved
 
 
-def send_unreceipted(app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, limit: int) -> int:
+def send_unreceipted(
+    app: Celery,
+    ledger: Ledger,
+    settings: Settings,
+    info: JobInfo,
+    plan: Plan,
+    *,
+    limit: int,
+    below: Place | None = None,
+) -> int:
     """Send dispatched blocks that have neither a receipt nor a lease again, and fill the dispatch window.
+
+    With a place `below`, these are blocks before it, and they are sent before the messages that wait in the lane.
 
     Returns:
         The number of blocks that were sent again: at most `limit` full batches.
     """
     stage = plan.stages[info.stage_index]
-    lost = ledger.unreceipted(info.job_id, info.stage, limit=limit * stage.batch_blocks)
+    lost = ledger.unreceipted(info.job_id, info.stage, limit=limit * stage.batch_blocks, below=below)
     if lost:
-        send_wave(app, info, batches(stage, plan.workers, lost))
+        send_wave(app, info, batches(stage, plan.workers, lost), urgent=below is not None)
     fill_window(app, ledger, settings, info, plan)
     return len(lost)

@@ -19,6 +19,7 @@ from celery.local import maybe_evaluate
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.queues import lanes, publishing_options
+from lepton_celery.engines.celery.sending.urgent import with_urgent
 from lepton_celery.ledger.address import celery_backend_url
 
 _BATCH_COMMANDS = 8
@@ -52,6 +53,13 @@ class Publisher(Celery):
 
     That takes half the processor time. If a failure loses several messages at once, the sweeper sends their blocks again.
     """
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """A connection that publishes urgent messages at the head of their queue, where that is possible."""
+        connection: Any = super().connection_for_write(url, **options)
+        if not connection.uri_prefix:  # as in redis+socket://, where a pool would read the transport from the URL again
+            connection.transport_cls = with_urgent(connection.get_transport_cls())
+        return connection
 
     @contextmanager
     def producer_or_acquire(self, producer: Any = None) -> Iterator[Any]:  # type: ignore[override]  # also a context

@@ -13,7 +13,7 @@ from msgspec import Meta
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, SIGNED, TIDY
 from lepton_celery.errors import InputError
-from lepton_celery.limits import JOB_ID, MAX_PLACES_CHARS
+from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_PLACES_CHARS
 from lepton_celery.planning.batches import parse_places
 from lepton_celery.signing import is_signed
 from lepton_celery.text import logger
@@ -24,10 +24,14 @@ _Id = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}\Z")]
 _Stage = Annotated[int, Meta(ge=0, le=1 << 53)]
 _Places = Annotated[str, Meta(pattern=r"^\d{1,10}(-\d{1,10})?(,\d{1,10}(-\d{1,10})?)*\Z", max_length=MAX_PLACES_CHARS)]
 
+_Ids = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}(,{JOB_ID.pattern})*\Z", max_length=4096)]
+
+_CHECK = tuple[_Id, _Stage, Annotated[int, Meta(ge=0, le=MAX_BLOCKS)]]
+"""The arguments of a check, which is a message of the task `CLOSE`."""
 _ARGUMENTS: Mapping[str, Any] = {
     PROCESS: tuple[_Id, _Stage, _Places],
     CLOSE: tuple[_Id, _Stage],
-    TIDY: tuple[_Id],
+    TIDY: tuple[_Ids],
 }
 """The arguments of each task; a signature may follow them."""
 
@@ -50,7 +54,8 @@ def _checked(name: str, given: Sequence[Any], keywords: Mapping[str, Any], keys:
     if given and isinstance(given[-1], str) and given[-1].startswith(SIGNED):
         *given, signature = given
     try:
-        arguments: tuple[Any, ...] = msgspec.convert(given, _ARGUMENTS[name])
+        kind = _CHECK if name == CLOSE and len(given) == 3 else _ARGUMENTS[name]
+        arguments: tuple[Any, ...] = msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise InputError(f"its arguments are not those of a message of this package ({error})") from error
     if keywords:

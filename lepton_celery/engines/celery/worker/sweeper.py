@@ -1,8 +1,14 @@
-"""Sends lost work again. Every worker has a sweeper; they need no coordination."""
+"""Sends lost work again. Every worker has a sweeper; they need no coordination.
+
+A sweep reads and changes numbers only, never a manifest, so no job's plan can hold up the others. What needs the plan is
+done by a worker's process that gets a message.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -12,14 +18,13 @@ from kombu.exceptions import OperationalError
 from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.engines.celery.sending.queues import queue_of
+from lepton_celery.engines.celery.sending.queues import queue_of, served_lanes
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
-from lepton_celery.errors import BrokerUnreachable, JobError, LeptonError
-from lepton_celery.execution.manifest import Manifest
+from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, reason_of
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
-from lepton_celery.planning.plan import Plan
-from lepton_celery.text import logger
+from lepton_celery.limits import JOB_ID
+from lepton_celery.text import logger, quoted, shown
 
 log = logger(__name__)
 
@@ -28,14 +33,21 @@ _MAX_LOST = 256
 
 _FORGET_EVERY_S = 60.0
 """Longest time, in seconds, between two searches for jobs that ended long ago."""
-_MAX_FORGOTTEN = 16
-"""Largest number of ended jobs that are forgotten in one search."""
+_FORGET_AGAIN_S = 3600.0
+"""Seconds after which a job is searched for again whose message was lost."""
+_MAX_FORGOTTEN = 1024
+"""Largest number of ended jobs that are forgotten in one sweep: 500 a second and worker."""
+_FORGOTTEN_TOGETHER = 32
+"""Largest number of ended jobs that one message has forgotten."""
 
 _NEWEST_JOBS = 1000
 """Number of the newest jobs that are checked for a submitter that died."""
 
 _SUBMITTING_S = 6 * 3600.0
 """Longest time, in seconds, that a submission may take with the copies of its inputs."""
+
+_MAX_TOLD = 1000
+"""Largest number of errors that are remembered, so that each is told once."""
 
 
 class SweeperStep(TimerStep):
@@ -52,64 +64,94 @@ class Sweeper:
     def __init__(self, app: Celery, ledger: Ledger, settings: Settings) -> None:
         self._app, self._ledger, self._settings = app, ledger, settings
         self._next_forget = 0.0
+        self._left: list[str] = []
+        """The jobs that the last sweep had no time for, which come first in the next one."""
+        self._told: dict[str, None] = {}
+        """What was told of damaged jobs, the oldest first."""
 
     def sweep(self) -> None:
-        """Check every running job once."""
+        """Check every running job once, for at most half of the time between two sweeps."""
         try:
-            now = self._ledger.clock()
-            for job_id in self._ledger.active():
-                self._sweep_job(job_id, now)
-            if now >= self._next_forget:
-                self._next_forget = now + min(_FORGET_EVERY_S, self._settings.retention_s)
-                self._forget_jobs(now)
-        except (LeptonError, OperationalError) as error:
+            self._contain("nothing is looked after", self._sweep_jobs)
+        except (BrokerUnreachable, OperationalError) as error:
             log.warning("sweep postponed: %s", error)
 
-    def _sweep_job(self, job_id: str, now: float) -> None:
+    def _sweep_jobs(self) -> None:
+        began, now = time.monotonic(), self._ledger.clock()
+        job_ids = self._in_turn(self._ledger.active())
+        for position, job_id in enumerate(job_ids):
+            if time.monotonic() - began > self._settings.sweep_s / 2:
+                self._left = job_ids[position:]
+                break
+            self._contain(
+                f"job {shown(job_id)} cannot be looked after, and is left alone", partial(self._sweep_job, job_id)
+            )
+        if now >= self._next_forget:
+            self._next_forget = now + min(_FORGET_EVERY_S, self._settings.retention_s)
+            self._contain("jobs that ended long ago are not forgotten", partial(self._forget_jobs, now))
+
+    def _in_turn(self, active: Sequence[str]) -> list[str]:
+        """The running jobs: those that the last sweep did not reach, then the others, the oldest first."""
+        among = set(active)
+        left, self._left = self._left, []
+        return list(dict.fromkeys([*filter(among.__contains__, left), *active]))
+
+    def _contain(self, failed: str, action: Callable[[], None]) -> None:
+        """Do a part of the sweep. What is damaged there stops no other part, and is told once, after the words `failed`.
+
+        Raises:
+            BrokerUnreachable, OperationalError: the ledger or the broker does not answer, for this part or any other.
+        """
         try:
-            info = self._ledger.info(job_id)
-        except JobError:
-            return
+            action()
+        except (BrokerUnreachable, OperationalError):
+            raise
+        except JobNotFound:
+            pass  # forgotten meanwhile
+        except Exception as error:  # an entry may hold anything
+            told = f"{failed}: {reason_of(error)}"
+            if told not in self._told:
+                self._told[told] = None
+                log.error("%s", told)
+            while len(self._told) > _MAX_TOLD:
+                del self._told[next(iter(self._told))]
+
+    def _sweep_job(self, job_id: str) -> None:
+        info = self._ledger.info(job_id)
         if info.state is not JobState.RUNNING:
             return
+        if info.lane not in LANES:
+            raise JobError(f"its lane is {quoted(info.lane)}, and there are {', '.join(LANES)}", job_id)
         # the ledger returns each block with an expired lease to one sweeper only
-        lost = self._ledger.reclaim(info.job_id, info.stage, limit=_MAX_LOST)
-        self._send_alone(info, lost, "had expired leases; sent again")
+        self._send_alone(info, self._ledger.reclaim(job_id, info.stage, limit=_MAX_LOST), "had expired leases")
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
-        if now - info.updated_at < self._settings.sweep_s:
-            return  # the job has just made progress
-        if info.blocks_done == info.blocks_total:
+        below = self._ledger.begin_check(
+            job_id, info.stage, quiet_s=self._settings.sweep_s, busy_s=self._settings.lease_s
+        )
+        if below is not None and info.merging:
             canvas.send_merge(self._app, info)
-        elif not self._has_waiting(info):  # otherwise its messages wait in the queue
-            settings, plan = self._settings, self._plan(info)
-            sent = canvas.send_unreceipted(self._app, self._ledger, settings, info, plan, limit=settings.wave_batches)
-            if sent:
-                log.warning("job %s: %d blocks had no receipt and no lease; sent again", info.job_id, sent)
+        elif below is not None:
+            canvas.send_check(self._app, info, below)
 
     def _send_alone(self, info: JobInfo, places: list[Place], reason: str) -> None:
         """Send each of these blocks in a message of its own, and log why."""
         if places:
-            log.warning("job %s: %d blocks %s", info.job_id, len(places), reason)
-            canvas.send_alone(self._app, info, places)
+            log.warning("job %s: %d blocks %s; sent again", info.job_id, len(places), reason)
+            canvas.send_taken_over(self._app, info, places)
 
     def _send_slow(self, info: JobInfo) -> None:
-        """Send blocks that take far longer than the average of their stage to a second worker, if no message waits."""
+        """Send blocks that take far longer than the average batch of their stage to a second worker, if no message waits."""
         stats = info.stage_stats.get(info.stage, {})
         worked = sum(stats.get(name, 0.0) for name in ("compute_s", "read_s", "write_s"))
-        batch_s = worked / info.blocks_done * self._plan(info).stages[info.stage_index].batch_blocks
+        batch_s = worked / max(1.0, stats.get("batches", 0.0))
         older_s = self._settings.duplicate_after * max(batch_s, self._settings.sweep_s)
-        if self._has_waiting(info):
-            return
-        slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MAX_LOST)
-        self._send_alone(info, slow, "take long; handed to a second worker")
-
-    def _plan(self, info: JobInfo) -> Plan:
-        return Manifest.from_json(self._ledger.manifest(info.job_id), self._settings.secret_key, info.job_id).plan
+        if not self._has_waiting(info):
+            slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MAX_LOST)
+            self._send_alone(info, slow, "take long on their worker")
 
     def _has_waiting(self, info: JobInfo) -> bool:
         """Whether the job's lane has messages that no worker has taken yet."""
-        assert info.lane in LANES
         with publisher_of(self._app).connection_for_write() as connection:
             try:
                 lane = Queue(queue_of(info.lane), channel=connection.channel())
@@ -123,11 +165,21 @@ class Sweeper:
 
     def _forget_jobs(self, now: float) -> None:
         """Have jobs forgotten that ended long ago, and jobs whose submitter died before everything was in place."""
-        for job_id in self._ledger.ended(before_s=self._settings.retention_s)[:_MAX_FORGOTTEN]:
-            canvas.send_tidy(self._app, job_id)
+        ended = self._ledger.take_ended(
+            before_s=self._settings.retention_s, count=_MAX_FORGOTTEN, again_s=_FORGET_AGAIN_S
+        )
+        if len(ended) == _MAX_FORGOTTEN:
+            self._next_forget = now  # the next sweep goes on
+        self._send_tidy([job_id for job_id in ended if JOB_ID.fullmatch(job_id)])
         for info in self._ledger.jobs(limit=_NEWEST_JOBS):
             has_begun = info.stage or info.blocks_done or info.dispatched
             if info.state is JobState.PAUSED and not has_begun and now - info.updated_at > _SUBMITTING_S:
                 log.warning("job %s was never submitted as a whole; forgotten", info.job_id)
                 if self._ledger.cancel(info.job_id):
-                    canvas.send_tidy(self._app, info.job_id)
+                    self._send_tidy([info.job_id])
+
+    def _send_tidy(self, job_ids: list[str]) -> None:
+        """Have jobs forgotten by workers of the least urgent lane that this worker serves."""
+        lane = served_lanes(self._app)[-1]
+        for first in range(0, len(job_ids), _FORGOTTEN_TOGETHER):
+            canvas.send_tidy(self._app, job_ids[first : first + _FORGOTTEN_TOGETHER], lane)

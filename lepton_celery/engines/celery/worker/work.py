@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -25,9 +26,10 @@ from lepton_celery.engines.celery.worker.merge import merge
 from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
 from lepton_celery.engines.celery.worker.received import accepted
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
-from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, reason_of
+from lepton_celery.errors import BrokerUnreachable, JobNotFound, StoreError, reason_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
+from lepton_celery.ledger.info import NO_PLACE
 from lepton_celery.planning.batches import format_places
 from lepton_celery.text import logger
 
@@ -46,34 +48,40 @@ def process(task: Task[..., None], *args: Any, **keywords: Any) -> None:
 
 
 def close(task: Task[..., None], *args: Any, **keywords: Any) -> None:
-    """Send the job's next waves, and merge the stage if every block has its receipt and nobody has merged it."""
+    """Send the job's next waves, and merge the stage if every block has its receipt and nobody has merged it.
+
+    With a place as third argument, this is a check: the blocks before it that have neither a receipt nor a lease are sent
+    again.
+    """
     log_lines.begin()
     if (arguments := accepted(task, args, keywords)) is None:
         return
-    job_id, number = arguments
-    log_lines.tell(f"job {job_id}, end of a wave")
+    job_id, number, *places = arguments
+    log_lines.tell(f"job {job_id} checked" if places else f"job {job_id}, end of a wave")
     work = StageWork(task, job_id, StageNumber(number), [])
-    work.fill_window()
-    _work_on(work.end_stage())
+    if work.send_more(*places):
+        _work_on(work.end_stage())
 
 
 def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
-    """Discard the files of a job that ended long ago, and forget the job."""
+    """Discard the files of jobs that ended long ago, and forget the jobs."""
     log_lines.begin()
     if (arguments := accepted(task, args, keywords)) is None:
         return
-    (job_id,) = arguments
-    log_lines.tell(f"job {job_id} ended long ago and is forgotten")
     settings: Settings = task.app.conf["lepton"]
     ledger = open_ledger(settings.ledger)
-    try:
-        if not ledger.info(job_id).state.is_open:
+    forgotten = 0
+    for job_id in arguments[0].split(","):
+        if not ledger.expire(job_id, older_s=settings.retention_s):
+            continue  # it has not ended, or was resumed meanwhile
+        try:
             _open_jobs.discard(ledger, settings, job_id)
-    except JobNotFound:
-        return
-    except LeptonError as error:  # another release wrote it, or it is outside the allowed folders
-        log.warning("job %s: its files are not removed: %s", job_id, error)
-    ledger.forget(job_id)
+        except BrokerUnreachable:
+            raise
+        except Exception as error:  # another release wrote it, it is damaged, or outside the allowed folders
+            log.warning("job %s: its files are not removed: %s", job_id, reason_of(error))
+        forgotten += ledger.forget_ended(job_id)
+    log_lines.tell(f"{forgotten} jobs that ended long ago are forgotten")
 
 
 def _work_on(work: StageWork | None) -> None:
@@ -150,22 +158,31 @@ class StageWork:
             return False
         return not places or self.ledger.receipts(self.job_id, self.number, places) != places
 
-    def fill_window(self) -> None:
-        """Send the job's next waves."""
+    def send_more(self, below: Place = NO_PLACE) -> bool:
+        """Send lost blocks before the place `below` again, and the job's next waves; whether the stage may be ended here."""
+        ledger, settings = self.ledger, self.settings
         try:
-            info = self.ledger.info(self.job_id)
+            ledger.end_check(self.job_id, self.number)
+            info = ledger.info(self.job_id)
             if info.state is not JobState.RUNNING or info.stage != self.number:
                 # in case the worker that ended the job died before it discarded the files
-                _open_jobs.close_ended(self.ledger, self.settings, self.job_id)
-                return
-            canvas.fill_window(self.task.app, self.ledger, self.settings, info, self._open_stage().plan)
+                _open_jobs.close_ended(ledger, settings, self.job_id)
+                return False
+            app, plan = self.task.app, self._open_stage().plan
+            if below == NO_PLACE:
+                canvas.fill_window(app, ledger, settings, info, plan)
+            elif sent := canvas.send_unreceipted(
+                app, ledger, settings, info, plan, limit=settings.wave_batches, below=below
+            ):
+                log.warning("job %s: %d blocks were sent, and nobody works on them; sent again", self.job_id, sent)
         except JobNotFound:
-            return
+            return False
         except failures.PASSING as error:
             self._fail_or_retry(error)
         except Exception as error:
             log.exception("job %s: its next wave cannot be sent", self.job_id)
             self._fail(error)
+        return True
 
     def end_stage(self) -> StageWork | None:
         """Merge the stage if every block has its receipt.
@@ -227,6 +244,9 @@ class StageWork:
     def _retry(self, error: Exception) -> NoReturn:
         """Retry the message after 2, 4, 8 s and so on, at most 30 s, with jitter, so that workers do not retry together."""
         wait = min(30.0, 2.0 ** (1 + int(self.task.request.retries)))  # RabbitMQ delays by whole seconds, from 1
+        if isinstance(error, StoreError):  # else the ledger does not answer, perhaps
+            with suppress(BrokerUnreachable):
+                self.ledger.postpone_checks(self.job_id, self.number, for_s=wait)
         text = (format_places(self.places),) if self.task.name == canvas.PROCESS else ()
         raise self.task.retry(
             # the stage may be a later one than the message's

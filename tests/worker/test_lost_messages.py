@@ -1,0 +1,81 @@
+"""Messages that are lost while others wait, jobs that ended long ago, and damaged entries beside honest jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lepton_celery as lepton
+from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.ledger import JobState
+from tests.chaos import checks
+from tests.chaos.cluster import Cluster
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.worker
+
+BLOCK = 64
+LANE = "lepton.default"
+until = partial(eventually, timeout_s=30.0)
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[Cluster]:
+    """A server without workers; a job has few messages in the broker at a time."""
+    environment = {
+        "LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*",
+        "LEPTON_WAVE_BATCHES": "4",
+        "LEPTON_WINDOW_BATCHES": "8",
+        "LEPTON_RETENTION_S": "1.5",
+    }
+    with Cluster(tmp_path / "cluster", workers=0, concurrency=2, settings="test", environment=environment) as cluster:
+        yield cluster
+
+
+def submit(cluster: Cluster, folder: Path, side: int, seconds: float) -> lepton.Job:
+    """Submit a job of blocks that take some seconds each."""
+    folder.mkdir()
+    np.save(folder / "input.npy", np.full((side, side), 40, np.uint8))
+    image = lepton.map_blocks("tests.faults.blocks:slow", lepton.open(folder / "input.npy"), seconds=seconds)
+    outputs: dict[str, Any] = {str(folder / "o.npy"): image}
+    return lepton.submit(outputs, app=cluster.app, block_shape=(BLOCK, BLOCK), workers=2)
+
+
+def test_a_lost_message_is_sent_again_while_another_job_fills_the_lane(idle: Cluster, tmp_path: Path) -> None:
+    large = submit(idle, tmp_path / "large", 8 * BLOCK, 0.4)
+    small = submit(idle, tmp_path / "small", BLOCK, 0)
+    lost = [message for message in idle.broker.lrange(LANE, 0, -1) if small.id in message]
+    assert lost
+    for message in lost:
+        idle.broker.lrem(LANE, 1, message)
+    idle.start_workers(1)
+    small.wait(30)
+    assert large.info().state is JobState.RUNNING
+    large.wait(60)
+    assert list(checks.quiet(idle)) == []
+
+
+def test_only_jobs_that_ended_long_ago_are_forgotten(idle: Cluster, tmp_path: Path) -> None:
+    """A message to forget a job may be late: the job was resumed meanwhile; or somebody else wrote it."""
+    running = submit(idle, tmp_path / "running", 4 * BLOCK, 0.2)
+    resumed = submit(idle, tmp_path / "resumed", BLOCK, 0)
+    assert idle.ledger.fail(resumed.id, "because")
+    ended = []
+    for number in range(100):
+        ended.append(f"ended{number}")
+        idle.ledger.create(ended[-1], {}, lane="default", title="", stages=1, blocks=1)
+        assert idle.ledger.cancel(ended[-1])
+    canvas.send_tidy(idle.app, [running.id, resumed.id, *ended[:30]], "default")
+    lepton.resume(resumed.id, app=idle.app)
+    idle.start_workers(1)
+    for job in (running, resumed):
+        assert job.wait(30).state is JobState.DONE
+    until(lambda: not set(ended) & {info.job_id for info in idle.ledger.jobs(limit=1000)})
+    assert list(checks.quiet(idle)) == []
+    for job_id in ended:
+        assert list(checks.keys(idle, job_id, frozenset())) == []
