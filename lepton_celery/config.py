@@ -18,9 +18,13 @@ from typing import Any
 
 from lepton_celery.errors import InputError
 from lepton_celery.signing import check_keys
+from lepton_celery.text import password_of
 
 LANES = ("interactive", "default", "batch")
 """The lanes of jobs, the most urgent first; each has a queue of its own."""
+
+PLACEHOLDERS = frozenset({"change-me", "changeme", "replace-me", "your-password", "example", "todo", "xxx"})
+"""Passwords of example files, which are refused."""
 
 RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 """Old names of settings and their new ones. The old names are accepted until release 0.2."""
@@ -43,7 +47,8 @@ class Settings:
     ledger_url: str = field(default="", repr=False)
     """Redis URL of the ledger, which records jobs. Empty: the result backend."""
     allowed_roots: tuple[str, ...] = ()
-    """Directories that workers may read from and write to. Empty: all. The environment separates them by `:`."""
+    """Directories that clients and workers may read from and write to. Empty: all. The environment separates them by
+    `:`."""
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call: `package.module:function`, or a pattern such as `package.module:*`.
     Empty: none. The environment separates them by commas."""
@@ -92,6 +97,11 @@ class Settings:
     pixels are the same. In the environment: `1` or `0`."""
 
     @property
+    def roots(self) -> tuple[Path, ...]:
+        """`allowed_roots` as paths."""
+        return tuple(map(Path, self.allowed_roots))
+
+    @property
     def backend(self) -> str:
         """URL of the result backend."""
         return self.result_backend or self.broker_url
@@ -125,7 +135,26 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
             separator = "," if name in ("allowed_functions", "secret_key") else os.pathsep
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
     check_keys(given.get("secret_key", ()), "LEPTON_SECRET_KEY")
-    return Settings(**given)
+    settings = Settings(**given)
+    check_passwords(settings)
+    return settings
+
+
+def check_passwords(settings: Settings) -> None:
+    """Refuse the passwords of examples, which everybody knows.
+
+    Raises:
+        InputError: a URL, or the password of Flower, has one; the message says which and how to make another.
+    """
+    urls = {name: getattr(settings, name) for name in ("broker_url", "result_backend", "ledger_url")}
+    passwords = {name: password_of(url) for name, url in urls.items()}
+    passwords["flower_auth"] = settings.flower_auth.partition(":")[2]
+    for name, password in passwords.items():
+        if password.lower().replace("_", "-") in PLACEHOLDERS:
+            raise InputError(
+                f"LEPTON_{name.upper()} has the password {password!r} of an example, which everybody knows; choose another, "
+                "such as that of `openssl rand -hex 16`, for the server too"
+            )
 
 
 def _current_name(name: str, written: Callable[[str], str]) -> str:

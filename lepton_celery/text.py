@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from reprlib import Repr
 from typing import Any
+from urllib.parse import unquote
 
 SHOWN_CHARS = 400
 """Longest text from outside that is shown, in characters."""
@@ -62,6 +63,11 @@ def masked(url: object) -> str:
     """
     urls = [url] if isinstance(url, str) or not isinstance(url, Iterable) else url
     return ", ".join(shown(_WHOLE_URL.sub(_without_password, str(one)[:_SEARCHED_CHARS])) for one in urls)
+
+
+def password_of(url: str) -> str:
+    """The password in a URL; empty if there is none."""
+    return unquote(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
 
 
 @cache

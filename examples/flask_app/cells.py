@@ -11,6 +11,7 @@ import secrets
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import skimage
 from celery import Celery, Task, shared_task
@@ -88,8 +89,13 @@ def create_app() -> Flask:
 
 
 def refuse_other_sites() -> None:
-    """Refuse POST requests from pages of other sites. There is no CSRF token without a login, but browsers name the site."""
-    if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+    """Refuse POST requests from pages of other sites. There is no CSRF token without a login, but browsers name the site.
+
+    Old browsers send no Sec-Fetch-Site, but an Origin, which is `null` for a page without one.
+    """
+    origin = urlsplit(request.headers.get("Origin", request.host_url)).netloc
+    is_foreign = request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none") or origin != request.host
+    if request.method == "POST" and is_foreign:
         abort(403, "the request came from another site; open this site's page")
 
 

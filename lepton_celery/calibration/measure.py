@@ -40,7 +40,7 @@ from lepton_celery.planning.options import Limits, PlanOptions
 from lepton_celery.planning.plan import Stage
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.base import Target
-from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
+from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
 
 LARGE_SIDE = 512
 """Side of the image that functions are measured on, in pixels; an eighth of it for slow functions."""
@@ -167,7 +167,8 @@ def _measure_objects(observations: Observations, folder: Path) -> None:
         for side, divisions in ((LARGE_SIDE // 2, 2), (LARGE_SIDE * 2, 2), (LARGE_SIDE * 2, 4)):
             nodes = workloads.objects(side, with_intensity=with_intensity)
             for _ in range(REPEATS):
-                workspace = DiskWorkspace(folder / uuid4().hex, "calibration")
+                job_id = uuid4().hex
+                workspace = DiskWorkspace(workspace_root(folder, job_id), job_id)
                 observe(nodes, observations, divisions=divisions, workspace=workspace)
 
 

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from lepton_celery.cli.console import LONG, json_option, output, print_json
 from lepton_celery.cli.where import app_with, find_settings
 from lepton_celery.config import Settings, load_settings
-from lepton_celery.doctor import folders, server, timeouts, workers
+from lepton_celery.doctor import folders, server, signing, timeouts, workers
 from lepton_celery.doctor.about import about_this_process
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
 from lepton_celery.engines.celery.sending.queues import queue_of
@@ -83,24 +83,26 @@ def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, ex
                 probes.append(stack.enter_context(folders.probe(folder)))
             except OSError as error:
                 about_files.append(folders.unwritable(folder, error))
-        answers, about_workers = _check_workers(settings, probes, timeout_s, expected) if is_reachable else ([], [])
+        fleet, about_workers = _check_workers(settings, probes, timeout_s, expected) if is_reachable else (None, [])
+        answers = fleet.answers if fleet is not None else ()
         for made in probes:
             said = {a.worker: a.about.folders.get(str(made.folder), {}) for a in answers if a.about is not None}
             about_files += folders.check_folder(made, said, settings.allowed_roots)
-    return [*about_servers, *timeouts.check_settings(settings), *about_workers, *about_files]
+    about_signing = signing.check_signing(settings, fleet)
+    return [*about_servers, *timeouts.check_settings(settings), *about_signing, *about_workers, *about_files]
 
 
 def _check_workers(
     settings: Settings, probes: Sequence[folders.Probe], timeout_s: float, expected: int | None
-) -> tuple[list[workers.Answer], list[Finding]]:
+) -> tuple[workers.Fleet | None, list[Finding]]:
     tokens = {str(made.folder): made.token for made in probes}
     try:
         answers = ask_workers(app_with(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
     except BrokerUnreachable as error:
         advice = "give the broker's user the keys and channels that docs/operations.md lists"
-        return [], [Finding(workers.GROUP, "answers", PROBLEM, str(error), advice)]
+        return None, [Finding(workers.GROUP, "answers", PROBLEM, str(error), advice)]
     fleet = workers.Fleet(answers, about_this_process(settings), queue_of, timeout_s, expected or 0)
-    return answers, workers.check_workers(fleet)
+    return fleet, workers.check_workers(fleet)
 
 
 def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:

@@ -20,12 +20,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lepton_celery.config import Settings
+from lepton_celery.signing import mark_of
 
 PACKAGES = ("lepton-celery", "numpy", "scipy", "scikit-image", "celery", "kombu", "redis")
 """Packages whose versions `lepton doctor` compares."""
 
 SAME_EVERYWHERE = ("lease_s", "sweep_s", "max_attempts", "visibility_timeout_s", "allowed_roots", "allowed_functions")
 """Settings that must have the same value in all processes."""
+
+KEYS = "keys"
+"""The marks of the secret keys among the settings."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 """The control groups of this machine or container; Linux only."""
@@ -61,7 +65,7 @@ class About:
     versions: Mapping[str, str]
     """The versions of Python and of `PACKAGES`."""
     settings: Mapping[str, Any]
-    """`SAME_EVERYWHERE`, the memory of a pool process, and the address of the ledger."""
+    """`SAME_EVERYWHERE`, the memory of a pool process, the address of the ledger, and the marks of the secret keys."""
     memory_bytes: int
     """Memory of the machine or container; 0 if it is unknown."""
     pool: Pool | None = None
@@ -78,6 +82,7 @@ def about_this_process(settings: Settings) -> About:
     """The description of this process; only a worker has a pool, queues and folders."""
     told = {name: getattr(settings, name) for name in (*SAME_EVERYWHERE, "worker_memory_bytes")}
     told["ledger"] = address_of(settings.ledger)
+    told[KEYS] = tuple(map(mark_of, settings.secret_key))
     return About(
         machine=socket.gethostname(),
         platform=sys.platform,

@@ -25,7 +25,7 @@ class Finding:
     """The outcome of one check."""
 
     group: str
-    """The heading of the finding: server, settings, workers or files."""
+    """The heading of the finding: server, settings, signing, workers or files."""
     name: str
     """The name of the check."""
     verdict: Verdict

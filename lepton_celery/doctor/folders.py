@@ -23,7 +23,8 @@ from typing import Any
 
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError
-from lepton_celery.stores.paths import check_allowed, local_path
+from lepton_celery.stores.paths import local_path
+from lepton_celery.stores.roots import check_allowed
 
 GROUP = "files"
 

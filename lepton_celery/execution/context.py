@@ -64,14 +64,19 @@ class Context:
         if key not in self._outputs:
             image = self.plan.nodes[node]
             is_iterated, compress = image.entry.is_iterated, image.entry.labels_blocks
-            outputs = [] if is_iterated else [stores.array_output(target) for target in self.targets.get(node, ())]
+            # the submitter has created their parts: the part of a job that was cancelled must not come back
+            outputs = [] if is_iterated else [self.output(target) for target in self.targets.get(node, ())]
             if is_iterated or self.plan.intermediates.get(node) == run.stage:
                 stored, block = (node, run.round) if is_iterated else node, self.plan.block_of(node)
-                outputs.append(self.workspace.image_output(stored, image.shape, image.dtype, block, compress=compress))
-            for output in outputs:
-                output.create()
+                intermediate = self.workspace.image_output(stored, image.shape, image.dtype, block, compress=compress)
+                intermediate.create()
+                outputs.append(intermediate)
             self._outputs[key] = outputs
         return self._outputs[key]
+
+    def output(self, target: Target) -> ArrayOutput:
+        """The store of an image output."""
+        return stores.array_output(target, roots=self.roots)
 
     def value(self, key: Key) -> Any:
         """A whole-image value, or the value of a round, by `(node, round)`. Values that were read are cached.

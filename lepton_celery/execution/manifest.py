@@ -118,7 +118,7 @@ class Manifest:
             stores.check_allowed(stores.local_path(path), roots)
         for function in self.plan.functions if functions is not None else ():
             check_allowed(function, functions or ())
-        workspace = DiskWorkspace(Path(self.workspace), self.job_id, Path(scratch) if scratch else None)
+        workspace = DiskWorkspace(Path(self.workspace), self.job_id, Path(scratch) if scratch else None, roots)
         return Context(self.plan, workspace, self.targets, roots, files=self.files, job_id=self.job_id, kernels=kernels)
 
     def output_paths(self) -> list[str]:
@@ -135,15 +135,16 @@ class Manifest:
         """The journal of the job's receipts, in its workspace."""
         return Journal(Path(self.workspace))
 
-    def check_inputs(self) -> None:
+    def check_inputs(self, roots: tuple[Path, ...] = ()) -> None:
         """Refuse an input that has changed since the job was submitted.
 
         Raises:
+            InputError: an input lies outside the roots.
             InputError: an input has changed; the message says which, what it was and what it is.
         """
         for _, url in self.plan.sources:
             before = self.inputs.get(url)
-            if before is not None and (now := stores.identity(url)) != before:
+            if before is not None and (now := stores.identity(url, roots=roots)) != before:
                 raise InputError(
                     f"the input {url} has changed since the job was submitted ({before}, now {now}); parts of two images "
                     "would be mixed: submit the job again, and write new images under new names"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from lepton_celery import stores
+from lepton_celery.errors import LeptonError
 from lepton_celery.execution.context import Context
 from lepton_celery.grid import StageIndex, StageNumber
 from lepton_celery.planning.plan import StageRun
@@ -12,7 +14,7 @@ from lepton_celery.stores.base import ArrayOutput, Target
 
 
 def _image_outputs(context: Context) -> Iterator[ArrayOutput]:
-    return (stores.array_output(target) for targets in context.targets.values() for target in targets)
+    return (context.output(target) for targets in context.targets.values() for target in targets)
 
 
 def create_outputs(context: Context) -> None:
@@ -50,9 +52,25 @@ def collect_images(context: Context) -> dict[int, stores.MemoryOutput]:
 
 
 def discard(context: Context) -> None:
-    """Remove all files of an unfinished job: the parts of its outputs, and its workspace."""
-    for output in _image_outputs(context):
-        output.discard()
-    for path in context.files:
-        stores.discard_file(path, context.job_id)
-    context.workspace.discard()
+    """Remove all files of an unfinished job: the parts of its outputs, and its workspace.
+
+    Raises:
+        LeptonError: one of them cannot be removed; the others are.
+    """
+    failed: list[LeptonError] = []
+    removals: list[Callable[[], None]] = [
+        *(partial(_discard_image, context, target) for targets in context.targets.values() for target in targets),
+        *(partial(stores.discard_file, path, context.job_id, roots=context.roots) for path in context.files),
+        context.workspace.discard,
+    ]
+    for remove in removals:
+        try:
+            remove()
+        except LeptonError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
+def _discard_image(context: Context, target: Target) -> None:
+    context.output(target).discard()

@@ -73,9 +73,7 @@ class _Output:
 def _outputs(context: Context) -> Iterator[_Output]:
     files = ((node, path, None) for path, node in context.files.items())
     images = (
-        (node, target.path, stores.array_output(target))
-        for node, targets in context.targets.items()
-        for target in targets
+        (node, target.path, context.output(target)) for node, targets in context.targets.items() for target in targets
     )
     return (_Output(f"published{position}", *output) for position, output in enumerate(chain(files, images)))
 
@@ -98,7 +96,9 @@ class _Publication:
                 value = self._context.value(output.node)
                 # a merge that runs again may replace what its first run published
                 overwrite = self._overwrite or is_published
-                columns = stores.write_value(output.path, value, job_id=self._context.job_id, overwrite=overwrite)
+                columns = stores.write_value(
+                    output.path, value, job_id=self._context.job_id, overwrite=overwrite, roots=self._context.roots
+                )
                 self.dtypes |= {output.path: columns} if columns else {}
             elif not (is_published and os.path.lexists(output.image.target.final)):
                 # else there may be a new part, begun by a worker that was frozen since before the image was published

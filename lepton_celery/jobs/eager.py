@@ -43,7 +43,7 @@ def run_at_once(app: Celery, prepared: Prepared) -> Job:
             record.fail(str(error))
         if app.conf.task_eager_propagates:
             raise
-        return Job(prepared.manifest.job_id, record)
+        return Job(prepared.manifest.job_id, record, roots=prepared.roots)
 
 
 def find_job(job_id: str) -> Job | None:

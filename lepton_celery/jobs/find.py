@@ -74,7 +74,7 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
     settings = settings or settings_of(current_app())
     ledger = open_ledger(settings.ledger)
     ledger.info(job_id)
-    return Job(job_id, ledger, settings.secret_key)
+    return Job(job_id, ledger, settings.secret_key, settings.roots)
 
 
 def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
@@ -89,11 +89,11 @@ def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
     if beginning and beginning.isprintable():  # what is not may have no UTF-8 form, so it cannot be asked for
         try:
             ledger.info(beginning)
-            return Job(beginning, ledger, settings.secret_key)
+            return Job(beginning, ledger, settings.secret_key, settings.roots)
         except JobNotFound:
             found = ledger.beginning_with(beginning)
         except JobError:  # its entry is damaged, but it may be forgotten
-            return Job(beginning, ledger, settings.secret_key)
+            return Job(beginning, ledger, settings.secret_key, settings.roots)
     if not found:
         raise JobNotFound(
             f"the ledger knows no job whose id is or begins with {quoted(beginning)}; `lepton jobs` lists the jobs",
@@ -105,7 +105,7 @@ def find_by_prefix(beginning: str, *, settings: Settings) -> Job:
             f"{len(found)} jobs have an id that begins with {quoted(beginning)}: {shown}; give more of the id",
             beginning,
         )
-    return Job(found[0], ledger, settings.secret_key)
+    return Job(found[0], ledger, settings.secret_key, settings.roots)
 
 
 def list_jobs(*, limit: int = 100, settings: Settings | None = None) -> list[JobInfo]:

@@ -20,6 +20,7 @@ from lepton_celery.jobs.unserved import LaneWatch
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
+from lepton_celery.stores.roots import Roots
 
 _POLL_S = (0.01, 0.05)
 """Shortest and longest time, in seconds, between two checks of a job that is waited for."""
@@ -43,11 +44,12 @@ class FilledBlock:
 class Job:
     """A job in the ledger, or in the record of this process."""
 
-    def __init__(self, job_id: str, records: Ledger | RunRecord, keys: Sequence[str] = ()) -> None:
+    def __init__(self, job_id: str, records: Ledger | RunRecord, keys: Sequence[str] = (), roots: Roots = ()) -> None:
         self.id = job_id
         """The job's id, which is valid in every process with the same ledger."""
         self._records = records
         self._keys = keys
+        self._roots = tuple(roots)
         self._is_told = False
 
     def __repr__(self) -> str:
@@ -189,7 +191,9 @@ class Job:
         manifest = self.manifest()
         dtypes = (self._records.result(self.id) or {}).get("dtypes", {})
         return {
-            name: stores.read_value(path, dtypes.get(path)) if path in manifest.files else open_image(path)
+            name: stores.read_value(path, dtypes.get(path), roots=self._roots)
+            if path in manifest.files
+            else open_image(path)
             for name, path in manifest.names.items()
         }
 
@@ -256,12 +260,12 @@ class Job:
         self._records.forget(self.id)
 
     def _discard(self) -> None:
-        """Remove the job's files.
+        """Remove the job's files: the parts of its outputs and its workspace, and nothing else.
 
         Warns:
-            UserWarning: its manifest cannot be understood, so its files remain.
+            UserWarning: its manifest cannot be understood, or names folders outside `allowed_roots`, so its files remain.
         """
         try:
-            discard(self.manifest().context())
+            discard(self.manifest().context(self._roots))
         except (InputError, JobError) as error:
             warnings.warn(f"files of job {self.id} were not removed: {error}", UserWarning, stacklevel=3)

@@ -12,6 +12,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.shared.listed import MAX_LISTED_PX
 from lepton_celery.errors import InputError
+from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, versions_of
 from lepton_celery.graph.nodes import Node, make
 from lepton_celery.grid import StageNumber
@@ -21,6 +22,7 @@ from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import Planned, make_plan
 from lepton_celery.stores.base import ArrayReader, Target
+from lepton_celery.stores.roots import Roots
 from lepton_celery.stores.workspace import workspace_root
 
 
@@ -31,19 +33,32 @@ class Prepared:
     manifest: Manifest
     arrays: dict[int, Array]
     """Inputs that are arrays of this process, by node."""
+    roots: Roots = ()
+    """Folders that the job's files must lie in; empty for all."""
+
+    def context(self, *, kernels: bool = False) -> Context:
+        """The job in this process, with its arrays."""
+        return replace(self.manifest.context(tuple(self.roots), kernels=kernels), arrays=self.arrays)
 
 
 def prepare(
-    outputs: Mapping[str, Node], plan_options: PlanOptions, options: JobOptions, *, may_exist: bool = False
+    outputs: Mapping[str, Node],
+    plan_options: PlanOptions,
+    options: JobOptions,
+    *,
+    roots: Roots = (),
+    may_exist: bool = False,
 ) -> Prepared:
-    """Check and plan a job. Outputs `may_exist` if it may continue a job that failed after it had published them.
+    """Check and plan a job, whose files must lie in `roots`; empty for any folder.
+
+    Outputs `may_exist` if it may continue a job that failed after it had published them.
 
     Raises:
         InputError: an output, an input or the plan is refused; the message says which and why.
         StoreError: an input cannot be read, or an output cannot be written.
     """
     for path in outputs:
-        stores.check_output(path, overwrite=options.overwrite or may_exist)
+        stores.check_output(path, overwrite=options.overwrite or may_exist, roots=roots)
     given: Mapping[str, Any] = outputs
     # the planner refuses what is not lazy
     fitting = {path: _fitting(path, node) if isinstance(node, Node) else node for path, node in given.items()}
@@ -54,7 +69,7 @@ def prepare(
     scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
     arrays = planned.lowered.arrays
     identities = {f"array {node}": stores.content_identity(array) for node, array in arrays.items()}
-    identities |= {url: stores.identity(url) for node, url in plan.sources if node not in arrays}
+    identities |= {url: stores.identity(url, roots=roots) for node, url in plan.sources if node not in arrays}
     manifest = Manifest(
         job_id,
         plan,
@@ -67,7 +82,9 @@ def prepare(
         versions=versions_of(plan),
         plan_digest=digest_of(plan, plan_options.block_shape),
     )
-    return Prepared(manifest, arrays)
+    prepared = Prepared(manifest, arrays, roots)
+    prepared.context()  # refuses scratch outside the roots
+    return prepared
 
 
 def _fitting(path: str, node: Node) -> Node:
@@ -145,7 +162,9 @@ def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, P
     copies: list[tuple[ArrayReader, Path]] = []
     for index, url in manifest.plan.sources:
         is_array = url == ARRAY_URL
-        reader: ArrayReader = stores.MemoryReader(prepared.arrays[index]) if is_array else stores.open_array(url)
+        reader: ArrayReader = (
+            stores.MemoryReader(prepared.arrays[index]) if is_array else stores.open_array(url, roots=prepared.roots)
+        )
         if is_array or stores.needs_ingest(reader):
             copy = Path(manifest.workspace) / f"input{index}.npy"
             copies.append((reader, copy))

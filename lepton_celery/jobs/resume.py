@@ -51,7 +51,7 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
         manifest = Manifest.from_json(ledger.manifest(str(job)), settings.secret_key, str(job))
     except JobNotFound:
         manifest = find_manifest(job, settings.secret_key)
-    return Job(go_on(manifest, app, ledger, settings), ledger, settings.secret_key)
+    return Job(go_on(manifest, app, ledger, settings), ledger, settings.secret_key, settings.roots)
 
 
 def find_manifest(job: str | Path, keys: Sequence[str] = ()) -> Manifest:
@@ -122,7 +122,14 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
     if state is JobState.CANCELLED:
         raise JobError(f"job {job_id} was cancelled, and its files are removed; submit it again", job_id)
     _check_versions(manifest)
-    manifest.check_inputs()
+    manifest.context(settings.roots)  # refuses files outside the roots
+    manifest.check_inputs(settings.roots)
+    if not Path(manifest.workspace).is_dir():
+        raise JobError(
+            f"job {job_id} cannot go on: its folder {manifest.workspace} is gone; the folder of its outputs was moved or "
+            "removed, or its files were discarded: put the folder back, or submit the job again",
+            job_id,
+        )
     opened = manifest.journal.stage(len(manifest.plan.stages))
     if opened is None:
         raise JobError(

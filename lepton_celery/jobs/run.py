@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
+from lepton_celery.config import load_settings
 from lepton_celery.engines import inline
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
@@ -47,9 +47,8 @@ def run(
     """
     threads = threads or os.cpu_count() or 1
     plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder().on_threads())
-    return run_prepared(
-        prepare(outputs, plan_options, JobOptions(overwrite=overwrite)), threads=threads, on_change=on_change
-    )
+    prepared = prepare(outputs, plan_options, JobOptions(overwrite=overwrite), roots=load_settings().roots)
+    return run_prepared(prepared, threads=threads, on_change=on_change)
 
 
 def new_record(prepared: Prepared) -> RunRecord:
@@ -67,7 +66,7 @@ def run_prepared(
 ) -> Job:
     """Run a prepared job in this process; see `run`. `record` is the job's record; None for a new one."""
     manifest, plan = prepared.manifest, prepared.manifest.plan
-    context = replace(manifest.context(kernels=use_kernels(plan)), arrays=prepared.arrays)
+    context = prepared.context(kernels=use_kernels(plan))
     context.workspace.create()
     try:
         create_outputs(context)
@@ -84,6 +83,6 @@ def run_prepared(
     inline.run(context, record, threads=threads, overwrite=manifest.options.overwrite, on_progress=changed)
     changed()
     context.workspace.discard()
-    job = Job(manifest.job_id, record)
+    job = Job(manifest.job_id, record, roots=prepared.roots)
     job.tell_warnings(stacklevel=3)
     return job

@@ -14,7 +14,7 @@ from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas
-from lepton_celery.errors import BrokerUnreachable, InputError
+from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError
 from lepton_celery.execution.manifest import JobOptions, Lane, Manifest, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
@@ -68,7 +68,8 @@ def submit(
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
 
     Raises:
-        InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels.
+        InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels. A file
+            outside `allowed_roots` is refused too.
         BrokerUnreachable: no broker answers; nothing was submitted.
 
     Warns:
@@ -89,12 +90,12 @@ def submit(
     if unreachable is not None:
         raise unreachable
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest, settings.secret_key)) is not None:
-        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key)
+        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots)
     for path in outputs if resume else ():
-        stores.check_output(path, overwrite=prepared.manifest.options.overwrite)
+        stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     _send(prepared, app, ledger, settings)
-    return Job(prepared.manifest.job_id, ledger, settings.secret_key)
+    return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots)
 
 
 def _check_names(manifest: Manifest) -> None:
@@ -121,7 +122,7 @@ def _prepare(
         cost=cost,
         wave_batches=settings.wave_batches,
     )
-    prepared = prepare(outputs, plan_options, job, may_exist=may_exist)
+    prepared = prepare(outputs, plan_options, job, roots=settings.roots, may_exist=may_exist)
     for function in prepared.manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
     return prepared
@@ -156,15 +157,15 @@ def _job_options(keywords: JobKeywords, scratch: str) -> JobOptions:
 def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -> None:
     """Record a job, create the files that workers need, and send the first waves."""
     manifest, copies = for_workers(prepared)
-    context = manifest.context()
+    context = manifest.context(settings.roots)
     try:
         # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
         record(manifest, ledger, StageNumber(0), settings.secret_key)
         context.workspace.create()
         manifest.journal.begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:
-            stores.ingest(reader, copy)
-        manifest.check_inputs()
+            stores.ingest(reader, copy, roots=settings.roots)
+        manifest.check_inputs(settings.roots)
         create_outputs(context)
         manifest.journal.log_stage(StageNumber(0))
         ledger.resume(manifest.job_id)
@@ -174,5 +175,6 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     except BaseException:
         with suppress(BrokerUnreachable):
             ledger.forget(manifest.job_id)
-        discard(context)
+        with suppress(LeptonError):  # the first error is raised
+            discard(context)
         raise

@@ -21,20 +21,18 @@ folders import the functions of this module, and the modules `base`, `documents`
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable
 from pkgutil import resolve_name
-from stat import S_ISDIR, S_ISREG
 
-from lepton_celery.errors import InputError
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
-from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import TABLE_SUFFIXES, VALUE_SUFFIX, array_format, check_dtype, check_output
+from lepton_celery.stores.guarded import GuardedOutput
 from lepton_celery.stores.identity import content_identity, identity
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
-from lepton_celery.stores.paths import check_allowed, local_path
+from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import discard_file
+from lepton_celery.stores.roots import Roots, check_allowed
 from lepton_celery.stores.table import read_table, write_table
 from lepton_celery.stores.values import as_columns, check_value, read_value, write_value
 
@@ -64,7 +62,7 @@ __all__ = [
 ]
 
 
-def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> ArrayReader:
+def open_array(url: str | os.PathLike[str], *, roots: Roots = ()) -> ArrayReader:
     """Open the array at a path or `file://` URL without reading its pixels; the suffix names the format.
 
     Args:
@@ -72,29 +70,23 @@ def open_array(url: str | os.PathLike[str], *, roots: Sequence[Path] = ()) -> Ar
         roots: folders, one of which must contain the array after links are resolved; empty to allow any folder.
 
     Raises:
-        InputError: the suffix or scheme is unknown, or the array is outside `roots`.
+        InputError: the suffix or scheme is unknown, the array is outside `roots`, or it is a pipe, a socket or a device.
         StoreNotFound: nothing is there.
         StoreError: the file may not be read, is damaged, or has another format than its suffix says.
     """
     path = local_path(url)
     check_allowed(path, roots)
-    fmt = array_format(path)
-    with reading(path):
-        mode = path.stat().st_mode
-    if not (S_ISREG(mode) or S_ISDIR(mode)):
-        raise InputError(
-            f"{path} is a pipe, a socket or a device, and blocks need a file that can be read at any place"
-        )
-    reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path)
+    reader: ArrayReader = resolve_name(f"{__name__}.{array_format(path).reader}")(path, roots)
     return reader
 
 
-def array_output(target: Target) -> ArrayOutput:
+def array_output(target: Target, *, roots: Roots = ()) -> ArrayOutput:
     """The output for `target` in the format of its suffix. Nothing is written before `create`.
 
     Raises:
-        InputError: the suffix is unknown, or the format cannot hold the dtype, shape or block shape.
+        InputError: the suffix is unknown, the format cannot hold the dtype, shape or block shape, or it is outside `roots`.
     """
+    check_allowed(target.final.parent, roots)
     check_dtype(target.final, target.shape, target.native)
-    output: ArrayOutput = resolve_name(f"{__name__}.{array_format(target.final).output}")(target)
-    return output
+    make: Callable[[Target], ArrayOutput] = resolve_name(f"{__name__}.{array_format(target.final).output}")
+    return GuardedOutput(target, make, roots) if roots else make(target)

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from lepton_celery.errors import InputError, StoreError
 from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.limits import JOB_ID
 from lepton_celery.stores.axes import Axes
-from lepton_celery.stores.paths import local_path
+from lepton_celery.stores.paths import check_job_id, local_path
 
 AnyArray = npt.NDArray[Any]
 
@@ -66,8 +65,7 @@ class Target:
     """The axes, for formats that describe them; empty if nothing is known about them."""
 
     def __post_init__(self) -> None:
-        if not JOB_ID.fullmatch(self.job_id):
-            raise InputError(f"job id {self.job_id!r} cannot be part of a file name; use letters, digits, . _ and -")
+        check_job_id(self.job_id)
         try:
             np.dtype(self.dtype)
         except TypeError as error:
@@ -98,7 +96,12 @@ class Target:
 
 
 def part_of(final: Path, job_id: str) -> Path:
-    """The hidden path beside `final` at which a job collects the blocks of an output."""
+    """The hidden path beside `final` at which a job collects the blocks of an output.
+
+    Raises:
+        InputError: the job id cannot be part of a file name.
+    """
+    check_job_id(job_id)
     return final.with_name(f".{final.name}.{job_id}.part")
 
 
@@ -154,6 +157,23 @@ def pixel_dtype(owner: str | Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind not in "biufc":
         raise StoreError(f"{owner} holds {dtype}, which is not a pixel type; convert it to numbers or booleans")
     return dtype.newbyteorder("=")
+
+
+MAX_WHOLE_BYTES = 1 << 30
+"""Largest number of bytes of pixels that are decoded at once: a picture, or a chunk, a tile or a strip of another image."""
+
+
+def check_whole(owner: str | Path, what: str, nbytes: int) -> None:
+    """Refuse a picture or a chunk that would take too much memory to decode, whatever its file's few bytes are.
+
+    Raises:
+        InputError: it has more than `MAX_WHOLE_BYTES`.
+    """
+    if nbytes > MAX_WHOLE_BYTES:
+        raise InputError(
+            f"{owner}: a {what} has {nbytes:,} bytes of pixels and can only be decoded whole, over the limit of "
+            f"{MAX_WHOLE_BYTES:,}; save the image as .zarr or as a TIFF of tiles"
+        )
 
 
 def check_part(path: Path, array: AnyArray | ArrayReader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -23,6 +23,7 @@ from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.base import AnyArray
 from lepton_celery.stores.documents import write_atomically
 from lepton_celery.stores.failures import reading
+from lepton_celery.stores.roots import open_binary
 
 _ALIGN = 64
 
@@ -57,7 +58,7 @@ def read_bundle(path: Path, *, mapped: bool = False) -> dict[str, AnyArray]:
         StoreError: it is damaged.
     """
     with reading(path):
-        with path.open("rb", buffering=0) as file:
+        with open_binary(path) as file:
             if mapped:
                 data: bytearray | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             else:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
-from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import zarr
 from numcodecs import blosc
-from numcodecs.gzip import GZip
-from numcodecs.zstd import Zstd
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
@@ -22,6 +18,8 @@ from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray
 from lepton_celery.stores.blosc_rows import Buffer, check_complete, decode_piece
 from lepton_celery.stores.chunk_cache import ChunkCache, identity, room_for
+from lepton_celery.stores.decoding import DECODERS, Decode
+from lepton_celery.stores.roots import PinnedFolder
 
 ROWS_RATIO = 4
 """Only the needed rows of a chunk are decoded if they are at most `1 / ROWS_RATIO` of its rows, else the whole chunk."""
@@ -30,23 +28,18 @@ MAPPED_BYTES = 1 << 19
 """Smallest size in bytes of the files that are memory-mapped; smaller ones are read. Reading was 1.2 times as fast for a
 chunk of 256 kB, mapping for one of 4 MB."""
 
-Decode = Callable[[Buffer], Buffer]
-"""Decodes the bytes of a file into the bytes of its pixels."""
-
 _BLOSC, _RAW = "blosc", "raw"
 
 _ORDERS: dict[str, Literal["<", ">", "|"]] = {"None": "|", "little": "<", "big": ">"}
 """NumPy's signs for the byte orders of version 3; a pixel of one byte has none."""
 
-_BYTE_CODECS = ("zstd", "gzip", "zlib", "bz2", "lzma", "lz4")
-"""numcodecs' names of the codecs of version 2 that decode to the plain bytes of the pixels."""
-
 
 class ChunkFiles:
     """The chunks of one array, each in a file: raw pixels, Blosc, or a codec that decodes to the bytes of the pixels."""
 
-    def __init__(self, folder: Path, array: zarr.Array[Any], codec: str | Decode, dtype: np.dtype[Any]) -> None:
-        self._folder = str(folder)
+    def __init__(self, folder: PinnedFolder, array: zarr.Array[Any], codec: str | Decode, dtype: np.dtype[Any]) -> None:
+        self._folder = folder
+        self._metadata = "zarr.json" if array.metadata.zarr_format == 3 else ".zarray"
         self._key = array.metadata.encode_chunk_key
         self._codec = codec
         self._dtype = dtype
@@ -83,8 +76,10 @@ class ChunkFiles:
     ) -> None:
         """Fill `out` with slices of a chunk; decoded pixels go into the cache if they fit into `room` bytes."""
         try:
-            fd = os.open(f"{self._folder}/{self._key(position)}", os.O_RDONLY)
+            fd = self._folder.open_beneath(self._key(position))
         except FileNotFoundError:
+            # an array that is being removed or replaced has missing chunks too
+            os.close(self._folder.open_beneath(self._metadata))
             out[...] = np.asarray(self._fill, self._dtype)  # Zarr leaves out chunks that were never written
             return
         try:
@@ -124,7 +119,7 @@ class ChunkFiles:
                 return piece
         self.decoded_bytes += self._nbytes
         if callable(self._codec):
-            chunk = self._pixels(self._codec(data))
+            chunk = self._pixels(self._codec(data, self._nbytes))
         else:
             chunk = np.empty(self._shape, self._dtype) if is_whole and is_cached else scratch.chunk
             blosc.decompress(data, chunk.reshape(-1).view(np.uint8))
@@ -171,7 +166,7 @@ def _contents(fd: int, size: int) -> Buffer:
     return os.read(fd, size) if size < MAPPED_BYTES else mmap.mmap(fd, 0, prot=mmap.PROT_READ)
 
 
-def chunk_files(folder: Path, array: zarr.Array[Any]) -> ChunkFiles | None:
+def chunk_files(folder: PinnedFolder, array: zarr.Array[Any]) -> ChunkFiles | None:
     """The chunks of an array as files; None if only zarr can read them, because of shards, filters or other codecs."""
     metadata = array.metadata
     layout = _layout_2(metadata) if isinstance(metadata, ArrayV2Metadata) else _layout_3(metadata)
@@ -187,7 +182,7 @@ def _layout_2(metadata: ArrayV2Metadata) -> tuple[str | Decode, np.dtype[Any]] |
         return _RAW, dtype
     if compressor.codec_id == "blosc":
         return _BLOSC, dtype
-    return (compressor.decode, dtype) if compressor.codec_id in _BYTE_CODECS else None
+    return (decode, dtype) if (decode := DECODERS.get(compressor.codec_id)) is not None else None
 
 
 def _layout_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, np.dtype[Any]] | None:
@@ -204,7 +199,7 @@ def _layout_3(metadata: ArrayV3Metadata) -> tuple[str | Decode, np.dtype[Any]] |
         case [BloscCodec()]:
             return _BLOSC, dtype
         case [ZstdCodec()]:
-            return Zstd().decode, dtype
+            return DECODERS["zstd"], dtype
         case [GzipCodec()]:
-            return GZip().decode, dtype
+            return DECODERS["gzip"], dtype
     return None

@@ -22,13 +22,27 @@ _REMEDIES = {
 }
 """The problem and its remedy by `OSError.errno`."""
 
+OPEN_FILES = "/proc/self/fd/"
+"""Linux shows a process its open files there: `N/name` is `name` in the folder that is open as N, wherever that is now."""
+
 _SEARCHED_FILES = 10_000
 """Number of files of a folder among which one with a similar name is looked for."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path for messages: one through an open folder, as of `roots.PinnedFolder`, is shown as that folder's own path."""
+    text = os.fspath(path)
+    if text.startswith(OPEN_FILES):
+        number, _, rest = text.removeprefix(OPEN_FILES).partition("/")
+        with suppress(OSError):
+            return f"{Path(OPEN_FILES, number).readlink()}/{rest}"
+    return text
 
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn any exception during a read of `path` into `StoreError`, with the reason in one line."""
+    path = shown(path)
     try:
         yield
     except (LeptonError, MemoryError):
@@ -55,6 +69,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError during a write to `path` into `StoreError`, with a remedy."""
+    path = shown(path)
     try:
         yield
     except LeptonError:

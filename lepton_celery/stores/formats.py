@@ -14,6 +14,7 @@ from lepton_celery.errors import InputError, StoreError, StoreNotFound
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import output_exists
+from lepton_celery.stores.roots import Roots, check_allowed
 
 TABLE_SUFFIXES = {".csv": "csv", ".parquet": "parquet"}
 """Formats of tables by suffix; Parquet needs the extra `lepton-celery[parquet]`."""
@@ -107,16 +108,17 @@ def table_format(path: Path) -> str:
     raise InputError(f"{path} has no suffix of a table format; use one of {', '.join(TABLE_SUFFIXES)}")
 
 
-def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, roots: Roots = ()) -> None:
     """Refuse an output, an array or a table, that cannot be written, before its job starts.
 
     Raises:
-        InputError: no format has that suffix.
+        InputError: no format has that suffix, or the output is outside `roots`.
         StoreNotFound: the folder of the output does not exist.
         OutputExists: something has that name, and `overwrite` is not set.
         StoreError: this user may not write there.
     """
     final = local_path(path)
+    check_allowed(final.parent, roots)
     suffix = final.suffix.lower()
     known = [*ARRAY_FORMATS, *TABLE_SUFFIXES, VALUE_SUFFIX]
     if suffix not in known:

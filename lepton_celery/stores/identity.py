@@ -14,20 +14,23 @@ from numpy.typing import NDArray
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import ZARR_METADATA
 from lepton_celery.stores.paths import local_path
+from lepton_celery.stores.roots import Roots, check_allowed
 
 MAX_FOLDERS = 4096
 """Largest number of folders and metadata files of a Zarr array that are examined. Writing a chunk again changes the
 modification time of its folder."""
 
 
-def identity(url: str | os.PathLike[str]) -> str:
+def identity(url: str | os.PathLike[str], *, roots: Roots = ()) -> str:
     """Size and modification time of a file, or a digest of those of a Zarr array's folders and metadata files.
 
     Raises:
+        InputError: it is outside `roots`.
         StoreNotFound: there is no such file or folder.
         StoreError: no permission.
     """
     path = local_path(url)
+    check_allowed(path, roots)
     with reading(path):
         if not path.is_dir():
             return _stamp(path)

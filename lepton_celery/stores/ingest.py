@@ -12,6 +12,7 @@ from lepton_celery.stores.failures import writing
 from lepton_celery.stores.npy import make_empty, open_writable, write_rows
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import draft_of
+from lepton_celery.stores.roots import Roots, pinned
 
 LARGEST_CHUNK_BYTES = 256 * 2**20
 """Inputs with larger chunks are copied first, because a worker would have to decode a whole chunk for one pixel."""
@@ -26,16 +27,17 @@ def needs_ingest(reader: ArrayReader) -> bool:
     return is_picture or math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
 
 
-def ingest(reader: ArrayReader, path: str | os.PathLike[str]) -> None:
+def ingest(reader: ArrayReader, path: str | os.PathLike[str], *, roots: Roots = ()) -> None:
     """Copy the array to a .npy file at `path`, which appears or replaces an earlier file when the copy is complete.
 
     Memory holds `COPIED_BYTES` or one chunk, whichever is more; for PNG and JPEG it holds the whole picture.
 
     Raises:
+        InputError: `path` is outside `roots`.
         StoreError: the input is damaged, or the disk is full; no file is left.
     """
-    final = local_path(path)
-    with writing(final), draft_of(final.with_name(f".{final.name}")) as draft:
+    given = local_path(path)
+    with writing(given), pinned(given, roots) as final, draft_of(final.with_name(f".{final.name}")) as draft:
         make_empty(draft, reader.shape, reader.dtype)
         copy = open_writable(draft, reader.shape, reader.dtype)
         for region in BlockGrid(reader.shape, _pieces(reader)):

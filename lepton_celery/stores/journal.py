@@ -22,9 +22,14 @@ from lepton_celery.grid import Place, StageNumber
 from lepton_celery.limits import MAX_DOCUMENT_BYTES
 from lepton_celery.stores.documents import parse_document, write_atomically
 from lepton_celery.stores.failures import reading, writing
+from lepton_celery.stores.roots import read_bytes
 
 MANIFEST = "manifest.json"
 """Name of the file with the manifest."""
+
+
+_RECEIPTS_BYTES = 1 << 30
+"""Largest size of the receipts of one writer: ten bytes for each of a hundred million blocks."""
 
 
 class Journal:
@@ -47,8 +52,8 @@ class Journal:
         path = self._root / MANIFEST
         if not path.exists():
             raise JobNotFound(f"{self._root} holds no job that could be resumed: there is no {MANIFEST} in it", "")
-        with reading(path), path.open("rb") as file:
-            text = file.read(MAX_DOCUMENT_BYTES + 1)
+        with reading(path):
+            text = read_bytes(path, MAX_DOCUMENT_BYTES)
         try:
             return parse_document(text, str(path))
         except InputError as error:
@@ -85,8 +90,8 @@ class Journal:
         done: set[Place] = set()
         for path in _files(self._root / "receipts" / str(number)):
             with reading(path):
-                lines = path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
-            for line in lines:
+                text = read_bytes(path, _RECEIPTS_BYTES).decode("ascii", "replace")
+            for line in text.splitlines(keepends=True):
                 if line.endswith("\n"):  # the writer of an unterminated line was killed
                     done.update(Place(int(text)) for text in line.split() if text.isdigit())
         return sorted(done)

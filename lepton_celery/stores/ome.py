@@ -6,31 +6,43 @@ name nor its UUID is there, which is so for every single file that was renamed a
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 from xml.etree import ElementTree
 
 import tifffile
 
 from lepton_celery.errors import StoreError
+from lepton_celery.stores.roots import Roots, open_binary
+from lepton_celery.stores.tiff_limits import check_described, check_directories
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tifffile.TiffFile]:
+def opened(path: Path, roots: Roots = ()) -> Iterator[tifffile.TiffFile]:
     """A TIFF file, whose series have no pages in other files.
 
     Raises:
-        StoreError: the file is one of several of an OME-TIFF.
+        StoreError: the file is one of several of an OME-TIFF, or describes more pages than are read.
     """
-    # _multifile=False: the other files of an OME-TIFF were not checked against the allowed folders
-    with tifffile.TiffFile(path, _multifile=False) as tif:
-        xml = _as_single_file(path, tif)
-        if xml is None:
+    with io.BufferedReader(open_binary(path, roots)) as file:
+        binary = cast("BinaryIO", file)
+        check_directories(path, binary)
+        with _tiff(path, binary) as tif:
+            check_described(path, tif)
+            xml = _as_single_file(path, tif)
+            if xml is None:
+                yield tif
+                return
+        with _tiff(path, binary, xml) as tif:
             yield tif
-            return
-    with tifffile.TiffFile(path, omexml=xml, _multifile=False) as tif:
-        yield tif
+
+
+def _tiff(path: Path, file: BinaryIO, xml: str | None = None) -> tifffile.TiffFile:
+    # other files, of an OME-TIFF or named by an index beside this one, were not checked against the allowed folders
+    return tifffile.TiffFile(file, name=path.name, offset=0, omexml=xml, _multifile=False, is_ndtiff=False)
 
 
 def _as_single_file(path: Path, tif: tifffile.TiffFile) -> str | None:

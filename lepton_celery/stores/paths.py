@@ -1,20 +1,21 @@
-"""Paths and file:// URLs, and the folders that a job may use."""
+"""Paths and file:// URLs, and the ids of jobs as parts of file names."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from lepton_celery.errors import InputError
+from lepton_celery.limits import JOB_ID
+from lepton_celery.text import quoted
 
 
 def local_path(url: str | os.PathLike[str]) -> Path:
     """The absolute path of a plain path or a `file://` URL.
 
-    Symbolic links and `..` stay as they are; `check_allowed` follows them.
+    Symbolic links and `..` stay as they are; `roots.check_allowed` follows them.
 
     Raises:
         InputError: the URL has another scheme or a host, or the path is empty.
@@ -35,14 +36,11 @@ def local_path(url: str | os.PathLike[str]) -> Path:
     return Path(text).absolute()
 
 
-def check_allowed(path: Path, roots: Sequence[Path]) -> None:
-    """Raise InputError if a path, with its links resolved, is outside of all `roots`. Without roots all are allowed."""
-    if not roots:
-        return
-    resolved = path.resolve()
-    if not any(resolved.is_relative_to(root.resolve()) for root in roots):
-        allowed = ", ".join(str(root) for root in roots)
-        raise InputError(
-            f"{path} leads to {resolved}, which is outside the allowed folders ({allowed}); "
-            "move the data into one of them, or allow its folder in the settings"
-        )
+def check_job_id(job_id: str) -> None:
+    """Refuse the id of a job that cannot be part of a file name. It may come from a message: no separators, no leading dot.
+
+    Raises:
+        InputError: the id has other characters, or is too long.
+    """
+    if not JOB_ID.fullmatch(job_id):
+        raise InputError(f"job id {quoted(job_id)} cannot be part of a file name; use letters, digits, . _ and -")

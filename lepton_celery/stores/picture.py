@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,12 @@ from PIL.PngImagePlugin import PngImageFile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, ArrayReader
+from lepton_celery.stores.base import AnyArray, ArrayReader, check_whole
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.npy import NpyOutput
 from lepton_celery.stores.publish import publish_part
+from lepton_celery.stores.roots import Roots, open_binary
 
 _DTYPES: dict[str, tuple[type[np.generic], int]] = {
     "1": (np.bool_, 0),
@@ -32,6 +37,10 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
 """The dtype of each of Pillow's modes, and the length of its colour axis; 0 for no such axis."""
 
 
+_DEFLATE_RATIO = 1032
+"""Largest ratio of the bytes before and after compression by deflate. A pixel of a PNG has at least one bit."""
+
+
 class PictureReader(ArrayReader):
     """A PNG or JPEG file. The first `read` decodes the whole picture and keeps it in memory.
 
@@ -39,17 +48,18 @@ class PictureReader(ArrayReader):
     is applied. Two kinds are refused: 16-bit colours, which would be reduced to 8 bits without a warning, and animations.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, roots: Roots = ()) -> None:
         self.url = str(path)
-        self._path = path
+        self._path, self._roots = path, roots
         self._decoded: MemoryReader | None = None
         self._lock, self._pid = threading.Lock(), os.getpid()
-        with reading(path), _open(path) as image:
-            self._mode = _mode(path, image)
+        with reading(path), _opened(path, roots) as image:
+            self._mode = _mode(path, image, roots)
             dtype, colours = _DTYPES[self._mode]
             self.shape: tuple[int, ...] = (image.height, image.width, *((colours,) if colours else ()))
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.chunks = self.shape
+        check_whole(path, "picture", math.prod(self.shape) * self.dtype.itemsize)
 
     def read(self, region: Region) -> AnyArray:
         if self._pid != os.getpid():
@@ -57,7 +67,11 @@ class PictureReader(ArrayReader):
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             if self._decoded is None:
-                with reading(self._path), _open(self._path) as image:
+                with reading(self._path), _opened(self._path, self._roots) as image:
+                    if (image.height, image.width) != self.shape[:2]:
+                        raise StoreError(
+                            f"{self._path} was changed while it was read; write new images under new names"
+                        )
                     if self._mode == "RGB":
                         image.info.pop("transparency", None)  # a transparent colour would only make Pillow warn
                     converted = image if image.mode in (self._mode, "I") else image.convert(self._mode)
@@ -81,19 +95,26 @@ class PictureOutput(NpyOutput):
             image.save(path, "JPEG", quality=95)
 
 
-def _open(path: Path) -> Image.Image:
-    # not Image.open, which also tries other decoders, and warns about large pictures; the planner limits them itself
-    if path.suffix.lower() == ".png":
-        return PngImageFile(path)
-    return JpegImageFile(path)
+@contextmanager
+def _opened(path: Path, roots: Roots) -> Iterator[Image.Image]:
+    # not Image.open, which also tries other decoders, and warns about large pictures; they are refused here
+    kind = PngImageFile if path.suffix.lower() == ".png" else JpegImageFile
+    with io.BufferedReader(open_binary(path, roots)) as file, kind(file) as image:
+        yield image
 
 
-def _mode(path: Path, image: Image.Image) -> str:
+def _mode(path: Path, image: Image.Image, roots: Roots) -> str:
     """Pillow's mode in which `image` is read; StoreError if no mode keeps all of it."""
     if image.format == "PNG":
         # bytes 24 and 25 of every PNG: bits per sample, and the colour type (0 grey, 2 and 6 colours, 4 grey and alpha)
-        with path.open("rb") as file:
+        with open_binary(path, roots) as file:
             depth, kind = file.read(26)[24:26]
+            size = os.fstat(file.fileno()).st_size
+        if image.width * image.height > 8 * _DEFLATE_RATIO * size:
+            raise StoreError(
+                f"{path} says that it has {image.height} × {image.width} pixels, which its {size:,} bytes cannot hold; "
+                "it is damaged, or was made to fill the memory"
+            )
         if depth == 16 and kind != 0:
             raise StoreError(
                 f"{path} is a PNG of 16-bit colours, which Pillow reduces to 8 bits; convert it to .tif first"

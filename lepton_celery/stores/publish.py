@@ -20,11 +20,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 from lepton_celery.errors import OutputExists, StoreNotFound
 from lepton_celery.stores.base import ArrayOutput, Target, part_of
 from lepton_celery.stores.failures import writing
 from lepton_celery.stores.paths import local_path
+from lepton_celery.stores.roots import Roots, open_folder, pinned
 
 LOCK_WAIT_S = 5.0
 """Longest wait for another publisher; a rename takes milliseconds."""
@@ -83,26 +85,31 @@ def publish_part(target: Target, encode: Callable[[Path], None] | None = None) -
         _remove_part(part)
 
 
-def publish_file(final: Path, job_id: str, write: Callable[[Path], None], *, overwrite: bool) -> None:
+def publish_file(path: Path, job_id: str, write: Callable[[Path], None], *, overwrite: bool, roots: Roots = ()) -> None:
     """Write a small output and publish it in one step. An existing file with the same bytes is accepted.
 
     If the writer is killed, `discard_file` with the same job id removes the temporary file.
 
     Raises:
-        OutputExists: something else has the name `final`, and `overwrite` is not set.
+        InputError: the file is outside the roots.
+        OutputExists: something else has that name, and `overwrite` is not set.
         StoreError: the disk is full, or no permission; no file is left.
     """
-    part = part_of(final, job_id)
-    with writing(final), draft_of(part) as draft:
+    with writing(path), pinned(path, roots) as final, draft_of(part := part_of(final, job_id)) as draft:
         write(draft)
         if not final.is_file() or final.is_symlink() or not filecmp.cmp(draft, final, shallow=False):
             put_in_place(draft, final, overwrite=overwrite, replaced=replaced_of(part))
 
 
-def discard_file(path: str | os.PathLike[str], job_id: str) -> None:
-    """Remove the temporary files that a killed `publish_file` left; a published file stays."""
-    final = local_path(path)
-    discard_part(part_of(final, job_id), final)
+def discard_file(path: str | os.PathLike[str], job_id: str, *, roots: Roots = ()) -> None:
+    """Remove the temporary files that a killed `publish_file` left; a published file stays.
+
+    Raises:
+        InputError: it is outside the roots, or the job id cannot be part of a file name; nothing is removed.
+    """
+    given = local_path(path)
+    with suppress(StoreNotFound), writing(given), pinned(given, roots) as final:
+        discard_part(part_of(final, job_id), final)
 
 
 @contextmanager
@@ -112,7 +119,7 @@ def _locked(part: Path) -> Iterator[bool]:
     The lock is on the part itself, so it leaves no file behind.
     """
     try:
-        descriptor = os.open(part, os.O_RDONLY)
+        descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         yield False
         return
@@ -217,11 +224,21 @@ def _remove_part(part: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file, a link or a whole folder, if it exists. No link is followed, also if one is put in its place now."""
+    try:
+        folder = open_folder(path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        os.unlink(path.name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):  # POSIX has the latter for a folder
+        if not S_ISDIR(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise
+        shutil.rmtree(path.name, ignore_errors=True, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 class FileOutput(ArrayOutput):

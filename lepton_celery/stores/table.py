@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import EXTENDED_DTYPES, NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import publish_file
+from lepton_celery.stores.roots import Roots, open_binary
 
 _ROWS_AT_ONCE = 100_000
 """Number of CSV rows that are formatted at a time."""
@@ -34,6 +36,7 @@ def write_table(
     *,
     job_id: str = "inline",
     overwrite: bool = False,
+    roots: Roots = (),
 ) -> None:
     """Write one-dimensional columns of equal length to a file that appears when the table is complete.
 
@@ -55,10 +58,12 @@ def write_table(
     if len(set(lengths.values())) > 1:
         raise InputError(f"columns of {final} differ in length: {lengths}; give one value per row")
     write = _write_csv if name == "csv" else _write_parquet
-    publish_file(final, job_id, lambda draft: write(draft, arrays), overwrite=overwrite)
+    publish_file(final, job_id, lambda draft: write(draft, arrays), overwrite=overwrite, roots=roots)
 
 
-def read_table(path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = None) -> dict[str, Column]:
+def read_table(
+    path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = None, *, roots: Roots = ()
+) -> dict[str, Column]:
     """The columns of a table, by name. A Parquet table has the dtypes that were written.
 
     A CSV does not say the dtypes. Columns that are not in `dtypes` are bool if all values are True or False, int64 or uint64
@@ -67,16 +72,20 @@ def read_table(path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = 
     Args:
         path: path or URL of the table.
         dtypes: the dtypes of the columns of a CSV, by name.
+        roots: folders, one of which must contain the file; empty to allow any folder.
 
     Raises:
+        InputError: the file is outside `roots`, or a pipe, a socket or a device.
         StoreNotFound: there is no such file.
         StoreError: the file is not a table of numbers.
     """
     source = local_path(path)
-    with reading(source):
+    with reading(source), io.BufferedReader(open_binary(source, roots)) as file:
         if table_format(source) == "parquet":
-            return _read_parquet(source)
-        return {key: _column(source, key, cells, (dtypes or {}).get(key)) for key, cells in _read_csv(source).items()}
+            return _read_parquet(source, file)
+        with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            columns = _read_csv(source, text)
+        return {key: _column(source, key, cells, (dtypes or {}).get(key)) for key, cells in columns.items()}
 
 
 def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -90,13 +99,12 @@ def _write_csv(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
             file.write("\n")
 
 
-def _read_csv(path: Path) -> dict[str, list[str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
-        header = next(lines, None)
-        if header is None:
-            raise StoreError(f"{path} is empty; a table begins with a line of column names")
-        rows = [row for row in lines if row]
+def _read_csv(path: Path, file: io.TextIOWrapper) -> dict[str, list[str]]:
+    lines = csv.reader(file)
+    header = next(lines, None)
+    if header is None:
+        raise StoreError(f"{path} is empty; a table begins with a line of column names")
+    rows = [row for row in lines if row]
     if any(len(row) != len(header) for row in rows):
         raise StoreError(f"{path} has lines of more or fewer than {len(header)} values; check that it is complete")
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in header]
@@ -111,9 +119,8 @@ def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow.parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
 
 
-def _read_parquet(path: Path) -> dict[str, Column]:
-    with path.open("rb") as file:
-        table = _arrow().parquet.read_table(file)
+def _read_parquet(path: Path, file: io.BufferedReader[io.FileIO]) -> dict[str, Column]:
+    table = _arrow().parquet.read_table(file)
     columns = {key: column.to_numpy() for key, column in zip(table.column_names, table.columns, strict=True)}
     for key, column in columns.items():
         if column.dtype.kind not in "biuf":

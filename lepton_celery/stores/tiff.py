@@ -19,10 +19,11 @@ import tifffile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import BlockGrid, Region
-from lepton_celery.stores.base import AnyArray, ArrayReader, check_region
+from lepton_celery.stores.base import AnyArray, ArrayReader, check_region, check_whole
 from lepton_celery.stores.failures import reading
 from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.ome import opened
+from lepton_celery.stores.roots import Roots, open_binary, open_file
 from lepton_celery.stores.tiff_axes import read_axes
 
 T = TypeVar("T")
@@ -38,11 +39,11 @@ class TiffReader(ArrayReader):
     decoded one after the other, so memory is bounded by the region and one tile.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, roots: Roots = ()) -> None:
         self.url = str(path)
-        self._path = path
+        self._path, self._roots = path, roots
         self._mapped: MemoryReader | None = None
-        with reading(path), opened(path) as tif:
+        with reading(path), opened(path, roots) as tif:
             if not tif.series:
                 raise StoreError(f"{path} holds no image; check that it was written completely")
             series = tif.series[0].levels[0]
@@ -77,11 +78,13 @@ class TiffReader(ArrayReader):
             on_disk = self.dtype.newbyteorder(tif.byteorder)
             if series.dataoffset + math.prod(self._stored) * on_disk.itemsize > size:
                 raise StoreError(f"{self._path} ends in the middle of its pixels; copy or write it again")
-            pixels = np.memmap(self._path, on_disk, "r", series.dataoffset, self._stored)
+            with open_binary(self._path, self._roots) as file:
+                pixels = np.memmap(file, on_disk, "r", series.dataoffset, self._stored)
             self._mapped = MemoryReader(pixels, self.url)
             self._stored_chunks = self._mapped.chunks
             return
         self._take_layout(series, page)
+        check_whole(self._path, "tile or strip", math.prod(self._page.block_shape) * self.dtype.itemsize)
         # all offsets are read now: later reads need neither the file object nor its position, which a forked process
         # would share
         pages: list[Any] = list(series.pages)
@@ -112,7 +115,7 @@ class TiffReader(ArrayReader):
         wanted = Region(tuple(page_start), tuple(page_stop))
         pages = out.reshape(tuple(b - a for a, b in zip(start[:lead], stop[:lead], strict=True)) + wanted.shape)
         with reading(self._path):
-            fd = os.open(self._path, os.O_RDONLY)
+            fd = open_file(self._path, self._roots)
             try:
                 for position in itertools.product(*map(range, start[:lead], stop[:lead])):
                     number = int(np.ravel_multi_index(position, self._lead)) if lead else 0

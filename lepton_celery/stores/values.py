@@ -6,6 +6,7 @@ as `regionprops_table` names the columns of its vectors. Structured values have 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -21,10 +22,14 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import EXTENDED_DTYPES, TABLE_SUFFIXES
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import publish_file
+from lepton_celery.stores.roots import Roots, open_binary, read_bytes
 from lepton_celery.stores.table import read_table, write_table
 
 JSON_NUMBERS = 1000
 """Largest number of numbers in a `.json`."""
+
+_JSON_BYTES = 1 << 20
+"""Largest size of a `.json`, whose numbers have some 30 characters each."""
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """JSON has no such numbers. They are written as text, as in the metadata of Zarr."""
@@ -70,7 +75,7 @@ def _text(shape: tuple[int, ...]) -> str:
 
 
 def write_value(
-    path: str | os.PathLike[str], value: Any, *, job_id: str = "inline", overwrite: bool = False
+    path: str | os.PathLike[str], value: Any, *, job_id: str = "inline", overwrite: bool = False, roots: Roots = ()
 ) -> dict[str, str]:
     """Write a value, or a table as columns by name, to a file that appears when it is complete.
 
@@ -78,7 +83,7 @@ def write_value(
         The dtype of each column, by its name, if the file is a CSV, which does not say it.
 
     Raises:
-        InputError: the format cannot hold the value.
+        InputError: the format cannot hold the value, or the file is outside `roots`.
         OutputExists: something else has that name, and `overwrite` is not set.
         StoreError: the disk is full, or no permission; no file is left.
     """
@@ -86,33 +91,36 @@ def write_value(
     suffix = final.suffix.lower()
     if suffix in TABLE_SUFFIXES:
         columns = as_columns(value)
-        write_table(final, columns, job_id=job_id, overwrite=overwrite)
+        write_table(final, columns, job_id=job_id, overwrite=overwrite, roots=roots)
         return {name: column.dtype.name for name, column in columns.items()} if suffix == ".csv" else {}
     array = np.asarray(value)
     check_value(final, array.shape, array.dtype)
     write = _write_npy if suffix == ".npy" else _write_json
-    publish_file(final, job_id, lambda draft: write(draft, array), overwrite=overwrite)
+    publish_file(final, job_id, lambda draft: write(draft, array), overwrite=overwrite, roots=roots)
     return {}
 
 
-def read_value(path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = None) -> Any:
+def read_value(path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = None, *, roots: Roots = ()) -> Any:
     """What `write_value` wrote: columns by name, an array or a number.
 
     Args:
         path: path or URL of the file.
         dtypes: the dtypes of the columns of a CSV; see `read_table`.
+        roots: folders, one of which must contain the file; empty to allow any folder.
 
     Raises:
+        InputError: the file is outside `roots`, or a pipe, a socket or a device.
         StoreNotFound: there is no such file.
         StoreError: the file is damaged, or has another format than its suffix says.
     """
     final = local_path(path)
     if final.suffix.lower() in TABLE_SUFFIXES:
-        return read_table(final, dtypes)
+        return read_table(final, dtypes, roots=roots)
     with reading(final):
         if final.suffix.lower() == ".npy":
-            return np.load(final, allow_pickle=False)[()]
-        document = json.loads(final.read_text(encoding="utf-8"))
+            with io.BufferedReader(open_binary(final, roots)) as file:
+                return np.load(file, allow_pickle=False)[()]
+        document = json.loads(read_bytes(final, _JSON_BYTES, roots))
         if not isinstance(document, dict) or not {"value", "dtype"} <= document.keys():
             raise StoreError(f'{final} is not a value: it has no "value" and "dtype"')
         return np.array(_numbers(document["value"]), document["dtype"])[()]

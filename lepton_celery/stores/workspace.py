@@ -20,13 +20,15 @@ import numpy as np
 
 from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Partial, Partials
-from lepton_celery.errors import StoreError, StoreNotFound
+from lepton_celery.errors import InputError, StoreError, StoreNotFound
 from lepton_celery.grid import BlockIndex
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.bundle import read_bundle, write_bundle
 from lepton_celery.stores.documents import write_atomically
-from lepton_celery.stores.failures import writing
+from lepton_celery.stores.failures import shown, writing
+from lepton_celery.stores.paths import check_job_id
 from lepton_celery.stores.publish import remove
+from lepton_celery.stores.roots import PinnedFolder, Roots, check_allowed, pinned
 
 _MAPPED_BYTES = 1 << 20
 """Values of at least this many bytes are memory-mapped, smaller ones are loaded."""
@@ -168,21 +170,39 @@ class MemoryWorkspace(Workspace):
 class DiskWorkspace(Workspace):
     """A workspace in a directory that all workers see. Its images may be in another directory, the scratch."""
 
-    def __init__(self, root: Path, job_id: str, scratch: Path | None = None) -> None:
+    def __init__(self, root: Path, job_id: str, scratch: Path | None = None, roots: Roots = ()) -> None:
         self.root = root
-        self._job_id = job_id
+        self._job_id, self._roots = job_id, roots
         self._images = root if scratch is None else workspace_root(scratch, job_id)
+        self._open: dict[Path, PinnedFolder] = {}
 
     def create(self) -> None:
-        """Create the directories; StoreError if that fails."""
-        for folder in (self.root, self._images):
+        """Create the directories; StoreError if that fails. The folder of the outputs must exist."""
+        for folder, makes_parents in ((self.root, False), (self._images, self._images != self.root)):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                if makes_parents:
+                    check_allowed(folder.parent, self._roots)
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                with pinned(folder, self._roots) as path:
+                    path.mkdir(exist_ok=True)
             except OSError as error:
                 raise StoreError(
                     f"the workspace {folder} cannot be created: {error.strerror}; write outputs to a directory that you may "
                     "write to and that all workers see; the same holds for LEPTON_SCRATCH, if it is set"
                 ) from error
+
+    def _held(self, folder: Path) -> Path:
+        """A folder of the workspace, for use in a path. With roots it is held open, so that no link can take its place.
+
+        Raises:
+            StoreNotFound: the folder is gone.
+        """
+        if not self._roots:
+            return folder
+        if folder not in self._open:
+            with writing(folder):
+                self._open[folder] = PinnedFolder(folder, self._roots)
+        return self._open[folder].path
 
     def image(self, node: Key) -> ArrayReader:
         from lepton_celery.stores.npy import NpyReader
@@ -193,18 +213,19 @@ class DiskWorkspace(Workspace):
 
     def _image_paths(self, node: Key) -> list[Path]:
         """The paths that an image may have. It is never published: later stages read the part that holds its blocks."""
-        return [self._images / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
+        images = self._held(self._images)
+        return [images / f".image{_text(node)}{suffix}.{self._job_id}.part" for suffix in (".npy", ".zarr")]
 
     def image_output(
         self, node: Key, shape: tuple[int, ...], dtype: str, block_shape: tuple[int, ...], *, compress: bool
     ) -> ArrayOutput:
         # floats from filters hardly compress, and a memory map reads a halo without decoding neighbours
-        path = self._images / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
+        path = self._held(self._images) / f"image{_text(node)}{'.zarr' if compress else '.npy'}"
         return stores.array_output(Target(str(path), shape, dtype, block_shape, self._job_id))
 
     def partial_path(self, node: Key, block: BlockIndex) -> Path:
         """The file with the partial of a block."""
-        return self.root / f"partials{_text(node)}" / f"{block // _PARTIALS_PER_FOLDER}" / f"{block}.arrays"
+        return self._held(self.root) / f"partials{_text(node)}" / f"{block // _PARTIALS_PER_FOLDER}" / f"{block}.arrays"
 
     def put_partial(self, node: Key, block: BlockIndex, partial: Partial) -> None:
         path = self.partial_path(node, block)
@@ -238,15 +259,15 @@ class DiskWorkspace(Workspace):
             arrays = read_bundle(path, mapped=path.stat().st_size >= _MAPPED_BYTES)
         except (FileNotFoundError, StoreNotFound) as error:
             raise StoreError(
-                f"the whole-image value {node} is missing at {path}; the job's workspace is damaged"
+                f"the whole-image value {node} is missing at {shown(path)}; the job's workspace is damaged"
             ) from error
         return arrays[""][()] if list(arrays) == [""] else arrays
 
     def _value_path(self, node: Key) -> Path:
-        return self.root / f"value{_text(node)}.arrays"
+        return self._held(self.root) / f"value{_text(node)}.arrays"
 
     def shared(self, node: Key, compute: Callable[[], Partial]) -> Partial:
-        path, lock = self._shared_path(node), self.root / f"shared{_text(node)}.lock"
+        path, lock = self._shared_path(node), self._held(self.root) / f"shared{_text(node)}.lock"
         if not path.exists():
             with writing(lock):
                 file = lock.open("ab")
@@ -258,19 +279,23 @@ class DiskWorkspace(Workspace):
         return read_bundle(path, mapped=True)
 
     def _shared_path(self, node: Key) -> Path:
-        return self.root / f"shared{_text(node)}.arrays"
+        return self._held(self.root) / f"shared{_text(node)}.arrays"
 
     def discard_node(self, node: Key) -> None:
-        for path in (*self._image_paths(node), self.root / f"partials{_text(node)}", self._shared_path(node)):
+        for path in (
+            *self._image_paths(node),
+            self._held(self.root) / f"partials{_text(node)}",
+            self._shared_path(node),
+        ):
             remove(path)
 
     def put_warning(self, key: str, category: str, text: str) -> None:
         name = f"{md5(key.encode(), usedforsecurity=False).hexdigest()}.warning"
-        if not (self.root / name).exists():
-            write_atomically(self.root / name, json.dumps([category, text]).encode())
+        if not (self._held(self.root) / name).exists():
+            write_atomically(self._held(self.root) / name, json.dumps([category, text]).encode())
 
     def warnings(self) -> list[tuple[str, str]]:
-        found = [json.loads(path.read_bytes()) for path in sorted(self.root.glob("*.warning"))]
+        found = [json.loads(path.read_bytes()) for path in sorted(self._held(self.root).glob("*.warning"))]
         return [(str(category), str(text)) for category, text in found]
 
     def mark(self, name: str) -> bool:
@@ -285,11 +310,25 @@ class DiskWorkspace(Workspace):
         return self._mark(name).exists()
 
     def _mark(self, name: str) -> Path:
-        return self.root / f"{name}.mark"
+        return self._held(self.root) / f"{name}.mark"
 
     def discard(self) -> None:
-        remove(self._images)
-        remove(self.root)
+        """Remove the job's own folders, and nothing else.
+
+        Raises:
+            InputError: the workspace is not named after the job, or is outside the roots; nothing is removed.
+        """
+        check_job_id(self._job_id)
+        for folder in (self._images, self.root):
+            if folder != workspace_root(folder.parent, self._job_id):
+                raise InputError(
+                    f"{folder} is not the workspace of job {self._job_id}, whose name is .lepton-{self._job_id}; nothing is "
+                    "removed, because the job's record is damaged"
+                )
+            check_allowed(folder.parent, self._roots)
+        for folder in (self._images, self.root):
+            with suppress(FileNotFoundError), pinned(folder, self._roots) as path:
+                remove(path)
 
 
 class _Partials:

@@ -15,8 +15,11 @@ import itertools
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -33,6 +36,11 @@ from lepton_celery.stores.base import AnyArray, ArrayReader, Target, check_block
 from lepton_celery.stores.chunk_files import chunk_files
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.publish import FileOutput, create_part, sibling
+from lepton_celery.stores.roots import PinnedFolder, Roots
+from lepton_celery.stores.zarr_metadata import ZarrNode, is_array, read_node
+
+_LISTED = 100
+"""Largest number of files of a group among which a message looks for arrays."""
 
 LARGEST_CHUNK_BYTES = 64 * 2**20
 """Larger blocks are cut into several chunks: a chunk is read whole, and Blosc is limited to 2 GiB."""
@@ -47,26 +55,23 @@ _settings = Lock()
 class ZarrReader(ArrayReader):
     """A Zarr array of version 2 or 3 in a folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.url = str(path)
-        self._path = path
+    def __init__(self, path: Path, roots: Roots = ()) -> None:
         with reading(path):
-            if not path.exists():
-                raise FileNotFoundError(path)
-            try:
-                node = zarr.open(store=str(path), mode="r")
-            except FileNotFoundError as error:
-                # zarr raises this for any folder without metadata of version 2 or 3
-                raise StoreError(f"{path} cannot be read: it is not a Zarr array of version 2 or 3") from error
-        if isinstance(node, zarr.Group):
-            path, node = _full_resolution(path, node)
-            self.url, self._path = str(path), path
-        with reading(path):
-            self.axes = zarr_axes.read_axes(path, node)
-        self.shape, self.dtype = tuple(node.shape), pixel_dtype(path, np.dtype(node.dtype))
-        self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(node.chunks, self.shape, strict=True))
-        self.files = chunk_files(path, node)
+            node = _node(path, roots)
+            if node.kind == "group":
+                path, node = _full_resolution(path, node, roots)
+            # held open: chunks are read in this folder, whatever happens to the folders above it
+            self._folder = PinnedFolder(path, roots)
+            with self._folder.named():
+                array = zarr.open_array(store=str(self._folder.path), mode="r", zarr_format=node.version)
+            self.axes = zarr_axes.read_axes(path, array, node, roots)
+            self.shape, self.dtype = tuple(array.shape), pixel_dtype(path, np.dtype(array.dtype))
+            self.chunks = tuple(min(c, max(n, 1)) for c, n in zip(array.chunks, self.shape, strict=True))
+        self.url, self._path = str(path), path
+        self.files = chunk_files(self._folder, array)
         """The array's chunks as files; None if only zarr can read them."""
+        self._files_of_zarr: tuple[int, ...] = array.shards or array.chunks
+        self._key = array.metadata.encode_chunk_key
         self._opened_in = 0
 
     def read(self, region: Region) -> AnyArray:
@@ -74,26 +79,55 @@ class ZarrReader(ArrayReader):
         with reading(self._path):
             if self.files is not None:
                 return self.files.read(region)
+            self._check_files(region)
             return np.require(self._for_pixels()[region.slices], self.dtype, ["C", "O", "W"])
+
+    def _check_files(self, region: Region) -> None:
+        """Refuse files that are links or no files, which zarr would follow or wait for."""
+        lengths = zip(region.start, region.stop, self._files_of_zarr, strict=True)
+        for position in itertools.product(*(range(a // n, -(-z // n)) for a, z, n in lengths)):
+            with suppress(FileNotFoundError):  # Zarr leaves out chunks that were never written
+                os.close(self._folder.open_beneath(self._key(position)))
 
     def _for_pixels(self) -> zarr.Array[Any]:
         """The array through zarr, opened once in each process."""
         if self._opened_in != os.getpid():
-            self._opened = _open_for_pixels(self._path)
+            self._opened = _open_for_pixels(self._folder.path)
             self._opened_in = os.getpid()
         return self._opened
 
 
-def _full_resolution(path: Path, group: zarr.Group) -> tuple[Path, zarr.Array[Any]]:
+def _node(path: Path, roots: Roots) -> ZarrNode:
+    if (node := read_node(path, roots)) is None:
+        raise StoreError(f"{path} cannot be read: it is not a Zarr array of version 2 or 3")
+    return node
+
+
+def _full_resolution(path: Path, group: ZarrNode, roots: Roots) -> tuple[Path, ZarrNode]:
     """The path and the array of the largest image of an OME-Zarr; StoreError for any other group."""
-    with reading(path):
-        names = sorted(name for name, _ in group.arrays())
-        for dataset in (zarr_axes.pyramid(group).get("datasets") or ())[:1]:
-            if isinstance(array := group.get(str(dataset["path"])), zarr.Array):
-                return path / str(dataset["path"]), array
+    for dataset in (zarr_axes.pyramid(group.attributes).get("datasets") or ())[:1]:
+        below = Path(str(dataset["path"]))
+        if below.is_absolute() or ".." in below.parts or any(map(os.path.islink, _folders(path, below))):
+            raise StoreError(
+                f"{path} names an image outside itself, {str(below)!r:.100}; open that image by its own path"
+            )
+        with suppress(FileNotFoundError):
+            node = _node(path / below, roots)
+            if node.kind == "array":
+                return path / below, node
+    with os.scandir(path) as entries:
+        found = (entry.name for entry in islice(entries, _LISTED) if is_array(Path(entry.path)))
+        names = sorted(found)
     raise StoreError(
         f"{path} is a Zarr group, not an array; open one of the arrays inside ({', '.join(names) or 'none'}): {path}/NAME"
     )
+
+
+def _folders(path: Path, below: Path) -> Iterator[Path]:
+    """The folders on the way from a group to an image in it, and the image."""
+    for part in below.parts:
+        path = path / part
+        yield path
 
 
 class ZarrOutput(FileOutput):
@@ -146,6 +180,7 @@ class ZarrOutput(FileOutput):
 
     def _describe(self, folder: Path) -> None:
         native = self.target.native
+        folder.mkdir()  # zarr would make the folders above it too, also if they were just moved away
         zarr.create_array(
             store=str(folder),
             shape=self.target.shape,

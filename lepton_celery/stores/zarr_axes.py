@@ -12,7 +12,8 @@ from typing import Any
 import zarr
 
 from lepton_celery.stores.axes import Axes, axis, worth_keeping
-from lepton_celery.stores.formats import ZARR_METADATA
+from lepton_celery.stores.roots import Roots
+from lepton_celery.stores.zarr_metadata import ZarrNode, read_node
 
 _TYPES = {"c": "channel", "t": "time"}
 
@@ -30,20 +31,19 @@ def attributes(axes: Axes) -> dict[str, Any]:
     return {"axes": named, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
 
 
-def read_axes(path: Path, array: zarr.Array[Any]) -> Axes:
+def read_axes(path: Path, array: zarr.Array[Any], node: ZarrNode, roots: Roots = ()) -> Axes:
     """The axes of an array, which may belong to a pyramid of OME-NGFF; empty if its attributes are others of these names."""
     try:
-        return _described_axes(path, array)
-    except (ValueError, TypeError, LookupError, AttributeError):
+        return _described_axes(path, array, node, roots)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return ()
 
 
-def _described_axes(path: Path, array: zarr.Array[Any]) -> Axes:
-    described: Any = array.attrs.asdict()
-    if "axes" not in described and any((path.parent / name).is_file() for name in ZARR_METADATA):
-        group = zarr.open(store=str(path.parent), mode="r")
-        described = _in_pyramid(pyramid(group), path.name) if isinstance(group, zarr.Group) else {}
-    names: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS") or ()
+def _described_axes(path: Path, array: zarr.Array[Any], node: ZarrNode, roots: Roots) -> Axes:
+    described = node.attributes
+    if "axes" not in described:
+        described = _in_pyramid(_pyramid_around(path, roots), path.name)
+    names: Any = getattr(array.metadata, "dimension_names", None) or node.attributes.get("_ARRAY_DIMENSIONS") or ()
     # OME-NGFF 0.3 has only names
     named = [item if isinstance(item, dict) else {"name": item} for item in described.get("axes") or names]
     scales = _scales(described, len(named))
@@ -51,9 +51,17 @@ def _described_axes(path: Path, array: zarr.Array[Any]) -> Axes:
     return worth_keeping(found, len(array.shape))
 
 
-def pyramid(group: zarr.Group) -> dict[str, Any]:
-    """The first pyramid that a group of OME-NGFF describes; empty if it describes none."""
-    described: Any = group.attrs.asdict()
+def _pyramid_around(path: Path, roots: Roots) -> dict[str, Any]:
+    """The pyramid that the group around an array describes; empty if there is none that may be read."""
+    try:
+        group = read_node(path.parent, roots)
+    except (OSError, ValueError):
+        return {}
+    return pyramid(group.attributes) if group is not None and group.kind == "group" else {}
+
+
+def pyramid(described: dict[str, Any]) -> dict[str, Any]:
+    """The first pyramid among the attributes of a group of OME-NGFF; empty if they describe none."""
     versioned = described.get("ome")
     pyramids = (versioned if isinstance(versioned, dict) else described).get("multiscales")
     first = pyramids[0] if isinstance(pyramids, list) and pyramids else {}

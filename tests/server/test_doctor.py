@@ -11,6 +11,7 @@ from lepton_celery.config import LANES, Settings
 from lepton_celery.doctor.about import About, Pool, about_this_process
 from lepton_celery.doctor.finding import Finding, Verdict
 from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_server
+from lepton_celery.doctor.signing import check_signing
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import Answer, Fleet, check_workers
 from lepton_celery.stores.documents import from_document, to_document
@@ -181,3 +182,30 @@ def test_no_worker_is_one_problem() -> None:
 def test_fewer_workers_than_there_should_be_are_a_problem() -> None:
     assert not_ok(checked(worker("one"), expected=2)) == {"answers": Verdict.PROBLEM}
     assert not_ok(checked(worker("one"), worker("two"), expected=2)) == {}
+
+
+# ---------------------------------------------------------------------------------------------------- signatures
+
+KEYS = ("the key of this year is long", "the key of last year is long")
+
+
+def signing(
+    *keys: tuple[str, ...], here: tuple[str, ...] = KEYS, broker: str = "redis://127.0.0.1:1/0"
+) -> dict[str, Verdict]:
+    """The verdicts if this process and workers have these keys."""
+    settings = Settings(broker_url=broker, secret_key=here)
+    answers = [
+        worker(f"w{n}", settings=about_this_process(Settings(secret_key=k)).settings) for n, k in enumerate(keys)
+    ]
+    fleet = Fleet(answers, about_this_process(settings), lambda lane: f"lepton.{lane}", 1.0)
+    return verdicts(list(check_signing(settings, fleet)))
+
+
+def test_keys_of_workers_are_compared_without_being_told() -> None:
+    assert signing(KEYS, KEYS[::-1], KEYS[:1]) == {"jobs": Verdict.OK, "workers": Verdict.OK}
+    assert signing(KEYS, KEYS[1:]) == {"jobs": Verdict.OK, "workers": Verdict.PROBLEM}
+    assert signing(KEYS, ()) == {"jobs": Verdict.OK, "workers": Verdict.WARNING}
+    assert signing((), here=()) == {"jobs": Verdict.OK}
+    assert signing((), here=(), broker="redis://elsewhere:6379/0") == {"jobs": Verdict.WARNING}
+    told = json.dumps(about_this_process(Settings(secret_key=KEYS)).settings)
+    assert not any(key in told for key in KEYS)

@@ -28,7 +28,7 @@ from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.skimage import exposure, filters, measure
 from lepton_celery.stores.base import Target
-from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace
+from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
 from tests.oracle import assert_identical, picture
 
 IMAGE = picture((45, 52), "uint16")
@@ -51,7 +51,7 @@ def whole() -> dict[str, Any]:
 
 
 def workspace(kind: str, folder: Path) -> Workspace:
-    return MemoryWorkspace() if kind == "memory" else DiskWorkspace(folder / "work", "job1")
+    return MemoryWorkspace() if kind == "memory" else DiskWorkspace(workspace_root(folder, "job1"), "job1")
 
 
 def context_of(outputs: dict[str, graph.Node], kind: str, folder: Path) -> Context:
@@ -66,6 +66,7 @@ def context_of(outputs: dict[str, graph.Node], kind: str, folder: Path) -> Conte
     files = {str(folder / name): index for name, index in plan.outputs.items() if name.endswith(".csv")}
     found = Context(plan, workspace(kind, folder), targets, arrays=planned.lowered.arrays, files=files)
     found.workspace.create()
+    create_outputs(found)
     return found
 
 
@@ -118,14 +119,13 @@ def test_a_block_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 def test_no_final_name_exists_before_the_job_is_done(tmp_path: Path) -> None:
     context = context_of(cells(), "disk", tmp_path)
-    create_outputs(context)
     for at, stage in enumerate(context.plan.stages):
         for block in range(len(stage.grid)):
             run_blocks(context, StageNumber(at), [BlockIndex(block)])
         merge_stage(context, StageNumber(at))
         assert not [p for p in tmp_path.iterdir() if p.suffix in (".npy", ".csv") and not p.name.startswith(".")]
     publish(context)
-    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {*cells(), "work"}
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {*cells()}
 
 
 def test_a_discarded_job_leaves_no_files(tmp_path: Path) -> None:

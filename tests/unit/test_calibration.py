@@ -13,7 +13,7 @@ from lepton_celery.catalogue import get_entry
 from lepton_celery.graph.nodes import apply
 from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.planning.cost.model import Figure
-from lepton_celery.stores.workspace import DiskWorkspace
+from lepton_celery.stores.workspace import DiskWorkspace, workspace_root
 
 
 def test_a_line_is_fitted_with_relative_errors() -> None:
@@ -48,7 +48,7 @@ def test_functions_are_measured_under_the_keys_of_their_predictions() -> None:
 
 def test_partials_and_merges_are_measured_too(tmp_path: Path) -> None:
     observed = Observations()
-    workspace = DiskWorkspace(tmp_path / "w", "calibration")
+    workspace = DiskWorkspace(workspace_root(tmp_path, "calibration"), "calibration")
     calibration.observe(workloads.objects(64), observed, divisions=2, workspace=workspace)
     kinds = {kind for kind, key in observed.rows if key.startswith("lepton.label_blocks")}
     assert kinds == {"compute", "partial", "merge"}

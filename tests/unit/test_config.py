@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -105,6 +106,23 @@ def test_variables_of_the_launcher_are_no_settings() -> None:
 def test_a_module_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="LEPTON_SETTINGS"):
         load_settings({"LEPTON_SETTINGS": name})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LEPTON_BROKER_URL", "redis://:change-me@127.0.0.1:6379/0"),
+        ("LEPTON_BROKER_URL", "amqp://lepton:Change_Me@rabbit//"),
+        ("LEPTON_RESULT_BACKEND", "rediss://:changeme@host/0?ssl_cert_reqs=none"),
+        ("LEPTON_LEDGER_URL", "redis://me:change%2Dme@host"),
+        ("LEPTON_FLOWER_AUTH", "admin:change-me"),
+    ],
+)
+def test_passwords_of_examples_are_refused_with_what_to_do(variable: str, value: str) -> None:
+    with pytest.raises(InputError, match=rf"{variable} has the password '[^']+' of an example.*openssl rand"):
+        settings_from({}, {variable: value})
+    other = settings_from({}, {variable: re.sub("(?i)change(-|_|%2D)?me", "4f0c9d2ab1", value)})
+    assert "4f0c9d2ab1" in getattr(other, variable.removeprefix("LEPTON_").lower())
 
 
 def test_secrets_are_not_shown() -> None:

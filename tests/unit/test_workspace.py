@@ -27,7 +27,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param == "memory":
         memory = MemoryWorkspace()
         return lambda: memory
-    return lambda: DiskWorkspace(tmp_path / "work", "job1")
+    return lambda: DiskWorkspace(workspace_root(tmp_path, "job1"), "job1")
 
 
 class TestEveryWorkspace:
@@ -129,7 +129,7 @@ def test_a_workspace_that_cannot_be_created_is_an_error_with_advice(tmp_path: Pa
 
 
 def test_images_may_be_in_another_folder_than_partials_and_values(tmp_path: Path) -> None:
-    workspace = DiskWorkspace(tmp_path / "work", "job1", tmp_path / "scratch")
+    workspace = DiskWorkspace(workspace_root(tmp_path, "job1"), "job1", tmp_path / "scratch")
     workspace.create()
     image = picture((20, 30), "float32")
     output = workspace.image_output(3, (20, 30), "float32", (20, 30), compress=False)
@@ -137,7 +137,7 @@ def test_images_may_be_in_another_folder_than_partials_and_values(tmp_path: Path
     output.write(Region.whole((20, 30)), image)
     workspace.put_partial(1, BlockIndex(0), {"a": np.zeros(1)})
     assert [path.parent for path in tmp_path.rglob("*image3*")] == [tmp_path / "scratch" / ".lepton-job1"]
-    assert workspace.partial_path(1, BlockIndex(0)).is_relative_to(tmp_path / "work")
+    assert workspace.partial_path(1, BlockIndex(0)).is_relative_to(tmp_path / ".lepton-job1")
     assert_identical(workspace.image(3).read(Region.whole((20, 30))), image)
     workspace.discard()
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "scratch"]

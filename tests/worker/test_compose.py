@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lepton_celery.config import LANES, Settings, settings_from
+from lepton_celery.errors import InputError
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import find_binary, free_port
@@ -123,7 +124,10 @@ def test_every_variable_named_anywhere_is_a_setting() -> None:
 def test_the_example_environment_is_valid() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    settings = settings_from({}, values)
+    with pytest.raises(InputError, match="of an example"):
+        settings_from({}, values)
+    assert values["REDIS_PASSWORD"] == "", "compose starts nothing before it is chosen"
+    settings = settings_from({}, {name: value.replace("change-me", PASSWORD) for name, value in values.items()})
     assert settings.allowed_roots == ("/data",)
     needed = set(re.findall(r"\$\{(\w+):\?", (COMPOSE / "compose.yaml").read_text()))
     assert needed == {"REDIS_PASSWORD", "LEPTON_FLOWER_AUTH"} <= set(values)
@@ -167,6 +171,27 @@ def test_services_build_from_files_that_exist_and_wait_for_the_broker(compose: d
         url = filled(service["environment"]["LEPTON_BROKER_URL"])
         assert settings_from({}, {"LEPTON_BROKER_URL": url}).broker_url == f"redis://:{PASSWORD}@redis:6379/0"
     assert "healthcheck" in compose["services"]["redis"]
+
+
+def test_services_have_no_privileges_and_limits_of_what_they_take(compose: dict[str, Any]) -> None:
+    def mebibytes(text: str) -> int:
+        number, unit = re.fullmatch(r"(\d+)([mg])", filled(text)).groups()  # type: ignore[union-attr]
+        return int(number) * (1024 if unit == "g" else 1)
+
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        assert 64 <= service["pids_limit"] <= 1024, name
+        assert 512 <= mebibytes(service["mem_limit"]) <= 16 * 1024, name
+        assert "privileged" not in service and "cap_add" not in service, name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+    redis = compose["services"]["redis"]
+    assert redis["user"] == "valkey", "the image's own user; as root its start script needs capabilities"
+    [largest] = re.findall(r"^maxmemory (\d+)mb$", compose["configs"]["valkey"]["content"], flags=re.MULTILINE)
+    assert 2 * int(largest) < mebibytes(redis["mem_limit"])
+    processes, planned = 4, Settings().worker_memory_bytes >> 20
+    assert mebibytes(compose["services"]["worker"]["mem_limit"]) >= 2 * processes * planned
 
 
 def test_a_worker_is_given_the_time_that_it_takes_to_stop(compose: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "cells.errors.WithoutPasswords"
 CSRF_FAILURE_VIEW = "cells.views.csrf_failure"
 ROOT_URLCONF = "django_app.urls"
 WSGI_APPLICATION = "django_app.wsgi.application"

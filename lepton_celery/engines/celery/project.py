@@ -10,7 +10,7 @@ from celery import Celery
 from celery.app.annotations import prepare
 from kombu import Queue
 
-from lepton_celery.config import LANES, Settings
+from lepton_celery.config import LANES, Settings, check_passwords
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq, queue_of
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import ACCEPTED, is_redis, with_tls
@@ -23,7 +23,8 @@ def project_settings(app: Celery[Any], settings: Settings) -> Settings:
     """The settings for jobs in a project's application: with its broker, and a ledger that also counts chords.
 
     Raises:
-        InputError: jobs cannot run with a setting of the project, or no Redis server is known for the ledger.
+        InputError: jobs cannot run with a setting of the project, no Redis server is known for the ledger, or a password is
+            that of an example.
     """
     broker = _first_url(app.conf.broker_write_url or app.conf.broker_url or "amqp://")  # Celery's default
     if app.conf.task_always_eager:  # jobs run where they are submitted, without a broker
@@ -38,9 +39,11 @@ def project_settings(app: Celery[Any], settings: Settings) -> Settings:
             "stay where they are"
         )
     timeout = dict(app.conf.broker_transport_options or {}).get("visibility_timeout", _VISIBILITY_TIMEOUT_S)
-    return replace(
+    found = replace(
         settings, broker_url=broker, result_backend=ledger, ledger_url=ledger, visibility_timeout_s=int(timeout)
     )
+    check_passwords(found)
+    return found
 
 
 def _ledger_of(app: Celery[Any], broker: str) -> str:

@@ -18,6 +18,7 @@ from lepton_celery.doctor.about import About, Pool, about_this_process, count_th
 from lepton_celery.doctor.finding import OK
 from lepton_celery.doctor.folders import answer_probe
 from lepton_celery.doctor.server import server_warnings
+from lepton_celery.doctor.signing import check_signing
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import HABITS, Answer
 from lepton_celery.engines.celery.sending.queues import served_lanes
@@ -79,7 +80,7 @@ def _warn(sender: Any, **_: Any) -> None:
         return
     for text in server_warnings(settings.ledger):
         log.warning("the ledger's server: %s", text)
-    for finding in check_settings(settings):
+    for finding in (*check_settings(settings), *check_signing(settings, None)):
         if finding.verdict is not OK:
             log.warning("%s: %s; %s", finding.name, finding.found, finding.advice)
     about = _about_worker(sender.controller)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import Path
 
 from lepton_celery.config import Settings
 from lepton_celery.errors import JobError
@@ -35,10 +34,9 @@ class OpenJobs:
         if job_id not in self._jobs:
             release_freed_memory()  # retained for the previous job
             manifest = Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
+            context = manifest.context(settings.roots, settings.allowed_functions, kernels=settings.kernels)
             if check_inputs:
-                manifest.check_inputs()
-            roots = tuple(map(Path, settings.allowed_roots))
-            context = manifest.context(roots, settings.allowed_functions, kernels=settings.kernels)
+                manifest.check_inputs(settings.roots)
             self._jobs[job_id] = manifest, context
             while len(self._jobs) > MAX_OPEN_JOBS:
                 self._jobs.popitem(last=False)

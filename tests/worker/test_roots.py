@@ -1,0 +1,98 @@
+"""Jobs on real workers whose folders are limited, and folders that are moved under a job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from celery import Celery
+from PIL import Image
+from skimage import filters as sk_filters
+
+import lepton_celery as lepton
+from lepton_celery.config import load_settings
+from lepton_celery.errors import InputError, JobError, JobFailed
+from lepton_celery.ledger.info import JobState
+from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.skimage import filters, measure
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.worker
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (300, 400), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def stack(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    project = Project(settings="test", env={"LEPTON_ALLOWED_ROOTS": str(root)})
+    with LocalStack(tmp_path_factory.mktemp("stack"), workers=2, flower=False, project=project) as stack:
+        yield stack
+
+
+@pytest.fixture
+def app(stack: LocalStack, root: Path, monkeypatch: pytest.MonkeyPatch) -> Celery:
+    """A client with the same roots as the workers."""
+    monkeypatch.setenv("LEPTON_ALLOWED_ROOTS", str(root))
+    monkeypatch.setenv("LEPTON_SETTINGS", "test")
+    monkeypatch.setenv("LEPTON_BROKER_URL", stack.broker_url)
+    return lepton.create_app(load_settings())
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif", ".png"])
+def test_a_job_within_the_roots_has_the_same_pixels(app: Celery, root: Path, suffix: str) -> None:
+    Image.fromarray(PIXELS).save(root / "in.png")
+    image = lepton.open(root / "in.png")
+    smooth = filters.gaussian(image, sigma=2)
+    labels = measure.label(smooth > filters.threshold_otsu(smooth))
+    shown = (smooth > 0.5).astype("uint8")
+    outputs: dict[str, Any] = {
+        str(root / f"out{suffix}"): shown,
+        str(root / "cells.csv"): measure.regionprops_table(labels),
+    }
+    job = lepton.submit(outputs, app=app, block_shape=(64, 80), overwrite=True)
+    job.wait(60)
+    expected = (sk_filters.gaussian(PIXELS, sigma=2) > 0.5).astype(np.uint8)
+    assert np.array_equal(lepton.compute(lepton.open(root / f"out{suffix}")), expected)
+    assert job.result()[str(root / "cells.csv")]["label"][0] == 1
+    eventually(lambda: not [path for path in root.iterdir() if path.name.startswith(".")])
+    (root / "in.png").unlink()
+
+
+def test_a_job_outside_the_roots_is_refused_where_it_is_submitted(app: Celery, root: Path, tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "in.png")
+    with pytest.raises(InputError, match="outside the allowed folders"):
+        lepton.open(tmp_path / "in.png")
+    with pytest.raises(InputError, match="outside the allowed folders"):
+        lepton.submit({str(tmp_path / "out.npy"): lepton.open(PIXELS) + 1}, app=app)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_a_folder_that_is_moved_under_a_job_is_not_made_anew(app: Celery, root: Path) -> None:
+    folder = root / "images"
+    folder.mkdir()
+    image = filters.median(lepton.open(np.tile(PIXELS, (3, 3))), footprint=np.ones((9, 9)))
+    outputs: dict[str, Any] = {str(folder / f"out{suffix}"): image for suffix in (".npy", ".zarr", ".tif")}
+    job = lepton.submit(outputs, app=app, block_shape=(64, 64))
+    eventually(lambda: job.info().blocks_done > 10)
+    folder.rename(root / "moved")
+    with pytest.raises(JobFailed):
+        job.wait(90)
+    time.sleep(1)
+    assert not folder.exists()
+    with pytest.raises((JobError, InputError), match="gone"):
+        lepton.resume(job.id, app=app)
+    (root / "moved").rename(folder)
+    lepton.resume(job.id, app=app).wait(60)
+    expected = sk_filters.median(np.tile(PIXELS, (3, 3)), footprint=np.ones((9, 9)))
+    for path in outputs:
+        assert np.array_equal(lepton.compute(lepton.open(path)), expected)
+    assert job.info().state is JobState.DONE
