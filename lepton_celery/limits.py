@@ -41,8 +41,9 @@ Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
 """A number of things, of which there is at least one."""
 BlockCount = Annotated[int, Meta(ge=0, le=MAX_BLOCKS)]
 """A number of blocks of a stage."""
-Seconds = Annotated[float, Meta(ge=0)]
-"""A time since the epoch, or a duration."""
+MAX_MOMENT = 1e11
+Moment = Annotated[float, Meta(ge=0, le=MAX_MOMENT)]
+"""A time that a calendar has, in seconds since the epoch."""
 Shape = Annotated[tuple[Positive, ...], Meta(max_length=MAX_AXES)]
 """Lengths of the axes, in pixels or blocks."""
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]

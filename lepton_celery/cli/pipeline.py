@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from lepton_celery import graph
-from lepton_celery.errors import InputError, StoreError, StoreNotFound
+from lepton_celery.errors import InputError, LeptonError, StoreError, StoreNotFound
 from lepton_celery.graph.nodes import Node
 from lepton_celery.graph.steps import FIRST_INPUT, build_steps
+from lepton_celery.limits import MAX_DOCUMENT_BYTES
+from lepton_celery.stores.roots import read_bytes
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -169,12 +171,14 @@ def _read(file: Path) -> Any:
     """The document in a file."""
     kind = "TOML" if file.suffix.lower() == ".toml" else "JSON"
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_bytes(file, MAX_DOCUMENT_BYTES).decode()
         return tomllib.loads(text) if kind == "TOML" else json.loads(text)
     except FileNotFoundError:
         raise StoreNotFound(f"the pipeline {file} does not exist; give the path of a JSON or TOML file") from None
     except RecursionError:
         raise InputError(f"the pipeline {file} cannot be read as {kind}: it is nested too deep") from None
+    except LeptonError:  # it is no regular file, or too long
+        raise
     except ValueError as error:
         raise InputError(f"the pipeline {file} cannot be read as {kind}: {error}") from error
     except OSError as error:

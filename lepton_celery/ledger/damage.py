@@ -5,6 +5,7 @@ from __future__ import annotations
 from lepton_celery.errors import JobError
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.limits import MAX_MOMENT
 from lepton_celery.text import quoted, shown
 
 
@@ -19,6 +20,7 @@ def damaged(job_id: str, problem: str) -> JobError:
 
 def info_of_damaged(error: JobError, created_at: float) -> JobInfo:
     """What can be said of such a job: the reason, and when it was listed."""
+    created_at = min(max(created_at, 0.0), MAX_MOMENT)
     return JobInfo(
         job_id=error.job_id,
         state=JobState.DAMAGED,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from lepton_celery.grid import Place, StageIndex, StageNumber
-from lepton_celery.limits import BlockCount, Count, Positive, Seconds
+from lepton_celery.limits import BlockCount, Count, Moment, Positive
 
 T = TypeVar("T")
 
@@ -67,11 +67,11 @@ class JobInfo:
     """Number of blocks of the current stage."""
     dispatched: BlockCount
     """Number of blocks of the current stage that were sent to the broker: the dispatch cursor."""
-    created_at: Seconds
+    created_at: Moment
     """Seconds since the epoch."""
-    updated_at: Seconds
+    updated_at: Moment
     """Seconds since the epoch at the last dispatch, claim, commit, or change of the job or its merge."""
-    finished_at: Seconds | None = None
+    finished_at: Moment | None = None
     """Seconds since the epoch; None while the job runs."""
     error: str = ""
     """Why the job failed; empty if it did not."""

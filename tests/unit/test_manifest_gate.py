@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lepton_celery import graph
 from lepton_celery.errors import InputError, JobError, LeptonError
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.ledger import entries
+from lepton_celery.planning.cost.model import CostModel
+from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.planner import make_plan
 from lepton_celery.signing import check_signed, is_signed, signature_of, signed
+from lepton_celery.skimage import filters, measure
 from lepton_celery.stores.documents import parse_document
 from tests.unit.test_manifest import manifest
 
@@ -113,6 +121,29 @@ def test_documents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lepton_celery.stores.documents.MAX_DOCUMENT_BYTES", 1 << 20)
     with pytest.raises(InputError, match="more than 1 MiB"):
         parse_document(b" " * ((1 << 20) + 1), "the graph")
+
+
+HOSTILE_COSTS = (0, 1e300, 1e-300, 1e18, math.nan, math.inf, -1, 2**70)
+
+
+def test_a_hostile_cost_model_is_refused_or_plans_as_another(tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", np.zeros((600, 400), np.float32))
+    image = graph.open(tmp_path / "in.npy")
+    labels = measure.label(filters.gaussian(image, 2) > filters.threshold_otsu(image))
+    document = CostModel().to_json()
+    random = Random(3)
+    paths = [path for path in fields_of(document) if path != ("version",)]
+    planned = 0
+    for _ in range(300):
+        hostile = changed(document, random.choice(paths), random.choice(HOSTILE_COSTS))
+        try:
+            model = CostModel.from_json(hostile)
+        except InputError:
+            continue
+        plan = make_plan({"labels": labels}, PlanOptions(cost=model)).plan
+        assert math.isfinite(plan.predicted_s) and plan.costs
+        planned += 1
+    assert 30 < planned < 270
 
 
 # ------------------------------------------------------------------------------------------------ signatures

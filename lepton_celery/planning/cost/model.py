@@ -21,16 +21,26 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
+
+from lepton_celery.limits import Count, Moment
 from lepton_celery.stores.documents import check_version, from_document, to_document
 
 COST_VERSION = 1
 
+Speed = Annotated[float, Meta(gt=0, le=1e6)]
+"""A ratio of times."""
+
+
+_MAX_COST = 1e18
+"""Largest cost: 30 years, in nanoseconds. The products of what is below remain finite."""
+
 
 def _check_costs(*costs: float) -> None:
-    if min(costs) < 0 or not math.isfinite(sum(costs)):
-        raise ValueError(f"a cost is negative or no number: {costs}")
+    if not 0 <= sum(costs) <= _MAX_COST or min(costs) < 0:  # NaN is neither
+        raise ValueError(f"a cost is negative, no number or above {_MAX_COST:g}: {costs}")
 
 
 @dataclass(frozen=True)
@@ -116,11 +126,11 @@ class CostModel:
     figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=lambda: _SHIPPED)
     """Figures by kind and key."""
     overheads: Overheads = field(default_factory=Overheads)
-    speed: float = 1.0
+    speed: Speed = 1.0
     """Ratio of this machine's times to those of the catalogue, for functions that were not measured."""
-    measured_at: float | None = None
+    measured_at: Moment | None = None
     """Time of the calibration, in seconds since the epoch; None if there was none."""
-    jobs: int = 0
+    jobs: Count = 0
     """Number of jobs that refined the model."""
 
     def figure(self, kind: str, key: str, shipped: Figure | None = None) -> Figure:
@@ -156,7 +166,7 @@ class CostModel:
         """
         block_s, workers = max(block_s, MIN_BLOCK_S), max(1, workers)
         best = math.sqrt(2 * blocks * self.overheads.batch_s / (block_s * max(1, workers - 1)))
-        worthwhile = blocks * block_s / workers / (MIN_WORK_PER_MESSAGE * self.overheads.batch_s)
+        worthwhile = blocks * block_s / workers / (MIN_WORK_PER_MESSAGE * max(self.overheads.batch_s, MIN_BLOCK_S))
         batches = min(BATCHES_PER_WORKER, round(worthwhile)) if is_measured else BATCHES_PER_WORKER
         share = max(1, blocks // (max(1, batches) * workers))
         return max(1, min(round(best), share, round(MAX_BATCH_S / block_s), MAX_BATCH_BLOCKS))
