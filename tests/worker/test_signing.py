@@ -19,7 +19,7 @@ from lepton_celery import create_app
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.errors import InputError, JobError
+from lepton_celery.errors import InputError, JobError, JobFailed
 from lepton_celery.grid import Place
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import JobState
@@ -72,12 +72,14 @@ def test_nothing_is_done_that_none_of_the_keys_signed(stack: LocalStack, tmp_pat
     job = submit(tmp_path, create_app(settings_for(stack, *keys)))
     eventually(lambda: "none of this worker's keys has signed it" in logs(stack), timeout_s=10)
     submit(tmp_path / "signed", create_app(settings_for(stack, NEW))).wait(30)
+    with pytest.raises(JobFailed, match=r"manifest (has no signature|was signed with another key).*LEPTON_SECRET_KEY"):
+        job.wait(30)
     assert job.info().blocks_done == 0
     assert not (tmp_path / "o.npy").exists()
     assert logs(stack).count("a message for lepton.process is refused") == 1
     with pytest.raises(InputError, match="LEPTON_SECRET_KEY"):
         lepton.get_job(job.id, settings=settings_for(stack, NEW)).manifest()
-    assert job.cancel()
+    job.forget()
 
 
 def test_messages_of_wrong_arguments_are_refused_and_the_worker_lives(stack: LocalStack, tmp_path: Path) -> None:

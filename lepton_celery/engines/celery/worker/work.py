@@ -26,7 +26,7 @@ from lepton_celery.engines.celery.worker.merge import merge
 from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
 from lepton_celery.engines.celery.worker.received import accepted
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
-from lepton_celery.errors import BrokerUnreachable, JobNotFound, StoreError, reason_of
+from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, StoreError, reason_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
 from lepton_celery.ledger.info import NO_PLACE
@@ -82,6 +82,11 @@ def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
             log.warning("job %s: its files are not removed: %s", job_id, reason_of(error))
         forgotten += ledger.forget_ended(job_id)
     log_lines.tell(f"{forgotten} jobs that ended long ago are forgotten")
+
+
+def _tell(what: str, job_id: str, error: Exception) -> None:
+    """Log an error; with its traceback, unless this package raised it and its message says all."""
+    log.error("job %s %s: %s", job_id, what, error, exc_info=None if isinstance(error, LeptonError) else error)
 
 
 def _work_on(work: StageWork | None) -> None:
@@ -141,7 +146,7 @@ class StageWork:
                 self._fail_or_retry(error, stage, places)
                 return False
         except Exception as error:  # no block is to blame: the job cannot be opened here
-            log.exception("job %s failed", self.job_id)
+            _tell("failed", self.job_id, error)
             self._fail(error)
         return True
 
@@ -180,7 +185,7 @@ class StageWork:
         except failures.PASSING as error:
             self._fail_or_retry(error)
         except Exception as error:
-            log.exception("job %s: its next wave cannot be sent", self.job_id)
+            _tell("cannot send its next wave", self.job_id, error)
             self._fail(error)
         return True
 
@@ -219,7 +224,7 @@ class StageWork:
             self._fail_or_retry(error, stage)
             return None
         except Exception as error:
-            log.exception("job %s failed in a merge", self.job_id)
+            _tell("failed in a merge", self.job_id, error)
             self._fail(error, stage)
         _open_jobs.close_ended(ledger, settings, self.job_id)
         return None
