@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, Protocol, Self
 import numpy as np
 
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials, Shape, Shapes, View, Where
-from lepton_celery.catalogue.promise import IDENTICAL, Promise
+from lepton_celery.catalogue.promise import IDENTICAL, Exactness, Promise
 from lepton_celery.catalogue.signatures import library_path, resolve, signature_of
 from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError, refusal_like
 from lepton_celery.grid import BlockGrid, Region
@@ -373,6 +373,10 @@ class Entry:
     def promised(self, arguments: Arguments) -> Promise:
         """The promise for these arguments."""
         return self.promise(self.complete(arguments)) if callable(self.promise) else self.promise
+
+    def depends_on_blocks(self, arguments: Arguments) -> bool:
+        """Whether other blocks may give other pixels: the user's own functions and functions that are not exact."""
+        return bool(self.functions_in(arguments)) or self.promised(arguments).exactness is not Exactness.IDENTICAL
 
     def example_for(self, ndim: int) -> dict[str, Any]:
         """Test arguments for an image of `ndim` axes."""

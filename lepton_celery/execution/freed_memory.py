@@ -9,6 +9,7 @@ the result is there.
 from __future__ import annotations
 
 import ctypes
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -56,6 +57,23 @@ def freed_memory_retained() -> Iterator[None]:
             if library is not None and not _runs:
                 _retain(library, _USUAL_RETAINED_BYTES, _USUAL_LARGE_BYTES)
                 library.malloc_trim(0)
+
+
+def free_arrays_of(error: BaseException) -> None:
+    """Free the arrays that an error keeps alive: the variables of the functions that its traceback and its causes' name.
+
+    Whoever holds the error, such as Celery until its next message, holds them too, and errors that refer to their own
+    tracebacks keep them until a garbage collection, which counts objects and not bytes. The traceback can still be printed.
+    """
+    seen: set[int] = set()
+    errors: list[BaseException | None] = [error]
+    while errors:
+        found = errors.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        traceback.clear_frames(found.__traceback__)
+        errors += [found.__cause__, found.__context__, *getattr(found, "exceptions", ())]
 
 
 def _retain(library: ctypes.CDLL, retained_bytes: int, large_bytes: int) -> bool:

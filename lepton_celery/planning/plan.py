@@ -304,11 +304,24 @@ class Plan:
     def can_be_cut(self, stage: StageIndex) -> bool:
         """Whether blocks may be computed in pieces, or several at once, without a change of the pixels.
 
-        Functions that have a stage of their own or read stored images may depend on the blocks.
+        Functions that have a stage of their own or read stored images may depend on the blocks. The user's own functions
+        are promised the blocks that were asked for, and other blocks give other pixels within the bound of a function that
+        is not exact.
         """
-        indices = (*self.stages[stage].stores, *self.stages[stage].reduces)
-        entries = [self.nodes[index].entry for index in indices]
-        return not any(entry.has_own_stage or entry.reads_itself for entry in entries)
+        results = [self.nodes[index].entry for index in (*self.stages[stage].stores, *self.stages[stage].reduces)]
+        if any(entry.has_own_stage or entry.reads_itself for entry in results):
+            return False
+        return not any(node.entry.depends_on_blocks(node.arguments) for node in self.computed(stage))
+
+    def computed(self, stage: StageIndex) -> list[PlanNode]:
+        """The nodes that a stage's blocks compute or reduce, those in between included."""
+        wanted = {*self.stages[stage].stores, *self.stages[stage].reduces}
+        found: list[PlanNode] = []
+        for index in reversed(range(len(self.nodes))):
+            if index in wanted and not self.is_read(index, stage):
+                found.append(self.nodes[index])
+                wanted.update(self.nodes[index].pixels.values())
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""

@@ -134,7 +134,7 @@ class StageSizer:
     def _box(self, plan: Plan, index: StageIndex, tile: Shape) -> Shape:
         """The blocks along each axis that are computed at once: a tile, halved until its pixels and memory fit."""
         stage, one = plan.stages[index], (1,) * len(tile)
-        if not plan.can_be_cut(index) or plan.functions:  # the user's own functions may rely on the block shape
+        if not plan.can_be_cut(index):
             return one
         # where images are concatenated, a box may need distant regions of the inputs
         first = stage.grid.region(BlockIndex(0))

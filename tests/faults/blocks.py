@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,20 @@ def raises(block: Block, log: str = "", cured: str = "") -> Block:
     return inverted(block)
 
 
+def raises_undecodable(block: Block) -> Block:
+    """Raises an error whose message has a lone surrogate, as the name of a file may have that is not UTF-8."""
+    if _is_bright(block):
+        raise ValueError("caf\udce9.tif")
+    return inverted(block)
+
+
+def warns_undecodable(block: Block) -> Block:
+    """Warns with such a message."""
+    if _is_bright(block):
+        warnings.warn("caf\udce9.tif", UserWarning, stacklevel=1)
+    return inverted(block)
+
+
 def dies(block: Block) -> Block:
     """Kills its process."""
     if _is_bright(block):
@@ -57,11 +72,28 @@ def dies(block: Block) -> Block:
     return inverted(block)
 
 
-def hungry(block: Block, bytes_per_pixel: int) -> Block:
-    """Allocates `bytes_per_pixel` for each pixel."""
+def above_minimum(block: Block) -> Block:
+    """A result that depends on the whole block."""
+    found: Block = block - block.min(initial=255)
+    return found
+
+
+def dies_twice(block: Block, log: str) -> Block:
+    """Kills its process in its first two runs on a bright block; its result depends on the whole block."""
     if _is_bright(block):
-        np.ones(block.size * bytes_per_pixel, np.uint8)
-    return inverted(block)
+        _note(log, block)
+        if len(Path(log).read_text().split()) < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return above_minimum(block)
+
+
+def hungry(block: Block, bytes_per_pixel: int, log: str) -> Block:
+    """Allocates `bytes_per_pixel` for each pixel in its first two runs on a bright block, as `dies_twice` dies."""
+    if _is_bright(block):
+        _note(log, block)
+        if len(Path(log).read_text().split()) < 3:
+            np.ones(block.size * bytes_per_pixel, np.uint8)
+    return above_minimum(block)
 
 
 def stubborn(block: Block, seconds: float, log: str) -> Block:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,11 @@ import pytest
 from skimage import filters as whole_filters
 from skimage import measure as whole_measure
 
+import lepton_celery as lepton
 from lepton_celery import graph, stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.engines import inline
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, NotExactWarning
 from lepton_celery.execution.block import compute_block, fill_block, read_block, run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage, missing_blocks
@@ -263,16 +267,17 @@ def finish(context: Context, do_block: Any) -> None:
     publish(context)
 
 
+def in_pieces(context: Context, slot: int, block: int, pieces: int) -> None:
+    run_blocks(context, StageNumber(slot), [BlockIndex(block)], pieces=pieces)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pieces", [2, 7, 400])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_blocks_done_in_pieces_give_the_same_pixels(kind: str, pieces: int, tmp_path: Path) -> None:
     context = context_of(cells(), kind, tmp_path)
 
-    def in_pieces(context: Context, slot: int, block: int) -> None:
-        run_blocks(context, StageNumber(slot), [BlockIndex(block)], pieces=pieces)
-
-    finish(context, in_pieces)
+    finish(context, partial(in_pieces, pieces=pieces))
     check(context, tmp_path)
 
 
@@ -302,6 +307,63 @@ def test_functions_that_see_the_whole_image_are_not_cut() -> None:
         {"o.npy": graph.apply("morphology.medial_axis", image, rng=0)}, PlanOptions(block_shape=BLOCK)
     ).plan
     assert not all(plan.can_be_cut(StageIndex(stage)) for stage in range(len(plan.stages)))
+
+
+def above_minimum(block: Array) -> Array:
+    """A function whose pixels depend on the block that it is given."""
+    found: Array = block - block.min()
+    return found
+
+
+def mapped(image: Any, halo: int = 0) -> Any:
+    return lepton.map_blocks(above_minimum, image, halo=halo)
+
+
+OWN: dict[str, Callable[[graph.Image], Any]] = {
+    "alone": lambda image: mapped(image),
+    "with a halo": lambda image: mapped(image, halo=3),
+    "before a filter": lambda image: filters.gaussian(mapped(image), sigma=1),
+    "after a filter": lambda image: mapped(filters.gaussian(image, sigma=1)),
+    "in a sum": lambda image: mapped(image).sum(),
+    "in labels": lambda image: measure.label(mapped(image) > 9000),
+    "of windows": lambda image: lepton.map_overlap(above_minimum, image, window=9, overlap=3),
+}
+"""Images and values that depend on the user's own function."""
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_a_users_function_computes_is_neither_cut_nor_joined(kind: str, tmp_path: Path) -> None:
+    found = {}
+    for pieces in (1, 4):
+        folder = tmp_path / str(pieces)
+        folder.mkdir()
+        node = OWN[kind](graph.open(IMAGE))
+        name = "o.npy" if node.gives == "image" else "o.csv"
+        context = context_of({name: node}, "disk", folder)
+        assert not context.plan.can_be_cut(StageIndex(0))
+        assert {math.prod(stage.box_blocks) for stage in context.plan.stages[:1]} == {1}
+        finish(context, partial(in_pieces, pieces=pieces))
+        found[pieces] = (folder / name).read_bytes()
+    assert found[1] == found[4]
+
+
+def test_stages_beside_a_users_function_are_cut_and_joined() -> None:
+    """Of a stage that reads what the function has stored, and does not call it."""
+    labels = measure.label(mapped(graph.open(picture((450, 520), "uint16"))) > 9000)
+    plan = make_plan({"o.npy": measure.label(labels > 0) + 1}, PlanOptions(block_shape=BLOCK)).plan
+    assert not plan.can_be_cut(StageIndex(0))
+    assert any(plan.can_be_cut(StageIndex(stage)) for stage in range(len(plan.stages)))
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_functions_that_are_not_exact_are_neither_cut_nor_joined(value: bool) -> None:
+    image = graph.open(IMAGE.astype(np.float32))
+    with pytest.warns(NotExactWarning):
+        least: Any = np.fmin(image, image.mean() if value else np.float32(5))
+    plan = make_plan({"o.npy": least + np.float32(1)}, PlanOptions(block_shape=BLOCK)).plan
+    last = StageIndex(len(plan.stages) - 1)
+    assert not plan.can_be_cut(last)
+    assert math.prod(plan.stages[last].box_blocks) == 1
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,12 @@ def test_a_filled_block_has_its_name_in_the_log_the_report_and_the_status(
 def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(tmp_path: Path, image: NDArray[np.uint8]) -> None:
     env = {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
     with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env=env)) as stack:
-        job = submit(tmp_path, stack, "hungry", bytes_per_pixel=100_000)
+        job = submit(tmp_path, stack, "hungry", bytes_per_pixel=100_000, log=str(tmp_path / "runs"))
         job.wait(60)
-        assert f"job {job.id}: {NAME} of stage 1/1 needs too much memory; in 4 pieces" in log_of(stack)
-    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - image)
+        log = log_of(stack)
+    assert f"job {job.id}: {NAME} of stage 1/1 failed" in log
+    assert "MemoryError" in log and "the block is not computed in pieces" in log
+    assert np.array_equal(np.load(tmp_path / "o.npy"), image - 40)
 
 
 @pytest.mark.usefixtures("image")

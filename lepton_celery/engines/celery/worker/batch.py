@@ -12,6 +12,7 @@ from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PA
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.errors import reason_of
 from lepton_celery.execution.block import run_blocks
+from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
 from lepton_celery.ledger.info import stage_label
@@ -21,6 +22,11 @@ log = logger(__name__)
 
 _COMMIT_EVERY_S = 0.25
 """Longest time, in seconds, for which receipts of small blocks are collected before they are committed."""
+
+_NOT_IN_PIECES = (
+    "the block is not computed in pieces, because a function of its stage may give other pixels then; submit the job with a "
+    "smaller block_shape, or raise LEPTON_MEMORY_LIMIT_BYTES on the workers"
+)
 
 
 @dataclass
@@ -84,6 +90,7 @@ class Batch:
                 self._hand_in()
                 raise
             except Exception as error:  # a user's function may raise anything
+                free_arrays_of(error)
                 if len(box) > 1:  # one block failed, or the box does not fit into memory
                     boxes[:0] = [[block] for block in box]
                 elif self._is_to_be_retried(places[0], error):
@@ -106,9 +113,13 @@ class Batch:
             try:
                 run_blocks(stage.context, stage.number, [block], pieces=pieces, timings=self._timings)
                 return
-            except MemoryError:
+            except MemoryError as error:
+                free_arrays_of(error)
                 index, _ = stage.plan.stage_run(stage.number)
-                if pieces >= MAX_PIECES or not stage.plan.can_be_cut(index):
+                if not stage.plan.can_be_cut(index):
+                    error.add_note(_NOT_IN_PIECES)
+                    raise
+                if pieces >= MAX_PIECES:
                     raise
                 pieces *= 4
                 log.warning(
