@@ -18,6 +18,7 @@ from lepton_celery.catalogue.source_warnings import source_warnings
 from lepton_celery.execution.context import Context
 from lepton_celery.planning.plan import PlanNode
 from lepton_celery.stores.workspace import Workspace
+from lepton_celery.text import shown_lines
 
 _FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ResourceWarning, ImportWarning)
 """Categories that say nothing about the pixels."""
@@ -64,7 +65,7 @@ class _Hook:
         if catching is None or issubclass(category, _FOR_DEVELOPERS):
             self._before(message, category, *place, **options)
             return
-        text = str(message)
+        text = shown_lines(message)
         # the same warning of several blocks may have other numbers
         key = f"{category.__name__} {re.sub('[0-9]+', '0', text)}"
         if catching.is_part and re.search("[0-9]", text):

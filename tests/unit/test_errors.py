@@ -42,6 +42,33 @@ def test_a_failed_jobs_error_carries_what_failed() -> None:
     assert (JobFailed("x").stage, JobFailed("x").block, JobFailed("x").job_id) == (-1, -1, "")
 
 
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("caf\udce9"), "ValueError: caf\\udce9"),
+        (LeptonError("half \ud83d of a pair"), "half \\ud83d of a pair"),
+        (OSError(2, "nothing", "caf\udce9"), "FileNotFoundError: [Errno 2] nothing: 'caf\\udce9'"),
+        (Broken(), "Broken: <Broken>"),
+        (ValueError("naïve 😀"), "ValueError: naïve 😀"),
+    ],
+)
+def test_the_reason_of_any_error_can_be_stored(error: Exception, reason: str) -> None:
+    assert errors.reason_of(error) == reason
+    error.add_note("of \udce9")
+    assert errors.reason_of(error).encode().decode() == f"{reason}; of \\udce9"
+
+
+def test_the_middle_of_a_long_reason_is_left_out() -> None:
+    reason = errors.reason_of(ValueError("a" * 10**6 + "end"))
+    assert len(reason) < 4000
+    assert reason.startswith("ValueError: aaa") and reason.endswith("aend") and "(1,000,003 characters)" in reason
+
+
 def depth(cls: type[LeptonError]) -> int:
     return 0 if cls is LeptonError else 1 + depth(next(b for b in cls.__bases__ if issubclass(b, LeptonError)))
 
