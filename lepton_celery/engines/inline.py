@@ -15,7 +15,7 @@ from lepton_celery.execution.freed_memory import freed_memory_retained
 from lepton_celery.execution.library_warnings import kept_warnings
 from lepton_celery.execution.loop import run_stages
 from lepton_celery.execution.outputs import discard
-from lepton_celery.execution.publishing import publish, publish_complete
+from lepton_celery.execution.publishing import publish
 from lepton_celery.execution.threads import one_thread
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.record import RunRecord
@@ -38,7 +38,8 @@ def run(
         on_progress: called whenever blocks are done.
 
     Raises:
-        Exception: the job failed; the outputs that are complete are published, and the notes of the error name them.
+        Exception: the job failed. If an output could not be published, the others are, and the notes of the error name them;
+            if a block or a merge failed, no output is published.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
 
@@ -61,14 +62,6 @@ def run(
             dtypes = publish(context, overwrite=overwrite)
             record.finish({"seams": seams.measure(context), "dtypes": dtypes, "warnings": kept_warnings(context)})
     except BaseException as error:
-        if isinstance(error, Exception) and (outputs := _publish_complete(context, record, overwrite)):
-            error.add_note(outputs)
         record.fail(reason_of(error))
         discard(context)
         raise
-
-
-def _publish_complete(context: Context, record: RunRecord, overwrite: bool) -> str:
-    info = record.info(context.job_id)
-    blocks_done = info.blocks_done == info.blocks_total
-    return publish_complete(context, info.stage, blocks_done=blocks_done, overwrite=overwrite)

@@ -1,9 +1,12 @@
-"""Gives a job's outputs their final names; an output that fails does not keep the others from theirs."""
+"""Gives a job's outputs their final names, once all of its blocks are done.
+
+An output that cannot be published does not keep the others from their names. A job that fails before publishes nothing.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,51 +14,32 @@ from pathlib import Path
 from lepton_celery import stores
 from lepton_celery.errors import OutputExists, StoreError, StoreNotFound
 from lepton_celery.execution.context import Context
-from lepton_celery.grid import StageNumber
 from lepton_celery.stores.base import ArrayOutput
 
 
 def publish(context: Context, *, overwrite: bool = False) -> dict[str, dict[str, str]]:
-    """Publish all outputs. Idempotent.
+    """Publish all outputs, once every block of every stage is done. Idempotent.
 
     Returns:
         The dtype of each column, by name, of each CSV among the outputs, by path.
 
     Raises:
         StoreError: an output cannot be written now, or the job has ended.
-        Exception: the first error of an output; its notes name all outputs that failed.
+        Exception: the first error of an output; its notes name all outputs that failed, and those that were published.
     """
     context.workspace.mark(
         "publishing"
     )  # an error in a merge that was overtaken: the job has ended, and its workspace is gone
     publication = _Publication(context, overwrite)
-    for output in _outputs(context):
+    outputs = list(_outputs(context))
+    for output in outputs:
         publication.add(output)
     if publication.failed:
-        raise publication.error()
+        error = publication.error()
+        if len(outputs) > 1:
+            error.add_note(publication.told(outputs))
+        raise error
     return publication.dtypes
-
-
-def publish_complete(context: Context, number: StageNumber, *, blocks_done: bool, overwrite: bool = False) -> str:
-    """Publish the outputs of a failed job that are complete.
-
-    Images are complete after the stage that writes them, the stage `number` counts if `blocks_done`; values when they are
-    merged.
-
-    Returns:
-        The names of the outputs that are written, and of those that are not; empty if the job has a single output.
-    """
-    if not context.has_several_outputs:
-        return ""
-    ended = context.plan.stages[: context.plan.stage_run(number).stage + blocks_done]
-    complete = {node for stage in ended for node in stage.stores}
-    publication, outputs = _Publication(context, overwrite), list(_outputs(context))
-    for output in outputs:
-        if output.image is None or output.node in complete:
-            publication.add(output)
-    written = [Path(o.path).name for o in outputs if o.path in publication.written]
-    missing = [Path(o.path).name for o in outputs if o.path not in publication.written]
-    return f"written: {', '.join(written) or 'no output'}; not written: {', '.join(missing) or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +91,13 @@ class _Publication:
             self.written.add(output.path)
         except Exception as error:
             self.failed[output.path] = error
+
+    def told(self, outputs: Iterable[_Output]) -> str:
+        """The names of the outputs that are written, and of those that are not."""
+        names = {output.path: Path(output.path).name for output in outputs}
+        written = [name for path, name in names.items() if path in self.written]
+        missing = [name for path, name in names.items() if path not in self.written]
+        return f"written: {', '.join(written) or 'no output'}; not written: {', '.join(missing)}"
 
     def error(self) -> Exception:
         """An error that a retry may mend if there is one, else the first; its notes name all outputs that failed."""

@@ -42,8 +42,8 @@ def run(
 
     Raises:
         LeptonError: the job is refused before anything ran.
-        Exception: the job failed. Of several outputs, those that are complete have their names; the notes of the error say
-            which. Nothing is left of the others.
+        Exception: the job failed, and nothing is left of its outputs. If only one of several outputs could not be published,
+            the others are; the notes of the error say which.
     """
     threads = threads or os.cpu_count() or 1
     plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder().on_threads())

@@ -8,7 +8,6 @@ from lepton_celery import errors
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution.block import fill_block
-from lepton_celery.execution.publishing import publish_complete
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE
@@ -35,13 +34,13 @@ def fail_job(
     number: StageNumber,
     reason: str,
     *,
-    stage: OpenStage | None = None,
+    where: str = "",
     place: Place = NO_PLACE,
 ) -> None:
     """End a job as failed, unless it has left the stage: then other workers have done the work that failed here.
 
-    Its complete outputs are published if its files are open, as `stage`. The other files stay until it is resumed, forgotten
-    or too old. `place` is the block that failed.
+    Nothing is published. The job's files stay until it is resumed, forgotten or too old. `place` is the block that failed,
+    and `where` describes it; without one, the reason names the stage.
     """
     try:
         info = ledger.info(job_id)
@@ -52,18 +51,12 @@ def fail_job(
         return
     if info.stage != number or not info.state.is_open:
         return
-    where = f"stage {info.stage_label}"
-    if stage is not None:
-        where = where if place == NO_PLACE else stage.describe(place)
-        blocks_done, overwrite = info.blocks_done == info.blocks_total, stage.manifest.options.overwrite
-        outputs = publish_complete(stage.context, number, blocks_done=blocks_done, overwrite=overwrite)
-        reason = "; ".join(filter(None, (reason, outputs)))
-    ledger.fail(job_id, f"{where}: {reason}", number=number, place=place)
+    ledger.fail(job_id, f"{where or f'stage {info.stage_label}'}: {reason}", number=number, place=place)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job because of one block."""
-    fail_job(stage.ledger, stage.job_id, stage.number, reason, stage=stage, place=place)
+    fail_job(stage.ledger, stage.job_id, stage.number, reason, where=stage.describe(place), place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:

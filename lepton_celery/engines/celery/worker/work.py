@@ -27,6 +27,7 @@ from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
 from lepton_celery.engines.celery.worker.received import accepted
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
 from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, StoreError, reason_of
+from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
 from lepton_celery.ledger.info import NO_PLACE
@@ -141,6 +142,7 @@ class StageWork:
                 batch.run()
             return batch.stale
         except failures.PASSING as error:
+            free_arrays_of(error)
             self.ledger.release(self.job_id, self.number, places, owner=self.owner, count_attempt=False)
             if self._is_wanted(places):
                 self._fail_or_retry(error, stage, places)
@@ -196,7 +198,6 @@ class StageWork:
             The first batch of the next stage, which this process does without a message, because it has the files open.
         """
         fence: int | None = None
-        stage: OpenStage | None = None
         ledger, settings = self.ledger, self.settings
         try:
             fence = ledger.begin_merge(self.job_id, self.number, owner=self.owner, lease_s=settings.lease_s)
@@ -219,13 +220,15 @@ class StageWork:
         except JobNotFound:
             return None
         except failures.PASSING as error:
+            free_arrays_of(error)
             if fence is not None:
                 ledger.release_merge(self.job_id, self.number, fence=fence)
-            self._fail_or_retry(error, stage)
+            self._fail_or_retry(error)
             return None
         except Exception as error:
             _tell("failed in a merge", self.job_id, error)
-            self._fail(error, stage)
+            free_arrays_of(error)
+            self._fail(error)
         _open_jobs.close_ended(ledger, settings, self.job_id)
         return None
 
@@ -238,7 +241,7 @@ class StageWork:
         if stage is not None and places:
             failures.fail_block(stage, places[0], reason_of(error))
         else:
-            failures.fail_job(self.ledger, self.job_id, self.number, reason_of(error), stage=stage)
+            failures.fail_job(self.ledger, self.job_id, self.number, reason_of(error))
 
     def _fail_or_retry(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """Retry the message, or end the job if the error is final or no retries are left."""
