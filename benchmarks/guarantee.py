@@ -1,8 +1,9 @@
-"""Measures the cost of the ledger's guarantee, and how a job spends its time: `python -m benchmarks.guarantee`."""
+"""Measures what the ledger's guarantee and signing cost, and where time goes: `python -m benchmarks.guarantee`."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import statistics
 import time
@@ -26,6 +27,7 @@ from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.local.stack import LocalStack, Project
 
 _WORKLOADS = ("W1", "W3", "W4", "W5")
+_KEY = "LEPTON_SECRET_KEY"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class Flow:
 
 @dataclass
 class Compared:
-    """The seconds of one case with and without the guarantee, and where they went."""
+    """The seconds of one case with and without the guarantee, and signed; and where they went."""
 
     guarded: list[float] = field(default_factory=list)
+    signed: list[float] = field(default_factory=list)
     unguarded: list[float] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
 
@@ -101,7 +104,7 @@ def _stack(folder: Path, name: str, **env: str) -> Iterator[Celery]:
     root = {"PYTHONPATH": str(Path(__file__).parents[1])}
     project = Project(app="benchmarks.stopwatch_app", settings="local", env={**root, **env})
     with LocalStack(folder / name, workers=WORKERS, flower=False, project=project) as stack:
-        values = {"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}
+        values = {"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url, _KEY: env.get(_KEY, "")}
         app = lepton.create_app(load_settings(values))
         publisher_of(app)
         yield app
@@ -122,23 +125,26 @@ def _run(app: Celery, case: Case, work: Path) -> tuple[float, float, float]:
 
 
 def measure(chosen: Sequence[Case], work: Path, repeat: int) -> dict[str, Compared]:
-    """Run each case in turn on guarded, unguarded and timed workers."""
+    """Run each case in turn on guarded, unguarded, signed and timed workers."""
     found = {case.name: Compared() for case in chosen}
     log = work / "times"
     with (
         _stack(work, "guarded") as guarded,
         _stack(work, "unguarded", **{UNGUARDED: "1"}) as unguarded,
+        _stack(work, "signed", **{_KEY: secrets.token_urlsafe()}) as signed,
         _stack(work, "timed", **{LOG: str(log)}) as timed,
     ):
         for case in chosen:
             for made in (case, case.tiny()):
                 task = Task(made, work, work)
                 workload_of(task).make(task)
-            for app in (guarded, unguarded, timed):
+            for app in (guarded, unguarded, signed, timed):
                 for _ in range(2):
                     _run(app, case.tiny(), work)
             for _ in range(repeat):
-                for app, seconds in ((guarded, found[case.name].guarded), (unguarded, found[case.name].unguarded)):
+                compared = found[case.name]
+                turns = [(guarded, compared.guarded), (unguarded, compared.unguarded), (signed, compared.signed)]
+                for app, seconds in turns:
                     begin, _, seen = _run(app, case, work)
                     seconds.append(seen - begin)
                 log.unlink(missing_ok=True)
@@ -155,16 +161,21 @@ def section(chosen: Sequence[Case], found: dict[str, Compared], repeat: int) -> 
         "",
         "The same jobs on the same kind of workers, in turn: with the ledger as it is, and without claims, leases and",
         "heartbeats, so that the blocks of a lost worker would stay lost and a message that comes twice would be processed",
-        f"twice. Receipts and the fence of a merge remain, because they decide when a stage is over. Medians of {repeat}",
-        "runs, from submission to result.",
+        "twice. Receipts and the fence of a merge remain, because they decide when a stage is over. Signed jobs have",
+        f"LEPTON_SECRET_KEY: every manifest and message is signed and checked. Medians of {repeat} runs, from submission to",
+        "result.",
         "",
     ]
     rows = []
     for case in chosen:
-        guarded, unguarded = found[case.name].guarded, found[case.name].unguarded
-        more = statistics.median(guarded) / statistics.median(unguarded) - 1
-        rows.append((case.name, *map(_spread, (guarded, unguarded)), f"{100 * more:+.1f} %"))
-    lines += [*document.table(("workload", "guarded s", "unguarded s", "cost"), rows), ""]
+        runs = (found[case.name].guarded, found[case.name].unguarded, found[case.name].signed)
+        guarded, unguarded, signed = map(statistics.median, runs)
+        costs = (
+            f"{100 * (slower / faster - 1):+.1f} %" for slower, faster in ((guarded, unguarded), (signed, guarded))
+        )
+        rows.append((case.name, *map(_spread, runs), *costs))
+    head = ("workload", "guarded s", "unguarded s", "signed s", "cost of the guarantee", "cost of signing")
+    lines += [*document.table(head, rows), ""]
     lines += [
         "Where the time goes, on workers that record what they do; medians, in milliseconds. The first columns are times",
         "since submission, the others are sums over the two workers.",
