@@ -11,6 +11,7 @@
             - `ArgumentNotImplementedError` (also NotImplementedError)
         - `NotExact`
         - `PlanTooLarge`
+        - `OtherRelease`
     - `StoreError` (OSError)
         - `StoreNotFound` (also FileNotFoundError)
         - `OutputExists` (also FileExistsError)
@@ -114,6 +115,10 @@ class WaitingWarning(UserWarning):
 
 class PlanTooLarge(InputError):
     """The plan exceeds a limit."""
+
+
+class OtherRelease(InputError):
+    """Another release wrote a document, in another version of its format."""
 
 
 class StoreError(LeptonError, OSError):

@@ -33,6 +33,7 @@ def job_entry(info: JobInfo) -> dict[str, Any]:
         "finished": None if info.finished_at is None else _time(info.finished_at),
         "took_s": round(took_s(info), 3),
         "error": info.error or None,
+        "waits_for": info.waits_for or None,
     }
 
 

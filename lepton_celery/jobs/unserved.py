@@ -1,4 +1,4 @@
-"""Notices that no worker serves the lane of a job, so that nobody waits without a word."""
+"""Notices that no worker takes up a job, so that nobody waits without a word."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class LaneWatch:
         """Check the lane of a job as it stands; `is_limited` says whether the wait has a time limit.
 
         Warns:
-            WaitingWarning: no worker has served the lane for `WARN_AFTER_S`. This comes once.
+            WaitingWarning: no worker has served the lane for `WARN_AFTER_S`, or those that do cannot take up the job. This
+                comes once.
 
         Raises:
             WaitTimeout: no worker has served it for `GIVE_UP_AFTER_S`, and the wait has no limit.
@@ -53,6 +54,9 @@ class LaneWatch:
         if unserved_s >= WARN_AFTER_S and not self._is_warned:
             self._is_warned = True
             warnings.warn(f"job {info.job_id} waits: {_unserved(info.lane)}", WaitingWarning, stacklevel=3)
+        if info.waits_for and not self._is_warned:
+            self._is_warned = True
+            warnings.warn(f"job {info.job_id} waits: {info.waits_for}", WaitingWarning, stacklevel=3)
         if unserved_s >= GIVE_UP_AFTER_S and not is_limited:
             raise WaitTimeout(
                 f"job {info.job_id} has waited for {unserved_s:.0f} s: {_unserved(info.lane)}; it begins when one does: "
@@ -62,7 +66,8 @@ class LaneWatch:
 
     def reason(self, info: JobInfo) -> str:
         """Why a job is not done, if that is for want of a worker; else empty."""
-        return f" ({_unserved(info.lane)})" if self._unserved_since is not None else ""
+        reason = _unserved(info.lane) if self._unserved_since is not None else info.waits_for
+        return f" ({reason})" if reason else ""
 
 
 def _unserved(lane: str) -> str:

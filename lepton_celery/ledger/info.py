@@ -83,6 +83,8 @@ class JobInfo:
     """Number of times that the merge of the current stage was begun."""
     filled: BlockCount = 0
     """Number of blocks that were given up and filled."""
+    waits_for: str = ""
+    """Why workers could not take up blocks since the last receipt; empty if none said so."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
     """Sums of each stage's statistics, by name, over the first receipts of its blocks. Stages without any are missing."""
     stage_times: dict[StageNumber, StageTimes] = field(default_factory=dict)

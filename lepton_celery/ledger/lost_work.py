@@ -62,6 +62,10 @@ class LostWork:
         """Note that a check was taken; False if the job has ended or left the stage."""
         return bool(self._run("end_check", job_id, number))
 
+    def note_waiting(self, job_id: str, number: StageNumber, reason: str) -> None:
+        """Note what a running job waits for; see `JobInfo.waits_for`."""
+        self._run("note", job_id, number, reason)
+
     def postpone_checks(self, job_id: str, number: StageNumber, *, for_s: float) -> None:
         """Have no check made for some seconds, at most a minute, because a message of the job waits for its next try."""
         self._run("postpone", job_id, number, for_s)

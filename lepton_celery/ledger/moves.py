@@ -404,9 +404,9 @@ class Ledger(LostWork):
         """
         return bool(self._run("begin_publish", job_id, number, fence))
 
-    def release_merge(self, job_id: str, number: StageNumber, *, fence: int) -> None:
+    def release_merge(self, job_id: str, number: StageNumber, *, fence: int, count_attempt: bool = True) -> None:
         """Release the lease on the merge, so that it can be tried again at once. Does nothing for a stale fence."""
-        self._run("release_merge", job_id, number, fence)
+        self._run("release_merge", job_id, number, fence, int(count_attempt))
 
     def reopen(self, job_id: str, number: StageNumber, places: Iterable[Place], *, fence: int) -> bool:
         """Take back the receipts of blocks that the merge found missing, and release the merge.

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, OtherRelease
 from lepton_celery.limits import MAX_DOCUMENT_BYTES
 from lepton_celery.stores.failures import writing
 from lepton_celery.text import quoted
@@ -74,10 +74,16 @@ def from_document(document: Any, kind: type[T], what: str) -> T:
 
 
 def check_version(document: Any, version: int, what: str, remedy: str) -> None:
-    """Raise InputError if a document has another version; the message has both versions and `remedy`."""
+    """Check the version of a document.
+
+    Raises:
+        OtherRelease: it has another version; the message has both versions and `remedy`.
+        InputError: it has none.
+    """
     given = document.get("version") if isinstance(document, Mapping) else type(document).__name__
     if given != version:
-        raise InputError(f"{what} has version {quoted(given)}, this release reads version {version}; {remedy}")
+        kind = OtherRelease if type(given) is int else InputError
+        raise kind(f"{what} has version {quoted(given)}, this release reads version {version}; {remedy}")
 
 
 def write_atomically(path: Path, *pieces: Buffer, mode: int = 0o666) -> None:

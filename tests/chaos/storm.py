@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 
 import redis
@@ -101,7 +102,7 @@ class Report:
         if self.recoveries:
             ordered = sorted(self.recoveries)
             lines.append(f"{'recovery, median':<24}{ordered[len(ordered) // 2]:>6.1f} s")
-            lines.append(f"{'recovery, 95 of 100':<24}{ordered[int(0.95 * (len(ordered) - 1))]:>6.1f} s")
+            lines.append(f"{'recovery, 95 of 100':<24}{ordered[ceil(0.95 * len(ordered)) - 1]:>6.1f} s")
             lines.append(f"{'recovery, longest':<24}{ordered[-1]:>6.1f} s")
         lines.append(f"{'time':<24}{self.seconds:>6.0f} s")
         lines.append(f"{'seed':<24}{self.seed:>6}")

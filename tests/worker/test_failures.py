@@ -18,7 +18,7 @@ the server has lost its data                  test_recovery: a job goes on after
 Celery's results expire                       here: a job ends although its chords never do
 a batch job is before an interactive job      test_jobs: an interactive job overtakes a batch job
 RabbitMQ drops a message                      test_rabbitmq: messages delivered too often are kept and their job ends
-workers of two releases run                   here: a job of an earlier release is left alone
+workers of two releases run                   here: a job of another release is left to its own workers
 a disk is full                                here: a full disk fails a job, which can be resumed
 all of these at once                          test_chaos
 """
@@ -47,7 +47,7 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery.config import Settings
-from lepton_celery.errors import JobCancelled, JobError, JobFailed
+from lepton_celery.errors import JobCancelled, JobError, JobFailed, WaitingWarning, WaitTimeout
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.info import JobState
 from lepton_celery.planning.batches import places_between
@@ -317,13 +317,37 @@ def test_a_job_of_an_earlier_release_is_left_alone(idle: Cluster, tmp_path: Path
     outputs = {str(tmp_path / "new.npy"): mapped(tmp_path, "slow", seconds=0)}
     lepton.submit(outputs, app=idle.app, block_shape=(BLOCK, BLOCK)).wait(30)
     until(lambda: not idle.broker.llen("lepton.default"))
-    with pytest.raises(JobError, match="has version 3, this release reads 4; run one release on all machines"):
+    with pytest.raises(JobError, match="has version '3', this release reads 4; run one release on all machines"):
         old.wait(5)
     logs = "".join(log.read_text() for log in idle.log_files())
-    assert f"job {old.id} is left alone: the ledger's entry of job '{old.id}' has version 3" in logs
-    assert old.id not in [info.job_id for info in idle.ledger.jobs()]
+    assert f"job {old.id} is left to workers of its release: the job's manifest has version 3" in logs
     assert not (tmp_path / "o.npy").exists()
     idle.ledger.forget(old.id)
+
+
+def test_a_job_of_another_release_waits_for_a_worker_of_its_own(
+    idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]
+) -> None:
+    """The workers here hand its blocks back, without an attempt lost, and say so."""
+    runs = tmp_path / "runs"
+    job = submit(tmp_path, idle, mapped(tmp_path, "counted", log=str(runs)))
+    key = f"lepton:{{{job.id}}}:manifest"
+    manifest = idle.broker.get(key)
+    idle.broker.set(key, json.dumps({**json.loads(manifest), "version": 99}))
+    idle.start_workers(1)
+    until(lambda: bool(job.info().waits_for))
+    time.sleep(2)
+    info = job.info()
+    assert (info.state, info.blocks_done) == (JobState.RUNNING, 0)
+    assert info.waits_for.startswith("the job's manifest has version 99, this release reads version")
+    assert not idle.broker.exists(f"lepton:{{{job.id}}}:attempts")
+    with pytest.warns(WaitingWarning, match="has version 99"), pytest.raises(WaitTimeout, match="has version 99"):
+        job.wait(0.2)
+    idle.broker.set(key, manifest)  # as if a worker of its release took the messages
+    job.wait(60)
+    assert job.info().waits_for == ""
+    assert sorted(map(int, runs.read_text().split())) == list(range(BLOCKS))
+    assert_right(tmp_path, job, idle, 255 - image)
 
 
 # ------------------------------------------------------------------------------------------------ disks

@@ -20,6 +20,7 @@ remove_fields(LEASES, places)
 remove_fields(ATTEMPTS, places)
 remove_from_holding(owner, places)
 redis.call('HINCRBY', JOB, 'done', fresh)
+redis.call('HDEL', JOB, 'waits_for')
 if is_first then
     for i = 4, #ARGV, 2 do
         redis.call('HINCRBYFLOAT', STATS, stage .. ' ' .. ARGV[i], ARGV[i + 1])

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from lepton_celery.config import Settings
-from lepton_celery.errors import JobError
+from lepton_celery.errors import InputError, JobError
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.freed_memory import release_freed_memory
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.ledger import JobState, Ledger
+from lepton_celery.text import logger
+
+log = logger(__name__)
 
 MAX_OPEN_JOBS = 2
 """Largest number of jobs that a process keeps open."""
@@ -50,7 +53,10 @@ class OpenJobs:
         except JobError:  # it is forgotten, or of another release
             return
         if state in (JobState.DONE, JobState.CANCELLED):
-            self.discard(ledger, settings, job_id)
+            try:
+                self.discard(ledger, settings, job_id)
+            except InputError as error:  # another release wrote it, it is damaged, or outside the allowed folders
+                log.warning("job %s: its files are not removed here: %s", job_id, error)
         elif state is JobState.FAILED:
             self._jobs.pop(job_id, None)
 

@@ -12,9 +12,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from celery import Task
+from celery.exceptions import Ignore
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
@@ -26,7 +28,7 @@ from lepton_celery.engines.celery.worker.merge import merge
 from lepton_celery.engines.celery.worker.open_jobs import OpenJobs
 from lepton_celery.engines.celery.worker.received import accepted
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
-from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, StoreError, reason_of
+from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, OtherRelease, StoreError, reason_of
 from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
@@ -37,6 +39,9 @@ from lepton_celery.text import logger
 log = logger(__name__)
 
 _open_jobs = OpenJobs()
+
+_HANDED_BACK_S = (5.0, 15.0)
+"""Shortest and longest time, in seconds, after which a message that was handed back can be taken again."""
 
 
 def process(task: Task[..., None], *args: Any, **keywords: Any) -> None:
@@ -88,6 +93,11 @@ def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
 def _tell(what: str, job_id: str, error: Exception) -> None:
     """Log an error; with its traceback, unless this package raised it and its message says all."""
     log.error("job %s %s: %s", job_id, what, error, exc_info=None if isinstance(error, LeptonError) else error)
+
+
+@lru_cache(maxsize=64)
+def _tell_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 def _work_on(work: StageWork | None) -> None:
@@ -147,6 +157,9 @@ class StageWork:
             if self._is_wanted(places):
                 self._fail_or_retry(error, stage, places)
                 return False
+        except OtherRelease as error:
+            self.ledger.release(self.job_id, self.number, places, owner=self.owner, count_attempt=False)
+            self._hand_back(error)
         except Exception as error:  # no block is to blame: the job cannot be opened here
             _tell("failed", self.job_id, error)
             self._fail(error)
@@ -169,13 +182,13 @@ class StageWork:
         """Send lost blocks before the place `below` again, and the job's next waves; whether the stage may be ended here."""
         ledger, settings = self.ledger, self.settings
         try:
-            ledger.end_check(self.job_id, self.number)
             info = ledger.info(self.job_id)
             if info.state is not JobState.RUNNING or info.stage != self.number:
                 # in case the worker that ended the job died before it discarded the files
                 _open_jobs.close_ended(ledger, settings, self.job_id)
                 return False
             app, plan = self.task.app, self._open_stage().plan
+            ledger.end_check(self.job_id, self.number)
             if below == NO_PLACE:
                 canvas.fill_window(app, ledger, settings, info, plan)
             elif sent := canvas.send_unreceipted(
@@ -183,6 +196,9 @@ class StageWork:
             ):
                 log.warning("job %s: %d blocks were sent, and nobody works on them; sent again", self.job_id, sent)
         except JobNotFound:
+            return False
+        except OtherRelease as error:
+            self._leave(error)
             return False
         except failures.PASSING as error:
             self._fail_or_retry(error)
@@ -219,6 +235,11 @@ class StageWork:
                 return StageWork(self.task, self.job_id, following, reserved) if reserved else None
         except JobNotFound:
             return None
+        except OtherRelease as error:
+            if fence is not None:
+                ledger.release_merge(self.job_id, self.number, fence=fence, count_attempt=False)
+            self._leave(error)
+            return None
         except failures.PASSING as error:
             free_arrays_of(error)
             if fence is not None:
@@ -248,6 +269,24 @@ class StageWork:
         if not isinstance(error, failures.FINAL) and self.task.request.retries < self.settings.max_retries:
             self._retry(error)
         self._fail(error, stage, places)
+
+    def _leave(self, error: OtherRelease) -> None:
+        """Leave a job to the workers of its release, with a word in the log and in the ledger."""
+        _tell_once(f"job {self.job_id} is left to workers of its release: {error}")
+        self.ledger.note_waiting(self.job_id, self.number, str(error))
+
+    def _hand_back(self, error: OtherRelease) -> NoReturn:
+        """Return the message to its lane, for a worker of the job's release; a check finds what other messages ask for."""
+        self._leave(error)
+        self.task.signature_from_request(
+            args=canvas.signed_args(
+                self.task.name, (self.job_id, self.number, format_places(self.places)), self.settings
+            ),
+            countdown=random.uniform(*_HANDED_BACK_S),
+            retries=self.task.request.retries,  # this was no attempt
+            queue=queue_of(lane_of(self.task.request.delivery_info)),
+        ).apply_async()
+        raise Ignore(str(error))
 
     def _retry(self, error: Exception) -> NoReturn:
         """Retry the message after 2, 4, 8 s and so on, at most 30 s, with jitter, so that workers do not retry together."""
