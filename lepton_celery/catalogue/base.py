@@ -13,6 +13,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Partial, Partials, Shape, Shapes, View, Where
 from lepton_celery.catalogue.promise import IDENTICAL, Exactness, Promise
 from lepton_celery.catalogue.signatures import library_path, resolve, signature_of
+from lepton_celery.catalogue.sizes import check_most
 from lepton_celery.errors import ArgumentTypeError, DtypeNotSupported, InputError, refusal_like
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.text import quoted
@@ -331,7 +332,8 @@ class Entry:
         return InputError
 
     def _check_literals(self, complete: Arguments) -> None:
-        """Refuse text for numbers, unknown choices and numbers that are too small."""
+        """Refuse text for numbers, unknown choices and numbers that are too small or too large."""
+        check_most(self.name, complete)
         for name, usual in {**self._defaults, **self.example}.items():
             is_number = isinstance(usual, int | float) and not isinstance(usual, bool)
             takes_text = (self.name, name) == ("numpy.histogram", "bins")

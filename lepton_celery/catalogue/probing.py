@@ -14,6 +14,7 @@ import numpy as np
 from lepton_celery.catalogue.arrays import Arguments, Array, DType, Lazy, Shape
 from lepton_celery.catalogue.geometry import Geometry
 from lepton_celery.catalogue.results import UNKNOWN, DTypeRule, sample_of, type_from
+from lepton_celery.catalogue.sizes import for_asking
 from lepton_celery.grid import Region
 
 _PROBE_PX = 6
@@ -48,7 +49,8 @@ def probe(entry: Probed, arguments: Arguments, images: Mapping[str, Lazy]) -> tu
     corner = Region((0,) * len(shape), tuple(min(n, _PROBE_PX) for n in shape))
     reads = dict(zip(images, entry.geometry.reads(corner, shapes, complete), strict=True))
     # the dtype does not depend on the halo, and the function handles images smaller than its halo
-    sample = {name: _sample(value, _small(reads.get(name))) for name, value in arguments.items()}
+    asked = {name: for_asking(name, value) for name, value in arguments.items()}
+    sample = {name: _sample(value, _small(reads.get(name))) for name, value in asked.items()}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return shape, entry.evaluate(sample).dtype

@@ -6,9 +6,10 @@ A stored graph has nodes, as `to_json` writes them, or steps, as on the command 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ _FORM = (
     '{"version": 1, "nodes": [{"operation": …, "arguments": {…}}, …], "outputs": {"labels.zarr": 3}}, or of this form: '
     '{"version": 1, "steps": ["gaussian:sigma=2", "cells=label"], "outputs": {"labels.zarr": "cells"}}'
 )
+
+
+_MAX_ITEM_BYTES = 1024
+"""Largest number or text among arguments, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
             )
         arguments = {name: encode(value, lambda it: index_of.get(id(it))) for name, value in node.arguments.items()}
         documents.append(NodeDocument(node.operation, arguments))
+    _check_names(outputs)
     indices = {name: index_of[id(node)] for name, node in outputs.items()}
     return to_document(GraphDocument(GRAPH_VERSION, documents, indices))
 
@@ -102,12 +108,14 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
             raise InputError(f"operation {quoted(name)} is internal; a graph names public operations only")
         arguments = {key: decode(value, nodes) for key, value in written_arguments.items()}
         nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
+    _check_names(graph.outputs)
     if not graph.outputs:
         raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
     return {name: decode({"node": index}, nodes) for name, index in graph.outputs.items()}
 
 
 def _from_steps(graph: StepsDocument, inputs: Mapping[str, Any]) -> dict[str, Node]:
+    _check_names(graph.outputs)
     results = build_steps({name: partial(open, given) for name, given in inputs.items()}, graph.steps)
     if not graph.outputs:
         return {"result": results.last()}
@@ -177,14 +185,37 @@ def decode(value: Any, nodes: Sequence[Any]) -> Any:
         return nodes[number]
     try:
         if "array" in value:
-            return np.array(value["array"], dtype=value["dtype"])
+            return np.array(value["array"], dtype=_dtype_of(value))
         if "scalar" in value:
-            return np.dtype(value["dtype"]).type(value["scalar"])
+            return _dtype_of(value).type(value["scalar"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"argument {quoted(value)} cannot be read: {shown(error)}; give its values and their dtype"
         ) from error
     raise InputError(f"argument {quoted(value)} is not understood; give a plain value, a node, an array or a scalar")
+
+
+def _dtype_of(value: Mapping[str, Any]) -> np.dtype[Any]:
+    """The dtype of an encoded array or scalar; ValueError unless it is of numbers, or of a short text."""
+    dtype: np.dtype[Any] = np.dtype(value["dtype"])
+    if dtype.kind not in ("biufc" if "array" in value else "biufcU") or dtype.itemsize > _MAX_ITEM_BYTES or dtype.shape:
+        raise ValueError("its dtype is not one of numbers")
+    return dtype
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuse names of outputs that would lead out of the folder that they are written to.
+
+    Raises:
+        InputError: a name is empty, absolute, or has `..` in it.
+    """
+    for name in names:
+        path = PurePath(name)
+        if not path.name or path.is_absolute() or ".." in path.parts or "\0" in name:
+            raise InputError(
+                f"the graph has an output named {quoted(name)}, which would lead out of the folder of the outputs; give a "
+                "name such as labels.zarr"
+            )
 
 
 def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Image:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 
+from lepton_celery.errors import PlanTooLarge
 from lepton_celery.grid import StageIndex
 from lepton_celery.planning.plan import Plan
-from lepton_celery.planning.regions import Regions, reads_of
+from lepton_celery.planning.regions import Regions, middle_of, needed_regions, reads_of
 from lepton_celery.stores.chunk_cache import CACHE_BYTES
 
 _TEMPORARIES = 2
@@ -64,6 +66,28 @@ def peak_bytes(plan: Plan, stage_index: StageIndex, needed: Regions) -> int:
     largest = max((sizes.get(image, 0) for index in reduced for image in plan.nodes[index].refs()), default=0)
     scratch = max((_scratch(plan, index) for index in reduced), default=0)
     return max(peak, live + _PARTIAL_COPIES * largest, scratch)
+
+
+def check_arrays(plan: Plan, limit_bytes: int, pieces: int) -> None:
+    """Refuse a plan, which may come from anybody, with a block that does not fit into a worker's memory in any way.
+
+    Args:
+        limit_bytes: memory that a block may take; 0 for as much as the machine has.
+        pieces: largest number of pieces in which a block is computed if its functions allow that.
+
+    Raises:
+        PlanTooLarge: the message names the stage and its largest array.
+    """
+    limit_bytes = limit_bytes or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for index in map(StageIndex, range(len(plan.stages))):
+        stage = plan.stages[index]
+        needed = needed_regions(plan, index, middle_of(stage.grid))
+        largest = max((region.size * plan.nodes[image].itemsize for image, region in needed.items()), default=0)
+        if largest > limit_bytes * (pieces if plan.can_be_cut(index) else 1):
+            raise PlanTooLarge(
+                f"blocks of {stage.block_shape} in stage {index} need an array of {largest:,} bytes, and this worker has "
+                f"{limit_bytes:,}; use smaller blocks, or raise LEPTON_MEMORY_LIMIT_BYTES of the workers"
+            )
 
 
 def _scratch(plan: Plan, index: int) -> int:

@@ -39,6 +39,8 @@ class Outcome:
     """Processor time."""
     megabytes: int
     """Largest growth of the memory."""
+    printed: str = ""
+    """The last line that it printed."""
 
 
 def bounded(code: str, *, megabytes: int = 512, timeout_s: float = 60) -> Outcome:
@@ -49,4 +51,6 @@ def bounded(code: str, *, megabytes: int = 512, timeout_s: float = 60) -> Outcom
     command = [sys.executable, "-c", program, str(megabytes)]
     found = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert found.returncode == 0, found.stderr[-3000:]
-    return Outcome(*json.loads(found.stdout.splitlines()[-1]))
+    *printed, outcome = found.stdout.splitlines()
+    said, seconds, growth = json.loads(outcome)
+    return Outcome(said, seconds, growth, printed[-1] if printed else "")

@@ -17,6 +17,7 @@ from lepton_celery.catalogue.results import ResultRule, ValueType, dtype_of, val
 from lepton_celery.catalogue.shared.axes import TrailingAxis, integral
 from lepton_celery.catalogue.shared.halos import gaussian_radius
 from lepton_celery.catalogue.shared.smoothing import smoothed
+from lepton_celery.catalogue.sizes import MOST
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -151,6 +152,8 @@ def _dog_sigmas(arguments: Arguments) -> Array:
     if ratio <= 1:
         raise InputError(f"sigma_ratio={ratio}; give a ratio above 1")
     count = int(np.mean(np.log(high / low) / np.log(ratio) + 1))
+    if count > MOST["num_sigma"]:
+        raise InputError(f"sigma_ratio={ratio} makes {count:,} scales; at most {MOST['num_sigma']} are allowed")
     if count < 1:
         raise InputError(f"sigmas from {low} to {high} make no scale; give a max_sigma above min_sigma")
     return np.array([low * ratio**i for i in range(count + 1)])

@@ -9,6 +9,7 @@ from lepton_celery.catalogue.declare import whole
 from lepton_celery.catalogue.entries import Local
 from lepton_celery.catalogue.geometry import Stencil
 from lepton_celery.catalogue.shared.halos import check_mirroring, check_mode
+from lepton_celery.catalogue.sizes import MAX_KERNEL_PX
 from lepton_celery.errors import InputError
 from lepton_celery.kernels.border import MODES
 
@@ -16,7 +17,15 @@ from lepton_celery.kernels.border import MODES
 def _gabor_halo(arguments: Arguments) -> tuple[int, int]:
     """Half the shape of the kernel that `skimage.filters.gabor_kernel` returns."""
     from skimage.filters import gabor_kernel
+    from skimage.filters._gabor import _sigma_prefactor
 
+    usual = _sigma_prefactor(arguments["bandwidth"]) / arguments["frequency"]
+    widest = max(abs(usual if arguments[name] is None else arguments[name]) for name in ("sigma_x", "sigma_y"))
+    if (2 * abs(arguments["n_stds"]) * widest + 3) ** 2 > MAX_KERNEL_PX:
+        raise InputError(
+            f"the kernel has a standard deviation of {widest:g} pixels, and would have more than {MAX_KERNEL_PX:,} pixels; "
+            "give a higher frequency, or smaller sigma_x, sigma_y or n_stds"
+        )
     names = ("frequency", "theta", "bandwidth", "sigma_x", "sigma_y", "n_stds", "offset")
     rows, columns = gabor_kernel(**{name: arguments[name] for name in names}).shape
     check_mirroring((rows // 2, columns // 2), arguments["image"].shape, arguments["mode"])

@@ -12,6 +12,7 @@ from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Local
 from lepton_celery.catalogue.geometry import one_block
 from lepton_celery.catalogue.shared.functions import OwnFunction, callable_of, path_of
+from lepton_celery.catalogue.sizes import MAX_LINE_PX
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -20,6 +21,9 @@ def _coordinates(arguments: Arguments) -> Array:
     """The positions that the profile is interpolated at, `(2, length, width)`."""
     from skimage.measure.profile import _line_profile_coordinates
 
+    ends = np.abs(np.subtract(arguments["src"], arguments["dst"], dtype=float))
+    if (pixels := (np.sum(ends) + 1) * np.max(np.abs(arguments["linewidth"]))) > MAX_LINE_PX:
+        raise InputError(f"a line of {pixels:,.0f} pixels; at most {MAX_LINE_PX:,} are allowed: give nearer ends")
     positions: Array = _line_profile_coordinates(arguments["src"], arguments["dst"], arguments["linewidth"])
     return positions
 

@@ -23,6 +23,8 @@ from lepton_celery.kernels import Kernel
 
 ROUND_ITERATIONS = 16
 """Iterations of thinning per round."""
+MAX_ITERATIONS = 1 << 14
+"""Largest number of iterations that a graph has one after the other, a node for each `ROUND_ITERATIONS`."""
 PER_ITERATION_PX = 2
 """The halo of an iteration, in pixels: one for each of its two passes."""
 
@@ -127,6 +129,10 @@ def _check_thin(arguments: Arguments) -> None:
     times = arguments["max_num_iter"]
     if times is not None and (not isinstance(times, int | np.integer) or times < 0):
         raise InputError(f"max_num_iter={times!r}; give a whole number, or None to run until nothing changes")
+    if times is not None and times > MAX_ITERATIONS:
+        raise InputError(
+            f"max_num_iter={times!r}; give at most {MAX_ITERATIONS:,}, or None to run until nothing changes"
+        )
 
 
 @declare(Composite("morphology.thin", ndims=(2,), check=_check_thin, gives="image"))

@@ -31,6 +31,10 @@ def _like(name: str, image: str, fill: Callable[[Arguments], Any], **options: An
     return Composite(f"numpy.{name}", images=(image,), expand=expand, gives="image", **options)
 
 
+MAX_DIFFERENCES = 256
+"""Largest number of times that differences are taken, with three nodes of the graph each."""
+
+
 def _expand_diff(arguments: Arguments, build: Build) -> Lazy:
     image: Lazy = arguments["a"]
     times = arguments["n"]
@@ -40,6 +44,10 @@ def _expand_diff(arguments: Arguments, build: Build) -> Lazy:
     if not 0 <= times < image.shape[axis]:
         raise InputError(
             f"numpy.diff with n={times} leaves no pixel of an axis of {image.shape[axis]}; give a smaller n"
+        )
+    if times > MAX_DIFFERENCES:
+        raise InputError(
+            f"numpy.diff with n={times}; at most {MAX_DIFFERENCES} differences are taken one after the other"
         )
     for _ in range(times):
         whole = [(0, n, 1) for n in image.shape]

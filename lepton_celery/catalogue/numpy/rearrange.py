@@ -15,6 +15,7 @@ from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Local, resolve
 from lepton_celery.catalogue.results import dtype_of
 from lepton_celery.catalogue.shared.select import pairs_per_axis
+from lepton_celery.catalogue.sizes import MAX_PICKED_PX
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
 
@@ -95,6 +96,9 @@ def _picked(rule: Rule, n: int) -> Array:
     if not rule:
         return pixels
     name, *rest = rule
+    longer = {"pad": lambda: n + rest[0] + rest[1], "tile": lambda: n * rest[0], "repeat": lambda: n * max(rest[0])}
+    if name in longer and (length := longer[name]()) > max(MAX_PICKED_PX, 4 * n):
+        raise InputError(f"an axis of {n:,} pixels would have {length:,}; at most {MAX_PICKED_PX:,} are allowed here")
     if name == "pad":
         before, after, mode = rest
         values = {"constant_values": (_BEFORE, _AFTER)} if mode == "constant" else {}

@@ -9,6 +9,7 @@ from typing import Any
 from lepton_celery.catalogue.arrays import Arguments, Lazy, Shape
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite
+from lepton_celery.catalogue.sizes import MOST
 from lepton_celery.catalogue.transform.interpolate import as_float
 from lepton_celery.catalogue.transform.resize import ResizeOptions, resized
 from lepton_celery.errors import InputError
@@ -93,7 +94,10 @@ def _laplacian_layers(arguments: Arguments) -> int:
     axis, shape = arguments["channel_axis"], list(arguments["image"].shape)
     if axis is not None:
         shape.pop(axis)
-    return math.ceil(math.log(max(shape), factor)) + 1
+    layers = math.ceil(math.log(max(shape), factor)) + 1
+    if layers > MOST["max_layer"] + 1:
+        raise InputError(f"downscale {factor} makes {layers:,} layers; give max_layer, at most {MOST['max_layer']}")
+    return layers
 
 
 @declare(Composite("transform.pyramid_laplacian", returns=_laplacian_layers, gives="image"))

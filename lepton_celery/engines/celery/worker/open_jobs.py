@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from lepton_celery.config import Settings
+from lepton_celery.engines.celery.worker.failures import MAX_PIECES
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.freed_memory import release_freed_memory
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
 from lepton_celery.ledger import JobState, Ledger
+from lepton_celery.planning.memory import check_arrays
 from lepton_celery.text import logger
 
 log = logger(__name__)
@@ -32,7 +34,8 @@ class OpenJobs:
 
         Raises:
             JobNotFound: the ledger does not know the job.
-            InputError: an input has changed, if inputs are checked; or a path or a function is not allowed here.
+            InputError: an input has changed or a block is too large, if inputs are checked; or a path or a function is not
+                allowed here.
         """
         if job_id not in self._jobs:
             release_freed_memory()  # retained for the previous job
@@ -40,6 +43,7 @@ class OpenJobs:
             context = manifest.context(settings.roots, settings.allowed_functions, kernels=settings.kernels)
             if check_inputs:
                 manifest.check_inputs(settings.roots)
+                check_arrays(manifest.plan, settings.memory_limit_bytes, MAX_PIECES)
             self._jobs[job_id] = manifest, context
             while len(self._jobs) > MAX_OPEN_JOBS:
                 self._jobs.popitem(last=False)
