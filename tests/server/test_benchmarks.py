@@ -23,6 +23,7 @@ from benchmarks import (
     memory,
     servicetimes,
     simulation,
+    steady,
     targets,
     verdict,
 )
@@ -318,3 +319,8 @@ def test_a_function_that_takes_too_long_or_fails_is_named_with_the_reason() -> N
     text = catalogue.page([slow], {"filters.gaussian": "MemoryError: too large"})
     assert catalogue.Timed.from_row("| " + " | ".join(slow.row) + " |") == slow
     assert "| not done | not done |" in text and "1 are above 1.5" in text and "MemoryError" in text
+
+
+def test_what_small_jobs_leave_is_a_table() -> None:
+    text = steady.section([steady.Held("20, warm", 0.1, 80.0, 140.0, 170, 2.2, 8, 0, 0)])
+    assert "| 20, warm | 0.1 | 80 | 140 | 170 | 2.2 | 8 | 0 | 0 |" in text
