@@ -239,13 +239,15 @@ def describe(job: lepton_celery.Job, directory: Path) -> dict[str, Any]:
 
 @shared_task(bind=True, name="cells.notify", max_retries=None)
 def notify(self: Task[..., str], job_id: str) -> str:
-    """Write how a job ended to a file, where another project would send a mail, and remove the upload."""
+    """Write how a job ended to a file, where others would send a mail; remove the upload and a failed job's files."""
     job, directory = find(job_id)
     info = job.info()
     if info.state == "running":
         raise self.retry(countdown=0.5)
     for upload in directory.glob("input.*"):
         upload.unlink()
+    if info.state == "failed":  # nobody can resume it here
+        job.discard()
     notice = f"{count(directory)} objects found" if info.state == "done" else f"the job was {info.state}"
     (directory / "notice.txt").write_text(notice)
     return notice

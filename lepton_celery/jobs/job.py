@@ -242,6 +242,19 @@ class Job:
         """
         return self._records.pause(self.id)
 
+    def discard(self) -> None:
+        """Remove the files of a failed job, which cannot be resumed any more. The ledger still tells how it ended.
+
+        Otherwise they stay until the job is forgotten, which workers do after `retention_s`.
+
+        Raises:
+            JobError: the job has not failed.
+        """
+        info = self.info()
+        if info.state is not JobState.FAILED:
+            raise JobError(f"job {self.id} is {info.state}; only files of failed jobs are discarded", self.id)
+        self._discard()
+
     def forget(self) -> None:
         """Remove an ended job from the ledger. A failed job also loses its files, and cannot be resumed any more.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery.config import load_settings
-from lepton_celery.errors import InputError, JobError, JobFailed
+from lepton_celery.errors import InputError, JobError, JobFailed, StoreError
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
@@ -96,3 +97,44 @@ def test_a_folder_that_is_moved_under_a_job_is_not_made_anew(app: Celery, root: 
     for path in outputs:
         assert np.array_equal(lepton.compute(lepton.open(path)), expected)
     assert job.info().state is JobState.DONE
+
+
+def test_the_files_of_a_failed_job_can_be_discarded(app: Celery, root: Path) -> None:
+    folder = root / "discarded"
+    folder.mkdir()
+    image = filters.median(lepton.open(np.tile(PIXELS, (3, 3))), footprint=np.ones((9, 9)))
+    job = lepton.submit({str(folder / "a.npy"): image, str(folder / "b.zarr"): image}, app=app, block_shape=(64, 64))
+    with pytest.raises(JobError, match="only files of failed jobs"):
+        job.discard()
+    eventually(lambda: job.info().blocks_done > 10)
+    folder.rename(root / "away")
+    with pytest.raises(JobFailed):
+        job.wait(90)
+    (root / "away").rename(folder)
+    assert len(list(folder.iterdir())) >= 3
+    job.discard()
+    eventually(lambda: list(folder.iterdir()) == [])
+    assert job.info().state is JobState.FAILED
+    with pytest.raises(JobError, match="its files were discarded"):
+        lepton.resume(job.id, app=app)
+
+
+def test_a_submission_that_is_refused_for_want_of_space_leaves_nothing(app: Celery, root: Path) -> None:
+    disk, folder = root / "disk", root / "beside"
+    folder.mkdir()
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        image = lepton.open(np.tile(PIXELS, (6, 6)))
+        outputs: dict[str, Any] = {
+            str(folder / f"a{suffix}"): image + 1 for suffix in (".npy", ".zarr", ".tif", ".png")
+        }
+        with pytest.raises(StoreError, match="free space"):
+            lepton.submit({**outputs, str(disk / "b.npy"): image + 1}, app=app, block_shape=(64, 64))
+        time.sleep(3)  # workers that had begun blocks must not bring the parts back
+        assert list(folder.iterdir()) == []
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
