@@ -102,6 +102,12 @@ class Settings:
         return tuple(map(Path, self.allowed_roots))
 
     @property
+    def max_killers(self) -> int:
+        """The job fails when this many blocks of a stage have ended worker processes and they are more than half of its
+        finished blocks."""
+        return 4 * self.max_attempts
+
+    @property
     def backend(self) -> str:
         """URL of the result backend."""
         return self.result_backend or self.broker_url

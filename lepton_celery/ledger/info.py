@@ -161,6 +161,17 @@ class FilledBlock(NamedTuple):
     reason: str
 
 
+class Losses(NamedTuple):
+    """What a process lost that died, and what the stage has lost so far."""
+
+    lost: list[Place]
+    """Blocks that the process worked on."""
+    killers: int
+    """Number of blocks without a receipt whose process died while it worked on nothing else."""
+    done: int
+    """Number of blocks of the stage that have a receipt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The reply to a claim. Each requested block is in one of the lists, in the order of the request."""

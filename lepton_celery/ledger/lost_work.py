@@ -6,6 +6,7 @@ from typing import Any
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import entries
+from lepton_celery.ledger.info import Losses
 
 LONGEST_CHECK_S = 60.0
 """Longest time, in seconds, between two checks of a lane for one job, of which the first has not been taken yet."""
@@ -32,6 +33,11 @@ class LostWork:
         Each place is returned to one caller only, which must send the block again.
         """
         return entries.split_places(self._run("reclaim", job_id, number, limit))
+
+    def end_owner(self, job_id: str, number: StageNumber, *, owner: str) -> Losses:
+        """End the leases of an owner whose process died, on blocks and on the merge. Each of its blocks loses an attempt."""
+        lost, killers, done = self._run("end_owner", job_id, number, owner)
+        return Losses(entries.split_places(lost), killers, done)
 
     def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:
         """Remove live leases that were granted at least `older_s` seconds ago, so that a second worker can claim the blocks.

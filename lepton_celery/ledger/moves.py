@@ -35,6 +35,7 @@ A block of the current stage of a running job:
     leased       reclaim, lease expired                                dispatched; one attempt lost
     leased       duplicate_slow, granted long ago, once for each block dispatched; its owner goes on, no attempt lost
     leased       renew by its owner (even if expired, unless taken)    leased for longer
+    leased       end_owner: the process of its owner died              dispatched; one attempt lost
     leased       release by its owner                                  dispatched; one attempt lost with count_attempt
     any          commit, by anyone: the bytes are the same             received: its receipt counts once
     any          fill                                                  received: a filled block, with the reason
@@ -50,13 +51,15 @@ The merge of the current stage, once each block has its receipt (`merging`; no b
     held         begin_merge by another owner, lease expired           held by that owner, with a new fence
     held         begin_merge by the same owner                         held, with a new fence
     held         renew by its owner                                    held for longer
+    held         end_owner: the process of its owner died              held; its lease is expired
     held         release_merge or reopen, under the fence              free
     held         commit_merge, under the fence                         the stage is over
 
 "Under the fence" means with the number that the last begin_merge returned. The fence stays valid after its lease expires,
 until another merge begins.
 
-Times are seconds since the epoch by the server's clock, never a worker's; leases are given in seconds from now.
+Times are seconds since the epoch by the server's clock, never a worker's; leases are given in seconds from now. If the
+clock is set back, the leases are moved back with it.
 """
 
 from __future__ import annotations

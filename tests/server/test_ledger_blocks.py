@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from lepton_celery.errors import InputError
+from lepton_celery.grid import Place
 from lepton_celery.ledger import Claim, FollowingStage, Ledger
 from lepton_celery.ledger.heartbeat import heartbeat
+from lepton_celery.ledger.info import Losses
 from tests.server.ledgers import (
     FIRST,
     MILLION,
@@ -276,3 +278,53 @@ def test_a_heartbeat_keeps_a_lease_beyond_its_duration(ledger: Ledger) -> None:
         assert claim(ledger, "j", [0], "b").leased == [0]
         ledger.cancel("j")
         assert lost.wait(5)
+
+
+def _set_clock_back(client: Any, prefix: str, seconds: float) -> None:
+    """What was written before seems to be written later."""
+    for place, lease in client.hgetall(f"{prefix}{{j}}:leases").items():
+        expiry, call, since, owner = lease.split(" ", 3)
+        later = f"{float(expiry) + seconds:.6f} {call} {float(since) + seconds:.6f} {owner}"
+        client.hset(f"{prefix}{{j}}:leases", place, later)
+    for name in ("clock", "updated", "merge_until"):
+        if at := float(client.hget(f"{prefix}{{j}}:job", name) or 0):
+            client.hset(f"{prefix}{{j}}:job", name, f"{at + seconds:.6f}")
+
+
+def test_a_clock_set_back_by_an_hour_lengthens_no_lease(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger, blocks=4)
+    claim(ledger, "j", [0], owner="a", lease_s=0.3)
+    claim(ledger, "j", [1], owner="b", lease_s=60)
+    _set_clock_back(client, prefix, 3600)
+    assert ledger.reclaim("j", FIRST, limit=9) == []  # it lasts for as long as it was given
+    assert claim(ledger, "j", [0], owner="c").leased == places(0)
+    eventually(lambda: ledger.reclaim("j", FIRST, limit=9) == places(0), timeout_s=2)
+    assert claim(ledger, "j", [1], owner="c").leased == places(1)
+    assert abs(ledger.info("j").updated_at - ledger.clock()) < 2
+
+
+def test_a_clock_set_back_by_an_hour_lengthens_no_merge(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger, blocks=1)
+    commit(ledger, "j", [0])
+    assert ledger.begin_merge("j", FIRST, owner="a", lease_s=0.3) == 1
+    _set_clock_back(client, prefix, 3600)
+    assert ledger.begin_merge("j", FIRST, owner="b", lease_s=60) is None
+    eventually(lambda: ledger.begin_merge("j", FIRST, owner="b", lease_s=60) == 2, timeout_s=2)
+
+
+def test_blocks_that_end_a_process_that_does_nothing_else_are_counted_until_they_are_received(ledger: Ledger) -> None:
+    new_job(ledger, blocks=6)
+    claim(ledger, "j", [0, 1, 2], owner="batch")
+    assert ledger.end_owner("j", FIRST, owner="batch") == Losses(places(0, 1, 2), killers=0, done=0)
+    for place in (0, 1):
+        granted = claim(ledger, "j", [place], owner=f"alone {place}", runs=9)
+        assert granted.lost == {Place(place): 1}
+        assert ledger.end_owner("j", FIRST, owner=f"alone {place}") == Losses(places(place), killers=place + 1, done=0)
+    commit(ledger, "j", [0, 5])
+    assert ledger.end_owner("j", FIRST, owner="nobody") == Losses([], killers=1, done=2)
+    claim(ledger, "j", [3, 4], owner="slow", runs=9)
+    commit(ledger, "j", [4], owner="slow")
+    assert ledger.end_owner("j", FIRST, owner="slow") == Losses(places(3), killers=2, done=3)  # it was at this block
+    assert ledger.end_owner("j", SECOND, owner="slow") == Losses([], killers=0, done=0)
+    assert ledger.fail("j", "because")
+    assert ledger.end_owner("j", FIRST, owner="slow") == Losses([], killers=0, done=0)

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, FollowingStage, JobInfo, JobState, Ledger, open_ledger
+from lepton_celery.ledger.info import Losses
 from tests.server.server import Server
 
 LEASE_S = 1000.0
@@ -48,6 +49,7 @@ class Model:
     fence: int = 0
     fence_held: int | None = None
     duplicated: set[Place] = field(default_factory=set)
+    killers: set[Place] = field(default_factory=set)
     batches: dict[StageNumber, float] = field(default_factory=dict)
     merges: list[StageNumber] = field(default_factory=list)
     filled: set[tuple[StageNumber, Place]] = field(default_factory=set)
@@ -90,6 +92,7 @@ class Model:
         for place in places:
             self.leases.pop(place, None)
             self.lost.pop(place, None)
+        self.killers -= set(places)
         return len(fresh)
 
     def holds(self, number: StageNumber, fence: int) -> bool:
@@ -99,7 +102,7 @@ class Model:
         self.number, self.total = following
         self.cursor = 0
         self.received, self.once_received, self.leases, self.lost = set(), set(), {}, {}
-        self.duplicated = set()
+        self.duplicated, self.killers = set(), set()
         self.merge = self.fence_held = None
 
 
@@ -236,6 +239,38 @@ class Moves(RuleBasedStateMachine):
             del model.leases[place]
             model.duplicated.add(place)
 
+    @rule(off=STALENESS, owner=OWNERS)
+    def end_owner(self, off: int, owner: str) -> None:
+        number, model = self.number(off), self.model
+        losses = self.ledger.end_owner(self.job, number, owner=owner)
+        if not model.is_open(number):
+            assert losses == Losses([], 0, 0)
+            return
+        lost = [place for place, lease in model.leases.items() if lease.owner == owner]
+        for place in lost:
+            del model.leases[place]
+            model.lost[place] = model.lost.get(place, 0) + 1
+        if len(lost) == 1:
+            model.killers.update(lost)
+        if model.merge and model.fence_held and model.merge.owner == owner:
+            model.merge.live = False
+        assert (sorted(losses.lost), losses[1:]) == (sorted(lost), (len(model.killers), len(model.received)))
+
+    @rule(seconds=st.sampled_from([0.5, 3600.0]))
+    def the_clock_is_set_back(self, seconds: float) -> None:
+        """No lease changes: what was written before seems to be written later."""
+        with redis.Redis.from_url(self.server.url, decode_responses=True) as client:
+            server: Any = client
+            keys = f"{PREFIX}{{{self.job}}}:"
+            for place, lease in server.hgetall(keys + "leases").items():
+                expiry, call, since, owner = lease.split(" ", 3)
+                if float(expiry):  # else it has run out
+                    expiry = str(float(expiry) + seconds)
+                server.hset(keys + "leases", place, f"{expiry} {call} {float(since) + seconds} {owner}")
+            for name in ("clock", "updated", "merge_until"):
+                if at := float(server.hget(keys + "job", name) or 0):
+                    server.hset(keys + "job", name, str(at + seconds))
+
     @rule()
     def every_lease_runs_out(self) -> None:
         # the server's clock cannot be moved, so rewrite the ends of the leases
@@ -272,6 +307,7 @@ class Moves(RuleBasedStateMachine):
             model.received -= {place for _, place in again}
             model.lost.clear()
             model.duplicated.clear()
+            model.killers.clear()
 
     @rule(ending=st.sampled_from([JobState.FAILED, JobState.CANCELLED]), chance=st.integers(0, 9))
     def end(self, ending: JobState, chance: int) -> None:
@@ -286,7 +322,7 @@ class Moves(RuleBasedStateMachine):
         if ends:
             model.state = ending
             model.leases, model.lost, model.once_received = {}, {}, set()
-            model.duplicated = set()
+            model.duplicated, model.killers = set(), set()
             model.merge = model.fence_held = None
 
     # -------------------------------------------------------------------------------------------- merges

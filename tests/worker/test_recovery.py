@@ -131,6 +131,42 @@ def test_a_block_that_kills_its_worker_costs_no_other_block(tmp_path: Path, dark
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
 
 
+@pytest.mark.parametrize("on_error", ["fail", "fill"])
+def test_a_job_all_of_whose_blocks_kill_their_workers_is_stopped(
+    tmp_path: Path, on_error: Literal["fail", "fill"]
+) -> None:
+    np.save(tmp_path / "input.npy", np.full((1024, 1024), 255, np.uint8))
+    with LocalStack(
+        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
+    ) as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error=on_error)
+        with pytest.raises(
+            JobFailed, match=r"blocks each ended the worker process that worked on them alone, and only 0"
+        ):
+            job.wait(60)
+        deaths = (stack.logs / "worker-1.log").read_text().count("exited with 'signal 9")
+    # 16 blocks alone, and the batches before them, instead of four for each of 256 blocks
+    assert 16 <= deaths < 16 + 64 + 8
+
+
+def test_some_blocks_that_kill_their_workers_stop_no_job(tmp_path: Path) -> None:
+    image = np.full((1024, 1024), 40, np.uint8)
+    killers = [(row, column) for row in range(0, 16, 4) for column in range(0, 16, 3)]
+    for row, column in killers:
+        image[row * BLOCK + 3, column * BLOCK + 3] = 255
+    np.save(tmp_path / "input.npy", image)
+    with LocalStack(
+        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
+    ) as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
+        job.wait(100)
+        assert len(job.filled_blocks()) == len(killers) > load_settings({"LEPTON_SETTINGS": "test"}).max_killers
+    expected = 255 - image
+    for row, column in killers:
+        expected[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK] = 0
+    assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
+
+
 def test_a_slow_block_is_duplicated_and_the_first_receipt_counts(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     runs = tmp_path / "runs"
     with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:

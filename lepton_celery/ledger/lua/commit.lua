@@ -18,6 +18,11 @@ for _, place in ipairs(places) do
 end
 remove_fields(LEASES, places)
 remove_fields(ATTEMPTS, places)
+if redis.call('EXISTS', KILLERS) == 1 then
+    for _, place in ipairs(places) do
+        redis.call('SREM', KILLERS, place)
+    end
+end
 remove_from_holding(owner, places)
 redis.call('HINCRBY', JOB, 'done', fresh)
 redis.call('HDEL', JOB, 'waits_for')

@@ -1,12 +1,6 @@
 -- Prepended to every other script. KEYS are all keys of one job, in this order: Redis Cluster wants them declared.
-local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED =
+local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED, KILLERS =
     unpack(KEYS)
-
--- The server's clock, in seconds. The clocks of workers differ too much for leases.
-local function now()
-    local time = redis.call('TIME')
-    return time[1] + time[2] / 1e6
-end
 
 local function stamp(seconds)
     return string.format('%.6f', seconds)
@@ -17,8 +11,55 @@ local function number(field)
     return tonumber(redis.call('HGET', JOB, field) or '0')
 end
 
+-- A lease is stored as "expiry call since owner". The owner comes last because it may contain blanks.
+local function parse_lease(lease)
+    if lease then
+        local expiry, call, since, owner = string.match(lease, '^(%S+) (%S+) (%S+) (.*)$')
+        return tonumber(expiry), call, owner, tonumber(since)
+    end
+end
+
+local function format_lease(expiry, call, owner, since)
+    return stamp(expiry) .. ' ' .. call .. ' ' .. stamp(since) .. ' ' .. owner
+end
+
+local function lease_of(place)
+    return parse_lease(redis.call('HGET', LEASES, place))
+end
+
+-- Moves the leases of the job back with the server's clock, which was set back: otherwise they would last so much longer.
+local function set_leases_back(seconds, at)
+    for _, place in ipairs(redis.call('HKEYS', LEASES)) do
+        local expiry, call, owner, since = lease_of(place)
+        if expiry then
+            redis.call('HSET', LEASES, place, format_lease(expiry - seconds, call, owner, since - seconds))
+        end
+    end
+    if number('merge_until') > 0 then
+        redis.call('HSET', JOB, 'merge_until', stamp(number('merge_until') - seconds))
+    end
+    redis.call('HSET', JOB, 'clock', stamp(at), 'updated', stamp(at))
+end
+
+-- The server's clock, in seconds. The clocks of workers differ too much for leases. `clock` is its latest time at which a
+-- lease was given, so an earlier time shows that it was set back.
+local function now()
+    local time = redis.call('TIME')
+    local at = time[1] + time[2] / 1e6
+    local latest = number('clock')
+    if at < latest - 0.001 then -- the times are rounded
+        set_leases_back(latest - at, at)
+    end
+    return at
+end
+
+-- Notes the time of a script that gives leases.
+local function note_clock(seconds)
+    redis.call('HSET', JOB, 'clock', stamp(seconds))
+end
+
 local function touch(seconds)
-    redis.call('HSET', JOB, 'updated', stamp(seconds))
+    redis.call('HSET', JOB, 'updated', stamp(seconds), 'clock', stamp(seconds))
 end
 
 -- Records the time of an event of a stage. The @ before its name distinguishes times from statistics.
@@ -70,22 +111,6 @@ local function refusal_of(places)
             return {-1, place, total}
         end
     end
-end
-
--- A lease is stored as "expiry call since owner". The owner comes last because it may contain blanks.
-local function parse_lease(lease)
-    if lease then
-        local expiry, call, since, owner = string.match(lease, '^(%S+) (%S+) (%S+) (.*)$')
-        return tonumber(expiry), call, owner, tonumber(since)
-    end
-end
-
-local function format_lease(expiry, call, owner, since)
-    return stamp(expiry) .. ' ' .. call .. ' ' .. stamp(since) .. ' ' .. owner
-end
-
-local function lease_of(place)
-    return parse_lease(redis.call('HGET', LEASES, place))
 end
 
 -- HOLDINGS lists the places that each owner claimed, so that a renewal need not read the leases of all owners. It may list

@@ -4,7 +4,9 @@ local stage, owner, lease_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not is_open(stage) then
     return 0
 end
-local new_expiry = now() + lease_s
+local at = now()
+local new_expiry = at + lease_s
+note_clock(at)
 local held, seen = {}, {}
 for _, place in ipairs(parse_places(redis.call('HGET', HOLDINGS, owner) or '')) do
     local expiry, call, holder, since = lease_of(place)

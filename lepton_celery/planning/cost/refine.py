@@ -129,8 +129,8 @@ def towards(figure: Figure, line: CostLine, ratio: float, measured_s: float) -> 
 def _refined_merges(model: CostModel, plan: Plan, info: JobInfo) -> CostModel:
     """The model, refined by the times of merges, each from a stage's last receipt to its end."""
     for number, times in info.stage_times.items():
-        if times.received is None or times.ended is None:
-            continue
+        if times.received is None or times.ended is None or times.ended < times.received:
+            continue  # the last if the server's clock was set back
         predicted = plan.stage_of(number).predicted
         lines = [line for line in predicted.lines if line.kind in ("merge", "publish")]
         measured_s, expected_s = times.ended - times.received, sum(line.seconds for line in lines)

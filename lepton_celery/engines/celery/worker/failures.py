@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lepton_celery import errors
+from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution.block import fill_block
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger.info import NO_PLACE
+from lepton_celery.ledger.info import NO_PLACE, Losses
 from lepton_celery.text import logger
 
 log = logger(__name__)
@@ -63,6 +64,22 @@ def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
     """Send blocks again, each in a message of its own."""
     if places := sorted(places):
         canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
+
+
+def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: StageNumber, losses: Losses) -> None:
+    """End a job if most of its blocks end their worker processes, which also holds up other jobs.
+
+    The blocks that count have ended a process that worked on nothing else, and have no receipt. The job ends once they are
+    `max_killers`, and more than half of the finished blocks.
+    """
+    if losses.lost and losses.killers >= settings.max_killers and 2 * losses.killers > losses.done:
+        reason = (
+            f"{losses.killers} blocks each ended the worker process that worked on them alone, and only {losses.done} "
+            "blocks are done: processes were killed, often for lack of memory, or crashed; see the workers' logs, and "
+            "resume the job when the cause is removed"
+        )
+        log.error("job %s is stopped: %s", job_id, reason)
+        fail_job(ledger, job_id, number, reason, place=losses.lost[0])
 
 
 def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:

@@ -14,6 +14,7 @@ _UNLIMITED_S = 10 * 365 * 24 * 3600
 setting `block_limit_s` limits blocks."""
 
 _OWN = (
+    "Request",
     "serializer",
     "acks_late",
     "acks_on_failure",
@@ -33,6 +34,7 @@ _OWN = (
 class JobTask(Task[..., Any]):
     """A task whose options are its own; the package's own application counts its chords and sends its retries."""
 
+    Request = "lepton_celery.engines.celery.worker.request:JobRequest"
     serializer = "json"
     # acknowledge messages after the work, so that the broker redelivers those of a worker that dies
     acks_late = True
