@@ -14,6 +14,7 @@ a block never ends                            test_recovery: a block that takes 
 connections break                             here: broken connections cost no block
 a worker is told to stop                      test_recovery: a worker that is told to stop loses nothing
 the server is killed                          here: a killed server costs no receipt
+the server is full                            here: workers take messages again after the server was full
 the server has lost its data                  test_recovery: a job goes on after its ledger was lost
 Celery's results expire                       here: a job ends although its chords never do
 a batch job is before an interactive job      test_jobs: an interactive job overtakes a batch job
@@ -292,6 +293,29 @@ def test_a_killed_server_costs_no_receipt(cluster: Cluster, tmp_path: Path, imag
     assert job.info().blocks_done >= before.blocks_done
     job.wait(60)
     assert_right(tmp_path, job, cluster, 255 - image)
+
+
+def test_workers_take_messages_again_after_the_server_was_full(
+    idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]
+) -> None:
+    """A full server gives messages and refuses what Celery writes when it takes one, and when a task ends."""
+    job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.2))
+    other = {str(tmp_path / "other.npy"): mapped(tmp_path, "slow", seconds=0.1)}
+    later = lepton.submit(other, app=idle.app, block_shape=(BLOCK, BLOCK), workers=4)
+    idle.start_workers(2)
+    before = [worker.pid for worker in idle.workers]
+    until(lambda: job.info().blocks_done > 3)
+    idle.broker.config_set("maxmemory", 1)
+    time.sleep(3)
+    assert any("maxmemory" in log.read_text() for log in idle.log_files())
+    idle.broker.config_set("maxmemory", 0)
+    job.wait(30)
+    later.wait(30)
+    assert [worker.pid for worker in idle.workers] == before and all(worker.is_ready for worker in idle.workers)
+    assert np.array_equal(np.load(tmp_path / "other.npy"), 255 - image)
+    (tmp_path / "other.npy").unlink()
+    assert_right(tmp_path, job, idle, 255 - image)
+    assert list(checks.quiet(idle)) == []
 
 
 @pytest.mark.usefixtures("image")

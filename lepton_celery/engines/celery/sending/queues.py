@@ -125,6 +125,9 @@ def broker_settings(settings: Settings) -> dict[str, Any]:
             # detects half-open connections
             "health_check_interval": 25,
         },
+        # what a server refuses that is full is tried again with a new connection; otherwise the worker would end. RabbitMQ
+        # answers such errors to mistakes, for which trying again is no help
+        "broker_channel_error_retry": True,
         # a worker holds only the messages that it works on; the others stay in the queue for other workers
         "worker_prefetch_multiplier": 1,
     }
