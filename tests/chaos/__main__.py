@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.chaos.faults import FAULTS
-from tests.chaos.storm import Options, Storm
+from tests.chaos.storm import FAULTS, Options, Storm
 
 _NAMES = [fault.name for fault in FAULTS]
 

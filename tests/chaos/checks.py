@@ -6,7 +6,10 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from lepton_celery.ledger.info import JobInfo
 from tests.chaos.cluster import QUEUES, Cluster
@@ -59,9 +62,9 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def hidden(folder: Path) -> list[str]:
-    """Hidden files that a job has left beside its outputs."""
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+def hidden(folder: Path, job_id: str = "") -> list[str]:
+    """Hidden files that a job, or any job, has left beside its outputs."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith(".") and job_id in path.name)
 
 
 def keys(cluster: Cluster, job_id: str, kept: frozenset[str] = _KEPT) -> Iterator[str]:
@@ -69,6 +72,23 @@ def keys(cluster: Cluster, job_id: str, kept: frozenset[str] = _KEPT) -> Iterato
     found = {key.rpartition(":")[2] for key in cluster.broker.scan_iter(match=f"*{job_id}*", count=10_000)}
     if found - kept:
         yield f"keys that stay: {', '.join(sorted(found - kept))}"
+
+
+def leftovers(cluster: Cluster) -> Iterator[str]:
+    """Check that the ledger has nothing of any job, once all are forgotten."""
+    for index in ("jobs", "active", "ended"):
+        if left := cluster.broker.zrange(f"lepton:{index}", 0, -1):
+            yield f"the index {index} has {', '.join(left)}"
+    for key in cluster.broker.scan_iter(match="lepton:{*", count=10_000):
+        yield f"the key {key} stays"
+
+
+def processes(url: str) -> Iterator[str]:
+    """Check that no worker of a server is left, whoever its parent is."""
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("LEPTON_BROKER_URL") == url:
+                yield f"process {process.pid} stays: {' '.join(process.info['cmdline'])}"
 
 
 def until(condition: Callable[[], bool], timeout_s: float = _QUIET_S) -> bool:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -26,6 +27,7 @@ from lepton_celery.ledger import open_ledger
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import RedisServer, find_binary
+from tests.chaos.proxy import Proxy
 
 QUEUES = tuple(queue_of(lane) for lane in LANES)
 
@@ -127,6 +129,7 @@ class Cluster:
         concurrency: int,
         settings: str,
         fake_clock: bool = False,
+        proxy: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`settings` names a module of `settings/`; an empty string means the package's defaults."""
@@ -140,6 +143,11 @@ class Cluster:
         self._process: ManagedProcess | None = None
         self._starts = 0
         self.workers: list[Worker] = []
+        self.foreign: Worker | None = None
+        """A worker of another release."""
+        self.proxy: Proxy | None = None
+        """What lies between the workers and the server; None if nothing does."""
+        self._has_proxy = proxy
         self.clock_offset = directory / "clock" if fake_clock and CLOCK_IS_FAKED else None
         """The file with the offset of the server's clock in seconds; None if the clock is the real one."""
 
@@ -154,6 +162,8 @@ class Cluster:
             assert self._server.process is not None
             self._server.process.kill()
             self._start_server()
+            if self._has_proxy:
+                self.proxy = Proxy(urlsplit(self.url).port or 0).__enter__()
             self.settings: Settings = load_settings(self._variables())
             self.app: Celery = create_app(self.settings)
             self.ledger = open_ledger(self.settings.ledger)
@@ -170,8 +180,11 @@ class Cluster:
 
     def close(self) -> None:
         """End all processes at once."""
+        self.end_foreign()
         for worker in self.workers:
             worker.process.kill()
+        if self.proxy is not None:
+            self.proxy.__exit__(None, None, None)
         if self._process is not None:
             self._process.kill()
         self._server.stop()
@@ -198,6 +211,16 @@ class Cluster:
             if not worker.process.is_running:
                 worker.process.kill()  # any child that outlived it
                 self.workers[at] = self._start_worker(worker.number)
+
+    def start_foreign(self) -> None:
+        """Start a worker of another release."""
+        self.foreign = self._start_worker(0, "tests.faults.other_release")
+
+    def end_foreign(self) -> None:
+        """End the worker of another release."""
+        if self.foreign is not None:
+            self.foreign.process.kill()
+            self.foreign = None
 
     def kill_server(self, down_s: float) -> None:
         """Kill the server, and start it again on its data after `down_s` seconds."""
@@ -258,12 +281,20 @@ class Cluster:
                     raise
                 time.sleep(0.01)
 
-    def _start_worker(self, number: int) -> Worker:
+    @property
+    def worker_url(self) -> str:
+        """The server as workers know it."""
+        if self.proxy is None:
+            return self.url
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{self.proxy.port}")).geturl()
+
+    def _start_worker(self, number: int, application: str = "workers.app") -> Worker:
         self._starts += 1
         process = ManagedProcess(
             f"worker-{number}",
             [
-                *(sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", f"chaos{number}@%h"),
+                *(sys.executable, "-m", "celery", "-A", application, "worker", "-n", f"chaos{number}@%h"),
                 *("-c", str(self._concurrency), "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
             ],
             log=self.directory / "logs" / f"worker-{number}.{self._starts}.log",
@@ -271,6 +302,7 @@ class Cluster:
             env={
                 **os.environ,
                 **self._variables(),
+                "LEPTON_BROKER_URL": self.worker_url,
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",
                 "PYTHONUNBUFFERED": "1",

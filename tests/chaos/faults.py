@@ -54,6 +54,15 @@ class Scene:
     losses: list[Loss] = field(default_factory=list)
     kill_submitter: Callable[[float], str] = lambda after_s: ""
     """Submits a job, kills its submitter after some seconds, and says what became of the job."""
+    submit_twin: Callable[[], str] = lambda: ""
+    """Submits a running job once more, and says which."""
+    cancelled: set[str] = field(default_factory=set)
+    """Ids of the jobs that were cancelled."""
+    damaged: list[str] = field(default_factory=list)
+    """Ids of the jobs whose entries are damaged."""
+    disturbed: set[str] = field(default_factory=set)
+    """Ids of the jobs whose folder was moved or protected; `restored` has those of which it is as it was."""
+    restored: set[str] = field(default_factory=set)
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Run an action in the storm's loop after `seconds`."""

@@ -23,7 +23,15 @@ from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, Store
 from lepton_celery.ledger.info import JobInfo, JobState
 from tests.chaos import checks, jobs
 from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
-from tests.chaos.faults import FAULTS, Fault, Scene, is_repaired
+from tests.chaos.faults import FAULTS as INNER
+from tests.chaos.faults import Fault, Scene, is_repaired
+from tests.chaos.outside import FAULTS as OUTER
+from tests.chaos.outside import remove_damaged
+
+_NETWORK = ("slow connections", "silent connections", "cut network")
+
+FAULTS = (*INNER, *OUTER)
+"""All kinds of faults."""
 
 _STUCK_S = 120.0
 """Seconds in which all jobs must end once faults have stopped."""
@@ -69,6 +77,8 @@ class Watched:
     ended: float | None = None
     fingerprint: dict[str, tuple[int, int]] = field(default_factory=dict)
     resumed: int = 0
+    is_twin: bool = False
+    """Whether another job writes to the same names."""
 
 
 @dataclass
@@ -80,6 +90,9 @@ class Report:
     impossible: set[str] = field(default_factory=set)
     """Kinds of faults that are not possible on this machine."""
     jobs: int = 0
+    cancelled: int = 0
+    overtaken: int = 0
+    """Jobs that failed because their twin had published."""
     resumed: int = 0
     refused: int = 0
     never_begun: int = 0
@@ -94,6 +107,8 @@ class Report:
         lines = [f"{name:<24}{count:>6}" for name, count in sorted(self.faults.items())]
         lines.append(f"{'faults':<24}{self.faults.total():>6}")
         lines.append(f"{'jobs done':<24}{self.jobs:>6}")
+        lines.append(f"{'jobs cancelled':<24}{self.cancelled:>6}")
+        lines.append(f"{'jobs overtaken':<24}{self.overtaken:>6}")
         lines.append(f"{'jobs resumed':<24}{self.resumed:>6}")
         lines.append(f"{'submissions refused':<24}{self.refused:>6}")
         lines.append(f"{'jobs never begun':<24}{self.never_begun:>6}")
@@ -160,16 +175,24 @@ class Storm:
                 workers=options.workers,
                 concurrency=options.concurrency,
                 settings=options.settings,
+                proxy=any(fault.name in _NETWORK for fault in self._faults),
                 fake_clock=any(fault.name == "step clock" for fault in self._faults),
                 environment=environment,
             ) as self._cluster:
-                self._scene = Scene(self._cluster, self._random, self._disk, kill_submitter=self._kill_submitter)
+                self._scene = Scene(
+                    self._cluster,
+                    self._random,
+                    self._disk,
+                    kill_submitter=self._kill_submitter,
+                    submit_twin=self._submit_twin,
+                )
                 try:
                     self._cause_faults()
                     self._let_jobs_end()
                     self._check_all()
                 finally:
                     self._end_submitter()
+            self._report.violations += checks.processes(self._cluster.worker_url)
         finally:
             if self._disk is not None:
                 if self._report.violations:
@@ -255,7 +278,11 @@ class Storm:
         watched.info = info
         if info.state is JobState.RUNNING:
             return
-        if info.state is JobState.FAILED and self._disk_was_full and _is_about_disks(info.error):
+        is_disturbed = watched.job.id in self._scene.disturbed
+        if is_disturbed and watched.job.id not in self._scene.restored:
+            return  # it may fail, and is resumed once its folder is as it was
+        is_excused = is_disturbed or (self._disk_was_full and _is_about_disks(info.error))
+        if info.state is JobState.FAILED and is_excused and not _is_about_twins(watched, info):
             try:
                 lepton.resume(watched.job.id, app=self._cluster.app)
             except (BrokerUnreachable, StoreError):
@@ -266,6 +293,12 @@ class Storm:
             return
         watched.ended = time.monotonic()
         self._scene.running.remove(watched.job)
+        if info.state is JobState.CANCELLED and watched.job.id in self._scene.cancelled:
+            self._report.cancelled += 1
+            return
+        if _is_about_twins(watched, info):
+            self._report.overtaken += 1
+            return
         if info.state is not JobState.DONE:
             self._violation(watched, f"{info.state}: {info.error}")
             return
@@ -311,6 +344,19 @@ class Storm:
         self._note(job.id, f"submitted, {folder.name}")
         self._watched.append(Watched(job, kind, folder, time.monotonic()))
         self._scene.running.append(job)
+
+    def _submit_twin(self) -> str:
+        single = [watched for watched in self._watched if watched.ended is None and not watched.is_twin]
+        if not single:
+            return ""
+        first = self._random.choice(single)
+        try:
+            job = jobs.submit(first.kind, self._source, first.folder, self._cluster.app)
+        except (BrokerUnreachable, StoreError) as error:
+            return f"of job {first.job.id}, refused: {error}"
+        self._watch(job, first.kind, first.folder)
+        first.is_twin = self._watched[-1].is_twin = True
+        return f"{job.id} of job {first.job.id}"
 
     def _kill_submitter(self, after_s: float) -> str:
         if self._submitter is None:
@@ -388,9 +434,9 @@ class Storm:
         for wrong in checks.quiet(self._cluster):
             self._violation(None, wrong)
         done = [watched for watched in self._watched if watched.info and watched.info.state is JobState.DONE]
-        checks.until(lambda: not any(checks.hidden(watched.folder) for watched in done))
+        checks.until(lambda: not any(checks.hidden(watched.folder, watched.job.id) for watched in done))
         for watched in done:  # the others are violations already, and keep their files
-            if left := checks.hidden(watched.folder):
+            if left := checks.hidden(watched.folder, watched.job.id):
                 self._violation(watched, f"left {', '.join(left)}")
             if checks.fingerprint(watched.folder) != watched.fingerprint:
                 self._violation(watched, "an output was written again after the job was done")
@@ -398,9 +444,26 @@ class Storm:
                 self._violation(watched, f"it changed after it was done: {watched.info}, then {watched.job.info()}")
             for wrong in checks.keys(self._cluster, watched.job.id):
                 self._violation(watched, wrong)
-            watched.job.forget()
+        self._check_forgotten()
+
+    def _check_forgotten(self) -> None:
+        """Forget all jobs; nothing may be left of them, however they ended, but the outputs of those that are done."""
+        for watched in self._watched:
+            if watched.info is not None and not watched.info.state.is_open:
+                watched.job.forget()
             for wrong in checks.keys(self._cluster, watched.job.id, frozenset()):
                 self._violation(watched, f"after forget, {wrong}")
+        ended = [watched for watched in self._watched if watched.info and watched.info.state is not JobState.DONE]
+        checks.until(lambda: not any(checks.hidden(watched.folder, watched.job.id) for watched in ended))
+        for watched in ended:
+            is_cancelled = watched.job.id in self._scene.cancelled and not watched.is_twin
+            left = checks.hidden(watched.folder, watched.job.id) or (
+                is_cancelled and sorted(map(str, watched.folder.iterdir()))
+            )
+            if left:
+                self._violation(watched, f"it is {watched.info and watched.info.state}, and left {', '.join(left)}")
+        self._report.violations += remove_damaged(self._scene)
+        self._report.violations += checks.leftovers(self._cluster)
 
     def _note(self, job_id: str, text: str) -> None:
         at = time.monotonic() - self._began
@@ -422,6 +485,11 @@ class Storm:
         self._report.violations.append(
             f"job {watched.job.id}, {watched.folder.name}: {wrong}\n" + "\n".join([*lines, logs])
         )
+
+
+def _is_about_twins(watched: Watched, info: JobInfo) -> bool:
+    """Whether a job failed because its twin had published."""
+    return watched.is_twin and info.state is JobState.FAILED and "exist" in info.error
 
 
 def _is_about_disks(error: str) -> bool:

@@ -19,6 +19,7 @@ from lepton_celery.engines.celery.worker.sweeper import Sweeper
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobState, Ledger, open_ledger
+from tests.faults.damage import DAMAGES, damage
 from tests.server.ledgers import FIRST, claim, commit, new_job
 from tests.server.server import Server
 
@@ -42,9 +43,6 @@ class Swept:
         """The messages that wait in a lane, in the order in which workers take them: the task and its arguments."""
         messages = [json.loads(text) for text in reversed(self.broker.lrange(lane, 0, -1))]
         return [(message["headers"]["task"], json.loads(message["body"])[0]) for message in messages]
-
-    def key(self, job_id: str, name: str = "job") -> str:
-        return f"lepton:{{{job_id}}}:{name}"
 
 
 @pytest.fixture
@@ -117,50 +115,10 @@ def test_jobs_are_forgotten_in_a_lane_that_this_worker_serves(swept: Swept) -> N
 # ------------------------------------------------------------------------------------------------ damage
 
 
-def damage(swept: Swept, job_id: str, kind: str) -> None:
-    """Damage a running job's entry."""
-    broker, key = swept.broker, swept.key(job_id)
-    fields = {
-        "wrong stage": {"stage": "nowhere"},
-        "no stages": {"stages": "0"},
-        "wrong count": {"dispatched": "many"},
-        "huge count": {"dispatched": str(10**12), "total": str(10**12)},
-        "infinite count": {"dispatched": "inf", "total": "inf"},
-        "wrong state": {"state": "exploded"},
-        "wrong lane": {"lane": "motorway"},
-        "wrong version": {"version": "3"},
-        "wrong time": {"updated": "yesterday"},
-        "wrong check": {"check_stage": "0", "check_at": "x", "check_wait": "y"},
-    }
-    if kind in fields:
-        broker.hset(key, mapping=fields[kind])
-    elif kind.startswith("type of "):
-        name = kind.removeprefix("type of ")
-        broker.delete(swept.key(job_id, name))
-        broker.rpush(swept.key(job_id, name), "a list")
-    elif kind.startswith("manifest "):
-        texts = {"no JSON": "{", "empty": "{}", "null plan": '{"version": 4, "plan": null}', "deep": "[" * 10**5}
-        broker.set(swept.key(job_id, "manifest"), texts[kind.removeprefix("manifest ")])
-    elif kind == "lease":
-        broker.hset(swept.key(job_id, "leases"), "0", "who knows")
-    elif kind == "place of a lease":
-        broker.hset(swept.key(job_id, "leases"), "here", "1.0 call 1.0 owner")
-    else:
-        broker.hset(swept.key(job_id, "stats"), "stage when", "x")
-
-
-KINDS = (
-    *("wrong stage", "no stages", "wrong count", "huge count", "infinite count", "wrong state", "wrong lane"),
-    *("wrong version", "wrong time", "wrong check", "type of job", "type of leases", "type of stats"),
-    *("type of manifest", "type of receipts", "lease", "place of a lease", "statistics"),
-    *("manifest no JSON", "manifest empty", "manifest null plan", "manifest deep"),
-)
-
-
 def test_a_damaged_job_holds_up_no_other(swept: Swept, caplog: pytest.LogCaptureFixture) -> None:
-    for number, kind in enumerate(KINDS):
+    for number, kind in enumerate(DAMAGES):
         new_job(swept.ledger, f"damaged{number}")
-        damage(swept, f"damaged{number}", kind)
+        damage(swept.broker, f"damaged{number}", kind)
     new_job(swept.ledger, "honest")  # the youngest
     claim(swept.ledger, "honest", [3], lease_s=0.01)
     time.sleep(0.06)
@@ -178,7 +136,7 @@ def test_a_damaged_job_holds_up_no_other(swept: Swept, caplog: pytest.LogCapture
     assert any("its lane is 'motorway'" in text for text in told)
     lanes = {name for name in swept.broker.keys("lepton.*") if swept.broker.type(name) == "list"}
     assert lanes == {LANE}
-    assert len(swept.sent()) < 3 * len(KINDS)
+    assert len(swept.sent()) < 3 * len(DAMAGES)
 
 
 def test_a_sweep_goes_on_where_the_last_one_had_no_time(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:

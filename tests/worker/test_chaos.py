@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import FAULTS
-from tests.chaos.storm import Options, Storm
+from tests.chaos.storm import FAULTS, Options, Storm
 
 pytestmark = pytest.mark.worker
 
