@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-setup growth chaos
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-setup growth chaos fuzz
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -40,9 +40,9 @@ up: $(READY) ## run a broker, workers and Flower on this machine, until Ctrl-C
 	@$(BIN)/lepton up
 
 test: lint ## check the style and the types, then run all tests
-	$(BIN)/pytest tests/unit tests/exactness tests/server -n 2
+	$(BIN)/pytest tests/unit tests/exactness tests/server tests/hostile -n 2 --dist loadfile -m "not worker"
 	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q --ignore=tests/exactness/test_proofs.py # without the proofs, which take half of the time
-	$(BIN)/pytest tests/worker tests/acceptance -n 3 --dist loadfile --durations=10
+	$(BIN)/pytest tests/worker tests/acceptance tests/hostile/test_workers.py -n 3 --dist loadfile --durations=10
 
 check: lint ## check the style and the types, then run the quick tests (1 min)
 	$(BIN)/pytest tests/unit -m "not slow" -n 2 -q
@@ -82,6 +82,9 @@ bench-setup:
 
 chaos: $(READY) ## inject faults while jobs run, then compare pixels (5 min; SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds 300 --seed $(or $(SEED),1)
+
+fuzz: $(READY) ## hostile inputs in great numbers, from new seeds each time (10 min)
+	FUZZ_SEEDS=60 FUZZ_EXAMPLES=3000 $(BIN)/pytest tests/hostile -n 2 -q -m "not worker"
 
 docs: $(READY) ## generate docs/catalogue.md
 	@$(BIN)/lepton operations --markdown > docs/catalogue.md

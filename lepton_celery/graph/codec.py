@@ -36,6 +36,8 @@ _FORM = (
 
 _MAX_ITEM_BYTES = 1024
 """Largest number or text among arguments, in bytes."""
+_MAX_LISTED_CHARS = 200
+"""Longest text in a list of arguments: an array of the list would take that much for each of its items."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,10 @@ def decode(value: Any, nodes: Sequence[Any]) -> Any:
         InputError: the value is not an encoded argument.
     """
     if isinstance(value, list):
+        if any(isinstance(item, str) and len(item) > _MAX_LISTED_CHARS for item in value):
+            raise InputError(
+                f"argument {quoted(value)} has a text of more than {_MAX_LISTED_CHARS} characters in a list; give it alone"
+            )
         # tuples on both engines, because some functions of scikit-image refuse lists
         return tuple(decode(item, nodes) for item in value)
     if not isinstance(value, dict):

@@ -383,7 +383,10 @@ def _bound(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict
     for parameter in names:
         given = arguments.get(parameter)
         if entry.broadcasts and isinstance(given, list | tuple):
-            given = np.asarray(given)
+            try:
+                given = np.asarray(given)
+            except ValueError as error:  # lists of different lengths
+                raise InputError(f"{entry.name}: {parameter} is {quoted(given)}, which is no array: {error}") from error
         if isinstance(given, np.ndarray):
             is_number = given.ndim == 0 and parameter in entry.values
             arguments[parameter] = given[()] if is_number else open(given)

@@ -56,6 +56,8 @@ def _problems(plan: Plan) -> Iterator[str]:
 def _problems_of_node(node: PlanNode) -> Iterator[str]:
     if node.entry.is_refused:
         yield "is a function that cannot be split"
+    if node.entry.is_source and not isinstance(node.arguments.get("url"), str):
+        yield "names no image"
     is_image = node.gives == "image"
     least = 1 if is_image else -1  # the length of a list may depend on the pixels
     if len(node.shape) > MAX_AXES or min(node.shape, default=1) < least or abs(math.prod(node.shape)) > MAX_PIXELS:

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pkgutil import resolve_name
 
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
+from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import TABLE_SUFFIXES, VALUE_SUFFIX, array_format, check_dtype, check_output
 from lepton_celery.stores.guarded import GuardedOutput
 from lepton_celery.stores.identity import content_identity, identity
@@ -76,7 +77,9 @@ def open_array(url: str | os.PathLike[str], *, roots: Roots = ()) -> ArrayReader
     """
     path = local_path(url)
     check_allowed(path, roots)
-    reader: ArrayReader = resolve_name(f"{__name__}.{array_format(path).reader}")(path, roots)
+    with reading(path):  # of a name that no file can have
+        fmt = array_format(path)
+    reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path, roots)
     return reader
 
 

@@ -158,7 +158,7 @@ def read_bytes(path: Path, limit: int, roots: Roots = ()) -> bytes:
     with io.BufferedReader(open_binary(path, roots)) as file:
         if (size := os.fstat(file.fileno()).st_size) > limit:
             raise StoreError(f"{path} has {size:,} bytes, and at most {limit:,} are read; it is no file of this kind")
-        return file.read(limit)
+        return file.read(size)  # not `limit`, for which memory would be taken at once
 
 
 class PinnedFolder:

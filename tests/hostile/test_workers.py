@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,10 +23,13 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery import create_app
+from lepton_celery.cli.jobs import as_table
 from lepton_celery.config import load_settings
+from lepton_celery.errors import LeptonError
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters
-from tests.hostile import messages
+from lepton_celery.text import password_of
+from tests.hostile import documents, messages
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.worker
@@ -36,16 +40,30 @@ MAX_GROWTH_BYTES = 400 << 20
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with LocalStack(
-        tmp_path_factory.mktemp("hostile"), workers=2, flower=False, project=Project(settings="test")
-    ) as stack:
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The only folder that workers and clients may use."""
+    return tmp_path_factory.mktemp("inside")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, inside: Path) -> Iterator[LocalStack]:
+    project = Project(settings="test", env={"LEPTON_ALLOWED_ROOTS": str(inside)})
+    with LocalStack(tmp_path_factory.mktemp("hostile"), workers=2, flower=False, project=project) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
-def app(stack: LocalStack) -> Celery:
-    return create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": stack.broker_url}))
+def app(stack: LocalStack, inside: Path) -> Celery:
+    named = {"LEPTON_BROKER_URL": stack.broker_url, "LEPTON_ALLOWED_ROOTS": str(inside)}
+    return create_app(load_settings({"LEPTON_SETTINGS": "test", **named}))
+
+
+@pytest.fixture
+def folder(inside: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder of the test's own that workers may use."""
+    folder: Path = inside / str(request.node.name)
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -87,19 +105,19 @@ def push(client: Any, items: list[bytes]) -> None:
 
 
 def test_hostile_messages_harm_no_worker_and_no_honest_job(
-    stack: LocalStack, app: Celery, client: Any, tmp_path: Path
+    stack: LocalStack, app: Celery, client: Any, folder: Path
 ) -> None:
-    (tmp_path / "before").mkdir()
-    honest_job(tmp_path / "before", app).wait(60)  # libraries are loaded, and memory is as it will stay
+    (folder / "before").mkdir()
+    honest_job(folder / "before", app).wait(60)  # libraries are loaded, and memory is as it will stay
     before, living = memory_bytes(stack), set(processes(stack))
     hostile = [item for _, item in messages.hostile(1)] + [item for _, item in messages.unchecked_by_main_process(1)]
     random.Random(1).shuffle(hostile)
     began = time.monotonic()
     push(client, hostile[: len(hostile) // 2])
-    job = honest_job(tmp_path, app)
+    job = honest_job(folder, app)
     push(client, hostile[len(hostile) // 2 :])
     job.wait(60)
-    assert is_right(tmp_path)
+    assert is_right(folder)
     eventually(lambda: client.llen(LANE) == 0, timeout_s=30)
     assert time.monotonic() - began < 60
     assert set(processes(stack)) == living, "a worker or a process of its pool has ended"
@@ -113,7 +131,7 @@ def test_hostile_messages_harm_no_worker_and_no_honest_job(
 
 
 def test_a_large_bomb_and_long_arguments_are_not_unpacked(
-    stack: LocalStack, app: Celery, client: Any, tmp_path: Path
+    stack: LocalStack, app: Celery, client: Any, folder: Path
 ) -> None:
     before, living = memory_bytes(stack), set(processes(stack))
     message = messages.honest()
@@ -128,8 +146,110 @@ def test_a_large_bomb_and_long_arguments_are_not_unpacked(
     while time.monotonic() < deadline:
         peak = max(peak, memory_bytes(stack))
     assert client.llen(LANE) == 0
-    honest_job(tmp_path, app).wait(60)
-    assert is_right(tmp_path)
+    honest_job(folder, app).wait(60)
+    assert is_right(folder)
     assert set(processes(stack)) == living
     assert peak - before < MAX_GROWTH_BYTES
     eventually(lambda: memory_bytes(stack) - before < 60 << 20, "the memory of the messages", timeout_s=20)
+
+
+def write_job(
+    client: Any, template: tuple[str, dict[str, str]], job_id: str, text: str, fields: dict[str, str]
+) -> None:
+    """Write a job into the ledger as whoever has the password of Redis can."""
+    key, honest = template
+    prefix = key.partition("{")[0]
+    entry = {**honest, "state": "running", "done": "0", "dispatched": "0", "stage": "0", "finished": "", **fields}
+    client.hset(f"{prefix}{{{job_id}}}:job", mapping={name: value for name, value in entry.items() if value != ""})
+    client.set(f"{prefix}{{{job_id}}}:manifest", text)
+    now = time.time()
+    for index in ("jobs", "active"):
+        client.zadd(f"{prefix}{index}", {job_id: now})
+    for task, arguments in (("process", [job_id, 0, "0-3"]), ("close", [job_id, 0])):
+        message = messages.honest()
+        message["headers"]["task"] = f"lepton.{task}"
+        message["body"] = [arguments, {}, {}]
+        client.lpush(LANE, messages.stored(message))
+
+
+def hostile_jobs(manifest: dict[str, Any], outside: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Ids, manifests and fields of hostile jobs."""
+    number = 0
+
+    def named() -> tuple[str, dict[str, Any]]:
+        nonlocal number
+        number += 1
+        job_id = f"hostile{number:04}"
+        return job_id, json.loads(json.dumps(manifest).replace(manifest["job_id"], job_id))
+
+    for _, document in documents.elsewhere(manifest, "hostile-elsewhere", outside):
+        job_id, _ = named()
+        yield job_id, json.dumps(document).replace("hostile-elsewhere", job_id), {}
+    for seed in range(40):
+        job_id, own = named()
+        ((_, document),) = documents.mutations(own, seed, 1)
+        yield job_id, json.dumps(document), {}
+    for _, text in documents.no_documents():
+        yield named()[0], text, {}
+    for name, values in documents.FIELDS.items():
+        for value in values:
+            job_id, own = named()
+            yield job_id, json.dumps(own), {name: value}
+    for job_id in ("../..", "..", "a/b", "\x1b[2J", "x" * 300, "*", "{x}"):
+        yield job_id, json.dumps(manifest).replace(manifest["job_id"], json.dumps(job_id)[1:-1]), {}
+
+
+def listed(folder: Path) -> list[tuple[str, int, int]]:
+    return sorted((str(path), path.lstat().st_mtime_ns, path.lstat().st_size) for path in [folder, *folder.rglob("*")])
+
+
+def test_hostile_jobs_harm_no_worker_no_honest_job_and_no_file(
+    stack: LocalStack, app: Celery, client: Any, folder: Path, inside: Path, tmp_path: Path
+) -> None:
+    settings = app.conf["lepton"]
+    for name in ("first", "alone", "beside", "after"):
+        (folder / name).mkdir()
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "kept.npy", np.zeros((9, 9)))
+    (tmp_path / "folder" / "file").write_text("kept")
+    canary = listed(tmp_path)
+    first = honest_job(folder / "first", app)
+    first.wait(60)
+    began = time.monotonic()
+    honest_job(folder / "alone", app).wait(60)
+    alone_s = time.monotonic() - began
+    [key] = [name.decode() for name in client.keys(f"*{{{first.id}}}:job")]
+    fields = {name.decode(): value.decode() for name, value in client.hgetall(key).items()}
+    manifest = json.loads(client.get(key.removesuffix("job") + "manifest"))
+    mains = {process.pid for process in stack.processes if process.name.startswith("worker")}
+    before = memory_bytes(stack)
+
+    ids = []
+    for job_id, text, changes in hostile_jobs(manifest, tmp_path):
+        write_job(client, (key, fields), job_id, text, changes)
+        ids.append(job_id)
+    assert len(ids) > 120
+    began = time.monotonic()
+    beside = honest_job(folder / "beside", app)
+    beside.wait(60)
+    beside_s = time.monotonic() - began
+    assert is_right(folder / "beside")
+    assert beside_s < alone_s + 20, "the honest job waits for hostile ones"
+    eventually(lambda: client.llen(LANE) == 0, "the messages", timeout_s=60)
+    time.sleep(3)  # several sweeps
+
+    found = lepton.list_jobs(limit=1000, settings=settings)
+    assert {beside.id, first.id} <= {info.job_id for info in found}
+    assert as_table(found)
+    for job_id in ids:
+        for action in ("cancel", "forget"):
+            with suppress(LeptonError), warnings.catch_warnings(action="ignore"):
+                getattr(lepton.get_job(job_id, settings=settings), action)()
+    honest_job(folder / "after", app).wait(60)
+    assert is_right(folder / "after") and is_right(folder / "first") and is_right(folder / "beside")
+    assert listed(tmp_path) == canary, "something outside the roots was touched"
+    assert all(psutil.pid_exists(pid) for pid in mains if pid)
+    assert memory_bytes(stack) - before < MAX_GROWTH_BYTES
+    text = logs(stack)
+    assert "\x1b[2J" not in text and "\n[ERROR] forged" not in text
+    assert password_of(stack.broker_url) not in text
