@@ -25,6 +25,7 @@ from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.ome import opened
 from lepton_celery.stores.roots import Roots, open_binary, open_file
 from lepton_celery.stores.tiff_axes import read_axes
+from lepton_celery.stores.tiff_segments import checked
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ class TiffReader(ArrayReader):
             self._stored_chunks = self._mapped.chunks
             return
         self._take_layout(series, page)
-        check_whole(self._path, "tile or strip", math.prod(self._page.block_shape) * self.dtype.itemsize)
+        check_whole(self._path, "tile or strip", self._segment_bytes)
         # all offsets are read now: later reads need neither the file object nor its position, which a forked process
         # would share
         pages: list[Any] = list(series.pages)
@@ -128,6 +129,7 @@ class TiffReader(ArrayReader):
     def _take_layout(self, series: Any, page: Any) -> None:
         self._decode = page.decode
         self._nodata = page.nodata
+        self._compression = int(page.compression)
         self._volumetric = page.tiledepth > 1 or page.imagedepth > 1
         self._has_samples = page.planarconfig == 1 and page.samplesperpixel > 1
         separate = page.planarconfig != 1 and page.samplesperpixel > 1
@@ -148,6 +150,8 @@ class TiffReader(ArrayReader):
                 "save it as a plain TIFF or .zarr first"
             )
         self._page = BlockGrid(shape, tuple(min(c, n) for c, n in zip(chunks, shape, strict=True)))
+        whole = chunks if page.is_tiled else self._page.block_shape  # tiles at the edges are whole, strips are not
+        self._segment_bytes = math.prod(whole) * self.dtype.itemsize
         lengths = [self._page.block_shape[axis] for axis in self._page_axes]
         rest = iter([1] * len(self._lead) + lengths)
         self._stored_chunks = tuple(next(rest) if n > 1 else 1 for n in self._stored)
@@ -164,7 +168,8 @@ class TiffReader(ArrayReader):
             data = os.pread(fd, counts[index], offsets[index])
             if len(data) < counts[index]:
                 raise StoreError(f"{self._path} ends in the middle of tile or strip {index}; copy or write it again")
-            decoded = self._decode(data, index, jpegtables=tables)[0]
+            safe = checked(self._compression, data, self._segment_bytes)
+            decoded = self._decode(safe, index, jpegtables=tables)[0]
             into[shared.within(wanted)] = self._as_page(decoded)[shared.within(box)]
 
     def _as_page(self, decoded: AnyArray) -> AnyArray:

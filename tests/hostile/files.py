@@ -54,11 +54,21 @@ def endless_tiff(path: Path) -> Path:
     return path
 
 
-def strip_tiff(path: Path, side: int) -> Path:
-    """A TIFF whose only strip claims side × side pixels, and has hardly any bytes."""
-    data = zlib.compress(bytes(100))
+def strip_tiff(path: Path, side: int, data: bytes = b"") -> Path:
+    """A TIFF whose only strip claims side × side pixels, whatever data it has."""
+    data = data or zlib.compress(bytes(100))
     entries = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8)]
     entries += [(277, 3, 1, 1), (278, 4, 1, side), (279, 4, 1, len(data))]
+    body = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + body + struct.pack("<I", 0))
+    return path
+
+
+def tile_tiff(path: Path, side: int) -> Path:
+    """A TIFF of 16 × 16 pixels whose only tile claims side × side."""
+    data = zlib.compress(bytes(100))
+    entries = [(256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1)]
+    entries += [(322, 4, 1, side), (323, 4, 1, side), (324, 4, 1, 8), (325, 4, 1, len(data))]
     body = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
     path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + body + struct.pack("<I", 0))
     return path

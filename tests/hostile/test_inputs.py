@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 import lepton_celery as lepton
@@ -28,6 +29,7 @@ LIES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "pages.tif": (lambda path: files.tiff_of_pages(path, 300_000), "more than 50,000 pages"),
     "endless.tif": (files.endless_tiff, "never ends"),
     "strip.tif": (lambda path: files.strip_tiff(path, 65_000), "decoded whole"),
+    "tile.tif": (lambda path: files.tile_tiff(path, 1 << 20), "decoded whole"),
     "lie.png": (lambda path: files.png(path, 30_000, 30_000), "cannot hold"),
     "bomb.png": (lambda path: files.png(path, 2**31 - 1, 2**31 - 1, bytes(10**7)), "cannot hold|decoded whole"),
     "large.npy": (lambda path: files.npy(path, "<f8", f"({10**6}, {10**6})", bytes(100)), "middle of its pixels"),
@@ -102,6 +104,25 @@ def test_a_chunk_that_decodes_to_more_is_refused_in_little_memory(codec: str, tm
     outcome = bounded(f"stores.open_array({str(path)!r}).read(Region((0,), (4,)))", megabytes=300)
     assert outcome.said.startswith("StoreError")
     assert outcome.megabytes < 100
+
+
+@pytest.mark.parametrize("without", ["", "sys.modules['imagecodecs'] = None"])
+def test_a_strip_that_decodes_to_more_is_refused_in_little_memory(without: str, tmp_path: Path) -> None:
+    path = files.strip_tiff(tmp_path / "a.tif", 16, zlib.compress(bytes(2**30), 9))
+    outcome = bounded(f"{without}\nstores.open_array({str(path)!r}).read(Region((0, 0), (16, 16)))", megabytes=400)
+    assert outcome.said.startswith("StoreError")
+    assert outcome.megabytes < 100
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+@pytest.mark.parametrize("tile", [None, (16, 32)])
+def test_tiffs_are_read_without_imagecodecs(
+    compression: str, tile: tuple[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 9, (70, 50, 3), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression=compression, tile=tile, predictor=True, photometric="rgb")
+    monkeypatch.setattr("lepton_celery.stores.tiff_segments._has_imagecodecs", lambda: False)
+    assert np.array_equal(open_array(tmp_path / "a.tif").read(Region.whole(pixels.shape)), pixels)
 
 
 @pytest.mark.parametrize("members", [1, 3])
