@@ -130,10 +130,9 @@ class Manifest:
         """The user's name for the job, or the names of its outputs."""
         return self.options.title or ", ".join(Path(path).name for path in self.output_paths())
 
-    @property
-    def journal(self) -> Journal:
-        """The journal of the job's receipts, in its workspace."""
-        return Journal(Path(self.workspace))
+    def journal(self, roots: tuple[Path, ...] = ()) -> Journal:
+        """The journal of the job's receipts, in its workspace, which must lie in `roots`; empty for any folder."""
+        return Journal(Path(self.workspace), roots)
 
     def check_inputs(self, roots: tuple[Path, ...] = ()) -> None:
         """Refuse an input that has changed since the job was submitted.

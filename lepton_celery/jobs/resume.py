@@ -85,7 +85,7 @@ def unfinished_job(wanted: Manifest, keys: Sequence[str] = ()) -> Manifest | Non
     for manifest in reversed(_manifests(Path(wanted.workspace).parent, keys)):
         if sorted(manifest.output_paths()) != outputs:
             continue
-        if manifest.journal.stage(len(manifest.plan.stages)) is None:
+        if manifest.journal().stage(len(manifest.plan.stages)) is None:
             continue  # its submitter died before its inputs were in place, so it cannot be continued
         if differences := manifest.differences(wanted):
             raise InputError(
@@ -130,7 +130,8 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
             "removed, or its files were discarded: put the folder back, or submit the job again",
             job_id,
         )
-    opened = manifest.journal.stage(len(manifest.plan.stages))
+    journal = manifest.journal(settings.roots)
+    opened = journal.stage(len(manifest.plan.stages))
     if opened is None:
         raise JobError(
             f"job {job_id} was never submitted as a whole: its submitter stopped before its inputs were in place; "
@@ -139,7 +140,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         )
     if state is None:
         record(manifest, ledger, opened, settings.secret_key)
-        done = manifest.journal.receipts(opened)
+        done = journal.receipts(opened)
         for first in range(0, len(done), _COMMIT_BLOCKS):
             ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
     if state is not JobState.RUNNING:

@@ -162,12 +162,12 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
         # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
         record(manifest, ledger, StageNumber(0), settings.secret_key)
         context.workspace.create()
-        manifest.journal.begin(manifest.to_json(settings.secret_key))
+        manifest.journal(settings.roots).begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:
             stores.ingest(reader, copy, roots=settings.roots)
         manifest.check_inputs(settings.roots)
         create_outputs(context)
-        manifest.journal.log_stage(StageNumber(0))
+        manifest.journal(settings.roots).log_stage(StageNumber(0))
         ledger.resume(manifest.job_id)
         canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
         # this takes a quarter of a second per gigabyte in tmpfs: workers need not wait for it

@@ -19,28 +19,29 @@ from typing import Any
 
 from lepton_celery.errors import InputError, JobNotFound, StoreError
 from lepton_celery.grid import Place, StageNumber
-from lepton_celery.limits import MAX_DOCUMENT_BYTES
+from lepton_celery.limits import MAX_BLOCKS, MAX_DOCUMENT_BYTES
 from lepton_celery.stores.documents import parse_document, write_atomically
 from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.roots import read_bytes
+from lepton_celery.stores.roots import Roots, pinned, read_bytes
 
 MANIFEST = "manifest.json"
 """Name of the file with the manifest."""
 
-
-_RECEIPTS_BYTES = 1 << 30
-"""Largest size of the receipts of one writer: ten bytes for each of a hundred million blocks."""
+_RECEIPTS_BYTES = 1 << 28
+"""Largest size of the receipts of one writer: ten bytes for each of 26 million blocks."""
+_DIGITS = len(str(MAX_BLOCKS))
 
 
 class Journal:
-    """The journal in the workspace of a job."""
+    """The journal in the workspace of a job, which must lie in `roots`; no link is followed out of them."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, roots: Roots = ()) -> None:
+        self._root, self._roots = root, roots
 
     def begin(self, document: Mapping[str, Any]) -> None:
         """Write the job's manifest as a JSON document; the workspace must be there."""
-        write_atomically(self._root / MANIFEST, json.dumps(document).encode())
+        with writing(self._root), pinned(self._root / MANIFEST, self._roots) as path:
+            write_atomically(path, json.dumps(document).encode())
 
     def read_manifest(self) -> dict[str, Any]:
         """The document that `begin` wrote.
@@ -53,7 +54,7 @@ class Journal:
         if not path.exists():
             raise JobNotFound(f"{self._root} holds no job that could be resumed: there is no {MANIFEST} in it", "")
         with reading(path):
-            text = read_bytes(path, MAX_DOCUMENT_BYTES)
+            text = read_bytes(path, MAX_DOCUMENT_BYTES, self._roots)
         try:
             return parse_document(text, str(path))
         except InputError as error:
@@ -63,25 +64,32 @@ class Journal:
         """Record that a stage begins. All stages before it are merged."""
         path = self._root / "stages" / str(number)
         with writing(path):
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
+            self._create(path.parent)
+            with pinned(path, self._roots) as stage:
+                stage.touch()
 
     def log_receipts(self, number: StageNumber, places: Sequence[Place]) -> None:
         """Record that blocks of a stage are done."""
         path = self._root / "receipts" / str(number) / f"{socket.gethostname()}-{os.getpid()}"
         with writing(path):
             try:
-                file = path.open("a", encoding="ascii")
+                self._append(path, places)
             except FileNotFoundError:
                 for folder in (path.parent.parent, path.parent):  # not the workspace, removed with its job
-                    folder.mkdir(exist_ok=True)
-                file = path.open("a", encoding="ascii")
-            with file:
-                file.write(" ".join(map(str, places)) + "\n")
+                    self._create(folder)
+                self._append(path, places)
+
+    def _create(self, folder: Path) -> None:
+        with pinned(folder, self._roots) as path:
+            path.mkdir(exist_ok=True)
+
+    def _append(self, path: Path, places: Sequence[Place]) -> None:
+        with pinned(path, self._roots) as receipts, receipts.open("a", encoding="ascii") as file:
+            file.write(" ".join(map(str, places)) + "\n")
 
     def stage(self, stages: int) -> StageNumber | None:
         """The stage that began last, in a plan of `stages` stages; None if none has begun."""
-        opened = [StageNumber(int(path.name)) for path in _files(self._root / "stages") if path.name.isdigit()]
+        opened = [StageNumber(int(path.name)) for path in _files(self._root / "stages") if _is_number(path.name)]
         # each round of a repeated stage has a number of its own, which is greater by `stages`
         return max(opened, key=lambda number: (number % stages, number // stages), default=None)
 
@@ -90,11 +98,15 @@ class Journal:
         done: set[Place] = set()
         for path in _files(self._root / "receipts" / str(number)):
             with reading(path):
-                text = read_bytes(path, _RECEIPTS_BYTES).decode("ascii", "replace")
+                text = read_bytes(path, _RECEIPTS_BYTES, self._roots).decode("ascii", "replace")
             for line in text.splitlines(keepends=True):
                 if line.endswith("\n"):  # the writer of an unterminated line was killed
-                    done.update(Place(int(text)) for text in line.split() if text.isdigit())
+                    done.update(Place(int(text)) for text in line.split() if _is_number(text))
         return sorted(done)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def _files(folder: Path) -> list[Path]:

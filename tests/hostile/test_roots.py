@@ -17,10 +17,11 @@ from lepton_celery import stores
 from lepton_celery.errors import InputError, LeptonError, StoreError, StoreNotFound
 from lepton_celery.execution.manifest import JobOptions, Manifest
 from lepton_celery.execution.outputs import create_outputs, discard
-from lepton_celery.grid import BlockIndex, Region
+from lepton_celery.grid import BlockIndex, Place, Region, StageNumber
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.base import Target
+from lepton_celery.stores.journal import Journal
 from lepton_celery.stores.publish import remove
 from lepton_celery.stores.roots import open_beneath, open_file
 from lepton_celery.stores.workspace import DiskWorkspace, workspace_root
@@ -301,6 +302,31 @@ class TestWriting:
         fresh = DiskWorkspace(workspace_root(root, "job1"), "job1", roots=(root,))
         with pytest.raises(InputError, match="outside"):
             fresh.put_partial(1, BlockIndex(2), {"a": np.zeros(1)})
+
+    @pytest.mark.parametrize("swapped", [".", "stages", "receipts", "receipts/0"])
+    def test_a_journal_is_written_behind_no_link(self, root: Path, swapped: str) -> None:
+        workspace = DiskWorkspace(workspace_root(root, "job1"), "job1", roots=(root,))
+        workspace.create()
+        journal = Journal(workspace.root, (root,))
+        journal.begin({"a": 1})
+        journal.log_stage(StageNumber(0))
+        journal.log_receipts(StageNumber(0), [Place(3)])
+        assert (journal.read_manifest(), journal.stage(1), journal.receipts(StageNumber(0))) == ({"a": 1}, 0, [3])
+        folder = workspace.root / swapped
+        folder.rename(root.parent / "moved")
+        folder.symlink_to(root.parent / "outside")
+        with pytest.raises(LeptonError):
+            journal.log_stage(StageNumber(1))
+            journal.log_receipts(StageNumber(0), [Place(4)])
+
+    def test_receipts_that_are_no_numbers_of_blocks_are_left_out(self, root: Path) -> None:
+        journal = Journal(root)
+        journal.log_receipts(StageNumber(0), [Place(3)])
+        next((root / "receipts" / "0").iterdir()).write_text(f"3 -1 x {'9' * 5000} \u00b2 99999999999 7\n8")
+        assert journal.receipts(StageNumber(0)) == [3, 7]
+        (root / "stages").mkdir()
+        (root / "stages" / "\u00b2").touch()
+        assert journal.stage(1) is None
 
 
 class TestOpening:

@@ -164,7 +164,7 @@ class Batch:
         self._written_bytes += self._timings.write_bytes
         batches = 1.0 if self._handed_in == self.began else 0.0  # the ledger counts the batch at its first commit
         stats = {**self._timings.stats(), "batches": batches, "batch_s": now - self._handed_in}
-        stage.manifest.journal.log_receipts(stage.number, self._done)
+        stage.manifest.journal(stage.settings.roots).log_receipts(stage.number, self._done)
         fresh = stage.ledger.commit(stage.job_id, stage.number, self._done, owner=stage.owner, stats=stats)
         self.stale = self.stale or not fresh
         self._remove(self._done)

@@ -32,7 +32,7 @@ def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
         _finish(stage, fence)
         return None
     following = FollowingStage(next_number, len(plan.stage_of(next_number).grid))
-    stage.manifest.journal.log_stage(next_number)
+    stage.manifest.journal(stage.settings.roots).log_stage(next_number)
     return next_number if ledger.commit_merge(job_id, number, fence=fence, following=following) else None
 
 
