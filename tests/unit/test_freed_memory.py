@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import subprocess
 import sys
+import traceback
+import weakref
 
 import pytest
+
+from lepton_celery.errors import StoreError
+from lepton_celery.execution.freed_memory import free_arrays_of
 
 CODE = """
 import json, re, resource
@@ -43,6 +49,40 @@ def test_memory_of_a_block_serves_the_next_and_is_released() -> None:
     assert found["faults"] < 50  # thousands if each round faulted in its pages again
     assert found["held"] > 6
     assert found["left"] < 4
+
+
+class Large:
+    """Stands for an array, which other objects may refer to weakly."""
+
+
+def failing(refs: list[weakref.ref[Large]], within: Exception | None = None) -> None:
+    """Raise an error that refers to its own traceback, from a function with a large variable."""
+    large = Large()
+    refs.append(weakref.ref(large))
+    try:
+        raise StoreError("the disk is full")
+    except StoreError as error:
+        kept = error  # noqa: F841  # a cycle, which reference counts do not free
+        if within is not None:
+            raise within from error
+        raise
+
+
+@pytest.mark.parametrize("within", [None, ValueError("in a function")])
+def test_an_error_keeps_no_array_alive(within: Exception | None) -> None:
+    refs: list[weakref.ref[Large]] = []
+    with pytest.raises(Exception) as caught:
+        try:
+            failing(refs)
+        except StoreError:
+            failing(refs, within)
+    gc.collect()
+    error = caught.value
+    assert all(ref() is not None for ref in refs)
+    free_arrays_of(error)
+    assert [ref() for ref in refs] == [None, None]
+    assert "in failing" in "".join(traceback.format_exception(error))
+    free_arrays_of(error)
 
 
 COMPUTE = """

@@ -38,7 +38,7 @@ class OpenJobs:
                 allowed here.
         """
         if job_id not in self._jobs:
-            release_freed_memory()  # retained for the previous job
+            release_freed_memory()  # retained for the previous job, whose end this process may not have seen
             manifest = Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
             context = manifest.context(settings.roots, settings.allowed_functions, kernels=settings.kernels)
             if check_inputs:
@@ -62,7 +62,7 @@ class OpenJobs:
             except InputError as error:  # another release wrote it, it is damaged, or outside the allowed folders
                 log.warning("job %s: its files are not removed here: %s", job_id, error)
         elif state is JobState.FAILED:
-            self._jobs.pop(job_id, None)
+            self._close(job_id)
 
     def discard(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Discard the parts of a job's outputs, and its workspace."""
@@ -71,4 +71,9 @@ class OpenJobs:
         except JobError:
             return
         discard(context)
+        self._close(job_id)
+
+    def _close(self, job_id: str) -> None:
+        """Close a job, and return the memory that it took."""
         self._jobs.pop(job_id, None)
+        release_freed_memory()
