@@ -26,6 +26,12 @@ _ADVICE = {
 }
 """The advice for connection errors, by a fragment of their text in lower case; the most specific fragments come first."""
 
+_REFUSALS = {
+    "MISCONF": "see its log and free its disk: it cannot save what it is told, and refuses all that it would have to save",
+    "NOREPLICAS": "connect its replicas, or lower min-replicas-to-write",
+}
+"""The advice for a server that refuses to write for the time being, by the first word of its error."""
+
 
 def remedy(error: redis.exceptions.RedisError) -> str | None:
     """The advice for an error; None if this program is to blame."""
@@ -42,6 +48,12 @@ def remedy(error: redis.exceptions.RedisError) -> str | None:
             return "give the URL of the primary, not of a replica"
         case redis.exceptions.OutOfMemoryError():
             return "give the server more memory (maxmemory)"
+        case (
+            redis.exceptions.ClusterDownError() | redis.exceptions.MasterDownError() | redis.exceptions.TryAgainError()
+        ):
+            return "wait until the server's cluster is whole again"
+    if advice := _REFUSALS.get(text.partition(" ")[0]):
+        return advice
     forbidden = any(fragment in text for fragment in ("can't run this command", "NOPERM", "ACL failure"))
     if forbidden or isinstance(error, redis.exceptions.NoPermissionError):
         return "let its user run Lua scripts and the commands in them (ACL: +@scripting +@read +@write +time)"

@@ -15,6 +15,7 @@ from lepton_celery.errors import BrokerUnreachable, JobError
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.entries import VERSION
 from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.remedies import remedy
 from tests.server.ledgers import MILLION, claim, commit, merge, new_job
 from tests.server.server import Server
 
@@ -188,6 +189,30 @@ def test_the_ledger_survives_a_server_that_lost_its_scripts(ledger: Ledger, clie
     new_job(ledger)
     client.script_flush()
     assert claim(ledger, "j", [0]).granted == [0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "advice"),
+    [("maxmemory", 1, "give the server more memory"), ("min-replicas-to-write", 1, "connect its replicas")],
+)
+def test_a_server_that_refuses_to_write_for_the_time_being_counts_as_unreachable(
+    ledger: Ledger, client: Any, setting: str, value: int, advice: str
+) -> None:
+    new_job(ledger)
+    before = client.config_get(setting)[setting]
+    client.config_set(setting, value)
+    try:
+        with pytest.raises(BrokerUnreachable, match=advice):
+            claim(ledger, "j", [0])
+        assert ledger.info("j").blocks_done == 0
+    finally:
+        client.config_set(setting, before)
+    assert claim(ledger, "j", [0]).granted == [0]
+
+
+def test_a_server_whose_disk_is_full_counts_as_unreachable() -> None:
+    text = "MISCONF Errors writing to the AOF file: No space left on device"
+    assert "free its disk" in (remedy(redis.exceptions.ResponseError(text)) or "")
 
 
 def test_the_ledger_can_be_used_after_a_fork(ledger: Ledger) -> None:

@@ -295,20 +295,25 @@ def test_a_killed_server_costs_no_receipt(cluster: Cluster, tmp_path: Path, imag
     assert_right(tmp_path, job, cluster, 255 - image)
 
 
+@pytest.mark.parametrize("setting", ["maxmemory", "min-replicas-to-write"])
 def test_workers_take_messages_again_after_the_server_was_full(
-    idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]
+    idle: Cluster, tmp_path: Path, image: NDArray[np.uint8], setting: str
 ) -> None:
-    """A full server gives messages and refuses what Celery writes when it takes one, and when a task ends."""
+    """A full server gives messages and refuses what Celery writes when it takes one, and when a task ends.
+
+    A server without its replicas refuses all that is written, as one does whose disk is full.
+    """
     job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.2))
     other = {str(tmp_path / "other.npy"): mapped(tmp_path, "slow", seconds=0.1)}
     later = lepton.submit(other, app=idle.app, block_shape=(BLOCK, BLOCK), workers=4)
     idle.start_workers(2)
     before = [worker.pid for worker in idle.workers]
     until(lambda: job.info().blocks_done > 3)
-    idle.broker.config_set("maxmemory", 1)
+    idle.broker.config_set(setting, 1)
     time.sleep(3)
-    assert any("maxmemory" in log.read_text() for log in idle.log_files())
-    idle.broker.config_set("maxmemory", 0)
+    refusal = {"maxmemory": "command not allowed when used memory", "min-replicas-to-write": "NOREPLICAS"}[setting]
+    assert any(refusal in log.read_text() for log in idle.log_files())
+    idle.broker.config_set(setting, 0)
     job.wait(30)
     later.wait(30)
     assert [worker.pid for worker in idle.workers] == before and all(worker.is_ready for worker in idle.workers)
