@@ -6,7 +6,6 @@ name nor its UUID is there, which is so for every single file that was renamed a
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from lepton_celery.errors import StoreError
-from lepton_celery.stores.roots import Roots, open_binary
+from lepton_celery.stores.roots import BufferedFile, Roots
 from lepton_celery.stores.tiff_limits import check_described, check_directories
 
 
@@ -27,7 +26,7 @@ def opened(path: Path, roots: Roots = ()) -> Iterator[tifffile.TiffFile]:
     Raises:
         StoreError: the file is one of several of an OME-TIFF, or describes more pages than are read.
     """
-    with io.BufferedReader(open_binary(path, roots)) as file:
+    with BufferedFile(path, roots) as file:
         binary = cast("BinaryIO", file)
         check_directories(path, binary)
         with _tiff(path, binary) as tif:

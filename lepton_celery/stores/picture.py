@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import threading
@@ -23,7 +22,7 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.npy import NpyOutput
 from lepton_celery.stores.publish import publish_part
-from lepton_celery.stores.roots import Roots, open_binary
+from lepton_celery.stores.roots import BufferedFile, Roots, open_binary
 
 _DTYPES: dict[str, tuple[type[np.generic], int]] = {
     "1": (np.bool_, 0),
@@ -99,7 +98,7 @@ class PictureOutput(NpyOutput):
 def _opened(path: Path, roots: Roots) -> Iterator[Image.Image]:
     # not Image.open, which also tries other decoders, and warns about large pictures; they are refused here
     kind = PngImageFile if path.suffix.lower() == ".png" else JpegImageFile
-    with io.BufferedReader(open_binary(path, roots)) as file, kind(file) as image:
+    with BufferedFile(path, roots) as file, kind(file) as image:
         yield image
 
 

@@ -153,9 +153,21 @@ def open_binary(path: Path, roots: Roots = (), flags: int = os.O_RDONLY) -> io.F
     return io.FileIO(path, mode, opener=lambda *_: open_file(path, roots, flags))
 
 
+class BufferedFile(io.BufferedReader):
+    """A regular file with a buffer. Asked for more bytes than it has, it takes no memory for them, as Python's own does."""
+
+    def __init__(self, path: Path, roots: Roots = ()) -> None:
+        super().__init__(open_binary(path, roots))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
 def read_bytes(path: Path, limit: int, roots: Roots = ()) -> bytes:
     """The content of a regular file; StoreError if it has more than `limit` bytes."""
-    with io.BufferedReader(open_binary(path, roots)) as file:
+    with BufferedFile(path, roots) as file:
         if (size := os.fstat(file.fileno()).st_size) > limit:
             raise StoreError(f"{path} has {size:,} bytes, and at most {limit:,} are read; it is no file of this kind")
         return file.read(size)  # not `limit`, for which memory would be taken at once

@@ -18,7 +18,7 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import EXTENDED_DTYPES, NO_PARQUET, table_format
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import publish_file
-from lepton_celery.stores.roots import Roots, open_binary
+from lepton_celery.stores.roots import BufferedFile, Roots
 
 _ROWS_AT_ONCE = 100_000
 """Number of CSV rows that are formatted at a time."""
@@ -80,7 +80,7 @@ def read_table(
         StoreError: the file is not a table of numbers.
     """
     source = local_path(path)
-    with reading(source), io.BufferedReader(open_binary(source, roots)) as file:
+    with reading(source), BufferedFile(source, roots) as file:
         if table_format(source) == "parquet":
             return _read_parquet(source, file)
         with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
@@ -119,7 +119,7 @@ def _write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     arrow.parquet.write_table(table, path, use_dictionary=False, column_encoding=steps or None)
 
 
-def _read_parquet(path: Path, file: io.BufferedReader[io.FileIO]) -> dict[str, Column]:
+def _read_parquet(path: Path, file: BufferedFile) -> dict[str, Column]:
     table = _arrow().parquet.read_table(file)
     columns = {key: column.to_numpy() for key, column in zip(table.column_names, table.columns, strict=True)}
     for key, column in columns.items():

@@ -6,7 +6,6 @@ as `regionprops_table` names the columns of its vectors. Structured values have 
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from lepton_celery.stores.failures import reading
 from lepton_celery.stores.formats import EXTENDED_DTYPES, TABLE_SUFFIXES
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import publish_file
-from lepton_celery.stores.roots import Roots, open_binary, read_bytes
+from lepton_celery.stores.roots import BufferedFile, Roots, read_bytes
 from lepton_celery.stores.table import read_table, write_table
 
 JSON_NUMBERS = 1000
@@ -118,7 +117,7 @@ def read_value(path: str | os.PathLike[str], dtypes: Mapping[str, str] | None = 
         return read_table(final, dtypes, roots=roots)
     with reading(final):
         if final.suffix.lower() == ".npy":
-            with io.BufferedReader(open_binary(final, roots)) as file:
+            with BufferedFile(final, roots) as file:
                 return np.load(file, allow_pickle=False)[()]
         document = json.loads(read_bytes(final, _JSON_BYTES, roots))
         if not isinstance(document, dict) or not {"value", "dtype"} <= document.keys():

@@ -86,6 +86,13 @@ def png(path: Path, width: int, height: int, data: bytes = b"") -> Path:
     return path
 
 
+def chunk_png(path: Path) -> Path:
+    """A PNG with a chunk that claims to have 2 GiB, after its pixels."""
+    data = png(path, 10, 10, bytes(110)).read_bytes()
+    path.write_bytes(data[:-12] + struct.pack(">I", 2**31 - 1) + b"tEXt")
+    return path
+
+
 def npy(path: Path, descr: str, shape: str, body: bytes = b"") -> Path:
     """A .npy file with any header."""
     header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()

@@ -77,6 +77,13 @@ def test_a_true_bomb_takes_no_more_than_the_limit(tmp_path: Path) -> None:
     assert outcome.megabytes < 3.2 * side * side / 2**20
 
 
+def test_a_piece_of_a_picture_that_claims_to_be_large_takes_no_memory(tmp_path: Path) -> None:
+    path = files.chunk_png(tmp_path / "a.png")
+    outcome = bounded(f"stores.open_array({str(path)!r}).read(Region((0, 0), (10, 10)))", megabytes=300)
+    assert outcome.said == "done" or outcome.said.startswith("StoreError")
+    assert outcome.megabytes < 100
+
+
 @pytest.mark.parametrize("make", [files.pickled_npy, files.pickled_zarr])
 def test_nothing_is_unpickled(make: Callable[[Path, Path], Path], tmp_path: Path) -> None:
     path = make(tmp_path / ("a.npy" if make is files.pickled_npy else "a.zarr"), tmp_path / "trace")
