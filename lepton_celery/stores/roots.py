@@ -100,12 +100,14 @@ def open_beneath(folder: int, relative: str, shown: str | Path) -> int:
     """
     *folders, name = relative.split("/")
     try:
-        descriptor = _walk(os.dup(folder), folders) if folders else folder
+        if not folders:
+            return _open_regular(name, os.O_RDONLY | os.O_NOFOLLOW, shown, folder)
+        first, *rest = folders
+        descriptor = _walk(os.open(first, _FOLDER | os.O_NOFOLLOW, dir_fd=folder), rest)
         try:
             return _open_regular(name, os.O_RDONLY | os.O_NOFOLLOW, shown, descriptor)
         finally:
-            if folders:
-                os.close(descriptor)
+            os.close(descriptor)
     except OSError as error:
         if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and _has_link(folder, folders)):
             raise StoreError(
@@ -128,23 +130,24 @@ def _has_link(folder: int, parts: Sequence[str]) -> bool:
 
 def _open_regular(name: str | Path, flags: int, shown: str | Path, folder: int | None = None) -> int:
     """Open a regular file, without waiting; any other is refused."""
-    refusal = InputError(
-        f"{shown} is a pipe, a socket or a device, and blocks need a file that can be read at any place"
-    )
     try:
         descriptor = os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
-        raise refusal if error.errno == errno.ENXIO else error from None
+        raise _no_file(shown) if error.errno == errno.ENXIO else error from None
     try:
         mode = os.fstat(descriptor).st_mode
         if S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(shown))
         if not S_ISREG(mode):
-            raise refusal
+            raise _no_file(shown)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _no_file(shown: str | Path) -> InputError:
+    return InputError(f"{shown} is a pipe, a socket or a device, and blocks need a file that can be read at any place")
 
 
 def open_binary(path: Path, roots: Roots = (), flags: int = os.O_RDONLY) -> io.FileIO:
@@ -180,7 +183,7 @@ class PinnedFolder:
     """
 
     def __init__(self, folder: Path, roots: Roots) -> None:
-        self.folder = folder
+        self.folder, self._shown = folder, str(folder)
         self._descriptor = open_folder(folder, roots)
         finalize(self, os.close, self._descriptor)
         # without /proc, the check itself remains
@@ -189,7 +192,7 @@ class PinnedFolder:
 
     def open_beneath(self, relative: str) -> int:
         """Open a regular file in the folder or in folders below, as the function of this name does."""
-        return open_beneath(self._descriptor, relative, self.folder / relative)
+        return open_beneath(self._descriptor, relative, f"{self._shown}/{relative}")
 
     def check(self) -> None:
         """Refuse to go on if the folder was moved away, or something else was put in its place.
