@@ -2,12 +2,13 @@
 
 Their keys do not have the hash tag of a job, so no script can change them together with the job. An entry is added before
 its job is created and moved after the job ends, and readers trust the job's own key over the index. A process that dies in
-between leaves a superfluous entry, but no job is missing, unless the id of a forgotten job is used again.
+between leaves a superfluous entry, but no job is missing, unless the id of a forgotten job is used again, or a job was
+resumed while the process that noted its end stood still: `relist` finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from lepton_celery.ledger.connection import Connection
 from lepton_celery.ledger.info import JobState
@@ -34,8 +35,21 @@ class JobIndex:
             pipeline.execute()
 
     def end(self, job_id: str) -> None:
-        """Note that a job has ended."""
+        """Note that a job has ended, unless it was resumed meanwhile: what is not listed as running is not swept."""
         self._move(job_id, self._active, self._ended)
+        self.relist([job_id])
+
+    def relist(self, job_ids: Iterable[str]) -> None:
+        """List those of these jobs as running that are, whatever the indexes say."""
+        job_ids = list(job_ids)
+        with self._connection.client() as client:
+            pipeline = client.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipeline.hget(self._connection.key(job_id, "job"), "state")
+            states = pipeline.execute(raise_on_error=False)
+        for job_id, state in zip(job_ids, states, strict=True):
+            if state == JobState.RUNNING or state == JobState.PAUSED:
+                self.resume(job_id)
 
     def resume(self, job_id: str) -> None:
         """Note that a failed or paused job was resumed."""

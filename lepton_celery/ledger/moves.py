@@ -181,6 +181,10 @@ class Ledger(LostWork):
         """Ids of the running jobs, oldest first."""
         return self._index.running()
 
+    def relist(self, job_ids: Iterable[str]) -> None:
+        """Have `active` name those of these jobs that are running, in case a process died while it changed the index."""
+        self._index.relist(job_ids)
+
     def take_ended(self, *, before_s: float, count: int, again_s: float) -> list[str]:
         """Ids of up to `count` jobs that ended more than `before_s` seconds ago, in the order in which they ended.
 

@@ -144,3 +144,22 @@ def test_an_entry_of_the_index_without_a_job_goes_too(ledger: Ledger, client: An
     assert ledger.expire("j", older_s=1000)
     assert ledger.forget_ended("j")
     assert ledger.take_ended(before_s=-10, count=9, again_s=1) == []
+
+
+def test_a_late_note_of_an_end_does_not_hide_a_job_that_was_resumed(ledger: Ledger) -> None:
+    """A worker is frozen between the end of a job and the note of it in the index; the job is resumed meanwhile."""
+    new_job(ledger)
+    ledger._run("finish", "j", "failed", "because", FIRST, -1, "call")
+    assert ledger.resume("j")
+    ledger._index.end("j")
+    assert ledger.active() == ["j"]
+    assert ledger.take_ended(before_s=-10, count=9, again_s=1) == []
+
+
+def test_a_running_job_that_the_index_lost_is_listed_again(ledger: Ledger, client: Any, prefix: str) -> None:
+    for job in ("running", "other"):
+        new_job(ledger, job)
+    jobs = ended_jobs(ledger)
+    client.zrem(f"{prefix}active", "running", *jobs)
+    ledger.relist(["running", *jobs])
+    assert sorted(ledger.active()) == ["other", "running"]

@@ -7,7 +7,7 @@ done by a worker's process that gets a message.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any
 
@@ -88,6 +88,7 @@ class Sweeper:
             )
         if now >= self._next_forget:
             self._next_forget = now + min(_FORGET_EVERY_S, self._settings.retention_s)
+            self._contain("jobs are not listed", partial(self._look_through, now, set(job_ids)))
             self._contain("jobs that ended long ago are not forgotten", partial(self._forget_jobs, now))
 
     def _in_turn(self, active: Sequence[str]) -> list[str]:
@@ -164,14 +165,22 @@ class Sweeper:
             return bool(declared.message_count)
 
     def _forget_jobs(self, now: float) -> None:
-        """Have jobs forgotten that ended long ago, and jobs whose submitter died before everything was in place."""
+        """Have jobs forgotten that ended long ago."""
         ended = self._ledger.take_ended(
             before_s=self._settings.retention_s, count=_MAX_FORGOTTEN, again_s=_FORGET_AGAIN_S
         )
         if len(ended) == _MAX_FORGOTTEN:
             self._next_forget = now  # the next sweep goes on
         self._send_tidy([job_id for job_id in ended if JOB_ID.fullmatch(job_id)])
+
+    def _look_through(self, now: float, listed: Container[str]) -> None:
+        """Among the newest jobs, find those that run and are not listed, and those whose submitter died early.
+
+        The latter are forgotten.
+        """
         for info in self._ledger.jobs(limit=_NEWEST_JOBS):
+            if info.state is JobState.RUNNING and info.job_id not in listed:
+                self._ledger.relist([info.job_id])
             has_begun = info.stage or info.blocks_done or info.dispatched
             if info.state is JobState.PAUSED and not has_begun and now - info.updated_at > _SUBMITTING_S:
                 log.warning("job %s was never submitted as a whole; forgotten", info.job_id)
