@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 from celery import Celery
 from celery.signals import import_modules
 
@@ -33,7 +34,8 @@ def _require_password(**_: Any) -> None:
     """
     from flower.options import options
 
-    if is_open(options):
+    command = click.get_current_context(silent=True)
+    if (command is None or command.info_name != "worker") and is_open(options):  # workers send the signal too
         password = secrets.token_urlsafe(18)
         options.basic_auth = [f"lepton:{password}"]
         sys.stderr.write(f"Flower's user is lepton, and its password until it stops {password}\n")

@@ -101,6 +101,19 @@ def hostile(seed: int) -> Iterator[tuple[str, bytes]]:
             yield f"without {'.'.join(map(str, path))}", stored(_without(honest(), path))
 
 
+def remote_control() -> Iterator[tuple[str, bytes]]:
+    """What is no command of remote control, or one that would be unpacked without a limit."""
+    command = {**honest(), "headers": {}}
+    command["properties"]["body_encoding"] = "base64"
+    command["properties"]["delivery_info"]["exchange"] = "celery.pidbox"
+    bomb = base64.b64encode(gzip.compress(bytes(1 << 27))).decode()
+    yield "bomb", stored({**command, "headers": {"compression": "gzip"}, "body": bomb})
+    for body in (b"[]", b"null", b"5", b"[" * 50_000, b'{"method":"x","arguments":5}', b"x"):
+        yield f"command {body[:9]!r}", stored({**command, "body": base64.b64encode(body).decode()})
+    for item in (b"x", b"null", b"[]", b"5", b"{}", b'{"body":"","properties":{}}', b'{"properties":null}'):
+        yield f"item {item!r}", item
+
+
 def _bombs() -> Iterator[tuple[str, bytes]]:
     plain = json.dumps(honest()["body"]).encode()
     bombs = {"gzip": gzip.compress(b"0" * (1 << 24)), "zlib": zlib.compress(b"[" * (1 << 24)), "plain": plain}

@@ -125,9 +125,24 @@ def test_hostile_messages_harm_no_worker_and_no_honest_job(
     eventually(lambda: client.hlen("unacked") == 0, timeout_s=10)
     text = logs(stack)
     assert "a message in lepton.default is refused: " in text
+    assert "Flower's user" not in text
     assert "Traceback" not in text
     assert "\x1b[2J" not in text and "\nforged" not in text and "s3cret" not in text
     assert len([line for line in text.splitlines() if "refused" in line]) < 100
+
+
+def test_hostile_remote_control_ends_no_worker(stack: LocalStack, app: Celery, client: Any, folder: Path) -> None:
+    before, living = memory_bytes(stack), set(processes(stack))
+    for _, item in messages.remote_control():
+        # Celery subscribes anew after a command that it does not understand
+        eventually(lambda item=item: client.publish("/0.celery.pidbox", item) == 2, "both workers", timeout_s=15)  # type: ignore[misc]
+    job = honest_job(folder, app)
+    job.wait(60)
+    assert is_right(folder)
+    eventually(lambda: len(app.control.ping(timeout=1) or ()) == 2, "answers of both workers", timeout_s=20)
+    assert set(processes(stack)) == living
+    assert memory_bytes(stack) - before < MAX_GROWTH_BYTES // 4
+    assert "a message in" in logs(stack) and "it is compressed, which no command of remote control is" in logs(stack)
 
 
 def test_a_large_bomb_and_long_arguments_are_not_unpacked(

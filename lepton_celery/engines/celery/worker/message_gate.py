@@ -26,6 +26,10 @@ from lepton_celery.text import logger, shown
 
 log = logger(__name__)
 
+_MAX_CONTROL_BYTES = 1 << 20
+"""Longest command of remote control, in bytes."""
+_REMOTE_CONTROL = ".pidbox"
+"""The end of the names of queues of remote control."""
 _MAX_ETA = timedelta(days=1)
 """Longest time for which a worker holds a message that is to be done later; retries wait for half a minute."""
 _LOG_EVERY_S = 60.0
@@ -108,6 +112,50 @@ class _Envelope(Struct, rename={"content_type": "content-type", "content_encodin
 assert {PROCESS, CLOSE, TIDY} == {"lepton.process", "lepton.close", "lepton.tidy"}
 
 
+class _OtherHeaders(Struct):
+    """The headers of any message of Celery without which, or with another type, its consumer ends with an error."""
+
+    task: str | None = None
+    compression: str | None = None
+
+
+class _Other(Struct):
+    """A message of a project's own, or of remote control, as Redis stores it."""
+
+    properties: _Properties
+    body: str | None = None
+    headers: _OtherHeaders | None = None
+
+
+def check_other(message: Any, queue: str) -> None:
+    """Check that a message for another queue than a lane has the form of one, and that remote control is no bomb.
+
+    Raises:
+        InputError: a worker would end with an error, or unpack it without a limit.
+    """
+    try:
+        found = msgspec.convert(message, _Other)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"it is no message of Celery ({shown(error)})") from None
+    if queue.endswith(_REMOTE_CONTROL):
+        if len(found.body or "") > _MAX_CONTROL_BYTES:
+            raise InputError(f"it is longer than {_MAX_CONTROL_BYTES >> 10} KiB")
+        if found.headers is not None and found.headers.compression:
+            raise InputError("it is compressed, which no command of remote control is")
+
+
+def check_json(item: bytes | str) -> None:
+    """Check that a message is a JSON object; its values are not looked at.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        msgspec.json.decode(item, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"it is no message of Celery ({shown(error)})") from None
+
+
 def check_stored(item: bytes | str) -> None:
     """Check a message as Redis stores it.
 
@@ -181,10 +229,19 @@ def _guard_redis(channel: Any) -> None:
         if command != "BRPOP" or not reply:
             return reply
         queue = _text(reply[0]).rpartition(channel.sep)[0] or _text(reply[0])
+        check = check_stored if _is_lane(queue) else check_json
         # without a reply kombu asks again; the message has left its queue
-        return reply if not _is_lane(queue) or refusals.accepts(queue, check_stored, reply[1]) else None
+        return reply if refusals.accepts(queue, check, reply[1]) else None
+
+    transport = channel.connection  # of all channels of this connection, also that of remote control
+    deliver = transport._deliver  # noqa: SLF001
+
+    def checked_delivery(message: Any, queue: str) -> None:
+        if _is_lane(queue) or refusals.accepts(queue, check_other, message, queue):
+            deliver(message, queue)
 
     channel.client.parse_response = checked
+    transport._deliver = checked_delivery  # noqa: SLF001
 
 
 def _guard_rabbitmq(channel: Any, consumer: Any) -> None:
