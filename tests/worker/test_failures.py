@@ -14,6 +14,7 @@ a block never ends                            test_recovery: a block that takes 
 connections break                             here: broken connections cost no block
 a worker is told to stop                      test_recovery: a worker that is told to stop loses nothing
 the server is killed                          here: a killed server costs no receipt
+the server's clock is set back                here: a clock set back by an hour delays …
 the server is full                            here: workers take messages again after the server was full
 the server has lost its data                  test_recovery: a job goes on after its ledger was lost
 Celery's results expire                       here: a job ends although its chords never do
@@ -54,7 +55,7 @@ from lepton_celery.ledger.info import JobState
 from lepton_celery.planning.batches import places_between
 from lepton_celery.skimage import filters
 from tests.chaos import checks
-from tests.chaos.cluster import Cluster, Disk
+from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
 from tests.chaos.faults import MergeFault, Scene, restore
 from tests.waiting import eventually
 
@@ -293,6 +294,25 @@ def test_a_killed_server_costs_no_receipt(cluster: Cluster, tmp_path: Path, imag
     assert job.info().blocks_done >= before.blocks_done
     job.wait(60)
     assert_right(tmp_path, job, cluster, 255 - image)
+
+
+@pytest.mark.skipif(not CLOCK_IS_FAKED, reason="needs Debian's package faketime")
+def test_a_clock_set_back_by_an_hour_delays_a_killed_workers_blocks_by_seconds(
+    tmp_path: Path, image: NDArray[np.uint8]
+) -> None:
+    directory = tmp_path / "cluster"
+    with Cluster(
+        directory, workers=2, concurrency=2, settings="test", environment=FUNCTIONS, fake_clock=True
+    ) as cluster:
+        job = submit(tmp_path, cluster, mapped(tmp_path, "slow", seconds=0.5))
+        until(lambda: job.info().blocks_done > 0)
+        assert cluster.clock_offset is not None
+        cluster.clock_offset.write_text("-3600\n")
+        before = time.time()
+        until(lambda: cluster.ledger.clock() < before - 3000)
+        cluster.workers[0].signal(signal.SIGKILL)
+        job.wait(5 * cluster.settings.lease_s)
+        assert_right(tmp_path, job, cluster, 255 - image)
 
 
 @pytest.mark.parametrize("setting", ["maxmemory", "min-replicas-to-write"])
