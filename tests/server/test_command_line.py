@@ -143,7 +143,7 @@ ENVIRONMENTS = [
     ({"LEPTON_BROKER_URL": "x"}, 2, "'x' is not understood"),
     ({"LEPTON_BROKER_URL": ""}, 4, "no broker is configured"),
     ({"LEPTON_BROKER_URL": NO_SERVER}, 4, "does not answer"),
-    ({"LEPTON_BROKER_URL": "redis://127.0.0.1:99999"}, 2, "Port out of range"),
+    ({"LEPTON_BROKER_URL": "redis://127.0.0.1:99999"}, 2, "its port is neither"),
     ({"LEPTON_BROKER_URL": "redis://[::1"}, 2, "cannot be read"),
     ({"LEPTON_BROKER_URL": "http://host"}, 2, "is not understood"),
     ({"LEPTON_BROKER_URL": "redis+socket:///nothing"}, 4, "does not answer"),
