@@ -23,14 +23,13 @@ COPIED_BYTES = 64 * 2**20
 
 def needs_ingest(reader: ArrayReader) -> bool:
     """Whether every block would decode the whole file or most of it: PNG, JPEG, and files with chunks of over 256 MiB."""
-    is_picture = Path(reader.url).suffix.lower() in (".png", ".jpg", ".jpeg")
-    return is_picture or math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
+    return _is_picture(reader) or math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
 
 
 def ingest(reader: ArrayReader, path: str | os.PathLike[str], *, roots: Roots = ()) -> None:
     """Copy the array to a .npy file at `path`, which appears or replaces an earlier file when the copy is complete.
 
-    Memory holds `COPIED_BYTES` or one chunk, whichever is more; for PNG and JPEG it holds the whole picture.
+    Memory holds `COPIED_BYTES` or one chunk, whichever is more; for PNG and JPEG it holds the whole picture besides.
 
     Raises:
         InputError: `path` is outside `roots`.
@@ -45,9 +44,13 @@ def ingest(reader: ArrayReader, path: str | os.PathLike[str], *, roots: Roots = 
         draft.replace(final)
 
 
+def _is_picture(reader: ArrayReader) -> bool:
+    return Path(reader.url).suffix.lower() in (".png", ".jpg", ".jpeg")
+
+
 def _pieces(reader: ArrayReader) -> tuple[int, ...]:
-    """The shape of the boxes of whole chunks that are copied at once."""
-    pieces = [max(1, c) for c in reader.chunks]
+    """The shape of the boxes that are copied at once: rows of a picture, which is decoded once, or whole chunks."""
+    pieces = [1, *reader.shape[1:]] if _is_picture(reader) else [max(1, c) for c in reader.chunks]
     for axis in reversed(range(len(pieces))):
         fitting = COPIED_BYTES // (math.prod(pieces) * reader.dtype.itemsize)
         pieces[axis] *= max(1, min(fitting, -(-reader.shape[axis] // pieces[axis])))

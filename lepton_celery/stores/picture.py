@@ -17,9 +17,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores.base import AnyArray, ArrayReader, check_whole
+from lepton_celery.stores.base import AnyArray, ArrayReader, check_region, check_whole
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.memory import MemoryReader
 from lepton_celery.stores.npy import NpyOutput
 from lepton_celery.stores.publish import publish_part
 from lepton_celery.stores.roots import BufferedFile, Roots, open_binary
@@ -36,8 +35,12 @@ _DTYPES: dict[str, tuple[type[np.generic], int]] = {
 """The dtype of each of Pillow's modes, and the length of its colour axis; 0 for no such axis."""
 
 
-_DEFLATE_RATIO = 1032
-"""Largest ratio of the bytes before and after compression by deflate. A pixel of a PNG has at least one bit."""
+_BAND_PX = 1 << 22
+"""Pixels of a picture that are copied at a time."""
+
+_PIXELS_PER_BYTE = {"PNG": 8 * 1032, "JPEG": 8 * 64}
+"""The most pixels that a byte of a file can hold. Deflate makes data at most 1032 times smaller, and a pixel of a PNG has at
+least one bit; a JPEG has at least one bit for each 8 × 8 pixels."""
 
 
 class PictureReader(ArrayReader):
@@ -50,7 +53,7 @@ class PictureReader(ArrayReader):
     def __init__(self, path: Path, roots: Roots = ()) -> None:
         self.url = str(path)
         self._path, self._roots = path, roots
-        self._decoded: MemoryReader | None = None
+        self._decoded: Image.Image | None = None
         self._lock, self._pid = threading.Lock(), os.getpid()
         with reading(path), _opened(path, roots) as image:
             self._mode = _mode(path, image, roots)
@@ -61,6 +64,7 @@ class PictureReader(ArrayReader):
         check_whole(path, "picture", math.prod(self.shape) * self.dtype.itemsize)
 
     def read(self, region: Region) -> AnyArray:
+        check_region(self.url, self.shape, region)
         if self._pid != os.getpid():
             # a fork may have copied the lock while a thread of the parent held it, and no thread here would release it
             self._lock, self._pid = threading.Lock(), os.getpid()
@@ -73,9 +77,17 @@ class PictureReader(ArrayReader):
                         )
                     if self._mode == "RGB":
                         image.info.pop("transparency", None)  # a transparent colour would only make Pillow warn
-                    converted = image if image.mode in (self._mode, "I") else image.convert(self._mode)
-                    self._decoded = MemoryReader(np.asarray(converted).astype(self.dtype, copy=False), self.url)
-        return self._decoded.read(region)
+                    image.load()
+                    self._decoded = image if image.mode in (self._mode, "I") else image.convert(self._mode)
+        out = np.empty(region.shape, self.dtype)
+        (top, left), (bottom, right) = region.start[:2], region.stop[:2]
+        # some rows at a time: an array of the whole picture would take its memory once more, and Pillow warns of large crops
+        rows = max(1, min(_BAND_PX, Image.MAX_IMAGE_PIXELS or _BAND_PX) // max(1, right - left))
+        for first in range(top, bottom if out.size else top, rows):
+            last = min(bottom, first + rows)
+            band = np.asarray(self._decoded.crop((left, first, right, last)))
+            out[first - top : last - top] = band[(slice(None), slice(None), *region.slices[2:])]
+        return out
 
 
 class PictureOutput(NpyOutput):
@@ -103,17 +115,18 @@ def _opened(path: Path, roots: Roots) -> Iterator[Image.Image]:
 
 
 def _mode(path: Path, image: Image.Image, roots: Roots) -> str:
-    """Pillow's mode in which `image` is read; StoreError if no mode keeps all of it."""
+    """Pillow's mode in which `image` is read; StoreError if no mode keeps all of it, or its file cannot hold its pixels."""
+    with open_binary(path, roots) as file:
+        size = os.fstat(file.fileno()).st_size
+    if image.width * image.height > _PIXELS_PER_BYTE[image.format or ""] * size:
+        raise StoreError(
+            f"{path} says that it has {image.height} × {image.width} pixels, which its {size:,} bytes cannot hold; "
+            "it is damaged, or was made to fill the memory"
+        )
     if image.format == "PNG":
         # bytes 24 and 25 of every PNG: bits per sample, and the colour type (0 grey, 2 and 6 colours, 4 grey and alpha)
         with open_binary(path, roots) as file:
             depth, kind = file.read(26)[24:26]
-            size = os.fstat(file.fileno()).st_size
-        if image.width * image.height > 8 * _DEFLATE_RATIO * size:
-            raise StoreError(
-                f"{path} says that it has {image.height} × {image.width} pixels, which its {size:,} bytes cannot hold; "
-                "it is damaged, or was made to fill the memory"
-            )
         if depth == 16 and kind != 0:
             raise StoreError(
                 f"{path} is a PNG of 16-bit colours, which Pillow reduces to 8 bits; convert it to .tif first"

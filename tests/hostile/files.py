@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import struct
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 _OME = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
@@ -83,6 +85,17 @@ def png(path: Path, width: int, height: int, data: bytes = b"") -> Path:
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     packed = chunk(b"IDAT", zlib.compress(data or bytes(100), 9))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + packed + chunk(b"IEND", b""))
+    return path
+
+
+def jpeg(path: Path, width: int, height: int, *, progressive: bool) -> Path:
+    """A JPEG of 16 × 16 pixels that claims more."""
+    made = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(made, "JPEG", progressive=progressive)
+    data = bytearray(made.getvalue())
+    frame = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    path.write_bytes(data)
     return path
 
 
