@@ -31,9 +31,17 @@ def local_path(url: str | os.PathLike[str]) -> Path:
         if host not in ("", "localhost") or not slash:
             raise InputError(f"store {text!r} names the host {host!r}; write file:///absolute/path, without a host")
         text = "/" + unquote(rest)
-    if not text or "\0" in text:
-        raise InputError(f"store {text!r} is not a path; give the path of a file, or file:///absolute/path")
+    if not text or "\0" in text or not _has_bytes(text):
+        raise InputError(f"store {quoted(text)} is not a path; give the path of a file, or file:///absolute/path")
     return Path(text).absolute()
+
+
+def _has_bytes(text: str) -> bool:
+    """Whether a name can be one on disk, which has no halves of characters."""
+    try:
+        return bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        return False
 
 
 def check_job_id(job_id: str) -> None:

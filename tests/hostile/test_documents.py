@@ -177,3 +177,11 @@ def test_entries_of_the_ledger_are_read_or_damaged() -> None:
                 read("j", {**honest, name: value}, {"0 x": "nan", "x": "1", "0 @began": "x"})
         with bounded(f"without {name}"):
             read("j", {key: given for key, given in honest.items() if key != name}, {})
+
+
+@pytest.mark.parametrize(
+    "name", ["\ud800", "a\ud800.npy", "x" * 300, "x" * 20_000, "x" * 20_000 + ".npy", "a\0b.npy", ""]
+)
+def test_names_that_no_file_can_have_are_refused(name: str) -> None:
+    with bounded(name[:9]), pytest.raises(LeptonError):
+        lepton.open(name)
