@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery import stores
-from lepton_celery.errors import NO_BLOCK, InputError, JobCancelled, JobError, JobFailed, JobNotFound, WaitTimeout
+from lepton_celery.errors import (
+    NO_BLOCK,
+    InputError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobNotFound,
+    StoreError,
+    WaitTimeout,
+)
 from lepton_celery.execution import library_warnings
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.outputs import discard
@@ -276,9 +285,10 @@ class Job:
         """Remove the job's files: the parts of its outputs and its workspace, and nothing else.
 
         Warns:
-            UserWarning: its manifest cannot be understood, or names folders outside `allowed_roots`, so its files remain.
+            UserWarning: its files remain: its manifest cannot be understood or names folders outside `allowed_roots`, or
+                this user may not remove them.
         """
         try:
             discard(self.manifest().context(self._roots))
-        except (InputError, JobError) as error:
+        except (InputError, JobError, StoreError) as error:
             warnings.warn(f"files of job {self.id} were not removed: {error}", UserWarning, stacklevel=3)

@@ -317,6 +317,7 @@ class DiskWorkspace(Workspace):
 
         Raises:
             InputError: the workspace is not named after the job, or is outside the roots; nothing is removed.
+            StoreError: this user may not remove it.
         """
         check_job_id(self._job_id)
         for folder in (self._images, self.root):
@@ -327,7 +328,7 @@ class DiskWorkspace(Workspace):
                 )
             check_allowed(folder.parent, self._roots)
         for folder in (self._images, self.root):
-            with suppress(FileNotFoundError), pinned(folder, self._roots) as path:
+            with suppress(FileNotFoundError), writing(folder), pinned(folder, self._roots) as path:
                 remove(path)
 
 
