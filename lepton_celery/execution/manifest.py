@@ -89,8 +89,8 @@ class Manifest:
         Raises:
             InputError: no key has signed it, another version wrote it, or it is damaged.
         """
-        check_version(document, MANIFEST_VERSION, _WHAT, SAME_RELEASE)
         check_signed(document, _PURPOSE, keys, _WHAT)
+        check_version(document, MANIFEST_VERSION, _WHAT, SAME_RELEASE)
         without_plan = {**document, "plan": to_document(_NO_PLAN)}
         manifest = from_document(without_plan, cls, _WHAT)
         manifest = replace(
