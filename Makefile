@@ -83,8 +83,11 @@ bench-setup:
 chaos: $(READY) ## inject faults while jobs run, then compare pixels (5 min; SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds 300 --seed $(or $(SEED),1)
 
-fuzz: $(READY) ## hostile inputs in great numbers, from new seeds each time (10 min)
-	FUZZ_SEEDS=60 FUZZ_EXAMPLES=3000 $(BIN)/pytest tests/hostile -n 2 -q -m "not worker"
+fuzz: ## hostile inputs in great numbers: from many seeds, then guided by coverage, with Atheris (20 min)
+	@$(MAKE) --no-print-directory VENV=.venv-fuzz setup
+	@.venv-fuzz/bin/uv pip install --quiet --python .venv-fuzz/bin/python --group fuzz
+	FUZZ_SEEDS=60 FUZZ_EXAMPLES=3000 .venv-fuzz/bin/pytest tests/hostile -n 2 -q -m "not worker"
+	.venv-fuzz/bin/python -m tests.hostile.guided --seconds 60
 
 docs: $(READY) ## generate docs/catalogue.md
 	@$(BIN)/lepton operations --markdown > docs/catalogue.md
