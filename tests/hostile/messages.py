@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import json
 import pickle
@@ -11,6 +10,8 @@ import random
 import zlib
 from collections.abc import Iterator
 from typing import Any
+
+from tests.hostile.documents import changed, paths_of
 
 PLACES = [
     "0-99999999999",
@@ -92,13 +93,13 @@ def hostile(seed: int) -> Iterator[tuple[str, bytes]]:
     chosen = random.Random(seed)
     yield from _bombs()
     yield from _no_messages()
-    for path in _paths(honest()):
+    for path in paths_of(honest()):
         for value in chosen.sample(WRONG, 4):
-            message = _changed(honest(), path, value)
+            message = changed(honest(), path, value)
             if not _may_be_honest(path, value):
                 yield f"{'.'.join(map(str, path))} = {value!r:.20}", stored(message)
         if path not in _OPTIONAL and path[:2] != ("body", 0):
-            yield f"without {'.'.join(map(str, path))}", stored(_without(honest(), path))
+            yield f"without {'.'.join(map(str, path))}", stored(changed(honest(), path, ...))
 
 
 def remote_control() -> Iterator[tuple[str, bytes]]:
@@ -207,29 +208,3 @@ def _may_be_honest(path: tuple[Any, ...], value: Any) -> bool:
     if path == ("body", 1) or path == ("body", 2):
         return value == {} or (path == ("body", 2) and value == {"a": 1})  # what is unknown there is not acted on
     return path[:2] == ("body", 0)  # the process that does the work checks each argument
-
-
-def _paths(value: Any, begin: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to each value in a document."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield (*begin, key)
-        yield from _paths(inner, (*begin, key))
-
-
-def _changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
-    changed = copy.deepcopy(document)
-    at = changed
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    return changed
-
-
-def _without(document: Any, path: tuple[Any, ...]) -> Any:
-    changed = copy.deepcopy(document)
-    at = changed
-    for key in path[:-1]:
-        at = at[key]
-    del at[path[-1]]
-    return changed

@@ -62,22 +62,23 @@ def test_steps(text: str) -> None:
         assert len(reason_of(error).encode()) < 2000
 
 
-@fuzzed
-@given(st.lists(STEP_TEXT, max_size=3), st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=2))
-def test_pipelines_of_steps(image: Any, steps: list[str], outputs: dict[str, str]) -> None:
-    try:
-        lepton.from_json({"version": 1, "steps": steps, "outputs": outputs}, {"image": image})
-    except LeptonError as error:
-        reason_of(error).encode()
+STEPS = st.fixed_dictionaries(
+    {"steps": st.lists(STEP_TEXT, max_size=3), "outputs": st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=2)}
+)
+GRAPHS = st.fixed_dictionaries({"nodes": NODES, "outputs": st.dictionaries(ANY_TEXT, st.integers() | JSON, max_size=2)})
 
 
-@fuzzed
-@given(NODES, st.dictionaries(ANY_TEXT, st.integers() | JSON, max_size=2))
-def test_graphs(image: Any, nodes: list[Any], outputs: dict[str, Any]) -> None:
-    try:
-        lepton.from_json({"version": 1, "nodes": nodes, "outputs": outputs}, {"image": image})
-    except LeptonError as error:
-        reason_of(error).encode()
+@pytest.mark.parametrize("documents", [STEPS, GRAPHS], ids=["steps", "nodes"])
+def test_graphs(image: Any, documents: st.SearchStrategy[dict[str, Any]]) -> None:
+    @fuzzed
+    @given(documents)
+    def build(document: dict[str, Any]) -> None:
+        try:
+            lepton.from_json({"version": 1, **document}, {"image": image})
+        except LeptonError as error:
+            reason_of(error).encode()
+
+    build()
 
 
 @fuzzed

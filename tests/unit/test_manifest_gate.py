@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,39 +21,17 @@ from lepton_celery.planning.planner import make_plan
 from lepton_celery.signing import check_signed, is_signed, signature_of, signed
 from lepton_celery.skimage import filters, measure
 from lepton_celery.stores.documents import parse_document
+from tests.hostile.documents import changed, paths_of
 from tests.unit.test_manifest import manifest
 
 VALUES: tuple[Any, ...] = (None, -1, 2**70, 1e400, "x" * 20_000, [], {}, [[[]]], "../..", "/", True, "\ud800")
 KEYS = ("a key of sixteen characters and more", "another key that is long enough")
 
 
-def fields_of(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value of a JSON document."""
-    items = (
-        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
-    )
-    for name, value in items:
-        yield (*path, name)
-        yield from fields_of(value, (*path, name))
-
-
-def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """The document with another value at a path; without it if the value is `...`."""
-    result = copy.deepcopy(document)
-    place = result
-    for name in path[:-1]:
-        place = place[name]
-    if value is ...:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    return result
-
-
 def test_every_change_is_refused_or_harmless(tmp_path: Path) -> None:
     document = json.loads(json.dumps(manifest(tmp_path).to_json()))
     accepted = refused = 0
-    for path in fields_of(document):
+    for path in paths_of(document):
         if "lines" in path or "predicted" in path:
             continue  # figures for people
         for value in (..., *VALUES):
@@ -132,7 +108,7 @@ def test_a_hostile_cost_model_is_refused_or_plans_as_another(tmp_path: Path) -> 
     labels = measure.label(filters.gaussian(image, 2) > filters.threshold_otsu(image))
     document = CostModel().to_json()
     random = Random(3)
-    paths = [path for path in fields_of(document) if path != ("version",)]
+    paths = [path for path in paths_of(document) if path != ("version",)]
     planned = 0
     for _ in range(300):
         hostile = changed(document, random.choice(paths), random.choice(HOSTILE_COSTS))
@@ -163,7 +139,7 @@ def test_workers_with_keys_take_what_one_of_them_has_signed(tmp_path: Path) -> N
 
 def test_no_field_can_be_changed_under_a_signature(tmp_path: Path) -> None:
     document = json.loads(json.dumps(manifest(tmp_path).to_json(KEYS)))
-    for path in fields_of(document):
+    for path in paths_of(document):
         with pytest.raises(LeptonError):
             Manifest.from_json(changed(document, path, "changed"), KEYS)
 

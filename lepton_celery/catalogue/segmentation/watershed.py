@@ -297,7 +297,7 @@ def _part_trials() -> Iterator[dict[str, Any]]:
 
 
 def _trials(levels: int) -> Iterator[dict[str, Any]]:
-    """Images whose heights are distinct, or equal in so many levels."""
+    """Images whose heights are distinct, or take at most `levels` different values."""
     random = np.random.default_rng(30)
     for shape in ((40, 50), (9, 12, 11)):
         pixels = _Pixels(

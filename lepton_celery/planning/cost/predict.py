@@ -76,7 +76,7 @@ class _Estimate:
         self.lines.append(self._line(kind, key, node, float(calls), units))
 
     def _add_function(self, index: int, *, calls: float, pixels: float) -> None:
-        """Add a function that computes so many pixels in all; those of large or cut images count for more."""
+        """Add a function that computes `pixels` in `calls` calls; a pixel of a large or cut image costs more."""
         node = self.plan.nodes[index]
         figure, taps = function_figure(self.cost, node)
         self.is_measured &= figure.seconds > 0

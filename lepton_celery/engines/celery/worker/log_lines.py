@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import lru_cache
 
 from celery.app.trace import LOG_SUCCESS
 
-from lepton_celery.text import as_text
+from lepton_celery.text import as_text, logger
+
+log = logger(__name__)
 
 _NOTHING = "nothing was left to do"
 
@@ -23,6 +26,12 @@ def tell(text: str) -> None:
 def begin() -> None:
     """Forget what was said of the message before."""
     _this_thread.text = ""
+
+
+@lru_cache(maxsize=64)
+def warn_once(text: str) -> None:
+    """Warn in the log, unless this process has done so with the same text before."""
+    log.warning("%s", text)
 
 
 def install() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -12,25 +11,21 @@ from msgspec import Meta
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, SIGNED, TIDY
+from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.errors import InputError
-from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_PLACES_CHARS
+from lepton_celery.limits import JOB_ID, MAX_PLACES_CHARS, BlockCount, Count
 from lepton_celery.planning.batches import parse_places
 from lepton_celery.signing import is_signed
-from lepton_celery.text import logger
-
-log = logger(__name__)
 
 _Id = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}\Z")]
-_Stage = Annotated[int, Meta(ge=0, le=1 << 53)]
 _Places = Annotated[str, Meta(pattern=r"^\d{1,10}(-\d{1,10})?(,\d{1,10}(-\d{1,10})?)*\Z", max_length=MAX_PLACES_CHARS)]
-
 _Ids = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}(,{JOB_ID.pattern})*\Z", max_length=4096)]
 
-_CHECK = tuple[_Id, _Stage, Annotated[int, Meta(ge=0, le=MAX_BLOCKS)]]
+_CHECK = tuple[_Id, Count, BlockCount]
 """The arguments of a check, which is a message of the task `CLOSE`."""
 _ARGUMENTS: Mapping[str, Any] = {
-    PROCESS: tuple[_Id, _Stage, _Places],
-    CLOSE: tuple[_Id, _Stage],
+    PROCESS: tuple[_Id, Count, _Places],
+    CLOSE: tuple[_Id, Count],
     TIDY: tuple[_Ids],
 }
 """The arguments of each task; a signature may follow them."""
@@ -45,7 +40,7 @@ def accepted(task: Task[..., None], given: Sequence[Any], keywords: Mapping[str,
     try:
         return _checked(task.name, given, keywords, settings.secret_key)
     except InputError as error:
-        _tell_once(task.name, str(error))
+        log_lines.warn_once(f"a message for {task.name} is refused: {error}; others like it are refused without a word")
         return None
 
 
@@ -65,8 +60,3 @@ def _checked(name: str, given: Sequence[Any], keywords: Mapping[str, Any], keys:
             "none of this worker's keys has signed it; give its submitter and all workers the same LEPTON_SECRET_KEY"
         )
     return (*arguments[:2], parse_places(arguments[2])) if name == PROCESS else arguments
-
-
-@lru_cache(maxsize=64)
-def _tell_once(name: str, reason: str) -> None:
-    log.warning("a message for %s is refused: %s; others like it are refused without a word", name, reason)

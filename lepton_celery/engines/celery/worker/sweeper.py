@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from celery import Celery
@@ -66,8 +66,7 @@ class Sweeper:
         self._next_forget = 0.0
         self._left: list[str] = []
         """The jobs that the last sweep had no time for, which come first in the next one."""
-        self._told: dict[str, None] = {}
-        """What was told of damaged jobs, the oldest first."""
+        self._tell_once = lru_cache(_MAX_TOLD)(partial(log.error, "%s"))
 
     def sweep(self) -> None:
         """Check every running job once, for at most half of the time between two sweeps."""
@@ -110,12 +109,7 @@ class Sweeper:
         except JobNotFound:
             pass  # forgotten meanwhile
         except Exception as error:  # an entry may hold anything
-            told = f"{failed}: {reason_of(error)}"
-            if told not in self._told:
-                self._told[told] = None
-                log.error("%s", told)
-            while len(self._told) > _MAX_TOLD:
-                del self._told[next(iter(self._told))]
+            self._tell_once(f"{failed}: {reason_of(error)}")
 
     def _sweep_job(self, job_id: str) -> None:
         info = self._ledger.info(job_id)

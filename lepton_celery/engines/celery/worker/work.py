@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from celery import Task
@@ -93,11 +92,6 @@ def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
 def _tell(what: str, job_id: str, error: Exception) -> None:
     """Log an error; with its traceback, unless this package raised it and its message says all."""
     log.error("job %s %s: %s", job_id, what, error, exc_info=None if isinstance(error, LeptonError) else error)
-
-
-@lru_cache(maxsize=64)
-def _tell_once(text: str) -> None:
-    log.warning("%s", text)
 
 
 def _work_on(work: StageWork | None) -> None:
@@ -272,7 +266,7 @@ class StageWork:
 
     def _leave(self, error: OtherRelease) -> None:
         """Leave a job to the workers of its release, with a word in the log and in the ledger."""
-        _tell_once(f"job {self.job_id} is left to workers of its release: {error}")
+        log_lines.warn_once(f"job {self.job_id} is left to workers of its release: {error}")
         self.ledger.note_waiting(self.job_id, self.number, str(error))
 
     def _hand_back(self, error: OtherRelease) -> NoReturn:
