@@ -114,9 +114,9 @@ def late(block: Block, seconds: float, log: str) -> Block:
     return inverted(block)
 
 
-def slow(block: Block, seconds: float) -> Block:
-    """Sleeps on every block."""
-    if block.size >= 4096:
+def slow(block: Block, seconds: float, until: str = "") -> Block:
+    """Sleeps on every block, until the file `until` exists."""
+    if block.size >= 4096 and not (until and Path(until).exists()):
         time.sleep(seconds)
     return inverted(block)
 

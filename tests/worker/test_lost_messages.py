@@ -37,26 +37,36 @@ def idle(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def submit(cluster: Cluster, folder: Path, side: int, seconds: float) -> lepton.Job:
-    """Submit a job of blocks that take some seconds each."""
+def submit(cluster: Cluster, folder: Path, side: int, seconds: float, until: str = "") -> lepton.Job:
+    """Submit a job of blocks that take some seconds each, until the file `until` exists."""
     folder.mkdir()
     np.save(folder / "input.npy", np.full((side, side), 40, np.uint8))
-    image = lepton.map_blocks("tests.faults.blocks:slow", lepton.open(folder / "input.npy"), seconds=seconds)
+    pixels = lepton.open(folder / "input.npy")
+    image = lepton.map_blocks("tests.faults.blocks:slow", pixels, seconds=seconds, until=until)
     outputs: dict[str, Any] = {str(folder / "o.npy"): image}
     return lepton.submit(outputs, app=cluster.app, block_shape=(BLOCK, BLOCK), workers=2)
 
 
-def test_a_lost_message_is_sent_again_while_another_job_fills_the_lane(idle: Cluster, tmp_path: Path) -> None:
-    large = submit(idle, tmp_path / "large", 8 * BLOCK, 0.4)
-    small = submit(idle, tmp_path / "small", BLOCK, 0)
-    lost = [message for message in idle.broker.lrange(LANE, 0, -1) if small.id in message]
-    assert lost
-    for message in lost:
+def test_a_lost_message_is_sent_again_while_other_jobs_fill_the_lane(idle: Cluster, tmp_path: Path) -> None:
+    enough = tmp_path / "enough"
+
+    def in_lane(job: lepton.Job) -> list[str]:
+        return [message for message in idle.broker.lrange(LANE, 0, -1) if job.id in message]
+
+    earlier = submit(idle, tmp_path / "earlier", 8 * BLOCK, 0.1)
+    lost = submit(idle, tmp_path / "lost", BLOCK, 0)
+    messages = in_lane(lost)
+    assert messages
+    for message in messages:
         idle.broker.lrem(LANE, 1, message)
     idle.start_workers(1)
-    small.wait(30)
-    assert large.info().state is JobState.RUNNING
-    large.wait(60)
+    until(lambda: in_lane(lost), "a check for lost work in the lane")
+    later = submit(idle, tmp_path / "later", 32 * BLOCK, 0.1, until=str(enough))  # takes 51 s
+    lost.wait(45)
+    assert later.info().state is JobState.RUNNING
+    enough.touch()
+    for job in (earlier, later):
+        job.wait(60)
     assert list(checks.quiet(idle)) == []
 
 
