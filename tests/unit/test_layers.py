@@ -46,7 +46,6 @@ LAYERS = (
 
 RESERVED = {
     "records": "Tables, text and logs that are split as images are.",
-    "fleet": "Which workers there are, and how many there should be.",
     "contrib": "Helpers for Django and Flask.",
 }
 """Planned folders, which need not exist yet."""
