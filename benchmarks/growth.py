@@ -24,7 +24,7 @@ from benchmarks.processes import Parts, available_bytes, children
 from benchmarks.runner import Measured, Runner
 from benchmarks.systems.base import WORKERS
 from benchmarks.workloads import WORKLOADS, workload_of
-from lepton_celery.config import load_settings
+from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.jobs.prepare import prepare
@@ -119,7 +119,7 @@ def submit(count: int, folder: Path, broker_url: str) -> Submitted:
     lepton.submit({str(folder / "first.npy"): lazy}, app=app).cancel()
     before, broker = _largest(), int(server.info("memory")["used_memory"])
     begun = time.perf_counter()
-    prepare({str(sink): lazy}, PlanOptions(block_shape=(_TINY, _TINY)), JobOptions())
+    prepare({str(sink): lazy}, PlanOptions(block_shape=(_TINY, _TINY)), JobOptions(), Settings())
     planned = time.perf_counter()
     job = lepton.submit({str(sink): lazy}, app=app, block_shape=(_TINY, _TINY))
     ended = time.perf_counter()

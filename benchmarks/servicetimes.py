@@ -18,7 +18,7 @@ import lepton_celery as lepton
 from benchmarks.cases import Case, Task
 from benchmarks.queueing import Stage, Times
 from benchmarks.workloads import workload_of
-from lepton_celery.config import load_settings
+from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.execution.block import run_blocks
@@ -69,7 +69,9 @@ def make(case: Case, work: Path) -> Task:
 def in_process(case: Case, work: Path) -> Measured:
     """Time every block and every merge of a case, one after the other, once the first block has warmed up the process."""
     task = make(case, work)
-    manifest = prepare(workload_of(task).graph(task), PlanOptions(block_shape=case.block), JobOptions()).manifest
+    manifest = prepare(
+        workload_of(task).graph(task), PlanOptions(block_shape=case.block), JobOptions(), Settings()
+    ).manifest
     context, plan = manifest.context(), manifest.plan
     context.workspace.create()
     create_outputs(context)

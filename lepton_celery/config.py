@@ -72,6 +72,10 @@ class Settings:
     second worker too. The first receipt of each block counts. 0: never."""
     block_limit_s: float = 3600.0
     """Seconds after which a running block counts as lost and its worker process is ended. 0: no limit."""
+    store_timeout_s: float = 60.0
+    """Seconds after which a file system counts as dead that does not answer: reading, opening or writing a file made no
+    progress for so long. Clients raise `StoreTimeout`. On workers a block counts as lost and its worker process is ended,
+    on Linux only. 0: no limit."""
     retention_s: float = 7 * 24 * 3600.0
     """Seconds for which an ended job stays in the ledger. A failed job keeps its files and can be resumed until then."""
     max_retries: int = 5
@@ -192,6 +196,20 @@ def _parsed(variable: str, text: str, default: Any, separator: str) -> Any:
     if not 0 <= number < math.inf:
         raise InputError(f"{variable}={text!r} is not possible; give a number from 0, or unset it")
     return number
+
+
+_configured: Settings | None = None
+
+
+def configured() -> Settings:
+    """The settings of this process: those that `lepton_celery.configure` was given last, else those of the environment."""
+    return _configured or load_settings()
+
+
+def set_configured(settings: Settings | None) -> None:
+    """Make these the settings of this process; None for those of the environment, as it is whenever they are asked for."""
+    global _configured
+    _configured = settings
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -15,6 +15,7 @@
     - `StoreError` (OSError)
         - `StoreNotFound` (also FileNotFoundError)
         - `OutputExists` (also FileExistsError)
+        - `StoreTimeout` (also TimeoutError)
     - `BrokerUnreachable` (ConnectionError)
     - `JobError` (RuntimeError)
         - `JobNotFound` (also LookupError)
@@ -129,6 +130,10 @@ class StoreError(LeptonError, OSError):
 
 class StoreNotFound(StoreError, FileNotFoundError):
     """There is no file at that path or URL."""
+
+
+class StoreTimeout(StoreError, TimeoutError):
+    """The file system of an input or an output does not answer."""
 
 
 class OutputExists(StoreError, FileExistsError):

@@ -14,7 +14,7 @@ from lepton_celery.cli.console import LONG, json_option, messages, print_json
 from lepton_celery.cli.documents import job_document
 from lepton_celery.cli.pipeline import STEPS_HELP, pipeline_options, requested_outputs
 from lepton_celery.cli.where import app_with, find_settings
-from lepton_celery.config import LANES, Settings, load_settings
+from lepton_celery.config import LANES, Settings, configured
 from lepton_celery.errors import InputError
 from lepton_celery.execution.manifest import JobOptions, Lane, OnError
 from lepton_celery.execution.seams import describe
@@ -141,7 +141,7 @@ def _run_here(outputs: Mapping[str, Node], options: _Options) -> Job:
     threads = options.threads or os.cpu_count() or 1
     plan_options = PlanOptions(options.block_shape, threads, cost=model_of_folder().on_threads())
     job_options = JobOptions(lane=options.priority, title=options.title, overwrite=options.overwrite)
-    prepared = prepare(outputs, plan_options, job_options, roots=load_settings().roots)
+    prepared = prepare(outputs, plan_options, job_options, configured())
     if not options.here:
         messages().print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")
     with show_progress(prepared.manifest.plan) as draw:

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, StoreTimeout
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.roots import check_allowed
+from lepton_celery.stores.stalls import check_answers
 
 GROUP = "files"
 
@@ -33,6 +34,8 @@ _PROBE_BYTES = 256
 """The longest probe that a worker reads."""
 _VISIBLE_S = 5.0
 """Seconds in which a network file system must show a new file."""
+_ANSWERED_S = 3.0
+"""Seconds in which a folder must answer: a worker's main process does nothing else meanwhile."""
 _LITTLE_FREE = 0.05
 """Share of a disk that must be free to avoid a warning."""
 
@@ -53,6 +56,7 @@ def probe(folder: Path) -> Iterator[Probe]:
     Raises:
         OSError: this process cannot write there; `unwritable` turns the error into a finding.
     """
+    check_answers([folder], _ANSWERED_S)
     made = Probe(folder, secrets.token_hex(16), secrets.token_hex(32).encode())
     with (folder / f"{_PREFIX}{made.token}").open("xb") as file:
         file.write(made.words)
@@ -66,7 +70,7 @@ def probe(folder: Path) -> Iterator[Probe]:
 
 def unwritable(folder: Path, error: OSError) -> Finding:
     """The finding about a folder that this process cannot write to."""
-    found = f"{folder} cannot be written to from here ({error.strerror})"
+    found = f"{folder} cannot be written to from here ({error.strerror or error})"
     return Finding(GROUP, "space", PROBLEM, found, "create it, mount it, or let this user write to it")
 
 
@@ -76,9 +80,12 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
         return {"error": "this is not a probe of the doctor", "kind": "refused"}
     try:
         path = local_path(folder)
+        check_answers([path], _ANSWERED_S)
         check_allowed(path, [Path(root) for root in roots])
     except InputError:
         return {"error": "it is outside this worker's allowed_roots", "kind": "refused"}
+    except StoreTimeout:
+        return {"error": f"its file system did not answer for {_ANSWERED_S:g} s", "kind": "dead"}
     try:
         with (path / f"{_PREFIX}{token}").open("rb") as file:
             words = file.read(_PROBE_BYTES)
@@ -100,6 +107,7 @@ def _answer_file(folder: Path, token: str, worker: str) -> Path:
 _ADVICE = {
     "refused": "add it to LEPTON_ALLOWED_ROOTS of that worker, or keep images where it may go",
     "unseen": "mount the same file system under the same path on every worker",
+    "dead": "check the mount there, and its server",
     "unwritable": "let the worker's user write there: outputs are written by workers",
     "elsewhere": "mount the same file system there: files that this worker writes do not appear here",
 }

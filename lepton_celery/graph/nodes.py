@@ -23,7 +23,7 @@ from lepton_celery.catalogue.arrays import Arguments, Array, Layout
 from lepton_celery.catalogue.entries import Entry, Gives, lazy_images
 from lepton_celery.catalogue.half import PROMOTING
 from lepton_celery.catalogue.source import SOURCE
-from lepton_celery.config import load_settings
+from lepton_celery.config import configured
 from lepton_celery.errors import ArgumentTypeError, InputError, LeptonError, refusal_like
 from lepton_celery.graph.call_warnings import warn, with_new_names
 from lepton_celery.graph.indexing import normal_index, value_index
@@ -308,14 +308,15 @@ def open(source: object) -> Image:
     """A lazy image of a file (path or URL), a NumPy array, a list of numbers or a Pillow image; only a header is read.
 
     Raises:
-        StoreError: the file is missing or cannot be read.
+        StoreError: the file is missing or cannot be read; StoreTimeout if its file system does not answer.
         InputError: the format is unknown, the dtype is not bool, integer or float, there are no pixels, or something that a
             plain array does not have would be lost, such as a mask; or the file is outside `allowed_roots`.
     """
     if isinstance(source, Node):
         raise InputError(f"{source!r} is lazy already; give it to functions as it is")
     if isinstance(source, str | os.PathLike):
-        reader = stores.open_array(source, roots=load_settings().roots)
+        path, settings = os.fspath(source), configured()
+        reader = stores.answered(path, lambda: stores.open_array(path, roots=settings.roots), settings.store_timeout_s)
         image = Image(
             SOURCE, {"url": reader.url}, reader.shape, reader.dtype, None, None, None, tuple(reader.chunks), reader.axes
         )

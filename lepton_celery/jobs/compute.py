@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import uuid4
 
-from lepton_celery.config import load_settings
+from lepton_celery.config import configured
 from lepton_celery.engines import inline
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.library_warnings import kept_warnings, tell
@@ -82,4 +82,4 @@ def use_kernels(plan: Plan, wanted: bool | None = None) -> bool:
     if wanted is not None:
         return wanted
     pixels = sum(math.prod(stage.grid.shape) for stage in plan.stages)
-    return (loaded() or pixels >= MIN_KERNEL_PX) and load_settings().kernels
+    return (loaded() or pixels >= MIN_KERNEL_PX) and configured().kernels

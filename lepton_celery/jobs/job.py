@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery import stores
+from lepton_celery.config import configured
 from lepton_celery.errors import (
     NO_BLOCK,
     InputError,
@@ -198,6 +199,7 @@ class Job:
         """
         self.wait(timeout_s)
         manifest = self.manifest()
+        stores.check_answers(manifest.files, configured().store_timeout_s)
         dtypes = (self._records.result(self.id) or {}).get("dtypes", {})
         return {
             name: stores.read_value(path, dtypes.get(path), roots=self._roots)
@@ -289,6 +291,8 @@ class Job:
                 this user may not remove them.
         """
         try:
-            discard(self.manifest().context(self._roots))
+            manifest = self.manifest()
+            stores.check_answers([*manifest.output_paths(), manifest.workspace], configured().store_timeout_s)
+            discard(manifest.context(self._roots))
         except (InputError, JobError, StoreError) as error:
             warnings.warn(f"files of job {self.id} were not removed: {error}", UserWarning, stacklevel=3)

@@ -11,6 +11,7 @@ from typing import Any
 from lepton_celery import stores
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.shared.listed import MAX_LISTED_PX
+from lepton_celery.config import Settings
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, versions_of
@@ -45,18 +46,21 @@ def prepare(
     outputs: Mapping[str, Node],
     plan_options: PlanOptions,
     options: JobOptions,
+    settings: Settings,
     *,
-    roots: Roots = (),
     may_exist: bool = False,
 ) -> Prepared:
-    """Check and plan a job, whose files must lie in `roots`; empty for any folder.
+    """Check and plan a job, whose files must lie in the settings' allowed folders.
 
     Outputs `may_exist` if it may continue a job that failed after it had published them.
 
     Raises:
         InputError: an output, an input or the plan is refused; the message says which and why.
         StoreError: an input cannot be read, or an output cannot be written.
+        StoreTimeout: the file system of an input or an output does not answer.
     """
+    roots = settings.roots
+    stores.check_answers([*map(stores.local_path, outputs), *roots], settings.store_timeout_s)
     for path in outputs:
         stores.check_output(path, overwrite=options.overwrite or may_exist, roots=roots)
     given: Mapping[str, Any] = outputs
@@ -68,8 +72,10 @@ def prepare(
     first = stores.local_path(next(iter(outputs)))
     scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
     arrays = planned.lowered.arrays
+    inputs = [url for node, url in plan.sources if node not in arrays]
+    stores.check_answers([*map(stores.local_path, inputs), *filter(None, [scratch])], settings.store_timeout_s)
     identities = {f"array {node}": stores.content_identity(array) for node, array in arrays.items()}
-    identities |= {url: stores.identity(url, roots=roots) for node, url in plan.sources if node not in arrays}
+    identities |= {url: stores.identity(url, roots=roots) for url in inputs}
     manifest = Manifest(
         job_id,
         plan,

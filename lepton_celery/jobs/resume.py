@@ -122,6 +122,8 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
     if state is JobState.CANCELLED:
         raise JobError(f"job {job_id} was cancelled, and its files are removed; submit it again", job_id)
     _check_versions(manifest)
+    files = [*manifest.output_paths(), *(url for _, url in manifest.plan.sources), manifest.workspace]
+    stores.check_answers(map(stores.local_path, files), settings.store_timeout_s)
     manifest.context(settings.roots)  # refuses files outside the roots
     manifest.check_inputs(settings.roots)
     if not Path(manifest.workspace).is_dir():

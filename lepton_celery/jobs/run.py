@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from lepton_celery.config import load_settings
+from lepton_celery.config import configured
 from lepton_celery.engines import inline
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
@@ -47,7 +47,7 @@ def run(
     """
     threads = threads or os.cpu_count() or 1
     plan_options = PlanOptions(block_shape, threads, limits or Limits(), model_of_folder().on_threads())
-    prepared = prepare(outputs, plan_options, JobOptions(overwrite=overwrite), roots=load_settings().roots)
+    prepared = prepare(outputs, plan_options, JobOptions(overwrite=overwrite), configured())
     return run_prepared(prepared, threads=threads, on_change=on_change)
 
 

@@ -122,7 +122,7 @@ def _prepare(
         cost=cost,
         wave_batches=settings.wave_batches,
     )
-    prepared = prepare(outputs, plan_options, job, roots=settings.roots, may_exist=may_exist)
+    prepared = prepare(outputs, plan_options, job, settings, may_exist=may_exist)
     for function in prepared.manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
     return prepared
@@ -164,7 +164,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
         context.workspace.create()
         manifest.journal(settings.roots).begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:
-            stores.ingest(reader, copy, roots=settings.roots)
+            stores.ingest(reader, copy, roots=settings.roots, timeout_s=settings.store_timeout_s)
         manifest.check_inputs(settings.roots)
         create_outputs(context)
         manifest.journal(settings.roots).log_stage(StageNumber(0))

@@ -34,9 +34,12 @@ class LostWork:
         """
         return entries.split_places(self._run("reclaim", job_id, number, limit))
 
-    def end_owner(self, job_id: str, number: StageNumber, *, owner: str) -> Losses:
-        """End the leases of an owner whose process died, on blocks and on the merge. Each of its blocks loses an attempt."""
-        lost, killers, done = self._run("end_owner", job_id, number, owner)
+    def end_owner(self, job_id: str, number: StageNumber, *, owner: str, reason: str = "") -> Losses:
+        """End the leases of an owner whose process died, on blocks and on the merge. Each of its blocks loses an attempt.
+
+        `reason` is kept for the blocks, if it is known; a block without one may have killed the process.
+        """
+        lost, killers, done = self._run("end_owner", job_id, number, owner, reason)
         return Losses(entries.split_places(lost), killers, done)
 
     def duplicate_slow(self, job_id: str, number: StageNumber, *, older_s: float, limit: int) -> list[Place]:

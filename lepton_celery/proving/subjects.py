@@ -14,7 +14,7 @@ from lepton_celery.catalogue import catalogue, get_entry
 from lepton_celery.catalogue.arrays import Array
 from lepton_celery.catalogue.entries import Entry, Sample, resolve
 from lepton_celery.catalogue.promise import IDENTICAL, Promise
-from lepton_celery.config import load_settings
+from lepton_celery.config import configured
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 from lepton_celery.jobs.compute import compute
@@ -78,7 +78,7 @@ class CatalogueFunction:
         lazy = graph.apply(self.name, **images, **self._example)
         nodes = lazy if isinstance(lazy, tuple) else (lazy,)
         block_shape = _block_shape(nodes[0], trial)
-        kernels = load_settings().kernels
+        kernels = configured().kernels
 
         def compute_blocks() -> Any:
             result = compute(*nodes, block_shape=block_shape, threads=1, kernels=kernels)

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pkgutil import resolve_name
 
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
-from lepton_celery.stores.failures import reading
+from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.formats import TABLE_SUFFIXES, VALUE_SUFFIX, array_format, check_dtype, check_output
 from lepton_celery.stores.guarded import GuardedOutput
 from lepton_celery.stores.identity import content_identity, identity
@@ -34,6 +34,7 @@ from lepton_celery.stores.memory import MemoryOutput, MemoryReader
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import discard_file
 from lepton_celery.stores.roots import Roots, check_allowed
+from lepton_celery.stores.stalls import answered, check_answers
 from lepton_celery.stores.table import read_table, write_table
 from lepton_celery.stores.values import as_columns, check_value, read_value, write_value
 
@@ -43,9 +44,11 @@ __all__ = [
     "MemoryOutput",
     "MemoryReader",
     "Target",
+    "answered",
     "array_output",
     "as_columns",
     "check_allowed",
+    "check_answers",
     "check_dtype",
     "check_output",
     "check_value",
@@ -76,8 +79,8 @@ def open_array(url: str | os.PathLike[str], *, roots: Roots = ()) -> ArrayReader
         StoreError: the file may not be read, is damaged, or has another format than its suffix says.
     """
     path = local_path(url)
-    check_allowed(path, roots)
     with reading(path):  # of a name that no file can have
+        check_allowed(path, roots)
         fmt = array_format(path)
     reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path, roots)
     return reader
@@ -89,7 +92,8 @@ def array_output(target: Target, *, roots: Roots = ()) -> ArrayOutput:
     Raises:
         InputError: the suffix is unknown, the format cannot hold the dtype, shape or block shape, or it is outside `roots`.
     """
-    check_allowed(target.final.parent, roots)
+    with writing(target.final):
+        check_allowed(target.final.parent, roots)
     check_dtype(target.final, target.shape, target.native)
     make: Callable[[Target], ArrayOutput] = resolve_name(f"{__name__}.{array_format(target.final).output}")
     return GuardedOutput(target, make, roots) if roots else make(target)

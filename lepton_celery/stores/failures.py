@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from lepton_celery.errors import LeptonError, StoreError, StoreNotFound
+from lepton_celery.stores.stalls import watch
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free space there, or write to another disk",
@@ -43,6 +44,7 @@ def shown(path: str | os.PathLike[str]) -> str:
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn any exception during a read of `path` into `StoreError`, with the reason in one line."""
     path = shown(path)
+    before = watch().begin(path)
     try:
         yield
     except (LeptonError, MemoryError):
@@ -64,12 +66,15 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         ):  # tifffile looks for zstd in a module of Python 3.14 first
             remedy = "its compression needs a package more: pip install 'lepton-celery[codecs]'"
         raise StoreError(f"{path} cannot be read: {reason}; {remedy}") from error
+    finally:
+        watch().end(before)
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError during a write to `path` into `StoreError`, with a remedy."""
     path = shown(path)
+    before = watch().begin(path)
     try:
         yield
     except LeptonError:
@@ -82,6 +87,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"{path} cannot be written: {remedy}") from error
+    finally:
+        watch().end(before)
 
 
 def _near(path: str | os.PathLike[str]) -> str:

@@ -49,6 +49,7 @@ class GuardedOutput(ArrayOutput):
                 folder = PinnedFolder(final.parent, self._roots)
             self._opened = folder, self._make(replace(self.target, path=str(folder.path / final.name)))
         folder, output = self._opened
-        folder.check()
+        with writing(final):
+            folder.check()
         with folder.named():
             yield output

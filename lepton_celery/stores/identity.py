@@ -30,8 +30,8 @@ def identity(url: str | os.PathLike[str], *, roots: Roots = ()) -> str:
         StoreError: no permission.
     """
     path = local_path(url)
-    check_allowed(path, roots)
     with reading(path):
+        check_allowed(path, roots)
         if not path.is_dir():
             return _stamp(path)
         digest = blake2b(digest_size=16)

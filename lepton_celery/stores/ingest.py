@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from functools import partial
 from pathlib import Path
 
 from lepton_celery.grid import BlockGrid
@@ -13,6 +14,7 @@ from lepton_celery.stores.npy import make_empty, open_writable, write_rows
 from lepton_celery.stores.paths import local_path
 from lepton_celery.stores.publish import draft_of
 from lepton_celery.stores.roots import Roots, pinned
+from lepton_celery.stores.stalls import answered
 
 LARGEST_CHUNK_BYTES = 256 * 2**20
 """Inputs with larger chunks are copied first, because a worker would have to decode a whole chunk for one pixel."""
@@ -26,7 +28,7 @@ def needs_ingest(reader: ArrayReader) -> bool:
     return _is_picture(reader) or math.prod(reader.chunks) * reader.dtype.itemsize > LARGEST_CHUNK_BYTES
 
 
-def ingest(reader: ArrayReader, path: str | os.PathLike[str], *, roots: Roots = ()) -> None:
+def ingest(reader: ArrayReader, path: str | os.PathLike[str], *, roots: Roots = (), timeout_s: float = 0.0) -> None:
     """Copy the array to a .npy file at `path`, which appears or replaces an earlier file when the copy is complete.
 
     Memory holds `COPIED_BYTES` or one chunk, whichever is more; for PNG and JPEG it holds the whole picture besides.
@@ -34,13 +36,14 @@ def ingest(reader: ArrayReader, path: str | os.PathLike[str], *, roots: Roots = 
     Raises:
         InputError: `path` is outside `roots`.
         StoreError: the input is damaged, or the disk is full; no file is left.
+        StoreTimeout: the input's file system did not answer for `timeout_s` seconds; 0 waits for ever.
     """
     given = local_path(path)
     with writing(given), pinned(given, roots) as final, draft_of(final.with_name(f".{final.name}")) as draft:
         make_empty(draft, reader.shape, reader.dtype)
         copy = open_writable(draft, reader.shape, reader.dtype)
         for region in BlockGrid(reader.shape, _pieces(reader)):
-            write_rows(draft, copy, region, reader.read(region))
+            write_rows(draft, copy, region, answered(reader.url, partial(reader.read, region), timeout_s))
         draft.replace(final)
 
 

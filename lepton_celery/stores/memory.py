@@ -7,6 +7,7 @@ import numpy as np
 from lepton_celery.errors import StoreError
 from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray, ArrayOutput, ArrayReader, Target, check_block, check_region, pixel_dtype
+from lepton_celery.stores.failures import reading
 
 
 class MemoryReader(ArrayReader):
@@ -22,6 +23,14 @@ class MemoryReader(ArrayReader):
     def read(self, region: Region) -> AnyArray:
         check_region(self.url, self.shape, region)
         return np.array(self._array[region.slices], dtype=self.dtype, order="C", copy=True)
+
+
+class MappedReader(MemoryReader):
+    """A memory map. Pages that are not in memory are read from the file when they are first used."""
+
+    def read(self, region: Region) -> AnyArray:
+        with reading(self.url):
+            return super().read(region)
 
 
 class MemoryOutput(ArrayOutput):

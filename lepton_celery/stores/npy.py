@@ -17,7 +17,7 @@ from numpy.lib import format as npy_format
 from lepton_celery.grid import Region
 from lepton_celery.stores.base import AnyArray, check_block, check_part
 from lepton_celery.stores.failures import reading, writing
-from lepton_celery.stores.memory import MemoryReader
+from lepton_celery.stores.memory import MappedReader
 from lepton_celery.stores.publish import FileOutput, create_part
 from lepton_celery.stores.roots import Roots, open_binary, open_file
 
@@ -36,7 +36,7 @@ one_header_at_a_time = threading.Lock()
 (python/cpython#106905: "AST constructor recursion depth mismatch")."""
 
 
-class NpyReader(MemoryReader):
+class NpyReader(MappedReader):
     """A .npy file of C or Fortran order and any byte order, memory-mapped."""
 
     def __init__(self, path: Path, roots: Roots = ()) -> None:

@@ -21,7 +21,7 @@ from lepton_celery.errors import StoreError
 from lepton_celery.grid import BlockGrid, Region
 from lepton_celery.stores.base import AnyArray, ArrayReader, check_region, check_whole
 from lepton_celery.stores.failures import reading
-from lepton_celery.stores.memory import MemoryReader
+from lepton_celery.stores.memory import MappedReader
 from lepton_celery.stores.ome import opened
 from lepton_celery.stores.roots import Roots, open_binary, open_file
 from lepton_celery.stores.tiff_axes import read_axes
@@ -43,7 +43,7 @@ class TiffReader(ArrayReader):
     def __init__(self, path: Path, roots: Roots = ()) -> None:
         self.url = str(path)
         self._path, self._roots = path, roots
-        self._mapped: MemoryReader | None = None
+        self._mapped: MappedReader | None = None
         with reading(path), opened(path, roots) as tif:
             if not tif.series:
                 raise StoreError(f"{path} holds no image; check that it was written completely")
@@ -81,7 +81,7 @@ class TiffReader(ArrayReader):
                 raise StoreError(f"{self._path} ends in the middle of its pixels; copy or write it again")
             with open_binary(self._path, self._roots) as file:
                 pixels = np.memmap(file, on_disk, "r", series.dataoffset, self._stored)
-            self._mapped = MemoryReader(pixels, self.url)
+            self._mapped = MappedReader(pixels, self.url)
             self._stored_chunks = self._mapped.chunks
             return
         self._take_layout(series, page)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import lepton_celery as lepton
+from lepton_celery.config import Settings
 from lepton_celery.errors import LeptonError, reason_of
 from lepton_celery.execution.manifest import JobOptions, Manifest
 from lepton_celery.grid import StageNumber
@@ -43,7 +44,7 @@ def honest(tmp_path: Path) -> dict[str, Any]:
     smooth = filters.gaussian(lepton.open(inside / "in.npy"), sigma=2)
     labels = measure.label(smooth > filters.threshold_otsu(smooth))
     outputs = {str(inside / "labels.zarr"): labels, str(inside / "rows.csv"): measure.regionprops_table(labels)}
-    manifest = prepare(outputs, PlanOptions(block_shape=(16, 16)), JobOptions(title="honest")).manifest
+    manifest = prepare(outputs, PlanOptions(block_shape=(16, 16)), JobOptions(title="honest"), Settings()).manifest
     found: dict[str, Any] = json.loads(json.dumps(manifest.to_json()))
     return found
 

@@ -285,7 +285,7 @@ def test_measured_stages_give_the_stages_of_a_large_plan(tmp_path: Path) -> None
 def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -> None:
     case = Case("any", "W1", (96, 96), (32, 32), ())
     task = task_in(tmp_path, case, "out")
-    plan = prepare(workload_of(task).graph(task), PlanOptions(case.block), JobOptions()).manifest.plan
+    plan = prepare(workload_of(task).graph(task), PlanOptions(case.block), JobOptions(), Settings()).manifest.plan
     # the middle block with its halo of 16, and its result
     assert memory.live_bytes(plan, StageIndex(0)) == (64 * 64 + 32 * 32) * 4
 

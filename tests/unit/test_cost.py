@@ -14,6 +14,7 @@ import pytest
 
 import lepton_celery as lepton
 from lepton_celery import graph
+from lepton_celery.config import Settings
 from lepton_celery.errors import InputError
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.grid import StageNumber
@@ -123,7 +124,7 @@ def job(folder: Path, number: int, cost: CostModel) -> tuple[Plan, JobInfo]:
     image = graph.open(picture((512, 512), "float32"))
     path = str(folder / f"{number}.npy")
     options = PlanOptions(block_shape=(128, 128), cost=cost)
-    prepared = prepare({path: filters.gaussian(image, sigma=3)}, options, JobOptions())
+    prepared = prepare({path: filters.gaussian(image, sigma=3)}, options, JobOptions(), Settings())
     done = run_prepared(prepared, threads=1)
     return prepared.manifest.plan, done.info()
 

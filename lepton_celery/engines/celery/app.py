@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from lepton_celery.config import Settings, load_settings
+from lepton_celery.config import Settings, load_settings, set_configured
 from lepton_celery.engines.celery.project import project_settings
 from lepton_celery.engines.celery.sending import messages
 from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_backend, is_rabbitmq
@@ -41,6 +41,9 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     names of those that they are to serve. Call this after the application has its settings; settings that it gets later
     (`config_from_object`) are read again.
 
+    `settings`, by default those of the environment, are from now on the settings of this process, also for `lepton.open`,
+    `compute` and `run`; the last call counts.
+
     Raises:
         InputError: jobs cannot run with a setting of the project; the message says which, and what to change.
     """
@@ -48,6 +51,7 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     _adopt(app, given)
     # loading settings once more discards those that were set before
     app.on_after_configure.connect(lambda sender, **_: _adopt(sender, given), weak=False)
+    set_configured(settings)
     return _prepare(app)
 
 

@@ -1,8 +1,8 @@
 -- Ends the leases of an owner whose process died, each an attempt lost, and its lease on the merge. If the process worked on a
--- single block, the block is a killer until it is received.
+-- single block and no other reason is known, the block is a killer until it is received.
 -- Returns {places as text, number of killers, number of blocks done}.
--- ARGV: stage, owner
-local stage, owner = ARGV[1], ARGV[2]
+-- ARGV: stage, owner, reason ('' for none)
+local stage, owner, reason = ARGV[1], ARGV[2], ARGV[3]
 if not is_open(stage) then
     return {'', 0, 0}
 end
@@ -14,10 +14,13 @@ for _, place in ipairs(parse_places(redis.call('HGET', HOLDINGS, owner) or '')) 
         redis.call('HDEL', LEASES, place)
         redis.call('HINCRBY', ATTEMPTS, place, 1)
         lost[#lost + 1] = place
+        if reason ~= '' then
+            redis.call('HSET', REASONS, place, reason)
+        end
     end
 end
 redis.call('HDEL', HOLDINGS, owner)
-if #lost == 1 then
+if #lost == 1 and reason == '' then
     redis.call('SADD', KILLERS, lost[1])
 end
 if number('merge_fence') ~= 0 and redis.call('HGET', JOB, 'merge_owner') == owner then

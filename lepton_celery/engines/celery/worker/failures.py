@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lepton_celery import errors
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
-from lepton_celery.engines.celery.worker.stage import OpenStage
+from lepton_celery.engines.celery.worker.stage import OpenStage, describe
 from lepton_celery.execution.block import fill_block
+from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, Losses
@@ -82,16 +83,33 @@ def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: Stage
         fail_job(ledger, job_id, number, reason, place=losses.lost[0])
 
 
+def fail_exhausted(
+    ledger: Ledger, settings: Settings, manifest: Manifest, number: StageNumber, places: Sequence[Place]
+) -> bool:
+    """End a job of which a block has no attempts left, unless such blocks are to be filled; whether it was ended.
+
+    This uses no file of the job: its file system may be what does not answer.
+    """
+    if not places or manifest.options.on_error != "fail":
+        return False
+    where, reason = describe(manifest.plan, number, places[0]), _why_lost(ledger, settings, manifest.job_id, places[0])
+    fail_job(ledger, manifest.job_id, number, reason, where=where, place=places[0])
+    return True
+
+
 def give_up_exhausted(stage: OpenStage, places: Iterable[Place]) -> None:
-    """Give up blocks without attempts left. A block for which no reason was recorded killed its workers."""
-    settings = stage.settings
+    """Give up blocks without attempts left."""
+    for place in places:
+        give_up(stage, place, _why_lost(stage.ledger, stage.settings, stage.job_id, place))
+
+
+def _why_lost(ledger: Ledger, settings: Settings, job_id: str, place: Place) -> str:
+    """Why a block lost its attempts. A block for which no reason was recorded killed its workers."""
     limit = f", or ran longer than {settings.block_limit_s:g} s" if settings.block_limit_s else ""
-    lost = (
+    return ledger.reason(job_id, place) or (
         f"it took its worker down {settings.max_attempts} times: the worker was killed, often for lack of memory, or "
         f"crashed{limit}; see its log"
     )
-    for place in places:
-        give_up(stage, place, stage.ledger.reason(stage.job_id, place) or lost)
 
 
 def give_up(stage: OpenStage, place: Place, reason: str) -> None:

@@ -39,7 +39,7 @@ class OpenJobs:
         """
         if job_id not in self._jobs:
             release_freed_memory()  # retained for the previous job, whose end this process may not have seen
-            manifest = Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
+            manifest = self.manifest(ledger, settings, job_id)
             context = manifest.context(settings.roots, settings.allowed_functions, kernels=settings.kernels)
             if check_inputs:
                 manifest.check_inputs(settings.roots)
@@ -49,6 +49,12 @@ class OpenJobs:
                 self._jobs.popitem(last=False)
         self._jobs.move_to_end(job_id)
         return self._jobs[job_id]
+
+    def manifest(self, ledger: Ledger, settings: Settings, job_id: str) -> Manifest:
+        """The manifest of a job, for which no file is used; the errors are those of `open`."""
+        if job_id in self._jobs:
+            return self._jobs[job_id][0]
+        return Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
 
     def close_ended(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Close a job that has ended, and discard its files; a failed job keeps them, so that it can be resumed."""

@@ -52,10 +52,15 @@ class OpenStage:
         return self.plan.stage_of(self.number)
 
     def describe(self, place: Place) -> str:
-        """A block as users know it: its index in the grid, its region, and its stage."""
-        block = self.planned.tiling.block(place)
-        label = stage_label(self.number, len(self.plan.stages))
-        return f"block {block} {self.planned.grid.region(block)} of stage {label}"
+        """A block as users know it."""
+        return describe(self.plan, self.number, place)
+
+
+def describe(plan: Plan, number: StageNumber, place: Place) -> str:
+    """A block as users know it: its index in the grid, its region, and its stage."""
+    stage = plan.stage_of(number)
+    block = stage.tiling.block(place)
+    return f"block {block} {stage.grid.region(block)} of stage {stage_label(number, len(plan.stages))}"
 
 
 @contextmanager

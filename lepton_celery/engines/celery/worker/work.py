@@ -139,6 +139,8 @@ class StageWork:
         stage: OpenStage | None = None
         places = list(claim.granted)
         try:
+            if claim.exhausted and self._is_failed(claim.exhausted):
+                return True
             stage = self._open_stage()
             failures.give_up_exhausted(stage, claim.exhausted)
             batch = Batch(stage, places, claim.lost, began)
@@ -158,6 +160,11 @@ class StageWork:
             _tell("failed", self.job_id, error)
             self._fail(error)
         return True
+
+    def _is_failed(self, exhausted: Sequence[Place]) -> bool:
+        """Whether the job ends because these blocks have no attempts left."""
+        manifest = _open_jobs.manifest(self.ledger, self.settings, self.job_id)
+        return failures.fail_exhausted(self.ledger, self.settings, manifest, self.number, exhausted)
 
     def _is_wanted(self, places: list[Place]) -> bool:
         """Whether blocks that failed here are still to be done.
