@@ -10,15 +10,16 @@ from lepton_celery.catalogue.arrays import Arguments, Array, Lazy, Partial, Part
 from lepton_celery.catalogue.declare import declare
 from lepton_celery.catalogue.entries import Build, Composite, Reduction, ValueFunction
 from lepton_celery.catalogue.results import ValueType
+from lepton_celery.catalogue.shared.first_block import in_first_block, of_first_block
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid
 
 _IMAGES = ("reference_image", "moving_image", "reference_mask", "moving_mask")
 
 
 def merge_results(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Array:
-    """The results of the first block."""
-    return np.concatenate([partial["results"] for _, partial in partials])
+    """The results, which the first block computed."""
+    return of_first_block(partials)
 
 
 @declare(
@@ -44,14 +45,12 @@ def registered(
 
     float64 holds each of them exactly.
     """
-    if any(where.region.start):
-        return {"results": np.zeros(0)}
-    whole = [
-        None if view is None else view.read(Region.whole(view.shape))
-        for view in (reference_image, moving_image, reference_mask, moving_mask)
-    ]
-    shift, error, phase = _results(**dict(zip(_IMAGES, whole, strict=True)), **options)
-    return {"results": np.array([*shift, error, phase], np.float64)}
+
+    def register(*whole: Array | None) -> Array:
+        shift, error, phase = _results(**dict(zip(_IMAGES, whole, strict=True)), **options)
+        return np.array([*shift, error, phase], np.float64)
+
+    return in_first_block(where, register, reference_image, moving_image, reference_mask, moving_mask)
 
 
 def _results(reference_image: Any, moving_image: Any, **options: Any) -> tuple[Array, Array, Array]:

@@ -18,7 +18,9 @@ from lepton_celery.config import Settings
 from lepton_celery.jobs.find import list_jobs
 from lepton_celery.jobs.report import ago, took_s
 from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.limits import MAX_ID_CHARS
 from lepton_celery.planning.explain import duration
+from lepton_celery.text import shown
 
 COLOURS = {
     JobState.DONE: "green",
@@ -33,6 +35,9 @@ _HEADINGS = ("job", "state", "stage", "blocks", "age", "took", "lane", "started"
 
 _WIDE = 110
 """Terminals of this width have room for the columns `lane` and `started`."""
+
+_REASON_CHARS = 140
+"""Longest reason of a damaged job in the list; `--json` and `lepton status` have the whole one."""
 
 _LISTED = 10_000
 """Number of the newest jobs among which those in a state are found."""
@@ -86,7 +91,7 @@ def as_table(infos: Sequence[JobInfo]) -> Table | str:
 def _row(info: JobInfo) -> tuple[str | Text, ...]:
     filled = f", {info.filled} filled" if info.filled else ""
     return (
-        info.job_id,
+        shown(info.job_id, MAX_ID_CHARS),  # only somebody else writes longer ones
         Text(f"{info.state}{filled}", COLOURS[info.state]),
         info.stage_label,
         f"{info.blocks_done}/{info.blocks_total}",
@@ -94,5 +99,5 @@ def _row(info: JobInfo) -> tuple[str | Text, ...]:
         duration(took_s(info)),
         info.lane,
         datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
-        info.title if info.state is not JobState.DAMAGED else info.error,
+        info.title if info.state is not JobState.DAMAGED else shown(info.error, _REASON_CHARS),
     )

@@ -15,18 +15,10 @@ class ServedLanes:
 
     def note(self, worker: str, lanes: Iterable[str], for_s: float) -> None:
         """Note that a worker serves lanes for some seconds from now; with 0 seconds, that it no longer does."""
-        now = self._connection.now()
-        entries = {f"{lane} {worker}": now + for_s for lane in lanes}
-        with self._connection.client() as client:
-            pipeline = client.pipeline(transaction=False)
-            if entries:
-                pipeline.zadd(self._key, entries)
-            pipeline.zremrangebyscore(self._key, "-inf", now)
-            pipeline.execute()
+        if entries := [f"{lane} {worker}" for lane in lanes]:
+            self._connection.run_on("serve", [self._key], for_s, *entries)
 
     def is_served(self, lane: str) -> bool:
         """Whether a worker serves a lane."""
-        now = self._connection.now()
-        with self._connection.client() as client:
-            served = client.zrangebyscore(self._key, f"({now}", "+inf")
+        served: list[str] = self._connection.run_on("serve", [self._key], 0)
         return any(entry.partition(" ")[0] == lane for entry in served)

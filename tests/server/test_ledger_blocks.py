@@ -312,6 +312,20 @@ def test_a_clock_set_back_by_an_hour_lengthens_no_merge(ledger: Ledger, client: 
     eventually(lambda: ledger.begin_merge("j", FIRST, owner="b", lease_s=60) == 2, timeout_s=2)
 
 
+def test_a_clock_set_back_by_an_hour_lengthens_no_note_of_a_worker(ledger: Ledger, client: Any, prefix: str) -> None:
+    ledger.serve("dead", ["batch"], for_s=0.3)
+    for entry, at in client.zrange(f"{prefix}lanes", 0, -1, withscores=True):  # all was written an hour later
+        client.zadd(f"{prefix}lanes", {entry: at + 3600})
+    assert ledger.is_served("batch")
+    eventually(lambda: not ledger.is_served("batch"), timeout_s=2)
+    ledger.serve("alive", ["default"], for_s=60)
+    assert ledger.is_served("default")
+    assert not ledger.is_served("batch")
+    assert abs(client.zscore(f"{prefix}lanes", "@clock") - ledger.clock()) < 2
+    ledger.serve("alive", ["default"], for_s=0)
+    assert not ledger.is_served("default")
+
+
 def test_blocks_that_end_a_process_that_does_nothing_else_are_counted_until_they_are_received(ledger: Ledger) -> None:
     new_job(ledger, blocks=6)
     claim(ledger, "j", [0, 1, 2], owner="batch")

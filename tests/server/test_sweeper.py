@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -53,6 +53,20 @@ def swept(server: Server) -> Iterator[Swept]:
         broker.flushdb()
         yield Swept(create_app(settings), open_ledger(url), broker, settings)
         broker.flushdb()
+
+
+def test_jobs_are_forgotten_also_after_the_clock_was_set_back(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(swept.settings, retention_s=0.05)
+    sweeper = Sweeper(swept.app, swept.ledger, settings)
+    real = swept.ledger.clock
+    monkeypatch.setattr(swept.ledger, "clock", lambda: real() + 3600)
+    sweeper.sweep()
+    monkeypatch.setattr(swept.ledger, "clock", real)
+    new_job(swept.ledger)
+    swept.ledger.cancel("j")
+    time.sleep(0.1)
+    sweeper.sweep()
+    assert ("lepton.tidy", ["j"]) in swept.sent("lepton.batch")
 
 
 # ------------------------------------------------------------------------------------------------ what is sent

@@ -15,10 +15,12 @@ from rich.console import Console
 
 from lepton_celery import graph
 from lepton_celery.cli import exits
-from lepton_celery.cli.console import say
+from lepton_celery.cli.console import output, say
+from lepton_celery.cli.documents import job_entry
 from lepton_celery.cli.jobs import as_table
 from lepton_celery.engines.celery.worker import log_lines
-from lepton_celery.errors import InputError, reason_of
+from lepton_celery.errors import InputError, JobError, reason_of
+from lepton_celery.ledger.damage import damaged, info_of_damaged
 from lepton_celery.ledger.info import JobInfo
 
 HOSTILE = [
@@ -120,3 +122,16 @@ def test_a_workers_log_shows_what_other_libraries_log_as_text(capsys: pytest.Cap
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 * len(HOSTILE)
     assert all(is_plain(line) and line.startswith(("Task x[", "unknown KeyError(")) for line in lines)
+
+
+def test_a_damaged_job_makes_no_wide_row() -> None:
+    reason = str(damaged("x" * 1000, "a reason that nobody can read " * 500))
+    jobs = [info_of_damaged(JobError(reason, "x" * 1000), 1e9), info(title="other")]
+    console = output()  # not a terminal: rows have all the width that they want
+    with console.capture() as printed:
+        console.print(as_table(jobs))
+    lines = printed.get().splitlines()
+    assert len(lines) == 3
+    assert max(len(line.rstrip()) for line in lines) < 400
+    assert "is damaged (a reason that" in lines[1]
+    assert job_entry(jobs[0])["error"] == reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from lepton_celery.catalogue.entries import Build, Reduction
 from lepton_celery.catalogue.numpy.along_axes import Options
 from lepton_celery.catalogue.numpy.selected import SELECTED_PX
 from lepton_celery.catalogue.results import ValueType
+from lepton_celery.catalogue.shared.first_block import in_first_block, of_first_block
 from lepton_celery.catalogue.shared.memory_order import warn_of_order
 from lepton_celery.errors import InputError
-from lepton_celery.grid import BlockGrid, Region
+from lepton_celery.grid import BlockGrid
 
 
 def merge_value(partials: Partials, arguments: Arguments, grid: BlockGrid) -> Any:
-    """The value of the first block."""
-    return next(partial["value"][0] for _, partial in partials if partial["value"].size)
+    """The value, which the first block computed."""
+    return of_first_block(partials)[0]
 
 
 def _type(arguments: Arguments) -> ValueType:
@@ -43,11 +45,8 @@ def _reduced(image: Array, mask: Array, reduction: str, options: Options) -> Any
     )
 )
 def reduced_where(image: View, mask: View, reduction: str, options: Options, where: Where) -> Partial:
-    """The first block reads the whole images and calls `numpy.{reduction}`; the other blocks give nothing."""
-    whole = Region.whole(image.shape)
-    if any(where.region.start):
-        return {"value": np.zeros(0)}
-    return {"value": np.atleast_1d(_reduced(image.read(whole), mask.read(whole), reduction, options))}
+    """The first block calls `numpy.{reduction}` on the whole images."""
+    return in_first_block(where, partial(_reduced, reduction=reduction, options=options), image, mask)
 
 
 def reduce_where(image: Lazy, mask: Lazy, reduction: str, options: Options, build: Build) -> Lazy:

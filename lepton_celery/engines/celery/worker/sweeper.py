@@ -64,6 +64,7 @@ class Sweeper:
     def __init__(self, app: Celery, ledger: Ledger, settings: Settings) -> None:
         self._app, self._ledger, self._settings = app, ledger, settings
         self._next_forget = 0.0
+        """When jobs are next forgotten, by the monotonic clock: the server's may be set back."""
         self._left: list[str] = []
         """The jobs that the last sweep had no time for, which come first in the next one."""
         self._tell_once = lru_cache(_MAX_TOLD)(partial(log.error, "%s"))
@@ -85,10 +86,10 @@ class Sweeper:
             self._contain(
                 f"job {shown(job_id)} cannot be looked after, and is left alone", partial(self._sweep_job, job_id)
             )
-        if now >= self._next_forget:
-            self._next_forget = now + min(_FORGET_EVERY_S, self._settings.retention_s)
+        if began >= self._next_forget:
+            self._next_forget = began + min(_FORGET_EVERY_S, self._settings.retention_s)
             self._contain("jobs are not listed", partial(self._look_through, now, set(job_ids)))
-            self._contain("jobs that ended long ago are not forgotten", partial(self._forget_jobs, now))
+            self._contain("jobs that ended long ago are not forgotten", self._forget_jobs)
 
     def _in_turn(self, active: Sequence[str]) -> list[str]:
         """The running jobs: those that the last sweep did not reach, then the others, the oldest first."""
@@ -158,13 +159,13 @@ class Sweeper:
                 raise BrokerUnreachable(f"the broker does not answer: {error}") from error
             return bool(declared.message_count)
 
-    def _forget_jobs(self, now: float) -> None:
+    def _forget_jobs(self) -> None:
         """Have jobs forgotten that ended long ago."""
         ended = self._ledger.take_ended(
             before_s=self._settings.retention_s, count=_MAX_FORGOTTEN, again_s=_FORGET_AGAIN_S
         )
         if len(ended) == _MAX_FORGOTTEN:
-            self._next_forget = now  # the next sweep goes on
+            self._next_forget = 0.0  # the next sweep goes on
         self._send_tidy([job_id for job_id in ended if JOB_ID.fullmatch(job_id)])
 
     def _look_through(self, now: float, listed: Container[str]) -> None:
