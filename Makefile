@@ -41,7 +41,7 @@ up: $(READY) ## run a broker, workers and Flower on this machine, until Ctrl-C
 
 test: lint ## check the style and the types, then run all tests
 	$(BIN)/pytest tests/unit tests/exactness tests/server tests/hostile -n 2 --dist loadfile -m "not worker"
-	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q --ignore=tests/exactness/test_proofs.py # without the proofs, which take half of the time
+	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q --again-without-kernels --ignore=tests/exactness/test_proofs.py # the proofs take too long
 	$(BIN)/pytest tests/worker tests/acceptance tests/hostile/test_workers.py -n 3 --dist loadfile --durations=10
 
 check: lint ## check the style and the types, then run the quick tests (1 min)

@@ -12,5 +12,6 @@ VALUES: dict[str, Any] = {
     "sweep_s": 0.5,
     "duplicate_after": 24.0,  # 12 s, longer than the blocks in the tests of leases
     "visibility_timeout_s": 60,
+    "kernels": False,  # Numba takes a second of each worker's start
     "allowed_functions": ("scipy.ndimage:*", "tests.faults.blocks:*"),
 }

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import psutil
 
 
-def eventually(condition: Callable[[], object], what: str = "the condition", timeout_s: float = 5.0) -> None:
-    """Wait until the condition holds; fail if that takes longer than `timeout_s`."""
+def eventually(condition: Callable[[], object], what: str = "the condition", timeout_s: float = 60.0) -> None:
+    """Wait until the condition holds; fail if that takes longer than `timeout_s`, on the busiest machine."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain for {what}"

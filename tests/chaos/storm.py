@@ -168,6 +168,7 @@ class Storm:
             "LEPTON_MAX_ATTEMPTS": "1000",  # faults cost blocks many attempts
             "LEPTON_MAX_RETRIES": "1000",
             "LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*",
+            "LEPTON_KERNELS": "1",
         }
         try:
             with Cluster(

@@ -89,9 +89,9 @@ def test_one_object_over_all_blocks_and_one_in_one_pixel() -> None:
 
 
 def test_thousands_of_objects_of_all_sizes() -> None:
-    labels = label(picture((300, 400), float) > 0.7, connectivity=1)
-    assert labels.max() > 500
-    check(labels, picture((300, 400), "uint16", seed=3), NUMBERS, (64, 80))
+    labels = label(picture((150, 200), float) > 0.7, connectivity=1)
+    assert labels.max() > 1000
+    check(labels, picture((150, 200), "uint16", seed=3), NUMBERS, (32, 40))
 
 
 @pytest.mark.parametrize("channels", [(), (2,), (7,)])

@@ -114,8 +114,10 @@ def late(block: Block, seconds: float, log: str) -> Block:
     return inverted(block)
 
 
-def slow(block: Block, seconds: float, until: str = "") -> Block:
+def slow(block: Block, seconds: float, until: str = "", log: str = "") -> Block:
     """Sleeps on every block, until the file `until` exists."""
+    if log:
+        counted(block, log)
     if block.size >= 4096 and not (until and Path(until).exists()):
         time.sleep(seconds)
     return inverted(block)

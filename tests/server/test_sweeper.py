@@ -20,7 +20,7 @@ from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobState, Ledger, open_ledger
 from tests.faults.damage import DAMAGES, damage
-from tests.server.ledgers import FIRST, claim, commit, new_job
+from tests.server.ledgers import FIRST, claim, commit, let_pass, new_job
 from tests.server.server import Server
 
 LANE = "lepton.batch"
@@ -48,7 +48,7 @@ class Swept:
 @pytest.fixture
 def swept(server: Server) -> Iterator[Swept]:
     url = f"redis://127.0.0.1:{server.port}/9"
-    settings = Settings(broker_url=url, sweep_s=0.05, lease_s=0.2, retention_s=1000.0)
+    settings = Settings(broker_url=url, sweep_s=10.0, lease_s=60.0, retention_s=1000.0)
     with redis.Redis.from_url(url, decode_responses=True) as broker:
         broker.flushdb()
         yield Swept(create_app(settings), open_ledger(url), broker, settings)
@@ -74,9 +74,9 @@ def test_jobs_are_forgotten_also_after_the_clock_was_set_back(swept: Swept, monk
 
 def test_blocks_of_expired_leases_are_sent_before_all_that_waits(swept: Swept) -> None:
     new_job(swept.ledger)
-    claim(swept.ledger, "j", [1, 2], lease_s=0.01)
+    claim(swept.ledger, "j", [1, 2], lease_s=10)
     swept.broker.lpush(LANE, json.dumps({"headers": {"task": "waits"}, "body": "[[]]"}))
-    time.sleep(0.02)
+    let_pass(swept.broker, 11)
     swept.sweeper().sweep()
     sent = swept.sent()
     assert sorted(sent[:2]) == [("lepton.process", ["j", 0, "1"]), ("lepton.process", ["j", 0, "2"])]
@@ -87,7 +87,7 @@ def test_a_merge_that_nobody_holds_is_sent_before_all_that_waits(swept: Swept) -
     new_job(swept.ledger)
     commit(swept.ledger, "j", [0, 1, 2, 3])
     swept.broker.lpush(LANE, json.dumps({"headers": {"task": "waits"}, "body": "[[]]"}))
-    time.sleep(0.06)
+    let_pass(swept.broker, 11)
     sweeper = swept.sweeper()
     for _ in range(3):
         sweeper.sweep()
@@ -97,7 +97,7 @@ def test_a_merge_that_nobody_holds_is_sent_before_all_that_waits(swept: Swept) -
 def test_a_job_whose_messages_may_be_lost_is_checked_behind_all_that_waits(swept: Swept) -> None:
     new_job(swept.ledger)
     swept.broker.lpush(LANE, json.dumps({"headers": {"task": "waits"}, "body": "[[]]"}))
-    time.sleep(0.06)
+    let_pass(swept.broker, 11)
     for sweeper in [swept.sweeper() for _ in range(5)]:
         sweeper.sweep()
     assert swept.sent() == [("waits", []), ("lepton.close", ["j", 0, 4])]  # one check, however many sweepers there are
@@ -134,16 +134,15 @@ def test_a_damaged_job_holds_up_no_other(swept: Swept, caplog: pytest.LogCapture
         new_job(swept.ledger, f"damaged{number}")
         damage(swept.broker, f"damaged{number}", kind)
     new_job(swept.ledger, "honest")  # the youngest
-    claim(swept.ledger, "honest", [3], lease_s=0.01)
-    time.sleep(0.06)
+    claim(swept.ledger, "honest", [3], lease_s=10)
+    let_pass(swept.broker, 11, job="honest")
     sweeper = swept.sweeper()
-    began = time.process_time()
     with caplog.at_level(logging.WARNING):
-        for _ in range(10):
+        sweeper.sweep()  # one sweep reaches all of them
+        assert ("lepton.process", ["honest", 0, "3"]) in swept.sent()
+        for _ in range(9):
+            let_pass(swept.broker, 11, job="honest")
             sweeper.sweep()
-            time.sleep(0.02)
-    assert time.process_time() - began < 3
-    assert ("lepton.process", ["honest", 0, "3"]) in swept.sent()
     assert ("lepton.close", ["honest", 0, 4]) in swept.sent()
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(told) == len(set(told))  # once for each job and reason
@@ -156,18 +155,20 @@ def test_a_damaged_job_holds_up_no_other(swept: Swept, caplog: pytest.LogCapture
 def test_a_sweep_goes_on_where_the_last_one_had_no_time(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         new_job(swept.ledger, name)
-        claim(swept.ledger, name, [0], lease_s=0.001)
-    time.sleep(0.01)
-    info = swept.ledger.info
+        claim(swept.ledger, name, [0], lease_s=10)
+        let_pass(swept.broker, 10.5, job=name)  # its lease is over, and no check is due
+    info, clock = swept.ledger.info, time.monotonic
+    seconds = iter(range(6, 1000, 6))  # more than half of the time between two sweeps for each job
 
     def slow(job_id: str) -> Any:
-        time.sleep(0.03)
+        passed = next(seconds)
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + passed)
         return info(job_id)
 
     monkeypatch.setattr(swept.ledger, "info", slow)
     sweeper = swept.sweeper()
     sweeper.sweep()
-    assert [arguments[0] for _, arguments in swept.sent()] == ["a"]
+    assert {arguments[0] for _, arguments in swept.sent()} == {"a"}
     sweeper.sweep()
     sweeper.sweep()
     assert {arguments[0] for _, arguments in swept.sent()} == {"a", "b", "c"}
@@ -193,7 +194,7 @@ def test_a_broker_that_does_not_answer_ends_the_sweep_for_all_jobs(
 
 def test_a_full_server_is_no_damage_of_a_job(swept: Swept, caplog: pytest.LogCaptureFixture) -> None:
     new_job(swept.ledger)
-    time.sleep(0.06)
+    let_pass(swept.broker, 11)
     before = swept.broker.config_get("maxmemory")["maxmemory"]
     swept.broker.config_set("maxmemory", 1)
     try:

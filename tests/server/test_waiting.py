@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.errors import BrokerUnreachable, JobError, WaitingWarning, WaitTimeout
 from lepton_celery.jobs import unserved
-from lepton_celery.ledger import Ledger, open_ledger
+from lepton_celery.ledger import Ledger, connection, open_ledger
 from tests.server.server import Server
 
 
@@ -70,19 +71,22 @@ def test_lanes_are_served_while_the_notes_of_their_workers_are_valid(ledger: Led
     assert not ledger.is_served("batch")
 
 
-def test_submit_and_wait_warn_and_the_timeout_says_that_nobody_serves_the_lane(app: Celery, tmp_path: Path) -> None:
+def test_submit_and_wait_warn_and_the_timeout_says_that_nobody_serves_the_lane(
+    app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.warns(WaitingWarning, match=r"no worker serves the lane 'interactive'.*-Q lepton.interactive") as told:
         job = submit(app, tmp_path)
     assert told[0].filename == __file__
-    began = time.monotonic()
-    warned: list[float] = []
+    assert unserved.WARN_AFTER_S == 2.0
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.7)
     with (
         pytest.warns(WaitingWarning, match=f"job {job.id} waits: no worker serves the lane") as told,
         pytest.raises(WaitTimeout, match=r"goes on \(no worker serves the lane 'interactive'"),
     ):
-        job.wait(3.0, on_change=lambda info: warned.append(time.monotonic() - began) if not told else None)
+        job.wait(2.0)
     assert len(told) == 1
-    assert 1.9 < warned[-1] < 2.9
+    with pytest.raises(WaitTimeout), warnings.catch_warnings(action="error"):
+        job.wait(0.1)  # not yet
     job.cancel()
 
 
@@ -90,7 +94,8 @@ def test_a_wait_without_a_limit_ends_if_no_worker_comes(
     app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert unserved.GIVE_UP_AFTER_S == 30.0
-    monkeypatch.setattr(unserved, "GIVE_UP_AFTER_S", 2.5)
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.5)
+    monkeypatch.setattr(unserved, "GIVE_UP_AFTER_S", 1.0)
     job = submit(app, tmp_path)
     with pytest.raises(WaitTimeout, match="it begins when one does"):
         job.wait()
@@ -98,11 +103,14 @@ def test_a_wait_without_a_limit_ends_if_no_worker_comes(
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_is_said_while_a_worker_serves_the_lane(app: Celery, server: Server, tmp_path: Path) -> None:
+def test_nothing_is_said_while_a_worker_serves_the_lane(
+    app: Celery, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.5)
     open_ledger(server.url).serve("w@host", ["interactive"], for_s=60)
     job = submit(app, tmp_path)
     with pytest.raises(WaitTimeout, match="goes on; wait again"):
-        job.wait(2.5)
+        job.wait(1.5)
     job.cancel()
     open_ledger(server.url).serve("w@host", ["interactive"], for_s=0)
 
@@ -127,23 +135,24 @@ def test_a_task_does_not_wait_for_a_job(app: Celery, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_a_ledger_that_does_not_answer_is_told_and_given_up(mute: int, scheme: str) -> None:
-    began = time.monotonic()
+def test_a_ledger_that_does_not_answer_is_told_and_given_up(
+    mute: int, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert connection.CONNECT_TIMEOUT_S + connection.REPLY_TIMEOUT_S < 10
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT_S", 0.3)
     with (
         pytest.warns(WaitingWarning, match="does not answer: .*; trying again") as told,
         pytest.raises(BrokerUnreachable, match="Timeout"),
     ):
         Ledger(f"{scheme}://127.0.0.1:{mute}/0", "lepton:").ping()
     assert len(told) == 1
-    assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_a_broker_that_does_not_answer_is_given_up(mute: int, server: Server, tmp_path: Path, scheme: str) -> None:
     broker = f"{scheme}://127.0.0.1:{mute}/{'0' if scheme == 'redis' else '/'}"
     app = lepton.create_app(Settings(broker_url=broker, result_backend=server.url))
-    began = time.monotonic()
     with pytest.raises(BrokerUnreachable, match="the broker does not answer"):
         submit(app, tmp_path)
-    assert time.monotonic() - began < 25
     assert list(tmp_path.iterdir()) == []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from celery import Celery
 
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
-from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.local.stack import LocalStack
+from tests.stacks import some_workers
 
 
 def app_of(stack: LocalStack) -> Celery:
@@ -20,9 +20,8 @@ def app_of(stack: LocalStack) -> Celery:
 
 @pytest.fixture(scope="session")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Two prefork workers that stay for all tests."""
-    directory: Path = tmp_path_factory.mktemp("stack")
-    with LocalStack(directory, workers=2, flower=False, project=Project(settings="test")) as stack:
+    """Two prefork workers with kernels, which stay for all tests."""
+    with some_workers(tmp_path_factory.mktemp("stack"), 2, env={"LEPTON_KERNELS": "1"}) as stack:
         yield stack
 
 

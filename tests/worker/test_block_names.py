@@ -5,6 +5,7 @@ The blocks here are done column by column, so that a block's place is not its in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import lepton_celery as lepton
 from lepton_celery.errors import JobFailed
 from lepton_celery.grid import Region
 from lepton_celery.ledger import open_ledger
-from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning import sizes
 from tests.acceptance import commands
+from tests.stacks import some_workers
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -28,6 +30,14 @@ BRIGHT = (70, 200)
 """The pixel of 255, in block 7."""
 NAME = "block 7 [64:128, 192:256]"
 PLACE = 13
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A worker of two processes with little memory."""
+    env = {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
+    with some_workers(tmp_path_factory.mktemp("stack"), concurrency=2, env=env) as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -62,65 +72,59 @@ def status_of(job: lepton.Job, stack: LocalStack, tmp_path: Path) -> str:
 
 
 @pytest.mark.usefixtures("image")
-def test_a_block_that_fails_has_its_name_in_the_log_the_error_and_the_status(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
-        job = submit(tmp_path, stack, "raises")
-        with pytest.raises(JobFailed) as caught:
-            job.wait(30)
-        assert str(caught.value) == f"{NAME} of stage 1/1: ValueError: a bright pixel"
-        assert (caught.value.stage, caught.value.block) == (0, 7)
-        assert job.info().error_place == PLACE
-        assert f"job {job.id}: {NAME} of stage 1/1 failed" in log_of(stack)
-        status = status_of(job, stack, tmp_path)
-        assert "block    7 [64:128, 192:256]" in status
-        assert f"failed: {NAME} of stage 1/1: ValueError: a bright pixel" in status
+def test_a_block_that_fails_has_its_name_in_the_log_the_error_and_the_status(stack: LocalStack, tmp_path: Path) -> None:
+    job = submit(tmp_path, stack, "raises")
+    with pytest.raises(JobFailed) as caught:
+        job.wait(30)
+    assert str(caught.value) == f"{NAME} of stage 1/1: ValueError: a bright pixel"
+    assert (caught.value.stage, caught.value.block) == (0, 7)
+    assert job.info().error_place == PLACE
+    assert f"job {job.id}: {NAME} of stage 1/1 failed" in log_of(stack)
+    status = status_of(job, stack, tmp_path)
+    assert "block    7 [64:128, 192:256]" in status
+    assert f"failed: {NAME} of stage 1/1: ValueError: a bright pixel" in status
 
 
 def test_a_filled_block_has_its_name_in_the_log_the_report_and_the_status(
-    tmp_path: Path, image: NDArray[np.uint8]
+    stack: LocalStack, tmp_path: Path, image: NDArray[np.uint8]
 ) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
-        job = submit(tmp_path, stack, "raises", on_error="fill")
-        job.wait(30)
-        (filled,) = job.filled_blocks()
-        assert (filled.stage, filled.block, filled.region) == (0, 7, Region((64, 192), (128, 256)))
-        (recorded,) = open_ledger(stack.broker_url).filled_blocks(job.id)
-        assert recorded.place == PLACE
-        assert f"job {job.id}: {NAME} of stage 1/1 is filled: ValueError: a bright pixel" in log_of(stack)
-        assert f"filled   {NAME} after" in status_of(job, stack, tmp_path)
+    job = submit(tmp_path, stack, "raises", on_error="fill")
+    job.wait(30)
+    (filled,) = job.filled_blocks()
+    assert (filled.stage, filled.block, filled.region) == (0, 7, Region((64, 192), (128, 256)))
+    (recorded,) = open_ledger(stack.broker_url).filled_blocks(job.id)
+    assert recorded.place == PLACE
+    assert f"job {job.id}: {NAME} of stage 1/1 is filled: ValueError: a bright pixel" in log_of(stack)
+    assert f"filled   {NAME} after" in status_of(job, stack, tmp_path)
     expected = 255 - image
     expected[64:128, 192:256] = 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
 
 
-def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    env = {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env=env)) as stack:
-        job = submit(tmp_path, stack, "hungry", bytes_per_pixel=100_000, log=str(tmp_path / "runs"))
-        job.wait(60)
-        log = log_of(stack)
+def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(
+    stack: LocalStack, tmp_path: Path, image: NDArray[np.uint8]
+) -> None:
+    job = submit(tmp_path, stack, "hungry", bytes_per_pixel=100_000, log=str(tmp_path / "runs"))
+    job.wait(60)
+    log = log_of(stack)
     assert f"job {job.id}: {NAME} of stage 1/1 failed" in log
     assert "MemoryError" in log and "the block is not computed in pieces" in log
     assert np.array_equal(np.load(tmp_path / "o.npy"), image - 40)
 
 
 @pytest.mark.usefixtures("image")
-def test_a_block_that_kills_its_worker_has_its_name_in_the_error(tmp_path: Path) -> None:
-    with LocalStack(
-        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
-    ) as stack:
-        job = submit(tmp_path, stack, "dies")
-        with pytest.raises(JobFailed) as caught:
-            job.wait(60)
+def test_a_block_that_kills_its_worker_has_its_name_in_the_error(stack: LocalStack, tmp_path: Path) -> None:
+    job = submit(tmp_path, stack, "dies")
+    with pytest.raises(JobFailed) as caught:
+        job.wait(60)
     assert str(caught.value).startswith(f"{NAME} of stage 1/1: it took its worker down 4 times")
     assert caught.value.block == 7
 
 
 @pytest.mark.usefixtures("image")
-def test_a_batch_that_cannot_read_its_input_names_its_first_block(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test")) as stack:
-        job = submit(tmp_path, stack, "missing", path=str(tmp_path / "nothing"))
-        with pytest.raises(JobFailed) as caught:
-            job.wait(30)
+def test_a_batch_that_cannot_read_its_input_names_its_first_block(stack: LocalStack, tmp_path: Path) -> None:
+    job = submit(tmp_path, stack, "missing", path=str(tmp_path / "nothing"))
+    with pytest.raises(JobFailed) as caught:
+        job.wait(30)
     assert str(caught.value).startswith(f"{NAME} of stage 1/1: ")
     assert caught.value.block == 7

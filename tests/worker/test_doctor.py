@@ -15,6 +15,7 @@ from lepton_celery.cli import lepton
 from lepton_celery.engines.celery.worker.inspection import COMMAND, ask_workers
 from lepton_celery.local.stack import LocalStack, Project
 from tests.server.server import running_server
+from tests.stacks import short_lived
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -37,7 +38,8 @@ def told(found: dict[str, Any], verdict: str) -> dict[str, str]:
 
 
 def test_a_local_stack_is_ok(tmp_path: Path) -> None:
-    with LocalStack(tmp_path / "state", workers=2, flower=False, project=Project(settings="local")) as stack:
+    project = Project(settings="local")
+    with short_lived(LocalStack(tmp_path / "state", workers=2, flower=False, project=project)) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), workers=2)
         logs = "".join((stack.logs / f"worker-{number}.log").read_text() for number in (1, 2))
     assert (code, told(found, "problem"), told(found, "warning")) == (0, {}, {})
@@ -83,7 +85,7 @@ def test_problems_and_warnings_are_found(tmp_path: Path) -> None:
             broker_url=forgetful.url,
             project=Project(settings="local", env=other),
         )
-        with stack:
+        with short_lived(stack):
             app = app_of(stack)
             serves = "lepton.batch"
             while "lepton.batch" in serves:  # a starting worker may add all queues after the cancellation
@@ -112,7 +114,7 @@ def test_a_pool_of_threads_is_named(tmp_path: Path) -> None:
     stack = LocalStack(
         tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="threaded", cwd=tmp_path)
     )
-    with stack:
+    with short_lived(stack):
         code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
     assert code == 0
     assert "(threads)" in told(found, "warning")["pool"]
@@ -126,9 +128,8 @@ def test_threads_where_a_worker_forks_are_named(tmp_path: Path) -> None:
         "app = create_app(load_settings())\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     )
-    with LocalStack(
-        tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="busy", cwd=tmp_path)
-    ) as stack:
+    project = Project(settings="", app="busy", cwd=tmp_path)
+    with short_lived(LocalStack(tmp_path / "state", workers=1, flower=False, project=project)) as stack:
         code, found = doctor(stack, "--path", str(tmp_path), LEPTON_SETTINGS="")
     assert code == 0
     assert "(2)" in told(found, "warning")["fork"]
@@ -141,7 +142,7 @@ def test_workers_of_another_application_are_named(tmp_path: Path) -> None:
     stack = LocalStack(
         tmp_path / "state", workers=1, flower=False, project=Project(settings="", app="plain", cwd=tmp_path)
     )
-    with stack:
+    with short_lived(stack):
         code, found = doctor(stack, "--path", str(tmp_path))
     assert code == 1
     assert "cannot run jobs" in told(found, "problem")["prepared"]

@@ -48,12 +48,12 @@ def celery(folder: Path, *arguments: str, ready: str, **extra: str) -> Iterator[
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=environment(**extra), stdout=file, stderr=file)
     try:
-        eventually(lambda: ready in log.read_text() or process.poll() is not None, timeout_s=60)
+        eventually(lambda: ready in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield log
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def status(url: str) -> int:
@@ -75,7 +75,7 @@ def test_a_worker_and_the_command_find_the_stack_of_the_folder(folder: Path) -> 
             r"Task lepton\.process\[\S+\] succeeded in \S+s: job \w+ stage 1/1, \d+ blocks? in \d+\.\d\d s, "
             r"\d+\.\d MB read, \d+\.\d MB written; job \w+ stage 1/1 merged"
         )
-        eventually(lambda: re.search(line, log.read_text()) is not None, timeout_s=10)
+        eventually(lambda: re.search(line, log.read_text()) is not None)
         assert "succeeded in" in log.read_text()
         assert ": None" not in log.read_text()
 

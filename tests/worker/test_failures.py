@@ -36,7 +36,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ from lepton_celery.skimage import filters
 from tests.chaos import checks
 from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
 from tests.chaos.faults import MergeFault, Scene, restore
-from tests.waiting import eventually
+from tests.waiting import eventually as until
 
 pytestmark = pytest.mark.worker
 
@@ -68,7 +67,6 @@ BRIGHT = (70, 200)
 """The pixel of 255, in block 7."""
 
 FUNCTIONS = {"LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*"}
-until = partial(eventually, timeout_s=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -227,16 +225,20 @@ def jobs_of(cluster: Cluster, title: str) -> list[str]:
     return [info.job_id for info in cluster.ledger.jobs() if info.title == title]
 
 
-def test_a_submitter_that_dies_before_its_inputs_are_in_place(cluster: Cluster, tmp_path: Path) -> None:
-    """The job never begins, and is removed without a trace."""
+def test_a_submitter_that_dies_while_it_copies_its_inputs(cluster: Cluster, tmp_path: Path) -> None:
+    """The job never begins, and is removed without a trace. The submitter copies its input, and is stuck then."""
     output = str(tmp_path / "o.npy")
     process = submitter(
         cluster,
-        "image = lepton.open(numpy.ones((20_000, 20_000), numpy.uint8))\n"
+        "import time\n"
+        "from lepton_celery import stores\n"
+        "ingest = stores.ingest\n"
+        "stores.ingest = lambda *arguments, **options: (ingest(*arguments, **options), time.sleep(600))\n"
+        "image = lepton.open(numpy.ones((2000, 2000), numpy.uint8))\n"
         f"lepton.submit({{{output!r}: image + 1}}, app=app, title='copies')\n",
     )
     try:
-        until(lambda: bool(jobs_of(cluster, "copies")))
+        until(lambda: list(tmp_path.rglob("*.npy")), "a copy of the input")
     finally:
         process.kill()
         process.wait()
@@ -311,7 +313,7 @@ def test_a_clock_set_back_by_an_hour_delays_a_killed_workers_blocks_by_seconds(
         before = time.time()
         until(lambda: cluster.ledger.clock() < before - 3000)
         cluster.workers[0].signal(signal.SIGKILL)
-        job.wait(5 * cluster.settings.lease_s)
+        job.wait(60)
         assert_right(tmp_path, job, cluster, 255 - image)
 
 
@@ -323,19 +325,21 @@ def test_workers_take_messages_again_after_the_server_was_full(
 
     A server without its replicas refuses all that is written, as one does whose disk is full.
     """
-    job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.2))
-    other = {str(tmp_path / "other.npy"): mapped(tmp_path, "slow", seconds=0.1)}
+    refused = str(tmp_path.with_name("refused"))
+    job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.5, until=refused))
+    other = {str(tmp_path / "other.npy"): mapped(tmp_path, "slow", seconds=0.5, until=refused)}
     later = lepton.submit(other, app=idle.app, block_shape=(BLOCK, BLOCK), workers=4)
     idle.start_workers(2)
     before = [worker.pid for worker in idle.workers]
     until(lambda: job.info().blocks_done > 3)
     idle.broker.config_set(setting, 1)
-    time.sleep(3)
     refusal = {"maxmemory": "command not allowed when used memory", "min-replicas-to-write": "NOREPLICAS"}[setting]
-    assert any(refusal in log.read_text() for log in idle.log_files())
+    logs = [worker.process.log for worker in idle.workers]
+    until(lambda: all(refusal in log.read_text() for log in logs), "a refusal of what each worker writes")
+    Path(refused).touch()
     idle.broker.config_set(setting, 0)
-    job.wait(30)
-    later.wait(30)
+    job.wait(60)
+    later.wait(60)
     assert [worker.pid for worker in idle.workers] == before and all(worker.is_ready for worker in idle.workers)
     assert np.array_equal(np.load(tmp_path / "other.npy"), 255 - image)
     (tmp_path / "other.npy").unlink()

@@ -25,6 +25,7 @@ from skimage import data
 import lepton_celery as lepton
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
+from tests.stacks import short_lived
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -55,11 +56,12 @@ class Flowers:
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
     folder = tmp_path_factory.mktemp("flower")
-    with LocalStack(folder / "local", workers=2, project=Project(settings="test")) as stack:
+    unchecked = {"LEPTON_SWEEP_S": "30", "LEPTON_LEASE_S": "60"}  # no messages but those of the job
+    with short_lived(LocalStack(folder / "local", workers=2, project=Project(settings="test", env=unchecked))) as stack:
         secret = urlsplit(stack.broker_url).password
         assert secret
         assert stack.flower_url
-        with server(folder / "server", stack.broker_url) as other:
+        with short_lived(server(folder / "server", stack.broker_url)) as other:
             assert other.flower_url
             worker_names(stack.flower_url)  # Flower counts tasks only once it listens
             image = lepton.open(np.tile(data.camera(), (1, 2)))
@@ -82,7 +84,7 @@ def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, st
     if auth is not None:
         request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -91,7 +93,7 @@ def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, st
 
 def worker_names(url: str) -> list[str]:
     """The names of both workers, once Flower has seen them."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         names = [worker["hostname"] for worker in json.loads(get(f"{url}/workers?json=1")[1])["data"]]
         if len(names) == 2:
@@ -121,7 +123,7 @@ def shot(page: Page, name: str) -> None:
 
 def test_the_tasks_page_says_job_stage_and_blocks(flowers: Flowers, page: Page) -> None:
     page.goto(f"{flowers.local}/tasks", wait_until="domcontentloaded")
-    page.get_by_text(re.compile(rf"job {flowers.job_id} stage \d/\d")).first.wait_for(timeout=20_000)
+    page.get_by_text(re.compile(rf"job {flowers.job_id} stage \d/\d")).first.wait_for(timeout=60_000)
     heads = [text.strip() for text in page.locator("#tasks-table thead th").all_inner_texts() if text.strip()]
     shot(page, "tasks")
     assert [head.lower() for head in heads] == ["name", "args", "state", "received", "runtime", "worker", "retries"]
@@ -134,15 +136,15 @@ def test_a_task_page_and_the_workers_page_show(flowers: Flowers, page: Page) -> 
     found = json.loads(get(f"{flowers.local}/tasks/datatable?{TABLE}")[1])["data"]
     batch = next(task for task in found if task["name"] == "lepton.process")
     page.goto(f"{flowers.local}/task/{quote(batch['uuid'])}", wait_until="domcontentloaded")
-    page.get_by_text(batch["args"]).first.wait_for(timeout=20_000)
+    page.get_by_text(batch["args"]).first.wait_for(timeout=60_000)
     shot(page, "task")
     names = worker_names(flowers.local)
     page.goto(f"{flowers.local}/workers", wait_until="domcontentloaded")
     for name in names:
-        page.get_by_text(name).first.wait_for(timeout=20_000)
+        page.get_by_text(name).first.wait_for(timeout=60_000)
     shot(page, "workers")
     page.goto(f"{flowers.local}/worker/{quote(names[0])}", wait_until="domcontentloaded")
-    page.get_by_text("Max concurrency").first.wait_for(timeout=20_000)
+    page.get_by_text("Max concurrency").first.wait_for(timeout=60_000)
     shot(page, "worker")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.ledger import JobState
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster
-from tests.waiting import eventually
+from tests.waiting import eventually as until
 
 pytestmark = pytest.mark.worker
 
 BLOCK = 64
 LANE = "lepton.default"
-until = partial(eventually, timeout_s=30.0)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +18,16 @@ import pytest
 import redis
 from celery import Celery
 from kombu.utils.scheduling import round_robin_cycle
-from skimage import color as sk_color
 from skimage import data
 from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery.engines.celery.worker.lane_order import LaneCycle
 from lepton_celery.ledger.info import JobState
+from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
-from lepton_celery.skimage import color, filters
 from tests.acceptance.commands import ROOT, environment
+from tests.stacks import short_lived
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.worker
@@ -58,7 +57,7 @@ app.conf.update(
     result_serializer="yaml",
     accept_content=["yaml", "json"],
     result_expires=60,
-    worker_max_tasks_per_child=3,
+    worker_max_tasks_per_child=10,  # Celery takes up to 5 s to replace a process
     worker_enable_remote_control=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_soft_shutdown_timeout=0.0,
@@ -83,7 +82,7 @@ def add(a, b):
 class Site:
     """A server, workers that run the project, and what the project's module defines in this process."""
 
-    server: LocalStack
+    server: RedisServer
     stack: LocalStack
     names: dict[str, Any]
     env: dict[str, str]
@@ -100,11 +99,13 @@ def running(folder: Path) -> Iterator[Site]:
     """The project with two workers of one process each."""
     (folder / "project.py").write_text(HOSTILE)
     (folder / "results").mkdir()
-    with LocalStack(folder / "server", workers=0, flower=False) as server, pytest.MonkeyPatch.context() as patch:
+    with RedisServer(folder / "server") as server, pytest.MonkeyPatch.context() as patch:
         env = {
-            "PROJECT_BROKER": server.broker_url,
+            "PROJECT_BROKER": server.url,
             "PROJECT_RESULTS": str(folder / "results"),
-            "LEPTON_LEDGER_URL": server.broker_url.removesuffix("/0") + "/3",
+            "LEPTON_LEDGER_URL": server.url.removesuffix("/0") + "/3",
+            "LEPTON_ALLOWED_FUNCTIONS": "tests.faults.blocks:*",
+            "PYTHONPATH": str(ROOT),
             "LEPTON_LEASE_S": "3",
             "LEPTON_SWEEP_S": "0.5",
         }
@@ -113,8 +114,8 @@ def running(folder: Path) -> Iterator[Site]:
         names: dict[str, Any] = {"__name__": "project"}
         exec(HOSTILE, names)
         project = Project(app="project", settings="", env=env, cwd=folder)
-        stack = LocalStack(folder / "stack", workers=2, flower=False, broker_url=server.broker_url, project=project)
-        with stack:
+        stack = LocalStack(folder / "stack", workers=2, flower=False, broker_url=server.url, project=project)
+        with short_lived(stack):
             yield Site(server, stack, names, env, folder)
 
 
@@ -124,32 +125,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.npy"
-    np.save(path, np.tile(data.astronaut(), (2, 2, 1)))
-    return path
+def slow(site: Site, tmp_path: Path, side: int, seconds: float, **options: Any) -> tuple[lepton.Job, Path]:
+    """Submit a job whose blocks sleep until a file exists; the job and the file."""
+    np.save(tmp_path / "input.npy", np.full((side, side), 40, np.uint8))
+    enough = tmp_path / "enough"
+    source = lepton.open(tmp_path / "input.npy")
+    image = lepton.map_blocks("tests.faults.blocks:slow", source, seconds=seconds, until=str(enough))
+    output = {str(tmp_path / "slow.npy"): image}
+    return lepton.submit(output, app=site.app, block_shape=(64, 64), **options), enough
 
 
-def slow(photo: Path) -> Any:
-    return filters.median(color.rgb2gray(lepton.open(photo)), footprint=np.ones((9, 9)))
-
-
-def expected(photo: Path) -> Any:
-    return sk_filters.median(sk_color.rgb2gray(np.load(photo)), footprint=np.ones((9, 9)))
-
-
-def test_an_interactive_job_overtakes_a_batch_job_whose_messages_the_workers_hold(
-    site: Site, tmp_path: Path, photo: Path
-) -> None:
-    output = {str(tmp_path / "slow.npy"): slow(photo)}
-    batch = lepton.submit(output, app=site.app, priority="batch", block_shape=(64, 64))
-    eventually(lambda: batch.info().blocks_done > 0, timeout_s=30)
-    quick = {str(tmp_path / "quick.npy"): ~lepton.open(photo)}
-    lepton.submit(quick, app=site.app, priority="interactive", block_shape=(512, 512, 3)).wait(60)
+def test_an_interactive_job_overtakes_a_batch_job_whose_messages_the_workers_hold(site: Site, tmp_path: Path) -> None:
+    batch, enough = slow(site, tmp_path, 2048, 0.1, priority="batch", workers=16)  # takes 51 s
+    eventually(lambda: batch.info().blocks_done > 0)
+    quick = {str(tmp_path / "quick.npy"): ~lepton.open(data.coins())}
+    lepton.submit(quick, app=site.app, priority="interactive").wait(45)
     assert batch.info().state is JobState.RUNNING
-    batch.wait(90)
-    assert np.array_equal(np.load(tmp_path / "slow.npy"), expected(photo))
+    enough.touch()
+    batch.cancel()
 
 
 def test_the_commands_of_the_project_use_its_broker_and_its_ledger(site: Site, tmp_path: Path) -> None:
@@ -176,27 +169,24 @@ def test_workers_tell_which_settings_make_jobs_worse(site: Site) -> None:
     assert "set worker_soft_shutdown_timeout = 5" in log
 
 
-def test_a_job_survives_kill_9_in_a_project_with_hostile_settings(tmp_path: Path, photo: Path) -> None:
+def test_a_job_survives_kill_9_in_a_project_with_hostile_settings(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     with running(tmp_path / "site") as site:
-        output = tmp_path / "o.npy"
-        job = lepton.submit({str(output): slow(photo)}, app=site.app, block_shape=(64, 64))
-        assert site.names["add"].delay(1, 2).get(timeout=30) == 3
+        job, enough = slow(site, tmp_path, 512, 0.1)
+        added = site.names["add"].delay(1, 2)
         first, second = (psutil.Process(p.pid) for p in site.stack.processes if p.name.startswith("worker"))
-        killed, deadline = 0, time.monotonic() + 60
-        while killed < 2:
-            assert time.monotonic() < deadline
-            if job.info().blocks_done >= 20 * (killed + 1):
-                for child in first.children():
-                    child.send_signal(signal.SIGKILL)
-                killed += 1
-            time.sleep(0.02)
+        for done in (4, 8):
+            eventually(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
+            for child in first.children():
+                child.send_signal(signal.SIGKILL)
+        assert added.get(timeout=60) == 3
         second.kill()
+        enough.touch()
         info = job.wait(60)
         assert info.state is JobState.DONE
-        assert np.array_equal(np.load(output), expected(photo))
-        assert info.blocks_done == info.blocks_total == 256
-        with redis.Redis.from_url(site.server.broker_url, decode_responses=True) as broker:
+        assert np.array_equal(np.load(tmp_path / "slow.npy"), 255 - np.load(tmp_path / "input.npy"))
+        assert info.blocks_done == info.blocks_total == 64
+        with redis.Redis.from_url(site.server.url, decode_responses=True) as broker:
             assert all(key.startswith("proj_") for key in broker.scan_iter())  # the ledger is another database
 
 

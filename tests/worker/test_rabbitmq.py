@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,13 @@ from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.skimage import filters, measure
 from tests.faults.disk import damaged
-from tests.waiting import eventually
+from tests.stacks import short_lived
+from tests.waiting import eventually as wait_until
 from tests.worker.rabbit import RabbitServer, find_rabbit
 
 pytestmark = pytest.mark.worker
 
 Array = NDArray[np.generic]
-
-FOOTPRINT = np.ones((9, 9))
-wait_until = partial(eventually, timeout_s=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +72,13 @@ class Site:
         named = {"LEPTON_BROKER_URL": self.broker_url, "LEPTON_RESULT_BACKEND": self.ledger_url}
         return lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", **named}))
 
-    def stack(self, directory: Path, workers: int = 1, app: str = "", cwd: Path | None = None) -> LocalStack:
+    def stack(
+        self, directory: Path, workers: int = 1, app: str = "", cwd: Path | None = None
+    ) -> AbstractContextManager[LocalStack]:
         env = {"LEPTON_RESULT_BACKEND": self.ledger_url}
         project = Project(app, settings="test", env=env, cwd=cwd or Path.cwd())
-        return LocalStack(directory, workers=workers, flower=False, broker_url=self.broker_url, project=project)
+        stack = LocalStack(directory, workers=workers, flower=False, broker_url=self.broker_url, project=project)
+        return short_lived(stack)
 
     def count(self, queue: str) -> int:
         """Number of messages that wait in a queue."""
@@ -125,15 +127,23 @@ def read(path: Path) -> Array:
     return pixels
 
 
-def slow_job(app: Celery, tmp_path: Path, photo: Path, name: str = "slow", **options: Any) -> lepton.Job:
-    """Submit a job of 256 blocks that takes some seconds."""
-    image = filters.median(lepton.open(photo), footprint=FOOTPRINT)
+def slow_job(
+    app: Celery, tmp_path: Path, photo: Path, name: str = "slow", seconds: float = 0.05, **options: Any
+) -> lepton.Job:
+    """Submit a job of 256 blocks that sleep until the file `enough` exists."""
+    until = str(tmp_path / "enough")
+    image = lepton.map_blocks("tests.faults.blocks:slow", lepton.open(photo), seconds=seconds, until=until)
     return lepton.submit({str(tmp_path / f"{name}.npy"): image}, app=app, block_shape=(64, 64), **options)
 
 
 def assert_slow_job_is_right(tmp_path: Path, photo: Path, name: str = "slow") -> None:
-    expected = sk_filters.median(np.load(photo), footprint=FOOTPRINT)
-    assert np.array_equal(read(tmp_path / f"{name}.npy"), expected)
+    assert np.array_equal(read(tmp_path / f"{name}.npy"), 255 - np.load(photo))
+
+
+def messages_in_order(stack: LocalStack) -> list[str]:
+    """The jobs whose batches each worker has done, as its log has them; one text for each worker."""
+    done = r"Task lepton\.process\[\S+\] succeeded in \S+s: job (\w+) "
+    return [" ".join(re.findall(done, log.read_text())) for log in stack.logs.glob("worker*.log")]
 
 
 # ------------------------------------------------------------------------------------------------ routing
@@ -204,21 +214,24 @@ def test_messages_stay_under_a_kilobyte(site: Site, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ priorities
 
 
-def test_an_interactive_job_does_not_wait_for_a_batch_job(served: Site, tmp_path: Path, photo: Path) -> None:
+def test_an_interactive_job_does_not_wait_for_a_batch_job(
+    served: Site, workers: LocalStack, tmp_path: Path, photo: Path
+) -> None:
     app = served.app()
-    np.save(tmp_path / "large.npy", np.tile(data.camera(), (6, 6)))
-    batch = slow_job(app, tmp_path, tmp_path / "large.npy", "batch", priority="batch")
+    np.save(tmp_path / "large.npy", np.tile(data.camera(), (4, 4)))
+    batch = slow_job(app, tmp_path, tmp_path / "large.npy", "batch", 0.1, priority="batch", workers=16)  # takes 51 s
     wait_until(lambda: batch.info().blocks_done > 0)
-    interactive = slow_job(app, tmp_path, photo, "interactive", priority="interactive")
-    wait_until(lambda: interactive.info().blocks_done > 0)
-    before = batch.info()
-    info = interactive.wait(60)
-    after = batch.info()
+    interactive = slow_job(app, tmp_path, photo, "interactive", 0.01, priority="interactive")
+    info = interactive.wait(45)
+    assert batch.info().state is JobState.RUNNING
     batch.cancel()
-    assert after.state is JobState.RUNNING
     assert info.blocks_total >= 8 * interactive.manifest().plan.stages[0].batch_blocks
-    # no message waited for a batch, except those that both workers had taken, and one that found no free worker
-    assert after.blocks_done - before.blocks_done <= 3 * batch.manifest().plan.stages[0].batch_blocks
+    orders = messages_in_order(workers)
+    assert any(interactive.id in order for order in orders)
+    for order in orders:
+        between = order[order.find(interactive.id) : order.rfind(interactive.id)]
+        # no message waited for a batch, except one that the worker had taken, and one that found no free worker
+        assert between.count(batch.id) <= 2, order
     assert_slow_job_is_right(tmp_path, photo, "interactive")
 
 
@@ -244,7 +257,7 @@ def test_hostile_messages_are_refused_before_they_are_unpacked(
         app.send_task(**options, **lane)
     with app.producer_pool.acquire() as producer:
         producer.publish(b"[", content_type="application/json", content_encoding="utf-8", routing_key=lane["queue"])
-    job = slow_job(app, tmp_path, photo)
+    job = slow_job(app, tmp_path, photo, seconds=0)
     job.wait(60)
     assert_slow_job_is_right(tmp_path, photo)
     wait_until(lambda: served.count(queue_of("default")) == 0)
@@ -264,6 +277,7 @@ def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_p
     for done, process in ((16, first.children()[0]), (48, second)):
         wait_until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL)
+    (tmp_path / "enough").touch()
     info = job.wait(60)
     assert info.blocks_done == info.blocks_total == 256
     assert_slow_job_is_right(tmp_path, photo)
@@ -273,10 +287,11 @@ def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_p
 def test_a_broker_that_dies_and_comes_back_costs_no_block(
     rabbit: RabbitServer, served: Site, tmp_path: Path, photo: Path
 ) -> None:
-    job = slow_job(served.app(), tmp_path, photo)
+    job = slow_job(served.app(), tmp_path, photo, seconds=0.2)  # takes 26 s or more
     wait_until(lambda: job.info().blocks_done >= 16)
     rabbit.kill()
     assert job.info().state is JobState.RUNNING
+    (tmp_path / "enough").touch()
     rabbit.start()
     info = job.wait(60)
     assert info.blocks_done == info.blocks_total == 256
@@ -285,7 +300,7 @@ def test_a_broker_that_dies_and_comes_back_costs_no_block(
 
 def test_messages_delivered_too_often_are_kept_and_their_job_ends(site: Site, tmp_path: Path, photo: Path) -> None:
     app = site.app()
-    job = slow_job(app, tmp_path, photo)
+    job = slow_job(app, tmp_path, photo, seconds=0)
     sent = site.count(queue_of("default"))
     with Connection(site.broker_url) as connection:
         lane = Queue(queue_of("default"), channel=connection.channel())
@@ -307,27 +322,26 @@ def test_a_retry_waits_in_the_broker_and_keeps_its_lane(site: Site, tmp_path: Pa
     np.save(tmp_path / "input.npy", data.camera())
     image = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
     job = lepton.submit({str(tmp_path / "o.npy"): image}, app=app, priority="interactive")
-    workers = site.stack(tmp_path / "stack")
-    with damaged(tmp_path / "input.npy"), Connection(site.broker_url) as connection:
-        workers.start()
-        delayed = Exchange("celery_delayed_delivery", type="topic")
-        probe = Queue("probe", delayed, routing_key="#.lepton.interactive", channel=connection.channel())
-        probe.declare()
-        retries: list[int] = []
+    with ExitStack() as running:
+        with damaged(tmp_path / "input.npy"), Connection(site.broker_url) as connection:
+            workers = running.enter_context(site.stack(tmp_path / "stack"))
+            delayed = Exchange("celery_delayed_delivery", type="topic")
+            probe = Queue("probe", delayed, routing_key="#.lepton.interactive", channel=connection.channel())
+            probe.declare()
+            retries: list[int] = []
 
-        def came_back_twice() -> bool:
-            message: Any = probe.get(no_ack=True)
-            if message is not None:
-                retries.append(message.headers["retries"])
-            return 2 in retries
+            def came_back_twice() -> bool:
+                message: Any = probe.get(no_ack=True)
+                if message is not None:
+                    retries.append(message.headers["retries"])
+                return 2 in retries
 
-        wait_until(came_back_twice)
-        assert job.info().state is JobState.RUNNING
-    job.wait(60)
-    workers.stop()
+            wait_until(came_back_twice)
+            assert job.info().state is JobState.RUNNING
+        job.wait(60)
+        wait_until(lambda: site.count(queue_of("default")) == site.count(DEAD_QUEUE) == 0)
     assert "Reject" not in (workers.logs / "worker-1.log").read_text()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
-    assert site.count(queue_of("default")) == site.count(DEAD_QUEUE) == 0
 
 
 def test_the_sweeper_finds_out_whether_messages_wait(site: Site, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +21,14 @@ from scipy import ndimage
 from skimage import filters as sk_filters
 
 import lepton_celery as lepton
-from lepton_celery.config import load_settings
+from lepton_celery.config import Settings, load_settings
 from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed, JobNotFound, OutputExists
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
-from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import filters
 from tests.faults.blocks import above_minimum
+from tests.stacks import some_workers
 from tests.waiting import eventually
 from tests.worker.conftest import app_of
 
@@ -36,7 +37,16 @@ pytestmark = pytest.mark.worker
 SIDE, BLOCK = 256, 64
 BRIGHT = (70, 200)
 """The pixel of 255, in block 7."""
-until = partial(eventually, timeout_s=30.0)
+ATTEMPTS = 3
+"""Attempts that a block has on `crashing`."""
+
+
+@pytest.fixture(scope="module")
+def crashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A worker of two processes with little memory, for blocks that end their process."""
+    env = {"LEPTON_MEMORY_LIMIT_BYTES": str(50 << 20), "LEPTON_MAX_ATTEMPTS": str(ATTEMPTS)}
+    with some_workers(tmp_path_factory.mktemp("crashing"), concurrency=2, env=env) as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -57,6 +67,10 @@ def submit(tmp_path: Path, app: Celery, image: Any, **options: Any) -> lepton.Jo
     return lepton.submit({str(tmp_path / "o.npy"): image}, app=app, block_shape=(BLOCK, BLOCK), **options)
 
 
+def log_of(stack: LocalStack) -> str:
+    return (stack.logs / "worker-1.log").read_text()
+
+
 def left_behind(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir() if path.name.startswith("."))
 
@@ -75,7 +89,7 @@ def test_a_block_that_always_fails_ends_the_job_with_its_error(app: Celery, tmp_
     assert caught.value.block == 7
     assert Counter(runs.read_text().split())["7"] == load_settings({"LEPTON_SETTINGS": "test"}).max_attempts
     job.forget()
-    until(lambda: left_behind(tmp_path) == [])
+    eventually(lambda: left_behind(tmp_path) == [])
 
 
 @pytest.mark.usefixtures("dark")
@@ -117,15 +131,14 @@ def test_a_block_that_fails_is_filled_and_reported(app: Celery, tmp_path: Path, 
     assert str(job.region(filled.stage, filled.block)) == str(filled.region) == "[64:128, 192:256]"
 
 
-def test_a_block_that_kills_its_worker_costs_no_other_block(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
-    with LocalStack(
-        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
-    ) as stack:
-        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
-        job.wait(60)
-        (filled,) = job.filled_blocks()
-    assert (filled.block, filled.attempts) == (7, 4)
-    assert "took its worker down 4 times" in filled.reason
+def test_a_block_that_kills_its_worker_costs_no_other_block(
+    crashing: LocalStack, tmp_path: Path, dark: NDArray[np.uint8]
+) -> None:
+    job = submit(tmp_path, app_of(crashing), mapped(tmp_path, "dies"), on_error="fill")
+    job.wait(60)
+    (filled,) = job.filled_blocks()
+    assert (filled.block, filled.attempts) == (7, ATTEMPTS)
+    assert f"took its worker down {ATTEMPTS} times" in filled.reason
     expected = 255 - dark
     expected[64:128, 192:256] = 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
@@ -133,34 +146,27 @@ def test_a_block_that_kills_its_worker_costs_no_other_block(tmp_path: Path, dark
 
 @pytest.mark.parametrize("on_error", ["fail", "fill"])
 def test_a_job_all_of_whose_blocks_kill_their_workers_is_stopped(
-    tmp_path: Path, on_error: Literal["fail", "fill"]
+    crashing: LocalStack, tmp_path: Path, on_error: Literal["fail", "fill"]
 ) -> None:
     np.save(tmp_path / "input.npy", np.full((1024, 1024), 255, np.uint8))
-    with LocalStack(
-        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
-    ) as stack:
-        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error=on_error)
-        with pytest.raises(
-            JobFailed, match=r"blocks each ended the worker process that worked on them alone, and only 0"
-        ):
-            job.wait(60)
-        deaths = (stack.logs / "worker-1.log").read_text().count("exited with 'signal 9")
-    # 16 blocks alone, and the batches before them, instead of four for each of 256 blocks
-    assert 16 <= deaths < 16 + 64 + 8
+    before = log_of(crashing)
+    job = submit(tmp_path, app_of(crashing), mapped(tmp_path, "dies"), on_error=on_error)
+    with pytest.raises(JobFailed, match=r"blocks each ended the worker process that worked on them alone, and only 0"):
+        job.wait(60)
+    deaths = log_of(crashing).removeprefix(before).count("exited with 'signal 9")
+    # 12 blocks alone, and the batches before them, instead of three for each of 256 blocks
+    assert 4 * ATTEMPTS <= deaths < 4 * ATTEMPTS + 64 + 8
 
 
-def test_some_blocks_that_kill_their_workers_stop_no_job(tmp_path: Path) -> None:
+def test_some_blocks_that_kill_their_workers_stop_no_job(crashing: LocalStack, tmp_path: Path) -> None:
     image = np.full((1024, 1024), 40, np.uint8)
-    killers = [(row, column) for row in range(0, 16, 4) for column in range(0, 16, 3)]
+    killers = [(row, column) for row in range(0, 16, 4) for column in range(0, 16, 4)]
     for row, column in killers:
         image[row * BLOCK + 3, column * BLOCK + 3] = 255
     np.save(tmp_path / "input.npy", image)
-    with LocalStack(
-        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test")
-    ) as stack:
-        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "dies"), on_error="fill")
-        job.wait(100)
-        assert len(job.filled_blocks()) == len(killers) > load_settings({"LEPTON_SETTINGS": "test"}).max_killers
+    job = submit(tmp_path, app_of(crashing), mapped(tmp_path, "dies"), on_error="fill")
+    job.wait(100)
+    assert len(job.filled_blocks()) == len(killers) > Settings(max_attempts=ATTEMPTS).max_killers
     expected = 255 - image
     for row, column in killers:
         expected[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK] = 0
@@ -168,8 +174,8 @@ def test_some_blocks_that_kill_their_workers_stop_no_job(tmp_path: Path) -> None
 
 
 def test_a_slow_block_is_duplicated_and_the_first_receipt_counts(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
-    runs = tmp_path / "runs"
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
+    runs, env = tmp_path / "runs", {"LEPTON_DUPLICATE_AFTER": "6"}  # 3 s
+    with some_workers(tmp_path / "stack", concurrency=2, env=env) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
         info = job.wait(60)
     assert info.blocks_done == 16
@@ -189,15 +195,12 @@ def test_a_job_whose_blocks_all_fail_is_stopped(app: Celery, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("function", "parameters"), [("dies_twice", {}), ("hungry", {"bytes_per_pixel": 100_000})])
 def test_a_users_function_gets_the_blocks_asked_for_after_two_failures(
-    tmp_path: Path, dark: NDArray[np.uint8], function: str, parameters: dict[str, Any]
+    crashing: LocalStack, tmp_path: Path, dark: NDArray[np.uint8], function: str, parameters: dict[str, Any]
 ) -> None:
     """Its worker has died twice, or memory was short, but the function may depend on the whole block."""
-    runs, env = tmp_path / "runs", {"LEPTON_MEMORY_LIMIT_BYTES": str(200 << 20)}
-    with LocalStack(
-        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test", env=env)
-    ) as stack:
-        submit(tmp_path, app_of(stack), mapped(tmp_path, function, log=str(runs), **parameters)).wait(60)
-        log = (stack.logs / "worker-1.log").read_text()
+    runs, before = tmp_path / "runs", log_of(crashing)
+    submit(tmp_path, app_of(crashing), mapped(tmp_path, function, log=str(runs), **parameters)).wait(60)
+    log = log_of(crashing).removeprefix(before)
     assert runs.read_text().split() == ["7"] * 3
     assert not re.search(r"in \d+ pieces", log)
     expected = np.empty_like(dark)
@@ -208,15 +211,13 @@ def test_a_users_function_gets_the_blocks_asked_for_after_two_failures(
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
 
 
-def test_a_block_that_needs_too_much_memory_is_done_in_pieces(tmp_path: Path) -> None:
+def test_a_block_that_needs_too_much_memory_is_done_in_pieces(crashing: LocalStack, tmp_path: Path) -> None:
     np.save(tmp_path / "input.npy", np.random.default_rng(1).integers(0, 255, (2048, 2048), np.uint8))
     smooth = filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=1)
-    env = {"LEPTON_MEMORY_LIMIT_BYTES": str(50 << 20), "LEPTON_KERNELS": "0"}
-    with LocalStack(tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env=env)) as stack:
-        # 60 MB as a whole: the result takes 32 MB, and as much the image in its precision
-        outputs = {str(tmp_path / "o.npy"): smooth}
-        info = lepton.submit(outputs, app=app_of(stack), block_shape=(2048, 2048)).wait(60)
-        assert re.search(r"needs too much memory; in (4|16) pieces", (stack.logs / "worker-1.log").read_text())
+    # 60 MB as a whole: the result takes 32 MB, and as much the image in its precision
+    outputs = {str(tmp_path / "o.npy"): smooth}
+    info = lepton.submit(outputs, app=app_of(crashing), block_shape=(2048, 2048)).wait(60)
+    assert re.search(r"needs too much memory; in (4|16) pieces", log_of(crashing))
     assert info.filled == 0
     assert np.array_equal(np.load(tmp_path / "o.npy"), sk_filters.gaussian(np.load(tmp_path / "input.npy"), sigma=1))
 
@@ -233,13 +234,11 @@ def test_a_block_that_holds_the_gil_keeps_its_lease(app: Celery, tmp_path: Path,
 def test_a_block_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     env = {"LEPTON_BLOCK_LIMIT_S": "1", "LEPTON_MAX_ATTEMPTS": "2"}
     runs = tmp_path / "runs"
-    with LocalStack(
-        tmp_path / "stack", workers=1, concurrency=2, flower=False, project=Project(settings="test", env=env)
-    ) as stack:
+    with some_workers(tmp_path / "stack", concurrency=2, env=env) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "stubborn", seconds=60, log=str(runs)))
         with pytest.raises(JobFailed, match=r"block 7 .* ran longer than 1 s"):
             job.wait(40)
-        assert "Timeout (0:00:01" in (stack.logs / "worker-1.log").read_text()
+        assert "Timeout (0:00:01" in log_of(stack)
     assert runs.read_text().split() == ["7", "7"]
 
 
@@ -247,13 +246,14 @@ def test_a_block_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
-    runs = tmp_path / "runs"
-    job = submit(tmp_path, app, mapped(tmp_path, "counted", log=str(runs)))
+    runs, resumed = tmp_path / "runs", tmp_path / "resumed"
+    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.5, until=str(resumed), log=str(runs)))
     assert job.pause()
     assert job.info().state is JobState.PAUSED
     broker = redis.Redis.from_url(app.conf.broker_url)
-    until(lambda: not broker.llen("lepton.default") and not broker.hlen("unacked"))  # blocks at work have ended
+    eventually(lambda: not broker.llen("lepton.default") and not broker.hlen("unacked"))  # blocks at work have ended
     done = job.info().blocks_done
+    resumed.touch()
     time.sleep(1)  # two rounds of the sweepers
     assert job.info().blocks_done == done < 16
     assert lepton.resume(job.id, app=app).id == job.id
@@ -264,14 +264,15 @@ def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: 
 
 @pytest.mark.usefixtures("dark")
 def test_a_paused_job_can_be_cancelled(app: Celery, tmp_path: Path) -> None:
-    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.2))
+    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.5, until=str(tmp_path / "cancelled")))
     assert job.pause()
     assert job.cancel()
+    (tmp_path / "cancelled").touch()
     with pytest.raises(JobCancelled):
         job.wait(5)
     with pytest.raises(JobError, match="was cancelled"):
         lepton.resume(job.id, app=app)
-    until(lambda: left_behind(tmp_path) == [])
+    eventually(lambda: left_behind(tmp_path) == [])
 
 
 def test_a_failed_job_goes_on_with_its_missing_blocks(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
@@ -285,7 +286,7 @@ def test_a_failed_job_goes_on_with_its_missing_blocks(app: Celery, tmp_path: Pat
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
     count = Counter(runs.read_text().split())
     assert {block: runs for block, runs in count.items() if runs > 1} == {"7": 5}
-    until(lambda: left_behind(tmp_path) == [])
+    eventually(lambda: left_behind(tmp_path) == [])
     assert lepton.resume(job.id, app=app).info().state is JobState.DONE
 
 
@@ -309,7 +310,7 @@ def test_a_job_that_failed_in_a_block_has_published_nothing_and_resuming_publish
     result = again.result(30)
     assert np.array_equal(lepton.compute(result[str(tmp_path / "o.npy")]), 255 - dark)
     assert result[str(tmp_path / "max.json")] == 255
-    until(lambda: left_behind(tmp_path) == [".o.npy.other.part"])
+    eventually(lambda: left_behind(tmp_path) == [".o.npy.other.part"])
     with pytest.raises(OutputExists):  # nothing is left to continue
         lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK), resume=True)
 
@@ -317,7 +318,8 @@ def test_a_job_that_failed_in_a_block_has_published_nothing_and_resuming_publish
 def test_a_name_that_is_taken_costs_no_other_output_and_resuming_publishes_it(
     app: Celery, tmp_path: Path, dark: NDArray[np.uint8]
 ) -> None:
-    image = lepton.map_blocks("tests.faults.blocks:slow", lepton.open(tmp_path / "input.npy"), seconds=0.1)
+    taken = tmp_path / "taken"
+    image = mapped(tmp_path, "slow", seconds=0.5, until=str(taken))
     outputs = {str(tmp_path / name): image for name in ("a.npy", "b.npy", "c.zarr")} | {
         str(tmp_path / "min.csv"): image.min(),
         str(tmp_path / "max.csv"): image.max(),
@@ -325,6 +327,7 @@ def test_a_name_that_is_taken_costs_no_other_output_and_resuming_publishes_it(
     job = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK))
     for name in ("b.npy", "min.csv"):
         (tmp_path / name).write_text("precious")
+    taken.touch()
     with pytest.raises(JobFailed, match=r"written: max.csv, a.npy, c.zarr; not written: min.csv, b.npy"):
         job.wait(30)
     for name in ("b.npy", "min.csv"):
@@ -337,7 +340,7 @@ def test_a_name_that_is_taken_costs_no_other_output_and_resuming_publishes_it(
     for name in ("a.npy", "b.npy", "c.zarr"):
         assert np.array_equal(lepton.compute(result[str(tmp_path / name)]), 255 - dark)
     assert result[str(tmp_path / "min.csv")]["value"] == [0]
-    until(lambda: left_behind(tmp_path) == [])
+    eventually(lambda: left_behind(tmp_path) == [])
 
 
 @pytest.mark.usefixtures("dark")
@@ -356,8 +359,10 @@ def test_a_failed_job_is_not_resumed_on_another_input(app: Celery, tmp_path: Pat
 
 @pytest.mark.usefixtures("dark")
 def test_an_input_that_changes_under_a_job_is_noticed(app: Celery, tmp_path: Path) -> None:
-    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.1))
+    changed = tmp_path / "changed"
+    job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.5, until=str(changed)))
     np.save(tmp_path / "input.npy", np.zeros((SIDE, SIDE), np.uint8))
+    changed.touch()
     with pytest.raises(JobFailed, match=r"input\.npy has changed since the job was submitted"):
         job.wait(30)
     assert not (tmp_path / "o.npy").exists()
@@ -367,27 +372,33 @@ def test_an_input_that_changes_under_a_job_is_noticed(app: Celery, tmp_path: Pat
 # ------------------------------------------------------------------------------------------------ lost ledgers
 
 
-@pytest.mark.parametrize("by", ["output", "folder"])
-def test_a_job_goes_on_after_its_ledger_was_lost(tmp_path: Path, dark: NDArray[np.uint8], by: str) -> None:
-    runs, cured = tmp_path / "runs", tmp_path / "cured"
-    image = mapped(tmp_path, "raises", log=str(runs), cured=str(cured))
-    smooth = lepton.map_blocks("scipy.ndimage:gaussian_filter", image - image.min(), halo=9, sigma=2)
-    with LocalStack(tmp_path / "a", workers=1, flower=False, project=Project(settings="test")) as stack:
-        job = submit(tmp_path, app_of(stack), smooth)
-        with pytest.raises(JobFailed):
-            job.wait(30)
-    before = len(runs.read_text().split())
+def test_jobs_go_on_after_their_ledger_was_lost(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    cured = tmp_path / "cured"
+    jobs: dict[str, lepton.Job] = {}
+    with some_workers(tmp_path / "a") as stack:
+        for by in ("output", "folder"):
+            (tmp_path / by).mkdir()
+            image = mapped(tmp_path, "raises", log=str(tmp_path / by / "runs"), cured=str(cured))
+            smooth = lepton.map_blocks("scipy.ndimage:gaussian_filter", image - image.min(), halo=9, sigma=2)
+            jobs[by] = submit(tmp_path / by, app_of(stack), smooth)
+            with pytest.raises(JobFailed):
+                jobs[by].wait(30)
     cured.touch()
-    with LocalStack(tmp_path / "b", workers=1, flower=False, project=Project(settings="test")) as stack:
-        name = tmp_path / "o.npy" if by == "output" else tmp_path / f".lepton-{job.id}"
-        resumed = lepton.resume(name, app=app_of(stack))
-        assert resumed.id == job.id
-        assert resumed.info().blocks_done >= 8
-        resumed.wait(30)
-    assert len(runs.read_text().split()) < before + 16 + 16  # the first stage's missing blocks, then the second stage
     inverted = 255 - dark
     expected = ndimage.gaussian_filter(inverted - inverted.min(), sigma=2)
-    assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
+    with some_workers(tmp_path / "b") as stack:
+        for by, job in jobs.items():
+            folder, runs = tmp_path / by, tmp_path / by / "runs"
+            before = len(runs.read_text().split())
+            resumed = lepton.resume(
+                folder / "o.npy" if by == "output" else folder / f".lepton-{job.id}", app=app_of(stack)
+            )
+            assert resumed.id == job.id
+            assert resumed.info().blocks_done >= 8
+            resumed.wait(30)
+            # the first stage's missing blocks, then the second stage
+            assert len(runs.read_text().split()) < before + 16 + 16
+            assert np.array_equal(np.load(folder / "o.npy"), expected)
 
 
 def test_the_same_work_submitted_again_goes_on_where_it_stopped(
@@ -430,16 +441,10 @@ def test_a_submitter_that_dies_leaves_a_job_that_never_runs(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("dark")
 def test_jobs_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
-    with LocalStack(
-        tmp_path / "stack", workers=1, flower=False, project=Project(settings="test", env={"LEPTON_RETENTION_S": "1.5"})
-    ) as stack:
+    with some_workers(tmp_path / "stack", env={"LEPTON_RETENTION_S": "1"}) as stack:
         app = app_of(stack)
         done = lepton.submit({str(tmp_path / "done.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app)
         failed = submit(tmp_path, app, mapped(tmp_path, "raises"))
-        done.wait(30)
-        with pytest.raises(JobFailed):
-            failed.wait(30)
-        assert left_behind(tmp_path)
 
         def is_forgotten(job: lepton.Job) -> bool:
             try:
@@ -448,16 +453,17 @@ def test_jobs_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
                 return True
             return False
 
-        until(lambda: is_forgotten(done) and is_forgotten(failed))
-    until(lambda: left_behind(tmp_path) == [])
+        eventually(lambda: is_forgotten(done) and is_forgotten(failed))
+        eventually(lambda: left_behind(tmp_path) == [])
     assert (tmp_path / "done.npy").exists()
 
 
 def test_a_worker_that_is_told_to_stop_loses_nothing(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     """One of two workers gets SIGTERM in the middle of its batch, as in a deployment."""
     runs = tmp_path / "runs"
-    with LocalStack(tmp_path / "stack", workers=2, flower=False, project=Project(settings="test")) as stack:
-        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "counted", log=str(runs)))
+    with some_workers(tmp_path / "stack", 2) as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "slow", seconds=0.1, log=str(runs)))
+        eventually(lambda: runs.exists() and len(runs.read_text().split()) >= 2)
         first = next(process.pid for process in stack.processes if process.name.startswith("worker"))
         assert first is not None
         os.kill(first, signal.SIGTERM)

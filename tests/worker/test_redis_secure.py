@@ -26,9 +26,10 @@ from lepton_celery.ledger.address import with_certificate_check
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import free_port
-from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
+from tests.stacks import some_workers
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -118,7 +119,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
     process = ManagedProcess("redis", [binary, "redis.conf"], log=folder / "redis.log", guard=guard, cwd=folder)
     process.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with made.admin() as admin:
@@ -138,9 +139,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
 def stack(server: SecureServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Workers on the secure server."""
     folder = tmp_path_factory.mktemp("stack")
-    with LocalStack(
-        folder, workers=2, flower=False, broker_url=server.url(), project=Project(settings="test")
-    ) as stack:
+    with some_workers(folder, 2, broker_url=server.url()) as stack:
         yield stack
 
 

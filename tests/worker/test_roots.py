@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from celery import Celery
 from PIL import Image
 from skimage import filters as sk_filters
@@ -18,9 +18,11 @@ import lepton_celery as lepton
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError, JobError, JobFailed, StoreError
 from lepton_celery.ledger.info import JobState
-from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import filters, measure
+from tests.stacks import some_workers
 from tests.waiting import eventually
+from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
 
@@ -34,8 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    project = Project(settings="test", env={"LEPTON_ALLOWED_ROOTS": str(root)})
-    with LocalStack(tmp_path_factory.mktemp("stack"), workers=2, flower=False, project=project) as stack:
+    with some_workers(tmp_path_factory.mktemp("stack"), 2, env={"LEPTON_ALLOWED_ROOTS": str(root)}) as stack:
         yield stack
 
 
@@ -46,6 +47,12 @@ def app(stack: LocalStack, root: Path, monkeypatch: pytest.MonkeyPatch) -> Celer
     monkeypatch.setenv("LEPTON_SETTINGS", "test")
     monkeypatch.setenv("LEPTON_BROKER_URL", stack.broker_url)
     return lepton.create_app(load_settings())
+
+
+def until_idle(stack: LocalStack) -> None:
+    """Wait until workers have done all messages."""
+    with redis.Redis.from_url(stack.broker_url) as broker:
+        eventually(lambda: not broker.llen("lepton.default") and not broker.hlen("unacked"), "the end of all messages")
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif", ".png"])
@@ -77,37 +84,54 @@ def test_a_job_outside_the_roots_is_refused_where_it_is_submitted(app: Celery, r
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
 
 
-def test_a_folder_that_is_moved_under_a_job_is_not_made_anew(app: Celery, root: Path) -> None:
+def test_a_path_outside_the_roots_is_refused_by_workers(stack: LocalStack, root: Path, tmp_path: Path) -> None:
+    """Its submitter has no roots."""
+    np.save(tmp_path / "in.npy", PIXELS)
+    job = lepton.submit({str(root / "o.npy"): lepton.open(tmp_path / "in.npy")}, app=app_of(stack))
+    with pytest.raises(JobFailed, match="allowed"):
+        job.wait(60)
+    job.forget()
+
+
+def slow(folder: Path) -> tuple[Any, Path]:
+    """A large image whose blocks sleep until a file exists; the image and the file."""
+    enough = folder.with_name(f"{folder.name}-enough")
+    source = lepton.open(np.tile(PIXELS, (3, 3)))
+    return lepton.map_blocks("tests.faults.blocks:slow", source, seconds=0.2, until=str(enough)), enough
+
+
+def test_a_folder_that_is_moved_under_a_job_is_not_made_anew(stack: LocalStack, app: Celery, root: Path) -> None:
     folder = root / "images"
     folder.mkdir()
-    image = filters.median(lepton.open(np.tile(PIXELS, (3, 3))), footprint=np.ones((9, 9)))
+    image, enough = slow(folder)
     outputs: dict[str, Any] = {str(folder / f"out{suffix}"): image for suffix in (".npy", ".zarr", ".tif")}
     job = lepton.submit(outputs, app=app, block_shape=(64, 64))
     eventually(lambda: job.info().blocks_done > 10)
     folder.rename(root / "moved")
+    enough.touch()
     with pytest.raises(JobFailed):
         job.wait(90)
-    time.sleep(1)
+    until_idle(stack)
     assert not folder.exists()
     with pytest.raises((JobError, InputError), match="gone"):
         lepton.resume(job.id, app=app)
     (root / "moved").rename(folder)
     lepton.resume(job.id, app=app).wait(60)
-    expected = sk_filters.median(np.tile(PIXELS, (3, 3)), footprint=np.ones((9, 9)))
     for path in outputs:
-        assert np.array_equal(lepton.compute(lepton.open(path)), expected)
+        assert np.array_equal(lepton.compute(lepton.open(path)), 255 - np.tile(PIXELS, (3, 3)))
     assert job.info().state is JobState.DONE
 
 
 def test_the_files_of_a_failed_job_can_be_discarded(app: Celery, root: Path) -> None:
     folder = root / "discarded"
     folder.mkdir()
-    image = filters.median(lepton.open(np.tile(PIXELS, (3, 3))), footprint=np.ones((9, 9)))
+    image, enough = slow(folder)
     job = lepton.submit({str(folder / "a.npy"): image, str(folder / "b.zarr"): image}, app=app, block_shape=(64, 64))
     with pytest.raises(JobError, match="only files of failed jobs"):
         job.discard()
     eventually(lambda: job.info().blocks_done > 10)
     folder.rename(root / "away")
+    enough.touch()
     with pytest.raises(JobFailed):
         job.wait(90)
     (root / "away").rename(folder)
@@ -119,7 +143,9 @@ def test_the_files_of_a_failed_job_can_be_discarded(app: Celery, root: Path) -> 
         lepton.resume(job.id, app=app)
 
 
-def test_a_submission_that_is_refused_for_want_of_space_leaves_nothing(app: Celery, root: Path) -> None:
+def test_a_submission_that_is_refused_for_want_of_space_leaves_nothing(
+    stack: LocalStack, app: Celery, root: Path
+) -> None:
     disk, folder = root / "disk", root / "beside"
     folder.mkdir()
     disk.mkdir()
@@ -133,7 +159,7 @@ def test_a_submission_that_is_refused_for_want_of_space_leaves_nothing(app: Cele
         }
         with pytest.raises(StoreError, match="free space"):
             lepton.submit({**outputs, str(disk / "b.npy"): image + 1}, app=app, block_shape=(64, 64))
-        time.sleep(3)  # workers that had begun blocks must not bring the parts back
+        until_idle(stack)  # workers that had begun blocks must not bring the parts back
         assert list(folder.iterdir()) == []
         assert list(disk.iterdir()) == []
     finally:

@@ -23,7 +23,8 @@ from lepton_celery.errors import InputError, JobError, JobFailed
 from lepton_celery.grid import Place
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.info import JobState
-from lepton_celery.local.stack import LocalStack, Project
+from lepton_celery.local.stack import LocalStack
+from tests.stacks import some_workers
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.worker
@@ -34,8 +35,8 @@ OLD, NEW = "the key of last year is long", "the key of this year is long"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A worker that accepts two keys."""
-    project = Project(settings="test", env={"LEPTON_SECRET_KEY": f"{NEW},{OLD}", "LEPTON_ALLOWED_FUNCTIONS": ""})
-    with LocalStack(tmp_path_factory.mktemp("signed"), workers=1, flower=False, project=project) as stack:
+    env = {"LEPTON_SECRET_KEY": f"{NEW},{OLD}", "LEPTON_ALLOWED_FUNCTIONS": ""}
+    with some_workers(tmp_path_factory.mktemp("signed"), env=env) as stack:
         yield stack
 
 
@@ -70,7 +71,7 @@ def test_a_job_signed_with_one_of_the_keys_is_done(stack: LocalStack, tmp_path: 
 @pytest.mark.parametrize("keys", [(), ("the key of somebody else",)])
 def test_nothing_is_done_that_none_of_the_keys_signed(stack: LocalStack, tmp_path: Path, keys: tuple[str, ...]) -> None:
     job = submit(tmp_path, create_app(settings_for(stack, *keys)))
-    eventually(lambda: "none of this worker's keys has signed it" in logs(stack), timeout_s=10)
+    eventually(lambda: "none of this worker's keys has signed it" in logs(stack))
     submit(tmp_path / "signed", create_app(settings_for(stack, NEW))).wait(30)
     with pytest.raises(JobFailed, match=r"manifest (has no signature|was signed with another key).*LEPTON_SECRET_KEY"):
         job.wait(30)
@@ -99,7 +100,7 @@ def test_messages_of_wrong_arguments_are_refused_and_the_worker_lives(stack: Loc
     for task, arguments in hostile:
         publisher.signature(task, args=arguments, immutable=True, options={"queue": "lepton.default"}).apply_async()
     submit(tmp_path, app).wait(30)
-    eventually(lambda: "a message for lepton.tidy is refused" in logs(stack), timeout_s=10)
+    eventually(lambda: "a message for lepton.tidy is refused" in logs(stack))
     assert "Traceback" not in logs(stack)
 
 
@@ -121,7 +122,7 @@ def test_damaged_manifests_fail_their_jobs_and_can_be_removed(stack: LocalStack,
         canvas.send_alone(app, ledger.info(job_id), [Place(0)])
     submit(tmp_path, app).wait(30)
     for job_id in hostile:
-        eventually(partial(has_failed, ledger, job_id), timeout_s=20)
+        eventually(partial(has_failed, ledger, job_id))
         assert "manifest" in ledger.info(job_id).error
         job = lepton.get_job(job_id, settings=settings)
         with pytest.warns(UserWarning, match="were not removed"):

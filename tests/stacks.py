@@ -1,0 +1,39 @@
+"""Workers for a test, which are killed when it is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lepton_celery.local.stack import LocalStack, Project
+
+
+@contextmanager
+def short_lived(stack: LocalStack) -> Iterator[LocalStack]:
+    """A stack that runs during the `with` block. Its processes are killed, since a warm stop takes two seconds."""
+    stack.start()
+    try:
+        yield stack
+    finally:
+        for process in stack.processes:
+            process.kill()
+        stack.stop()
+
+
+@contextmanager
+def some_workers(
+    directory: Path,
+    count: int = 1,
+    *,
+    concurrency: int = 1,
+    broker_url: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[LocalStack]:
+    """Workers with the settings of the tests, on a server of their own unless `broker_url` names one."""
+    project = Project(settings="test", env=env or {})
+    stack = LocalStack(
+        directory, workers=count, concurrency=concurrency, flower=False, broker_url=broker_url, project=project
+    )
+    with short_lived(stack):
+        yield stack
