@@ -20,7 +20,7 @@ from lepton_celery.doctor import folders, server, signing, timeouts, workers
 from lepton_celery.doctor.about import about_this_process
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
 from lepton_celery.engines.celery.sending.queues import queue_of
-from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency
+from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency, held_messages
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.text import masked, shown
 
@@ -95,14 +95,17 @@ def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, ex
 def _check_workers(
     settings: Settings, probes: Sequence[folders.Probe], timeout_s: float, expected: int | None
 ) -> tuple[workers.Fleet | None, list[Finding]]:
-    tokens = {str(made.folder): made.token for made in probes}
+    tokens, app = {str(made.folder): made.token for made in probes}, app_with(settings)
     try:
-        answers = ask_workers(app_with(settings), probes=tokens, timeout_s=timeout_s, expected=expected)
+        about_held = held_messages(app)
+        if any(finding.verdict is PROBLEM for finding in about_held):  # asking would fail with an error of kombu
+            return None, about_held
+        answers = ask_workers(app, probes=tokens, timeout_s=timeout_s, expected=expected)
     except BrokerUnreachable as error:
         advice = "give the broker's user the keys and channels that docs/operations.md lists"
         return None, [Finding(workers.GROUP, "answers", PROBLEM, str(error), advice)]
     fleet = workers.Fleet(answers, about_this_process(settings), queue_of, timeout_s, expected or 0)
-    return fleet, workers.check_workers(fleet)
+    return fleet, [*about_held, *workers.check_workers(fleet)]
 
 
 def _check_servers(settings: Settings | None) -> tuple[bool, list[Finding]]:

@@ -15,8 +15,9 @@ from redis.exceptions import RedisError
 
 from lepton_celery.config import Settings
 from lepton_celery.doctor.about import About, Pool, about_this_process, count_threads
-from lepton_celery.doctor.finding import OK
+from lepton_celery.doctor.finding import OK, Finding
 from lepton_celery.doctor.folders import answer_probe
+from lepton_celery.doctor.held import check_held
 from lepton_celery.doctor.server import server_warnings
 from lepton_celery.doctor.signing import check_signing
 from lepton_celery.doctor.timeouts import check_settings
@@ -105,6 +106,19 @@ def broker_latency(app: Celery) -> float:
     return time.perf_counter() - started
 
 
+def held_messages(app: Celery) -> list[Finding]:
+    """The findings about the messages that workers hold.
+
+    Raises:
+        BrokerUnreachable: the broker does not let us look.
+    """
+    try:
+        with app.connection_for_read(connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+            return check_held(connection.default_channel)
+    except (OperationalError, RedisError, OSError) as error:
+        raise BrokerUnreachable(f"the messages that workers hold cannot be looked at: {error}") from error
+
+
 def ask_workers(
     app: Celery, *, probes: Mapping[str, str], timeout_s: float, expected: int | None = None
 ) -> list[Answer]:
@@ -131,6 +145,10 @@ def ask_workers(
         )
     except (OperationalError, RedisError) as error:
         raise BrokerUnreachable(f"workers cannot be asked: {error}") from error
+    except ValueError as error:  # of kombu, which restores messages while it waits for answers
+        raise BrokerUnreachable(
+            f"workers cannot be asked, since an entry of `unacked` is no message: {error}"
+        ) from error
     return answers
 
 

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from lepton_celery.config import LANES
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
 from lepton_celery.engines.celery.sending.queues import queue_of, served_lanes
+from lepton_celery.engines.celery.worker.restoring import guard_restoring
 from lepton_celery.errors import InputError
 from lepton_celery.limits import MAX_MESSAGE_BYTES
 from lepton_celery.text import logger, shown
@@ -242,6 +243,7 @@ def _guard_redis(channel: Any) -> None:
 
     channel.client.parse_response = checked
     transport._deliver = checked_delivery  # noqa: SLF001
+    guard_restoring(transport)
 
 
 def _guard_rabbitmq(channel: Any, consumer: Any) -> None:
