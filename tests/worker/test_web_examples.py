@@ -264,6 +264,19 @@ def test_a_job_is_cancelled_and_leaves_no_files(site: Site) -> None:
     assert (missing.status, "error" in missing.json) == (404, True)
 
 
+def test_a_job_that_fails_leaves_a_notice_and_no_files(site: Site) -> None:
+    """The project's task discards them, since nobody can resume the job there."""
+    before = site.directories()
+    pixels = data.coins() / 255
+    pixels[200, 300] = np.nan  # a threshold of such pixels is refused by the block that has them
+    status = site.ended(site.post("/jobs/", image=("nan.npy", encoded(pixels, "npy"))))[-1]
+    assert (status["state"], status["results"]) == ("failed", None)
+    assert "finite" in status["error"]
+    (directory,) = set(site.directories()) - set(before)
+    eventually(lambda: [path.name for path in directory.iterdir()] == ["notice.txt"], "the removal of the files")
+    assert (directory / "notice.txt").read_text() == "the job was failed"
+
+
 def test_an_unknown_job_is_404_and_so_is_one_of_another_application(site: Site, tmp_path: Path) -> None:
     stack = read_running(site.state)
     assert stack is not None
