@@ -1,7 +1,7 @@
 """A second run without Numba repeats the tests that used a kernel in the first run: `pytest --again-without-kernels`.
 
-All other tests took the same path as they would without Numba. The first run notes those that used a kernel in pytest's
-cache. Without such notes, all tests are run.
+A test that used none took the same path as it does without Numba. The first run notes in pytest's cache which did; tests of
+which nothing is noted are run.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import pytest
 
 from lepton_celery import kernels
 
-_NOTES = "lepton/used_kernels"
+_NOTES = "lepton/uses_kernels"
 _PROPERTY = ("used a kernel", True)
 _SAMPLE = 50
-"""One of so many other tests is repeated too."""
+"""One of so many tests is repeated though it used none."""
 
 
 class _Noted(dict[str, Callable[..., Any] | None]):
@@ -49,9 +49,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     assert config.cache is not None
-    used = set(config.cache.get(_NOTES, []))
-    if config.getoption("--again-without-kernels") and used:
-        chosen = [item for at, item in enumerate(items) if item.nodeid in used or at % _SAMPLE == 0]
+    uses: dict[str, bool] = config.cache.get(_NOTES, {})
+    if config.getoption("--again-without-kernels"):
+        chosen = [item for at, item in enumerate(items) if uses.get(item.nodeid, True) or at % _SAMPLE == 0]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
         items[:] = chosen
 
@@ -61,17 +61,15 @@ class _Notes:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._ran: dict[str, bool] = {}
+        self._uses: dict[str, bool] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown":
-            self._ran[report.nodeid] = _PROPERTY in map(tuple, report.user_properties)
+            self._uses[report.nodeid] = _PROPERTY in map(tuple, report.user_properties)
 
     def pytest_sessionfinish(self) -> None:
         assert self._config.cache is not None
-        before = set(self._config.cache.get(_NOTES, []))
-        used = {name for name, is_used in self._ran.items() if is_used}
-        self._config.cache.set(_NOTES, sorted((before - self._ran.keys()) | used))
+        self._config.cache.set(_NOTES, self._config.cache.get(_NOTES, {}) | self._uses)
 
 
 def pytest_configure(config: pytest.Config) -> None:
