@@ -162,12 +162,12 @@ class FilledBlock(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What a process lost that died, and what the stage has lost so far."""
+    """What a process or a worker lost that died, and what the stage has lost so far."""
 
     lost: list[Place]
-    """Blocks that the process worked on."""
+    """Blocks that were worked on."""
     killers: int
-    """Number of blocks without a receipt whose process died while it worked on nothing else."""
+    """Number of blocks without a receipt whose process died while it worked on nothing else, or whose worker did twice."""
     done: int
     """Number of blocks of the stage that have a receipt."""
 

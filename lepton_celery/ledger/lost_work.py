@@ -27,12 +27,14 @@ class LostWork:
         stop = "" if below is None else int(below)
         return entries.split_places(self._run("unreceipted", job_id, number, limit, stop))
 
-    def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> list[Place]:
-        """Remove up to `limit` expired leases, each an attempt lost, and return the places of their blocks.
+    def reclaim(self, job_id: str, number: StageNumber, *, limit: int) -> Losses:
+        """Remove up to `limit` expired leases, each an attempt lost.
 
-        Each place is returned to one caller only, which must send the block again.
+        Each place is returned to one caller only, which must send the block again. Nobody reports the death of a whole
+        worker, so a block whose lease expires for the second time, while its owner held nothing else, counts as a killer.
         """
-        return entries.split_places(self._run("reclaim", job_id, number, limit))
+        lost, killers, done = self._run("reclaim", job_id, number, limit)
+        return Losses(entries.split_places(lost), killers, done)
 
     def end_owner(self, job_id: str, number: StageNumber, *, owner: str, reason: str = "") -> Losses:
         """End the leases of an owner whose process died, on blocks and on the merge. Each of its blocks loses an attempt.

@@ -294,11 +294,11 @@ def test_a_clock_set_back_by_an_hour_lengthens_no_lease(ledger: Ledger, client: 
     claim(ledger, "j", [0], owner="a", lease_s=60)
     claim(ledger, "j", [1], owner="b", lease_s=600)
     let_pass(client, -3600, prefix=prefix)
-    assert ledger.reclaim("j", FIRST, limit=9) == []  # it lasts for as long as it was given
+    assert ledger.reclaim("j", FIRST, limit=9).lost == []  # it lasts for as long as it was given
     assert claim(ledger, "j", [0], owner="c").leased == places(0)
     assert abs(ledger.info("j").updated_at - ledger.clock()) < 60
     let_pass(client, 61, prefix=prefix)
-    assert ledger.reclaim("j", FIRST, limit=9) == places(0)
+    assert ledger.reclaim("j", FIRST, limit=9).lost == places(0)
     assert claim(ledger, "j", [1], owner="c").leased == places(1)
 
 
@@ -342,3 +342,22 @@ def test_blocks_that_end_a_process_that_does_nothing_else_are_counted_until_they
     assert ledger.end_owner("j", SECOND, owner="slow") == Losses([], killers=0, done=0)
     assert ledger.fail("j", "because")
     assert ledger.end_owner("j", FIRST, owner="slow") == Losses([], killers=0, done=0)
+
+
+def test_blocks_that_end_whole_workers_are_counted_the_second_time(ledger: Ledger) -> None:
+    new_job(ledger, blocks=6)
+    claim(ledger, "j", [0], owner="a 1", lease_s=0.01)
+    claim(ledger, "j", [1], owner="a 2", lease_s=0.01)
+    claim(ledger, "j", [2, 3], owner="a 3", lease_s=0.01)
+    time.sleep(0.02)
+    assert ledger.reclaim("j", FIRST, limit=9) == Losses(
+        places(0, 1, 2, 3), killers=0, done=0
+    )  # it may have been stopped
+    claim(ledger, "j", [0], owner="b 1", lease_s=0.01, runs=9)
+    claim(ledger, "j", [2, 3], owner="b 2", lease_s=0.01, runs=9)
+    commit(ledger, "j", [1], owner="b 3")
+    time.sleep(0.02)
+    assert ledger.reclaim("j", FIRST, limit=9) == Losses(places(0, 2, 3), killers=1, done=1)
+    assert ledger.reclaim("j", FIRST, limit=9) == Losses([], killers=1, done=1)
+    commit(ledger, "j", [0], owner="c")  # it was innocent
+    assert ledger.end_owner("j", FIRST, owner="nobody").killers == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -224,10 +225,14 @@ class Moves(RuleBasedStateMachine):
         number, model = self.number(off), self.model
         over = sorted(place for place, lease in model.leases.items() if not lease.live)
         expected = over[:limit] if model.is_current(number) else []
-        assert self.ledger.reclaim(self.job, number, limit=limit) == expected
+        losses = self.ledger.reclaim(self.job, number, limit=limit)
+        owners = Counter(model.leases[place].owner for place in over)
         for place in expected:
-            del model.leases[place]
             model.lost[place] = model.lost.get(place, 0) + 1
+            if owners[model.leases.pop(place).owner] == 1 and model.lost[place] > 1:
+                model.killers.add(place)
+        counts = (len(model.killers), len(model.received)) if model.is_current(number) else (0, 0)
+        assert losses == Losses(expected, *counts)
 
     @rule(off=STALENESS, older_s=st.sampled_from([0.0, 0.0, 1e9]), limit=st.integers(0, MAX_BLOCKS))
     def duplicate_slow(self, off: int, older_s: float, limit: int) -> None:

@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,6 +157,28 @@ def test_a_job_all_of_whose_blocks_kill_their_workers_is_stopped(
     deaths = log_of(crashing).removeprefix(before).count("exited with 'signal 9")
     # 12 blocks alone, and the batches before them, instead of three for each of 256 blocks
     assert 4 * ATTEMPTS <= deaths < 4 * ATTEMPTS + 64 + 8
+
+
+def test_a_job_all_of_whose_blocks_end_whole_workers_is_stopped(tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.full((512, 512), 255, np.uint8))
+    env = {"LEPTON_MAX_ATTEMPTS": "2", "LEPTON_LEASE_S": "0.6", "LEPTON_SWEEP_S": "0.2"}
+    with some_workers(tmp_path / "stack", 2, concurrency=2, env=env) as stack:
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "ends_worker"), on_error="fill")
+        workers = [process for process in stack.processes if process.name.startswith("worker")]
+        deaths, deadline = 0, time.monotonic() + 150
+        while job.info().state.is_open and time.monotonic() < deadline:
+            for number, dead in enumerate(workers):
+                if not dead.is_running:  # a supervisor starts it again
+                    workers[number] = replace(dead)
+                    workers[number].start()
+                    deaths += 1
+            time.sleep(0.1)
+        for worker in workers:
+            worker.kill()
+        with pytest.raises(JobFailed, match="blocks each ended the worker process that worked on them alone"):
+            job.wait(1)
+    # each of 8 blocks twice, instead of each of 64 blocks twice
+    assert deaths < 40
 
 
 def test_some_blocks_that_kill_their_workers_stop_no_job(crashing: LocalStack, tmp_path: Path) -> None:

@@ -1,26 +1,32 @@
--- Removes expired leases, each an attempt lost. Returns the places as text, in ascending order.
+-- Removes expired leases, each an attempt lost. A block whose owner held nothing else, and that has lost an attempt before, may end
+-- whole workers: it is a killer until it is received. A first time is the fate of every block whose worker is stopped or cut off.
+-- Returns {places as text, in ascending order, number of killers, number of blocks done}.
 -- ARGV: stage, limit
 local stage, limit = ARGV[1], tonumber(ARGV[2])
 if not is_current(stage) then
-    return ''
+    return {'', 0, 0}
 end
 local at = now()
-local over = {}
+local over, holders, held = {}, {}, {}
 for _, place in ipairs(redis.call('HKEYS', LEASES)) do
-    if lease_of(place) <= at then
+    local expiry, _, holder = lease_of(place)
+    if expiry <= at then
         over[#over + 1] = tonumber(place)
+        holders[tonumber(place)] = holder
+        held[holder] = (held[holder] or 0) + 1
     end
-end
-if #over == 0 then
-    return ''
 end
 table.sort(over)
 local reclaimed = {}
 for n = 1, math.min(#over, limit) do
     local place = string.format('%d', over[n])
     redis.call('HDEL', LEASES, place)
-    redis.call('HINCRBY', ATTEMPTS, place, 1)
+    if redis.call('HINCRBY', ATTEMPTS, place, 1) > 1 and held[holders[over[n]]] == 1 then
+        redis.call('SADD', KILLERS, place)
+    end
     reclaimed[n] = place
 end
-touch(at)
-return table.concat(reclaimed, ' ')
+if #over > 0 then
+    touch(at)
+end
+return {table.concat(reclaimed, ' '), redis.call('SCARD', KILLERS), number('done')}

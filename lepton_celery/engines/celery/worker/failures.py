@@ -67,13 +67,17 @@ def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
         canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
 
 
-def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: StageNumber, losses: Losses) -> None:
+def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: StageNumber, losses: Losses) -> bool:
     """End a job if most of its blocks end their worker processes, which also holds up other jobs.
 
-    The blocks that count have ended a process that worked on nothing else, and have no receipt. The job ends once they are
-    `max_killers`, and more than half of the finished blocks.
+    The blocks that count have ended a process that worked on nothing else, or twice a whole worker, and have no receipt.
+    The job ends once they are `max_killers`, and more than half of the finished blocks.
+
+    Returns:
+        Whether this ended it.
     """
-    if losses.lost and losses.killers >= settings.max_killers and 2 * losses.killers > losses.done:
+    is_hopeless = bool(losses.lost) and losses.killers >= settings.max_killers and 2 * losses.killers > losses.done
+    if is_hopeless:
         reason = (
             f"{losses.killers} blocks each ended the worker process that worked on them alone, and only {losses.done} "
             "blocks are done: processes were killed, often for lack of memory, or crashed; see the workers' logs, and "
@@ -81,6 +85,7 @@ def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: Stage
         )
         log.error("job %s is stopped: %s", job_id, reason)
         fail_job(ledger, job_id, number, reason, place=losses.lost[0])
+    return is_hopeless
 
 
 def fail_exhausted(

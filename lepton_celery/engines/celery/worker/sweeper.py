@@ -19,6 +19,7 @@ from lepton_celery.config import LANES, Settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.engines.celery.sending.queues import queue_of, served_lanes
+from lepton_celery.engines.celery.worker.failures import stop_hopeless
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, reason_of
 from lepton_celery.grid import Place
@@ -119,7 +120,10 @@ class Sweeper:
         if info.lane not in LANES:
             raise JobError(f"its lane is {quoted(info.lane)}, and there are {', '.join(LANES)}", job_id)
         # the ledger returns each block with an expired lease to one sweeper only
-        self._send_alone(info, self._ledger.reclaim(job_id, info.stage, limit=_MAX_LOST), "had expired leases")
+        losses = self._ledger.reclaim(job_id, info.stage, limit=_MAX_LOST)
+        if stop_hopeless(self._ledger, self._settings, job_id, info.stage, losses):
+            return
+        self._send_alone(info, losses.lost, "had expired leases")
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
         below = self._ledger.begin_check(
