@@ -47,7 +47,10 @@ class Stencil:
 
     def halo_px(self, ndim: int, arguments: Arguments) -> tuple[int, ...]:
         """Pixels read on each side of each axis."""
-        halo = self.halo if isinstance(self.halo, int) else self.halo(arguments)
+        try:
+            halo = self.halo if isinstance(self.halo, int) else self.halo(arguments)
+        except (OverflowError, ValueError, ZeroDivisionError) as error:  # of an infinity, NaN or 0 among the arguments
+            raise InputError(f"the arguments give no number of pixels to read around a block: {error}") from error
         return (halo,) * ndim if isinstance(halo, int) else halo
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:

@@ -14,6 +14,11 @@ from lepton_celery.catalogue.shared.first_block import in_first_block, of_first_
 from lepton_celery.errors import InputError
 from lepton_celery.grid import BlockGrid
 
+MAX_UPSAMPLE = 10_000
+"""Largest `upsample_factor`; its cube, in bytes, is about the memory that it takes."""
+_FEW_STEPS = 2
+"""The `upsample_factor` with which shapes and dtypes are found."""
+
 _IMAGES = ("reference_image", "moving_image", "reference_mask", "moving_mask")
 
 
@@ -77,6 +82,7 @@ def _types(arguments: Arguments) -> list[ValueType]:
     """Shapes and dtypes of the results, found by registering a few pixels."""
     few = dict(arguments)
     few.pop("result_index", None)
+    few["upsample_factor"] = min(few["upsample_factor"], _FEW_STEPS)  # it takes memory, and no dtype depends on it
     for name in _IMAGES:
         if few[name] is not None:
             pixels = np.arange(4 ** len(few[name].shape)).reshape((4,) * len(few[name].shape)) % 7
@@ -88,6 +94,11 @@ def _types(arguments: Arguments) -> list[ValueType]:
 def _check(arguments: Arguments) -> None:
     if str(arguments["space"]).lower() != "real":
         raise InputError(f"space={arguments['space']!r} takes complex images, which cannot be opened; give real images")
+    if not 0 < arguments["upsample_factor"] <= MAX_UPSAMPLE:
+        raise InputError(
+            f"upsample_factor={arguments['upsample_factor']!r} is not between 0 and {MAX_UPSAMPLE:,}; a shift is found "
+            "to that fraction of a pixel, by a product of matrices of so many lines"
+        )
     shapes = {name: tuple(arguments[name].shape) for name in _IMAGES if arguments[name] is not None}
     masked = len(shapes) > 2
     for name, shape in shapes.items():

@@ -36,6 +36,14 @@ def _tile_pixels(n: int, k: int, start: int, stop: int) -> Array:
     return padded[k // 2 + start * k : k // 2 + stop * k]
 
 
+def _tile_ends(n: int, k: int, start: int, stop: int) -> tuple[int, int]:
+    """The first and the last of these pixels."""
+    if (stop - start) * k >= 2 * n:  # a reflection and back shows all of them; a tile may be far larger than the image
+        return 0, n - 1
+    pixels = _tile_pixels(n, k, start, stop)
+    return int(pixels.min()), int(pixels.max())
+
+
 class TileMaps:
     """One map of `arguments["nbins"]` levels for each tile of `arguments["tile_shape"]` pixels."""
 
@@ -44,8 +52,8 @@ class TileMaps:
 
     def reads(self, region: Region, images: Shapes, arguments: Arguments) -> list[Region]:
         axes = zip(images[0], arguments["tile_shape"], region.start[:-1], region.stop[:-1], strict=True)
-        pixels = [_tile_pixels(*axis) for axis in axes]
-        return [Region(tuple(int(p.min()) for p in pixels), tuple(int(p.max()) + 1 for p in pixels))]
+        ends = [_tile_ends(*axis) for axis in axes]
+        return [Region(tuple(first for first, _ in ends), tuple(last + 1 for _, last in ends))]
 
     def trim(self, result: Array, region: Region, read: Sequence[Region]) -> Array:
         return result[..., region.start[-1] : region.stop[-1]]

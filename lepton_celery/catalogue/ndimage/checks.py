@@ -57,9 +57,14 @@ def check_origin(arguments: Arguments, structure: str = "structure", origin: str
             )
 
 
+MAX_STRUCTURE_PX = 1 << 14
+"""Largest number of pixels of the structure of binary morphology, for which SciPy takes up to 2 GB."""
+
+
 def check_hit_or_miss(arguments: Arguments) -> None:
     """Refuse an `output`, and origins outside the structuring elements."""
     no_output(arguments)
+    _check_size(arguments, "structure1", "structure2")
     check_origin(arguments, "structure1", "origin1")
     check_origin(arguments, "structure1" if arguments["structure2"] is None else "structure2", "origin2")
 
@@ -67,12 +72,23 @@ def check_hit_or_miss(arguments: Arguments) -> None:
 def check_binary(arguments: Arguments) -> None:
     """Refuse an `output`, origins outside the structure, and iterations that go on until nothing changes."""
     no_output(arguments)
+    _check_size(arguments, "structure")
     check_origin(arguments)
     if arguments.get("iterations", 1) < 1:
         raise InputError(
             f"iterations={arguments['iterations']} goes on until nothing changes anywhere in the image; "
             "give a number of iterations of at least 1, or use morphology.reconstruction"
         )
+
+
+def _check_size(arguments: Arguments, *structures: str) -> None:
+    """Refuse a structure for which SciPy would keep a table of gigabytes: all of it for each position near a corner."""
+    for name in structures:
+        if arguments[name] is not None and (pixels := np.size(arguments[name])) > MAX_STRUCTURE_PX:
+            raise InputError(
+                f"{name} has {pixels:,} pixels, and SciPy takes the square of that in memory, so at most "
+                f"{MAX_STRUCTURE_PX:,} are allowed; give iterations with a smaller one, or use morphology.dilation"
+            )
 
 
 def check_spline(arguments: Arguments) -> None:

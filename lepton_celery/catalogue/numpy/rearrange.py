@@ -18,6 +18,7 @@ from lepton_celery.catalogue.shared.select import pairs_per_axis
 from lepton_celery.catalogue.sizes import MAX_PICKED_PX
 from lepton_celery.errors import InputError
 from lepton_celery.grid import Region
+from lepton_celery.limits import MAX_AXES
 
 # ------------------------------------------------------------------------------------------------ turning
 
@@ -76,6 +77,9 @@ def _turning(name: str, image: str, **options: Any) -> Composite:
 
     def expand(arguments: Arguments, build: Build) -> Lazy:
         rest = {key: value for key, value in arguments.items() if key != image}
+        for key, value in rest.items():
+            if isinstance(value, tuple | list) and len(value) > MAX_AXES:
+                raise InputError(f"{key} has {len(value):,} items; an image has at most {MAX_AXES} axes")
         return turned(arguments[image], lambda small: resolve(f"numpy.{name}")(small, **rest), build)
 
     return Composite(f"numpy.{name}", images=(image,), dtype_kinds="biufe", expand=expand, gives="image", **options)

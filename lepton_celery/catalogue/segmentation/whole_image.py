@@ -57,7 +57,9 @@ def _snakes(name: str) -> Callable[..., Array]:
 
 
 def _check_no_callback(arguments: Arguments) -> None:
-    if arguments["iter_callback"].__module__ != "skimage.segmentation.morphsnakes":  # its own, which does nothing
+    if (
+        getattr(arguments["iter_callback"], "__module__", "") != "skimage.segmentation.morphsnakes"
+    ):  # its own, which does nothing
         raise InputError("iter_callback is a function, which cannot be sent to a worker; leave it out")
 
 

@@ -25,6 +25,7 @@ from lepton_celery.catalogue.transform.interpolate import (
     spline_order,
 )
 from lepton_celery.errors import InputError
+from lepton_celery.limits import MAX_AXES
 
 # ------------------------------------------------------------------------------------------------ resize
 
@@ -77,6 +78,8 @@ def resized(image: Lazy, output_shape: Sequence[float], options: ResizeOptions, 
 def _with_axes(image: Lazy, output_shape: Sequence[float], build: Build) -> tuple[Lazy, list[float]]:
     """The image and the new shape with the same number of axes."""
     shape = list(output_shape)
+    if len(shape) > MAX_AXES:
+        raise InputError(f"output_shape has {len(shape):,} lengths; an image has at most {MAX_AXES} axes")
     if len(shape) > image.ndim:
         image = build("numpy.expand_dims", a=image, axis=tuple(range(image.ndim, len(shape))))
     elif len(shape) == image.ndim - 1:
