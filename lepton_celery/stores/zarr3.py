@@ -16,7 +16,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from itertools import islice
@@ -37,7 +37,8 @@ from lepton_celery.stores.chunk_files import chunk_files
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.publish import FileOutput, create_part, sibling
 from lepton_celery.stores.roots import PinnedFolder, Roots
-from lepton_celery.stores.zarr_metadata import ZarrNode, is_array, read_node
+from lepton_celery.stores.zarr_folder import ShardIndex, ZarrFolder, shard_index
+from lepton_celery.stores.zarr_metadata import MAX_METADATA_BYTES, ZarrNode, is_array, read_node
 
 _LISTED = 100
 """Largest number of files of a group among which a message looks for arrays."""
@@ -47,6 +48,10 @@ LARGEST_CHUNK_BYTES = 64 * 2**20
 
 _ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
 """Settings of zarr for zarrs, which gets one thread, because the worker processes already run in parallel."""
+
+_SLACK = 2
+"""How many times longer than its pixels a stretch of a file may be, besides a shard's index: what no codec can shorten takes
+a little more."""
 
 _settings = Lock()
 """Held while zarr's global settings are changed. An array keeps the pipeline with which it was opened."""
@@ -79,20 +84,28 @@ class ZarrReader(ArrayReader):
         with reading(self._path):
             if self.files is not None:
                 return self.files.read(region)
-            self._check_files(region)
-            return np.require(self._for_pixels()[region.slices], self.dtype, ["C", "O", "W"])
+            array = self._for_pixels()
+            if not isinstance(array.store, ZarrFolder) and (index := shard_index(array)):  # zarrs opens files itself
+                self._check_files(region, index)
+            with _panics_caught():
+                return np.require(array[region.slices], self.dtype, ["C", "O", "W"])
 
-    def _check_files(self, region: Region) -> None:
-        """Refuse files that are links or no files, which zarr would follow or wait for."""
+    def _check_files(self, region: Region, index: ShardIndex) -> None:
+        """Refuse shards that are links or no files, which zarrs would follow or wait for, and those whose index lies."""
         lengths = zip(region.start, region.stop, self._files_of_zarr, strict=True)
         for position in itertools.product(*(range(a // n, -(-z // n)) for a, z, n in lengths)):
             with suppress(FileNotFoundError):  # Zarr leaves out chunks that were never written
-                os.close(self._folder.open_beneath(self._key(position)))
+                descriptor = self._folder.open_beneath(self._key(position))
+                try:
+                    index.check(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def _for_pixels(self) -> zarr.Array[Any]:
         """The array through zarr, opened once in each process."""
         if self._opened_in != os.getpid():
-            self._opened = _open_for_pixels(self._folder.path)
+            longest = _SLACK * (math.prod(self._files_of_zarr) * self.dtype.itemsize) + MAX_METADATA_BYTES
+            self._opened = _open_for_pixels(self._folder, longest)
             self._opened_in = os.getpid()
         return self._opened
 
@@ -211,17 +224,28 @@ def _chunk_shape(target: Target) -> tuple[int, ...]:
     return tuple(chunks)
 
 
-def _open_for_pixels(path: Path) -> zarr.Array[Any]:
-    """The array at `path`, to be read in this process and not in processes forked from it."""
+@contextmanager
+def _panics_caught() -> Iterator[None]:
+    """Turn a panic of zarrs into an error. It is no `Exception`, so that it would end a worker's process."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"zarrs cannot decode it: {error}") from error
+
+
+def _open_for_pixels(folder: PinnedFolder, longest_bytes: int) -> zarr.Array[Any]:
+    """The array in a folder, to be read in this process and not in processes forked from it."""
     if find_spec("zarrs") is not None and _user_of_zarrs() == os.getpid():
         with _settings, zarr.config.set(_ZARRS_PIPELINE), warnings.catch_warnings():
             # zarrs warns about arrays that it leaves to zarr's own pipeline
             warnings.filterwarnings("ignore", "Array is unsupported by ZarrsCodecPipeline", UserWarning)
-            array = zarr.open_array(store=str(path), mode="r")
-        if array.metadata.zarr_format == 3 and array.order == "C" and array.dtype.isnative:
+            array = zarr.open_array(store=str(folder.path), mode="r")
+        if shard_index(array) and array.order == "C" and array.dtype.isnative:
             return array  # zarrs cannot read every array of the other kinds
     with _settings, zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}):
-        return zarr.open_array(store=str(path), mode="r")
+        return zarr.open_array(store=ZarrFolder(folder, longest_bytes), mode="r")
 
 
 @cache

@@ -24,6 +24,9 @@ from lepton_celery.stores.roots import Roots, open_beneath, open_folder
 MAX_METADATA_BYTES = 16 << 20
 """Largest size of a file of metadata."""
 
+MAX_SHARD_CHUNKS = 1 << 20
+"""Largest number of chunks in a shard, whose index has 16 bytes for each."""
+
 MAX_AXES = 32
 
 _DTYPE_2 = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16)")
@@ -130,8 +133,23 @@ def _check_array_3(path: Path, document: dict[str, Any]) -> None:
         name = codec.get("name") if isinstance(codec, dict) else codec
         _check_codec(path, name.removeprefix("numcodecs.") if isinstance(name, str) else name)
         if name == "sharding_indexed":
-            chunks = _configured(codec).get("chunk_shape")
+            _check_shard(path, chunks, inner := _configured(codec).get("chunk_shape"))
+            chunks = inner
     _check_lengths(path, document.get("shape"), chunks, np.dtype(dtype).itemsize)
+
+
+def _check_shard(path: Path, shard: Any, inner: Any) -> None:
+    """Refuse a shard of so many chunks that its index alone would take gigabytes; wrong lengths are refused elsewhere."""
+    if not (_is_lengths(shard) and _is_lengths(inner)) or 0 in inner:
+        return
+    if (count := math.prod(-(-outer // n) for outer, n in zip(shard, inner, strict=False))) > MAX_SHARD_CHUNKS:
+        raise StoreError(
+            f"{path} has {count:,} chunks in each shard, over the limit of {MAX_SHARD_CHUNKS:,}; save it with larger chunks"
+        )
+
+
+def _is_lengths(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_AXES and all(type(n) is int and 0 <= n < 2**62 for n in value)
 
 
 def _codecs_3(listed: Any) -> Iterator[Any]:
@@ -159,8 +177,7 @@ def _check_codec(path: Path, name: Any) -> None:
 
 def _check_lengths(path: Path, shape: Any, chunks: Any, itemsize: int) -> None:
     for what, lengths in (("shape", shape), ("chunk shape", chunks)):
-        is_listed = isinstance(lengths, list) and len(lengths) <= MAX_AXES
-        if not is_listed or not all(type(n) is int and 0 <= n < 2**62 for n in lengths):
+        if not _is_lengths(lengths):
             raise StoreError(f"{path} has the {what} {lengths!r:.60}; give at most {MAX_AXES} whole numbers")
     if len(chunks) != len(shape) or 0 in chunks:
         raise StoreError(f"{path} has chunks {chunks} in an array of shape {shape}; give a length from 1 for each axis")

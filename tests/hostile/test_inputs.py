@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import socket
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import tifffile
@@ -17,11 +19,14 @@ import zarr
 import lepton_celery as lepton
 from lepton_celery.errors import InputError, LeptonError, StoreError
 from lepton_celery.grid import Region
-from lepton_celery.stores import open_array, read_table, read_value
+from lepton_celery.stores import open_array, read_table, read_value, zarr3
 from lepton_celery.stores.bundle import read_bundle
 from lepton_celery.stores.journal import Journal
 from tests.hostile import files
 from tests.hostile.bounded import bounded
+
+WITHOUT_ZARRS = "from lepton_celery.stores import zarr3; zarr3._user_of_zarrs = lambda: 0\n"
+"""zarr-python's own pipeline reads shards then, also where zarrs is installed."""
 
 LIES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "frames.ome.tif": (lambda path: files.ome(path, 10**8, 10**8), "100,000,000 planes"),
@@ -155,6 +160,64 @@ def test_a_chunk_that_is_a_link_shows_no_other_file(tmp_path: Path) -> None:
     (path / "0").symlink_to(tmp_path / "secret")
     with pytest.raises(StoreError, match="link"):
         open_array(path).read(Region((0,), (4,)))
+
+
+@pytest.mark.parametrize("claim", [(2**62, 8), (0, 2**62), (2**63, 2**63), (8, 1 << 40), (2**64 - 2, 5)])
+@pytest.mark.parametrize("stop", [2, 8])
+@pytest.mark.parametrize("zarrs", [True, False])
+def test_an_index_of_a_shard_that_lies_takes_no_memory(
+    claim: tuple[int, int], stop: int, zarrs: bool, tmp_path: Path
+) -> None:
+    sharded = tmp_path / "s.zarr"
+    zarr.create_array(str(sharded), shape=(8,), chunks=(2,), shards=(8,), dtype="u1")[:] = np.arange(8)
+    shard = next(path for path in sharded.rglob("0") if path.is_file())
+    content = bytearray(shard.read_bytes())
+    index = np.frombuffer(content[-68:-4], np.uint64).copy()  # of four chunks, followed by its checksum
+    index[:2] = claim
+    content[-68:-4] = index.tobytes()
+    content[-4:] = google_crc32c.value(index.tobytes()).to_bytes(4, "little")
+    shard.write_bytes(content)
+    code = f"stores.open_array({str(sharded)!r}).read(Region((0,), ({stop},)))"
+    outcome = bounded(code if zarrs else WITHOUT_ZARRS + code, megabytes=512, timeout_s=30)
+    assert outcome.said.startswith("StoreError"), outcome.said
+    assert outcome.megabytes < 100
+
+
+def test_a_sparse_shard_is_not_read_whole(tmp_path: Path) -> None:
+    sharded = tmp_path / "s.zarr"
+    zarr.create_array(str(sharded), shape=(8,), chunks=(2,), shards=(8,), dtype="u1")[:] = np.arange(8)
+    shard = next(path for path in sharded.rglob("0") if path.is_file())
+    os.truncate(shard, 1 << 40)
+    code = f"stores.open_array({str(sharded)!r}).read(Region((0,), (8,)))"
+    outcome = bounded(WITHOUT_ZARRS + code, megabytes=512, timeout_s=30)
+    assert "1,099,511,627,776 bytes of a file would be read at once" in outcome.said
+    assert outcome.megabytes < 100
+
+
+def test_a_shard_of_countless_chunks_is_refused(tmp_path: Path) -> None:
+    sharded = tmp_path / "s.zarr"
+    zarr.create_array(str(sharded), shape=(8,), chunks=(2,), shards=(8,), dtype="u1")
+    metadata = json.loads((sharded / "zarr.json").read_text())
+    metadata["shape"] = metadata["chunk_grid"]["configuration"]["chunk_shape"] = [2**40]
+    (sharded / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match="chunks in each shard"):
+        open_array(sharded)
+
+
+def test_a_shard_swapped_for_a_link_between_two_reads_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr3, "_user_of_zarrs", lambda: 0)  # zarrs opens files itself
+    sharded = tmp_path / "s.zarr"
+    zarr.create_array(str(sharded), shape=(4,), chunks=(2,), shards=(4,), dtype="u1")[:] = np.arange(4)
+    reader = open_array(sharded)
+    assert list(reader.read(Region((0,), (4,)))) == [0, 1, 2, 3]
+    shard = next(path for path in sharded.rglob("0") if path.is_file())
+    shard.rename(tmp_path / "shard")
+    shard.symlink_to(tmp_path / "shard")
+    monkeypatch.setattr(zarr3.ZarrReader, "_check_files", lambda *_: None)  # as if it were swapped after a check
+    with pytest.raises(StoreError, match="is a link"):
+        reader.read(Region((0,), (4,)))
 
 
 def test_a_folder_of_chunks_or_a_shard_that_is_a_link_shows_no_other_file(tmp_path: Path) -> None:
