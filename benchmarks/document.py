@@ -29,6 +29,7 @@ beside damaged ones) and `python -m benchmarks.prediction`.
 SECTIONS = (
     "peers",
     "small",
+    "lanes",
     "steady",
     "memory",
     "datapath",

@@ -204,6 +204,10 @@ def times(real: Real, work: Path, runs: int = _RUNS) -> Times:
     )
 
 
+_WAVE = 16
+"""Messages of a wave."""
+
+
 def sending(work: Path) -> float:
     """Seconds to publish one message of a wave, on a server without workers."""
     with RedisServer(work / "sending", log=work / "sending.log") as server:
@@ -211,7 +215,7 @@ def sending(work: Path) -> float:
         app: Celery = lepton.create_app(settings)
         task = make(_MESSAGES, work)
         job = lepton.submit(workload_of(task).graph(task), app=app, block_shape=_MESSAGES.block, workers=_SLOTS[0])
-        info, wave = open_ledger(settings.ledger).info(job.id), settings.wave_batches
+        info, wave = open_ledger(settings.ledger).info(job.id), _WAVE
         begun = time.perf_counter()
         for at in range(0, _SENT, wave):
             canvas.send_alone(app, info, places_between(at, at + wave))

@@ -19,6 +19,8 @@ from lepton_celery.config import Settings
 
 _WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10_000)
 _SHOWN = (1, 8, 64, 512, 4096, 10_000)
+_WINDOW_BATCHES, _WAVE_BATCHES = 48, 16
+"""Batches of a job in the broker, and of a wave, on 16 workers or fewer."""
 _PER_WORKER = 3
 """Batches per worker in the dispatch window, where the window grows with the number of workers."""
 _LARGE = 1024
@@ -86,8 +88,8 @@ class Point:
 
 def world(workers: int, settings: Settings, *, grown: bool = False) -> World:
     """The simulated cluster; `grown` widens its dispatch window with the number of workers."""
-    window = max(settings.window_batches, _PER_WORKER * workers) if grown else settings.window_batches
-    return World(workers, window, settings.wave_batches, _STORE, _NET_S)
+    window = max(_WINDOW_BATCHES, _PER_WORKER * workers) if grown else _WINDOW_BATCHES
+    return World(workers, window, _WAVE_BATCHES, _STORE, _NET_S)
 
 
 def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times, settings: Settings) -> list[Point]:
@@ -96,14 +98,14 @@ def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times
     for count, planned in zip(workers, stages, strict=True):
         as_set = simulate(planned, times, world(count, settings))
         wide = world(count, settings, grown=True)
-        same = wide.window_batches == settings.window_batches
+        same = wide.window_batches == _WINDOW_BATCHES
         found.append(Point(count, as_set, as_set if same else simulate(planned, times, wide)))
     return found
 
 
 def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Checked]]:
     """Measure the times of this machine, then compare simulated with real jobs on one and on two workers."""
-    settings, found, measured = Settings(), [], {}
+    found, measured = [], {}
     for case in cases:
         measured[case.name] = servicetimes.in_process(case, work)
         click.echo(f"{case.name}: {sum(map(sum, measured[case.name].block_s)):.2f} s in this process")
@@ -113,7 +115,7 @@ def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Che
     with Real(work, 2) as real:
         both = {case.name: real.median(case, runs=runs).seconds for case in cases}
     for workers, seconds in ((1, alone), (2, both)):
-        local = World(workers, settings.window_batches, settings.wave_batches, _LOCAL_STORE, _LOCAL_NET_S)
+        local = World(workers, _WINDOW_BATCHES, _WAVE_BATCHES, _LOCAL_STORE, _LOCAL_NET_S)
         for case in cases:
             stages = servicetimes.stages_of(servicetimes.planned(case, work, workers), measured[case.name])
             found.append(Checked(case, workers, simulate(stages, times, local).seconds, seconds[case.name]))
@@ -191,7 +193,7 @@ def _compared(checked: Sequence[Checked]) -> list[str]:
 
 def _speedups(grown: dict[str, list[Point]]) -> list[str]:
     """A table of the speed-up and efficiency of each job by number of workers."""
-    rows, window = [], Settings().window_batches
+    rows, window = [], _WINDOW_BATCHES
     for job, points in grown.items():
         one = points[0].as_set.seconds
         for point in points:

@@ -18,16 +18,17 @@ from typing import Any
 
 from lepton_celery.errors import InputError
 from lepton_celery.signing import check_keys
+from lepton_celery.tenants import terms_of
 from lepton_celery.text import password_of
-
-LANES = ("interactive", "default", "batch")
-"""The lanes of jobs, the most urgent first; each has a queue of its own."""
 
 PLACEHOLDERS = frozenset({"change-me", "changeme", "replace-me", "your-password", "example", "todo", "xxx"})
 """Passwords of example files, which are refused."""
 
 RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 """Old names of settings and their new ones. The old names are accepted until release 0.2."""
+
+REMOVED = frozenset({"wave_batches", "window_batches"})
+"""Old settings without an effect, which are accepted until release 0.2: the slots of a lane give the size of its waves."""
 
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
 """Environment variables that begin with `LEPTON_` and are not settings."""
@@ -52,6 +53,12 @@ class Settings:
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call: `package.module:function`, or a pattern such as `package.module:*`.
     Empty: none. The environment separates them by commas."""
+    tenants: tuple[str, ...] = ()
+    """What tenants are entitled to: `name:weight` or `name:weight:slots` of each. Tenants share a lane by weight (1 unless
+    given), and their jobs occupy up to `slots` slots of a lane at a time (any number if 0 or not given). The name `*` stands
+    for all others. The environment separates them by commas."""
+    max_open_jobs: int = 10_000
+    """Largest number of jobs of a tenant that have not ended; a submission beyond it is refused. 0: no limit."""
     secret_key: tuple[str, ...] = field(default=(), repr=False)
     """Secret keys with which submitters sign jobs and messages. Workers that have a key refuse everything that none of their
     keys has signed. The first one signs; more of them let you replace a key while jobs run. Empty: nothing is signed. The
@@ -80,11 +87,6 @@ class Settings:
     """Seconds for which an ended job stays in the ledger. A failed job keeps its files and can be resumed until then."""
     max_retries: int = 5
     """Number of times that a batch is retried after a temporary error of a store or of the ledger."""
-    wave_batches: int = 16
-    """Smallest number of batches that are sent as one chord; a third of the dispatch window if that is more."""
-    window_batches: int = 48
-    """Smallest dispatch window: the number of batches of a job that the broker may hold; four per worker if that is more. If
-    it holds less than two waves, workers idle between waves."""
     visibility_timeout_s: int = 3600
     """Seconds after which Redis gives an unacknowledged message to another worker. This is a backstop: leases act first."""
     flower_auth: str = field(default="", repr=False)
@@ -138,13 +140,20 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
     """
     given: dict[str, Any] = {}
     for name, value in values.items():
-        given[_current_name(name, str)] = value
+        if name in REMOVED:
+            _warn_of_removed(name)
+        else:
+            given[_current_name(name, str)] = value
     for variable, text in environ.items():
         if variable.startswith("LEPTON_") and variable not in _RESERVED and text:
+            if variable.removeprefix("LEPTON_").lower() in REMOVED:
+                _warn_of_removed(variable)
+                continue
             name = _current_name(variable.removeprefix("LEPTON_").lower(), lambda name: f"LEPTON_{name.upper()}")
-            separator = "," if name in ("allowed_functions", "secret_key") else os.pathsep
+            separator = "," if name in ("allowed_functions", "secret_key", "tenants") else os.pathsep
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
     check_keys(given.get("secret_key", ()), "LEPTON_SECRET_KEY")
+    terms_of(given.get("tenants", ()))
     settings = Settings(**given)
     check_passwords(settings)
     return settings
@@ -165,6 +174,10 @@ def check_passwords(settings: Settings) -> None:
                 f"LEPTON_{name.upper()} has the password {password!r} of an example, which everybody knows; choose another, "
                 "such as that of `openssl rand -hex 16`, for the server too"
             )
+
+
+def _warn_of_removed(written: str) -> None:
+    warnings.warn(f"{written} has no effect since 0.1; remove it", DeprecationWarning, stacklevel=3)
 
 
 def _current_name(name: str, written: Callable[[str], str]) -> str:

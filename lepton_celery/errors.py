@@ -14,8 +14,8 @@
         - `OtherRelease`
     - `StoreError` (OSError)
         - `StoreNotFound` (also FileNotFoundError)
-        - `OutputExists` (also FileExistsError)
         - `StoreTimeout` (also TimeoutError)
+        - `OutputExists` (also FileExistsError)
     - `BrokerUnreachable` (ConnectionError)
     - `JobError` (RuntimeError)
         - `JobNotFound` (also LookupError)

@@ -16,6 +16,8 @@ MAX_ID_CHARS = 100
 """Longest id of a job, in characters."""
 JOB_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_ID_CHARS - 1}}}")
 """The form of a job's id, which becomes part of file names: no separators, no leading dot."""
+MAX_TENANT_CHARS = 64
+"""Longest name of a tenant, in characters."""
 MAX_PLACES_CHARS = 1000
 """Longest text of the places of a batch in a message, in characters; those of this package have about 60."""
 MAX_PLACES = 1 << 16

@@ -14,9 +14,9 @@ from lepton_celery.cli.console import LONG, json_option, messages, print_json
 from lepton_celery.cli.documents import job_document
 from lepton_celery.cli.pipeline import STEPS_HELP, pipeline_options, requested_outputs
 from lepton_celery.cli.where import app_with, find_settings
-from lepton_celery.config import LANES, Settings, configured
+from lepton_celery.config import Settings, configured
 from lepton_celery.errors import InputError
-from lepton_celery.execution.manifest import JobOptions, Lane, OnError
+from lepton_celery.execution.manifest import JobOptions, OnError
 from lepton_celery.execution.seams import describe
 from lepton_celery.graph.nodes import Node
 from lepton_celery.jobs.job import Job
@@ -26,6 +26,7 @@ from lepton_celery.jobs.run import run_prepared
 from lepton_celery.jobs.submit import submit
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import PlanOptions
+from lepton_celery.priority import priority_of
 from lepton_celery.text import shown, shown_lines
 
 
@@ -41,7 +42,8 @@ class _Options:
     saved: tuple[str, ...]
     block_shape: tuple[int, ...] | None
     title: str
-    priority: Lane
+    priority: str
+    tenant: str
     here: bool
     threads: int | None
     overwrite: bool
@@ -68,7 +70,13 @@ class _Options:
 @click.option(
     "--title", default="", show_default=False, help="Name of the job in lists.  [default: the names of its outputs]"
 )
-@click.option("--priority", type=click.Choice(LANES), default="default", help="The lane of the job.")
+@click.option(
+    "--priority",
+    metavar="LANE[:RANK]",
+    default="default",
+    help="The lane of the job: interactive, default or batch; and its rank among your jobs there, from 0 to 9 (first).",
+)
+@click.option("--tenant", default="", show_default=False, help="Whose share of the lane the job takes.")
 @click.option("--here", is_flag=True, help="Run in this process, on threads, even if a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads with --here.  [default: one per processor]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing OUTPUT when the job is done.")
@@ -114,6 +122,7 @@ def _run_on_workers(outputs: Mapping[str, Node], options: _Options, settings: Se
         app=app_with(settings),
         resume=options.resume,
         priority=options.priority,
+        tenant=options.tenant,
         title=options.title,
         block_shape=options.block_shape,
         overwrite=options.overwrite,
@@ -135,12 +144,13 @@ def _run_here(outputs: Mapping[str, Node], options: _Options) -> Job:
         "--on-error": options.on_error != "fail",
         "--no-wait": not options.wait,
         "--timeout": options.timeout is not None,
+        "--tenant": bool(options.tenant),
     }
     if wrong := [name for name, is_given in refused.items() if is_given]:
         raise InputError(f"{', '.join(wrong)}: only for jobs on workers; start some with `lepton up`")
     threads = options.threads or os.cpu_count() or 1
     plan_options = PlanOptions(options.block_shape, threads, cost=model_of_folder().on_threads())
-    job_options = JobOptions(lane=options.priority, title=options.title, overwrite=options.overwrite)
+    job_options = JobOptions(lane=priority_of(options.priority).lane, title=options.title, overwrite=options.overwrite)
     prepared = prepare(outputs, plan_options, job_options, configured())
     if not options.here:
         messages().print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")

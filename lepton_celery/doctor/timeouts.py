@@ -50,13 +50,6 @@ def check_settings(s: Settings) -> Iterator[Finding]:
         Case(s.sweep_s > s.lease_s, WARNING, "that is longer than a lease, so lost work waits for the sweep"),
     )
     yield _judge(
-        "window",
-        f"{s.window_batches} batches, sent in waves of {s.wave_batches}",
-        "unset LEPTON_WAVE_BATCHES and LEPTON_WINDOW_BATCHES",
-        Case(min(s.window_batches, s.wave_batches) < 1, PROBLEM, "no batch can be sent"),
-        Case(s.window_batches < 2 * s.wave_batches, WARNING, "workers idle between two waves"),
-    )
-    yield _judge(
         "attempts",
         f"{s.max_attempts} per block",
         _set("max_attempts"),

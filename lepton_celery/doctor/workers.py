@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
 
-from lepton_celery.config import LANES
 from lepton_celery.doctor.about import SAME_EVERYWHERE, About
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, Verdict, judge
 from lepton_celery.doctor.server import CLOCKS_APART_S, beyond
+from lepton_celery.priority import LANES
 
 GROUP = "workers"
 _judge = partial(judge, GROUP)

@@ -18,15 +18,15 @@ from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
 from lepton_celery.limits import JOB_ID, MAX_ID_CHARS, Count, Text
 from lepton_celery.planning.plan import PLAN_VERSION, SAME_RELEASE, Plan
+from lepton_celery.priority import Lane, Rank
 from lepton_celery.signing import check_signed, signed
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.stores.journal import Journal
 from lepton_celery.stores.workspace import DiskWorkspace, workspace_root
 
-MANIFEST_VERSION = 4
+MANIFEST_VERSION = 5
 
-Lane = Literal["interactive", "default", "batch"]
 OnError = Literal["fail", "fill"]
 
 _PACKAGES = ("lepton-celery", "numpy", "scikit-image", "scipy")
@@ -38,6 +38,10 @@ class JobOptions:
     """Options of a job that do not concern its plan."""
 
     lane: Lane = "default"
+    rank: Rank = 0
+    """The job's rank among the jobs of its tenant in the lane."""
+    tenant: Text = ""
+    """The tenant whose share of the lane the job takes; empty for none."""
     title: Text = ""
     """The user's name for the job; empty to use the names of its outputs."""
     overwrite: bool = False

@@ -22,6 +22,7 @@ from lepton_celery.planning.axes import axes_of
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import Planned, make_plan
+from lepton_celery.priority import Priority
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.roots import Roots
 from lepton_celery.stores.workspace import workspace_root
@@ -156,6 +157,9 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequen
         number=number,
         paused=True,
     )
+    options = manifest.options
+    if options.rank or options.tenant:
+        ledger.prioritize(manifest.job_id, Priority(options.lane, options.rank), tenant=options.tenant)
 
 
 def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:

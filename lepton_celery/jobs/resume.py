@@ -11,7 +11,7 @@ from celery import Celery
 from lepton_celery import stores
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
-from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending import canvas, turns
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
 from lepton_celery.jobs.eager import is_eager
@@ -174,5 +174,7 @@ def _send_missing(manifest: Manifest, app: Celery, ledger: Ledger, settings: Set
         return
     # move the cursor by the number of receipts: below the cursor, only blocks without a receipt are sent
     if info.dispatched < info.blocks_done:
-        ledger.dispatch(info.job_id, info.stage, count=info.blocks_done, outstanding=info.blocks_total)
-    canvas.send_unreceipted(app, ledger, settings, info, manifest.plan, limit=settings.window_batches)
+        ledger.dispatch(info.job_id, info.stage, count=info.blocks_done)
+        info = ledger.info(manifest.job_id)
+    canvas.send_unreceipted(app, ledger, info, manifest.plan)
+    turns.send_first_turns(app, ledger, settings, info, manifest.plan)

@@ -13,9 +13,9 @@ from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
-from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending import turns
 from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError
-from lepton_celery.execution.manifest import JobOptions, Lane, Manifest, OnError
+from lepton_celery.execution.manifest import JobOptions, Manifest, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import StageNumber
@@ -29,12 +29,15 @@ from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import Limits, PlanOptions
+from lepton_celery.priority import priority_of
+from lepton_celery.tenants import check_tenant
 
 
 class JobKeywords(TypedDict, total=False):
     """The keywords of `lepton.submit` that describe a job, and are documented there."""
 
-    priority: Lane
+    priority: str
+    tenant: str
     title: str
     block_shape: tuple[int, ...] | None
     workers: int | None
@@ -57,7 +60,9 @@ def submit(
         app: the Celery application; None for the project's own if it was `configure`d, else one for the broker that
             LEPTON_BROKER_URL names or that `lepton up` started in this folder.
         resume: whether to continue an unfinished job that has the same outputs and inputs, instead of starting again.
-        priority: the lane: `interactive` is served before `default`, and `default` before `batch`.
+        priority: the lane: `interactive` is served before `default`, and `default` before `batch`; or a lane and the rank of
+            the job among its tenant's there, such as `batch:5`: from 0 to 9, where 9 goes first.
+        tenant: whose share of the lane the job takes, such as a customer or a team; see the setting `tenants`.
         title: the job's name; by default the names of its outputs.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
@@ -120,7 +125,6 @@ def _prepare(
         workers=options.get("workers") or os.cpu_count() or 1,
         limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
         cost=cost,
-        wave_batches=settings.wave_batches,
     )
     prepared = prepare(outputs, plan_options, job, settings, may_exist=may_exist)
     for function in prepared.manifest.plan.functions:
@@ -139,13 +143,14 @@ def _job_options(keywords: JobKeywords, scratch: str) -> JobOptions:
         raise InputError(
             f"{', '.join(unknown)}: there is no such option; give {', '.join(JobKeywords.__annotations__)}"
         )
-    lane, on_error = keywords.get("priority", "default"), keywords.get("on_error", "fail")
-    if lane not in get_args(Lane):
-        raise InputError(f"priority {lane!r} is not a lane; give one of {', '.join(get_args(Lane))}")
+    on_error = keywords.get("on_error", "fail")
+    lane, rank = priority_of(keywords.get("priority", "default"))
     if on_error not in get_args(OnError):
         raise InputError(f"on_error is {on_error!r}; give 'fail' or 'fill'")
     return JobOptions(
         lane=lane,
+        rank=rank,
+        tenant=check_tenant(keywords.get("tenant", "")),
         title=keywords.get("title", ""),
         overwrite=keywords.get("overwrite", False),
         on_error=on_error,
@@ -169,7 +174,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
         create_outputs(context)
         manifest.journal(settings.roots).log_stage(StageNumber(0))
         ledger.resume(manifest.job_id)
-        canvas.fill_window(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
+        turns.send_first_turns(app, ledger, settings, ledger.info(manifest.job_id), manifest.plan)
         # this takes a quarter of a second per gigabyte in tmpfs: workers need not wait for it
         reserve_outputs(context)
     except BaseException:

@@ -18,6 +18,10 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:{job}:killers     set      places of the current stage whose process died while it worked on nothing else
     lepton:{job}:ended       channel  receives a message when the job ends
 
+    lepton:{lane L}:jobs     hash     job -> whether it has blocks to send, blocks in the broker, seconds of a block, seconds
+                                      of service, rank, tenant; of the open jobs of the lane L (`turns.py`)
+    lepton:{lane L}:tenants  hash     tenant -> seconds of service
+
     lepton:costs:{profile}   text     JSON: the cost model of the workers of a profile
 
     lepton:jobs              zset     job -> time of creation; this key and the next two are the indexes (`index.py`)
@@ -145,5 +149,8 @@ def _load_scripts(client: redis.Redis) -> dict[str, Script]:
     """The scripts by name. redis-py sends each to a server once, and then calls it by its digest."""
     folder = resources.files("lepton_celery.ledger") / "lua"
     texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".lua")}
-    prelude = texts.pop("prelude.lua")  # goes before every script
-    return {name.removesuffix(".lua"): client.register_script(prelude + text) for name, text in texts.items()}
+    of_jobs, of_lanes = texts.pop("prelude.lua"), texts.pop("lane_prelude.lua")  # go before every script
+    return {
+        name.removesuffix(".lua"): client.register_script((of_lanes if name.startswith("lane_") else of_jobs) + text)
+        for name, text in texts.items()
+    }

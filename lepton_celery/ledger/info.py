@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from lepton_celery.grid import Place, StageIndex, StageNumber
 from lepton_celery.limits import BlockCount, Count, Moment, Positive
+from lepton_celery.priority import Rank
 
 T = TypeVar("T")
 
@@ -85,10 +86,24 @@ class JobInfo:
     """Number of blocks that were given up and filled."""
     waits_for: str = ""
     """Why workers could not take up blocks since the last receipt; empty if none said so."""
+    rank: Rank = 0
+    """The job's rank among the jobs of its tenant in the lane: those of a higher rank go first."""
+    tenant: str = ""
+    """The tenant whose share of the lane the job takes; empty for none."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
     """Sums of each stage's statistics, by name, over the first receipts of its blocks. Stages without any are missing."""
     stage_times: dict[StageNumber, StageTimes] = field(default_factory=dict)
     """Times of each stage."""
+
+    @property
+    def priority(self) -> str:
+        """The job's lane, and its rank if that is not 0: `batch:5`."""
+        return f"{self.lane}:{self.rank}" if self.rank else self.lane
+
+    @property
+    def outstanding(self) -> int:
+        """Number of blocks of the current stage that were sent and have no receipt."""
+        return max(0, self.dispatched - self.blocks_done)
 
     @property
     def merging(self) -> bool:

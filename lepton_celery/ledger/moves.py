@@ -73,8 +73,10 @@ from typing import Any
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import entries
+from lepton_celery.ledger.cost_models import CostModels
 from lepton_celery.ledger.damage import info_of_damaged
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
+from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
@@ -84,7 +86,7 @@ _MANY_JOBS = 1_000_000
 """The number of jobs among which one is found by the beginning of its id."""
 
 
-class Ledger(LostWork):
+class Ledger(LostWork, LaneMoves, CostModels):
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
@@ -95,10 +97,12 @@ class Ledger(LostWork):
         from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
         from lepton_celery.ledger.index import JobIndex
         from lepton_celery.ledger.lanes import ServedLanes
+        from lepton_celery.ledger.turns import Turns
 
         self._connection = Connection(url, prefix)
         self._lanes = ServedLanes(self._connection)
         self._index = JobIndex(self._connection)
+        self.turns = Turns(self._connection)
 
     def create(
         self,
@@ -200,21 +204,16 @@ class Ledger(LostWork):
         """
         return self._connection.end_signal(job_id)
 
-    def serve(self, worker: str, lanes: Iterable[str], *, for_s: float) -> None:
-        """Note that a worker serves lanes for `for_s` seconds from now; with 0, that it no longer does."""
-        self._lanes.note(worker, lanes, for_s)
-
-    def is_served(self, lane: str) -> bool:
-        """Whether a worker serves a lane, as far as the workers' notes tell."""
-        return self._lanes.is_served(lane)
-
     def pause(self, job_id: str) -> bool:
         """Pause a running job: nothing more is dispatched, claimed or merged, but blocks in progress may finish.
 
         Returns:
             False if the job is neither running nor paused, or is being published.
         """
-        return bool(self._run("pause", job_id))
+        paused = bool(self._run("pause", job_id))
+        if paused:
+            self._leave_lane(job_id)
+        return paused
 
     def resume(self, job_id: str) -> bool:
         """Continue a paused or failed job in its stage.
@@ -239,6 +238,7 @@ class Ledger(LostWork):
 
     def forget(self, job_id: str) -> None:
         """Remove everything that is recorded of a job, whatever its state."""
+        self._leave_lane(job_id)
         with self._connection.client() as client:
             client.unlink(*self._connection.keys(job_id))
         self._index.remove(job_id)
@@ -270,14 +270,14 @@ class Ledger(LostWork):
         text = entries.read_text(self._connection, job_id, "result")
         return None if text is None else entries.from_json(f"result of job {job_id!r}", text, job_id)
 
-    def dispatch(self, job_id: str, number: StageNumber, *, count: int, outstanding: int) -> tuple[Place, Place]:
+    def dispatch(self, job_id: str, number: StageNumber, *, count: int) -> tuple[Place, Place]:
         """Move the cursor over the next blocks, which the caller sends to the broker.
 
         Returns:
-            The first place, and the one after the last: at most `count` places, and so few that no more than `outstanding`
-            blocks are dispatched and not done. Both are the same if nothing may be dispatched.
+            The first place, and the one after the last: at most `count` places. Both are the same if nothing is left to be
+            dispatched, or the job is not running in this stage.
         """
-        start, stop = self._run("dispatch", job_id, number, count, outstanding)
+        start, stop = self._run("dispatch", job_id, number, count)
         return Place(start), Place(stop)
 
     def claim(
@@ -399,6 +399,7 @@ class Ledger(LostWork):
         committed = bool(self._call("commit_merge", job_id, number, fence, *(following or ("", "")), text))
         if committed and following is None:
             self._index.end(job_id)
+            self._leave_lane(job_id)
         return committed
 
     def begin_publish(self, job_id: str, number: StageNumber, *, fence: int) -> bool:
@@ -425,27 +426,6 @@ class Ledger(LostWork):
         """
         [reopened] = self._run("reopen", job_id, number, fence, entries.join_places(places))
         return bool(reopened)
-
-    def costs(self, profile: str) -> dict[str, Any] | None:
-        """The cost model of the workers of a profile; None if there is none.
-
-        Raises:
-            JobError: the cost model cannot be read.
-        """
-        with self._connection.client() as client:
-            text = client.get(self._costs_key(profile))
-        return None if text is None else entries.from_json(f"cost model of profile {profile!r}", str(text))
-
-    def keep_costs(self, profile: str, document: Mapping[str, Any] | None) -> None:
-        """Replace the cost model of a profile by JSON values, or remove it with None."""
-        with self._connection.client() as client:
-            if document is None:
-                client.delete(self._costs_key(profile))
-            else:
-                client.set(self._costs_key(profile), entries.to_json(document))
-
-    def _costs_key(self, profile: str) -> str:
-        return f"{self._connection.prefix}costs:{profile}"
 
     def clock(self) -> float:
         """Seconds since the epoch by the server's clock."""
@@ -477,6 +457,7 @@ class Ledger(LostWork):
         ended = bool(self._call("finish", job_id, state.value, reason, number, place))
         if ended:
             self._index.end(job_id)
+            self._leave_lane(job_id)
         return ended
 
 

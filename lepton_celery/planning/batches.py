@@ -26,19 +26,23 @@ def places_between(start: int, stop: int) -> list[Place]:
     return [Place(number) for number in range(start, stop)]
 
 
-def batches(stage: Stage, workers: int, places: Iterable[Place]) -> list[list[Place]]:
-    """Group places, given in ascending order, into batches for `workers` processes."""
+def batches(stage: Stage, workers: int, places: Iterable[Place], *, largest: int = 0) -> list[list[Place]]:
+    """Group places, given in ascending order, into batches for `workers` processes.
+
+    With a number `largest`, no batch has more blocks than that.
+    """
     grouped: list[list[Place]] = []
     batch: list[Place] = []
-    tile_end = largest = 0
+    tile_end = most = 0
     for place in places:
         has_long_text = bool(batch) and place != batch[-1] + 1 and len(format_places(batch)) > _TEXT_CHARS
-        if place >= tile_end or len(batch) >= largest or has_long_text:
+        if place >= tile_end or len(batch) >= most or has_long_text:
             batch = []
             grouped.append(batch)
             tile_end = stage.tiling.stop(place)
             share = (len(stage.grid) - place) // max(1, workers)
-            largest = max(stage.min_batch_blocks, min(stage.batch_blocks, share))
+            most = max(stage.min_batch_blocks, min(stage.batch_blocks, share))
+            most = min(most, largest or most)
         batch.append(place)
     return grouped
 

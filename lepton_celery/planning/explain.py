@@ -103,7 +103,7 @@ def _stage_lines(stage: Stage, options: PlanOptions) -> list[str]:
     blocks = f"{counted(len(stage.grid), 'block')} of {'×'.join(map(str, stage.block_shape))}"
     halo = f"halo {max(predicted.halo)} px" if any(predicted.halo) else "no halo"
     batches = -(-len(stage.grid) // stage.batch_blocks)
-    sent = f"{counted(batches, 'batch')} in {counted(-(-batches // options.wave_batches), 'wave')}"
+    sent = counted(batches, "batch")
     memory = f"{size(predicted.memory_bytes)} of {size(options.limits.worker_memory_bytes)} in each worker"
     reads = f"reads {size(predicted.read_bytes)}"
     if predicted.read_bytes:

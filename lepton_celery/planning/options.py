@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from lepton_celery.config import Settings
 from lepton_celery.planning.cost.model import CostModel
 
 
@@ -35,7 +34,5 @@ class PlanOptions:
     """Largest number of partials of one merge, if partials of the function can be combined in groups first."""
     fan_in: int = 64
     """Largest number of blocks whose partials are combined into one."""
-    wave_batches: int = Settings.wave_batches
-    """Smallest number of batches that are sent as one chord; see `Settings.wave_batches`."""
     in_memory: bool = False
     """Whether outputs and intermediate images are arrays of this process."""

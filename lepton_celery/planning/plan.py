@@ -27,6 +27,12 @@ from lepton_celery.stores.documents import check_version, checked, from_document
 
 PLAN_VERSION = 5
 
+_SMALL_S = 0.5
+"""Predicted seconds of work up to which one worker does a whole job: about a batch. More workers would gain less than the
+messages between them cost while other jobs run."""
+_SMALL_BLOCKS = 1024
+"""Largest number of blocks of a stage of such a job."""
+
 SAME_RELEASE = "run the same release of lepton-celery on all machines"
 """The remedy for a plan or a manifest of another release."""
 
@@ -259,6 +265,16 @@ class Plan:
     def work_s(self) -> float:
         """Predicted seconds of work on pixels and bytes, of all workers together."""
         return sum(stage.predicted.work_s for stage in self.stages)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a worker does the whole job from one message, because all of it is predicted to take half a second.
+
+        A job with functions of the user's own is not small: nobody knows what they take.
+        """
+        work_s = sum(stage.predicted.work_s + stage.predicted.merge_s for stage in self.stages)
+        blocks = max((len(stage.grid) for stage in self.stages), default=0)
+        return work_s <= _SMALL_S and blocks <= _SMALL_BLOCKS and not self.functions
 
     def with_stage(self, index: StageIndex, stage: Stage) -> Plan:
         """The plan with one stage replaced."""

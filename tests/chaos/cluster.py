@@ -21,12 +21,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lepton_celery import create_app
-from lepton_celery.config import LANES, Settings, load_settings
+from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import RedisServer, find_binary
+from lepton_celery.priority import LANES
 from tests.chaos.proxy import Proxy
 
 QUEUES = tuple(queue_of(lane) for lane in LANES)

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from lepton_celery.config import LANES, Settings
+from lepton_celery.config import Settings
 from lepton_celery.doctor.about import About, Pool, about_this_process
 from lepton_celery.doctor.finding import Finding, Verdict
 from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_server
 from lepton_celery.doctor.signing import check_signing
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import Answer, Fleet, check_workers
+from lepton_celery.priority import LANES
 from lepton_celery.stores.documents import from_document, to_document
 from tests.unit.test_doctor import not_ok, verdicts
 
@@ -26,7 +27,7 @@ GIB = 1 << 30
 def test_the_defaults_agree_with_each_other() -> None:
     findings = list(check_settings(Settings()))
     assert not_ok(findings) == {}
-    assert len(findings) == 6
+    assert len(findings) == 5
 
 
 @pytest.mark.parametrize(
@@ -38,8 +39,6 @@ def test_the_defaults_agree_with_each_other() -> None:
         (Settings(lease_s=1, sweep_s=0.5), {"lease": Verdict.WARNING}),
         (Settings(lease_s=0, sweep_s=0), {"lease": Verdict.PROBLEM, "sweep": Verdict.PROBLEM}),
         (Settings(lease_s=30, sweep_s=31), {"sweep": Verdict.WARNING}),
-        (Settings(window_batches=31), {"window": Verdict.WARNING}),
-        (Settings(wave_batches=0), {"window": Verdict.PROBLEM}),
         (Settings(max_attempts=1), {"attempts": Verdict.WARNING}),
         (Settings(max_attempts=0), {"attempts": Verdict.PROBLEM}),
         (Settings(worker_memory_bytes=4 * GIB), {"limits": Verdict.PROBLEM}),

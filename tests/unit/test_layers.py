@@ -18,6 +18,8 @@ LAYERS = (
     "errors",
     "limits",
     "signing",
+    "priority",
+    "tenants",
     "config",
     "grid",
     "kernels",

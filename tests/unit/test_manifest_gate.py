@@ -71,7 +71,7 @@ def test_a_workspace_has_the_name_of_its_job(tmp_path: Path, workspace: str) -> 
         ("{}", "has version None"),
         ("null", "NoneType"),
         ("[]", "list"),
-        ('{"plan": null, "version": 4}', "is damaged"),
+        ('{"plan": null, "version": 5}', "is damaged"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
         ("9" * 5000, "digits"),

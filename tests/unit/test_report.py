@@ -58,7 +58,7 @@ def _after(lines: list[str], stage: int) -> str:
 
 def test_counts_of_one_are_singular() -> None:
     text = explain(graph.open(np.ones((5, 5))) + 1, workers=1, block_shape=(5, 5))
-    assert "1 block of 5×5, no halo, 1 batch in 1 wave" in text
+    assert "1 block of 5×5, no halo, 1 batch" in text
     assert "on 1 worker\n" in text
 
 

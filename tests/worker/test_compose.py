@@ -18,11 +18,12 @@ import yaml
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lepton_celery.config import LANES, Settings, settings_from
+from lepton_celery.config import Settings, settings_from
 from lepton_celery.errors import InputError
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import find_binary, free_port
+from lepton_celery.priority import LANES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"

@@ -35,7 +35,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +46,11 @@ from numpy.typing import NDArray
 from skimage import filters as sk_filters
 
 import lepton_celery as lepton
-from lepton_celery.config import Settings
 from lepton_celery.errors import JobCancelled, JobError, JobFailed, WaitingWarning, WaitTimeout
 from lepton_celery.grid import Place, StageNumber
+from lepton_celery.ledger import turns
 from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.turns import Spans
 from lepton_celery.planning.batches import places_between
 from lepton_celery.skimage import filters
 from tests.chaos import checks
@@ -115,10 +115,11 @@ def assert_right(tmp_path: Path, job: lepton.Job, cluster: Cluster, expected: ND
 # ------------------------------------------------------------------------------------------------ messages
 
 
-def test_a_job_ends_although_its_chords_never_do(idle: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+def test_a_job_ends_although_its_chords_never_do(
+    idle: Cluster, tmp_path: Path, image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No chord body is sent, as after a process died after its receipt, or after results have expired."""
-    settings: Settings = idle.app.conf["lepton"]
-    idle.app.conf["lepton"] = replace(settings, wave_batches=4, window_batches=4)  # one wave would be no chord
+    monkeypatch.setattr(turns, "ALONE", Spans(0.3, 0.1, 0.1))  # the whole job would be one wave, which needs no chord
     job = submit(tmp_path, idle, mapped(tmp_path, "slow", seconds=0.05))
     chords = list(idle.broker.scan_iter(match="celery-taskset-meta-*"))
     assert chords

@@ -25,17 +25,17 @@ from skimage import measure as sk_measure
 
 import lepton_celery as lepton
 from lepton_celery import stores
-from lepton_celery.config import LANES, load_settings
+from lepton_celery.config import load_settings
+from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.canvas import PROCESS
 from lepton_celery.engines.celery.sending.queues import DEAD_QUEUE, DELIVERY_LIMIT, LaneQueue, lane_of, queue_of
-from lepton_celery.engines.celery.worker.sweeper import Sweeper
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.grid import Region
-from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning.batches import batches, places_between
+from lepton_celery.priority import LANES
 from lepton_celery.skimage import filters, measure
 from tests.faults.disk import damaged
 from tests.stacks import short_lived
@@ -348,12 +348,10 @@ def test_the_sweeper_finds_out_whether_messages_wait(site: Site, tmp_path: Path)
     app = site.app()
     np.save(tmp_path / "input.npy", np.zeros((64, 64), np.uint8))
     job = lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(tmp_path / "input.npy")}, app=app, priority="batch")
-    settings = app.conf["lepton"]
-    sweeper = Sweeper(app, open_ledger(settings.ledger), settings)
-    assert sweeper._has_waiting(job.info())
+    assert canvas.waiting_messages(app, "batch")
     with Connection(site.broker_url) as connection:
         Queue(queue_of("batch"), channel=connection.channel()).delete()
-    assert not sweeper._has_waiting(job.info())
+    assert not canvas.waiting_messages(app, "batch")
     job.cancel()
 
 

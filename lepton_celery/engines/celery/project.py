@@ -10,10 +10,11 @@ from celery import Celery
 from celery.app.annotations import prepare
 from kombu import Queue
 
-from lepton_celery.config import LANES, Settings, check_passwords
+from lepton_celery.config import Settings, check_passwords
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq, queue_of
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import ACCEPTED, is_redis, with_tls
+from lepton_celery.priority import LANES
 
 _VISIBILITY_TIMEOUT_S = 3600
 """kombu's default for Redis."""

@@ -155,7 +155,7 @@ def predict(
     block_s = (lines_s + estimate.boxes * overheads.block_s) / blocks + overheads.receipt_s
     batch_blocks = cost.batch_blocks(block_s, len(stage.grid), plan.workers, is_measured=estimate.is_measured)
     batches = -(-len(stage.grid) // batch_blocks)
-    waves = -(-batches // options.wave_batches)
+    waves = -(-batches // max(2, plan.workers))
     round_s = block_s * blocks / rounds + overheads.batch_s * batches + overheads.wave_s * waves
     by_functions = sum(read_by_functions(plan, stage_index, needed).values()) * estimate.work.share * rounds
     predicted = Prediction(

@@ -1,7 +1,7 @@
 """Split → process → merge as Celery canvas: chords of batches, in waves that overlap.
 
     wave 0   process_batch × n ─┐
-    wave 1   process_batch × n ─┤ close_wave: send the next wave
+    wave 1   process_batch × n ─┤ close_wave: send the lane's next waves
     …                          ─┘
 
 The batch that commits the last receipt of a stage merges the stage at once; `close_wave` also checks whether a merge is
@@ -19,6 +19,7 @@ from typing import Any
 from amqp.exceptions import AMQPError
 from celery import Celery, chord, group
 from celery.canvas import Signature
+from kombu import Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -30,7 +31,7 @@ from lepton_celery.engines.celery.sending.urgent import urgent_options
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, Ledger
-from lepton_celery.planning.batches import batches, format_places, places_between
+from lepton_celery.planning.batches import batches, format_places
 from lepton_celery.planning.plan import Plan
 from lepton_celery.signing import signature_of
 
@@ -44,8 +45,8 @@ TIDY = "lepton.tidy"
 SIGNED = "~"
 """The first character of a message's last argument if that is its signature; no other argument begins so."""
 
-_WINDOW_PER_WORKER = 4
-"""Smallest dispatch window, in batches per worker process of the plan."""
+RESENT_BATCHES = 48
+"""Largest number of batches that are sent again at a time."""
 _TEXT_CHARS = 24
 """Longest text for the places of a batch in Flower, in characters."""
 
@@ -144,6 +145,24 @@ def send_tidy(app: Celery, job_ids: Sequence[str], lane: str) -> None:
         _signature(publisher_of(app), TIDY, (",".join(job_ids),), lane, what).apply_async()
 
 
+def waiting_messages(app: Celery, lane: str) -> int:
+    """Number of messages in a lane that no worker has taken yet.
+
+    Raises:
+        BrokerUnreachable: the broker does not answer.
+    """
+    with _publishing(), publisher_of(app).connection_for_write() as connection:
+        try:
+            queue = Queue(queue_of(lane), channel=connection.channel())
+            # passive: declaring it with other arguments than it has is an error on RabbitMQ
+            declared: Any = queue.queue_declare(passive=True)  # a named tuple, whatever the stub says
+        except connection.channel_errors:
+            return 0  # the queue does not exist: Redis removes empty ones
+        except connection.connection_errors as error:
+            raise OSError(str(error)) from error
+        return int(declared.message_count)
+
+
 @contextmanager
 def _publishing() -> Iterator[None]:
     """Turn the errors of a broker that is unreachable, full or closed to this user into `BrokerUnreachable`."""
@@ -156,47 +175,10 @@ def _publishing() -> Iterator[None]:
         ) from error
 
 
-def fill_window(
-    app: Celery, ledger: Ledger, settings: Settings, info: JobInfo, plan: Plan, *, reserve_first: bool = False
-) -> list[Place]:
-    """Send waves of a job's stage until its dispatch window is full or the whole stage is sent.
-
-    With `reserve_first`, the first batch is not sent but returned, and the caller does it. Otherwise, or if there is no
-    batch to reserve, the list is empty.
-    """
-    stage = plan.stages[info.stage_index]
-    # large enough that all workers are busy while the next wave is sent
-    window = max(settings.window_batches, _WINDOW_PER_WORKER * plan.workers)
-    reserved: list[Place] = []
-    while True:
-        start, stop = ledger.dispatch(
-            info.job_id,
-            info.stage,
-            count=stage.blocks_in(max(settings.wave_batches, window // 3)),
-            outstanding=stage.blocks_in(window),
-        )
-        if stop == start:
-            return reserved
-        wave = batches(stage, plan.workers, places_between(start, stop))
-        is_last = stop == len(stage.grid)
-        if reserve_first and not reserved and (is_last or len(wave) > 1):  # else no task would send the next wave
-            reserved = wave.pop(0)
-        send_wave(app, info, wave, closed=start > 0 or not is_last)
-        if is_last:
-            return reserved
-
-
 def send_unreceipted(
-    app: Celery,
-    ledger: Ledger,
-    settings: Settings,
-    info: JobInfo,
-    plan: Plan,
-    *,
-    limit: int,
-    below: Place | None = None,
+    app: Celery, ledger: Ledger, info: JobInfo, plan: Plan, *, limit: int = RESENT_BATCHES, below: Place | None = None
 ) -> int:
-    """Send dispatched blocks that have neither a receipt nor a lease again, and fill the dispatch window.
+    """Send dispatched blocks that have neither a receipt nor a lease again.
 
     With a place `below`, these are blocks before it, and they are sent before the messages that wait in the lane.
 
@@ -207,5 +189,4 @@ def send_unreceipted(
     lost = ledger.unreceipted(info.job_id, info.stage, limit=limit * stage.batch_blocks, below=below)
     if lost:
         send_wave(app, info, batches(stage, plan.workers, lost), urgent=below is not None)
-    fill_window(app, ledger, settings, info, plan)
     return len(lost)

@@ -16,9 +16,10 @@ from celery import Celery
 from celery.app.amqp import Queues
 from kombu import Exchange, Queue
 
-from lepton_celery.config import LANES, Settings
+from lepton_celery.config import Settings
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import is_redis
+from lepton_celery.priority import LANES
 
 QUEUE_PREFIX = "lepton."
 """Prefix of the names of all queues, which keeps them apart from the application's own."""

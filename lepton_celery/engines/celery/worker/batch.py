@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
+from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, retry_alone
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
@@ -16,12 +18,22 @@ from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
 from lepton_celery.ledger.info import stage_label
+from lepton_celery.ledger.turns import ALONE
+from lepton_celery.planning.batches import batches
+from lepton_celery.priority import LANES
 from lepton_celery.text import logger
 
 log = logger(__name__)
 
 _COMMIT_EVERY_S = 0.25
-"""Longest time, in seconds, for which receipts of small blocks are collected before they are committed."""
+"""Longest time, in seconds, for which receipts of small blocks are collected before they are committed. Then the batch looks
+whether other jobs want its slot."""
+
+_LONGEST_S = 2.0
+"""Seconds after which the rest of a batch that takes far longer than planned is sent in smaller batches."""
+
+_OVER = 3.0
+"""How many times as long as planned that is."""
 
 _NOT_IN_PIECES = (
     "the block is not computed in pieces, because a function of its stage may give other pixels then; submit the job with a "
@@ -48,7 +60,8 @@ class Batch:
         """The times of the blocks whose receipts are committed next."""
         self._done: list[Place] = []
         self._handed_in = self.began
-        self._blocks = self._read_bytes = self._written_bytes = 0
+        self._gives_way = self._is_urgent = self._takes_long = False
+        self.blocks = self._read_bytes = self._written_bytes = 0
 
     def run(self) -> None:
         """Do the blocks. A block that fails is retried or given up.
@@ -59,6 +72,8 @@ class Batch:
         self._send_suspects()
         with guarded(self.stage) as (lost, begin_block):
             failed = self._run_boxes(lost, begin_block)
+        if self.places and not (self.stale or lost.is_set()):
+            self._hand_over()
         self._tell()
         self.stale = self.stale or lost.is_set()
         retry_alone(self.stage, failed)
@@ -77,7 +92,7 @@ class Batch:
         stage, tiling = self.stage, self.stage.planned.tiling
         failed: list[Place] = []
         boxes = stage.planned.boxes(self.places)
-        while boxes and not lost.is_set():  # set if the job ended or left the stage
+        while boxes and not lost.is_set() and not self._gives_way:  # set if the job ended or left the stage
             box = boxes.pop(0)
             places = [tiling.place(block) for block in box]
             begin_block()
@@ -99,8 +114,37 @@ class Batch:
             self._done += places
             if time.perf_counter() - self._handed_in >= _COMMIT_EVERY_S:
                 self._hand_in()
+                self._look_around()
         self._hand_in()
         return failed
+
+    def _look_around(self) -> None:
+        """Decide whether other jobs get the slot now, or other slots the rest of the batch."""
+        stage, elapsed = self.stage, time.perf_counter() - self.began
+        lane = stage.manifest.options.lane
+        rivals = stage.ledger.turns.rivals(lane, LANES[: LANES.index(lane)])
+        slots = max(1, stage.ledger.slots(lane))
+        # of many slots, about two for each job that waits are enough
+        self._is_urgent = rivals.urgent > 0 and random.random() < 2 * rivals.urgent / slots
+        predicted = stage.planned.predicted
+        planned_s = predicted.work_s / max(1, predicted.blocks) * (self.blocks + len(self.places))
+        self._takes_long = elapsed >= max(_LONGEST_S, _OVER * planned_s)
+        shares = rivals.same_lane > 0 and not stage.plan.is_small
+        self._gives_way = self._is_urgent or shares or self._takes_long
+
+    def _hand_over(self) -> None:
+        """Send the blocks that are left: before the lane's other messages, if a job of a more urgent lane gets the slot.
+
+        They are one batch, unless the batch took far longer than planned.
+        """
+        stage = self.stage
+        stage.ledger.release(stage.job_id, stage.number, self.places, owner=stage.owner, count_attempt=False)
+        rest = [list(self.places)]
+        if self._takes_long:
+            block_s = (time.perf_counter() - self.began) / max(1, self.blocks)
+            rest = batches(stage.planned, stage.plan.workers, self.places, largest=max(1, int(ALONE.batch_s / block_s)))
+        canvas.send_wave(stage.app, stage.ledger.info(stage.job_id), rest, closed=False, urgent=self._is_urgent)
+        self.places.clear()
 
     def _run_block(self, place: Place) -> None:
         """Do one block, in as many pieces as it needs to fit into memory."""
@@ -142,7 +186,7 @@ class Batch:
     def _tell(self) -> None:
         """Say in the worker's log what was done."""
         label = stage_label(self.stage.number, len(self.stage.plan.stages))
-        blocks = f"{self._blocks} block{'' if self._blocks == 1 else 's'}"
+        blocks = f"{self.blocks} block{'' if self.blocks == 1 else 's'}"
         seconds = time.perf_counter() - self.began
         read, written = self._read_bytes / 1e6, self._written_bytes / 1e6
         log_lines.tell(
@@ -159,7 +203,7 @@ class Batch:
         if not self._done:
             return
         stage, now = self.stage, time.perf_counter()
-        self._blocks += len(self._done)
+        self.blocks += len(self._done)
         self._read_bytes += self._timings.read_bytes
         self._written_bytes += self._timings.write_bytes
         batches = 1.0 if self._handed_in == self.began else 0.0  # the ledger counts the batch at its first commit

@@ -11,8 +11,8 @@ from celery import bootsteps
 from celery.exceptions import TaskRevokedError
 from kombu.utils.scheduling import round_robin_cycle
 
-from lepton_celery.config import LANES
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq, lane_of, queue_of, served_lanes
+from lepton_celery.priority import LANES
 
 _RANKS = {queue_of(lane): rank for rank, lane in enumerate(LANES)}
 """The rank of each lane's queue, 0 for the most urgent lane."""

@@ -17,12 +17,12 @@ import msgspec
 from celery import bootsteps
 from msgspec import Meta, Struct
 
-from lepton_celery.config import LANES
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
 from lepton_celery.engines.celery.sending.queues import queue_of, served_lanes
 from lepton_celery.engines.celery.worker.restoring import guard_restoring
 from lepton_celery.errors import InputError
 from lepton_celery.limits import MAX_MESSAGE_BYTES
+from lepton_celery.priority import LANES
 from lepton_celery.text import logger, shown
 
 log = logger(__name__)

@@ -19,6 +19,8 @@ log = logger(__name__)
 
 MAX_OPEN_JOBS = 2
 """Largest number of jobs that a process keeps open."""
+_MAX_OTHERS = 16
+"""Largest number of manifests of other jobs that a process keeps, to send their waves."""
 
 
 class OpenJobs:
@@ -26,6 +28,7 @@ class OpenJobs:
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, tuple[Manifest, Context]] = OrderedDict()
+        self._others: OrderedDict[str, Manifest] = OrderedDict()
 
     def open(
         self, ledger: Ledger, settings: Settings, job_id: str, *, check_inputs: bool = True
@@ -54,7 +57,12 @@ class OpenJobs:
         """The manifest of a job, for which no file is used; the errors are those of `open`."""
         if job_id in self._jobs:
             return self._jobs[job_id][0]
-        return Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
+        if job_id not in self._others:
+            self._others[job_id] = Manifest.from_json(ledger.manifest(job_id), settings.secret_key, job_id)
+            while len(self._others) > _MAX_OTHERS:
+                self._others.popitem(last=False)
+        self._others.move_to_end(job_id)
+        return self._others[job_id]
 
     def close_ended(self, ledger: Ledger, settings: Settings, job_id: str) -> None:
         """Close a job that has ended, and discard its files; a failed job keeps them, so that it can be resumed."""

@@ -19,22 +19,26 @@ _SHORTEST_NOTE_S = 5.0
 
 
 class ServingStep(TimerStep):
-    """Notes the lanes when the worker starts, then with each sweep, and that it serves none when it stops."""
+    """Notes the lanes and the slots when the worker starts, then with each sweep, and that it serves none when it stops."""
+
+    _slots = 0
 
     def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
         settings: Settings = parent.app.conf["lepton"]
         for_s = max(_SHORTEST_NOTE_S, 5 * settings.sweep_s)
-        _note(parent, for_s)
-        return settings.sweep_s, lambda: _note(parent, for_s)
+        self._note(parent, for_s)
+        return settings.sweep_s, lambda: self._note(parent, for_s)
 
     def stop(self, parent: Any) -> None:
         super().stop(parent)
-        _note(parent, 0.0)
+        self._note(parent, 0.0)
 
-
-def _note(parent: Any, for_s: float) -> None:
-    settings: Settings = parent.app.conf["lepton"]
-    try:
-        open_ledger(settings.ledger).serve(parent.hostname, served_lanes(parent.app), for_s=for_s)
-    except LeptonError as error:
-        log.warning("the ledger does not know which lanes this worker serves: %s", error)
+    def _note(self, parent: Any, for_s: float) -> None:
+        settings: Settings = parent.app.conf["lepton"]
+        if for_s:  # a pool that is stopped has no processes
+            self._slots = int(getattr(parent.pool, "num_processes", None) or parent.concurrency or 1)
+        try:
+            lanes = served_lanes(parent.app)
+            open_ledger(settings.ledger).serve(parent.hostname, lanes, slots=self._slots, for_s=for_s)
+        except LeptonError as error:
+            log.warning("the ledger does not know which lanes this worker serves: %s", error)

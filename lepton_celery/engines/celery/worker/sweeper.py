@@ -7,24 +7,24 @@ done by a worker's process that gets a message.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from lepton_celery.config import LANES, Settings
-from lepton_celery.engines.celery.sending import canvas
-from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.engines.celery.sending.queues import queue_of, served_lanes
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.sending import canvas, turns
+from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.engines.celery.worker.failures import stop_hopeless
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, reason_of
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
 from lepton_celery.limits import JOB_ID
+from lepton_celery.priority import LANES
 from lepton_celery.text import logger, quoted, shown
 
 log = logger(__name__)
@@ -47,6 +47,9 @@ _NEWEST_JOBS = 1000
 _SUBMITTING_S = 6 * 3600.0
 """Longest time, in seconds, that a submission may take with the copies of its inputs."""
 
+_MAX_REMINDED = 4
+"""Largest number of jobs of a lane that wait for their turn and for which a sweep sends a message."""
+
 _MAX_TOLD = 1000
 """Largest number of errors that are remembered, so that each is told once."""
 
@@ -66,6 +69,8 @@ class Sweeper:
         self._app, self._ledger, self._settings = app, ledger, settings
         self._next_forget = 0.0
         """When jobs are next forgotten, by the monotonic clock: the server's may be set back."""
+        self._waiting: Counter[str] = Counter()
+        """The number of jobs of each lane that this sweep found waiting for their turn."""
         self._left: list[str] = []
         """The jobs that the last sweep had no time for, which come first in the next one."""
         self._tell_once = lru_cache(_MAX_TOLD)(partial(log.error, "%s"))
@@ -79,6 +84,7 @@ class Sweeper:
 
     def _sweep_jobs(self) -> None:
         began, now = time.monotonic(), self._ledger.clock()
+        self._waiting.clear()
         job_ids = self._in_turn(self._ledger.active())
         for position, job_id in enumerate(job_ids):
             if time.monotonic() - began > self._settings.sweep_s / 2:
@@ -90,6 +96,7 @@ class Sweeper:
         if began >= self._next_forget:
             self._next_forget = began + min(_FORGET_EVERY_S, self._settings.retention_s)
             self._contain("jobs are not listed", partial(self._look_through, now, set(job_ids)))
+            self._contain("jobs that ended keep their turns", partial(self._end_turns, set(job_ids)))
             self._contain("jobs that ended long ago are not forgotten", self._forget_jobs)
 
     def _in_turn(self, active: Sequence[str]) -> list[str]:
@@ -126,12 +133,19 @@ class Sweeper:
         self._send_alone(info, losses.lost, "had expired leases")
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
             self._send_slow(info)
+        if not (info.merging or info.outstanding):  # it waits for its turn, perhaps in vain
+            self._waiting[info.lane] += 1
+            if self._waiting[info.lane] > _MAX_REMINDED:
+                return
         below = self._ledger.begin_check(
             job_id, info.stage, quiet_s=self._settings.sweep_s, busy_s=self._settings.lease_s
         )
-        if below is not None and info.merging:
+        if below is None:
+            return
+        turns.enter(self._ledger, info)  # what is known of it, in case a worker died that would have noted it
+        if info.merging:
             canvas.send_merge(self._app, info)
-        elif below is not None:
+        else:  # whoever takes it also sends the next waves of the lane
             canvas.send_check(self._app, info, below)
 
     def _send_alone(self, info: JobInfo, places: list[Place], reason: str) -> None:
@@ -146,22 +160,9 @@ class Sweeper:
         worked = sum(stats.get(name, 0.0) for name in ("compute_s", "read_s", "write_s"))
         batch_s = worked / max(1.0, stats.get("batches", 0.0))
         older_s = self._settings.duplicate_after * max(batch_s, self._settings.sweep_s)
-        if not self._has_waiting(info):
+        if not canvas.waiting_messages(self._app, info.lane):
             slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MAX_LOST)
             self._send_alone(info, slow, "take long on their worker")
-
-    def _has_waiting(self, info: JobInfo) -> bool:
-        """Whether the job's lane has messages that no worker has taken yet."""
-        with publisher_of(self._app).connection_for_write() as connection:
-            try:
-                lane = Queue(queue_of(info.lane), channel=connection.channel())
-                # passive: declaring it with other arguments than it has is an error on RabbitMQ
-                declared: Any = lane.queue_declare(passive=True)  # a named tuple, whatever the stub says
-            except connection.channel_errors:
-                return False  # the queue does not exist: Redis removes empty ones
-            except connection.connection_errors as error:
-                raise BrokerUnreachable(f"the broker does not answer: {error}") from error
-            return bool(declared.message_count)
 
     def _forget_jobs(self) -> None:
         """Have jobs forgotten that ended long ago."""
@@ -185,6 +186,13 @@ class Sweeper:
                 log.warning("job %s was never submitted as a whole; forgotten", info.job_id)
                 if self._ledger.cancel(info.job_id):
                     self._send_tidy([info.job_id])
+
+    def _end_turns(self, listed: Container[str]) -> None:
+        """Have jobs leave the turns of their lanes that are not running, in case a process died that ended them."""
+        for lane in LANES:
+            for job_id in self._ledger.turns.jobs(lane):
+                if job_id not in listed and job_id not in self._ledger.active():
+                    self._ledger.turns.leave(lane, job_id)
 
     def _send_tidy(self, job_ids: list[str]) -> None:
         """Have jobs forgotten by workers of the least urgent lane that this worker serves."""

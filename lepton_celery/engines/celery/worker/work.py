@@ -18,7 +18,7 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending import canvas, turns
 from lepton_celery.engines.celery.sending.queues import lane_of, queue_of
 from lepton_celery.engines.celery.worker import failures, log_lines
 from lepton_celery.engines.celery.worker.batch import Batch
@@ -33,11 +33,15 @@ from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
 from lepton_celery.ledger.info import NO_PLACE
 from lepton_celery.planning.batches import format_places
+from lepton_celery.planning.plan import Plan
 from lepton_celery.text import logger
 
 log = logger(__name__)
 
 _open_jobs = OpenJobs()
+
+_CHECKED_BATCHES = 16
+"""Largest number of lost batches that a check sends again."""
 
 _HANDED_BACK_S = (5.0, 15.0)
 """Shortest and longest time, in seconds, after which a message that was handed back can be taken again."""
@@ -49,11 +53,13 @@ def process(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     if (arguments := accepted(task, args, keywords)) is None:
         return
     job_id, number, places = arguments
-    _work_on(StageWork(task, job_id, StageNumber(number), places))
+    work = StageWork(task, job_id, StageNumber(number), places)
+    _work_on(work)
+    work.send_turns()
 
 
 def close(task: Task[..., None], *args: Any, **keywords: Any) -> None:
-    """Send the job's next waves, and merge the stage if every block has its receipt and nobody has merged it.
+    """Send the lane's next waves, and merge the stage if every block has its receipt and nobody has merged it.
 
     With a place as third argument, this is a check: the blocks before it that have neither a receipt nor a lease are sent
     again.
@@ -64,8 +70,9 @@ def close(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     job_id, number, *places = arguments
     log_lines.tell(f"job {job_id} checked" if places else f"job {job_id}, end of a wave")
     work = StageWork(task, job_id, StageNumber(number), [])
-    if work.send_more(*places):
+    if work.send_lost(*places):
         _work_on(work.end_stage())
+    work.send_turns()
 
 
 def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
@@ -146,6 +153,7 @@ class StageWork:
             batch = Batch(stage, places, claim.lost, began)
             if places:
                 batch.run()
+                self._settle(stage, batch.blocks, time.perf_counter() - began)
             return batch.stale
         except failures.PASSING as error:
             free_arrays_of(error)
@@ -179,8 +187,25 @@ class StageWork:
             return False
         return not places or self.ledger.receipts(self.job_id, self.number, places) != places
 
-    def send_more(self, below: Place = NO_PLACE) -> bool:
-        """Send lost blocks before the place `below` again, and the job's next waves; whether the stage may be ended here."""
+    def _settle(self, stage: OpenStage, blocks: int, seconds: float) -> None:
+        """Note in the lane what a batch took, as the service of the job and its tenant."""
+        options = stage.manifest.options
+        weight = turns.weight_of(self.settings, options.tenant)
+        self.ledger.turns.settle(options.lane, self.job_id, blocks=blocks, seconds=seconds, weight=weight)
+
+    def send_turns(self, lane: str = "") -> None:
+        """Send the next waves of a lane; by default the message's."""
+        lane = lane or lane_of(self.task.request.delivery_info)
+        try:
+            turns.send_turns(self.task.app, self.ledger, self.settings, lane, self._plan_of)
+        except BrokerUnreachable as error:  # a sweeper has them sent
+            log.warning("the next waves of lane %s are not sent: %s", lane, error)
+
+    def _plan_of(self, job_id: str) -> Plan:
+        return _open_jobs.manifest(self.ledger, self.settings, job_id).plan
+
+    def send_lost(self, below: Place = NO_PLACE) -> bool:
+        """Send lost blocks before the place `below` again; whether the stage may be ended here."""
         ledger, settings = self.ledger, self.settings
         try:
             info = ledger.info(self.job_id)
@@ -190,10 +215,9 @@ class StageWork:
                 return False
             app, plan = self.task.app, self._open_stage().plan
             ledger.end_check(self.job_id, self.number)
-            if below == NO_PLACE:
-                canvas.fill_window(app, ledger, settings, info, plan)
-            elif sent := canvas.send_unreceipted(
-                app, ledger, settings, info, plan, limit=settings.wave_batches, below=below
+            turns.enter(ledger, info)
+            if below != NO_PLACE and (
+                sent := canvas.send_unreceipted(app, ledger, info, plan, limit=_CHECKED_BATCHES, below=below)
             ):
                 log.warning("job %s: %d blocks were sent, and nobody works on them; sent again", self.job_id, sent)
         except JobNotFound:
@@ -230,9 +254,12 @@ class StageWork:
                 begin_block()
                 following = merge(stage, info, fence)
             log_lines.tell(f"job {self.job_id} stage {info.stage_label} merged")
-            if following is not None:  # opened here: send all of it but the first batch
-                info, app = replace(info, stage=following), self.task.app
-                reserved = canvas.fill_window(app, ledger, settings, info, stage.plan, reserve_first=True)
+            if following is not None:  # opened here: all of it but the first batch is sent
+                reserved = turns.reserve(ledger, replace(info, stage=following), stage.plan)
+                info = ledger.info(self.job_id)
+                if info.dispatched < info.blocks_total:
+                    turns.enter(ledger, info, stage.plan)
+                    self.send_turns(info.lane)
                 return StageWork(self.task, self.job_id, following, reserved) if reserved else None
         except JobNotFound:
             return None

@@ -1,0 +1,61 @@
+"""The lanes as a ledger knows them: who serves them, and which jobs send work there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from lepton_celery.priority import Priority
+from lepton_celery.tenants import OTHERS
+
+if TYPE_CHECKING:  # redis-py takes 0.1 s to import
+    from lepton_celery.ledger.connection import Connection
+    from lepton_celery.ledger.lanes import ServedLanes
+    from lepton_celery.ledger.turns import Turns
+
+
+class LaneMoves:
+    """The part of a `Ledger` with these moves."""
+
+    _connection: Connection
+    _lanes: ServedLanes
+    turns: Turns
+    """Whose turn it is to send work in a lane."""
+
+    def _run(self, script: str, job_id: str, *arguments: str | float) -> Any:
+        """Run a script on the keys of a job."""
+        raise NotImplementedError
+
+    def serve(self, worker: str, lanes: Iterable[str], *, slots: int, for_s: float) -> None:
+        """Note that a worker serves lanes with some slots for `for_s` seconds from now; with 0, that it no longer does."""
+        self._lanes.note(worker, lanes, slots, for_s)
+
+    def slots(self, lane: str) -> int:
+        """Number of blocks that the workers of a lane do at a time, as far as their notes of the last seconds tell."""
+        return self._lanes.slots(lane)
+
+    def is_served(self, lane: str) -> bool:
+        """Whether a worker serves a lane, as far as the workers' notes tell."""
+        return self._lanes.is_served(lane)
+
+    def prioritize(self, job_id: str, priority: Priority, *, tenant: str | None = None) -> bool:
+        """Change the lane and the rank of an open job, and its tenant unless that is None.
+
+        Messages that were sent stay in their lane. The caller has the job enter the turns of its new lane.
+
+        Returns:
+            False if the job has ended.
+        """
+        given = OTHERS if tenant is None else tenant
+        before = self._run("prioritize", job_id, priority.lane, priority.rank, given)
+        if before and before != priority.lane:
+            self.turns.leave(before, job_id)
+        return bool(before)
+
+    def _leave_lane(self, job_id: str) -> None:
+        """Have a job that sends nothing more take no part in the turns of its lane."""
+        key = self._connection.key(job_id, "job")
+        with self._connection.client() as client:
+            [lane] = client.pipeline(transaction=False).hget(key, "lane").execute(raise_on_error=False)
+        if isinstance(lane, str):  # neither an unknown job nor a damaged one
+            self.turns.leave(lane, job_id)

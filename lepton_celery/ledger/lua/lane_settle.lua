@@ -1,0 +1,14 @@
+-- Notes the work that was done of a job: it is the job's service and its tenant's, and tells what a block takes.
+-- ARGV: job, blocks, seconds, weight of its tenant
+local id, blocks, seconds, weight = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local jobs, times = read_lane()
+local job = jobs[id]
+if not job or blocks <= 0 then
+    return 0
+end
+job.sent = math.max(0, job.sent - blocks)
+job.cost = (job.cost + seconds / blocks) / 2
+job.time = job.time + seconds
+write_job(id, job)
+redis.call('HSET', TENANTS, job.tenant, string.format('%.6f', (times[job.tenant] or 0) + seconds / weight))
+return 1

@@ -1,0 +1,100 @@
+-- Chooses the job that may send its next wave. Returns {job, blocks, blocks of a batch, whether the wave goes before the messages
+-- that wait (0 or 1)}, or false if no job may. No limit of a batch: 0.
+-- ARGV: the only job that may get the turn ('' for any); slots; seconds of the window, of a wave and of a batch for each slot, for a
+-- job that is alone in its lane and for several; then for each tenant with terms of its own its name, weight and slots (0: no
+-- limit), '*' for all others
+--
+-- This is start-time fair queueing (Goyal, Vin and Cheng, 1996) over tenants, and over a tenant's jobs of one rank. The service
+-- is the measured time of their blocks. What a job may have in the broker is its share of the lane's window, so that a wave is sent
+-- shortly before it is worked on.
+local only, slots = ARGV[1], tonumber(ARGV[2])
+local jobs, times = read_lane()
+local terms = {['*'] = {weight = 1, slots = 0}}
+for i = 9, #ARGV, 3 do
+    terms[ARGV[i]] = {weight = tonumber(ARGV[i + 1]), slots = tonumber(ARGV[i + 2])}
+end
+
+local tenants, weights, count = {}, 0, 0
+for _, job in pairs(jobs) do
+    local tenant = tenants[job.tenant]
+    if not tenant then
+        tenant = {of_rank = {}, highest = -1, used = 0, messages = 0, time = times[job.tenant] or 0, terms = terms[job.tenant] or terms['*']}
+        tenants[job.tenant] = tenant
+        weights = weights + tenant.terms.weight
+    end
+    tenant.of_rank[job.rank] = (tenant.of_rank[job.rank] or 0) + 1
+    if job.waits then
+        tenant.highest = math.max(tenant.highest, job.rank)
+    end
+    count = count + 1
+end
+local offset = count > 1 and 6 or 3
+local window_s, wave_s, batch_s = slots * ARGV[offset], slots * ARGV[offset + 1], tonumber(ARGV[offset + 2])
+
+-- A block that takes long occupies its slot only, so it counts as half of the slot's part of the window. What a job has sent far
+-- beyond its share is its own affair, and keeps no other job waiting: its blocks may take longer than was predicted.
+local longest_s, total_s = window_s / slots / 2, 0
+for _, job in pairs(jobs) do
+    local tenant = tenants[job.tenant]
+    tenant.share = window_s * tenant.terms.weight / weights
+    job.share, job.sent_s = tenant.share / tenant.of_rank[job.rank], job.sent * math.min(job.cost, longest_s)
+    job.used = math.min(job.sent_s, job.share + wave_s)
+    job.batch = math.max(1, math.floor(batch_s / math.max(job.cost, 1e-6)))
+    tenant.used = tenant.used + job.used
+    tenant.messages = tenant.messages + math.ceil(job.sent / job.batch)
+    total_s = total_s + job.used
+end
+
+local function may_send(job)
+    local tenant = tenants[job.tenant]
+    local has_slot = tenant.terms.slots == 0 or tenant.messages < tenant.terms.slots
+    local within_job = job.sent == 0 or job.sent_s < 0.99 * job.share
+    local within_lane = tenant.messages == 0 or tenant.used < 0.99 * tenant.share and total_s < 0.99 * window_s
+    return job.waits and job.rank == tenant.highest and has_slot and within_job and within_lane
+end
+
+-- the tenant's service with what is being served, and the job's
+local function service(job)
+    local tenant = tenants[job.tenant]
+    return tenant.time + tenant.used / tenant.terms.weight, job.time + job.used
+end
+
+local function is_before(id, job, other_id, other)
+    local time, own_time = service(job)
+    local other_time, other_own_time = service(other)
+    if job.tenant ~= other.tenant then
+        return time < other_time or time == other_time and job.tenant < other.tenant
+    end
+    return own_time < other_own_time or own_time == other_own_time and id < other_id
+end
+
+local chosen, chosen_id
+for id, job in pairs(jobs) do
+    if may_send(job) and (not chosen or is_before(id, job, chosen_id, chosen)) then
+        chosen, chosen_id = job, id
+    end
+end
+if not chosen or only ~= '' and only ~= chosen_id then
+    return false
+end
+
+-- a job goes before the messages of the others if it will still be behind them when all that it has sent is done
+local tenant, is_first = tenants[chosen.tenant], count > 1
+local time, own_time = service(chosen)
+for _, job in pairs(jobs) do
+    if is_first and job ~= chosen and job.sent > 0 then
+        if job.tenant ~= chosen.tenant then
+            is_first = time <= tenants[job.tenant].time
+        else
+            is_first = chosen.rank > job.rank or chosen.rank == job.rank and own_time <= job.time
+        end
+    end
+end
+local blocks = math.max(1, math.floor(wave_s / math.max(chosen.cost, 1e-6)))
+local is_limited = tenant.terms.slots > 0
+if is_limited then
+    blocks = math.min(blocks, (tenant.terms.slots - tenant.messages) * chosen.batch)
+end
+chosen.sent = chosen.sent + blocks
+write_job(chosen_id, chosen)
+return {chosen_id, blocks, (count > 1 or is_limited) and chosen.batch or 0, is_first and 1 or 0}
