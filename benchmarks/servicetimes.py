@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 import lepton_celery as lepton
 from benchmarks.cases import Case, Task
-from benchmarks.queueing import Stage, Times
 from benchmarks.workloads import workload_of
 from lepton_celery.config import Settings, load_settings
 from lepton_celery.engines.celery.sending import canvas
@@ -25,6 +24,7 @@ from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.manifest import JobOptions
 from lepton_celery.execution.merge import merge_stage
 from lepton_celery.execution.outputs import create_outputs, discard, open_outputs
+from lepton_celery.fleet.simulation.measured import Stage, Times
 from lepton_celery.grid import BlockIndex, StageNumber
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.ledger import open_ledger
@@ -112,10 +112,11 @@ def stages_of(plan: Plan, measured: Measured) -> list[Stage]:
         goes_on = number + 1 < len(plan.stages) and bool(plan.stages[number + 1].combines)
         if stage.combines:
             each = per_block * found[-1].blocks / blocks
-            found.append(Stage(blocks, stage.batch_blocks, (each,), 0.0, 0.0 if goes_on else per_block * blocks))
+            found.append(Stage(blocks, stage.batch_blocks, (each,), 0.0 if goes_on else per_block * blocks))
             continue
         times, size, per_block = next(plain)
-        found.append(Stage(blocks, stage.batch_blocks, times, size, 0.0 if goes_on else per_block * blocks))
+        merge_s = 0.0 if goes_on else per_block * blocks
+        found.append(Stage(blocks, stage.batch_blocks, times, merge_s, size))
     return found
 
 

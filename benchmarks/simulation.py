@@ -12,10 +12,11 @@ import click
 from benchmarks import arrays, document, plot, servicetimes
 from benchmarks.cases import Case, Task
 from benchmarks.folder import work_folder
-from benchmarks.queueing import Outcome, Stage, Times, World, simulate
 from benchmarks.servicetimes import Measured, Real
 from benchmarks.workloads import WORKLOADS, workload_of
-from lepton_celery.config import Settings
+from lepton_celery.fleet.simulation.measured import Stage, Times, World
+from lepton_celery.fleet.simulation.one_job import simulate_job
+from lepton_celery.fleet.simulation.spending import Spending
 
 _WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10_000)
 _SHOWN = (1, 8, 64, 512, 4096, 10_000)
@@ -26,11 +27,8 @@ _PER_WORKER = 3
 _LARGE = 1024
 """Side of the blocks of the large jobs, in pixels."""
 
-_NET_S = 0.0002
 _STORE = 100e9
-_LOCAL_NET_S = 0.0
-_LOCAL_STORE = 1e12
-"""Bytes per second so high that the store never limits: on one machine its time is part of the blocks' times."""
+"""Bandwidth of the store of many workers, in bytes per second; on one machine its time is part of the blocks' times."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +80,24 @@ class Point:
     """A large job on a number of workers: with the default dispatch window, and with one that grows with the workers."""
 
     workers: int
-    as_set: Outcome
-    grown: Outcome
+    as_set: Spending
+    grown: Spending
 
 
-def world(workers: int, settings: Settings, *, grown: bool = False) -> World:
+def world(workers: int, *, grown: bool = False) -> World:
     """The simulated cluster; `grown` widens its dispatch window with the number of workers."""
     window = max(_WINDOW_BATCHES, _PER_WORKER * workers) if grown else _WINDOW_BATCHES
-    return World(workers, window, _WAVE_BATCHES, _STORE, _NET_S)
+    return World(window, _WAVE_BATCHES, store_bytes_per_s=_STORE)
 
 
-def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times, settings: Settings) -> list[Point]:
+def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times) -> list[Point]:
     """Simulate a job on each number of workers; `stages` holds its stages as planned for each of them."""
     found = []
     for count, planned in zip(workers, stages, strict=True):
-        as_set = simulate(planned, times, world(count, settings))
-        wide = world(count, settings, grown=True)
+        as_set = simulate_job(planned, times, world(count), count)
+        wide = world(count, grown=True)
         same = wide.window_batches == _WINDOW_BATCHES
-        found.append(Point(count, as_set, as_set if same else simulate(planned, times, wide)))
+        found.append(Point(count, as_set, as_set if same else simulate_job(planned, times, wide, count)))
     return found
 
 
@@ -115,10 +113,11 @@ def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Che
     with Real(work, 2) as real:
         both = {case.name: real.median(case, runs=runs).seconds for case in cases}
     for workers, seconds in ((1, alone), (2, both)):
-        local = World(workers, _WINDOW_BATCHES, _WAVE_BATCHES, _LOCAL_STORE, _LOCAL_NET_S)
+        local = World(_WINDOW_BATCHES, _WAVE_BATCHES, round_trip_s=0.0)
         for case in cases:
             stages = servicetimes.stages_of(servicetimes.planned(case, work, workers), measured[case.name])
-            found.append(Checked(case, workers, simulate(stages, times, local).seconds, seconds[case.name]))
+            simulated_s = simulate_job(stages, times, local, workers).seconds
+            found.append(Checked(case, workers, simulated_s, seconds[case.name]))
             click.echo(
                 f"{case.name} on {workers}: real {found[-1].real_s:.2f} s, simulated {found[-1].simulated_s:.2f}"
             )
@@ -142,7 +141,8 @@ def section(
         f"![speed-up against the number of workers]({name})",
         "",
         "**Assumptions.** One server is broker and ledger, and answers one call after the other, with a round trip of",
-        f"{1e3 * _NET_S:g} ms to the workers. All workers share one store with a bandwidth of {_STORE / 1e9:g} GB/s.",
+        f"{1e3 * World().round_trip_s:g} ms to the workers. All workers share one store with a bandwidth of",
+        f"{_STORE / 1e9:g} GB/s.",
         "Workers are as fast as one here, none fails, and no other job runs. The plan and its batch sizes are the",
         "planner's for that number of workers. A stage starts when the one before it is merged. One worker merges, and",
         "combining a partial in a group costs as much as merging it.",
@@ -259,7 +259,7 @@ def large(scenario: Scenario, work: Path) -> Path:
 def main(quick: bool, runs: int, out: Path) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    settings, workers = Settings(), (1, 2, 64, 512) if quick else _WORKERS
+    workers = (1, 2, 64, 512) if quick else _WORKERS
     grown: dict[str, list[Point]] = {}
     jobs: dict[str, Sequence[Stage]] = {}
     with work_folder() as work:
@@ -274,7 +274,7 @@ def main(quick: bool, runs: int, out: Path) -> None:
             ]
             source.unlink()
             jobs[name] = planned[0]
-            grown[name] = grow(planned, workers, times, settings)
+            grown[name] = grow(planned, workers, times)
             click.echo(f"{name}: {grown[name][-1].grown.seconds:.2f} s on {workers[-1]:,} workers")
     name = "simulation.svg"
     out.mkdir(parents=True, exist_ok=True)

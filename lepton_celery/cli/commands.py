@@ -19,6 +19,7 @@ COMMANDS = {
     **dict.fromkeys(["status", "pause", "resume", "cancel", "forget"], "job"),
     "calibrate": "calibrate",
     "doctor": "doctor",
+    "autoscale": "autoscale",
     "up": "up",
     "demo": "shipped",
 }

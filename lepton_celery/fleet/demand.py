@@ -8,7 +8,7 @@ target says:
     slots not ordered yet      work D - r, with r = a worker's start + one decision period
 
 The need is the smallest number of slots whose seconds add up to the predicted work of the lane and of all more urgent
-lanes. Work of more urgent lanes that is still to come counts too: as many slots as were busy with it lately.
+lanes. Work of more urgent lanes that is still to come counts too: as many slots as are usually busy with it.
 
 D is never less than r + u, where u is a worker's start: a slot is ordered only for work that keeps it busy for at least
 as long as it takes to start. So a deadline that is near, or over, asks for many slots, but not for such as would come
@@ -27,6 +27,19 @@ from dataclasses import dataclass
 
 from lepton_celery.fleet.load import LaneLoad, Observation
 
+_AIM = 0.7
+"""Share of the target that is aimed at, since predictions err, starts take longer at times, and workers are lost."""
+
+
+_NO_END = 1 << 53
+"""More slots than there are."""
+_KEEPS_UP = 0.7
+"""Share of what arrives that a patient lane keeps up with while work is left: the rest waits, so that no slot is idle."""
+_PATIENT = 4.0
+"""Lanes are patient whose target is so many times as long as it takes until a new slot works."""
+_SOONEST = 0.25
+"""Share of the aim that the oldest work is given at least: little of all work is older, and much would be started for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -41,28 +54,42 @@ class Need:
     """Seconds within which it is to be done; 0 where slots are kept for work to come."""
 
 
-def need_of(observation: Observation, busy: Mapping[str, float], *, period_s: float, reserved: int) -> Need:
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was observed before."""
+
+    busy: Mapping[str, float]
+    """Slots that were busy with each lane, on average over the time for which idle slots are kept."""
+    offered: Mapping[str, float]
+    """Slots that what arrives in each lane keeps busy."""
+
+
+def need_of(observation: Observation, past: Past, *, period_s: float, reserved: int) -> Need:
     """The need of all lanes together.
 
     Args:
         observation: the work and the slots.
-        busy: slots that were busy with each lane lately, on average.
+        past: what was observed before.
         period_s: seconds between two decisions.
         reserved: slots that only the most urgent lane may use.
     """
-    needs = [_staff(observation, busy, period_s, reserved)]
-    work_s = steady = 0.0
+    needs = [_staff(observation, past.busy, period_s, reserved)]
+    work_s = flow = 0.0
     batches = 0
     for rank, load in enumerate(observation.lanes):
         if load.work_s > 0:
             kept = reserved if rank else 0
-            work_s += load.work_s
             batches += load.batches
-            within_s = deadline_s(load, observation.startup_s, period_s)
-            slots = _slots_for(work_s + steady * within_s, within_s, observation, kept, period_s)
-            useful = math.ceil(batches + steady) if batches else slots
-            needs.append(Need(min(slots, max(1, useful)) + kept, load.lane, work_s, within_s))
-        steady += busy.get(load.lane, 0.0)
+            useful = max(1, math.ceil(batches + flow)) if batches else _NO_END
+            for due_s, within_s in _due(load, observation.startup_s, period_s):
+                due_s += work_s
+                slots = _slots_for(due_s + flow * within_s, within_s, observation, kept, period_s)
+                needs.append(Need(min(slots, useful) + kept, load.lane, due_s, within_s))
+            share = _KEEPS_UP if load.target_wait_s >= _PATIENT * reaction_s(observation.startup_s, period_s) else 1.0
+            keeps_up = math.floor(flow + share * past.offered.get(load.lane, 0.0))
+            needs.append(Need(min(keeps_up, useful) + kept, load.lane, math.inf))
+            work_s += load.work_s
+        flow += past.offered.get(load.lane, 0.0)
     return max(needs, key=lambda need: need.slots)
 
 
@@ -70,15 +97,19 @@ def need_of_lane(load: LaneLoad, observation: Observation, *, period_s: float) -
     """How many slots the work of a lane needs if it has them to itself: those that work for it, and new ones."""
     if not load.work_s:
         return 0
-    within_s, startup_s = deadline_s(load, observation.startup_s, period_s), observation.startup_s
+    startup_s = observation.startup_s
     alone = Observation(observation.at, (load,), ready=load.busy_slots, startup_s=startup_s)
-    slots = _slots_for(load.work_s, within_s, alone, 0, period_s)
+    due = _due(load, startup_s, period_s)
+    slots = max(_slots_for(due_s, within_s, alone, 0, period_s) for due_s, within_s in due)
     return min(slots, load.batches) if load.batches else slots
 
 
-def deadline_s(load: LaneLoad, startup_s: float, period_s: float) -> float:
-    """Seconds within which the waiting work of a lane is to be done."""
-    return max(load.target_wait_s - load.oldest_s, reaction_s(startup_s, period_s) + _worth_s(startup_s, period_s))
+def _due(load: LaneLoad, startup_s: float, period_s: float) -> list[tuple[float, float]]:
+    """Of a lane the work that is to be done, and the seconds within which it is: for its oldest work, and for all of it."""
+    aim_s = _AIM * load.target_wait_s
+    soonest_s = max(reaction_s(startup_s, period_s) + _worth_s(startup_s, period_s), _SOONEST * aim_s)
+    oldest_work_s = load.work_s if load.oldest_work_s is None else min(load.work_s, load.oldest_work_s)
+    return [(oldest_work_s, max(aim_s - load.oldest_s, soonest_s)), (load.work_s, max(aim_s, soonest_s))]
 
 
 def reaction_s(startup_s: float, period_s: float) -> float:

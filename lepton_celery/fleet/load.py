@@ -29,6 +29,9 @@ class LaneLoad:
     """Slots that work for the lane, each on one batch, merge or small job."""
     oldest_s: float = 0.0
     """Seconds for which the oldest of the waiting work has waited; 0 if none waits."""
+    oldest_work_s: float | None = None
+    """Of `work_s`, what is done before the oldest work is, if jobs share the lane: of each job at most as much as the
+    oldest has. None if that is not known: all of it."""
 
     def __post_init__(self) -> None:
         _check_amounts(self)

@@ -13,7 +13,8 @@ the last decision returned:
   Karlin, M. S. Manasse, L. Rudolph and D. D. Sleator, "Competitive snoopy caching", Algorithmica 3, 1988; for servers:
   M. Lin, A. Wierman, L. L. H. Andrew and E. Thereska, "Dynamic right-sizing for power-proportional data centers",
   INFOCOM 2011). What it needed within that time stays.
-- It never shrinks below the slots that are busy, and a few idle ones are no reason to shrink.
+- It never shrinks below the slots that are busy, nor by fewer than half the square root of all: that many are idle by
+  chance, as a number of busy slots fluctuates by its square root.
 - It does not grow beyond what memory and processors have room for.
 - If workers die one after the other, or observations are missing or old, it holds what it has.
 """
@@ -26,7 +27,7 @@ from enum import StrEnum
 
 from lepton_celery.errors import InputError
 from lepton_celery.fleet.ceilings import memory_ceiling, processor_ceiling
-from lepton_celery.fleet.demand import Need, need_of, need_of_lane, reaction_s
+from lepton_celery.fleet.demand import Need, Past, need_of, need_of_lane, reaction_s
 from lepton_celery.fleet.load import LaneLoad, Observation, Resource
 from lepton_celery.fleet.recent import Recent
 
@@ -185,9 +186,10 @@ class Policy:
         for_s = 0.0 if state.at is None else min(at - state.at, hold_s)
         before = self._within_limits(observation.present if state.desired is None else state.desired)
         idle = max(0, min(observation.ready, before) - observation.busy)  # those that are stopped already do not count
-        recent = state.recent if state.at is not None else Recent(at)
+        recent = (state.recent if state.at is not None else Recent(at)).arrived(observation.lanes, for_s)
         seen = recent.noted(at, needed=0, idle=idle, busy=busy_now, for_s=for_s, hold_s=hold_s)
-        need = need_of(observation, seen.busy(busy_now), period_s=limits.period_s, reserved=self._reserved(observation))
+        past = Past(seen.busy(busy_now), seen.offered)
+        need = need_of(observation, past, period_s=limits.period_s, reserved=self._reserved(observation))
         recent = recent.noted(at, needed=need.slots, idle=idle, busy=busy_now, for_s=for_s, hold_s=hold_s)
 
         wanted, why = self._wanted(observation, before, need, recent, hold_s)
@@ -210,7 +212,7 @@ class Policy:
         if need.slots > before:
             return need.slots, _words(need)
         idle = math.floor(recent.idle(hold_s, observation.at) - self._reserved(observation))
-        least = max(self.limits.slots_per_worker, math.ceil(_FEW * before))
+        least = max(self.limits.slots_per_worker, math.ceil(math.sqrt(before) / 2))
         lower = max(before - idle, recent.needed, observation.busy, self.limits.minimum)
         if idle >= least and lower < before:
             return lower, f"{idle} slots were idle for {hold_s:.0f} s, which is as long as they may be"
@@ -265,12 +267,10 @@ class Policy:
         return min(-(-allowed // limits.slots_per_worker) * limits.slots_per_worker, limits.maximum)
 
 
-_FEW = 0.03
-"""Share of the slots that may be idle without being stopped, so that small changes of the load change nothing."""
-
-
 def _words(need: Need) -> str:
     """Why so many slots are needed."""
+    if need.work_s == math.inf:
+        return f"{need.slots} needed to keep up with what arrives, up to {need.lane}"
     if not need.within_s:
         return f"{need.slots} needed for what {need.lane} had lately, and for its fluctuations"
     return f"{need.slots} needed for the {need.work_s:,.0f} s of work up to {need.lane}, within {need.within_s:.0f} s"

@@ -5,9 +5,14 @@ It is kept in at most `_SPANS` spans of time, so that the state has the same siz
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from lepton_celery.fleet.load import LaneLoad
+
+_LEAST_S = 60.0
+"""Shortest time over which what arrives is averaged."""
 _SPANS = 16
 """Number of spans into which the time that is looked back on is divided."""
 
@@ -38,6 +43,10 @@ class Recent:
     since: float = 0.0
     """When the number of slots last changed, or when the observations began."""
     spans: tuple[Span, ...] = field(default=())
+    offered: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of work that arrive in each lane in a second, averaged over its target wait: the slots that it keeps busy."""
+    work_s: Mapping[str, float] = field(default_factory=dict)
+    """Outstanding work of each lane when it was last observed."""
 
     def noted(
         self, at: float, *, needed: int, idle: int, busy: Mapping[str, int], for_s: float, hold_s: float
@@ -46,13 +55,27 @@ class Recent:
         kept = tuple(span for span in self.spans if span.until > at - hold_s)
         new = Span(at - for_s, at, needed, idle * for_s, {lane: slots * for_s for lane, slots in busy.items()})
         if kept and at - kept[-1].since <= hold_s / _SPANS:
-            return replace(self, spans=(*kept[:-1], _joined(kept[-1], new)))
+            kept, new = kept[:-1], _joined(kept[-1], new)
         return replace(self, spans=(*kept, new))
+
+    def arrived(self, loads: Iterable[LaneLoad], for_s: float) -> Recent:
+        """With the work of each lane after `for_s` seconds: what has arrived is what there is more, and what was done."""
+        loads = tuple(loads)
+        offered = dict(self.offered)
+        for load in loads:
+            before_s = self.work_s.get(load.lane, load.work_s)
+            if for_s:
+                now = max(0.0, (load.work_s - before_s) / for_s + load.busy_slots)
+                kept = math.exp(-for_s / max(load.target_wait_s, _LEAST_S))
+                offered[load.lane] = now + kept * (offered.get(load.lane, load.busy_slots) - now)
+            else:
+                offered.setdefault(load.lane, float(load.busy_slots))
+        return replace(self, offered=offered, work_s={load.lane: load.work_s for load in loads})
 
     def restarted(self, at: float) -> Recent:
         """After a change of the number of slots: what was idle before says nothing about the new ones."""
         spans = tuple(replace(span, idle_s=0.0) for span in self.spans)
-        return Recent(at, spans)
+        return replace(self, since=at, spans=spans)
 
     @property
     def needed(self) -> int:

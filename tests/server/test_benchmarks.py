@@ -30,7 +30,6 @@ from benchmarks import (
 from benchmarks.cases import FULL, Case, Task, quick
 from benchmarks.guarantee import flow
 from benchmarks.processes import Parts
-from benchmarks.queueing import Outcome, Stage, Times, World, simulate
 from benchmarks.runner import Measured
 from benchmarks.stopwatch import Span
 from benchmarks.systems import BATCHED, CANNOT, TITLES
@@ -40,6 +39,9 @@ from benchmarks.systems.whole import Whole
 from benchmarks.workloads import WORKLOADS, workload_of
 from lepton_celery.config import Settings
 from lepton_celery.execution.manifest import JobOptions
+from lepton_celery.fleet.simulation.measured import Stage, Times, World
+from lepton_celery.fleet.simulation.one_job import simulate_job
+from lepton_celery.fleet.simulation.spending import WAITS, Spending
 from lepton_celery.grid import StageIndex
 from lepton_celery.jobs.prepare import prepare
 from lepton_celery.planning.options import PlanOptions
@@ -236,12 +238,12 @@ def test_a_store_that_gives_other_pixels_ends_the_benchmark(tmp_path: Path) -> N
 TIMES = Times(message_s=0.01, block_s=0.001, server_message_s=0.002, server_block_s=0.0001, send_s=0.0, job_s=0.5)
 
 
-def simulated(workers: int, stage: Stage, *, window: int = 48, store: float = 1e15) -> Outcome:
-    return simulate([stage], TIMES, World(workers, window, 16, store, 0.0))
+def simulated(workers: int, stage: Stage, *, window: int = 48, store: float = 1e15) -> Spending:
+    return simulate_job([stage], TIMES, World(window, 16, 0.0, store), workers)
 
 
 def test_one_simulated_worker_takes_the_sum_of_everything() -> None:
-    outcome = simulated(1, Stage(32, 4, (0.1,), 0.0, merge_s=2.0))
+    outcome = simulated(1, Stage(32, 4, (0.1,), merge_s=2.0))
     batches = 32 / 4
     wanted = 0.5 + 32 * (0.1 + 0.001 + 0.0001) + batches * (0.01 + 0.002) + 2.0
     assert outcome.seconds == pytest.approx(wanted)
@@ -250,22 +252,22 @@ def test_one_simulated_worker_takes_the_sum_of_everything() -> None:
 
 @pytest.mark.parametrize("workers", [1, 7, 300])
 def test_a_simulation_accounts_for_all_the_time_of_its_workers(workers: int) -> None:
-    outcome = simulated(workers, Stage(2000, 3, (0.05, 0.1), 1e6, merge_s=0.1), store=1e10)
-    spent = outcome.busy + sum(getattr(outcome, name) for name in outcome.waits)
+    outcome = simulated(workers, Stage(2000, 3, (0.05, 0.1), 0.1, 1e6), store=1e10)
+    spent = outcome.busy + sum(getattr(outcome, name) for name in WAITS)
     assert spent == pytest.approx(workers * (outcome.seconds - TIMES.job_s), rel=0.05)
 
 
 def test_no_more_simulated_workers_are_busy_than_the_window_has_batches() -> None:
-    stage = Stage(8000, 1, (1.0,), 0.0, merge_s=0.0)
+    stage = Stage(8000, 1, (1.0,))
     one, narrow, wide = simulated(1, stage), simulated(400, stage), simulated(400, stage, window=1200)
     assert one.seconds / narrow.seconds < 50 and narrow.limit == "window"
     assert one.seconds / wide.seconds > 300
 
 
 def test_a_simulated_store_or_ledger_limits_the_throughput() -> None:
-    slow = simulated(100, Stage(1000, 1, (0.01,), 1e6, merge_s=0.0), window=300, store=1e8)
+    slow = simulated(100, Stage(1000, 1, (0.01,), block_bytes=1e6), window=300, store=1e8)
     assert slow.seconds > 1000 * 1e6 / 1e8 and slow.limit == "store"
-    many = simulated(1000, Stage(10_000, 1, (0.01,), 0.0, merge_s=0.0), window=3000)
+    many = simulated(1000, Stage(10_000, 1, (0.01,)), window=3000)
     assert many.seconds > 10_000 * TIMES.server_message_s and many.limit == "ledger"
 
 
@@ -279,7 +281,7 @@ def test_measured_stages_give_the_stages_of_a_large_plan(tmp_path: Path) -> None
     simulation.large(scenario, tmp_path)
     large = servicetimes.stages_of(servicetimes.planned(scenario.case, tmp_path, 1), measured)
     assert large[0].blocks == 64 * 64 and large[0].block_s == measured.block_s[0]
-    assert len(large) >= len(stages) and large[0].batch > stages[0].batch
+    assert len(large) >= len(stages) and large[0].batch_blocks > stages[0].batch_blocks
 
 
 def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -> None:
@@ -291,8 +293,8 @@ def test_the_promise_on_memory_counts_the_images_alive_at_once(tmp_path: Path) -
 
 
 def test_the_simulation_is_written_with_its_errors_and_its_limits() -> None:
-    stage, case = Stage(2000, 1, (0.5,), 0.0, merge_s=0.0), Case("W1", "W1", (64, 64), (32, 32), ())
-    points = simulation.grow([[stage]] * 2, (1, 512), TIMES, Settings())
+    stage, case = Stage(2000, 1, (0.5,)), Case("W1", "W1", (64, 64), (32, 32), ())
+    points = simulation.grow([[stage]] * 2, (1, 512), TIMES)
     checked = [simulation.Checked(case, 1, 1.2, 1.0)]
     text = simulation.section(TIMES, checked, {"W1": points}, {"W1": [stage]}, "simulation.svg")
     assert "| W1 | 1 | 1.20 | 1.00 | +20 % |" in text
