@@ -58,7 +58,7 @@ class Settings:
     given), and their jobs occupy up to `slots` slots of a lane at a time (any number if 0 or not given). The name `*` stands
     for all others. The environment separates them by commas."""
     max_open_jobs: int = 10_000
-    """Largest number of jobs of a tenant that have not ended; a submission beyond it is refused. 0: no limit."""
+    """Largest number of jobs of a tenant in a lane that have not ended; a submission beyond it is refused. 0: no limit."""
     secret_key: tuple[str, ...] = field(default=(), repr=False)
     """Secret keys with which submitters sign jobs and messages. Workers that have a key refuse everything that none of their
     keys has signed. The first one signs; more of them let you replace a key while jobs run. Empty: nothing is signed. The

@@ -21,6 +21,7 @@
         - `JobNotFound` (also LookupError)
         - `JobFailed`
         - `JobCancelled`
+        - `QueueFull`
         - `WaitTimeout` (also TimeoutError)
 
 A message names the argument, the problem and the remedy. Every class keeps its fields in `args`, so that it survives
@@ -186,6 +187,10 @@ class JobCancelled(JobError):
     """The job was cancelled before it was finished."""
 
     exit_code = 6
+
+
+class QueueFull(JobError):
+    """There are too many open jobs; nothing was submitted."""
 
 
 class WaitTimeout(JobError, TimeoutError):

@@ -22,6 +22,8 @@ def job_entry(info: JobInfo) -> dict[str, Any]:
         "state": str(info.state),
         "title": info.title,
         "lane": info.lane,
+        "rank": info.rank,
+        "tenant": info.tenant or None,
         "stage": info.stage_index + 1,
         "round": info.stage // info.stages + 1,
         "stages": info.stages,

@@ -73,7 +73,7 @@ def _described(job: Job, info: JobInfo) -> str:
         f"job      {shown(info.job_id)}  {shown(info.title)}",
         f"state    {info.state}, {progress_of(info, manifest.plan):.0%}",
         f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks",
-        f"lane     {shown(info.lane)}",
+        f"lane     {shown(info.priority)}" + (f", tenant {shown(info.tenant)}" if info.tenant else ""),
         f"started  {started} ({ago(time.time() - info.created_at)}), {took} {duration(took_s(info))}",
     ]
     lines += [f"output   {shown(path, LONG)}" for path in manifest.output_paths()]
@@ -127,6 +127,21 @@ def pause(job_id: str) -> None:
     if not job.pause():
         raise JobError(f"job {job.id} cannot be paused: {_ended(job)}", job.id)
     click.echo(f"job {job.id} is paused; `lepton resume {job.id}` continues it")
+
+
+@click.command()
+@_job_argument
+@click.argument("priority", metavar="LANE[:RANK]")
+def reprioritize(job_id: str, priority: str) -> None:
+    """Change the lane of a job that has not ended, and its rank there.
+
+    JOB is the job's id, or the beginning of it. The lanes are interactive, default and batch; of a tenant's jobs in a lane
+    those of the highest rank, from 0 to 9, go first. Blocks that were sent stay in their lane, a few seconds of work.
+    """
+    job = find_by_prefix(job_id, settings=need_settings())
+    if not job.reprioritize(priority):
+        raise JobError(f"the priority of job {job.id} cannot be changed: {_ended(job)}", job.id)
+    click.echo(f"job {job.id} has the priority {job.info().priority}")
 
 
 def _ended(job: Job) -> str:

@@ -14,12 +14,12 @@ from lepton_celery.cli.console import json_option, output, print_json, table
 from lepton_celery.cli.documents import job_entry
 from lepton_celery.cli.watching import redrawn
 from lepton_celery.cli.where import need_settings
-from lepton_celery.config import Settings
 from lepton_celery.jobs.find import list_jobs
 from lepton_celery.jobs.report import ago, took_s
 from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.limits import MAX_ID_CHARS
 from lepton_celery.planning.explain import duration
+from lepton_celery.priority import LANES
 from lepton_celery.text import shown
 
 COLOURS = {
@@ -52,31 +52,38 @@ _LISTED = 10_000
     multiple=True,
     help="List only these jobs; may be repeated.",
 )
+@click.option("--lane", type=click.Choice(LANES), help="List only the jobs of this lane.")
+@click.option("--tenant", metavar="NAME", help="List only the jobs of this tenant; '' for those of none.")
 @click.option("--watch", is_flag=True, help="Show the list again whenever it changes, until Ctrl-C.")
 @json_option
-def jobs(limit: int, states: tuple[str, ...], watch: bool, as_json: bool) -> None:
+def jobs(limit: int, states: tuple[str, ...], lane: str | None, tenant: str | None, watch: bool, as_json: bool) -> None:
     """List the newest jobs.
 
     With --json and --watch, each change is a line of JSON.
     """
     settings = need_settings()
+
+    def chosen() -> list[JobInfo]:
+        is_narrowed = bool(states or lane) or tenant is not None
+        infos = list_jobs(limit=_LISTED if is_narrowed else limit, settings=settings)
+        return [
+            info
+            for info in infos
+            if (not states or info.state in states) and lane in (None, info.lane) and tenant in (None, info.tenant)
+        ][:limit]
+
     if watch:
         redrawn(
-            lambda: _chosen(settings, limit, states),
+            chosen,
             show=as_table,
             document=(lambda infos: [job_entry(info) for info in infos]) if as_json else None,
         )
         return
-    infos = _chosen(settings, limit, states)
+    infos = chosen()
     if as_json:
         print_json([job_entry(info) for info in infos])
     else:
         output().print(as_table(infos))
-
-
-def _chosen(settings: Settings, limit: int, states: Sequence[str]) -> list[JobInfo]:
-    infos = list_jobs(limit=_LISTED if states else limit, settings=settings)
-    return [info for info in infos if not states or info.state in states][:limit]
 
 
 def as_table(infos: Sequence[JobInfo]) -> Table | str:
@@ -97,7 +104,7 @@ def _row(info: JobInfo) -> tuple[str | Text, ...]:
         f"{info.blocks_done}/{info.blocks_total}",
         ago(time.time() - info.created_at),
         duration(took_s(info)),
-        info.lane,
+        info.priority + (f" {info.tenant}" if info.tenant else ""),
         datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
         info.title if info.state is not JobState.DAMAGED else shown(info.error, _REASON_CHARS),
     )

@@ -30,6 +30,7 @@ from lepton_celery.jobs.unserved import LaneWatch
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
+from lepton_celery.priority import priority_of
 from lepton_celery.stores.roots import Roots
 
 _POLL_S = (0.01, 0.05)
@@ -73,6 +74,19 @@ class Job:
             BrokerUnreachable: the ledger does not answer.
         """
         return self._records.info(self.id)
+
+    def reprioritize(self, priority: str) -> bool:
+        """Change the job's priority: a lane, or a lane and a rank such as `batch:5`; see `lepton.submit`.
+
+        Blocks that were sent stay in their lane, a few seconds of work.
+
+        Returns:
+            False if the job has ended.
+
+        Raises:
+            InputError: there is no such lane or rank.
+        """
+        return self._records.prioritize(self.id, priority_of(priority))
 
     def progress(self) -> float:
         """The fraction of the job that is done, 0 to 1; stages count by their predicted times."""

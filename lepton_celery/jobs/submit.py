@@ -14,7 +14,7 @@ from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import turns
-from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError
+from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError, QueueFull
 from lepton_celery.execution.manifest import JobOptions, Manifest, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
@@ -75,6 +75,7 @@ def submit(
     Raises:
         InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels. A file
             outside `allowed_roots` is refused too.
+        QueueFull: the lane holds too many open jobs of the tenant; see the setting `max_open_jobs`.
         BrokerUnreachable: no broker answers; nothing was submitted.
 
     Warns:
@@ -98,9 +99,21 @@ def submit(
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots)
     for path in outputs if resume else ():
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
+    _check_queue(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     _send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots)
+
+
+def _check_queue(options: JobOptions, ledger: Ledger, settings: Settings) -> None:
+    """Refuse a job if its tenant has too many of them in the lane."""
+    limit = settings.max_open_jobs
+    if limit and (count := ledger.turns.open_jobs(options.lane, options.tenant)) >= limit:
+        whose = f"tenant {options.tenant!r} has" if options.tenant else "there are"
+        raise QueueFull(
+            f"{whose} {count:,} open jobs in the lane {options.lane!r}, and max_open_jobs is {limit:,}: submit again when "
+            "some have ended, cancel some, or set LEPTON_MAX_OPEN_JOBS"
+        )
 
 
 def _check_names(manifest: Manifest) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lepton_celery.ledger import entries
+from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.priority import Priority
 from lepton_celery.tenants import OTHERS
 
@@ -41,16 +43,28 @@ class LaneMoves:
     def prioritize(self, job_id: str, priority: Priority, *, tenant: str | None = None) -> bool:
         """Change the lane and the rank of an open job, and its tenant unless that is None.
 
-        Messages that were sent stay in their lane. The caller has the job enter the turns of its new lane.
+        Messages that were sent stay in their lane.
 
         Returns:
             False if the job has ended.
         """
         given = OTHERS if tenant is None else tenant
         before = self._run("prioritize", job_id, priority.lane, priority.rank, given)
-        if before and before != priority.lane:
+        if not before:
+            return False
+        if before != priority.lane:
             self.turns.leave(before, job_id)
-        return bool(before)
+        info = entries.read_jobs(self._connection, [job_id]).get(job_id)
+        if isinstance(info, JobInfo) and info.state is JobState.RUNNING:
+            self.turns.enter(
+                info.lane,
+                job_id,
+                tenant=info.tenant,
+                rank=info.rank,
+                waits=info.dispatched < info.blocks_total,
+                sent=info.outstanding,
+            )
+        return True
 
     def _leave_lane(self, job_id: str) -> None:
         """Have a job that sends nothing more take no part in the turns of its lane."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger.info import FilledBlock, JobInfo, JobState, StageTimes
+from lepton_celery.priority import Priority
 
 
 class RunRecord:
@@ -109,6 +110,10 @@ class RunRecord:
 
     def cancel(self, job_id: str) -> bool:
         """Always False: the job has ended before its caller can cancel it."""
+        return False
+
+    def prioritize(self, job_id: str, priority: Priority) -> bool:
+        """Always False: the job has ended before its caller can change its priority."""
         return False
 
     def pause(self, job_id: str) -> bool:

@@ -87,9 +87,13 @@ class Turns:
         """Note that a job sends nothing: it has ended, is paused or is left alone."""
         self._run("lane_leave", lane, job_id)
 
-    def settle(self, lane: str, job_id: str, *, blocks: int, seconds: float, weight: float) -> None:
-        """Note that blocks of a job were done in so many seconds, as service of the job and of its tenant."""
-        self._run("lane_settle", lane, job_id, blocks, repr(float(seconds)), repr(float(weight)))
+    def settle(self, lane: str, job_id: str, *, blocks: int, seconds: float, weight: float) -> bool:
+        """Note that blocks of a job were done in so many seconds, as service of the job and of its tenant.
+
+        Returns:
+            False if the job is not in this lane.
+        """
+        return bool(self._run("lane_settle", lane, job_id, blocks, repr(float(seconds)), repr(float(weight))))
 
     def next(self, lane: str, slots: int, terms: Mapping[str, Terms], *, only: str = "") -> Turn | None:
         """The turn of the job that was served least, if the lane's window has room; its blocks count as sent from now on.
@@ -131,6 +135,12 @@ class Turns:
         """Ids of the jobs of a lane."""
         with self._connection.client() as client:
             return list(client.hkeys(self._keys(lane)[0]))
+
+    def open_jobs(self, lane: str, tenant: str) -> int:
+        """Number of jobs of a tenant in a lane that have not ended."""
+        with self._connection.client() as client:
+            entries = client.hvals(self._keys(lane)[0])
+        return sum(entry.split(" ", 5)[-1] == tenant for entry in entries)
 
     def _run(self, script: str, lane: str, *arguments: str | float) -> Any:
         """Run a script on the keys of a lane. Keys that something else was written to are removed first."""

@@ -26,6 +26,7 @@ from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_by_prefix
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.priority import Priority
 from tests.oracle import picture
 from tests.server.server import Server
 
@@ -263,4 +264,29 @@ def test_a_job_is_found_by_the_beginning_of_its_id(server: Server, tmp_path: Pat
                 find_by_prefix(unknown, settings=settings)
     finally:
         for job_id in ("aa11", "aa22", "bb33"):
+            ledger.forget(job_id)
+
+
+def test_the_priority_and_the_tenant_of_a_job_are_shown_and_changed(server: Server) -> None:
+    ledger = open_ledger(server.url)
+    for job_id, tenant in (("cc11", "lab"), ("cc22", "")):
+        ledger.create(job_id, {}, lane="batch", title=job_id, stages=1, blocks=1)
+        ledger.prioritize(job_id, Priority("batch", 2), tenant=tenant)
+    environment = {"LEPTON_BROKER_URL": server.url, "COLUMNS": "150"}
+    try:
+        assert (
+            "cc11 has the priority interactive:4"
+            in run(["reprioritize", "cc11", "interactive:4"], **environment).output
+        )
+        listed = run(["jobs", "--lane", "interactive", "--tenant", "lab"], **environment).output
+        assert "interactive:4 lab" in listed and "cc22" not in listed
+        [entry] = json.loads(run(["jobs", "--json", "--lane", "batch", "--tenant", ""], **environment).output)
+        assert (entry["job"], entry["lane"], entry["rank"], entry["tenant"]) == ("cc22", "batch", 2, None)
+        wrong = run(["reprioritize", "cc11", "urgent"], **environment)
+        assert wrong.exit_code == 2 and "give a lane (interactive, default, batch)" in wrong.output
+        ledger.cancel("cc11")
+        ended = run(["reprioritize", "cc11", "batch"], **environment)
+        assert ended.exit_code == 9 and "it is cancelled already" in ended.output
+    finally:
+        for job_id in ("cc11", "cc22"):
             ledger.forget(job_id)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from lepton_celery.ledger import Ledger
+import lepton_celery as lepton
+from lepton_celery.config import Settings
+from lepton_celery.errors import InputError, QueueFull, WaitingWarning
+from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.turns import ALONE, SHARED
 from lepton_celery.priority import Priority
 from lepton_celery.tenants import Terms
 from tests.server.ledgers import new_job
+from tests.server.server import Server
 
 LANE = "batch"
 
@@ -215,3 +221,26 @@ def test_slots_of_a_lane_are_those_of_its_workers(ledger: Ledger) -> None:
     ledger.serve("a@host", ["batch", "default"], slots=4, for_s=60)
     ledger.serve("b@host", ["batch"], slots=2, for_s=60)
     assert ledger.slots("batch") == 6
+
+
+def test_a_job_too_many_is_refused_and_leaves_nothing(ledger: Ledger, server: Server, tmp_path: Path) -> None:
+    ledger = open_ledger(server.url)
+    for number in range(2):
+        ledger.turns.enter("batch", f"j{number}", tenant="lab", rank=0, waits=False, sent=0, block_s=1)
+    app = lepton.create_app(Settings(broker_url=server.url, max_open_jobs=2))
+    np.save(tmp_path / "input.npy", np.zeros((8, 8)))
+    outputs: dict[str, Any] = {str(tmp_path / "o.npy"): -lepton.open(tmp_path / "input.npy")}
+    try:
+        with pytest.raises(
+            QueueFull, match=r"tenant 'lab' has 2 open jobs in the lane 'batch', and max_open_jobs is 2"
+        ):
+            lepton.submit(outputs, app=app, priority="batch", tenant="lab")
+        assert [path.name for path in tmp_path.iterdir()] == ["input.npy"]
+        with pytest.warns(WaitingWarning):
+            lepton.submit(outputs, app=app, priority="batch", tenant="other").cancel()
+    finally:
+        for number in range(2):
+            ledger.turns.leave("batch", f"j{number}")
+    for wrong in ("a b", "-x", "x" * 65, "é"):
+        with pytest.raises(InputError, match="tenant"):
+            lepton.submit(outputs, app=app, tenant=wrong)

@@ -121,9 +121,9 @@ class Batch:
     def _look_around(self) -> None:
         """Decide whether other jobs get the slot now, or other slots the rest of the batch."""
         stage, elapsed = self.stage, time.perf_counter() - self.began
-        lane = stage.manifest.options.lane
-        rivals = stage.ledger.turns.rivals(lane, LANES[: LANES.index(lane)])
-        slots = max(1, stage.ledger.slots(lane))
+        more_urgent = [lane for lane in LANES if LANES.index(lane) < LANES.index(stage.lane)]
+        rivals = stage.ledger.turns.rivals(stage.lane, more_urgent)
+        slots = max(1, stage.ledger.slots(stage.lane))
         # of many slots, about two for each job that waits are enough
         self._is_urgent = rivals.urgent > 0 and random.random() < 2 * rivals.urgent / slots
         predicted = stage.planned.predicted

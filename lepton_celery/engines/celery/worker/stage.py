@@ -31,6 +31,8 @@ class OpenStage:
     """The worker's application."""
     ledger: Ledger
     settings: Settings
+    lane: str
+    """The lane of the message."""
     owner: str
     """The owner of the leases, as `owner_of` names it."""
     manifest: Manifest

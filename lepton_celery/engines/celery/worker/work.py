@@ -121,6 +121,7 @@ class StageWork:
         self.settings: Settings = self.task.app.conf["lepton"]
         self.ledger = open_ledger(self.settings.ledger)
         self.owner = owner_of(str(self.task.request.id), os.getpid())
+        self.lane = lane_of(self.task.request.delivery_info)
 
     def do_blocks(self) -> None:
         """Do the blocks that the ledger grants."""
@@ -189,17 +190,17 @@ class StageWork:
 
     def _settle(self, stage: OpenStage, blocks: int, seconds: float) -> None:
         """Note in the lane what a batch took, as the service of the job and its tenant."""
-        options = stage.manifest.options
-        weight = turns.weight_of(self.settings, options.tenant)
-        self.ledger.turns.settle(options.lane, self.job_id, blocks=blocks, seconds=seconds, weight=weight)
+        weight = turns.weight_of(self.settings, stage.manifest.options.tenant)
+        if not self.ledger.turns.settle(self.lane, self.job_id, blocks=blocks, seconds=seconds, weight=weight):
+            with suppress(JobNotFound):
+                self.lane = self.ledger.info(self.job_id).lane  # it was given another lane, or has ended
 
-    def send_turns(self, lane: str = "") -> None:
-        """Send the next waves of a lane; by default the message's."""
-        lane = lane or lane_of(self.task.request.delivery_info)
+    def send_turns(self) -> None:
+        """Send the next waves of the job's lane."""
         try:
-            turns.send_turns(self.task.app, self.ledger, self.settings, lane, self._plan_of)
+            turns.send_turns(self.task.app, self.ledger, self.settings, self.lane, self._plan_of)
         except BrokerUnreachable as error:  # a sweeper has them sent
-            log.warning("the next waves of lane %s are not sent: %s", lane, error)
+            log.warning("the next waves of lane %s are not sent: %s", self.lane, error)
 
     def _plan_of(self, job_id: str) -> Plan:
         return _open_jobs.manifest(self.ledger, self.settings, job_id).plan
@@ -213,6 +214,7 @@ class StageWork:
                 # in case the worker that ended the job died before it discarded the files
                 _open_jobs.close_ended(ledger, settings, self.job_id)
                 return False
+            self.lane = info.lane
             app, plan = self.task.app, self._open_stage().plan
             ledger.end_check(self.job_id, self.number)
             turns.enter(ledger, info)
@@ -259,7 +261,8 @@ class StageWork:
                 info = ledger.info(self.job_id)
                 if info.dispatched < info.blocks_total:
                     turns.enter(ledger, info, stage.plan)
-                    self.send_turns(info.lane)
+                    self.lane = info.lane
+                    self.send_turns()
                 return StageWork(self.task, self.job_id, following, reserved) if reserved else None
         except JobNotFound:
             return None
@@ -283,7 +286,9 @@ class StageWork:
 
     def _open_stage(self) -> OpenStage:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
-        return OpenStage(self.task.app, self.ledger, self.settings, self.owner, manifest, context, self.number)
+        return OpenStage(
+            self.task.app, self.ledger, self.settings, self.lane, self.owner, manifest, context, self.number
+        )
 
     def _fail(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """End the job as failed; the first of these blocks, if there are any, is named as the cause."""
