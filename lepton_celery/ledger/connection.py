@@ -27,7 +27,9 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:jobs              zset     job -> time of creation; this key and the next two are the indexes (`index.py`)
     lepton:active            zset     job -> time of creation or resumption, of jobs that may be running
     lepton:ended             zset     job -> time at which its end was noticed
-    lepton:lanes             zset     "lane worker" -> time until which the worker's note that it serves the lane is valid
+    lepton:lanes             zset     "lane slots worker" -> time until which the worker's note that it serves it is valid
+    lepton:decisions         list     JSON: the last decisions of autoscalers, the latest first
+    lepton:scalers           hash     autoscaler -> JSON: what it says of itself
 
 redis-py retries a call when its connection breaks, so the server may run a call twice. Where that would do harm (create,
 claim, commit_merge, finish, resume), the call carries an id by which its script recognizes the retry. Of the others, a
@@ -37,7 +39,7 @@ repeated dispatch skips blocks, which `unreceipted` finds later, and a repeated 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -115,6 +117,22 @@ class Connection:
         """Run a script of `lua/` on other keys, and return its reply."""
         with self.client():
             return self._scripts[script](keys=keys, args=arguments)
+
+    def run_for_each(
+        self, script: str, job_ids: Sequence[str], also: Sequence[tuple[str, Sequence[str]]] = ()
+    ) -> list[Any]:
+        """Run a script of `lua/` on the keys of each job, all in one round trip; the reply of a job may be an error.
+
+        `also` are hashes and their fields, which are read in the same round trip; their values follow.
+        """
+        with self.client() as client:
+            pipeline = client.pipeline(transaction=False)
+            for job_id in job_ids:
+                self._scripts[script](keys=self.keys(job_id), client=pipeline)
+            for key, names in also:
+                pipeline.hmget(key, names)
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return replies
 
     def key(self, job_id: str, name: str) -> str:
         return f"{self.prefix}{{{job_id}}}:{name}"

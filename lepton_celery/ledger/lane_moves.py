@@ -12,7 +12,9 @@ from lepton_celery.tenants import OTHERS
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
-    from lepton_celery.ledger.lanes import ServedLanes
+    from lepton_celery.ledger.decisions import Decisions
+    from lepton_celery.ledger.lanes import ServedLanes, ServingWorker
+    from lepton_celery.ledger.loads import Loads
     from lepton_celery.ledger.turns import Turns
 
 
@@ -23,6 +25,10 @@ class LaneMoves:
     _lanes: ServedLanes
     turns: Turns
     """Whose turn it is to send work in a lane."""
+    loads: Loads
+    """The outstanding work of the lanes."""
+    decisions: Decisions
+    """The last decisions of autoscalers."""
 
     def _run(self, script: str, job_id: str, *arguments: str | float) -> Any:
         """Run a script on the keys of a job."""
@@ -35,6 +41,10 @@ class LaneMoves:
     def slots(self, lane: str) -> int:
         """Number of blocks that the workers of a lane do at a time, as far as their notes of the last seconds tell."""
         return self._lanes.slots(lane)
+
+    def workers(self) -> dict[str, ServingWorker]:
+        """The workers by name, as far as their notes of the last seconds tell."""
+        return self._lanes.workers()
 
     def is_served(self, lane: str) -> bool:
         """Whether a worker serves a lane, as far as the workers' notes tell."""

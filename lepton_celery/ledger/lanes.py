@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from lepton_celery.ledger.connection import Connection
 
 _KNOWN_FOR_S = 2.0
 """Seconds for which this process remembers the slots of a lane."""
+
+
+class ServingWorker(NamedTuple):
+    """What a worker notes of itself."""
+
+    slots: int
+    lanes: tuple[str, ...]
 
 
 class ServedLanes:
@@ -36,6 +44,15 @@ class ServedLanes:
             slots = sum(newest.values())
             self._known[lane] = time.monotonic(), slots
         return slots
+
+    def workers(self) -> dict[str, ServingWorker]:
+        """The workers by name."""
+        found: dict[str, ServingWorker] = {}
+        for lane, slots, worker in self._notes():
+            if slots.isdecimal():
+                lanes = found[worker].lanes if worker in found else ()
+                found[worker] = ServingWorker(int(slots), tuple(dict.fromkeys((*lanes, lane))))
+        return found
 
     def _notes(self) -> list[list[str]]:
         """Lane, slots and worker of each note that is valid, the latest last."""

@@ -95,14 +95,18 @@ class Ledger(LostWork, LaneMoves, CostModels):
 
     def __init__(self, url: str, prefix: str) -> None:
         from lepton_celery.ledger.connection import Connection  # redis-py takes 0.1 s to import
+        from lepton_celery.ledger.decisions import Decisions
         from lepton_celery.ledger.index import JobIndex
         from lepton_celery.ledger.lanes import ServedLanes
+        from lepton_celery.ledger.loads import Loads
         from lepton_celery.ledger.turns import Turns
 
         self._connection = Connection(url, prefix)
         self._lanes = ServedLanes(self._connection)
         self._index = JobIndex(self._connection)
         self.turns = Turns(self._connection)
+        self.loads = Loads(self._connection)
+        self.decisions = Decisions(self._connection)
 
     def create(
         self,

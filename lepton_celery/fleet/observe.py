@@ -1,0 +1,85 @@
+"""What the ledger knows of a fleet, as the policy is told it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from lepton_celery.errors import InputError
+from lepton_celery.fleet.load import LaneLoad, Observation
+from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.loads import LaneJobs
+from lepton_celery.ledger.turns import ALONE, SHARED
+from lepton_celery.priority import LANES
+from lepton_celery.text import quoted
+
+TARGETS: Mapping[str, float] = {"interactive": 2.0, "default": 60.0, "batch": 900.0}
+"""Target waits of the lanes in seconds, unless others are given."""
+
+
+def lanes_of(targets: Mapping[str, float]) -> tuple[str, ...]:
+    """The lanes that have a target, the most urgent first.
+
+    Raises:
+        InputError: there is no such lane, or none at all, or a target is not a number of seconds above 0.
+    """
+    for lane, seconds in targets.items():
+        if lane not in LANES:
+            raise InputError(f"there is no lane {quoted(lane)}; give some of {', '.join(LANES)}")
+        if not 0 < seconds < math.inf:
+            raise InputError(f"the target wait of lane {lane} is {seconds} s; give a number of seconds above 0")
+    if not targets:
+        raise InputError(f"no lane is given; give some of {', '.join(LANES)}")
+    return tuple(lane for lane in LANES if lane in targets)
+
+
+def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observation:
+    """The outstanding work of lanes and the slots of their workers, at the time of the ledger's clock.
+
+    Whoever starts and stops the workers adds what only they know, with `dataclasses.replace`: slots that start or drain,
+    how long a start takes, workers that died, memory and processors.
+
+    Args:
+        ledger: the ledger.
+        targets: the target wait of each lane that the fleet serves, in seconds.
+
+    Raises:
+        BrokerUnreachable: the ledger does not answer.
+        InputError: see `lanes_of`.
+    """
+    lanes = lanes_of(targets)
+    found = ledger.loads.read(lanes)
+    ready = sum(worker.slots for worker in ledger.workers().values() if set(worker.lanes) & set(lanes))
+    loads = tuple(_lane_load(lane, targets[lane], found[lane]) for lane in lanes)
+    return Observation(ledger.clock(), loads, ready)
+
+
+def kept_for_the_first(ledger: Ledger, lanes: tuple[str, ...]) -> int:
+    """Slots of workers that serve the most urgent of several lanes and no other: the `reserved` of the policy's limits."""
+    if len(lanes) < 2:
+        return 0
+    return sum(worker.slots for worker in ledger.workers().values() if set(worker.lanes) & set(lanes) == {lanes[0]})
+
+
+def _lane_load(lane: str, target_wait_s: float, found: LaneJobs) -> LaneLoad:
+    jobs = [job for job in found.jobs if job.blocks or job.slots or job.merge_waits]
+    waiting = [job for job in jobs if job.waits]
+    oldest = max(waiting, key=lambda job: job.since_s, default=None)
+    batch_s = (SHARED if len(jobs) > 1 else ALONE).batch_s
+    batches = 0
+    for job in jobs:
+        a_batch = max(1, math.floor(batch_s / job.block_s))
+        batches += job.slots + math.ceil((job.blocks - job.in_hand) / a_batch) + job.merge_waits
+    oldest_work_s = None
+    if oldest is not None:
+        oldest_work_s = found.scale * sum(min(job.work_s, oldest.work_s) for job in jobs)
+    return LaneLoad(
+        lane,
+        target_wait_s,
+        blocks=round(found.scale * sum(job.blocks for job in jobs)),
+        batches=math.ceil(found.scale * batches),
+        work_s=found.scale * sum(job.work_s for job in jobs),
+        busy_slots=round(found.scale * sum(job.slots for job in jobs)),
+        oldest_s=oldest.since_s if oldest is not None else 0.0,
+        oldest_work_s=oldest_work_s,
+    )
