@@ -21,11 +21,16 @@ from lepton_celery.local.stack import LocalStack
 @click.option(
     "--autoscale", metavar="MAX,MIN", help="Scale one worker from MIN to MAX processes with its load, such as 4,1."
 )
+@click.option(
+    "--interactive/--no-interactive",
+    default=True,
+    help="Beside two processes or more, run one that serves only interactive jobs.",
+)
 @click.option("--flower/--no-flower", default=True, help="Run the Flower dashboard.")
 @click.option(
     "--broker-url", envvar="LEPTON_BROKER_URL", metavar="URL", help="Use this broker instead of starting one."
 )
-def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None) -> None:
+def up(workers: int, autoscale: str | None, interactive: bool, flower: bool, broker_url: str | None) -> None:
     """Run a broker, workers and Flower on this machine.
 
     They run until Ctrl-C. Other `lepton` commands in the same folder use them.
@@ -40,7 +45,12 @@ def up(workers: int, autoscale: str | None, flower: bool, broker_url: str | None
             )
         scale = (int(limits[0]), int(limits[1]))
     stack = LocalStack(
-        state_directory(), workers=1 if scale else workers, autoscale=scale, flower=flower, broker_url=broker_url
+        state_directory(),
+        workers=1 if scale else workers,
+        autoscale=scale,
+        interactive=interactive and (max(scale) if scale else workers) > 1,
+        flower=flower,
+        broker_url=broker_url,
     )
     if broker_url:
         broker_latency(create_app(with_broker(load_settings(), broker_url)))  # refuses a broker that does not answer

@@ -1,6 +1,6 @@
 """Server, workers and Flower on this machine, started and stopped as one.
 
-    start   server ─► workers (side by side) ─► Flower
+    start   server ─► workers (side by side), Flower ─► worker for interactive jobs
     stop    Flower ─► workers (warm: they finish what they run) ─► server
 
 The stack listens on loopback only, for laptops, demonstrations and tests. The server stops last, so that tasks which are
@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import InputError
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.ledger.processes import process_started
@@ -43,6 +44,9 @@ WARM_TIMEOUT_S = 12.0
 again by other workers. Celery itself sometimes takes up to 30 s to stop while messages arrive."""
 
 _FLOWER_STOP_S = 3.0
+
+_WORKER_OPTIONS = ("--loglevel", "INFO", "--without-mingle", "--without-gossip")
+"""Options of all workers; mingling would make each of them start a second later."""
 
 _CELERY_OVERRIDES = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 """Environment variables that override Celery's settings. Workers do not inherit them: they may name another broker."""
@@ -80,6 +84,7 @@ class LocalStack:
         workers: int = 2,
         concurrency: int = 1,
         autoscale: tuple[int, int] | None = None,
+        interactive: bool = False,
         flower: bool = True,
         broker_url: str | None = None,
         project: Project | None = None,
@@ -91,6 +96,8 @@ class LocalStack:
             workers: number of worker processes.
             concurrency: number of pool processes of each worker.
             autoscale: fewest and most pool processes of a worker, in either order, instead of `concurrency`.
+            interactive: whether one more worker, of one process, serves only interactive jobs, so that these wait for no
+                block of other jobs. It takes a second longer than the others to be ready, and `start` does not wait for it.
             flower: whether to run Flower, if it is installed.
             broker_url: the broker to use; None to start a server.
             project: the application that the workers run; None for that of this folder.
@@ -106,8 +113,8 @@ class LocalStack:
             )
         self.directory = directory.absolute()
         self.logs = self.directory / "logs"
-        """Folder of the log files: server.log, worker-1.log, ..., flower.log."""
-        self._worker_count = workers
+        """Folder of the log files: server.log, worker-1.log, ..., interactive.log, flower.log."""
+        self._worker_count, self._has_interactive = workers, interactive
         self._pool_options = (
             ["-c", str(concurrency)] if autoscale is None else [f"--autoscale={max(autoscale)},{min(autoscale)}"]
         )
@@ -160,12 +167,12 @@ class LocalStack:
 
     def describe(self) -> str:
         """A text for the user: addresses without passwords, processes, logs."""
-        lines = [f"broker    {masked(self.broker_url)}"]
+        lines = [f"broker      {masked(self.broker_url)}"]
         if self.flower_url:
-            lines.append(f"flower    {self.flower_url}")
+            lines.append(f"flower      {self.flower_url}")
         if self._misses_flower:
-            lines.append("flower    not installed; pip install 'lepton-celery[flower]'")
-        lines += [f"{process.name:<9} pid {process.pid}, log {process.log}" for process in self.processes]
+            lines.append("flower      not installed; pip install 'lepton-celery[flower]'")
+        lines += [f"{process.name:<11} pid {process.pid}, log {process.log}" for process in self.processes]
         return "\n".join(lines)
 
     def start(self) -> None:
@@ -185,8 +192,7 @@ class LocalStack:
             if self._given_broker_url is None:
                 self._server = RedisServer(self.directory / "valkey", log=self.logs / "server.log", guard=self._guard)
                 self._server.start()
-            # mingling would make each worker start a second later
-            options = [*self._pool_options, "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+            options = [*self._pool_options, *_WORKER_OPTIONS]
             for number in range(1, self._worker_count + 1):
                 self._workers.append(self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options))
                 self._workers[-1].start()
@@ -194,6 +200,10 @@ class LocalStack:
                 start_on_free_port(self._make_flower, ready="Visit me at", timeout_s=_remaining(deadline))
             for number, worker in enumerate(self._workers, 1):
                 worker.wait_for_line(rf"\blepton{number}@\S+ ready\.", _remaining(deadline))
+            if self._has_interactive:  # it would delay the others if it started beside them
+                only = ["-n", "interactive@%h", "-Q", queue_of("interactive"), "-c", "1"]
+                self._workers.append(self._celery("interactive", "worker", *only, *_WORKER_OPTIONS))
+                self._workers[-1].start()
             write_running(self.directory, self.info)
         except BaseException:
             self.stop()

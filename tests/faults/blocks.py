@@ -123,6 +123,15 @@ def slow(block: Block, seconds: float, until: str = "", log: str = "") -> Block:
     return inverted(block)
 
 
+def held(block: Block, until: str, log: str) -> Block:
+    """Waits on every block until the file `until` exists."""
+    if block.size >= 4096:
+        counted(block, log)
+        while not Path(until).exists():
+            time.sleep(0.05)
+    return inverted(block)
+
+
 def missing(block: Block, path: str) -> Block:
     """Raises because a file is missing."""
     if _is_bright(block):
