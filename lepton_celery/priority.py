@@ -15,6 +15,9 @@ Lane = Literal["interactive", "default", "batch"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 """The lanes of jobs, the most urgent first; each has a queue of its own."""
 
+CONTROL = "control"
+"""The queue beside the lanes through which merges and ends of waves of jobs go that are not interactive."""
+
 MAX_RANK = 9
 
 Rank = Annotated[int, Meta(ge=0, le=MAX_RANK)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lepton_celery.doctor.about import SAME_EVERYWHERE, About
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, Verdict, judge
 from lepton_celery.doctor.server import CLOCKS_APART_S, beyond
-from lepton_celery.priority import LANES
+from lepton_celery.priority import CONTROL, LANES
 
 GROUP = "workers"
 _judge = partial(judge, GROUP)
@@ -78,7 +78,7 @@ class Fleet:
     def abouts(self) -> Mapping[str, About]:
         """The descriptions of the workers of this release, by name: of those that serve a lane, if there are any."""
         known = {answer.worker: answer.about for answer in self.answers if answer.about is not None}
-        lanes = set(map(self.queue_of, LANES))
+        lanes = set(map(self.queue_of, (CONTROL, *LANES)))
         return {name: about for name, about in known.items() if lanes & set(about.queues)} or known
 
 
@@ -156,10 +156,10 @@ def _faults(name: str, at_fault: Sequence[str], verdict: Verdict, consequence: s
 
 def _pools(fleet: Fleet) -> Iterator[Finding]:
     served = {queue for about in fleet.abouts.values() for queue in about.queues}
-    unserved = ",".join(queue for lane in LANES if (queue := fleet.queue_of(lane)) not in served)
+    unserved = ",".join(queue for lane in (CONTROL, *LANES) if (queue := fleet.queue_of(lane)) not in served)
     yield _judge(
         "lanes",
-        unserved or f"{', '.join(LANES)} have workers",
+        unserved or f"{', '.join((CONTROL, *LANES))} have workers",
         f"start a worker with --queues={unserved}",
         Case(unserved, PROBLEM, "no worker serves this queue, so its jobs wait for ever"),
     )

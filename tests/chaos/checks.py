@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.ledger.info import JobInfo
-from tests.chaos.cluster import QUEUES, Cluster
+from tests.chaos.cluster import Cluster
 from tests.chaos.faults import restore
 from tests.chaos.jobs import assert_right
 
@@ -106,7 +107,7 @@ def quiet(cluster: Cluster) -> Iterator[str]:
 
     def drained() -> bool:
         cluster.revive()
-        lengths = [cluster.broker.llen(queue) for queue in QUEUES]
+        lengths = [cluster.broker.llen(queue) for queue in JOB_QUEUES]
         tags = cluster.broker.hkeys("unacked")
         if tags and not any(lengths):
             restore(cluster, tags)  # as after the visibility timeout
@@ -114,7 +115,7 @@ def quiet(cluster: Cluster) -> Iterator[str]:
         return not any(lengths) and not tags
 
     if not until(drained):
-        lengths = {queue: cluster.broker.llen(queue) for queue in QUEUES}
+        lengths = {queue: cluster.broker.llen(queue) for queue in JOB_QUEUES}
         yield f"messages stay: {lengths}, {cluster.broker.hlen('unacked')} not acknowledged"
     for key in cluster.broker.scan_iter(match="celery-taskset-meta-*", count=10_000):
         if cluster.broker.ttl(key) == -1:

@@ -22,15 +22,11 @@ from redis.retry import Retry
 
 from lepton_celery import create_app
 from lepton_celery.config import Settings, load_settings
-from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import RedisServer, find_binary
-from lepton_celery.priority import LANES
 from tests.chaos.proxy import Proxy
-
-QUEUES = tuple(queue_of(lane) for lane in LANES)
 
 _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 """The library of Debian's package `faketime`."""

@@ -18,10 +18,11 @@ import redis
 from kombu.exceptions import OperationalError
 
 import lepton_celery as lepton
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.engines.celery.worker import lease_renewer
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.info import NO_PLACE, JobState
-from tests.chaos.cluster import QUEUES, Cluster, Disk, Worker
+from tests.chaos.cluster import Cluster, Disk, Worker
 
 _SIDE = "chaos:delayed"
 """The list that holds delayed messages."""
@@ -232,7 +233,7 @@ class StepClock:
 
 def _pop(scene: Scene) -> tuple[str, str] | None:
     """Take a message from either end of a lane."""
-    for queue in QUEUES:
+    for queue in JOB_QUEUES:
         message = scene.cluster.broker.execute_command(scene.random.choice(["LPOP", "RPOP"]), queue)
         if message is not None:
             return queue, str(message)
@@ -255,7 +256,7 @@ class RepeatMessage:
     name, weight = "repeat message", 6
 
     def strike(self, scene: Scene) -> str:
-        for queue in QUEUES:
+        for queue in JOB_QUEUES:
             message = scene.cluster.broker.lindex(queue, scene.random.choice([0, -1]))
             if message is not None:
                 scene.cluster.broker.execute_command(scene.random.choice(["LPUSH", "RPUSH"]), queue, message)

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import lepton_celery as lepton
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.errors import LeptonError
 from lepton_celery.ledger.info import JobState
-from tests.chaos.cluster import QUEUES
 from tests.chaos.faults import Fault, Scene
 from tests.faults.damage import DAMAGES, damage
 from tests.hostile import messages
@@ -61,7 +61,7 @@ class HostileMessages:
     def strike(self, scene: Scene) -> str:
         hostile = scene.random.sample(list(messages.hostile(scene.random.randrange(1000))), _HOSTILE_MESSAGES)
         for _, item in hostile:
-            scene.cluster.broker.lpush(scene.random.choice(QUEUES), item)
+            scene.cluster.broker.lpush(scene.random.choice(JOB_QUEUES), item)
         return ", ".join(name for name, _ in hostile)
 
 

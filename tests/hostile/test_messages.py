@@ -40,7 +40,7 @@ def test_the_messages_of_this_package_are_accepted(tmp_path: Path) -> None:
         with app.connection_for_write() as connection:  # as a retry of a worker is sent
             signature = canvas.process_signature(app, info, batches[0])
             signature.apply_async(countdown=20, retries=3, connection=connection)
-        items = [*client.lrange("lepton.default", 0, -1), *client.lrange("lepton.batch", 0, -1)]
+        items = [*client.lrange("lepton.default", 0, -1), *client.lrange("lepton.control", 0, -1)]
     assert len(items) == 8
     for item in items:
         check_stored(item)

@@ -193,10 +193,13 @@ def test_chords_are_counted_through_a_socket(url: str) -> None:
     [
         ({"accept_content": ["pickle"]}, "accept_content is .*add 'json'"),
         ({"accept_content": ["auth"]}, "accept_content"),
-        ({"task_create_missing_queues": False}, "lepton.interactive, lepton.default, lepton.batch; declare them"),
+        (
+            {"task_create_missing_queues": False},
+            "lepton.control, lepton.interactive, lepton.default, lepton.batch; declare",
+        ),
         (
             {"task_create_missing_queues": False, "task_queues": [Queue("lepton.default")]},
-            r"declare lepton.interactive, lepton.batch;",
+            r"declare lepton.control, lepton.interactive, lepton.batch;",
         ),
         ({"task_default_rate_limit": "10/s"}, "task_default_rate_limit is '10/s'"),
         ({"task_annotations": {"*": {"rate_limit": "10/s"}}}, r"task_annotations limits .*\('\*'\)"),
@@ -217,7 +220,7 @@ def test_settings_with_which_jobs_cannot_run_are_refused(own: dict[str, Any], re
         {"accept_content": ["application/json", "pickle"]},
         {
             "task_create_missing_queues": False,
-            "task_queues": [Queue(f"lepton.{n}") for n in ("interactive", "default", "batch")],
+            "task_queues": [Queue(f"lepton.{n}") for n in ("control", "interactive", "default", "batch")],
         },
         {"task_annotations": {"project.own": {"rate_limit": "10/s"}}},
     ],

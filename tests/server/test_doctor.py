@@ -14,7 +14,7 @@ from lepton_celery.doctor.server import ServerFacts, beyond, check_facts, check_
 from lepton_celery.doctor.signing import check_signing
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import Answer, Fleet, check_workers
-from lepton_celery.priority import LANES
+from lepton_celery.priority import CONTROL, LANES
 from lepton_celery.stores.documents import from_document, to_document
 from tests.unit.test_doctor import not_ok, verdicts
 
@@ -103,7 +103,7 @@ def worker(name: str = "one", **changes: object) -> Answer:
     good = replace(
         here,
         pool=Pool("prefork", 2, "fork", 1),
-        queues=[f"lepton.{lane}" for lane in LANES],
+        queues=[f"lepton.{lane}" for lane in (CONTROL, *LANES)],
         soft_shutdown_s=5.0,
         memory_bytes=4 * GIB,
     )

@@ -19,12 +19,14 @@ from lepton_celery.engines.celery.worker.sweeper import Sweeper
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobState, Ledger, open_ledger
+from lepton_celery.priority import Priority
 from tests.faults.damage import DAMAGES, damage
 from tests.server.ledgers import FIRST, claim, commit, let_pass, new_job
 from tests.server.server import Server
 
 LANE = "lepton.batch"
 """The lane of the jobs here."""
+CONTROL = "lepton.control"
 
 
 @dataclass
@@ -66,7 +68,7 @@ def test_jobs_are_forgotten_also_after_the_clock_was_set_back(swept: Swept, monk
     swept.ledger.cancel("j")
     time.sleep(0.1)
     sweeper.sweep()
-    assert ("lepton.tidy", ["j"]) in swept.sent("lepton.batch")
+    assert ("lepton.tidy", ["j"]) in swept.sent(CONTROL)
 
 
 # ------------------------------------------------------------------------------------------------ what is sent
@@ -88,10 +90,24 @@ def test_a_merge_that_nobody_holds_is_sent_before_all_that_waits(swept: Swept) -
     commit(swept.ledger, "j", [0, 1, 2, 3])
     swept.broker.lpush(LANE, json.dumps({"headers": {"task": "waits"}, "body": "[[]]"}))
     let_pass(swept.broker, 11)
+    swept.broker.lpush(CONTROL, json.dumps({"headers": {"task": "waits"}, "body": "[[]]"}))
     sweeper = swept.sweeper()
     for _ in range(3):
         sweeper.sweep()
-    assert swept.sent() == [("lepton.close", ["j", 0]), ("waits", [])]
+    assert swept.sent(CONTROL) == [("lepton.close", ["j", 0]), ("waits", [])]
+    assert swept.sent() == [("waits", [])]
+
+
+def test_a_merge_of_an_interactive_job_stays_in_its_lane(swept: Swept) -> None:
+    new_job(swept.ledger)
+    swept.ledger.prioritize("j", Priority("interactive"))
+    commit(swept.ledger, "j", [0, 1, 2, 3])
+    let_pass(swept.broker, 11)
+    sweeper = swept.sweeper()
+    for _ in range(3):
+        sweeper.sweep()
+    assert swept.sent("lepton.interactive") == [("lepton.close", ["j", 0])]
+    assert swept.sent(CONTROL) == []
 
 
 def test_a_job_whose_messages_may_be_lost_is_checked_behind_all_that_waits(swept: Swept) -> None:
@@ -112,18 +128,28 @@ def test_ended_jobs_are_forgotten_by_one_message_for_many(swept: Swept) -> None:
         swept.broker.zadd("lepton:ended", {name: time.time() - 2000})
     for sweeper in [swept.sweeper() for _ in range(3)]:
         sweeper.sweep()
-    sent = swept.sent()
+    sent = swept.sent(CONTROL)
     assert [task for task, _ in sent] == ["lepton.tidy"] * 5
     assert sorted(job_id for _, (text,) in sent for job_id in text.split(",")) == sorted(names)
 
 
-def test_jobs_are_forgotten_in_a_lane_that_this_worker_serves(swept: Swept) -> None:
-    swept.app.amqp.queues.select(["lepton.interactive", "lepton.default"])
+@pytest.mark.parametrize(
+    ("served", "queue"),
+    [
+        (["lepton.interactive", "lepton.default"], CONTROL),
+        (["lepton.interactive"], "lepton.interactive"),
+        ([CONTROL], CONTROL),
+    ],
+)
+def test_jobs_are_forgotten_through_a_queue_that_this_worker_serves(
+    swept: Swept, served: list[str], queue: str
+) -> None:
+    swept.app.amqp.queues.select(served)
     new_job(swept.ledger)
     swept.ledger.cancel("j")
     swept.broker.zadd("lepton:ended", {"j": 1})
     swept.sweeper().sweep()
-    assert swept.sent("lepton.default") == [("lepton.tidy", ["j"])]
+    assert swept.sent(queue) == [("lepton.tidy", ["j"])]
 
 
 # ------------------------------------------------------------------------------------------------ damage

@@ -19,11 +19,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lepton_celery.config import Settings, settings_from
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.errors import InputError
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess
 from lepton_celery.local.server import find_binary, free_port
-from lepton_celery.priority import LANES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
@@ -95,7 +95,7 @@ def test_every_celery_command_has_options_that_exist(where: str, command: list[s
             name = option.partition("=")[0]
             assert name in {known for parameter in worker.params for known in parameter.opts}, name
         queues = dict(option.split("=", 1) for option in options if "=" in option).get("--queues", "")
-        assert {queue for queue in queues.split(",") if queue} <= {f"lepton.{lane}" for lane in LANES}
+        assert {queue for queue in queues.split(",") if queue} <= set(JOB_QUEUES)
         scale = context.params["autoscale"]
         assert scale is None or scale[0] >= scale[1] >= 0
         from lepton_celery import create_app

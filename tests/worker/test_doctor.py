@@ -66,7 +66,7 @@ def test_an_answer_is_small_and_holds_no_password(workers: LocalStack, app: Cele
         assert about.pool is not None
         assert (about.pool.kind, about.pool.processes, about.pool.start_method) == ("prefork", 1, "fork")
         assert about.pool.parent_threads == 1
-        assert sorted(about.queues) == ["lepton.batch", "lepton.default", "lepton.interactive"]
+        assert sorted(about.queues) == ["lepton.batch", "lepton.control", "lepton.default", "lepton.interactive"]
         assert about.soft_shutdown_s == 5.0
 
 

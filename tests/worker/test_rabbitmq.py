@@ -28,7 +28,15 @@ from lepton_celery import stores
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.sending.canvas import PROCESS
-from lepton_celery.engines.celery.sending.queues import DEAD_QUEUE, DELIVERY_LIMIT, LaneQueue, lane_of, queue_of
+from lepton_celery.engines.celery.sending.queues import (
+    DEAD_QUEUE,
+    DELIVERY_LIMIT,
+    JOB_QUEUES,
+    LaneQueue,
+    job_queue_of,
+    lane_of,
+    queue_of,
+)
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.grid import Region
 from lepton_celery.ledger.info import JobState
@@ -168,8 +176,8 @@ def test_a_job_gives_scikit_images_pixels_in_every_lane(served: Site, tmp_path: 
 
 def test_lanes_are_quorum_queues_that_lose_nothing_silently(rabbit: RabbitServer, served: Site) -> None:
     found = rabbit.queues()
-    for lane in LANES:
-        queue = found[queue_of(lane)]
+    for name in JOB_QUEUES:
+        queue = found[name]
         assert queue["durable"]
         assert queue["arguments"] == {
             "x-queue-type": "quorum",
@@ -240,6 +248,11 @@ def test_the_lane_of_a_message_is_known_also_after_a_delay() -> None:
     assert lane_of({"exchange": "celery_delayed_delivery", "routing_key": "0.0.1.1.lepton.batch"}) == "batch"
     assert lane_of({"exchange": "", "routing_key": "mail.batch"}) == "default"
     assert lane_of(None) == "default"
+    assert job_queue_of({"exchange": "lepton", "routing_key": "lepton.control"}) == "lepton.control"
+    assert (
+        job_queue_of({"exchange": "celery_delayed_delivery", "routing_key": "0.1.lepton.control"}) == "lepton.control"
+    )
+    assert job_queue_of({"exchange": "", "routing_key": "mail.control"}) == "lepton.default"
 
 
 def test_hostile_messages_are_refused_before_they_are_unpacked(

@@ -11,6 +11,7 @@ from lepton_celery.engines.celery.project import project_settings
 from lepton_celery.engines.celery.sending import messages
 from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_backend, is_rabbitmq
 from lepton_celery.engines.celery.settings import celery_settings
+from lepton_celery.engines.celery.worker.control_lane import ControlLaneStep
 from lepton_celery.engines.celery.worker.lane_order import HeldOrderStep, PollOrderStep
 from lepton_celery.engines.celery.worker.lease_renewer import LeaseRenewerStep
 from lepton_celery.engines.celery.worker.message_gate import MessageGateStep
@@ -38,8 +39,8 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     Messages of jobs go through an application of their own, with the project's broker, and chords of jobs are counted on
     the ledger's Redis server: LEPTON_LEDGER_URL, else the project's result backend, else its broker. The queues
     `lepton.interactive`, `lepton.default` and `lepton.batch` are created on first use; start workers with `-Q` and the
-    names of those that they are to serve. Call this after the application has its settings; settings that it gets later
-    (`config_from_object`) are read again.
+    names of those that they are to serve. Workers of the latter two also serve `lepton.control`. Call this after the
+    application has its settings; settings that it gets later (`config_from_object`) are read again.
 
     `settings`, by default those of the environment, are from now on the settings of this process, also for `lepton.open`,
     `compute` and `run`; the last call counts.
@@ -66,7 +67,9 @@ def _adopt(app: Celery[Any], given: Settings) -> None:
 def _prepare(app: Celery[Any]) -> Celery[Any]:
     app.autodiscover_tasks([WORKER])
     messages.install()
-    app.steps["worker"].update((PoolCheckStep, PreloadStep, HeldOrderStep, ServingStep, SweeperStep, LeaseRenewerStep))
+    app.steps["worker"].update(
+        (ControlLaneStep, PoolCheckStep, PreloadStep, HeldOrderStep, ServingStep, SweeperStep, LeaseRenewerStep)
+    )
     app.steps["consumer"].update((MessageGateStep, PollOrderStep))
     return app
 

@@ -11,10 +11,9 @@ from celery.app.annotations import prepare
 from kombu import Queue
 
 from lepton_celery.config import Settings, check_passwords
-from lepton_celery.engines.celery.sending.queues import is_rabbitmq, queue_of
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES, is_rabbitmq
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import ACCEPTED, is_redis, with_tls
-from lepton_celery.priority import LANES
 
 _VISIBILITY_TIMEOUT_S = 3600
 """kombu's default for Redis."""
@@ -62,7 +61,7 @@ def _refusals(app: Celery[Any], broker: str) -> Iterator[str]:
         yield f"accept_content is {list(conf.accept_content or ())}, and its messages are JSON; add 'json' to it"
     if not conf.task_create_missing_queues:
         names = {queue.name if isinstance(queue, Queue) else str(queue) for queue in conf.task_queues or ()}
-        if missing := [queue_of(lane) for lane in LANES if queue_of(lane) not in names]:
+        if missing := [name for name in JOB_QUEUES if name not in names]:
             yield (
                 f"task_create_missing_queues is False, and task_queues does not declare {', '.join(missing)}; declare them "
                 "there, or set task_create_missing_queues to True"

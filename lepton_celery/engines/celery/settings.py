@@ -9,7 +9,7 @@ from typing import Any
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.publisher import chord_settings
-from lepton_celery.engines.celery.sending.queues import broker_settings, lanes, queue_of
+from lepton_celery.engines.celery.sending.queues import broker_settings, job_queues, queue_of
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         **broker_settings(settings),
         **chord_settings(settings.backend),
         "broker_url": settings.broker_url,
-        "task_queues": lanes(settings.broker_url),
+        "task_queues": job_queues(settings.broker_url),
         "task_default_queue": queue_of("default"),
         # JSON on the wire, never pickle: a message can name a task but carry no code
         "task_serializer": "json",

@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.engines.celery.sending.queues import queue_of
+from lepton_celery.engines.celery.sending.queues import control_queue_of, queue_of
 from lepton_celery.engines.celery.sending.urgent import urgent_options
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
@@ -56,25 +56,25 @@ def process_signature(app: Celery, info: JobInfo, places: Sequence[Place]) -> Si
     text = format_places(places)
     shown = text if len(text) <= _TEXT_CHARS else f"{text[: _TEXT_CHARS - 4]} ..."
     what = f"job {info.job_id} stage {info.stage_label} blocks {shown}"
-    return _signature(app, PROCESS, (info.job_id, info.stage, text), info.lane, what)
+    return _signature(app, PROCESS, (info.job_id, info.stage, text), queue_of(info.lane), what)
 
 
 def close_signature(app: Celery, info: JobInfo) -> Signature:
     """The message that ends a wave, and has a worker check whether the stage can be merged."""
     what = f"job {info.job_id} stage {info.stage_label} close wave"
-    return _signature(app, CLOSE, (info.job_id, info.stage), info.lane, what)
+    return _signature(app, CLOSE, (info.job_id, info.stage), control_queue_of(info.lane), what)
 
 
 def check_signature(app: Celery, info: JobInfo, below: Place) -> Signature:
     """The message that finds out whether messages of blocks below a place were lost; see `Ledger.begin_check`."""
     what = f"job {info.job_id} stage {info.stage_label} check"
-    return _signature(app, CLOSE, (info.job_id, info.stage, below), info.lane, what)
+    return _signature(app, CLOSE, (info.job_id, info.stage, below), queue_of(info.lane), what)
 
 
-def _signature(app: Celery, task: str, args: tuple[Any, ...], lane: str, what: str) -> Signature:
-    """A message on a lane; Flower shows `what` in place of the arguments."""
+def _signature(app: Celery, task: str, args: tuple[Any, ...], queue: str, what: str) -> Signature:
+    """A message on a queue of jobs; Flower shows `what` in place of the arguments."""
     options = {
-        "queue": queue_of(lane),
+        "queue": queue,
         "task_id": short_id(),
         "ignore_result": True,
         "argsrepr": what,
@@ -91,7 +91,7 @@ def signed_args(task: str, args: tuple[Any, ...], settings: Settings) -> tuple[A
 
 
 def _urgent(message: Signature) -> Signature:
-    """The message, which is taken before those that wait in its lane."""
+    """The message, which is taken before those that wait in its queue."""
     return message.set(**urgent_options(message.app.conf["lepton"].broker_url))
 
 
@@ -127,7 +127,7 @@ def send_taken_over(app: Celery, info: JobInfo, places: Iterable[Place]) -> None
 
 
 def send_merge(app: Celery, info: JobInfo) -> None:
-    """Ask a worker to check whether the stage can be merged, before the messages that wait in the lane."""
+    """Ask a worker to check whether the stage can be merged, before all messages that wait in the queue."""
     with _publishing():
         _urgent(close_signature(publisher_of(app), info)).apply_async()
 
@@ -139,10 +139,10 @@ def send_check(app: Celery, info: JobInfo, below: Place) -> None:
 
 
 def send_tidy(app: Celery, job_ids: Sequence[str], lane: str) -> None:
-    """Ask a worker that serves a lane to discard the files of ended jobs and to forget the jobs."""
+    """Ask a worker that serves the jobs of a lane to discard the files of ended jobs and to forget the jobs."""
     what = f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
     with _publishing():
-        _signature(publisher_of(app), TIDY, (",".join(job_ids),), lane, what).apply_async()
+        _signature(publisher_of(app), TIDY, (",".join(job_ids),), control_queue_of(lane), what).apply_async()
 
 
 def waiting_messages(app: Celery, lane: str) -> int:

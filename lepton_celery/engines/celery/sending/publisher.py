@@ -18,7 +18,7 @@ from celery.backends.redis import RedisBackend
 from celery.local import maybe_evaluate
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending.queues import lanes, publishing_options
+from lepton_celery.engines.celery.sending.queues import job_queues, publishing_options
 from lepton_celery.engines.celery.sending.urgent import with_urgent
 from lepton_celery.ledger.address import celery_backend_url
 
@@ -106,7 +106,7 @@ def _make_publisher(app: Celery, settings: Settings) -> Publisher:
         task_serializer="json",
         accept_content=["json"],
         task_send_sent_event=app.conf.task_send_sent_event,
-        task_queues=lanes(settings.broker_url),
+        task_queues=job_queues(settings.broker_url),
         broker_transport_options={
             **_TIMEOUTS,
             **app.conf.broker_transport_options,

@@ -3,6 +3,9 @@
     Redis     lists, which a worker polls in order of urgency                              lanes
     RabbitMQ  quorum queues, which move messages that were delivered too often             lanes ─► lepton.dead
 
+Beside the lanes there is a queue for control, which is served before them: merges, ends of waves and the tidying of jobs
+need not wait for the blocks of others. Interactive jobs need no such queue, because their lane never holds much.
+
 With either broker, jobs are recorded and chords counted on Redis.
 """
 
@@ -19,10 +22,16 @@ from kombu import Exchange, Queue
 from lepton_celery.config import Settings
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import is_redis
-from lepton_celery.priority import LANES
+from lepton_celery.priority import CONTROL, LANES
 
 QUEUE_PREFIX = "lepton."
 """Prefix of the names of all queues, which keeps them apart from the application's own."""
+
+CONTROL_QUEUE = QUEUE_PREFIX + CONTROL
+"""The queue for merges, ends of waves and the tidying of jobs, but those of interactive jobs."""
+
+JOB_QUEUES = (CONTROL_QUEUE, *(QUEUE_PREFIX + lane for lane in LANES))
+"""All queues of jobs, in the order in which workers serve them."""
 
 DEAD_QUEUE = QUEUE_PREFIX + "dead"
 """The queue to which RabbitMQ moves messages that it delivered `DELIVERY_LIMIT` times; no worker serves it."""
@@ -44,11 +53,27 @@ def queue_of(lane: str) -> str:
     return QUEUE_PREFIX + lane
 
 
-def lane_of(delivery_info: Mapping[str, Any] | None) -> str:
-    """The lane that a message came through, also if RabbitMQ delayed it; `default` for a message of another queue."""
+def control_queue_of(lane: str) -> str:
+    """The name of the queue for merges and ends of waves of a lane's jobs."""
+    return queue_of(lane) if lane == "interactive" else CONTROL_QUEUE
+
+
+def job_queue_of(delivery_info: Mapping[str, Any] | None) -> str:
+    """The queue of jobs that a message came through, also if RabbitMQ delayed it; that of `default` for another queue."""
     key = str((delivery_info or {}).get("routing_key") or "")
-    lane = key.rpartition(".")[2]
-    return lane if lane in LANES and key.endswith(queue_of(lane)) else "default"
+    name = queue_of(key.rpartition(".")[2])
+    return name if name in JOB_QUEUES and key.endswith(name) else queue_of("default")
+
+
+def lane_of(delivery_info: Mapping[str, Any] | None) -> str:
+    """The lane that a message came through; `default` if that is none, as for control: the ledger knows a job's lane."""
+    lane = job_queue_of(delivery_info).removeprefix(QUEUE_PREFIX)
+    return lane if lane in LANES else "default"
+
+
+def serves_jobs(app: Celery[Any]) -> bool:
+    """Whether a worker of an application serves a queue of jobs."""
+    return any(name in app.amqp.queues.consume_from for name in JOB_QUEUES)
 
 
 def served_lanes(app: Celery[Any]) -> list[str]:
@@ -83,11 +108,11 @@ def check_backend(settings: Settings) -> None:
         )
 
 
-def lanes(broker_url: str) -> list[Queue]:
-    """The lanes' queues, the most urgent first."""
+def job_queues(broker_url: str) -> list[Queue]:
+    """The queues of jobs, the most urgent first."""
     if is_rabbitmq(broker_url):
-        return [LaneQueue.of(queue_of(lane)) for lane in LANES]
-    return [Queue(queue_of(lane), routing_key=queue_of(lane)) for lane in LANES]
+        return list(map(LaneQueue.of, JOB_QUEUES))
+    return [Queue(name, routing_key=name) for name in JOB_QUEUES]
 
 
 def publishing_options(broker_url: str) -> dict[str, Any]:
@@ -135,7 +160,7 @@ def broker_settings(settings: Settings) -> dict[str, Any]:
 
 
 class LaneQueue(Queue):
-    """A lane's queue on RabbitMQ; its declaration also declares the dead queue."""
+    """A queue of jobs on RabbitMQ; its declaration also declares the dead queue."""
 
     @classmethod
     def of(cls, name: str) -> LaneQueue:
@@ -174,5 +199,5 @@ class QueuesWithLanes(Queues):
             super().__setitem__(name, queue)
 
     def _add(self, queue: Queue) -> Any:
-        is_lane = queue.name in map(queue_of, LANES) and not isinstance(queue, LaneQueue)
+        is_lane = queue.name in JOB_QUEUES and not isinstance(queue, LaneQueue)
         return super()._add(LaneQueue.of(queue.name) if is_lane else queue)  # type: ignore[misc]  # not in the stubs

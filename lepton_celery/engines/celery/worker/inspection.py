@@ -22,7 +22,7 @@ from lepton_celery.doctor.server import server_warnings
 from lepton_celery.doctor.signing import check_signing
 from lepton_celery.doctor.timeouts import check_settings
 from lepton_celery.doctor.workers import HABITS, Answer
-from lepton_celery.engines.celery.sending.queues import served_lanes
+from lepton_celery.engines.celery.sending.queues import serves_jobs
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.stores.documents import from_document, to_document
 from lepton_celery.text import logger, masked
@@ -77,7 +77,7 @@ def _pool(worker: Any) -> Pool:
 def _warn(sender: Any, **_: Any) -> None:
     """Log a warning for each setting with which jobs may be lost or run worse, if this worker serves a lane."""
     settings: Settings | None = sender.app.conf.get("lepton")
-    if settings is None or not served_lanes(sender.app):
+    if settings is None or not serves_jobs(sender.app):
         return
     for text in server_warnings(settings.ledger):
         log.warning("the ledger's server: %s", text)

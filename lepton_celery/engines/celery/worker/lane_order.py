@@ -11,11 +11,10 @@ from celery import bootsteps
 from celery.exceptions import TaskRevokedError
 from kombu.utils.scheduling import round_robin_cycle
 
-from lepton_celery.engines.celery.sending.queues import is_rabbitmq, lane_of, queue_of, served_lanes
-from lepton_celery.priority import LANES
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES, is_rabbitmq, job_queue_of, serves_jobs
 
-_RANKS = {queue_of(lane): rank for rank, lane in enumerate(LANES)}
-"""The rank of each lane's queue, 0 for the most urgent lane."""
+_RANKS = {name: rank for rank, name in enumerate(JOB_QUEUES)}
+"""The rank of each queue of jobs, 0 for the one that is served first."""
 
 
 class HeldOrderStep(bootsteps.Step):
@@ -30,7 +29,7 @@ class HeldOrderStep(bootsteps.Step):
 
     def include_if(self, parent: Any) -> bool:
         holds_more = parent.prefetch_multiplier != 1 or is_rabbitmq(str(parent.app.conf.broker_url or "amqp://"))
-        return holds_more and bool(served_lanes(parent.app))
+        return holds_more and serves_jobs(parent.app)
 
     def create(self, parent: Any) -> None:
         if parent.semaphore is None or not (parent.pool_putlocks and parent.pool_cls.uses_semaphore):
@@ -41,7 +40,7 @@ class HeldOrderStep(bootsteps.Step):
         numbers = count()
 
         def enqueue(request: Any) -> None:
-            heappush(waiting, (LANES.index(lane_of(request.delivery_info)), next(numbers), request))
+            heappush(waiting, (_RANKS[job_queue_of(request.delivery_info)], next(numbers), request))
             parent.semaphore.acquire(start)
 
         def start() -> None:
@@ -69,7 +68,7 @@ class PollOrderStep(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer:Tasks",)
 
     def include_if(self, parent: Any) -> bool:
-        return len(served_lanes(parent.app)) > 1
+        return sum(name in _RANKS for name in parent.app.amqp.queues.consume_from) > 1
 
     def start(self, parent: Any) -> None:
         channel = parent.task_consumer.channel

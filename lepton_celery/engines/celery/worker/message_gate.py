@@ -18,11 +18,10 @@ from celery import bootsteps
 from msgspec import Meta, Struct
 
 from lepton_celery.engines.celery.sending.canvas import CLOSE, PROCESS, TIDY
-from lepton_celery.engines.celery.sending.queues import queue_of, served_lanes
+from lepton_celery.engines.celery.sending.queues import JOB_QUEUES, serves_jobs
 from lepton_celery.engines.celery.worker.restoring import guard_restoring
 from lepton_celery.errors import InputError
 from lepton_celery.limits import MAX_MESSAGE_BYTES
-from lepton_celery.priority import LANES
 from lepton_celery.text import logger, shown
 
 log = logger(__name__)
@@ -210,7 +209,7 @@ class MessageGateStep(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer:Tasks",)
 
     def include_if(self, parent: Any) -> bool:
-        return bool(served_lanes(parent.app))
+        return serves_jobs(parent.app)
 
     def start(self, parent: Any) -> None:
         channel = parent.task_consumer.channel
@@ -303,7 +302,7 @@ class _Refusals:
 
 def _is_lane(routing_key: str) -> bool:
     """Whether a queue is a lane, also if RabbitMQ delays its messages."""
-    return any(routing_key == name or routing_key.endswith(f".{name}") for name in map(queue_of, LANES))
+    return any(routing_key == name or routing_key.endswith(f".{name}") for name in JOB_QUEUES)
 
 
 def _text(name: bytes | str) -> str:

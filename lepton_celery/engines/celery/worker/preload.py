@@ -8,7 +8,7 @@ from typing import Any
 from celery import bootsteps
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending.queues import served_lanes
+from lepton_celery.engines.celery.sending.queues import serves_jobs
 from lepton_celery.engines.celery.worker import log_lines
 
 
@@ -18,7 +18,7 @@ class PreloadStep(bootsteps.Step):
     requires = ("celery.worker.components:Pool",)
 
     def include_if(self, parent: Any) -> bool:
-        return bool(served_lanes(parent.app))
+        return serves_jobs(parent.app)
 
     def create(self, parent: Any) -> None:
         settings: Settings = parent.app.conf["lepton"]

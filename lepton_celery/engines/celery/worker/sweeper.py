@@ -195,7 +195,7 @@ class Sweeper:
                     self._ledger.turns.leave(lane, job_id)
 
     def _send_tidy(self, job_ids: list[str]) -> None:
-        """Have jobs forgotten by workers of the least urgent lane that this worker serves."""
-        lane = served_lanes(self._app)[-1]
+        """Have jobs forgotten by workers that serve the least urgent lane which this one serves."""
+        lane = (served_lanes(self._app) or LANES)[-1]
         for first in range(0, len(job_ids), _FORGOTTEN_TOGETHER):
             canvas.send_tidy(self._app, job_ids[first : first + _FORGOTTEN_TOGETHER], lane)

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from lepton_celery.engines.celery.sending.queues import served_lanes
+from lepton_celery.engines.celery.sending.queues import serves_jobs
 
 
 class TimerStep(bootsteps.StartStopStep):
@@ -20,7 +20,7 @@ class TimerStep(bootsteps.StartStopStep):
     _timer: Any = None
 
     def include_if(self, parent: Any) -> bool:
-        return bool(served_lanes(parent.app))
+        return serves_jobs(parent.app)
 
     def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
         """The seconds between calls, and the function, for a worker that starts."""

@@ -19,7 +19,7 @@ from celery.exceptions import Ignore
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas, turns
-from lepton_celery.engines.celery.sending.queues import lane_of, queue_of
+from lepton_celery.engines.celery.sending.queues import job_queue_of, lane_of
 from lepton_celery.engines.celery.worker import failures, log_lines
 from lepton_celery.engines.celery.worker.batch import Batch
 from lepton_celery.engines.celery.worker.lease_renewer import owner_of
@@ -210,11 +210,11 @@ class StageWork:
         ledger, settings = self.ledger, self.settings
         try:
             info = ledger.info(self.job_id)
+            self.lane = info.lane
             if info.state is not JobState.RUNNING or info.stage != self.number:
                 # in case the worker that ended the job died before it discarded the files
                 _open_jobs.close_ended(ledger, settings, self.job_id)
                 return False
-            self.lane = info.lane
             app, plan = self.task.app, self._open_stage().plan
             ledger.end_check(self.job_id, self.number)
             turns.enter(ledger, info)
@@ -317,7 +317,7 @@ class StageWork:
             ),
             countdown=random.uniform(*_HANDED_BACK_S),
             retries=self.task.request.retries,  # this was no attempt
-            queue=queue_of(lane_of(self.task.request.delivery_info)),
+            queue=job_queue_of(self.task.request.delivery_info),
         ).apply_async()
         raise Ignore(str(error))
 
@@ -334,5 +334,5 @@ class StageWork:
             exc=error,
             countdown=random.uniform(wait / 2, wait),
             max_retries=self.settings.max_retries + 1,
-            queue=queue_of(lane_of(self.task.request.delivery_info)),  # otherwise it would go to the default queue
+            queue=job_queue_of(self.task.request.delivery_info),  # otherwise it would go to the default queue
         )
