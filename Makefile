@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-setup growth chaos fuzz
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-autoscaling bench-setup growth chaos fuzz
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -75,6 +75,9 @@ bench-recipes: bench-setup ## time the recipes beside scikit-image and Dask; wri
 growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers; writes docs/benchmarks.md (15 min)
 	@.venv-bench/bin/python -m benchmarks.growth
 	@.venv-bench/bin/python -m benchmarks.simulation
+
+bench-autoscaling: $(READY) ## compare the autoscaler with others in simulations; writes docs/autoscaling.md (10 min)
+	@$(BIN)/python -m benchmarks.autoscaling
 
 bench-setup:
 	@$(MAKE) --no-print-directory VENV=.venv-bench setup

@@ -7,12 +7,16 @@ target says:
     slots that are starting    work D minus what is left of their start
     slots not ordered yet      work D - r, with r = a worker's start + one decision period
 
-The need is the smallest number of slots whose seconds add up to the predicted work of the lane and of all more urgent
-lanes. Work of more urgent lanes that is still to come counts too: as many slots as are usually busy with it.
+The slots needed are the smallest number whose seconds add up to the predicted work of the lane and of all more urgent
+lanes, and to what will arrive in those until D. That is computed for the oldest work of a lane, and for all of it with
+the whole target as D. The policy aims at a share of the target, since predictions err and starts vary.
 
 D is never less than r + u, where u is a worker's start: a slot is ordered only for work that keeps it busy for at least
 as long as it takes to start. So a deadline that is near, or over, asks for many slots, but not for such as would come
 too late to be of use.
+
+While a lane has work, there are besides as many slots as what arrives in it keeps busy, or some less if it is patient:
+then a little work always waits, and no slot is idle.
 
 Lanes whose target is shorter than r cannot be helped by new slots, so slots must be there before the work is: as many
 as were busy with these lanes lately, λ, and √λ more (square-root staffing: S. Halfin and W. Whitt, "Heavy-traffic
@@ -29,8 +33,6 @@ from lepton_celery.fleet.load import LaneLoad, Observation
 
 _AIM = 0.7
 """Share of the target that is aimed at, since predictions err, starts take longer at times, and workers are lost."""
-
-
 _NO_END = 1 << 53
 """More slots than there are."""
 _KEEPS_UP = 0.7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -280,6 +281,12 @@ def test_whole_workers_are_started() -> None:
     limits = Limits(1, 30, slots_per_worker=4, reserved=0)
     decision = after(Policy(limits), seen(batch(300.0)))
     assert decision.desired == 12 and decision.workers(limits) == 3
+
+
+def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/autoscaling.md").read_text(encoding="utf-8")
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    assert "needed for the 20,000 s of work up to batch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

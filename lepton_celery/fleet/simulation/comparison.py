@@ -53,7 +53,10 @@ class Comparison:
                 f"{result.spending.idle / result.slot_seconds:.0%}",
                 f"{result.turns_per_hour:.1f}",
                 ", ".join(result.missed) or "none",
-                *(f"{result.wait_s(lane, 0.5):.2g}, {result.wait_s(lane, 0.95):.3g}" for lane in self.trace.targets),
+                *(
+                    f"{_text(result.wait_s(lane, 0.5))}, {_text(result.wait_s(lane, 0.95))}"
+                    for lane in self.trace.targets
+                ),
             ]
         known = self.optimum_s is not None
         hours = f"{(self.optimum_s or 0) / 3600:,.1f}" if known else "none meets the targets"
@@ -90,6 +93,11 @@ class Comparison:
                 for lane, target in self.trace.targets.items()
             },
         }
+
+
+def _text(seconds: float) -> str:
+    """Seconds for a table."""
+    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}" if seconds >= 0.05 else "0"
 
 
 def compare(

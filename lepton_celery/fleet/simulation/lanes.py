@@ -55,13 +55,14 @@ class JobRun:
         """Blocks not sent and blocks without a receipt; messages in the broker or in work; waves of the stage so far."""
         self.poison = 0
         """Poisonous blocks that are still to be sent."""
+        self._is_new = True
 
     def opens(self, now: float) -> bool:
         """Open the next stage; False if there is none."""
         stage = next(self.stages, None)
         if stage is None:
             return False
-        self.poison = self.arrival.poison if self.waves == 0 and not hasattr(self, "stage") else 0
+        self.poison, self._is_new = (self.arrival.poison if self._is_new else 0), False
         self.stage, self.opened_at = stage, now
         self.unsent = self.undone = stage.blocks
         # with its share of the message, so that predicted work is what slots take for it

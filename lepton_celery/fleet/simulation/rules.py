@@ -57,25 +57,22 @@ class CeleryAutoscaler:
     """Celery's `--autoscale`, as if the fleet were the pool of one worker (celery/worker/autoscale.py of 5.7).
 
     It wants a process for each reserved message, of which a worker holds as many as it has processes at most. Nothing is
-    stopped until nothing was received and nothing was started for `AUTOSCALE_KEEPALIVE`.
+    stopped until no message was received for `AUTOSCALE_KEEPALIVE`.
     """
 
     trace: Trace
     name: str = "celery"
     keepalive_s: float = 30.0
     _active_at: float = 0.0
-    _work_s: float = 0.0
 
     def size(self, observation: Observation, queued: int) -> int:
         """See `Rule`."""
         now, present = observation.at, observation.present
         reserved = min(queued + observation.busy, self.trace.maximum)
         wanted = max(self.trace.minimum, reserved)
-        if wanted > present:
+        if reserved:
             self._active_at = now
-            return wanted
-        if wanted < present and now - self._active_at > self.keepalive_s:
-            self._active_at = now
+        if wanted > present or now - self._active_at > self.keepalive_s:
             return wanted
         return present
 
