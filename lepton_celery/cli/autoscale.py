@@ -9,14 +9,12 @@ import click
 from lepton_celery.cli.console import json_option, messages, output, print_json, table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.errors import InputError
+from lepton_celery.fleet.observe import TARGETS
 from lepton_celery.fleet.simulation.comparison import RULES, Comparison, compare
 from lepton_celery.fleet.simulation.plot import draw
 from lepton_celery.fleet.simulation.recording import record_trace
 from lepton_celery.fleet.simulation.trace import SHIPPED, read_trace, shipped_trace, write_trace
 from lepton_celery.ledger import open_ledger
-
-_TARGETS = {"interactive": 2.0, "default": 60.0, "batch": 900.0}
-"""Target waits of a recorded trace, in seconds; its first line has them, to be changed."""
 
 
 @click.group()
@@ -84,6 +82,6 @@ def record(path: Path, limit: int) -> None:
     numbers for tenants. Its first line has the fleet that a simulation gives them: change it as you need.
     """
     settings = need_settings()
-    trace = record_trace(open_ledger(settings.ledger), _TARGETS, keys=settings.secret_key, limit=limit)
+    trace = record_trace(open_ledger(settings.ledger), TARGETS, keys=settings.secret_key, limit=limit)
     write_trace(path, trace)
     output().print(f"recorded {len(trace.arrivals):,} jobs, {trace.work_s:,.0f} s of work, in {path}")
