@@ -53,7 +53,7 @@ class Jobs:
         return str(self._folder / f"{self._number}.{suffix}")
 
     def small(self, lane: str) -> lepton.Job:
-        """A job of four stages on 512² pixels."""
+        """A job of five stages on 512² pixels."""
         image = exposure.rescale_intensity(lepton.open(self._folder / "small.npy"), out_range=(0.0, 1.0))
         smooth = filters.gaussian(image, sigma=2)
         labels = measure.label(smooth > filters.threshold_otsu(smooth))
@@ -157,7 +157,7 @@ def section(found: Sequence[Waits], shared: Shares, alone: float, beside: float,
         [
             "## Small jobs beside a large one",
             "",
-            f"Seconds from the submission of a job of four stages on {_SMALL} × {_SMALL} pixels to its end, on {workers}",
+            f"Seconds from the submission of a job of five stages on {_SMALL} × {_SMALL} pixels to its end, on {workers}",
             f"workers, while a job of {_LARGE[0] * _LARGE[1]:,} blocks runs. The last row has both in one lane.",
             "",
             *document.table(head, [one.row for one in found]),

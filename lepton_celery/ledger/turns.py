@@ -46,7 +46,9 @@ class Turn(NamedTuple):
     blocks: int
     """Number of blocks, about a wave."""
     batch_blocks: int
-    """Largest number of blocks of a batch; 0 for as many as planned."""
+    """Largest number of blocks of a batch, where the plan has more."""
+    messages: int
+    """Largest number of batches; 0 for any number."""
     is_first: bool
     """Whether the wave is to be taken before the messages that wait in the lane."""
 
@@ -108,8 +110,8 @@ class Turns:
         turn = self._run("lane_turn", lane, only, max(1, slots), *ALONE, *SHARED, *known)
         if not turn:
             return None
-        job_id, blocks, batch_blocks, is_first = turn
-        return Turn(str(job_id), int(blocks), int(batch_blocks), bool(is_first))
+        job_id, blocks, batch_blocks, messages, is_first = turn
+        return Turn(str(job_id), int(blocks), int(batch_blocks), int(messages), bool(is_first))
 
     def rivals(self, lane: str, more_urgent: Sequence[str]) -> Rivals:
         """The jobs that want the slot of a batch of a lane."""

@@ -45,7 +45,7 @@ class Lane:
         sent: list[str] = []
         while turn := self.turns.next(LANE, self.slots, self.terms):
             assert len(sent) < 1000, "the window has no end"
-            batch, left = turn.batch_blocks or 8, turn.blocks
+            batch, left = turn.batch_blocks, turn.blocks
             wave = [(turn.job_id, min(batch, left - at)) for at in range(0, left, batch)]
             self.queue.extendleft(reversed(wave)) if turn.is_first else self.queue.extend(wave)
             sent.append(turn.job_id)
@@ -55,6 +55,10 @@ class Lane:
         """Do batches from the head of the queue for some seconds of one slot."""
         while seconds > 0:
             job, blocks = self.queue.popleft()
+            most = max(1, int(SHARED.batch_s / self.block_s[job]))
+            if len(self.block_s) > 1 and blocks > most:  # it gives way, as real batches do
+                self.queue.append((job, blocks - most))
+                blocks = most
             took = blocks * self.block_s[job]
             weight = self.terms.get(self.tenants[job], Terms()).weight
             self.turns.settle(LANE, job, blocks=blocks, seconds=took, weight=weight)

@@ -15,9 +15,9 @@ if not job then
     if not tenants[tenant] then
         redis.call('HSET', TENANTS, tenant, string.format('%.6f', least(tenants)))
     end
-    job = {time = least(others), tenant = tenant, cost = tonumber(cost) or UNKNOWN_S}
+    job = {time = least(others), tenant = tenant, cost = tonumber(cost) or UNKNOWN_S, is_predicted = true}
 elseif cost ~= '' then
-    job.cost = tonumber(cost)
+    job.cost, job.is_predicted = tonumber(cost), true
 end
 job.rank, job.waits, job.sent = tonumber(rank), waits == '1', tonumber(sent)
 write_job(id, job)

@@ -10,6 +10,7 @@ local function read_lane()
         local job = {waits = waits == '1', sent = tonumber(sent), cost = tonumber(cost), time = tonumber(time),
             rank = tonumber(rank), tenant = tenant}
         if tenant and job.sent and job.cost and job.time and job.rank then
+            job.is_predicted, job.cost = job.cost < 0, math.abs(job.cost)
             jobs[listed[i]] = job
         else
             redis.call('HDEL', JOBS, listed[i])
@@ -23,7 +24,8 @@ local function read_lane()
 end
 
 local function write_job(id, job)
-    redis.call('HSET', JOBS, id, string.format('%d %.0f %.9g %.6f %d %s', job.waits and 1 or 0, job.sent, job.cost, job.time,
+    local cost = job.is_predicted and -job.cost or job.cost -- negative until it is measured
+    redis.call('HSET', JOBS, id, string.format('%d %.0f %.9g %.6f %d %s', job.waits and 1 or 0, job.sent, cost, job.time,
         job.rank, job.tenant))
 end
 

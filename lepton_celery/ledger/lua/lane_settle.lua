@@ -7,7 +7,8 @@ if not job or blocks <= 0 then
     return 0
 end
 job.sent = math.max(0, job.sent - blocks)
-job.cost = (job.cost + seconds / blocks) / 2
+job.cost = job.is_predicted and seconds / blocks or (job.cost + seconds / blocks) / 2
+job.is_predicted = false
 job.time = job.time + seconds
 write_job(id, job)
 redis.call('HSET', TENANTS, job.tenant, string.format('%.6f', (times[job.tenant] or 0) + seconds / weight))

@@ -1,5 +1,5 @@
--- Chooses the job that may send its next wave. Returns {job, blocks, blocks of a batch, whether the wave goes before the messages
--- that wait (0 or 1)}, or false if no job may. No limit of a batch: 0.
+-- Chooses the job that may send its next wave. Returns {job, blocks, most blocks of a batch, most batches (0: any number), whether
+-- the wave goes before the messages that wait (0 or 1)}, or false if no job may.
 -- ARGV: the only job that may get the turn ('' for any); slots; seconds of the window, of a wave and of a batch for each slot, for a
 -- job that is alone in its lane and for several; then for each tenant with terms of its own its name, weight and slots (0: no
 -- limit), '*' for all others
@@ -38,7 +38,7 @@ for _, job in pairs(jobs) do
     local tenant = tenants[job.tenant]
     tenant.share = window_s * tenant.terms.weight / weights
     job.share, job.sent_s = tenant.share / tenant.of_rank[job.rank], job.sent * math.min(job.cost, longest_s)
-    job.used = math.min(job.sent_s, job.share + wave_s)
+    job.used = job.sent_s > job.share + wave_s and job.share or job.sent_s
     job.batch = math.max(1, math.floor(batch_s / math.max(job.cost, 1e-6)))
     tenant.used = tenant.used + job.used
     tenant.messages = tenant.messages + math.ceil(job.sent / job.batch)
@@ -91,10 +91,10 @@ for _, job in pairs(jobs) do
     end
 end
 local blocks = math.max(1, math.floor(wave_s / math.max(chosen.cost, 1e-6)))
-local is_limited = tenant.terms.slots > 0
-if is_limited then
-    blocks = math.min(blocks, (tenant.terms.slots - tenant.messages) * chosen.batch)
+local messages = tenant.terms.slots > 0 and tenant.terms.slots - tenant.messages or 0
+if messages > 0 then
+    blocks = math.min(blocks, messages * chosen.batch)
 end
 chosen.sent = chosen.sent + blocks
 write_job(chosen_id, chosen)
-return {chosen_id, blocks, (count > 1 or is_limited) and chosen.batch or 0, is_first and 1 or 0}
+return {chosen_id, blocks, chosen.batch, messages, is_first and 1 or 0}

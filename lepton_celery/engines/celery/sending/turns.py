@@ -15,7 +15,7 @@ from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger
 from lepton_celery.ledger.turns import Turn
 from lepton_celery.planning.batches import batches, places_between
-from lepton_celery.planning.plan import Plan
+from lepton_celery.planning.plan import Plan, Stage
 from lepton_celery.tenants import OTHERS, Terms, terms_of
 from lepton_celery.text import logger, shown
 
@@ -23,6 +23,9 @@ log = logger(__name__)
 
 _MIN_BATCH_S = 1 / 16
 """What a batch counts for at least, in seconds of the lane's window: this bounds the number of messages in the broker."""
+
+_UNKNOWN_BLOCK_S = 0.1
+"""What a block with a function of the user's own is taken to cost at least, in seconds, until it is measured."""
 
 _MAX_TURNS = 32
 """Largest number of waves that a process sends at a time, so that it returns to its own work."""
@@ -34,10 +37,19 @@ def terms(tenants: tuple[str, ...]) -> dict[str, Terms]:
     return terms_of(tenants)
 
 
+def _terms_of(settings: Settings, tenant: str) -> Terms:
+    known = terms(settings.tenants)
+    return known.get(tenant) or known.get(OTHERS) or Terms()
+
+
 def weight_of(settings: Settings, tenant: str) -> float:
     """The weight of a tenant."""
-    known = terms(settings.tenants)
-    return (known.get(tenant) or known.get(OTHERS) or Terms()).weight
+    return _terms_of(settings, tenant).weight
+
+
+def is_limited(settings: Settings, tenant: str) -> bool:
+    """Whether a tenant may not occupy all slots."""
+    return bool(_terms_of(settings, tenant).slots)
 
 
 def enter(ledger: Ledger, info: JobInfo, plan: Plan | None = None) -> None:
@@ -49,7 +61,7 @@ def enter(ledger: Ledger, info: JobInfo, plan: Plan | None = None) -> None:
     if plan is not None:
         stage = plan.stages[info.stage_index]
         block_s = stage.predicted.work_s / max(1, stage.predicted.blocks)
-        block_s = max(block_s, _MIN_BATCH_S / stage.batch_blocks)
+        block_s = max(block_s, _MIN_BATCH_S / stage.batch_blocks, _UNKNOWN_BLOCK_S if plan.functions else 0.0)
     ledger.turns.enter(
         info.lane,
         info.job_id,
@@ -107,14 +119,21 @@ def _send_wave(app: Celery, ledger: Ledger, info: JobInfo, plan: Plan, turn: Tur
         return
     stage = plan.stages[info.stage_index]
     count = len(stage.grid) if plan.is_small else turn.blocks
+    if turn.messages:
+        likely = places_between(info.dispatched, min(len(stage.grid), info.dispatched + count))
+        count = sum(map(len, _wave_of(plan, stage, likely, turn)[: turn.messages]))
     start, stop = ledger.dispatch(info.job_id, info.stage, count=count)
     is_last = stop >= len(stage.grid)
     if stop > start:
-        places = places_between(start, stop)
-        wave = [places] if plan.is_small else batches(stage, plan.workers, places, largest=turn.batch_blocks)
+        wave = _wave_of(plan, stage, places_between(start, stop), turn)
         canvas.send_wave(app, info, wave, closed=start > 0 or not is_last, urgent=turn.is_first)
     if is_last or stop - start != turn.blocks:
         enter(ledger, replace(info, dispatched=int(stop)))
+
+
+def _wave_of(plan: Plan, stage: Stage, places: list[Place], turn: Turn) -> list[list[Place]]:
+    """The batches of these places."""
+    return [places] if plan.is_small else batches(stage, plan.workers, places, largest=turn.batch_blocks)
 
 
 def reserve(ledger: Ledger, info: JobInfo, plan: Plan) -> list[Place]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
-from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending import canvas, turns
 from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, retry_alone
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
@@ -34,6 +34,9 @@ _LONGEST_S = 2.0
 
 _OVER = 3.0
 """How many times as long as planned that is."""
+
+_PIECES_PER_SLOT = 2
+"""Number of smaller batches for each slot of the lane into which the rest is cut."""
 
 _NOT_IN_PIECES = (
     "the block is not computed in pieces, because a function of its stage may give other pixels then; submit the job with a "
@@ -140,9 +143,13 @@ class Batch:
         stage = self.stage
         stage.ledger.release(stage.job_id, stage.number, self.places, owner=stage.owner, count_attempt=False)
         rest = [list(self.places)]
-        if self._takes_long:
+        if self._takes_long and not (
+            self._is_urgent or turns.is_limited(stage.settings, stage.manifest.options.tenant)
+        ):
             block_s = (time.perf_counter() - self.began) / max(1, self.blocks)
-            rest = batches(stage.planned, stage.plan.workers, self.places, largest=max(1, int(ALONE.batch_s / block_s)))
+            slots = max(1, stage.ledger.slots(stage.lane))
+            largest = max(1, int(ALONE.batch_s / block_s), -(-len(self.places) // (_PIECES_PER_SLOT * slots)))
+            rest = batches(stage.planned, stage.plan.workers, self.places, largest=largest)
         canvas.send_wave(stage.app, stage.ledger.info(stage.job_id), rest, closed=False, urgent=self._is_urgent)
         self.places.clear()
 
