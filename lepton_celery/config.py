@@ -59,6 +59,10 @@ class Settings:
     for all others. The environment separates them by commas."""
     max_open_jobs: int = 10_000
     """Largest number of jobs of a tenant in a lane that have not ended; a submission beyond it is refused. 0: no limit."""
+    target_wait: tuple[str, ...] = ()
+    """For autoscaling: `lane=time` of each lane whose work shall wait for less time than that, such as `interactive=2s`.
+    Lanes that are not named have 2 s, 60 s and 15 min, from `interactive` to `batch`; for the processes of one worker, which
+    start at once, 2 s. The environment separates them by commas."""
     secret_key: tuple[str, ...] = field(default=(), repr=False)
     """Secret keys with which submitters sign jobs and messages. Workers that have a key refuse everything that none of their
     keys has signed. The first one signs; more of them let you replace a key while jobs run. Empty: nothing is signed. The
@@ -150,7 +154,7 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
                 _warn_of_removed(variable)
                 continue
             name = _current_name(variable.removeprefix("LEPTON_").lower(), lambda name: f"LEPTON_{name.upper()}")
-            separator = "," if name in ("allowed_functions", "secret_key", "tenants") else os.pathsep
+            separator = "," if name in ("allowed_functions", "secret_key", "target_wait", "tenants") else os.pathsep
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
     check_keys(given.get("secret_key", ()), "LEPTON_SECRET_KEY")
     terms_of(given.get("tenants", ()))

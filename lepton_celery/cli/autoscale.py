@@ -9,11 +9,11 @@ import click
 from lepton_celery.cli.console import json_option, messages, output, print_json, table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.errors import InputError
-from lepton_celery.fleet.observe import TARGETS
 from lepton_celery.fleet.simulation.comparison import RULES, Comparison, compare
 from lepton_celery.fleet.simulation.plot import draw
 from lepton_celery.fleet.simulation.recording import record_trace
 from lepton_celery.fleet.simulation.trace import SHIPPED, read_trace, shipped_trace, write_trace
+from lepton_celery.fleet.targets import TARGETS
 from lepton_celery.ledger import open_ledger
 
 

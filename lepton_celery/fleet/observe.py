@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from lepton_celery.errors import InputError
 from lepton_celery.fleet.load import LaneLoad, Observation
+from lepton_celery.fleet.targets import TARGETS, lanes_of
 from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.ledger.loads import LaneJobs
 from lepton_celery.ledger.turns import ALONE, SHARED
-from lepton_celery.priority import LANES
-from lepton_celery.text import quoted
-
-TARGETS: Mapping[str, float] = {"interactive": 2.0, "default": 60.0, "batch": 900.0}
-"""Target waits of the lanes in seconds, unless others are given."""
-
-
-def lanes_of(targets: Mapping[str, float]) -> tuple[str, ...]:
-    """The lanes that have a target, the most urgent first.
-
-    Raises:
-        InputError: there is no such lane, or none at all, or a target is not a number of seconds above 0.
-    """
-    for lane, seconds in targets.items():
-        if lane not in LANES:
-            raise InputError(f"there is no lane {quoted(lane)}; give some of {', '.join(LANES)}")
-        if not 0 < seconds < math.inf:
-            raise InputError(f"the target wait of lane {lane} is {seconds} s; give a number of seconds above 0")
-    if not targets:
-        raise InputError(f"no lane is given; give some of {', '.join(LANES)}")
-    return tuple(lane for lane in LANES if lane in targets)
 
 
 def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observation:
@@ -54,11 +34,11 @@ def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observati
     return Observation(ledger.clock(), loads, ready)
 
 
-def kept_for_the_first(ledger: Ledger, lanes: tuple[str, ...]) -> int:
+def kept_for_the_first(workers: Mapping[str, ServingWorker], lanes: Sequence[str]) -> int:
     """Slots of workers that serve the most urgent of several lanes and no other: the `reserved` of the policy's limits."""
     if len(lanes) < 2:
         return 0
-    return sum(worker.slots for worker in ledger.workers().values() if set(worker.lanes) & set(lanes) == {lanes[0]})
+    return sum(worker.slots for worker in workers.values() if set(worker.lanes) & set(lanes) == {lanes[0]})
 
 
 def _lane_load(lane: str, target_wait_s: float, found: LaneJobs) -> LaneLoad:

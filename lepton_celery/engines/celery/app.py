@@ -11,6 +11,7 @@ from lepton_celery.engines.celery.project import project_settings
 from lepton_celery.engines.celery.sending import messages
 from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_backend, is_rabbitmq
 from lepton_celery.engines.celery.settings import celery_settings
+from lepton_celery.engines.celery.worker.autoscaling import AutoscalingStep
 from lepton_celery.engines.celery.worker.control_lane import ControlLaneStep
 from lepton_celery.engines.celery.worker.lane_order import HeldOrderStep, PollOrderStep
 from lepton_celery.engines.celery.worker.lease_renewer import LeaseRenewerStep
@@ -39,8 +40,9 @@ def configure(app: Celery[Any], settings: Settings | None = None) -> Celery[Any]
     Messages of jobs go through an application of their own, with the project's broker, and chords of jobs are counted on
     the ledger's Redis server: LEPTON_LEDGER_URL, else the project's result backend, else its broker. The queues
     `lepton.interactive`, `lepton.default` and `lepton.batch` are created on first use; start workers with `-Q` and the
-    names of those that they are to serve. Workers of the latter two also serve `lepton.control`. Call this after the
-    application has its settings; settings that it gets later (`config_from_object`) are read again.
+    names of those that they are to serve. Workers of the latter two also serve `lepton.control`. With `--autoscale` workers
+    size their pool with the autoscaler of this package, unless `worker_autoscaler` names one of the project. Call this after
+    the application has its settings; settings that it gets later (`config_from_object`) are read again.
 
     `settings`, by default those of the environment, are from now on the settings of this process, also for `lepton.open`,
     `compute` and `run`; the last call counts.
@@ -67,9 +69,8 @@ def _adopt(app: Celery[Any], given: Settings) -> None:
 def _prepare(app: Celery[Any]) -> Celery[Any]:
     app.autodiscover_tasks([WORKER])
     messages.install()
-    app.steps["worker"].update(
-        (ControlLaneStep, PoolCheckStep, PreloadStep, HeldOrderStep, ServingStep, SweeperStep, LeaseRenewerStep)
-    )
+    app.steps["worker"].update((ControlLaneStep, PoolCheckStep, AutoscalingStep, PreloadStep, HeldOrderStep))
+    app.steps["worker"].update((ServingStep, SweeperStep, LeaseRenewerStep))
     app.steps["consumer"].update((MessageGateStep, PollOrderStep))
     return app
 

@@ -1,0 +1,199 @@
+"""Grows and shrinks the processes of one worker: the `worker_autoscaler` of Celery's `--autoscale=MAX,MIN`.
+
+Celery's own adds a process for each message that the worker holds, knows neither the backlog nor the memory, and may end
+a process that was just given a task (https://github.com/celery/celery/issues/7266). This one asks the policy, and ends
+only processes of which it is certain that they have nothing to do.
+
+Several workers may serve the same lanes. Each has a share of the missing or idle slots in proportion to its own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from celery.worker import state
+from celery.worker.autoscale import Autoscaler
+
+from lepton_celery.config import Settings
+from lepton_celery.engines.celery.sending.queues import CONTROL_QUEUE, is_rabbitmq, queue_of, served_lanes
+from lepton_celery.errors import LeptonError
+from lepton_celery.fleet.machine import Usage
+from lepton_celery.fleet.observe import kept_for_the_first, observe
+from lepton_celery.fleet.policy import Decision, Limits, Policy, PolicyState
+from lepton_celery.fleet.targets import targets_of
+from lepton_celery.ledger import open_ledger
+from lepton_celery.priority import LANES
+from lepton_celery.text import logger
+
+log = logger(__name__)
+
+PERIOD_S = 1.0
+"""Seconds between two decisions; a process starts in some hundredths of a second."""
+_TARGETS: Mapping[str, float] = dict.fromkeys(LANES, 2.0)
+"""Target waits, unless the settings have others: a process costs nothing but memory, so that work need not wait for long."""
+_START_S = 0.5
+"""What the policy is told that a process takes until it does its first batch."""
+_IDLE_S = 2.0
+"""Seconds for which a process must have been idle before it is ended."""
+_HOLD_S = float(os.environ.get("AUTOSCALE_KEEPALIVE", 10))
+"""Seconds for which processes must have been idle, on average, before there are fewer; Celery's variable gives another
+number."""
+
+
+class PoolScaler(Autoscaler):
+    """Sizes the pool of a worker by the policy. Celery calls `maybe_scale` for each message and once a period."""
+
+    def __init__(
+        self,
+        pool: Any,
+        max_concurrency: int,
+        min_concurrency: int = 0,
+        worker: Any = None,
+        keepalive: float = PERIOD_S,
+        mutex: Any = None,
+    ) -> None:
+        super().__init__(pool, max_concurrency, min_concurrency, worker, keepalive, mutex)
+        self._settings: Settings = worker.app.conf["lepton"]
+        self._lanes = served_lanes(worker.app)
+        known = targets_of(self._settings.target_wait, default=_TARGETS)
+        self._targets = {lane: known[lane] for lane in self._lanes}
+        queues = set(worker.app.amqp.queues.consume_from)
+        self._has_others = bool(queues - {CONTROL_QUEUE, *map(queue_of, self._lanes)})
+        """Whether the worker serves queues of the project as well, of which the ledger knows nothing."""
+        self._state, self._usage = PolicyState(), Usage()
+        self._next = 0.0
+        self._busy_at: dict[int, float] = {}
+        """When each process was last seen to work, or first seen."""
+        self._is_blind = False
+
+    def _maybe_scale(self, req: Any = None) -> bool:
+        """Ask the policy if a decision is due; whether the number of processes was changed."""
+        now = time.monotonic()
+        self._note_busy(now)
+        if now < self._next and self._processes:
+            return False
+        self._next = now + PERIOD_S
+        before = self._processes
+        desired = self._desired()
+        if desired > before:
+            self._grow(desired - before)  # type: ignore[attr-defined]  # not in the stubs
+        elif desired < before:
+            self._shrink(before - desired)
+        self._follow()
+        return self._processes != before
+
+    @property
+    def _processes(self) -> int:
+        return int(self.pool.num_processes)
+
+    def _desired(self) -> int:
+        """How many processes there should be."""
+        others = min(len(state.reserved_requests), self.max_concurrency) if self._has_others else 0
+        own = max(self._decided(), others)
+        return min(max(own, self.min_concurrency), self.max_concurrency)
+
+    def _decided(self) -> int:
+        """What the policy says of the slots of all workers of these lanes, as far as it is this worker's part."""
+        own = self._processes
+        try:
+            ledger = open_ledger(self._settings.ledger)
+            workers = ledger.workers()
+            observation = observe(ledger, self._targets)
+        except LeptonError as error:
+            if not self._is_blind:
+                log.warning("the pool keeps its %d processes: %s", own, error)
+            self._is_blind = True
+            return own
+        self._is_blind = False
+        elsewhere = sum(
+            worker.slots
+            for name, worker in workers.items()
+            if name != self.worker.hostname and set(worker.lanes) & {*self._lanes}
+        )
+        memory, cores = self._usage.measure(self._pids(), len(state.active_requests))
+        observation = replace(observation, ready=own + elsewhere, startup_s=_START_S, memory=memory, processors=cores)
+        limits = Limits(
+            minimum=self.min_concurrency + elsewhere,
+            maximum=max(1, self.max_concurrency + elsewhere),
+            reserved=kept_for_the_first(workers, self._lanes),
+            period_s=PERIOD_S,
+            hold_s=_HOLD_S,
+        )
+        # other workers change their slots too, so that what was desired last means nothing
+        before = replace(self._state, desired=None)
+        decision = Policy(limits).decide(observation, before, now=observation.at)
+        self._state = decision.state
+        part = _part(decision.desired - own - elsewhere, own, elsewhere)
+        if part:
+            self._tell(decision, own + part)
+        return own + part
+
+    def _tell(self, decision: Decision, desired: int) -> None:
+        log.info("%d processes wanted, there are %d: %s", desired, self._processes, decision.reason)
+
+    def _shrink(self, n: int) -> None:
+        """End up to `n` processes that have nothing to do.
+
+        A task that was written to a process may not have been accepted yet, and until then nothing tells which process has
+        it. So no process is ended while there is such a task. Nothing is written meanwhile, since this thread does that.
+        """
+        pool = getattr(self.pool, "_pool", None)
+        if pool is None or getattr(pool, "outbound_buffer", None):
+            return
+        if not all(task.accepted() for task in list(pool._cache.values())):  # noqa: SLF001  # Celery has no other way
+            return
+        now = time.monotonic()
+        idle = [child for child in pool._iterinactive() if now - self._busy_at.get(child.pid, now) >= _IDLE_S]  # noqa: SLF001
+        if ended := idle[:n]:
+            with _only(pool, ended):
+                super()._shrink(len(ended))  # type: ignore[misc]  # not in the stubs
+
+    def _note_busy(self, now: float) -> None:
+        """Note which processes work now."""
+        pool = getattr(self.pool, "_pool", None)
+        children = list(getattr(pool, "_pool", ()))
+        known = {child.pid: self._busy_at.get(child.pid, now) for child in children}
+        for task in list(getattr(pool, "_cache", {}).values()):
+            for pid in task.worker_pids():
+                known[pid] = now
+        self._busy_at = known
+
+    def _follow(self) -> None:
+        """Have the worker hold no more messages than its processes work on: the others wait in the queue for other workers.
+
+        RabbitMQ does not take back what a consumer of a quorum queue may hold, so there it is the maximum. So it is with
+        queues of the project, of whose backlog nothing else tells.
+        """
+        consumer = self.worker.consumer
+        if self._has_others or consumer is None or is_rabbitmq(self._settings.broker_url):
+            return
+        count = max(1, self._processes) * self.worker.prefetch_multiplier
+        if consumer.initial_prefetch_count:
+            consumer.initial_prefetch_count = count  # after a broken connection
+            if consumer.qos is not None:
+                consumer.qos.value = count  # the worker's loop tells the broker
+
+    def _pids(self) -> list[int]:
+        return [child.pid for child in getattr(getattr(self.pool, "_pool", None), "_pool", ())]
+
+
+def _part(change: int, own: int, elsewhere: int) -> int:
+    """The part of a change of all slots that a worker with `own` of them makes: its share, and one at least."""
+    share = math.ceil(abs(change) * max(1, own) / max(1, own + elsewhere))
+    return share if change > 0 else -min(share, own)
+
+
+@contextmanager
+def _only(pool: Any, children: list[Any]) -> Iterator[None]:
+    """Have billiard's pool choose among these processes when it shrinks."""
+    pool._iterinactive = lambda: iter(children)  # noqa: SLF001  # it takes the first that are inactive, and no others
+    try:
+        yield
+    finally:
+        del pool._iterinactive  # noqa: SLF001
