@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "doctor",
     "autoscale": "autoscale",
     "up": "up",
+    "worker": "worker",
     "demo": "shipped",
 }
 """The module of each command, imported when the command runs or is listed."""

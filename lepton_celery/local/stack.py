@@ -28,13 +28,8 @@ from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
 from lepton_celery.local.signals import end_on_signals, held_signals
+from lepton_celery.local.worker_command import ONE_THREAD, STANDALONE_APP, WORKER_OPTIONS, app_module
 from lepton_celery.text import masked
-
-OWN_APP = "workers.app"
-"""The entry point of a project that has a module `workers.app`, and its settings beside it."""
-
-STANDALONE_APP = "lepton_celery.app"
-"""The entry point for folders without `OWN_APP`; it takes its settings from the environment alone."""
 
 START_TIMEOUT_S = 120.0
 """Seconds in which all processes must be ready."""
@@ -45,8 +40,7 @@ again by other workers. Celery itself sometimes takes up to 30 s to stop while m
 
 _FLOWER_STOP_S = 3.0
 
-_WORKER_OPTIONS = ("--loglevel", "INFO", "--without-mingle", "--without-gossip")
-"""Options of all workers; mingling would make each of them start a second later."""
+_OPTIONS = ("--loglevel", "INFO", *WORKER_OPTIONS)
 
 _CELERY_OVERRIDES = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
 """Environment variables that override Celery's settings. Workers do not inherit them: they may name another broker."""
@@ -57,7 +51,7 @@ class Project:
     """The application that the workers and Flower run, and its settings, environment and folder."""
 
     app: str = ""
-    """The module of the Celery application. Empty: `OWN_APP` if there is one, else `STANDALONE_APP`."""
+    """The module of the Celery application. Empty: see `app_module`."""
     settings: str = "local"
     """The name of the settings module, for an application that reads `LEPTON_SETTINGS`; empty to set none."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -122,8 +116,7 @@ class LocalStack:
         self._runs_flower = flower and not self._misses_flower
         self._given_broker_url = broker_url
         self._project = project or Project()
-        has_own = (self._project.cwd / "workers" / "app.py").exists() or find_spec("workers") is not None
-        self._app = self._project.app or (OWN_APP if has_own else STANDALONE_APP)
+        self._app = self._project.app or app_module(self._project.cwd)
         self._settings = self._project.settings if self._app != STANDALONE_APP else ""
         self._guard = Guard()
         self._lock: int | None = None
@@ -192,7 +185,7 @@ class LocalStack:
             if self._given_broker_url is None:
                 self._server = RedisServer(self.directory / "valkey", log=self.logs / "server.log", guard=self._guard)
                 self._server.start()
-            options = [*self._pool_options, *_WORKER_OPTIONS]
+            options = [*self._pool_options, *_OPTIONS]
             for number in range(1, self._worker_count + 1):
                 self._workers.append(self._celery(f"worker-{number}", "worker", "-n", f"lepton{number}@%h", *options))
                 self._workers[-1].start()
@@ -202,7 +195,7 @@ class LocalStack:
                 worker.wait_for_line(rf"\blepton{number}@\S+ ready\.", _remaining(deadline))
             if self._has_interactive:  # it would delay the others if it started beside them
                 only = ["-n", "interactive@%h", "-Q", queue_of("interactive"), "-c", "1"]
-                self._workers.append(self._celery("interactive", "worker", *only, *_WORKER_OPTIONS))
+                self._workers.append(self._celery("interactive", "worker", *only, *_OPTIONS))
                 self._workers[-1].start()
             write_running(self.directory, self.info)
         except BaseException:
@@ -266,8 +259,6 @@ class LocalStack:
 
     def _celery(self, name: str, *arguments: str) -> ManagedProcess:
         inherited = {variable: value for variable, value in os.environ.items() if variable not in _CELERY_OVERRIDES}
-        # pool processes run in parallel: threads in each of them would compete for the same cores
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         settings = {"LEPTON_SETTINGS": self._settings} if self._settings else {}
         own = {"LEPTON_BROKER_URL": self.broker_url, "PYTHONUNBUFFERED": "1"}
         return ManagedProcess(
@@ -275,7 +266,7 @@ class LocalStack:
             [sys.executable, "-m", "celery", "-A", self._app, *arguments],
             log=self.logs / f"{name}.log",
             guard=self._guard,
-            env={**inherited, **settings, **own, **one_thread, **self._project.env},
+            env={**inherited, **settings, **own, **ONE_THREAD, **self._project.env},
             cwd=self._project.cwd.absolute(),
         )
 
