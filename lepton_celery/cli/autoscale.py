@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lepton_celery.cli.autoscale_export import export
 from lepton_celery.cli.console import json_option, messages, output, print_json, table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.errors import InputError
@@ -17,9 +18,21 @@ from lepton_celery.fleet.targets import TARGETS
 from lepton_celery.ledger import open_ledger
 
 
-@click.group()
+class _Group(click.Group):
+    """Takes `--export` for the command `export`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--export" in args:
+            args = ["export", *(arg for arg in args if arg != "--export")]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group)
 def autoscale() -> None:
     """How many workers there should be."""
+
+
+autoscale.add_command(export)
 
 
 @autoscale.command()
