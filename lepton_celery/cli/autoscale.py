@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lepton_celery.cli.autoscale_export import export
+from lepton_celery.cli.autoscale_fleet import fleet, status
 from lepton_celery.cli.console import json_option, messages, output, print_json, table
 from lepton_celery.cli.where import need_settings
 from lepton_celery.errors import InputError
@@ -19,19 +20,23 @@ from lepton_celery.ledger import open_ledger
 
 
 class _Group(click.Group):
-    """Takes `--export` for the command `export`."""
+    """Takes `--export` for the command `export`, and other options without a command for those of `fleet`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--export" in args:
             args = ["export", *(arg for arg in args if arg != "--export")]
+        elif not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+            args = ["fleet", *args]
         return super().parse_args(ctx, args)
 
 
 @click.group(cls=_Group)
 def autoscale() -> None:
-    """How many workers there should be."""
+    """How many workers there should be. Without a command: `fleet`."""
 
 
+autoscale.add_command(fleet)
+autoscale.add_command(status)
 autoscale.add_command(export)
 
 

@@ -41,6 +41,18 @@ def kept_for_the_first(workers: Mapping[str, ServingWorker], lanes: Sequence[str
     return sum(worker.slots for worker in workers.values() if set(worker.lanes) & set(lanes) == {lanes[0]})
 
 
+def busy_processes(ledger: Ledger, lanes: Sequence[str]) -> set[tuple[str, int]]:
+    """Host and process id of the owners of leases in these lanes; see `worker.lease_renewer.owner_of`."""
+    found = set()
+    for lane in ledger.loads.read(lanes).values():
+        for owner in (owner for job in lane.jobs for owner in job.owners):
+            _, _, rest = owner.partition(" ")
+            host, _, pid = rest.rpartition(" ")
+            if pid.isdecimal():
+                found.add((host, int(pid)))
+    return found
+
+
 def _lane_load(lane: str, target_wait_s: float, found: LaneJobs) -> LaneLoad:
     jobs = [job for job in found.jobs if job.blocks or job.slots or job.merge_waits]
     waiting = [job for job in jobs if job.waits]

@@ -1,0 +1,225 @@
+"""The fleet of a machine: it grows and shrinks with the load, no work is lost, and workers outlive their autoscaler."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from click.testing import CliRunner
+from skimage import data
+
+import lepton_celery as lepton
+from lepton_celery import create_app
+from lepton_celery.cli import lepton as lepton_command
+from lepton_celery.config import Settings, load_settings
+from lepton_celery.fleet.policy import Finding, Limits
+from lepton_celery.ledger import open_ledger
+from lepton_celery.local.fleet import FleetOptions, LocalFleet, Step
+from lepton_celery.local.process import StackError
+from lepton_celery.local.server import RedisServer
+from lepton_celery.local.worker_command import WorkerOptions, worker_command
+from lepton_celery.local.workers import FleetWorkers
+from tests.waiting import eventually, is_gone
+
+pytestmark = pytest.mark.worker
+
+ROOT = Path(__file__).parents[2]
+TARGETS = {"interactive": 1.0, "default": 1.0, "batch": 1.0}
+LEPTON = [sys.executable, "-c", "from lepton_celery.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def environment(broker: RedisServer) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
+    own = {"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": broker.url, "REMAP_SIGTERM": "", "OMP_NUM_THREADS": "1"}
+    return {
+        **inherited,
+        **own,
+        "LEPTON_SWEEP_S": "5",
+        "LEPTON_LEASE_S": "10",
+    }  # nothing is repeated as processes are late
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    return load_settings(environment)
+
+
+def limits(maximum: int = 3) -> Limits:
+    return Limits(minimum=1, maximum=maximum, reserved=0, period_s=0.3, hold_s=0.6)
+
+
+def local_fleet(
+    folder: Path, settings: Settings, environment: dict[str, str], command: Sequence[str] | None = None
+) -> tuple[LocalFleet, FleetWorkers]:
+    arguments, _ = worker_command(WorkerOptions("workers.app", hostname="{name}", concurrency=1))
+    command = command or [sys.executable, "-m", "celery", *arguments]
+    workers = FleetWorkers(folder, command, environment, ROOT, "1")
+    return LocalFleet(open_ledger(settings.ledger), workers, FleetOptions(limits(), TARGETS), folder), workers
+
+
+def is_ready(fleet: LocalFleet, workers: FleetWorkers, count: int) -> bool:
+    fleet.step()
+    return sum(worker.ready for worker in workers.record.workers) == count
+
+
+def has_few(fleet: LocalFleet, workers: FleetWorkers) -> bool:
+    fleet.step()
+    return len(workers.record.workers) == 1
+
+
+def test_it_grows_with_the_load_and_shrinks_after_it_and_ends_no_work(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ledger = open_ledger(settings.ledger)
+    fleet, workers = local_fleet(tmp_path, settings, environment)
+    with fleet:
+        eventually(lambda: is_ready(fleet, workers, 1), "the first worker")
+        assert len(workers.record.workers) == 1
+
+        np.save(tmp_path / "input.npy", np.tile(data.camera(), (4, 4)))
+        source = lepton.open(tmp_path / "input.npy")
+        enough = str(tmp_path / "enough")
+        lazy = lepton.map_blocks("tests.faults.blocks:slow", source, seconds=0.05, until=enough)
+        app = create_app(settings)
+        job = lepton.submit({str(tmp_path / "output.npy"): lazy}, app=app, block_shape=(64, 64), workers=16)
+        eventually(lambda: job.info().blocks_done, "the first batch, which tells what a block takes")
+        fleet.step()
+        fleet.step()
+        assert len(workers.record.workers) == 3, "it grows to the maximum within two periods"
+        eventually(lambda: is_ready(fleet, workers, 3), "all workers")
+        eventually(lambda: ledger.loads.read(["default"])["default"].jobs[0].slots == 3, "all at work")
+        assert fleet.step().decision.desired == 3
+
+        logs = [Path(worker.log) for worker in workers.record.workers]
+        Path(enough).touch()
+        info = job.wait(60)
+        assert info.blocks_done == info.blocks_total == 1024
+        eventually(lambda: has_few(fleet, workers), "the minimum")
+    assert workers.record.workers == []
+    text = "".join(log.read_text() for log in logs)
+    assert "WorkerLost" not in text and "sent again" not in text
+    assert np.array_equal(np.load(tmp_path / "output.npy"), 255 - np.load(tmp_path / "input.npy"))
+    assert info.stats["write_bytes"] == 2048 * 2048, "a block was done twice"
+    decisions = ledger.decisions.last(500)
+    assert {each["desired"] for each in decisions} >= {1, 3}
+    assert ledger.decisions.said() == {}
+
+
+def autoscale(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    with (folder / "autoscale.log").open("ab") as log:
+        return subprocess.Popen(
+            [*LEPTON, "autoscale", "--period", "300ms", *arguments],
+            cwd=ROOT,
+            env={**environment, "LEPTON_STATE": str(folder)},
+            stdout=log,
+            stderr=log,
+        )
+
+
+def test_workers_outlive_their_autoscaler_and_the_next_takes_them_over(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ledger = open_ledger(settings.ledger)
+    log = tmp_path / "autoscale.log"
+    first = autoscale(environment, tmp_path, "--max", "1")
+    try:
+        eventually(lambda: any(name.startswith("fleet-") for name in ledger.workers()), "the worker")
+        second = autoscale(environment, tmp_path, "--max", "1")
+        assert second.wait(30) == 1
+        assert f"an autoscaler runs on {tmp_path} already, process {first.pid}" in log.read_text()
+    finally:
+        first.kill()
+        first.wait()
+    [worker] = FleetWorkers(tmp_path, [], {}, ROOT, "1").record.workers
+    assert psutil.pid_exists(worker.pid)
+
+    third = autoscale(environment, tmp_path, "--max", "1")
+    try:
+        eventually(lambda: f"{worker.name} is taken over, process {worker.pid}" in log.read_text(), "taking over")
+        eventually(lambda: ledger.decisions.said(), "a decision")
+        shown = subprocess.run(
+            [*LEPTON, "autoscale", "status"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        assert f"process {third.pid}" in shown.stdout and worker.name in shown.stdout
+        assert "1 slots take work" in shown.stdout
+    finally:
+        third.send_signal(signal.SIGTERM)
+        assert third.wait(30) == 143
+    assert is_gone(worker.pid)
+    assert FleetWorkers(tmp_path, [], {}, ROOT, "1").record.workers == []
+
+
+def test_workers_that_die_one_after_the_other_are_not_started_for_ever(
+    settings: Settings, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lepton_celery.local.fleet._LONGEST_BACKOFF_S", 0.2)
+    failing = [sys.executable, "-c", "raise SystemExit('{name} has no disk')"]
+    fleet, workers = local_fleet(tmp_path, settings, environment, failing)
+    seen: list[Step] = []
+
+    def is_open() -> bool:
+        seen.append(fleet.step())
+        return Finding.CRASH_LOOP in seen[-1].decision.findings
+
+    with fleet:
+        eventually(is_open, "the breaker")
+        assert len(workers.record.deaths) == workers.record.started == 3
+        assert any("has no disk" in event for step in seen for event in step.events)
+        for _ in range(5):
+            fleet.step()
+        assert workers.record.started == 3
+
+
+def test_without_a_ledger_it_holds_what_it_has(environment: dict[str, str], tmp_path: Path) -> None:
+    gone = Settings(broker_url="redis://127.0.0.1:1/0")
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)", "{name}"]
+    fleet, workers = local_fleet(tmp_path, gone, environment, waiting)
+    with fleet:
+        held = workers.start()
+        steps = [fleet.step(), fleet.step()]
+        assert [step.decision.findings for step in steps] == [(Finding.MISSING,)] * 2
+        assert all("does not answer" in step.events[0] for step in steps)
+        assert workers.record.workers == [held] and held.is_alive and held.draining_since is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--min", "3", "--max", "2"], "--min 3 is more than --max 2"),
+        (["--concurrency", "4", "--max", "2"], "a worker of 4 processes is more than --max 2"),
+        (["--lanes", "fast"], "there is no lane 'fast'"),
+        (["--target-wait", "fast=2s"], "is the target of no lane that is served"),
+        (["--target-wait", "batch=soon"], "'soon' is no duration"),
+        (["--period", "0s"], "'0s' is no duration"),
+    ],
+)
+def test_wrong_options_are_refused(
+    environment: dict[str, str], arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner(env=environment).invoke(lepton_command, ["autoscale", *arguments])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_list_of_workers_is_not_guessed(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.json").write_text("{")
+    with pytest.raises(StackError, match=r"fleet.json.*cannot be understood"):
+        local_fleet(tmp_path, settings, environment)
