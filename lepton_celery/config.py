@@ -70,6 +70,8 @@ class Settings:
     scratch: str = ""
     """Directory for the images that pass between the stages of a job, such as one in /dev/shm on a single machine. All
     workers must see it, and it must lie within `allowed_roots`. Empty: beside the job's first output."""
+    alive_file: str = ""
+    """File that a worker touches with each sweep, for probes of an orchestrator, such as /tmp/alive. Empty: none."""
     lease_s: float = 7.5
     """Seconds without a sign of life after which other workers take over a worker's blocks."""
     sweep_s: float = 2.0

@@ -40,9 +40,29 @@ def export(
     /metrics has Prometheus metrics, /keda/LANE the number for KEDA's scaler metrics-api (valueLocation: desired), /healthz
     whether the ledger answers. Each lane has workers of its own, which an orchestrator starts and stops.
     """
+    fleets = lane_fleets(least, most, target_wait, slots, start_up, period)
+    replicas = Replicas(open_ledger(need_settings().ledger), fleets)
+    server = serve(replicas, bind, port)
+    replicas.start()
+    try:
+        say(
+            f"the desired workers of each lane: http://{bind}:{server.server_port}/metrics and /keda/LANE; Ctrl-C ends it"
+        )
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    finally:
+        replicas.stop()
+        server.server_close()
+        messages().print("no more decisions are made")
+
+
+def lane_fleets(
+    least: str, most: str, target_wait: str, slots: int, start_up: str, period: str
+) -> dict[str, LaneFleet]:
+    """The terms of each lane, from the options of the command."""
     minima, maxima = _counts("--min", least), _counts("--max", most)
     targets = targets_of(_entries(target_wait))
-    fleets: dict[str, LaneFleet] = {
+    return {
         lane: LaneFleet(
             Limits(
                 minimum=minima.get(lane, 0) * slots,
@@ -57,19 +77,6 @@ def export(
         )
         for lane in LANES
     }
-    replicas = Replicas(open_ledger(need_settings().ledger), fleets)
-    server = serve(replicas, bind, port)
-    replicas.start()
-    try:
-        say(
-            f"the desired workers of each lane: http://{bind}:{server.server_port}/metrics and /keda/LANE; Ctrl-C ends it"
-        )
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
-    finally:
-        replicas.stop()
-        server.server_close()
-        messages().print("no more decisions are made")
 
 
 def _counts(option: str, text: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from lepton_celery.engines.celery.project import project_settings
 from lepton_celery.engines.celery.sending import messages
 from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_backend, is_rabbitmq
 from lepton_celery.engines.celery.settings import celery_settings
+from lepton_celery.engines.celery.worker.alive import AliveStep
 from lepton_celery.engines.celery.worker.autoscaling import AutoscalingStep
 from lepton_celery.engines.celery.worker.control_lane import ControlLaneStep
 from lepton_celery.engines.celery.worker.lane_order import HeldOrderStep, PollOrderStep
@@ -70,7 +71,7 @@ def _prepare(app: Celery[Any]) -> Celery[Any]:
     app.autodiscover_tasks([WORKER])
     messages.install()
     app.steps["worker"].update((ControlLaneStep, PoolCheckStep, AutoscalingStep, PreloadStep, HeldOrderStep))
-    app.steps["worker"].update((ServingStep, SweeperStep, LeaseRenewerStep))
+    app.steps["worker"].update((AliveStep, ServingStep, SweeperStep, LeaseRenewerStep))
     app.steps["consumer"].update((MessageGateStep, PollOrderStep))
     return app
 
