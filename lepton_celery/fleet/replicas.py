@@ -131,7 +131,7 @@ class Replicas:
 
     def start(self) -> None:
         """Decide once, then once a period in a thread, until `stop`."""
-        self.decide()
+        self._try_to_decide()
         threading.Thread(target=self._run, name="lepton-replicas", daemon=True).start()
 
     def stop(self) -> None:
@@ -141,8 +141,11 @@ class Replicas:
     def _run(self) -> None:
         period_s = min(fleet.limits.period_s for fleet in self._fleets.values())
         while not self._stopped.wait(period_s):
-            try:
-                self.decide()
-            except Exception as error:  # a damaged entry must not end the thread, and with it all decisions
-                log.exception("no decision")
-                self._error = f"no decision: {quoted(str(error))}"
+            self._try_to_decide()
+
+    def _try_to_decide(self) -> None:
+        try:
+            self.decide()
+        except Exception as error:  # a damaged entry must not end the thread, and with it all decisions
+            log.exception("no decision")
+            self._error = f"no decision: {quoted(str(error))}"
