@@ -58,7 +58,7 @@ class LocalFleet:
         with LocalFleet(ledger, workers, options, directory) as fleet:
             fleet.run(print)
 
-    The end of the block has the workers finish and stop.
+    The end of the block has the workers finish and stop. A fault of this process does not: they go on, for the next one.
     """
 
     def __init__(self, ledger: Ledger, workers: FleetWorkers, options: FleetOptions, directory: Path) -> None:
@@ -84,9 +84,10 @@ class LocalFleet:
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
-            self.stop()
+            if kind is None or issubclass(kind, (KeyboardInterrupt, SystemExit)):
+                self.stop()
         finally:
             if self._lock is not None:
                 os.close(self._lock)

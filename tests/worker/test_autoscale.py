@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import lepton_celery as lepton
 from lepton_celery import create_app
 from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.config import Settings, load_settings
+from lepton_celery.fleet.observe import busy_processes
 from lepton_celery.fleet.policy import Finding, Limits
 from lepton_celery.ledger import open_ledger
 from lepton_celery.local.fleet import FleetOptions, LocalFleet, Step
@@ -56,6 +58,15 @@ def environment(broker: RedisServer) -> dict[str, str]:
 @pytest.fixture
 def settings(environment: dict[str, str]) -> Settings:
     return load_settings(environment)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    if (tmp_path / "fleet.json").exists() and (tmp_path / "logs").exists():
+        left = FleetWorkers(tmp_path, [], {}, ROOT, "1")
+        for worker in left.record.workers:  # of a test that failed
+            left.kill(worker)
 
 
 def limits(maximum: int = 3) -> Limits:
@@ -117,6 +128,30 @@ def test_it_grows_with_the_load_and_shrinks_after_it_and_ends_no_work(
     decisions = ledger.decisions.last(500)
     assert {each["desired"] for each in decisions} >= {1, 3}
     assert ledger.decisions.said() == {}
+
+
+def test_a_worker_that_is_to_stop_finishes_the_batch_that_it_has(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ledger = open_ledger(settings.ledger)
+    fleet, workers = local_fleet(tmp_path, settings, environment)
+    np.save(tmp_path / "input.npy", np.zeros((512, 512), np.uint8))
+    lazy = lepton.map_blocks("tests.faults.blocks:slow", lepton.open(tmp_path / "input.npy"), seconds=0.1)
+    outputs = {str(tmp_path / "output.npy"): lazy}
+    with fleet:
+        eventually(lambda: is_ready(fleet, workers, 1), "the worker")
+        job = lepton.submit(outputs, app=create_app(settings), block_shape=(64, 64), workers=16)
+        eventually(lambda: ledger.loads.read(["default"])["default"].jobs[0].slots, "a batch")
+        [worker] = workers.record.workers
+        assert busy_processes(ledger, ["default"]) & {(socket.gethostname(), pid) for pid in worker.processes()}
+    info = job.info()
+    assert info.blocks_done > 0
+    [load] = ledger.loads.read(["default"])["default"].jobs
+    assert load.slots == load.in_hand == 0, "a lease is left of a batch that was cut short"
+    text = Path(worker.log).read_text()
+    assert text.count(" received") == text.count("] succeeded in ") > 0, "a message was handed back"
+    assert "WorkerLost" not in text and "Restoring" not in text
+    assert job.cancel()
 
 
 def autoscale(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -215,6 +250,38 @@ def test_wrong_options_are_refused(
     assert done.exit_code == 2
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fault_of_the_autoscaler_ends_no_worker(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)", "{name}"]
+    fleet, workers = local_fleet(tmp_path, settings, environment, waiting)
+    with pytest.raises(ZeroDivisionError), fleet:
+        held = workers.start()
+        raise ZeroDivisionError
+    assert held.is_alive and held.draining_since is None
+    again, known = local_fleet(tmp_path, settings, environment, waiting)
+    with again:
+        assert again.adopt() == [f"{held.name} is taken over, process {held.pid}"]
+    assert known.record.workers == []
+    assert is_gone(held.pid)
+    workers.reap()
+
+
+def test_workers_of_another_release_finish_and_stop(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)", "{name}"]
+    _, workers = local_fleet(tmp_path, settings, environment, waiting)
+    workers.release = "0.9"
+    old = workers.start()
+    fleet, known = local_fleet(tmp_path, settings, environment, waiting)
+    with fleet:
+        assert fleet.adopt() == [f"{old.name} runs release 0.9, so it finishes and stops"]
+        assert known.record.workers[0].draining_since is not None
+    assert is_gone(old.pid)
+    workers.reap()
 
 
 def test_a_damaged_list_of_workers_is_not_guessed(
