@@ -23,6 +23,14 @@ MAX_RANK = 9
 Rank = Annotated[int, Meta(ge=0, le=MAX_RANK)]
 """A rank of a job: jobs of a higher rank go first."""
 
+QUEUE_PREFIX = "lepton."
+"""Prefix of the names of all queues, which keeps them apart from the application's own."""
+
+
+def queue_of(lane: str) -> str:
+    """The name of a lane's queue."""
+    return QUEUE_PREFIX + lane
+
 
 class Priority(NamedTuple):
     """Which jobs go first: those of the more urgent lane, and of a tenant's jobs there those of the higher rank."""

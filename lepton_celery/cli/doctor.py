@@ -19,9 +19,9 @@ from lepton_celery.config import Settings, load_settings
 from lepton_celery.doctor import folders, server, signing, timeouts, workers
 from lepton_celery.doctor.about import about_this_process
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
-from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency, held_messages
 from lepton_celery.errors import BrokerUnreachable
+from lepton_celery.priority import queue_of
 from lepton_celery.text import masked, shown
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}

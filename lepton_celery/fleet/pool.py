@@ -21,14 +21,14 @@ from celery.worker import state
 from celery.worker.autoscale import Autoscaler
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending.queues import CONTROL_QUEUE, is_rabbitmq, queue_of, served_lanes
+from lepton_celery.engines.celery.sending.queues import CONTROL_QUEUE, is_rabbitmq, served_lanes
 from lepton_celery.errors import LeptonError
 from lepton_celery.fleet.machine import Usage
 from lepton_celery.fleet.observe import kept_for_the_first, observe
 from lepton_celery.fleet.policy import Decision, Limits, Policy, PolicyState
 from lepton_celery.fleet.targets import targets_of
 from lepton_celery.ledger import open_ledger
-from lepton_celery.priority import LANES
+from lepton_celery.priority import LANES, queue_of
 from lepton_celery.text import logger
 
 log = logger(__name__)

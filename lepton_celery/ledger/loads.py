@@ -148,7 +148,7 @@ def _load(job_id: str, reply: Any, costs: Mapping[str, float]) -> JobLoad | None
 def _cost(entry: Any) -> float | None:
     """The seconds that a block takes, from a job's entry in the turns of its lane."""
     try:
-        cost = float(str(entry).split(" ")[2])
+        cost = abs(float(str(entry).split(" ")[2]))  # negative until it is measured
     except (IndexError, ValueError):
         return None
     return cost if 0 < cost < 1e9 else None

@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from lepton_celery.engines.celery.sending.queues import queue_of
 from lepton_celery.errors import InputError
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.ledger.processes import process_started
@@ -29,6 +28,7 @@ from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
 from lepton_celery.local.signals import end_on_signals, held_signals
 from lepton_celery.local.worker_command import ONE_THREAD, STANDALONE_APP, WORKER_OPTIONS, app_module
+from lepton_celery.priority import queue_of
 from lepton_celery.text import masked
 
 START_TIMEOUT_S = 120.0

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from lepton_celery.engines.celery.sending.queues import queue_of
-from lepton_celery.priority import LANES
+from lepton_celery.priority import LANES, queue_of
 
 OWN_APP = "workers.app"
 """The entry point of a project that has a module `workers.app`, and its settings beside it."""

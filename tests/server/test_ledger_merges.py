@@ -175,6 +175,15 @@ def test_a_merge_can_reopen_blocks_that_it_misses(ledger: Ledger) -> None:
     assert (ledger.begin_merge("j", FIRST, owner="n", lease_s=60) or 0) > fence
 
 
+def test_a_filled_block_that_is_reopened_and_filled_again_counts_once(ledger: Ledger) -> None:
+    new_job(ledger, blocks=1)
+    assert ledger.fill("j", FIRST, Place(0), reason="because")
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    assert fence is not None and ledger.reopen("j", FIRST, places(0), fence=fence)
+    assert ledger.fill("j", FIRST, Place(0), reason="again")
+    assert ledger.info("j").filled == len(ledger.filled_blocks("j")) == 1
+
+
 def test_one_of_many_concurrent_merges_commits(ledger: Ledger) -> None:
     new_job(ledger, blocks=0)
 

@@ -20,4 +20,7 @@ def test_every_script_is_run_and_every_script_that_is_run_exists() -> None:
     folder = ROOT / "lepton_celery" / "ledger"
     source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     scripts = {path.stem for path in (folder / "lua").glob("*.lua")}
-    assert set(re.findall(r"(?:run|run_on|_call)\(\"(\w+)\"", source)) == scripts - {"prelude", "lane_prelude"}
+    assert set(re.findall(r"(?:run|run_on|run_for_each|_call)\(\s*\"(\w+)\"", source)) == scripts - {
+        "prelude",
+        "lane_prelude",
+    }

@@ -35,7 +35,6 @@ from lepton_celery.engines.celery.sending.queues import (
     LaneQueue,
     job_queue_of,
     lane_of,
-    queue_of,
 )
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.grid import Region
@@ -43,7 +42,7 @@ from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.planning.batches import batches, places_between
-from lepton_celery.priority import LANES
+from lepton_celery.priority import LANES, queue_of
 from lepton_celery.skimage import filters, measure
 from tests.faults.disk import damaged
 from tests.stacks import short_lived

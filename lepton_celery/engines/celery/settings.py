@@ -9,7 +9,8 @@ from typing import Any
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.publisher import chord_settings
-from lepton_celery.engines.celery.sending.queues import broker_settings, job_queues, queue_of
+from lepton_celery.engines.celery.sending.queues import broker_settings, job_queues
+from lepton_celery.priority import queue_of
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:

@@ -13,8 +13,9 @@ if redis.call('SETBIT', RECEIPTS, place, 1) == 1 then
     return {0}
 end
 local attempts = redis.call('HGET', ATTEMPTS, place) or '0'
-redis.call('HSET', FILLED, stage .. ' ' .. place, attempts .. ' ' .. reason)
-redis.call('HINCRBY', JOB, 'filled', 1)
+-- a merge may have reopened a filled block, which is listed still
+local is_new = redis.call('HSET', FILLED, stage .. ' ' .. place, attempts .. ' ' .. reason)
+redis.call('HINCRBY', JOB, 'filled', is_new)
 redis.call('HINCRBY', JOB, 'done', 1)
 redis.call('HDEL', LEASES, place)
 redis.call('HDEL', ATTEMPTS, place)

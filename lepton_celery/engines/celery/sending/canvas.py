@@ -26,13 +26,14 @@ from redis.exceptions import RedisError
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.messages import short_id
 from lepton_celery.engines.celery.sending.publisher import publisher_of
-from lepton_celery.engines.celery.sending.queues import control_queue_of, queue_of
+from lepton_celery.engines.celery.sending.queues import control_queue_of
 from lepton_celery.engines.celery.sending.urgent import urgent_options
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, Ledger
 from lepton_celery.planning.batches import batches, format_places
 from lepton_celery.planning.plan import Plan
+from lepton_celery.priority import queue_of
 from lepton_celery.signing import signature_of
 
 PROCESS = "lepton.process"

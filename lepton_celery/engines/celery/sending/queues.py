@@ -22,10 +22,7 @@ from kombu import Exchange, Queue
 from lepton_celery.config import Settings
 from lepton_celery.errors import InputError
 from lepton_celery.ledger.address import is_redis
-from lepton_celery.priority import CONTROL, LANES
-
-QUEUE_PREFIX = "lepton."
-"""Prefix of the names of all queues, which keeps them apart from the application's own."""
+from lepton_celery.priority import CONTROL, LANES, QUEUE_PREFIX, queue_of
 
 CONTROL_QUEUE = QUEUE_PREFIX + CONTROL
 """The queue for merges, ends of waves and the tidying of jobs, but those of interactive jobs."""
@@ -46,11 +43,6 @@ _DEAD_LENGTH = 10_000
 _CONSUMER_TIMEOUT_MS = 24 * 3600 * 1000
 """Milliseconds for which a worker may hold a message before RabbitMQ closes its channel. The default is 30 minutes, but a
 block or a merge may take hours."""
-
-
-def queue_of(lane: str) -> str:
-    """The name of a lane's queue."""
-    return QUEUE_PREFIX + lane
 
 
 def control_queue_of(lane: str) -> str:
