@@ -126,7 +126,7 @@ def assert_ends_well(done: Result) -> None:
         assert done.output.strip(), f"exit code {done.exit_code} without a message"
 
 
-@pytest.mark.filterwarnings("ignore::lepton_celery.errors.NotExactWarning")
+@pytest.mark.filterwarnings("ignore")  # a warning is no traceback
 @given(command_lines)
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 def test_no_command_line_ends_with_a_traceback(folder: Path, arguments: list[str]) -> None:
