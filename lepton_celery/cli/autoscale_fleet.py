@@ -26,6 +26,7 @@ from lepton_celery.fleet.policy import Limits
 from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of
 from lepton_celery.jobs.report import ago
 from lepton_celery.ledger import Ledger, open_ledger
+from lepton_celery.limits import MAX_MOMENT
 from lepton_celery.local.fleet import FleetOptions, LocalFleet, Step
 from lepton_celery.local.worker_command import WorkerOptions, app_module, worker_command
 from lepton_celery.local.workers import FleetWorkers
@@ -193,7 +194,7 @@ def _shown(document: dict[str, Any]) -> Group:
     if not document["autoscalers"]:
         parts += ["", "no autoscaler runs; start one with lepton autoscale"]
     for name, each in document["autoscalers"].items():
-        workers = each.get("workers", [])
+        workers = [worker for worker in _items(each.get("workers")) if isinstance(worker, dict)]
         limits = f"{each.get('minimum')} to {each.get('maximum')}"
         parts += ["", Text(f"{name} (process {each.get('pid')}) wants {each.get('desired')} slots of {limits}", "bold")]
         parts.append(Text(str(each.get("reason", ""))))
@@ -206,8 +207,9 @@ def _shown(document: dict[str, Any]) -> Group:
 def _history(document: dict[str, Any], width: int) -> Table:
     rows = []
     for each in document["decisions"]:
-        at, seen = _number(each.get("at")), each.get("seen") or {}
-        events = "; ".join(map(str, each.get("events", [])))
+        at, seen = _number(each.get("at")), each.get("seen")
+        seen = seen if isinstance(seen, dict) else {}
+        events = "; ".join(map(str, _items(each.get("events"))))
         why = " · ".join(filter(None, (str(each.get("reason", "")), events)))
         when = datetime.fromtimestamp(at, UTC).astimezone().strftime("%d %b %H:%M:%S")
         slots = f"{seen.get('busy', '?')}/{seen.get('ready', '?')}"
@@ -216,4 +218,9 @@ def _history(document: dict[str, Any], width: int) -> Table:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    """A number of seconds in a document that anybody may have written; 0 if it is none that a calendar has."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= MAX_MOMENT else 0.0
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -41,6 +41,8 @@ _START_S = 0.5
 """What the policy is told that a process takes until it does its first batch."""
 _IDLE_S = 2.0
 """Seconds for which a process must have been idle before it is ended."""
+_BLIND_S = 10.0
+"""Seconds until the ledger is asked again that did not answer: meanwhile the worker's loop must do its other work."""
 _HOLD_S = float(os.environ.get("AUTOSCALE_KEEPALIVE", 10))
 """Seconds for which processes must have been idle, on average, before there are fewer; Celery's variable gives another
 number."""
@@ -76,7 +78,7 @@ class PoolScaler(Autoscaler):
         """Ask the policy if a decision is due; whether the number of processes was changed."""
         now = time.monotonic()
         self._note_busy(now)
-        if now < self._next and self._processes:
+        if now < self._next and (self._processes or self._is_blind):
             return False
         self._next = now + PERIOD_S
         before = self._processes
@@ -109,6 +111,7 @@ class PoolScaler(Autoscaler):
             if not self._is_blind:
                 log.warning("the pool keeps its %d processes: %s", own, error)
             self._is_blind = True
+            self._next = time.monotonic() + _BLIND_S
             return own
         self._is_blind = False
         elsewhere = sum(

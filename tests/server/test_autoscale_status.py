@@ -1,0 +1,88 @@
+"""`lepton autoscale status` and what is printed meanwhile: with and without an autoscaler, and with damaged entries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from lepton_celery.cli import lepton as lepton_command
+from lepton_celery.cli.autoscale_fleet import _Teller
+from lepton_celery.fleet.policy import Decision, PolicyState
+from lepton_celery.ledger import open_ledger
+from lepton_celery.ledger.decisions import KEPT
+from lepton_celery.local.fleet import Step
+from tests.server.server import Server
+
+
+def status(server: Server, *arguments: str) -> str:
+    done = CliRunner(env={"LEPTON_BROKER_URL": server.url}).invoke(lepton_command, ["autoscale", "status", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def _clean(server: Server) -> None:
+    with redis.Redis.from_url(server.url) as client:
+        client.delete("lepton:decisions", "lepton:scalers")
+
+
+def test_without_an_autoscaler_it_shows_the_work(server: Server) -> None:
+    shown = status(server)
+    assert "0 slots take work, 0 are busy" in shown
+    assert "no autoscaler runs; start one with lepton autoscale" in shown
+
+
+def test_it_shows_what_was_decided_and_why(server: Server) -> None:
+    ledger = open_ledger(server.url)
+    now = ledger.clock()
+    decision: dict[str, Any] = {"at": now, "by": "host:/folder", "desired": 3, "reason": "1 → 3 slots", "events": []}
+    ledger.decisions.note({**decision, "seen": {"busy": 1, "ready": 1}})
+    workers = [{"name": "fleet-1@host", "pid": 7, "state": "starting"}]
+    ledger.decisions.say("host:/folder", {**decision, "until": now + 60, "pid": 5, "workers": workers})
+    ledger.decisions.say("gone:/folder", {**decision, "until": now - 1})
+    shown = status(server)
+    assert "host:/folder (process 5) wants 3 slots" in shown
+    assert "fleet-1@host  process 7  starting" in shown
+    assert "1 → 3 slots" in shown and "gone:" not in shown
+    document = json.loads(status(server, "--json"))
+    assert list(document["autoscalers"]) == ["host:/folder"]
+    assert document["decisions"][0]["desired"] == 3
+
+
+def test_damaged_entries_are_left_out(server: Server) -> None:
+    with redis.Redis.from_url(server.url) as client:
+        client.rpush(
+            "lepton:decisions", "junk", "[1]", json.dumps({"at": "soon", "seen": 7, "events": None}), "9" * 50_000
+        )
+        client.hset(
+            "lepton:scalers",
+            mapping={
+                "a": "junk",
+                "b": json.dumps({"until": "later"}),
+                "c": json.dumps({"until": 9e10, "workers": [1]}),
+            },
+        )
+        client.lpush("lepton:decisions", json.dumps({"at": 1e300, "seen": []}))
+    assert "c (process None) wants None slots" in status(server)
+
+
+def test_the_last_decisions_are_kept(server: Server) -> None:
+    ledger = open_ledger(server.url)
+    for number in range(KEPT + 20):
+        ledger.decisions.note({"desired": number})
+    kept = ledger.decisions.last(10**6)
+    assert len(kept) == KEPT
+    assert kept[0] == {"desired": KEPT + 19}
+
+
+def test_what_lasts_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    teller = _Teller()
+    step = Step(Decision(2, "held at 2 slots: nothing could be observed", PolicyState()), None, ["the ledger is gone"])
+    for _ in range(3):
+        teller.tell(step)
+    printed = capsys.readouterr().out
+    assert printed.count("the ledger is gone") == printed.count("held at 2 slots") == 1
