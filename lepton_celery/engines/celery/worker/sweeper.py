@@ -50,6 +50,9 @@ _SUBMITTING_S = 6 * 3600.0
 _MAX_REMINDED = 4
 """Largest number of jobs of a lane that wait for their turn and for which a sweep sends a message."""
 
+_LEFT_ALONE_S = 60.0
+"""Seconds for which a job is left alone that cannot be looked after, so that it takes no time from others."""
+
 _MAX_TOLD = 1000
 """Largest number of errors that are remembered, so that each is told once."""
 
@@ -71,6 +74,8 @@ class Sweeper:
         """When jobs are next forgotten, by the monotonic clock: the server's may be set back."""
         self._waiting: Counter[str] = Counter()
         """The number of jobs of each lane that this sweep found waiting for their turn."""
+        self._left_alone: dict[str, float] = {}
+        """The jobs whose entries are damaged, and when each is looked at again, by the monotonic clock."""
         self._left: list[str] = []
         """The jobs that the last sweep had no time for, which come first in the next one."""
         self._tell_once = lru_cache(_MAX_TOLD)(partial(log.error, "%s"))
@@ -90,11 +95,14 @@ class Sweeper:
             if time.monotonic() - began > self._settings.sweep_s / 2:
                 self._left = job_ids[position:]
                 break
-            self._contain(
-                f"job {shown(job_id)} cannot be looked after, and is left alone", partial(self._sweep_job, job_id)
-            )
+            if began < self._left_alone.get(job_id, 0.0):
+                continue
+            told = f"job {shown(job_id)} cannot be looked after, and is left alone"
+            if not self._contain(told, partial(self._sweep_job, job_id)):
+                self._left_alone[job_id] = began + _LEFT_ALONE_S
         if began >= self._next_forget:
             self._next_forget = began + min(_FORGET_EVERY_S, self._settings.retention_s)
+            self._left_alone = {job_id: until for job_id, until in self._left_alone.items() if until > began}
             self._contain("jobs are not listed", partial(self._look_through, now, set(job_ids)))
             self._contain("jobs that ended keep their turns", partial(self._end_turns, set(job_ids)))
             self._contain("jobs that ended long ago are not forgotten", self._forget_jobs)
@@ -105,8 +113,11 @@ class Sweeper:
         left, self._left = self._left, []
         return list(dict.fromkeys([*filter(among.__contains__, left), *active]))
 
-    def _contain(self, failed: str, action: Callable[[], None]) -> None:
+    def _contain(self, failed: str, action: Callable[[], None]) -> bool:
         """Do a part of the sweep. What is damaged there stops no other part, and is told once, after the words `failed`.
+
+        Returns:
+            Whether it was done.
 
         Raises:
             BrokerUnreachable, OperationalError: the ledger or the broker does not answer, for this part or any other.
@@ -119,6 +130,8 @@ class Sweeper:
             pass  # forgotten meanwhile
         except Exception as error:  # an entry may hold anything
             self._tell_once(f"{failed}: {reason_of(error)}")
+            return False
+        return True
 
     def _sweep_job(self, job_id: str) -> None:
         info = self._ledger.info(job_id)
