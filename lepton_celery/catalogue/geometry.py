@@ -49,6 +49,8 @@ class Stencil:
         """Pixels read on each side of each axis."""
         try:
             halo = self.halo if isinstance(self.halo, int) else self.halo(arguments)
+        except InputError:
+            raise
         except (OverflowError, ValueError, ZeroDivisionError) as error:  # of an infinity, NaN or 0 among the arguments
             raise InputError(f"the arguments give no number of pixels to read around a block: {error}") from error
         return (halo,) * ndim if isinstance(halo, int) else halo
