@@ -134,7 +134,9 @@ def test_a_pool_of_greenlets_that_would_serve_lanes_is_refused(pool: str) -> Non
     worker = SimpleNamespace(app=app, pool_cls=type("TaskPool", (), {"__module__": f"celery.concurrency.{pool}"}))
     step = PoolCheckStep.__new__(PoolCheckStep)
     assert step.include_if(worker)
-    with pytest.raises(SystemExit, match=f"--pool={pool} and serves lepton.interactive,.*--pool=prefork"):
+    with pytest.raises(
+        SystemExit, match=f"--pool={pool} and serves lepton.control,lepton.interactive,.*--pool=prefork"
+    ):
         step.create(worker)
     app.amqp.queues.select(["of_the_project"])
     assert not step.include_if(worker)

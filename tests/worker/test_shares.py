@@ -78,13 +78,15 @@ def test_a_small_job_ends_while_a_large_one_runs(
 
 
 def test_a_small_job_is_one_message(app: Celery, stack: LocalStack, tmp_path: Path) -> None:
-    def received() -> int:
-        logs = [path.read_text() for path in stack.logs.glob("worker-*.log")]
-        return sum(log.count("] received") for log in logs)
+    job = small(app, tmp_path)
 
-    before = received()
-    small(app, tmp_path).wait(30)
-    assert received() == before + 1
+    def tasks() -> list[str]:
+        lines = [line for path in stack.logs.glob("worker-*.log") for line in path.read_text().splitlines()]
+        return [line for line in lines if "lepton.process" in line and "succeeded" in line and job.id in line]
+
+    job.wait(30)
+    eventually(tasks, "the line of the job's task in a worker's log")
+    assert len(tasks()) == 1
 
 
 def test_two_jobs_of_a_lane_go_on_side_by_side(tmp_path: Path, large: Any) -> None:
