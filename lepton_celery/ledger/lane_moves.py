@@ -66,14 +66,7 @@ class LaneMoves:
             self.turns.leave(before, job_id)
         info = entries.read_jobs(self._connection, [job_id]).get(job_id)
         if isinstance(info, JobInfo) and info.state is JobState.RUNNING:
-            self.turns.enter(
-                info.lane,
-                job_id,
-                tenant=info.tenant,
-                rank=info.rank,
-                waits=info.dispatched < info.blocks_total,
-                sent=info.outstanding,
-            )
+            self.turns.note(info)
         return True
 
     def _leave_lane(self, job_id: str) -> None:

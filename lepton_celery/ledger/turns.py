@@ -11,12 +11,13 @@ correct what a worker that died did not note.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
 from lepton_celery.ledger.connection import Connection
-from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.tenants import Terms
 
 
@@ -85,6 +86,18 @@ class Turns:
         cost = "" if block_s is None else repr(float(block_s))
         self._run("lane_enter", lane, job_id, tenant, rank, int(waits), sent, cost)
 
+    def note(self, info: JobInfo, block_s: float | None = None) -> None:
+        """Note a job as it stands in the ledger; `block_s` as in `enter`."""
+        self.enter(
+            info.lane,
+            info.job_id,
+            tenant=info.tenant,
+            rank=info.rank,
+            waits=info.dispatched < info.blocks_total,
+            sent=info.outstanding,
+            block_s=block_s,
+        )
+
     def leave(self, lane: str, job_id: str) -> None:
         """Note that a job sends nothing: it has ended, is paused or is left alone."""
         self._run("lane_leave", lane, job_id)
@@ -117,10 +130,9 @@ class Turns:
         """The jobs that want the slot of a batch of a lane."""
         with self._connection.client() as client:
             pipeline = client.pipeline(transaction=False)
-            pipeline.hlen(self._keys(lane)[0])
-            for other in more_urgent:
-                pipeline.hkeys(self._keys(other)[0])
-            count, *listed = pipeline.execute()
+            for one in (lane, *more_urgent):
+                pipeline.hkeys(self._keys(one)[0])
+            same, *listed = (ids if isinstance(ids, list) else [] for ids in pipeline.execute(raise_on_error=False))
             job_ids = [job_id for ids in listed for job_id in ids][:_MAX_LOOKED_AT]
             for job_id in job_ids:
                 pipeline.hmget(self._connection.key(job_id, "job"), "state", "dispatched", "done")
@@ -128,21 +140,25 @@ class Turns:
             replies = pipeline.execute(raise_on_error=False) if job_ids else []
         waiting = 0
         for fields, leases in zip(replies[::2], replies[1::2], strict=True):
-            if isinstance(fields, Exception) or isinstance(leases, Exception) or fields[0] != JobState.RUNNING:
-                continue
-            waiting += int(fields[1] or 0) - int(fields[2] or 0) > leases
-        return Rivals(waiting, max(0, count - 1))
+            # the entries are those of other jobs, whose damage is no reason for this batch to fail
+            with suppress(TypeError, ValueError, IndexError):
+                state, dispatched, done = fields
+                waiting += state == JobState.RUNNING and int(dispatched or 0) - int(done or 0) > int(leases)
+        return Rivals(waiting, max(0, len(same) - 1))
 
     def jobs(self, lane: str) -> list[str]:
         """Ids of the jobs of a lane."""
-        with self._connection.client() as client:
-            return list(client.hkeys(self._keys(lane)[0]))
+        return [str(job_id) for job_id in self._entries(lane)]
 
     def open_jobs(self, lane: str, tenant: str) -> int:
         """Number of jobs of a tenant in a lane that have not ended."""
+        return sum(entry.split(" ", 5)[5:] == [tenant] for entry in self._entries(lane).values())
+
+    def _entries(self, lane: str) -> dict[str, str]:
+        """The entry of each job of a lane; none if something else was written to its key."""
         with self._connection.client() as client:
-            entries = client.hvals(self._keys(lane)[0])
-        return sum(entry.split(" ", 5)[-1] == tenant for entry in entries)
+            [entries] = client.pipeline(transaction=False).hgetall(self._keys(lane)[0]).execute(raise_on_error=False)
+        return entries if isinstance(entries, dict) else {}
 
     def _run(self, script: str, lane: str, *arguments: str | float) -> Any:
         """Run a script on the keys of a lane. Keys that something else was written to are removed first."""

@@ -196,6 +196,32 @@ def test_what_is_written_over_a_lane_is_removed(ledger: Ledger, client: Any, pre
     assert set(lane.send()) == {"a"}
 
 
+@pytest.mark.parametrize(
+    "entry", ["1 nan 0.1 0 0 ", "1 0 nan 0 0 ", "1 0 0.1 inf 0 ", "1 0 0.1 0 99 ", "1 -5 0.1 0 0 ", "", "\udcff"]
+)
+def test_damaged_entries_of_a_lane_harm_no_other_job(ledger: Ledger, client: Any, prefix: str, entry: str) -> None:
+    lane = Lane(ledger)
+    lane.enter("honest", 0.05)
+    client.hset(f"{prefix}{{lane batch}}:jobs", "hostile", entry.encode(errors="surrogateescape"))
+    client.hset(f"{prefix}{{lane batch}}:tenants", "", "nan")
+    assert set(lane.send()) == {"honest"}
+    lane.work(10)
+    assert {job for job, _ in lane.served} == {"honest"}
+
+
+def test_damage_elsewhere_stops_no_batch_that_looks_around(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger, "j")
+    ledger.turns.enter("interactive", "j", tenant="", rank=0, waits=False, sent=4)
+    assert ledger.turns.rivals("batch", ["interactive"]) == (1, 0)
+    client.hset(f"{prefix}{{j}}:job", "dispatched", "many")
+    assert ledger.turns.rivals("batch", ["interactive"]) == (0, 0)
+    client.delete(f"{prefix}{{j}}:job", f"{prefix}{{lane batch}}:jobs")
+    client.lpush(f"{prefix}{{j}}:job", "no hash")
+    client.lpush(f"{prefix}{{lane batch}}:jobs", "no hash")
+    assert ledger.turns.rivals("batch", ["interactive"]) == (0, 0)
+    assert (ledger.turns.jobs("batch"), ledger.turns.open_jobs("batch", "")) == ([], 0)
+
+
 def test_a_job_that_ends_is_paused_or_forgotten_leaves_its_lane(ledger: Ledger) -> None:
     for job, end in {"paused": ledger.pause, "cancelled": ledger.cancel, "forgotten": ledger.forget}.items():
         new_job(ledger, job)

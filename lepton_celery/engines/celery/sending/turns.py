@@ -62,15 +62,7 @@ def enter(ledger: Ledger, info: JobInfo, plan: Plan | None = None) -> None:
         stage = plan.stages[info.stage_index]
         block_s = stage.predicted.work_s / max(1, stage.predicted.blocks)
         block_s = max(block_s, _MIN_BATCH_S / stage.batch_blocks, _UNKNOWN_BLOCK_S if plan.functions else 0.0)
-    ledger.turns.enter(
-        info.lane,
-        info.job_id,
-        tenant=info.tenant,
-        rank=info.rank,
-        waits=info.dispatched < info.blocks_total,
-        sent=info.outstanding,
-        block_s=block_s,
-    )
+    ledger.turns.note(info, block_s)
 
 
 def send_turns(app: Celery, ledger: Ledger, settings: Settings, lane: str, plan_of: Callable[[str], Plan]) -> None:
