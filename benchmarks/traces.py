@@ -38,7 +38,7 @@ def small(at: float) -> Arrival:
 
 
 def filters(at: float, lane: str, work_s: float, tenant: str = "", *, pixels: int = 1) -> Arrival:
-    """A job of one stage, of blocks of so many megapixels."""
+    """A job of one stage, whose blocks have the given number of megapixels."""
     block_s = _W4 if work_s > 1000 else _W1
     return Arrival(round(at, 1), lane, (stage(work_s, tuple(round(pixels * s, 4) for s in block_s)),), tenant)
 

@@ -96,8 +96,8 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"space={arguments['space']!r} takes complex images, which cannot be opened; give real images")
     if not 0 < arguments["upsample_factor"] <= MAX_UPSAMPLE:
         raise InputError(
-            f"upsample_factor={arguments['upsample_factor']!r} is not between 0 and {MAX_UPSAMPLE:,}; a shift is found "
-            "to that fraction of a pixel, by a product of matrices of so many lines"
+            f"upsample_factor={arguments['upsample_factor']!r} is not between 0 and {MAX_UPSAMPLE:,}; a factor of n "
+            "finds the shift to 1/n of a pixel, with matrices of about 1.5 n lines"
         )
     shapes = {name: tuple(arguments[name].shape) for name in _IMAGES if arguments[name] is not None}
     masked = len(shapes) > 2

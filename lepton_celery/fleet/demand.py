@@ -38,7 +38,7 @@ _NO_END = 1 << 53
 _KEEPS_UP = 0.7
 """Share of what arrives that a patient lane keeps up with while work is left: the rest waits, so that no slot is idle."""
 _PATIENT = 4.0
-"""Lanes are patient whose target is so many times as long as it takes until a new slot works."""
+"""A lane is patient if its target is at least this many times the time until a new slot works."""
 _SOONEST = 0.25
 """Share of the aim that the oldest work is given at least: little of all work is older, and much would be started for it."""
 
@@ -49,7 +49,7 @@ class Need:
 
     slots: int
     lane: str = ""
-    """The lane that needs so many; empty if no work is outstanding."""
+    """The lane that needs the most slots; empty if no work is outstanding."""
     work_s: float = 0.0
     """Seconds of work that are to be done."""
     within_s: float = 0.0

@@ -268,7 +268,7 @@ class Policy:
 
 
 def _words(need: Need) -> str:
-    """Why so many slots are needed."""
+    """The reason for the number of slots, as a sentence."""
     if need.work_s == math.inf:
         return f"{need.slots} needed to keep up with what arrives, up to {need.lane}"
     if not need.within_s:

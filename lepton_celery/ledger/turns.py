@@ -103,7 +103,7 @@ class Turns:
         self._run("lane_leave", lane, job_id)
 
     def settle(self, lane: str, job_id: str, *, blocks: int, seconds: float, weight: float) -> bool:
-        """Note that blocks of a job were done in so many seconds, as service of the job and of its tenant.
+        """Note that blocks of a job were done, and the seconds that they took, as service of the job and of its tenant.
 
         Returns:
             False if the job is not in this lane.

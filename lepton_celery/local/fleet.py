@@ -188,7 +188,7 @@ class LocalFleet:
         return sum(worker.slots for worker in others if set(worker.lanes) & set(self._lanes))
 
     def _resize(self, slots: int) -> list[str]:
-        """Start or drain workers until there are so many slots."""
+        """Start or drain workers until there are as many slots as were decided."""
         serving = [worker for worker in self._workers.record.workers if worker.draining_since is None]
         missing = -(-slots // self._options.limits.slots_per_worker) - len(serving)
         if missing > 0:

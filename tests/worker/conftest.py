@@ -9,6 +9,7 @@ from celery import Celery
 
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
+from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack
 from tests.stacks import some_workers
 
@@ -29,3 +30,10 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 def app(workers: LocalStack) -> Celery:
     """An application that submits to `workers`."""
     return app_of(workers)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server for the tests of one file, which start their workers themselves."""
+    with RedisServer(tmp_path_factory.mktemp("broker")) as server:
+        yield server

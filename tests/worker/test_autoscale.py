@@ -38,12 +38,6 @@ LEPTON = [sys.executable, "-c", "from lepton_celery.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("broker")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def environment(broker: RedisServer) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
     own = {"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": broker.url, "REMAP_SIGTERM": "", "OMP_NUM_THREADS": "1"}

@@ -73,12 +73,6 @@ def is_worker(process: psutil.Process) -> bool:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("broker")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def environment(broker: RedisServer) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
     return {

@@ -1,4 +1,4 @@
-"""Workers that start, stop and are lost, as an order of so many slots says."""
+"""Workers that start, stop and are lost, to follow the number of slots that was decided."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Workers:
             self._begin(Worker(0.0))
 
     def resize(self, desired: int) -> None:
-        """Have so many slots: order workers, or stop some: those that start first, then idle ones, then busy ones."""
+        """Follow a number of slots: order workers, or stop some: those that start first, then idle ones, then busy ones."""
         each = self._trace.slots_per_worker
         excess = len(self._starting) + len(self._ready) - -(-desired // each)
         if excess < 0:
