@@ -1,4 +1,4 @@
-"""Tenants: groups of jobs that share a lane by weight, such as customers or teams, and what each is entitled to."""
+"""Tenants: customers or teams that share a lane by weight, and what each is entitled to."""
 
 from __future__ import annotations
 
