@@ -22,7 +22,8 @@ class LostWork:
     def unreceipted(self, job_id: str, number: StageNumber, *, limit: int, below: Place | None = None) -> list[Place]:
         """The first `limit` places of dispatched blocks without a receipt or a live lease, in ascending order.
 
-        `below` leaves out the places from there.
+        With `below`, the caller took a check: places from there are left out, and those that were released after the check
+        was sent, because their new messages are behind it.
         """
         stop = "" if below is None else int(below)
         return entries.split_places(self._run("unreceipted", job_id, number, limit, stop))

@@ -28,7 +28,9 @@ def let_pass(client: Any, seconds: float, *, prefix: str = "lepton:", job: str =
     for place, lease in client.hgetall(f"{key}leases").items():
         expiry, call, since, owner = lease.split(" ", 3)
         client.hset(f"{key}leases", place, f"{float(expiry) - seconds:.6f} {call} {float(since) - seconds:.6f} {owner}")
-    for name in ("clock", "updated", "merge_until", "check_at", "retry_at"):
+    for place in client.zrange(f"{key}released", 0, -1):
+        client.zincrby(f"{key}released", -seconds, place)
+    for name in ("clock", "updated", "merge_until", "check_at", "check_since", "retry_at"):
         if at := float(client.hget(f"{key}job", name) or 0):
             client.hset(f"{key}job", name, f"{at - seconds:.6f}")
 

@@ -30,6 +30,35 @@ def test_a_check_is_for_the_blocks_that_were_sent_before_it(ledger: Ledger) -> N
     assert ledger.unreceipted("j", FIRST, limit=9) == [2, 3, 4, 5, 6, 7]
 
 
+def test_a_check_leaves_alone_what_was_released_behind_it(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [0, 1, 2])
+    ledger.release("j", FIRST, places(0), owner="a", count_attempt=False)
+    assert check(ledger) == 4  # block 0 was sent before it
+    ledger.release("j", FIRST, places(1), owner="a", count_attempt=False)
+    assert ledger.end_check("j", FIRST)
+    assert ledger.unreceipted("j", FIRST, limit=9, below=places(4)[0]) == [0, 3]
+    assert ledger.unreceipted("j", FIRST, limit=9) == [0, 1, 3]
+    assert ledger.begin_check("j", FIRST, quiet_s=0, busy_s=0) == 4  # its message is before the next one, or lost
+    assert ledger.unreceipted("j", FIRST, limit=9, below=places(4)[0]) == [0, 1, 3]
+    assert client.zcard(f"{prefix}{{j}}:released") == 0  # no more is kept than checks need
+
+
+def test_of_several_checks_in_a_lane_the_first_one_counts(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger)
+    claim(ledger, "j", [1, 2])
+    let_pass(client, 11, prefix=prefix)
+    assert check(ledger, quiet_s=10) == 4
+    ledger.release("j", FIRST, places(1), owner="a", count_attempt=False)
+    let_pass(client, 21, prefix=prefix)
+    assert check(ledger, quiet_s=10) == 4  # a second one, as the first may be lost
+    assert 1 not in ledger.unreceipted("j", FIRST, limit=9, below=places(4)[0])
+    ledger.end_check("j", FIRST)
+    let_pass(client, 11, prefix=prefix)
+    assert check(ledger, quiet_s=10) == 4
+    assert 1 in ledger.unreceipted("j", FIRST, limit=9, below=places(4)[0])
+
+
 def test_one_caller_checks_and_the_next_one_waits(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
     let_pass(client, 11, prefix=prefix)

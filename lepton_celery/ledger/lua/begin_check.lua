@@ -34,6 +34,10 @@ local pause = is_quiet and quiet_s or busy_s
 if at >= sent and at - sent < (wait > 0 and wait or pause) then -- a server's clock may have been set back
     return false
 end
+if wait == 0 then -- no other check is in the lane
+    redis.call('HSET', JOB, 'check_since', stamp(at))
+    redis.call('ZREMRANGEBYSCORE', RELEASED, '-inf', stamp(at))
+end
 wait = math.min(2 * (wait > 0 and wait or pause), longest_s)
 redis.call('HSET', JOB, 'check_stage', stage, 'check_at', stamp(at), 'check_wait', stamp(wait))
 return number('dispatched')

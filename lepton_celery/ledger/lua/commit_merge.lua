@@ -9,7 +9,7 @@ if not holds_merge(stage, fence) or not has_all_receipts() then
 end
 local at = now()
 redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
-redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DUPLICATED, KILLERS)
+redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DUPLICATED, KILLERS, RELEASED)
 mark(stage, 'ended', at)
 touch(at)
 if following ~= '' then

@@ -1,6 +1,6 @@
 -- Prepended to every other script. KEYS are all keys of one job, in this order: Redis Cluster wants them declared.
-local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED, KILLERS =
-    unpack(KEYS)
+local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED, KILLERS,
+    RELEASED = unpack(KEYS)
 
 local function stamp(seconds)
     return string.format('%.6f', seconds)
@@ -38,6 +38,7 @@ local function set_leases_back(seconds, at)
     if number('merge_until') > 0 then
         redis.call('HSET', JOB, 'merge_until', stamp(number('merge_until') - seconds))
     end
+    redis.call('DEL', RELEASED)
     redis.call('HSET', JOB, 'clock', stamp(at), 'updated', stamp(at))
 end
 

@@ -19,7 +19,7 @@ for _, field in ipairs(redis.call('HKEYS', FILLED)) do
         end
     end
 end
-redis.call('DEL', ATTEMPTS, REASONS, DUPLICATED, KILLERS)
+redis.call('DEL', ATTEMPTS, REASONS, DUPLICATED, KILLERS, RELEASED)
 redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_place', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)
 local at = now()

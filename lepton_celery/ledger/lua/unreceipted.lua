@@ -1,6 +1,9 @@
 -- Returns the first dispatched places without a receipt or a live lease, as text, in ascending order.
 -- ARGV: stage, limit, below: places from there are left out ('' for none)
 --
+-- With `below`, the caller took a check. Places that were released after it was sent are left out too, because their new messages
+-- are behind it. Of several checks in the lane, the first one counts.
+--
 -- The bitmap is read in chunks, and string.find skips full bytes in C, so a stage of a million blocks (125 kB) takes about a
 -- millisecond, without a stored position to start from. Only the gaps below the cursor are checked one by one, and the
 -- dispatch window bounds their number.
@@ -10,6 +13,7 @@ if not is_current(stage) then
     return ''
 end
 local at = now()
+local since = ARGV[3] ~= '' and redis.call('EXISTS', RELEASED) == 1 and number('check_since')
 local cursor = math.min(number('dispatched'), number('total'), below, 2 ^ 32) -- whatever a damaged entry says
 local last = math.ceil(cursor / 8) - 1
 local missing = {}
@@ -24,7 +28,8 @@ for offset = 0, last, CHUNK do
             local place = (offset + position - 1) * 8 + n
             if place < cursor and bit.band(byte, bit.rshift(128, n)) == 0 then
                 local expiry = lease_of(place)
-                if not expiry or expiry <= at then
+                local released = since and tonumber(redis.call('ZSCORE', RELEASED, place) or '0')
+                if (not expiry or expiry <= at) and not (since and released > since) then
                     if #missing >= limit then
                         return table.concat(missing, ' ')
                     end
