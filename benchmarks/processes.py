@@ -119,7 +119,9 @@ class Parts:
         return self.peak[name] - self.before[name]
 
     def _sample(self) -> None:
-        while not self._ended.wait(self._every_s):
+        has_ended = False
+        while not has_ended:
+            has_ended = self._ended.wait(self._every_s)  # one sample more then: a short block may have had none
             for name, pids in self._groups.items():
                 self.peak[name] = max(self.peak[name], _largest(pids))
 

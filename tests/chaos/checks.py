@@ -20,7 +20,7 @@ from tests.chaos.jobs import assert_right
 _KEPT = frozenset({"job", "manifest", "result", "stats"})
 """Keys that the ledger keeps of a job that is done."""
 
-_QUIET_S = 30.0
+_QUIET_S = 120.0
 
 
 def counters(info: JobInfo) -> Iterator[str]:

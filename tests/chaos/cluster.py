@@ -34,7 +34,7 @@ _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 CLOCK_IS_FAKED = _FAKETIME.exists()
 """Whether the server's clock can be changed on this machine."""
 
-_START_S = 60.0
+_START_S = 180.0
 _DISK_BYTES = 4 << 30
 
 

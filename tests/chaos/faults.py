@@ -314,7 +314,7 @@ def restore(cluster: Cluster, tags: Iterable[str]) -> None:
 def _active(scene: Scene, workers: list[Worker]) -> dict[str, int]:
     """The lease owners of the tasks that workers execute, with the process of each."""
     names = [worker.name for worker in workers]
-    inspect = scene.cluster.app.control.inspect(names, timeout=1.0, limit=len(names))
+    inspect = scene.cluster.app.control.inspect(names, timeout=2.0, limit=len(names))
     try:
         answers = inspect.active() or {}
     except (OperationalError, redis.RedisError):

@@ -13,7 +13,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 
 import redis
@@ -27,19 +26,20 @@ from tests.chaos.faults import FAULTS as INNER
 from tests.chaos.faults import Fault, Scene, is_repaired
 from tests.chaos.outside import FAULTS as OUTER
 from tests.chaos.outside import remove_damaged
+from tests.chaos.report import Report
 
 _NETWORK = ("slow connections", "silent connections", "cut network")
 
 FAULTS = (*INNER, *OUTER)
 """All kinds of faults."""
 
-_STUCK_S = 120.0
-"""Seconds in which all jobs must end once faults have stopped."""
+_STUCK_S = 300.0
+"""Seconds in which all jobs must end once faults have stopped, on the busiest machine."""
 
 _LOOK_S = 0.03
 
 _MISSES = 20
-"""Failed tries of a kind of fault before it is left to chance."""
+"""Failed tries of a kind of fault before it is left to chance, in a run that does not wait for all kinds."""
 
 
 @dataclass(frozen=True)
@@ -81,51 +81,6 @@ class Watched:
     """Whether another job writes to the same names."""
 
 
-@dataclass
-class Report:
-    """The results of a run."""
-
-    seed: int
-    faults: Counter[str] = field(default_factory=Counter)
-    impossible: set[str] = field(default_factory=set)
-    """Kinds of faults that are not possible on this machine."""
-    jobs: int = 0
-    cancelled: int = 0
-    overtaken: int = 0
-    """Jobs that failed because their twin had published."""
-    resumed: int = 0
-    refused: int = 0
-    never_begun: int = 0
-    repeats: int = 0
-    """Repeated runs of blocks, in jobs that note their runs."""
-    recoveries: list[float] = field(default_factory=list)
-    """Seconds from the death of a worker until others had taken all its work."""
-    seconds: float = 0.0
-    violations: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [f"{name:<24}{count:>6}" for name, count in sorted(self.faults.items())]
-        lines.append(f"{'faults':<24}{self.faults.total():>6}")
-        lines.append(f"{'jobs done':<24}{self.jobs:>6}")
-        lines.append(f"{'jobs cancelled':<24}{self.cancelled:>6}")
-        lines.append(f"{'jobs overtaken':<24}{self.overtaken:>6}")
-        lines.append(f"{'jobs resumed':<24}{self.resumed:>6}")
-        lines.append(f"{'submissions refused':<24}{self.refused:>6}")
-        lines.append(f"{'jobs never begun':<24}{self.never_begun:>6}")
-        lines.append(f"{'blocks done again':<24}{self.repeats:>6}")
-        lines.append(f"{'recoveries':<24}{len(self.recoveries):>6}")
-        if self.recoveries:
-            ordered = sorted(self.recoveries)
-            lines.append(f"{'recovery, median':<24}{ordered[len(ordered) // 2]:>6.1f} s")
-            lines.append(f"{'recovery, 95 of 100':<24}{ordered[ceil(0.95 * len(ordered)) - 1]:>6.1f} s")
-            lines.append(f"{'recovery, longest':<24}{ordered[-1]:>6.1f} s")
-        lines.append(f"{'time':<24}{self.seconds:>6.0f} s")
-        lines.append(f"{'seed':<24}{self.seed:>6}")
-        lines.append(f"{'violations':<24}{len(self.violations):>6}")
-        lines += [f"not possible here: {name}" for name in sorted(self.impossible)]
-        return "\n".join(lines + self.violations)
-
-
 class Storm:
     """One run."""
 
@@ -144,14 +99,6 @@ class Storm:
         self._submitter: tuple[subprocess.Popen[str], str, Path] | None = None
         self._number = 0
         self._disk_was_full = False
-        if not CLOCK_IS_FAKED:
-            self._report.impossible.add("step clock")
-        wanted = set(options.kinds) or {fault.name for fault in FAULTS}
-        chosen = [fault for fault in FAULTS if fault.name in wanted - self._report.impossible]
-        self._faults: list[Fault] = chosen
-        owed = list(chosen)
-        self._random.shuffle(owed)
-        self._owed = deque(owed)  # each kind once, before kinds are drawn at random
         self._misses: Counter[str] = Counter()
 
     def run(self) -> Report:
@@ -164,6 +111,7 @@ class Storm:
             jobs.expected_of(kind, self._source)
         self._disk = Disk.mount(self._directory / "jobs") if options.can_mount else None
         (self._directory / "jobs").mkdir(exist_ok=True)
+        self._choose_faults()
         environment = {
             "LEPTON_MAX_ATTEMPTS": "1000",  # faults cost blocks many attempts
             "LEPTON_MAX_RETRIES": "1000",
@@ -204,6 +152,18 @@ class Storm:
             shutil.rmtree(self._directory, ignore_errors=True)
         return self._report
 
+    def _choose_faults(self) -> None:
+        impossible = self._report.impossible
+        if not CLOCK_IS_FAKED:
+            impossible.add("step clock")
+        if self._disk is None:
+            impossible |= {"move folder", "read-only folder"}
+        wanted = set(self._options.kinds) or {fault.name for fault in FAULTS}
+        self._faults: list[Fault] = [fault for fault in FAULTS if fault.name in wanted - impossible]
+        owed = list(self._faults)
+        self._random.shuffle(owed)
+        self._owed = deque(owed)  # each kind once, before kinds are drawn at random
+
     # -------------------------------------------------------------------------------------------- the loop
 
     def _cause_faults(self) -> None:
@@ -240,9 +200,11 @@ class Storm:
             self._report.faults[fault.name] += 1
             self._note("", f"{fault.name}: {done}")
             self._disk_was_full |= fault.name == "full disk"
-        elif not self._report.faults[fault.name] and self._misses[fault.name] < _MISSES:
+        elif not self._report.faults[fault.name]:
             self._misses[fault.name] += 1
-            self._owed.append(fault)
+            # on a busy machine, workers and the submitter take long to start, and are no targets until then
+            if self._options.waits_for_all or self._misses[fault.name] < _MISSES:
+                self._owed.append(fault)
 
     def _turn(self) -> None:
         """One turn of the loop, apart from faults."""

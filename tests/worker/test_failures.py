@@ -27,6 +27,7 @@ all of these at once                          test_chaos
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -35,6 +36,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ from lepton_celery.ledger.info import JobState
 from lepton_celery.ledger.turns import Spans
 from lepton_celery.planning.batches import places_between
 from lepton_celery.skimage import filters
+from lepton_celery.stores.base import part_of
 from tests.chaos import checks
 from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
 from tests.chaos.faults import MergeFault, Scene, restore
@@ -178,27 +181,33 @@ def test_a_frozen_worker_commits_nothing_twice(cluster: Cluster, tmp_path: Path,
     assert job.info() == info
 
 
-def test_a_frozen_merge_publishes_nothing_twice(cluster: Cluster, tmp_path: Path) -> None:
+@contextmanager
+def locked(part: Path) -> Iterator[None]:
+    """Lock an output that is not published yet, as another publisher would; publishers wait for some seconds."""
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def test_a_frozen_merge_publishes_nothing_twice(cluster: Cluster, tmp_path: Path, image: NDArray[np.uint8]) -> None:
     """Its fence is stale by then, because another merge has published."""
-    rng = np.random.default_rng(1)
-    pixels = rng.integers(0, 255, (1024, 1024), np.uint8)
-    np.save(tmp_path / "input.npy", pixels)
-    scene = Scene(cluster, random.Random(1), disk=None)
+    may_end = tmp_path / "may end"
+    held = mapped(tmp_path, "held", until=str(may_end), log=str(tmp_path / "log"))
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    paths = [folder / name for name in ("a.tif", "b.tif")]
+    job = lepton.submit({str(path): held for path in paths}, app=cluster.app, block_shape=(BLOCK, BLOCK))
+    parts = [part_of(path, job.id) for path in paths]
+    until(lambda: all(part.exists() for part in parts), "the parts of the outputs")
+    scene = Scene(cluster, random.Random(1), disk=None, running=[job])
     fault = MergeFault("stop in publish", is_publishing=True, is_stopped=True)
-    for attempt in range(10):
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        outputs: dict[str, Any] = {
-            str(folder / f"{number}.tif"): filters.gaussian(lepton.open(tmp_path / "input.npy"), sigma=number)
-            for number in (1, 2)
-        }
-        job = lepton.submit(outputs, app=cluster.app, block_shape=(256, 256))
-        scene.running = [job]
-        if fault.strike(scene):
-            break
-    else:
-        pytest.fail("no merge was caught while it published")
-    info = job.wait(30)
+    with locked(parts[0]), locked(parts[1]):
+        may_end.touch()
+        until(lambda: fault.strike(scene), "a merge that waits for the locks of its outputs")
+    info = job.wait(60)
     before = checks.fingerprint(folder)
     for _, wake in scene.due:
         wake()
@@ -206,6 +215,8 @@ def test_a_frozen_merge_publishes_nothing_twice(cluster: Cluster, tmp_path: Path
     until(lambda: not checks.hidden(folder))
     assert (job.info(), checks.fingerprint(folder)) == (info, before)
     assert info.merge_attempts > 1
+    for path in paths:
+        assert np.array_equal(lepton.compute(lepton.open(path)), 255 - image)
     assert list(checks.keys(cluster, job.id)) == []
 
 
