@@ -22,6 +22,8 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:{lane L}:jobs     hash     job -> whether it has blocks to send, blocks in the broker, seconds of a block, seconds
                                       of service, rank, tenant; of the open jobs of the lane L (`turns.py`)
     lepton:{lane L}:tenants  hash     tenant -> seconds of service
+    lepton:{lane L}:order    zset     the jobs by tenant, state, rank and service, sorted as text
+    lepton:{lane L}:sent     set      the jobs that have blocks in the broker
 
     lepton:costs:{profile}   text     JSON: the cost model of the workers of a profile
 

@@ -40,6 +40,10 @@ _MAX_LOOKED_AT = 8
 """Largest number of jobs of more urgent lanes that a batch looks at to find out whether they wait."""
 
 
+LANE_KEYS = ("jobs", "tenants", "order", "sent")
+"""Last parts of a lane's keys, in the order in which every script of a lane gets them."""
+
+
 class Turn(NamedTuple):
     """The permission to send the next wave of a job."""
 
@@ -130,10 +134,11 @@ class Turns:
         """The jobs that want the slot of a batch of a lane."""
         with self._connection.client() as client:
             pipeline = client.pipeline(transaction=False)
-            for one in (lane, *more_urgent):
-                pipeline.hkeys(self._keys(one)[0])
-            same, *listed = (ids if isinstance(ids, list) else [] for ids in pipeline.execute(raise_on_error=False))
-            job_ids = [job_id for ids in listed for job_id in ids][:_MAX_LOOKED_AT]
+            pipeline.hlen(self._keys(lane)[0])
+            for one in more_urgent:
+                pipeline.srandmember(self._keys(one)[3], _MAX_LOOKED_AT)
+            same, *listed = pipeline.execute(raise_on_error=False)
+            job_ids = [job_id for ids in listed if isinstance(ids, list) for job_id in ids][:_MAX_LOOKED_AT]
             for job_id in job_ids:
                 pipeline.hmget(self._connection.key(job_id, "job"), "state", "dispatched", "done")
                 pipeline.hlen(self._connection.key(job_id, "leases"))
@@ -144,21 +149,20 @@ class Turns:
             with suppress(TypeError, ValueError, IndexError):
                 state, dispatched, done = fields
                 waiting += state == JobState.RUNNING and int(dispatched or 0) - int(done or 0) > int(leases)
-        return Rivals(waiting, max(0, len(same) - 1))
+        return Rivals(waiting, max(0, same - 1) if isinstance(same, int) else 0)
 
     def jobs(self, lane: str) -> list[str]:
         """Ids of the jobs of a lane."""
-        return [str(job_id) for job_id in self._entries(lane)]
+        with self._connection.client() as client:
+            [job_ids] = client.pipeline(transaction=False).hkeys(self._keys(lane)[0]).execute(raise_on_error=False)
+        return list(map(str, job_ids)) if isinstance(job_ids, list) else []  # none if something else was written to the key
 
     def open_jobs(self, lane: str, tenant: str) -> int:
         """Number of jobs of a tenant in a lane that have not ended."""
-        return sum(entry.split(" ", 5)[5:] == [tenant] for entry in self._entries(lane).values())
-
-    def _entries(self, lane: str) -> dict[str, str]:
-        """The entry of each job of a lane; none if something else was written to its key."""
+        key = self._keys(lane)[2]
         with self._connection.client() as client:
-            [entries] = client.pipeline(transaction=False).hgetall(self._keys(lane)[0]).execute(raise_on_error=False)
-        return entries if isinstance(entries, dict) else {}
+            [count] = client.pipeline(transaction=False).zlexcount(key, f"[{tenant} ", f"({tenant}!").execute(False)
+        return count if isinstance(count, int) else 0  # none if something else was written to the key
 
     def _run(self, script: str, lane: str, *arguments: str | float) -> Any:
         """Run a script on the keys of a lane. Keys that something else was written to are removed first."""
@@ -173,4 +177,4 @@ class Turns:
         return self._connection.run_on(script, keys, *arguments)
 
     def _keys(self, lane: str) -> list[str]:
-        return [f"{self._connection.prefix}{{lane {lane}}}:{name}" for name in ("jobs", "tenants")]
+        return [f"{self._connection.prefix}{{lane {lane}}}:{name}" for name in LANE_KEYS]

@@ -189,6 +189,7 @@ def test_what_is_written_over_a_lane_is_removed(ledger: Ledger, client: Any, pre
     jobs = f"{prefix}{{lane batch}}:jobs"
     client.hset(jobs, "b", "no job of a lane")
     assert set(lane.send()) == {"a"}
+    ledger.turns.leave(LANE, "b")  # as the sweeper does with what is no running job
     assert client.hkeys(jobs) == ["a"]
     client.delete(jobs)
     client.lpush(jobs, "no hash")
@@ -207,6 +208,59 @@ def test_damaged_entries_of_a_lane_harm_no_other_job(ledger: Ledger, client: Any
     assert set(lane.send()) == {"honest"}
     lane.work(10)
     assert {job for job, _ in lane.served} == {"honest"}
+
+
+@pytest.mark.parametrize("name", ["jobs", "tenants", "order", "sent"])
+def test_what_is_missing_or_left_over_in_a_lane_is_put_right(
+    ledger: Ledger, client: Any, prefix: str, name: str
+) -> None:
+    lane, key = Lane(ledger), f"{prefix}{{lane batch}}:"
+    lane.enter("first", 0.05)
+    lane.send()
+    lane.enter("second", 0.05)
+    client.zadd(f"{key}order", {" a 9 0000000000000.000000 gone": 0, "no entry": 0, " a 0 0000000000000.000000 first": 0})
+    client.sadd(f"{key}sent", "gone", "")
+    client.delete(f"{key}{name}")
+    lane.send()
+    for job in ("first", "second"):  # as the sweeper does
+        ledger.turns.enter(LANE, job, tenant="", rank=0, waits=True, sent=1, block_s=0.05)
+    lane.send()
+    lane.work(4)
+    lane.served.clear()
+    lane.work(12)
+    assert lane.shares()[0]["second"] == pytest.approx(0.5, abs=0.1)
+    assert client.smembers(f"{key}sent") <= {"first", "second"}
+
+
+def test_a_turn_reads_no_more_of_a_lane_with_thousands_of_jobs(ledger: Ledger, client: Any, prefix: str) -> None:
+    def commands(jobs: range) -> int:
+        for number in jobs:
+            ledger.turns.enter(LANE, f"j{number}", tenant=str(number % 7), rank=number % 3, waits=True, sent=0, block_s=0.05)
+        client.config_resetstat()
+        for _ in range(50):
+            turn = ledger.turns.next(LANE, 2, {})
+            if turn:
+                ledger.turns.settle(LANE, turn.job_id, blocks=turn.blocks, seconds=0.2, weight=1)
+        stats = client.info("commandstats")
+        assert not stats.keys() & {f"cmdstat_{name}" for name in ("hkeys", "hvals", "zrange", "hscan")}
+        assert client.hlen(f"{prefix}{{lane batch}}:tenants") == 7  # all of which are read
+        return sum(one["calls"] for one in stats.values())
+
+    assert commands(range(100, 3000)) < 1.5 * commands(range(100))
+
+
+def test_a_job_that_is_given_another_tenant_has_that_ones_share(ledger: Ledger) -> None:
+    lane = Lane(ledger)
+    for job in ("a", "b", "c"):
+        lane.enter(job, 0.05, tenant="many")
+    lane.send()
+    lane.work(10)
+    lane.enter("c", 0.05, tenant="one")
+    lane.work(4)
+    lane.served.clear()
+    lane.work(21)
+    for share in lane.shares():
+        assert share["c"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_damage_elsewhere_stops_no_batch_that_looks_around(ledger: Ledger, client: Any, prefix: str) -> None:

@@ -1,15 +1,14 @@
 -- Removes a job from a lane, and its tenant if it was the last of its jobs.
 -- ARGV: job
 local id = ARGV[1]
-local jobs = read_lane()
-if not jobs[id] then
+local job = read_job(id)
+redis.call('SREM', SENT, id)
+if not job then
     return 0
 end
 redis.call('HDEL', JOBS, id)
-for other, job in pairs(jobs) do
-    if other ~= id and job.tenant == jobs[id].tenant then
-        return 1
-    end
+redis.call('ZREM', ORDER, job.member)
+if count_of(job.tenant) == 0 then
+    redis.call('HDEL', TENANTS, job.tenant)
 end
-redis.call('HDEL', TENANTS, jobs[id].tenant)
 return 1

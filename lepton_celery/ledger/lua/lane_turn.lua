@@ -8,28 +8,39 @@
 -- is the measured time of their blocks. What a job may have in the broker is its share of the lane's window, so that a wave is sent
 -- shortly before it is worked on.
 local only, slots = ARGV[1], tonumber(ARGV[2])
-local jobs, times = read_lane()
+local times, jobs = read_tenants(), read_sent()
+local count = redis.call('ZCARD', ORDER)
+local offset = count > 1 and 6 or 3
+local window_s, wave_s, batch_s = slots * ARGV[offset], slots * ARGV[offset + 1], tonumber(ARGV[offset + 2])
 local terms = {['*'] = {weight = 1, slots = 0}}
 for i = 9, #ARGV, 3 do
     terms[ARGV[i]] = {weight = tonumber(ARGV[i + 1]), slots = tonumber(ARGV[i + 2])}
 end
 
-local tenants, weights, count = {}, 0, 0
-for _, job in pairs(jobs) do
-    local tenant = tenants[job.tenant]
-    if not tenant then
-        tenant = {of_rank = {}, highest = -1, used = 0, messages = 0, time = times[job.tenant] or 0, terms = terms[job.tenant] or terms['*']}
-        tenants[job.tenant] = tenant
-        weights = weights + tenant.terms.weight
+-- Of the jobs of a tenant that have nothing in the broker, only the first one may get the turn.
+local tenants, weights = {}, 0
+for name, time in pairs(times) do
+    local tenant = {highest = -1, used = 0, messages = 0, time = time, terms = terms[name] or terms['*']}
+    tenants[name], weights = tenant, weights + tenant.terms.weight
+    local job, id = first_of(name, WAITS)
+    if job then
+        jobs[id] = job
     end
-    tenant.of_rank[job.rank] = (tenant.of_rank[job.rank] or 0) + 1
-    if job.waits then
+end
+local of_rank = {}
+for id, job in pairs(jobs) do
+    local tenant, key = tenants[job.tenant], job.tenant .. ' ' .. job.rank
+    if tenant and not of_rank[key] then
+        local tenth = 9 - job.rank
+        of_rank[key] = count_of(job.tenant, WAITS, tenth) + count_of(job.tenant, GOES_ON, tenth)
+            + count_of(job.tenant, SENT_ALL, tenth)
+    end
+    if not tenant then
+        jobs[id] = nil
+    elseif job.waits then
         tenant.highest = math.max(tenant.highest, job.rank)
     end
-    count = count + 1
 end
-local offset = count > 1 and 6 or 3
-local window_s, wave_s, batch_s = slots * ARGV[offset], slots * ARGV[offset + 1], tonumber(ARGV[offset + 2])
 
 -- A block that takes long occupies its slot only, so it counts as half of the slot's part of the window. What a job has sent far
 -- beyond its share is its own affair, and keeps no other job waiting: its blocks may take longer than was predicted.
@@ -37,7 +48,8 @@ local longest_s, total_s = window_s / slots / 2, 0
 for _, job in pairs(jobs) do
     local tenant = tenants[job.tenant]
     tenant.share = window_s * tenant.terms.weight / weights
-    job.share, job.sent_s = tenant.share / tenant.of_rank[job.rank], job.sent * math.min(job.cost, longest_s)
+    job.share = tenant.share / math.max(1, of_rank[job.tenant .. ' ' .. job.rank])
+    job.sent_s = job.sent * math.min(job.cost, longest_s)
     job.used = job.sent_s > job.share + wave_s and job.share or job.sent_s
     job.batch = math.max(1, math.floor(batch_s / math.max(job.cost, 1e-6)))
     tenant.used = tenant.used + job.used
