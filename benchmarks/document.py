@@ -20,8 +20,9 @@ HEAD = """# Benchmarks
 The speed of lepton_celery beside its alternatives, how time and memory grow, and the cost of its ledger. These commands
 measure everything here: `make bench` (ten minutes; peers and memory),
 `make growth` (how time and memory grow, and a simulation of up to 10,000 workers), `python -m benchmarks.guarantee`,
-`python -m benchmarks.small`, `python -m benchmarks.lanes` (small jobs beside large ones), `python -m benchmarks.steady`
-(thousands of jobs), `python -m benchmarks.damaged` (healthy jobs beside damaged ones) and `python -m benchmarks.prediction`.
+`python -m benchmarks.small`, `python -m benchmarks.lanes` (small jobs beside large ones), `python -m benchmarks.crowd`
+(a hundred jobs at once), `python -m benchmarks.steady` (thousands of jobs), `python -m benchmarks.damaged` (healthy jobs
+beside damaged ones) and `python -m benchmarks.prediction`.
 
 <!-- the sections are written by these commands, one by one -->
 """
@@ -30,6 +31,7 @@ SECTIONS = (
     "peers",
     "small",
     "lanes",
+    "crowd",
     "steady",
     "memory",
     "datapath",

@@ -155,7 +155,8 @@ class Turns:
         """Ids of the jobs of a lane."""
         with self._connection.client() as client:
             [job_ids] = client.pipeline(transaction=False).hkeys(self._keys(lane)[0]).execute(raise_on_error=False)
-        return list(map(str, job_ids)) if isinstance(job_ids, list) else []  # none if something else was written to the key
+        # there are none if something else was written to the key
+        return list(map(str, job_ids)) if isinstance(job_ids, list) else []
 
     def open_jobs(self, lane: str, tenant: str) -> int:
         """Number of jobs of a tenant in a lane that have not ended."""

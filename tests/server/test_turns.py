@@ -218,7 +218,9 @@ def test_what_is_missing_or_left_over_in_a_lane_is_put_right(
     lane.enter("first", 0.05)
     lane.send()
     lane.enter("second", 0.05)
-    client.zadd(f"{key}order", {" a 9 0000000000000.000000 gone": 0, "no entry": 0, " a 0 0000000000000.000000 first": 0})
+    client.zadd(
+        f"{key}order", {" a 9 0000000000000.000000 gone": 0, "no entry": 0, " a 0 0000000000000.000000 first": 0}
+    )
     client.sadd(f"{key}sent", "gone", "")
     client.delete(f"{key}{name}")
     lane.send()
@@ -235,7 +237,9 @@ def test_what_is_missing_or_left_over_in_a_lane_is_put_right(
 def test_a_turn_reads_no_more_of_a_lane_with_thousands_of_jobs(ledger: Ledger, client: Any, prefix: str) -> None:
     def commands(jobs: range) -> int:
         for number in jobs:
-            ledger.turns.enter(LANE, f"j{number}", tenant=str(number % 7), rank=number % 3, waits=True, sent=0, block_s=0.05)
+            ledger.turns.enter(
+                LANE, f"j{number}", tenant=str(number % 7), rank=number % 3, waits=True, sent=0, block_s=0.05
+            )
         client.config_resetstat()
         for _ in range(50):
             turn = ledger.turns.next(LANE, 2, {})
