@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from lepton_celery import __version__
 from lepton_celery.fleet.load import LaneLoad, Observation
 from lepton_celery.fleet.targets import TARGETS, lanes_of
 from lepton_celery.ledger import Ledger
@@ -29,16 +30,36 @@ def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observati
     """
     lanes = lanes_of(targets)
     found = ledger.loads.read(lanes)
-    ready = sum(worker.slots for worker in ledger.workers().values() if set(worker.lanes) & set(lanes))
+    ready = sum(worker.slots for worker in serving(ledger.workers(), lanes).values())
     loads = tuple(_lane_load(lane, targets[lane], found[lane]) for lane in lanes)
     return Observation(ledger.clock(), loads, ready)
+
+
+def serving(workers: Mapping[str, ServingWorker], lanes: Sequence[str]) -> dict[str, ServingWorker]:
+    """The workers that serve some of these lanes and can do their jobs: those of another release may refuse them."""
+    return {
+        name: worker
+        for name, worker in workers.items()
+        if set(worker.lanes) & set(lanes) and worker.release in ("", __version__)
+    }
+
+
+def of_another_release(workers: Mapping[str, ServingWorker], lanes: Sequence[str]) -> list[str]:
+    """A sentence about each worker of these lanes that runs another release, for the operator."""
+    return [
+        f"{name} runs release {worker.release} and not {__version__}, so it may refuse jobs, and does not count; "
+        "run one release on all machines"
+        for name, worker in sorted(workers.items())
+        if set(worker.lanes) & set(lanes) and worker.release not in ("", __version__)
+    ]
 
 
 def kept_for_the_first(workers: Mapping[str, ServingWorker], lanes: Sequence[str]) -> int:
     """Slots of workers that serve the most urgent of several lanes and no other: the `reserved` of the policy's limits."""
     if len(lanes) < 2:
         return 0
-    return sum(worker.slots for worker in workers.values() if set(worker.lanes) & set(lanes) == {lanes[0]})
+    found = serving(workers, lanes).values()
+    return sum(worker.slots for worker in found if set(worker.lanes) & set(lanes) == {lanes[0]})
 
 
 def busy_processes(ledger: Ledger, lanes: Sequence[str]) -> set[tuple[str, int]]:

@@ -44,6 +44,14 @@ class Decisions:
             else:
                 client.hset(self._hash, name, json.dumps(document, separators=(",", ":")))
 
+    def forget(self, before: float) -> None:
+        """Remove what autoscalers said that was valid until a moment before this one, by the ledger's clock."""
+        found = self.said()
+        ended = [name for name, each in found.items() if not _is_later(each.get("until"), before)]
+        if ended:
+            with self._connection.client() as client:
+                client.hdel(self._hash, *ended)
+
     def said(self) -> dict[str, dict[str, Any]]:
         """What each autoscaler last said of itself, by its name."""
         with self._connection.client() as client:
@@ -57,3 +65,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
+
+
+def _is_later(value: Any, moment: float) -> bool:
+    return isinstance(value, int | float) and value >= moment

@@ -34,9 +34,30 @@ class LaneMoves:
         """Run a script on the keys of a job."""
         raise NotImplementedError
 
-    def serve(self, worker: str, lanes: Iterable[str], *, slots: int, for_s: float) -> None:
-        """Note that a worker serves lanes with some slots for `for_s` seconds from now; with 0, that it no longer does."""
-        self._lanes.note(worker, lanes, slots, for_s)
+    def serve(
+        self,
+        worker: str,
+        lanes: Iterable[str],
+        *,
+        slots: int,
+        for_s: float,
+        limits: tuple[int, int] | None = None,
+        release: str = "",
+    ) -> None:
+        """Note that a worker serves lanes for some seconds from now.
+
+        Args:
+            worker: its name.
+            lanes: the lanes.
+            slots: how many batches it does at a time.
+            for_s: seconds for which that is valid; with 0, it no longer serves them.
+            limits: the fewest and the most slots between which it sizes itself; None if it does not.
+            release: the release of this package that it runs; empty if that is not known.
+        """
+        from lepton_celery.ledger.lanes import ServingWorker
+
+        fewest, most = limits or (slots, slots)
+        self._lanes.note(worker, ServingWorker(slots, tuple(lanes), fewest, most, release), for_s)
 
     def slots(self, lane: str) -> int:
         """Number of blocks that the workers of a lane do at a time, as far as their notes of the last seconds tell."""

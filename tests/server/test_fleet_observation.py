@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from lepton_celery import __version__
 from lepton_celery.errors import InputError
 from lepton_celery.fleet.load import LaneLoad
-from lepton_celery.fleet.observe import observe
+from lepton_celery.fleet.observe import kept_for_the_first, observe, of_another_release
 from lepton_celery.ledger import FollowingStage, Ledger
+from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.ledger.loads import SAMPLE
 from tests.server.ledgers import FIRST, SECOND, claim, commit, let_pass, new_job
 
@@ -121,6 +123,27 @@ def test_slots_are_those_of_the_workers_that_serve_the_lanes(ledger: Ledger) -> 
     assert observe(ledger).ready == 7
     ledger.serve("two@host", ["interactive"], slots=2, for_s=0)
     assert observe(ledger).ready == 5
+
+
+def test_a_worker_that_has_changed_is_known_as_it_is_now(ledger: Ledger, client: Any, prefix: str) -> None:
+    ledger.serve("one two@host", ["batch"], slots=1, for_s=90, limits=(1, 4), release="0.1 beta")
+    ledger.serve("one two@host", ["batch"], slots=3, for_s=60, limits=(1, 4), release="0.1 beta")
+    assert ledger.workers() == {"one two@host": ServingWorker(3, ("batch",), 1, 4, "0.1beta")}
+    ledger.serve("two@host", ["batch"], slots=2, for_s=60)
+    ledger.serve("one two@host", ["batch"], slots=1, for_s=0, limits=(1, 4), release="0.1 beta")
+    assert ledger.workers() == {"two@host": ServingWorker(2, ("batch",), 2, 2)}
+    client.zadd(f"{prefix}lanes", {"junk": 9e9, "batch x 1 1 - odd@host": 9e9, "batch 1 1": 9e9})
+    assert list(ledger.workers()) == ["two@host"]
+
+
+def test_workers_of_another_release_do_not_count_and_are_told_of(ledger: Ledger) -> None:
+    ledger.serve("own@host", ["interactive"], slots=1, for_s=60, release=__version__)
+    ledger.serve("old@host", ["batch", "interactive"], slots=4, for_s=60, release="0.0.9")
+    assert observe(ledger).ready == 1
+    assert kept_for_the_first(ledger.workers(), ["interactive", "batch"]) == 1
+    [told] = of_another_release(ledger.workers(), ["batch"])
+    assert told.startswith(f"old@host runs release 0.0.9 and not {__version__}")
+    assert of_another_release(ledger.workers(), ["default"]) == []
 
 
 def test_damage_is_no_work(ledger: Ledger, client: Any, prefix: str) -> None:

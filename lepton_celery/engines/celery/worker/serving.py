@@ -1,10 +1,14 @@
-"""Notes in the ledger which lanes a worker serves, so that a job whose lane nobody serves does not wait without a word."""
+"""Notes in the ledger which lanes a worker serves, so that a job whose lane nobody serves does not wait without a word.
+
+The notes also tell autoscalers how many slots there are, and which of the workers size themselves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from lepton_celery import __version__
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
@@ -21,24 +25,25 @@ _SHORTEST_NOTE_S = 5.0
 class ServingStep(TimerStep):
     """Notes the lanes and the slots when the worker starts, then with each sweep, and that it serves none when it stops."""
 
-    _slots = 0
-
     def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
         settings: Settings = parent.app.conf["lepton"]
-        for_s = max(_SHORTEST_NOTE_S, 5 * settings.sweep_s)
-        self._note(parent, for_s)
-        return settings.sweep_s, lambda: self._note(parent, for_s)
+        note_serving(parent)
+        return settings.sweep_s, lambda: note_serving(parent)
 
     def stop(self, parent: Any) -> None:
         super().stop(parent)
-        self._note(parent, 0.0)
+        note_serving(parent, has_ended=True)
 
-    def _note(self, parent: Any, for_s: float) -> None:
-        settings: Settings = parent.app.conf["lepton"]
-        if for_s:  # a pool that is stopped has no processes
-            self._slots = int(getattr(parent.pool, "num_processes", None) or parent.concurrency or 1)
-        try:
-            lanes = served_lanes(parent.app)
-            open_ledger(settings.ledger).serve(parent.hostname, lanes, slots=self._slots, for_s=for_s)
-        except LeptonError as error:
-            log.warning("the ledger does not know which lanes this worker serves: %s", error)
+
+def note_serving(worker: Any, *, has_ended: bool = False) -> None:
+    """Note which lanes a worker serves, with how many slots, until the note of its next sweeps; or that it has ended."""
+    settings: Settings = worker.app.conf["lepton"]
+    slots = int(getattr(worker.pool, "num_processes", None) or worker.concurrency or 1)
+    limits = getattr(getattr(worker, "autoscaler", None), "limits", None)  # only that of this package has some
+    for_s = 0.0 if has_ended else max(_SHORTEST_NOTE_S, 5 * settings.sweep_s)
+    try:
+        open_ledger(settings.ledger).serve(
+            worker.hostname, served_lanes(worker.app), slots=slots, for_s=for_s, limits=limits, release=__version__
+        )
+    except LeptonError as error:
+        log.warning("the ledger does not know which lanes this worker serves: %s", error)
