@@ -51,14 +51,15 @@ class Usage:
         self._seconds: dict[int, float] = {}
         """Processor time of each process at the last call."""
 
-    def measure(self, pids: Iterable[int], busy: int) -> tuple[Resource | None, Resource]:
-        """Memory, if its limit is known, and processors, of which only the use of these processes counts.
+    def measure(self, pids: Iterable[int], busy: int, *, others: int = 0) -> tuple[Resource | None, Resource]:
+        """Memory, if its limit is known, and processors, of which only the use of workers counts.
 
         Other programs do not keep workers from their share of the processors, but they do keep them from memory.
 
         Args:
             pids: the processes that do the work.
             busy: how many of them work.
+            others: how many slots of other workers work on this machine, each taken to use as much as one of these.
         """
         seconds, largest = {}, _LEAST_SLOT_BYTES
         for pid in pids:
@@ -76,7 +77,7 @@ class Usage:
         ]
         scarcest = min(memory_, key=lambda resource: resource.limit - resource.used)
         per_slot = min(1.0, used / busy) if busy else 0.0
-        return scarcest, Resource(processors(), used, round(per_slot, 3))
+        return scarcest, Resource(processors(), used + others * per_slot, round(per_slot, 3))
 
 
 def _machine() -> tuple[int, int]:

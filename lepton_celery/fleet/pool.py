@@ -4,15 +4,15 @@ Celery's own adds a process for each message that the worker holds, knows neithe
 a process that was just given a task (https://github.com/celery/celery/issues/7266). This one asks the policy, and ends
 only processes of which it is certain that they have nothing to do.
 
-Several workers may serve the same lanes. Each has a share of the missing or idle slots in proportion to its own.
+Several workers may serve the same lanes. They share what is missing or idle (`sharing`); each notes at once in the ledger
+when its size changes, so that the others count with it.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,25 +22,28 @@ from celery.worker.autoscale import Autoscaler
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.queues import CONTROL_QUEUE, is_rabbitmq, served_lanes
+from lepton_celery.engines.celery.worker.serving import note_serving
 from lepton_celery.errors import LeptonError
 from lepton_celery.fleet.machine import Usage
-from lepton_celery.fleet.observe import kept_for_the_first, observe
+from lepton_celery.fleet.observe import kept_for_the_first, observe, serving
 from lepton_celery.fleet.policy import Decision, Limits, Policy, PolicyState
+from lepton_celery.fleet.sharing import part_of
 from lepton_celery.fleet.targets import targets_of
 from lepton_celery.ledger import open_ledger
-from lepton_celery.priority import LANES, queue_of
+from lepton_celery.ledger.lanes import ServingWorker
+from lepton_celery.priority import queue_of
 from lepton_celery.text import logger
 
 log = logger(__name__)
 
 PERIOD_S = 1.0
 """Seconds between two decisions; a process starts in some hundredths of a second."""
-_TARGETS: Mapping[str, float] = dict.fromkeys(LANES, 2.0)
-"""Target waits, unless the settings have others: a process costs nothing but memory, so that work need not wait for long."""
 _START_S = 0.5
 """What the policy is told that a process takes until it does its first batch."""
 _IDLE_S = 2.0
 """Seconds for which a process must have been idle before it is ended."""
+_TURN_S = 3.0
+"""Seconds for which the same worker takes what cannot be divided among several, by the ledger's clock."""
 _BLIND_S = 10.0
 """Seconds until the ledger is asked again that did not answer: meanwhile the worker's loop must do its other work."""
 _HOLD_S = float(os.environ.get("AUTOSCALE_KEEPALIVE", 10))
@@ -63,7 +66,7 @@ class PoolScaler(Autoscaler):
         super().__init__(pool, max_concurrency, min_concurrency, worker, keepalive, mutex)
         self._settings: Settings = worker.app.conf["lepton"]
         self._lanes = served_lanes(worker.app)
-        known = targets_of(self._settings.target_wait, default=_TARGETS)
+        known = targets_of(self._settings.target_wait)
         self._targets = {lane: known[lane] for lane in self._lanes}
         queues = set(worker.app.amqp.queues.consume_from)
         self._has_others = bool(queues - {CONTROL_QUEUE, *map(queue_of, self._lanes)})
@@ -88,7 +91,14 @@ class PoolScaler(Autoscaler):
         elif desired < before:
             self._shrink(before - desired)
         self._follow()
+        if self._processes != before:
+            note_serving(self.worker)
         return self._processes != before
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The fewest and the most processes."""
+        return self.min_concurrency, self.max_concurrency
 
     @property
     def _processes(self) -> int:
@@ -114,16 +124,16 @@ class PoolScaler(Autoscaler):
             self._next = time.monotonic() + _BLIND_S
             return own
         self._is_blind = False
-        elsewhere = sum(
-            worker.slots
-            for name, worker in workers.items()
-            if name != self.worker.hostname and set(worker.lanes) & {*self._lanes}
-        )
-        memory, cores = self._usage.measure(self._pids(), len(state.active_requests))
-        observation = replace(observation, ready=own + elsewhere, startup_s=_START_S, memory=memory, processors=cores)
+        found = serving(workers, self._lanes)
+        found[self.worker.hostname] = ServingWorker(own, tuple(self._lanes), *self.limits)
+        present = sum(worker.slots for worker in found.values())
+        busy = len(state.active_requests)
+        busy_here = min(self._others_here(found), max(0, sum(load.busy_slots for load in observation.lanes) - busy))
+        memory, cores = self._usage.measure(self._pids(), busy, others=busy_here)
+        observation = replace(observation, ready=present, startup_s=_START_S, memory=memory, processors=cores)
         limits = Limits(
-            minimum=self.min_concurrency + elsewhere,
-            maximum=max(1, self.max_concurrency + elsewhere),
+            minimum=sum(worker.fewest for worker in found.values()),
+            maximum=max(1, sum(worker.most for worker in found.values())),
             reserved=kept_for_the_first(workers, self._lanes),
             period_s=PERIOD_S,
             hold_s=_HOLD_S,
@@ -132,10 +142,17 @@ class PoolScaler(Autoscaler):
         before = replace(self._state, desired=None)
         decision = Policy(limits).decide(observation, before, now=observation.at)
         self._state = decision.state
-        part = _part(decision.desired - own - elsewhere, own, elsewhere)
+        turn = int(observation.at / _TURN_S)
+        part = part_of(decision.desired - present, self.worker.hostname, found, turn)
         if part:
             self._tell(decision, own + part)
         return own + part
+
+    def _others_here(self, found: dict[str, ServingWorker]) -> int:
+        """Slots of other workers of this machine, as the names tell."""
+        own = self.worker.hostname
+        machine = own.rpartition("@")[2]
+        return sum(worker.slots for name, worker in found.items() if name != own and name.rpartition("@")[2] == machine)
 
     def _tell(self, decision: Decision, desired: int) -> None:
         log.info("%d processes wanted, there are %d: %s", desired, self._processes, decision.reason)
@@ -184,12 +201,6 @@ class PoolScaler(Autoscaler):
 
     def _pids(self) -> list[int]:
         return [child.pid for child in getattr(getattr(self.pool, "_pool", None), "_pool", ())]
-
-
-def _part(change: int, own: int, elsewhere: int) -> int:
-    """The part of a change of all slots that a worker with `own` of them makes: its share, and one at least."""
-    share = math.ceil(abs(change) * max(1, own) / max(1, own + elsewhere))
-    return share if change > 0 else -min(share, own)
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from lepton_celery import configure, create_app
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.worker.autoscaling import AUTOSCALER, AutoscalingStep
 from lepton_celery.fleet import pool as module
-from lepton_celery.fleet.pool import PoolScaler, _part
+from lepton_celery.fleet.pool import PoolScaler
+from lepton_celery.fleet.sharing import part_of
+from lepton_celery.ledger.lanes import ServingWorker
 
 
 class Task:
@@ -109,12 +111,45 @@ def test_without_a_ledger_the_pool_stays_and_the_log_says_so_once(caplog: pytest
     assert caplog.text.count("the pool keeps its 3 processes") == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "own", "elsewhere", "part"),
-    [(4, 2, 0, 4), (4, 2, 6, 1), (-4, 2, 6, -1), (-4, 8, 0, -4), (0, 3, 3, 0), (3, 0, 0, 3), (-2, 0, 4, 0)],
-)
-def test_workers_share_a_change(change: int, own: int, elsewhere: int, part: int) -> None:
-    assert _part(change, own, elsewhere) == part
+def of_sizes(*sizes: tuple[int, int, int]) -> dict[str, ServingWorker]:
+    """Workers of so many slots, which may have between so many and so many."""
+    return {f"w{n}@h": ServingWorker(slots, ("batch",), least, most) for n, (slots, least, most) in enumerate(sizes)}
+
+
+def parts(change: int, workers: dict[str, ServingWorker], turn: int = 0) -> list[int]:
+    return [part_of(change, name, workers, turn) for name in workers]
+
+
+def test_one_worker_makes_the_whole_change() -> None:
+    assert parts(3, of_sizes((1, 1, 8))) == [3]
+    assert parts(-3, of_sizes((5, 1, 8))) == [-3]
+    assert parts(0, of_sizes((5, 1, 8))) == [0]
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_the_parts_of_several_add_up_to_the_change(turn: int) -> None:
+    workers = of_sizes((1, 1, 4), (1, 1, 4), (2, 2, 2), (3, 0, 8))
+    for change in (*range(1, 12), -1, -2, -3):
+        assert sum(parts(change, workers, turn)) == change
+        assert parts(change, workers, turn)[2] == 0, "it has a fixed size"
+    assert sum(parts(50, workers, turn)) == 3 + 3 + 5, "all that they may have"
+    assert sum(parts(-50, workers, turn)) == -3
+
+
+def test_equal_workers_make_equal_parts() -> None:
+    assert parts(4, of_sizes((1, 1, 4), (1, 1, 4))) == [2, 2]
+    assert parts(-4, of_sizes((3, 1, 4), (3, 1, 4))) == [-2, -2]
+
+
+def test_what_cannot_be_divided_goes_round() -> None:
+    workers = of_sizes((1, 1, 4), (1, 1, 4))
+    assert sorted(parts(1, workers, 0)) == [0, 1]
+    assert parts(1, workers, 0) == parts(1, workers, 1)[::-1]
+
+
+def test_the_targets_are_those_of_the_other_autoscalers() -> None:
+    scaler = scaler_of(Pool(1, []))
+    assert scaler._targets == {"interactive": 2.0, "default": 60.0, "batch": 5.0}
 
 
 def parent(app: Celery, pool: str = "prefork") -> Any:
