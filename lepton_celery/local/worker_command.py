@@ -24,8 +24,10 @@ WORKER_OPTIONS = ("--without-mingle", "--without-gossip")
 
 def app_module(folder: Path | None = None) -> str:
     """The module of the application of a folder, by default this one: its own if it has one."""
-    has_own = ((folder or Path.cwd()) / "workers" / "app.py").exists() or find_spec("workers") is not None
-    return OWN_APP if has_own else STANDALONE_APP
+    found = find_spec("workers")  # some other package may have this name
+    installed = map(Path, found.submodule_search_locations or ()) if found is not None else ()
+    folders = ((folder or Path.cwd()) / "workers", *installed)
+    return OWN_APP if any((each / "app.py").exists() for each in folders) else STANDALONE_APP
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class WorkerOptions:
     autoscale: tuple[int, int] | None = None
     """The fewest and the most processes, instead."""
     loglevel: str = "INFO"
+    settings: tuple[str, ...] = ()
+    """Settings of Celery's workers, such as `worker_soft_shutdown_timeout=3`."""
     holds_more: bool = False
     """Whether it may hold more messages than it works on, as its application says: on RabbitMQ, some of each lane."""
 
@@ -57,4 +61,6 @@ def worker_command(options: WorkerOptions) -> tuple[list[str], dict[str, str]]:
     if not options.holds_more:
         arguments.append("--prefetch-multiplier=1")
     arguments += [f"--loglevel={options.loglevel}", *WORKER_OPTIONS]
+    if options.settings:
+        arguments += ["--", *options.settings]
     return arguments, {**ONE_THREAD, "REMAP_SIGTERM": "SIGQUIT"}

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def _no_worker_is_left(tmp_path: Path) -> Iterator[None]:
     if (tmp_path / "fleet.json").exists() and (tmp_path / "logs").exists():
         left = FleetWorkers(tmp_path, [], {}, ROOT, "1")
         for worker in left.record.workers:  # of a test that failed
-            left.kill(worker)
+            left.kill(worker, "the test failed")
 
 
 def limits(maximum: int = 3) -> Limits:
@@ -68,12 +69,18 @@ def limits(maximum: int = 3) -> Limits:
 
 
 def local_fleet(
-    folder: Path, settings: Settings, environment: dict[str, str], command: Sequence[str] | None = None
+    folder: Path,
+    settings: Settings,
+    environment: dict[str, str],
+    command: Sequence[str] | None = None,
+    *,
+    start_s: float = 120.0,
 ) -> tuple[LocalFleet, FleetWorkers]:
     arguments, _ = worker_command(WorkerOptions("workers.app", hostname="{name}", concurrency=1))
     command = command or [sys.executable, "-m", "celery", *arguments]
     workers = FleetWorkers(folder, command, environment, ROOT, "1")
-    return LocalFleet(open_ledger(settings.ledger), workers, FleetOptions(limits(), TARGETS), folder), workers
+    options = FleetOptions(limits(), TARGETS, start_s=start_s)
+    return LocalFleet(open_ledger(settings.ledger), workers, options, folder), workers
 
 
 def is_ready(fleet: LocalFleet, workers: FleetWorkers, count: int) -> bool:
@@ -184,7 +191,7 @@ def test_workers_outlive_their_autoscaler_and_the_next_takes_them_over(
             [*LEPTON, "autoscale", "status"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
         )
         assert f"process {third.pid}" in shown.stdout and worker.name in shown.stdout
-        assert "1 slots take work" in shown.stdout
+        assert "1 slot (worker processes) takes work" in shown.stdout
     finally:
         third.send_signal(signal.SIGTERM)
         assert third.wait(30) == 143
@@ -211,6 +218,87 @@ def test_workers_that_die_one_after_the_other_are_not_started_for_ever(
         for _ in range(5):
             fleet.step()
         assert workers.record.started == 3
+
+
+def test_a_worker_that_never_takes_work_is_killed_and_counts_as_one_that_died(
+    settings: Settings, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lepton_celery.local.fleet._LONGEST_BACKOFF_S", 0.2)
+    hanging = [sys.executable, "-c", "import time; print('{name} waits for a licence', flush=True); time.sleep(600)"]
+    fleet, workers = local_fleet(tmp_path, settings, environment, hanging, start_s=1.0)
+    seen: list[Step] = []
+    pids: set[int] = set()
+
+    def is_open() -> bool:
+        seen.append(fleet.step())
+        pids.update(worker.pid for worker in workers.record.workers)
+        return Finding.CRASH_LOOP in seen[-1].decision.findings
+
+    with fleet:
+        eventually(is_open, "the breaker")
+        assert len(workers.record.deaths) == workers.record.started == 3
+    events = [event for step in seen for event in step.events]
+    assert sum("did not take work within 1 s, and was killed" in event for event in events) == 3
+    assert any("waits for a licence" in event for event in events)
+    assert len(pids) == 3 and all(map(is_gone, pids))
+
+
+def test_a_worker_is_found_whose_autoscaler_died_while_it_started_it(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)", "{name}"]
+    dying = f"""
+import os, signal
+from pathlib import Path
+from lepton_celery.local import workers
+workers.process_started = lambda pid: os.kill(os.getpid(), signal.SIGKILL)
+workers.FleetWorkers(Path({str(tmp_path)!r}), {waiting!r}, dict(os.environ), Path("/"), "1").start()
+"""
+    assert subprocess.run([sys.executable, "-c", dying], env=environment).returncode == -signal.SIGKILL
+    fleet, workers = local_fleet(tmp_path, settings, environment, waiting)
+    [unknown] = workers.record.workers
+    assert unknown.pid == 0
+    workers.record.workers.append(replace(unknown, name="fleet-that-was-never-started"))
+    workers.save()
+    with fleet:
+        [found] = workers.record.workers
+        assert found.is_alive and psutil.Process(found.pid).cmdline()[-1] == found.name == unknown.name
+        assert fleet.adopt() == [f"{found.name} is taken over, process {found.pid}"]
+    assert is_gone(found.pid)
+
+
+def test_a_worker_that_hangs_as_it_stops_is_killed_and_its_work_is_done(
+    settings: Settings,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is frozen with a batch in hand: it renews no lease, hands in nothing, and reacts to no signal."""
+    monkeypatch.setattr("lepton_celery.local.fleet._HUNG_S", 1.0)
+    environment = {**environment, "LEPTON_LEASE_S": "3", "LEPTON_SWEEP_S": "1"}
+    ledger = open_ledger(settings.ledger)
+    np.save(tmp_path / "input.npy", np.tile(data.camera(), (2, 2)))
+    enough = tmp_path / "enough"
+    source = lepton.open(tmp_path / "input.npy")
+    lazy = lepton.map_blocks("tests.faults.blocks:slow", source, seconds=0.2, until=str(enough))
+    fleet, workers = local_fleet(tmp_path, settings, environment)
+    with fleet:
+        eventually(lambda: is_ready(fleet, workers, 1), "the worker")
+        job = lepton.submit({str(tmp_path / "output.npy"): lazy}, app=create_app(settings), block_shape=(128, 128))
+        eventually(lambda: ledger.loads.read(["default"])["default"].jobs[0].slots, "a batch")
+        frozen = [pid for worker in workers.record.workers for pid in worker.processes()]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+    assert workers.record.workers == [] and all(map(is_gone, frozen))
+    assert "did not stop within 1 s without any work, and was killed" in caplog.text
+    assert ledger.loads.read(["default"])["default"].jobs[0].slots == 0, "it was killed while it held a lease"
+    enough.touch()
+    with fleet:
+        eventually(
+            lambda: is_ready(fleet, workers, len(workers.record.workers)) and job.info().state == "done", "the job"
+        )
+    assert np.array_equal(np.load(tmp_path / "output.npy"), 255 - np.load(tmp_path / "input.npy"))
 
 
 def test_without_a_ledger_it_holds_what_it_has(environment: dict[str, str], tmp_path: Path) -> None:
