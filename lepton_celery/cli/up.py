@@ -19,7 +19,9 @@ from lepton_celery.local.stack import LocalStack
 @click.command()
 @click.option("--workers", type=click.IntRange(1), default=2, help="Number of worker processes.")
 @click.option(
-    "--autoscale", metavar="MAX,MIN", help="Scale one worker from MIN to MAX processes with its load, such as 4,1."
+    "--autoscale",
+    metavar="MIN,MAX",
+    help="Run one worker of MIN to MAX processes, as its work needs them, such as 1,4.",
 )
 @click.option(
     "--interactive/--no-interactive",
@@ -41,7 +43,7 @@ def up(workers: int, autoscale: str | None, interactive: bool, flower: bool, bro
         limits = autoscale.split(",")
         if len(limits) != 2 or not all(limit.strip().isdigit() for limit in limits):
             raise click.BadParameter(
-                f"{autoscale!r} is not MAX,MIN; give two numbers such as 4,1", param_hint="--autoscale"
+                f"{autoscale!r} is not MIN,MAX; give two numbers such as 1,4", param_hint="--autoscale"
             )
         scale = (int(limits[0]), int(limits[1]))
     stack = LocalStack(

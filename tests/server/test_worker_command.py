@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lepton_celery.cli import lepton as lepton_command
+from lepton_celery.local.worker_command import app_module
 
 
 @pytest.fixture
@@ -42,6 +44,35 @@ def test_lanes_become_queues_and_limits_those_of_celery(ran: dict[str, Any]) -> 
     assert {"--queues=lepton.default,lepton.batch", "--autoscale=4,1", "--hostname=night@%h"} <= set(ran["argv"])
 
 
+def test_targets_and_settings_of_celery_are_passed_on(ran: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEPTON_TARGET_WAIT", "batch=9m")
+    options = ("--autoscale", "1,4", "--target-wait", "batch=5s")
+    done = start(*options, "--", "worker_soft_shutdown_timeout=3", "worker_concurrency=2")
+    assert done.exit_code == 0, done.output
+    assert ran["argv"][-3:] == ["--", "worker_soft_shutdown_timeout=3", "worker_concurrency=2"]
+    assert ran["env"]["LEPTON_TARGET_WAIT"] == "batch=5s"
+    assert "LEPTON_TARGET_WAIT=batch=5s celery -A" in done.stderr
+
+
+def test_without_a_broker_it_says_what_to_do(ran: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEPTON_BROKER_URL")
+    done = start()
+    assert done.exit_code == 4 and "no broker is configured; set LEPTON_BROKER_URL" in done.stderr
+    assert not ran
+    assert start("--app", "mine.app").exit_code == 0, "it may know its broker itself"
+
+
+def test_another_package_of_that_name_is_no_application(
+    ran: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib" / "workers").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "lib")])
+    monkeypatch.delitem(sys.modules, "workers", raising=False)
+    assert app_module() == "lepton_celery.app"
+    (tmp_path / "lib" / "workers" / "app.py").touch()
+    assert app_module() == "workers.app"
+
+
 def test_what_is_set_already_stays(ran: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REMAP_SIGTERM", "")
     monkeypatch.setenv("LEPTON_BROKER_URL", "amqp://127.0.0.1:1//")
@@ -60,6 +91,10 @@ def test_what_is_set_already_stays(ran: dict[str, Any], monkeypatch: pytest.Monk
         (["--autoscale", "0,0"], "the most, from 1 on"),
         (["--autoscale", "1,4", "--concurrency", "2"], "not both"),
         (["--concurrency", "0"], "is not in the range"),
+        (["--target-wait", "batch=5s"], "give --autoscale MIN,MAX too"),
+        (["--autoscale", "1,4", "--target-wait", "batch=soon"], "'soon' is no duration"),
+        (["--autoscale", "1,4", "--target-wait", "batch=5s", "--lanes", "default"], "of no lane that is served"),
+        (["--loglevel", "loud"], "is not one of"),
     ],
 )
 def test_wrong_options_are_refused(ran: dict[str, Any], arguments: list[str], message: str) -> None:

@@ -11,13 +11,16 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import redis
 import yaml
+from click.testing import CliRunner
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.config import Settings, settings_from
 from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.errors import InputError
@@ -51,6 +54,18 @@ def procfile() -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines if line and not line.startswith("#"))
 
 
+def ran_by(words: list[str]) -> list[str]:
+    """The celery command that `lepton worker` runs with these words; others stay."""
+    if words[:2] != ["lepton", "worker"]:
+        return words
+    with patch("os.execve") as execve:
+        done = CliRunner(env={"LEPTON_BROKER_URL": "redis://127.0.0.1:1/0"}).invoke(lepton_command, words[1:])
+    assert done.exit_code == 0, done.output
+    _, argv, environ = execve.call_args.args
+    assert environ["REMAP_SIGTERM"] == "SIGQUIT", "a stop takes a limited time"
+    return list(argv[2:])
+
+
 def commands() -> list[tuple[str, list[str]]]:
     """The celery commands of the deployment's files, each with its source."""
     found = [(f"Procfile {name}", shlex.split(filled(line))) for name, line in procfile().items()]
@@ -58,16 +73,20 @@ def commands() -> list[tuple[str, list[str]]]:
     found += [
         (f"compose {name}", [filled(part) for part in service["command"]])
         for name, service in services.items()
-        if service["command"][0] == "celery"
+        if service["command"][0] in ("celery", "lepton")
     ]
     image = re.findall(r"^CMD (\[.*\])$", (COMPOSE / "Dockerfile").read_text(), flags=re.MULTILINE)
     found += [("Dockerfile", yaml.safe_load(line)) for line in image]
     text = (ROOT / "docs" / "deployment.md").read_text()
-    found += [
-        ("deployment.md", shlex.split(filled(line), comments=True)) for line in re.findall("^celery .*", text, re.M)
-    ]
-    found += [("deployment.md", shlex.split(line)) for line in re.findall(r"^ExecStart=\S+/(celery .*)", text, re.M)]
-    return [(where, words[words.index("celery") :]) for where, words in found]
+    lines = re.findall(r"^(?:celery|lepton worker) .*|(?<=^ExecStart=/srv/lepton/\.venv/bin/).*", text, re.MULTILINE)
+    found += [("deployment.md", shlex.split(filled(line), comments=True)) for line in lines]
+    return [(where, ran_by(words[words[0] == "exec" :])) for where, words in found]
+
+
+def test_workers_are_started_as_the_pages_say(compose: dict[str, Any]) -> None:
+    assert all(procfile()[name].startswith("exec lepton worker ") for name in ("worker", "interactive"))
+    assert all(compose["services"][name]["command"][:2] == ["lepton", "worker"] for name in ("worker", "interactive"))
+    assert sum(command[2:4] == ["workers.app", "worker"] for _, command in commands()) == 9
 
 
 def test_the_compose_file_follows_the_specification() -> None:
@@ -200,13 +219,13 @@ def test_a_worker_is_given_the_time_that_it_takes_to_stop(compose: dict[str, Any
 
     for name in ("worker", "interactive"):
         service = compose["services"][name]
-        assert service["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+        assert "REMAP_SIGTERM" not in service["environment"], "lepton worker sets it"
         grace = int(service["stop_grace_period"].removesuffix("s"))
         assert grace >= celery_settings(Settings())["worker_soft_shutdown_timeout"] + 10
     for name in ("worker", "interactive"):
         # honcho kills the other processes 5 s after the first one has ended, and signals pool processes too
         line = procfile()[name]
-        assert line.startswith("REMAP_SIGTERM=SIGQUIT exec celery ")
+        assert line.startswith("exec lepton worker ")
         assert 0 < float(re.findall(r"worker_soft_shutdown_timeout=(\S+)", line)[0]) < 5
 
 

@@ -84,6 +84,7 @@ def environment(broker: RedisServer) -> dict[str, str]:
         "LEPTON_SWEEP_S": "5",
         "LEPTON_LEASE_S": "10",
         "AUTOSCALE_KEEPALIVE": "1",
+        "LEPTON_TARGET_WAIT": "default=2s",
         "FLOWER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
     }
