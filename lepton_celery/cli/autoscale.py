@@ -32,7 +32,14 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def autoscale() -> None:
-    """How many workers there should be. Without a command: `fleet`."""
+    """How many workers there should be, decided by the outstanding work.
+
+    \b
+    Without a command, this starts and stops workers on this machine (`fleet`):
+        lepton autoscale --min 1 --max 8 --target-wait interactive=2s,batch=60s
+    With --export, it serves how many an orchestrator should run (`export`):
+        lepton autoscale --export --max 8,batch=100
+    """
 
 
 autoscale.add_command(fleet)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 
 import click
 
@@ -13,7 +14,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.fleet.export import serve
 from lepton_celery.fleet.policy import Limits
 from lepton_celery.fleet.replicas import LaneFleet, Replicas
-from lepton_celery.fleet.targets import seconds_of, targets_of
+from lepton_celery.fleet.targets import TARGETS, seconds_of, targets_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.priority import LANES
 from lepton_celery.text import quoted
@@ -27,7 +28,10 @@ PORT = 9808
 @click.option("--min", "least", default="0", metavar="N", help="Fewest workers of a lane, as 0,interactive=1.")
 @click.option("--max", "most", default="8", metavar="N", help="Most workers of a lane, as 8,batch=100.")
 @click.option(
-    "--target-wait", default="", metavar="LANE=TIME", help="How long work may wait, as interactive=2s,batch=15m."
+    "--target-wait",
+    default="",
+    metavar="LANE=TIME,…",
+    help="How long work may wait, as interactive=2s,batch=15m.  [default: LEPTON_TARGET_WAIT, else 2s, 1m, 15m]",
 )
 @click.option("--slots", type=click.IntRange(1), default=1, help="Processes of a worker.")
 @click.option("--start-up", default="30s", metavar="TIME", help="Time from the order of a worker until it takes work.")
@@ -40,15 +44,15 @@ def export(
     /metrics has Prometheus metrics, /keda/LANE the number for KEDA's scaler metrics-api (valueLocation: desired), /healthz
     whether the ledger answers. Each lane has workers of its own, which an orchestrator starts and stops.
     """
-    fleets = lane_fleets(least, most, target_wait, slots, start_up, period)
-    replicas = Replicas(open_ledger(need_settings().ledger), fleets)
+    settings = need_settings()
+    fleets = lane_fleets(least, most, target_wait, slots, start_up, period, targets_of(settings.target_wait))
+    replicas = Replicas(open_ledger(settings.ledger), fleets, _say_at)
     server = serve(replicas, bind, port)
-    replicas.start()
     try:
-        say(
-            f"the desired workers of each lane: http://{bind}:{server.server_port}/metrics and /keda/LANE; Ctrl-C ends it"
-        )
+        address = f"http://{bind}:{server.server_port}"
+        say(f"the desired workers of each lane: {address}/metrics and /keda/LANE; Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
+            replicas.start()
             server.serve_forever()
     finally:
         replicas.stop()
@@ -56,12 +60,29 @@ def export(
         messages().print("no more decisions are made")
 
 
+def _say_at(text: str) -> None:
+    say(f"{datetime.now().astimezone():%H:%M:%S} {text}")
+
+
 def lane_fleets(
-    least: str, most: str, target_wait: str, slots: int, start_up: str, period: str
+    least: str,
+    most: str,
+    target_wait: str,
+    slots: int,
+    start_up: str,
+    period: str,
+    known: Mapping[str, float] = TARGETS,
 ) -> dict[str, LaneFleet]:
-    """The terms of each lane, from the options of the command."""
+    """The terms of each lane, from the options of the command; `known` has the target waits that they do not give."""
     minima, maxima = _counts("--min", least), _counts("--max", most)
-    targets = targets_of(_entries(target_wait))
+    targets = targets_of(_entries(target_wait), default=known)
+    for lane in LANES:
+        if minima.get(lane, 0) > maxima.get(lane, 8):
+            raise InputError(
+                f"--min {minima[lane]} is more than --max {maxima.get(lane, 8)} for lane {lane}; give a --min that is not"
+            )
+        if not maxima.get(lane, 8):
+            raise InputError(f"--max of lane {lane} is 0; give at least 1, or no worker would ever do its work")
     return {
         lane: LaneFleet(
             Limits(

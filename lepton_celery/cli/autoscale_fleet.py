@@ -21,16 +21,17 @@ from lepton_celery.cli.where import need_settings
 from lepton_celery.config import Settings, state_directory
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq
 from lepton_celery.errors import InputError
-from lepton_celery.fleet.observe import observe
+from lepton_celery.fleet.observe import observe, of_another_release
 from lepton_celery.fleet.policy import Limits
-from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of
+from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of, written_time
+from lepton_celery.fleet.telling import seen_document
 from lepton_celery.jobs.report import ago
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.limits import MAX_MOMENT
 from lepton_celery.local.fleet import FleetOptions, LocalFleet, Step
 from lepton_celery.local.worker_command import WorkerOptions, app_module, worker_command
 from lepton_celery.local.workers import FleetWorkers
-from lepton_celery.planning.explain import duration
+from lepton_celery.planning.explain import counted, duration
 from lepton_celery.priority import LANES
 
 _CELERYS = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
@@ -45,7 +46,7 @@ _CELERYS = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_
 @click.option(
     "--target-wait",
     metavar="LANE=TIME,…",
-    help="How long work of a lane may wait: interactive=2s,batch=60s.  [default: LEPTON_TARGET_WAIT, else 2s, 60s, 15m]",
+    help="How long work of a lane may wait: interactive=2s,batch=60s.  [default: LEPTON_TARGET_WAIT, else 2s, 1m, 15m]",
 )
 @click.option("--period", default="5s", metavar="TIME", help="Time between two decisions.")
 @click.option(
@@ -73,6 +74,7 @@ def fleet(**given: Any) -> None:
             teller.tell(scaler.look())
             time.sleep(options.limits.period_s)
     with scaler:
+        say(f"autoscaler of {directory}, process {os.getpid()}; Ctrl-C has its workers finish what they run, and stop")
         for event in scaler.adopt():
             say(event)
         try:
@@ -89,11 +91,8 @@ def _options(settings: Settings, given: dict[str, Any]) -> FleetOptions:
     if given["concurrency"] > maximum:
         raise InputError(f"a worker of {given['concurrency']} processes is more than --max {maximum}")
     lanes = named_lanes(given["lanes"])
-    if given["target_wait"] is not None:
-        targets = targets_of(given["target_wait"].split(","), lanes)
-    else:
-        known = targets_of(settings.target_wait)
-        targets = {lane: known[lane] for lane in lanes}
+    entries = given["target_wait"].split(",") if given["target_wait"] is not None else ()
+    targets = targets_of(entries, lanes, default=targets_of(settings.target_wait))
     limits = Limits(
         minimum=minimum,
         maximum=maximum,
@@ -123,13 +122,13 @@ class _Teller:
         self._events: list[str] = []
 
     def tell(self, step: Step) -> None:
-        """Print the events, unless the last step had the same, and the decision if it differs from the last one."""
-        for event in step.events:
-            if event not in self._events and not event.startswith("the next start waits"):
-                say(event)
-        decided = (step.decision.desired, step.decision.findings)
+        """Print the decision if it differs from the last one, and the events, unless the last step had the same."""
+        decided, now = (step.decision.desired, step.decision.findings), f"{datetime.now().astimezone():%H:%M:%S}"
         if decided != self._decided:
-            say(f"{datetime.now().astimezone():%H:%M:%S} {step.decision.reason}")
+            say(f"{now} {step.decision.reason}")
+        for event in step.events:
+            if event not in self._events:
+                say(f"{now} {event}")
         self._decided, self._events = decided, step.events
 
 
@@ -160,17 +159,8 @@ def _read(ledger: Ledger, settings: Settings, limit: int) -> dict[str, Any]:
         "at": round(seen.at),
         "autoscalers": {name: each for name, each in said.items() if _number(each.get("until")) > seen.at},
         "slots": {"ready": seen.ready, "busy": seen.busy},
-        "lanes": [
-            {
-                "lane": load.lane,
-                "target_wait_s": load.target_wait_s,
-                "blocks": load.blocks,
-                "work_s": round(load.work_s, 1),
-                "busy_slots": load.busy_slots,
-                "oldest_s": round(load.oldest_s),
-            }
-            for load in seen.lanes
-        ],
+        "lanes": seen_document(seen)["lanes"],
+        "other_releases": of_another_release(ledger.workers(), [load.lane for load in seen.lanes]),
         "decisions": ledger.decisions.last(limit),
     }
 
@@ -185,18 +175,21 @@ def _shown(document: dict[str, Any]) -> Group:
             duration(load["work_s"]) if load["work_s"] else "-",
             str(load["busy_slots"]),
             duration(load["oldest_s"]) if load["oldest_s"] else "-",
-            duration(load["target_wait_s"]),
+            written_time(load["target_wait_s"]),
         )
         for load in document["lanes"]
     ]
-    parts: list[Any] = [f"{slots['ready']} slots take work, {slots['busy']} are busy"]
+    takes = "takes" if slots["ready"] == 1 else "take"
+    parts: list[Any] = [f"{counted(slots['ready'], 'slot')} (worker processes) {takes} work; busy: {slots['busy']}"]
+    parts += map(Text, document["other_releases"])
     parts.append(table(("lane", "blocks", "work", "busy", "oldest waits", "target"), lanes, width))
     if not document["autoscalers"]:
         parts += ["", "no autoscaler runs; start one with lepton autoscale"]
     for name, each in document["autoscalers"].items():
         workers = [worker for worker in _items(each.get("workers")) if isinstance(worker, dict)]
-        limits = f"{each.get('minimum')} to {each.get('maximum')}"
-        parts += ["", Text(f"{name} (process {each.get('pid')}) wants {each.get('desired')} slots of {limits}", "bold")]
+        said, limits = ago(document["at"] - _number(each.get("at"))), f"{each.get('minimum')} to {each.get('maximum')}"
+        told = f"{name} (process {each.get('pid')}) wanted {each.get('desired')} slots, of {limits} allowed, {said}"
+        parts += ["", Text(told, "bold")]
         parts.append(Text(str(each.get("reason", ""))))
         parts += [Text(f"  {w.get('name')}  process {w.get('pid')}  {w.get('state')}") for w in workers]
     if document["decisions"]:
@@ -205,16 +198,22 @@ def _shown(document: dict[str, Any]) -> Group:
 
 
 def _history(document: dict[str, Any], width: int) -> Table:
-    rows = []
+    today, rows = _moment(document["at"]).date(), []
+    many = len({str(each.get("by")) for each in document["decisions"]}) > 1
     for each in document["decisions"]:
-        at, seen = _number(each.get("at")), each.get("seen")
+        at, seen = _moment(_number(each.get("at"))), each.get("seen")
         seen = seen if isinstance(seen, dict) else {}
-        events = "; ".join(map(str, _items(each.get("events"))))
-        why = " · ".join(filter(None, (str(each.get("reason", "")), events)))
-        when = datetime.fromtimestamp(at, UTC).astimezone().strftime("%d %b %H:%M:%S")
-        slots = f"{seen.get('busy', '?')}/{seen.get('ready', '?')}"
-        rows.append((when, ago(document["at"] - at), slots, str(each.get("desired")), why))
-    return table(("decided", "ago", "busy", "desired", "why"), rows, width)
+        by = f"{each.get('by')}: " if many else ""
+        events = map(str, _items(each.get("events")))
+        why = "; ".join(filter(None, (f"{by}{each.get('reason', '')}", *events)))
+        when = f"{at:%H:%M:%S}" if at.date() == today else f"{at:%d %b %H:%M:%S}"
+        slots = f"{seen.get('busy', '?')} of {seen.get('ready', '?')}"
+        rows.append((when, slots, str(each.get("desired")), why))
+    return table(("decided", "busy", "desired", "why"), rows, width, wraps=True)
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC).astimezone()
 
 
 def _number(value: Any) -> float:

@@ -51,16 +51,20 @@ def messages() -> Console:
     return _Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int) -> Table:
-    """A table without lines. Only its last column is cut to fit into `width`, so that no id and no name is shortened."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int, *, wraps: bool = False) -> Table:
+    """A table without lines. Only its last column is cut to fit into `width`, so that no id and no name is shortened.
+
+    With `wraps`, it goes on in the next line instead.
+    """
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
     rows = [[cell if isinstance(cell, Text) else shown(cell, LONG) for cell in row] for row in rows]
     columns = zip(headings, *([str(cell) for cell in row] for row in rows), strict=True)
     widths = [max(map(cell_len, column)) for column in columns]
     left = width - sum(widths[:-1]) - _GAP * len(widths)
     widths[-1] = min(widths[-1], max(left, _LEAST_WIDTH))
-    for heading, needed in zip(headings, widths, strict=True):
-        made.add_column(heading, width=needed, no_wrap=True, overflow="ellipsis")
+    for number, (heading, needed) in enumerate(zip(headings, widths, strict=True), 1):
+        is_wrapped = wraps and number == len(headings)
+        made.add_column(heading, width=needed, no_wrap=not is_wrapped, overflow="fold" if is_wrapped else "ellipsis")
     for row in rows:
         # texts of users may look like markup
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))

@@ -30,6 +30,7 @@ from lepton_celery.fleet.ceilings import memory_ceiling, processor_ceiling
 from lepton_celery.fleet.demand import Need, Past, need_of, need_of_lane, reaction_s
 from lepton_celery.fleet.load import LaneLoad, Observation, Resource
 from lepton_celery.fleet.recent import Recent
+from lepton_celery.planning.explain import counted
 
 __all__ = [
     "Decision",
@@ -177,7 +178,9 @@ class Policy:
         """What was desired last, within the limits."""
         present = observation.present if observation else self.limits.minimum
         desired = self._within_limits(present if state.desired is None else state.desired)
-        return Decision(desired, f"held at {desired} slots: {words}", replace(state, desired=desired), (finding,))
+        return Decision(
+            desired, f"held at {counted(desired, 'slot')}: {words}", replace(state, desired=desired), (finding,)
+        )
 
     def _decided(self, observation: Observation, state: PolicyState) -> Decision:
         limits, at = self.limits, observation.at
@@ -201,7 +204,8 @@ class Policy:
             LaneNeed(load.lane, need_of_lane(load, observation, period_s=limits.period_s), load.lane in late)
             for load in observation.lanes
         )
-        change = f"{before} → {desired} slots" if desired != before else f"{desired} slots"
+        slots = counted(desired, "slot")
+        change = f"{before:,} → {slots}" if desired != before else slots
         reason = f"{change}: {'; '.join((why, *capped, *words.values()))}"
         return Decision(desired, reason, PolicyState(at, desired, recent), (*findings, *late.values()), lanes)
 
@@ -210,15 +214,15 @@ class Policy:
     ) -> tuple[int, str]:
         """The slots that are wanted if nothing limits them, and why."""
         if need.slots > before:
-            return need.slots, _words(need)
+            return need.slots, _words(need, observation)
         idle = math.floor(recent.idle(hold_s, observation.at) - self._reserved(observation))
         least = max(self.limits.slots_per_worker, math.ceil(math.sqrt(before) / 2))
         lower = max(before - idle, recent.needed, observation.busy, self.limits.minimum)
         if idle >= least and lower < before:
-            return lower, f"{idle} slots were idle for {hold_s:.0f} s, which is as long as they may be"
+            return lower, f"{counted(idle, 'slot')} had nothing to do for {hold_s:.0f} s"
         if not any(load.work_s or load.busy_slots for load in observation.lanes):
             return before, "no work"
-        return before, f"enough: {_words(need)}" if need.lane else "enough"
+        return before, f"enough, as {_words(need, observation)}" if need.lane else "enough"
 
     def _capped(self, observation: Observation, wanted: int) -> tuple[int, list[Finding], list[str]]:
         """The slots that are possible, and what keeps them from being more."""
@@ -226,18 +230,18 @@ class Policy:
         findings, words = [], []
         memory = memory_ceiling(observation, limits.slots_per_worker)
         processors = processor_ceiling(observation, limits.slots_per_worker)
-        desired = wanted
+        desired = min(wanted, limits.maximum)
         if memory is not None and memory < desired:
             findings.append(Finding.MEMORY)
             words.append(f"memory has room for {memory}")
             desired = max(memory, observation.busy)
         if processors is not None and processors < desired:
             findings.append(Finding.PROCESSORS)
-            words.append(f"the processors have work enough with {processors}")
+            words.append(f"{processors} keep the processors busy")
             desired = processors
         if wanted > limits.maximum:
             findings.append(Finding.OVER_MAXIMUM)
-            words.append(f"the work needs {wanted} to meet its target, and at most {limits.maximum} are allowed")
+            words.append(f"at most {limits.maximum} are allowed")
         return self._within_limits(desired), findings, words
 
     def _lateness(self, observation: Observation) -> tuple[dict[str, Finding], dict[str, str]]:
@@ -248,7 +252,9 @@ class Policy:
                 takes_s = reaction_s(observation.startup_s, self.limits.period_s)
                 too_short = load.target_wait_s < takes_s
                 late[load.lane] = Finding.UNREACHABLE if too_short else Finding.LATE
-                words[load.lane] = f"{load.lane} waits {load.oldest_s:.0f} s, longer than its {load.target_wait_s:g} s"
+                words[load.lane] = (
+                    f"{load.lane} has waited for {load.oldest_s:.0f} s, longer than its target of {load.target_wait_s:g} s"
+                )
                 if too_short:
                     words[load.lane] += (
                         f", which no new slot can meet, as it takes {takes_s:.0f} s; a larger minimum would"
@@ -267,10 +273,12 @@ class Policy:
         return min(-(-allowed // limits.slots_per_worker) * limits.slots_per_worker, limits.maximum)
 
 
-def _words(need: Need) -> str:
-    """The reason for the number of slots, as a sentence."""
+def _words(need: Need, observation: Observation) -> str:
+    """The reason for the number of slots, as a clause."""
+    is_first = need.lane == observation.lanes[0].lane
+    lanes = need.lane if is_first else f"{need.lane} and more urgent lanes"
     if need.work_s == math.inf:
-        return f"{need.slots} needed to keep up with what arrives, up to {need.lane}"
+        return f"what arrives in {lanes} keeps {need.slots} busy"
     if not need.within_s:
-        return f"{need.slots} needed for what {need.lane} had lately, and for its fluctuations"
-    return f"{need.slots} needed for the {need.work_s:,.0f} s of work up to {need.lane}, within {need.within_s:.0f} s"
+        return f"{need.slots} are kept for what {need.lane} had lately, and for its fluctuations"
+    return f"{need.work_s:,.0f} s of work in {lanes} need {need.slots} to be done within {need.within_s:.0f} s"

@@ -5,22 +5,23 @@ Each lane has workers of its own here, which the orchestrator starts and stops. 
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lepton_celery.errors import BrokerUnreachable, LeptonError
 from lepton_celery.fleet.load import LaneLoad, Observation
 from lepton_celery.fleet.observe import observe
 from lepton_celery.fleet.policy import Decision, Limits, Policy, PolicyState
+from lepton_celery.fleet.telling import Telling
 from lepton_celery.ledger import Ledger
 from lepton_celery.text import logger, quoted
 
 log = logger(__name__)
-
-DECIDER = "export"
-"""The name under which decisions are kept in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,16 @@ class LaneReplicas:
 class Replicas:
     """Decides for each lane, in a thread of its own if `start` is called; others may read at any time."""
 
-    def __init__(self, ledger: Ledger, fleets: Mapping[str, LaneFleet]) -> None:
-        self._ledger, self._fleets = ledger, dict(fleets)
+    def __init__(
+        self, ledger: Ledger, fleets: Mapping[str, LaneFleet], say: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """`say` is called with each change and each fault, in words for the operator."""
+        self._ledger, self._fleets, self._say = ledger, dict(fleets), say
         self._states = dict.fromkeys(self._fleets, PolicyState())
+        self._telling = {
+            lane: Telling(ledger, f"{socket.gethostname()}: export of lane {lane}", fleet.limits.period_s)
+            for lane, fleet in self._fleets.items()
+        }
         self._grown_at = dict.fromkeys(self._fleets, 0.0)
         """When more slots were last desired, by the ledger's clock."""
         self._found: dict[str, LaneReplicas] = {}
@@ -98,10 +106,12 @@ class Replicas:
         try:
             decided = {lane: self._decide(lane, fleet) for lane, fleet in self._fleets.items()}
         except LeptonError as error:
-            if not self._error:
-                log.warning("the desired workers are not known any more: %s", error)
+            if str(error) != self._error:
+                self._say(f"the desired workers are not known: {error}")
             self._error = str(error)
             return
+        if self._error and self._found:
+            self._say("the ledger answers again")
         with self._lock:
             self._found, self._decided_at, self._error = decided, time.monotonic(), ""
 
@@ -119,15 +129,12 @@ class Replicas:
         before = observation.ready if state.desired is None else state.desired
         if decision.desired > before:
             self._grown_at[lane] = observation.at
-        if decision.desired != before:
-            log.info("lane %s: %s", lane, decision.reason)
-            self._note(lane, observation, decision)
+        if state.desired is None or decision.desired != before:
+            self._say(f"lane {lane}: {decision.reason}")
+        about = {"pid": os.getpid(), "minimum": fleet.limits.minimum, "maximum": fleet.limits.maximum, "workers": []}
+        self._telling[lane].tell(decision, observation, about)
         self._states[lane] = decision.state
         return LaneReplicas(decision, observation, decision.workers(fleet.limits))
-
-    def _note(self, lane: str, observation: Observation, decision: Decision) -> None:
-        document = {"at": observation.at, "by": DECIDER, "lane": lane, "desired": decision.desired}
-        self._ledger.decisions.note({**document, "ready": observation.ready, "reason": decision.reason})
 
     def start(self) -> None:
         """Decide once, then once a period in a thread, until `stop`."""
@@ -137,6 +144,9 @@ class Replicas:
     def stop(self) -> None:
         """Have the thread end."""
         self._stopped.set()
+        with suppress(LeptonError):
+            for telling in self._telling.values():
+                telling.end()
 
     def _run(self) -> None:
         period_s = min(fleet.limits.period_s for fleet in self._fleets.values())

@@ -30,6 +30,14 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+def written_time(seconds: float) -> str:
+    """A duration as `seconds_of` takes it, in the largest unit that makes a whole number: `2s`, `15m`, `1.5s`."""
+    for unit, length_s in (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001)):
+        if (count := round(seconds / length_s, 3)) >= 1 and count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{seconds:g}s"
+
+
 def lanes_of(targets: Mapping[str, float]) -> tuple[str, ...]:
     """The lanes that have a target, the most urgent first.
 

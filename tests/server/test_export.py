@@ -83,8 +83,14 @@ def test_outstanding_work_asks_for_workers_of_its_lane(ledger: Ledger) -> None:
         assert found["lepton_outstanding_work_seconds", "batch"] == pytest.approx(100)
         assert found["lepton_desired_workers", "interactive"] == 0
         assert found["lepton_ledger_up", ""] == 1
-        noted = ledger.decisions.last(5)
-        assert [(entry["lane"], entry["desired"]) for entry in noted] == [("batch", 4)]
+        latest, *_ = ledger.decisions.last(5)
+        assert latest["by"].endswith("export of lane batch")
+        assert (latest["desired"], latest["seen"]["ready"], latest["seen"]["busy"]) == (4, 0, 0)
+        assert [lane["blocks"] for lane in latest["seen"]["lanes"]] == [1000]
+        said = ledger.decisions.said()
+        assert [each["desired"] for name, each in sorted(said.items())] == [4, 0], "what each lane has now"
+    replicas.stop()
+    assert ledger.decisions.said() == {}
 
 
 def test_workers_of_several_slots_count_whole(ledger: Ledger) -> None:
@@ -168,7 +174,8 @@ def test_addresses_and_missing_packages_are_named(ledger: Ledger, monkeypatch: p
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--min", "9", "--max", "2"), "no smaller maximum"),
+        (("--min", "9", "--max", "2"), "--min 9 is more than --max 2 for lane interactive"),
+        (("--max", "8,batch=0"), "--max of lane batch is 0"),
         (("--min", "urgent=1"), "there is no such lane"),
         (("--max", "batch=many"), "is not understood; give a number"),
         (("--target-wait", "batch=soon"), "is no duration"),

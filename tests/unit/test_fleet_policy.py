@@ -250,6 +250,20 @@ def test_processors_bound_growth_alone() -> None:
     assert after(Policy(LIMITS), crowded, PolicyState(0.0, 8)).desired == 8
 
 
+def test_what_does_not_bind_is_not_told() -> None:
+    """At most 5 are allowed, so that it does not matter that memory has room for 9 and processors for 7."""
+    memory, processors = Resource(limit=10e9, used=1e9, per_slot=1e9), Resource(limit=8, used=1.0, per_slot=1.0)
+    limits = Limits(minimum=0, maximum=5, reserved=0)
+    decision = after(Policy(limits), replace(seen(batch(1000.0, busy=1)), memory=memory, processors=processors))
+    assert decision.desired == 5 and decision.findings == (Finding.OVER_MAXIMUM,)
+    assert "at most 5 are allowed" in decision.reason and "memory" not in decision.reason
+
+
+def test_one_slot_is_no_slots() -> None:
+    decision = after(Policy(LIMITS), seen(batch(0.0)))
+    assert decision.reason == "1 slot: no work"
+
+
 def test_a_crash_loop_is_no_reason_to_start_more() -> None:
     policy = Policy(LIMITS)
     state = PolicyState(0.0, 2)
@@ -286,7 +300,7 @@ def test_whole_workers_are_started() -> None:
 def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs/autoscaling.md").read_text(encoding="utf-8")
     exec(page.partition("```python\n")[2].partition("```")[0], {})
-    assert "needed for the 20,000 s of work up to batch" in capsys.readouterr().out
+    assert "20,000 s of work in batch need " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lepton_celery.errors import InputError
-from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of
+from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of, written_time
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,11 @@ from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of
 )
 def test_a_duration(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["2s", "90s", "15m", "1h", "500ms", "1500ms", "61s"])
+def test_a_duration_is_written_as_it_is_given(text: str) -> None:
+    assert written_time(seconds_of(text)) == text
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-2s", "2 days", "inf", "nan", "1e3", "s"])
