@@ -42,7 +42,7 @@ _START_S = 0.5
 """What the policy is told that a process takes until it does its first batch."""
 _IDLE_S = 2.0
 """Seconds for which a process must have been idle before it is ended."""
-_TURN_S = 3.0
+_ROTATION_S = 3.0
 """Seconds for which the same worker takes what cannot be divided among several, by the ledger's clock."""
 _BLIND_S = 10.0
 """Seconds until the ledger is asked again that did not answer: meanwhile the worker's loop must do its other work."""
@@ -142,8 +142,8 @@ class PoolScaler(Autoscaler):
         before = replace(self._state, desired=None)
         decision = Policy(limits).decide(observation, before, now=observation.at)
         self._state = decision.state
-        turn = int(observation.at / _TURN_S)
-        part = part_of(decision.desired - present, self.worker.hostname, found, turn)
+        rotation = int(observation.at / _ROTATION_S)
+        part = part_of(decision.desired - present, self.worker.hostname, found, rotation)
         if part:
             self._tell(decision, own + part)
         return own + part

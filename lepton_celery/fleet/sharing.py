@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from lepton_celery.ledger.lanes import ServingWorker
 
 
-def part_of(change: int, name: str, workers: Mapping[str, ServingWorker], turn: int) -> int:
+def part_of(change: int, name: str, workers: Mapping[str, ServingWorker], rotation: int) -> int:
     """The part that a worker makes of a change of all slots.
 
     The parts of all workers add up to the change, or to what they may start or stop if that is less. What cannot be
-    divided falls to another worker in each turn, since one may be kept from its part by the memory of its machine.
+    divided falls to another worker with each rotation, since one may be kept from its part by the memory of its machine.
 
     Args:
         change: slots that are to be started; negative if they are to be stopped.
         name: the worker.
         workers: all workers by name.
-        turn: the number of the turn, the same for all workers.
+        rotation: a number that is the same for all workers, and changes now and then.
     """
     rooms = {
         each: worker.most - worker.slots if change > 0 else worker.slots - worker.fewest
@@ -30,7 +30,7 @@ def part_of(change: int, name: str, workers: Mapping[str, ServingWorker], turn: 
     order = [each for each, room in rooms.items() if room > 0]
     if name not in order:
         return 0
-    first = turn % len(order)
+    first = rotation % len(order)
     order = order[first:] + order[:first]
     before = sum(rooms[each] for each in order[: order.index(name)])
     possible = sum(rooms[each] for each in order)
