@@ -35,6 +35,12 @@ def let_pass(client: Any, seconds: float, *, prefix: str = "lepton:", job: str =
             client.hset(f"{key}job", name, f"{at - seconds:.6f}")
 
 
+def let_notes_pass(client: Any, seconds: float, *, prefix: str = "lepton:") -> None:
+    """Let it seem that all notes of workers were written so much earlier; with fewer than none, later."""
+    for entry, at in client.zrange(f"{prefix}lanes", 0, -1, withscores=True):
+        client.zadd(f"{prefix}lanes", {entry: at - seconds})
+
+
 def claim(
     ledger: Ledger,
     job: str,

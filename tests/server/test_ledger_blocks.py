@@ -23,12 +23,12 @@ from tests.server.ledgers import (
     SECOND,
     claim,
     commit,
+    let_notes_pass,
     let_pass,
     merge,
     new_job,
     places,
 )
-from tests.waiting import eventually
 
 
 def test_a_place_outside_the_stage_is_refused_by_name(ledger: Ledger) -> None:
@@ -67,19 +67,22 @@ def test_blocks_that_were_never_dispatched_can_be_claimed(ledger: Ledger) -> Non
     assert commit(ledger, "j", [2]) == 1
 
 
-def test_an_expired_lease_is_granted_to_another_owner(ledger: Ledger) -> None:
+def test_an_expired_lease_is_granted_to_another_owner(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
-    claim(ledger, "j", [0], "a", lease_s=0.05)
+    claim(ledger, "j", [0], "a", lease_s=60)
+    let_pass(client, 30, prefix=prefix)
     assert claim(ledger, "j", [0], "b").leased == [0]
-    eventually(lambda: claim(ledger, "j", [0], "b").granted == [0])
+    let_pass(client, 31, prefix=prefix)
+    assert claim(ledger, "j", [0], "b").granted == [0]
     assert claim(ledger, "j", [0], "a").leased == [0]
 
 
-def test_a_block_whose_leases_expire_is_exhausted_after_max_attempts(ledger: Ledger) -> None:
+def test_a_block_whose_leases_expire_is_exhausted_after_max_attempts(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
     for run in range(3):
-        eventually(lambda run=run: claim(ledger, "j", [0], f"w{run}", lease_s=0.05).granted == [0])  # type: ignore[misc]
-    eventually(lambda: claim(ledger, "j", [0], "w3").exhausted == [0])
+        assert claim(ledger, "j", [0], f"w{run}").granted == [0]
+        let_pass(client, 61, prefix=prefix)
+    assert claim(ledger, "j", [0], "w3").exhausted == [0]
     assert claim(ledger, "j", [0], "w4").exhausted == [0]
     assert ledger.unreceipted("j", FIRST, limit=9) == [0, 1, 2, 3]
 
@@ -122,23 +125,27 @@ def test_a_receipt_forgets_lost_attempts(ledger: Ledger) -> None:
     assert [claim(ledger, "j", [0], runs=2).granted for _ in range(3)] == [[0], [0], []]
 
 
-def test_renewing_keeps_leases_alive(ledger: Ledger) -> None:
+def test_renewing_keeps_leases_alive(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
-    claim(ledger, "j", [0], "a", lease_s=0.2)
-    claim(ledger, "j", [1], "a", lease_s=0.2)
-    claim(ledger, "j", [2], "b", lease_s=0.2)
+    claim(ledger, "j", [0], "a", lease_s=60)
+    claim(ledger, "j", [1], "a", lease_s=60)
+    claim(ledger, "j", [2], "b", lease_s=60)
+    let_pass(client, 30, prefix=prefix)
     assert ledger.renew("j", FIRST, owner="a", lease_s=60)
-    eventually(lambda: claim(ledger, "j", [2], "c").granted == [2])
+    let_pass(client, 31, prefix=prefix)
+    assert claim(ledger, "j", [2], "c").granted == [2]
     assert claim(ledger, "j", [0, 1], "c").leased == [0, 1]
     assert ledger.renew("j", FIRST, owner="holds nothing", lease_s=60)
 
 
-def test_renewing_leaves_leases_alone_that_another_owner_took_over(ledger: Ledger) -> None:
+def test_renewing_leaves_leases_alone_that_another_owner_took_over(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
-    claim(ledger, "j", [0, 1], "a", lease_s=0.02)
-    eventually(lambda: claim(ledger, "j", [0], "b", lease_s=0.15).granted == [0])
-    assert ledger.renew("j", FIRST, owner="a", lease_s=60)
-    eventually(lambda: claim(ledger, "j", [0], "c").granted == [0])
+    claim(ledger, "j", [0, 1], "a", lease_s=60)
+    let_pass(client, 61, prefix=prefix)
+    assert claim(ledger, "j", [0], "b", lease_s=60).granted == [0]
+    assert ledger.renew("j", FIRST, owner="a", lease_s=600)
+    let_pass(client, 61, prefix=prefix)
+    assert claim(ledger, "j", [0], "c").granted == [0]
     assert claim(ledger, "j", [1], "c").leased == [1]
 
 
@@ -163,22 +170,25 @@ def test_a_receipt_counts_once(ledger: Ledger) -> None:
     assert ledger.info("j").blocks_done == 3
 
 
-def test_a_late_receipt_counts_although_another_owner_has_the_lease(ledger: Ledger) -> None:
+def test_a_late_receipt_counts_although_another_owner_has_the_lease(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger)
-    claim(ledger, "j", [0], "a", lease_s=0.02)
-    eventually(lambda: claim(ledger, "j", [0], "b").granted == [0])
+    claim(ledger, "j", [0], "a", lease_s=60)
+    let_pass(client, 61, prefix=prefix)
+    assert claim(ledger, "j", [0], "b").granted == [0]
     assert commit(ledger, "j", [0], "a") == 1
     assert commit(ledger, "j", [0], "b") == 0
     assert claim(ledger, "j", [0], "c").done == [0]
 
 
-def test_unreceipted_lists_dispatched_blocks_without_a_live_lease(ledger: Ledger) -> None:
+def test_unreceipted_lists_dispatched_blocks_without_a_live_lease(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, blocks=40, dispatched=30)
     assert ledger.unreceipted("j", FIRST, limit=100) == list(range(30))
     commit(ledger, "j", list(range(20)))
-    claim(ledger, "j", [21, 35])
-    claim(ledger, "j", [22], "b", lease_s=0.05)
-    eventually(lambda: ledger.unreceipted("j", FIRST, limit=3) == [20, 22, 23])
+    claim(ledger, "j", [21, 35], lease_s=600)
+    claim(ledger, "j", [22], "b", lease_s=60)
+    assert ledger.unreceipted("j", FIRST, limit=3) == [20, 23, 24]
+    let_pass(client, 61, prefix=prefix)
+    assert ledger.unreceipted("j", FIRST, limit=3) == [20, 22, 23]
     assert ledger.unreceipted("j", FIRST, limit=100) == [20, *range(22, 30)]
     assert ledger.unreceipted("j", FIRST, limit=0) == ledger.unreceipted("j", SECOND, limit=9) == []
     ledger.release("j", FIRST, places(21), owner="a", count_attempt=False)
@@ -267,20 +277,21 @@ def test_a_million_blocks_are_cheap(ledger: Ledger, capsys: pytest.CaptureFixtur
         sys.stdout.write(f"\n{type(ledger).__name__}: {figures}\n")
 
 
-def test_a_heartbeat_keeps_a_lease_beyond_its_duration(ledger: Ledger) -> None:
+def test_a_heartbeat_keeps_a_lease_beyond_its_duration(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, blocks=2)
-    claim(ledger, "j", [0], "a", lease_s=0.2)
+    claim(ledger, "j", [0], "a", lease_s=60)
+    claim(ledger, "j", [1], "not renewed", lease_s=60)
     renewed = threading.Event()
 
     def renew() -> bool:
-        is_held = ledger.renew("j", FIRST, owner="a", lease_s=60)
+        is_held = ledger.renew("j", FIRST, owner="a", lease_s=600)
         renewed.set()
         return is_held
 
     with heartbeat(renew, interval_s=0.02) as lost:
-        claim(ledger, "j", [1], "not renewed", lease_s=0.2)
         assert renewed.wait(60)
-        eventually(lambda: claim(ledger, "j", [1], "b").granted == [1])
+        let_pass(client, 61, prefix=prefix)
+        assert claim(ledger, "j", [1], "b").granted == [1]
         assert claim(ledger, "j", [0], "b").leased == [0]
         ledger.cancel("j")
         assert lost.wait(60)
@@ -310,11 +321,11 @@ def test_a_clock_set_back_by_an_hour_lengthens_no_merge(ledger: Ledger, client: 
 
 
 def test_a_clock_set_back_by_an_hour_lengthens_no_note_of_a_worker(ledger: Ledger, client: Any, prefix: str) -> None:
-    ledger.serve("dead", ["batch"], slots=1, for_s=0.3)
-    for entry, at in client.zrange(f"{prefix}lanes", 0, -1, withscores=True):  # all was written an hour later
-        client.zadd(f"{prefix}lanes", {entry: at + 3600})
+    ledger.serve("dead", ["batch"], slots=1, for_s=60)
+    let_notes_pass(client, -3600, prefix=prefix)
     assert ledger.is_served("batch")
-    eventually(lambda: not ledger.is_served("batch"), timeout_s=2)
+    let_notes_pass(client, 61, prefix=prefix)
+    assert not ledger.is_served("batch")
     ledger.serve("alive", ["default"], slots=1, for_s=60)
     assert ledger.is_served("default")
     assert not ledger.is_served("batch")
@@ -341,19 +352,19 @@ def test_blocks_that_end_a_process_that_does_nothing_else_are_counted_until_they
     assert ledger.end_owner("j", FIRST, owner="slow") == Losses([], killers=0, done=0)
 
 
-def test_blocks_that_end_whole_workers_are_counted_the_second_time(ledger: Ledger) -> None:
+def test_blocks_that_end_whole_workers_are_counted_the_second_time(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, blocks=6)
-    claim(ledger, "j", [0], owner="a 1", lease_s=0.01)
-    claim(ledger, "j", [1], owner="a 2", lease_s=0.01)
-    claim(ledger, "j", [2, 3], owner="a 3", lease_s=0.01)
-    time.sleep(0.02)
+    claim(ledger, "j", [0], owner="a 1", lease_s=60)
+    claim(ledger, "j", [1], owner="a 2", lease_s=60)
+    claim(ledger, "j", [2, 3], owner="a 3", lease_s=60)
+    let_pass(client, 61, prefix=prefix)
     assert ledger.reclaim("j", FIRST, limit=9) == Losses(
         places(0, 1, 2, 3), killers=0, done=0
     )  # it may have been stopped
-    claim(ledger, "j", [0], owner="b 1", lease_s=0.01, runs=9)
-    claim(ledger, "j", [2, 3], owner="b 2", lease_s=0.01, runs=9)
+    claim(ledger, "j", [0], owner="b 1", lease_s=60, runs=9)
+    claim(ledger, "j", [2, 3], owner="b 2", lease_s=60, runs=9)
     commit(ledger, "j", [1], owner="b 3")
-    time.sleep(0.02)
+    let_pass(client, 61, prefix=prefix)
     assert ledger.reclaim("j", FIRST, limit=9) == Losses(places(0, 2, 3), killers=1, done=1)
     assert ledger.reclaim("j", FIRST, limit=9) == Losses([], killers=1, done=1)
     commit(ledger, "j", [0], owner="c")  # it was innocent

@@ -19,6 +19,7 @@ from tests.server.ledgers import (
     claim,
     commit,
     ended_jobs,
+    let_pass,
     merge,
     new_job,
     places,
@@ -189,9 +190,9 @@ def test_the_end_of_a_job_wakes_those_who_wait_for_it(ledger: Ledger, end: str) 
         wait(0.01)
         pool.submit(moves[end], ledger, "j")
         while ledger.info("j").state is JobState.RUNNING:
-            wait(20.0)  # far longer than the move takes
+            wait(200.0)  # far longer than the move takes
     assert ledger.info("j").state == end
-    assert time.monotonic() - begun < 15.0
+    assert time.monotonic() - begun < 150.0
 
 
 def test_a_failed_job_keeps_its_first_error(ledger: Ledger) -> None:
@@ -241,7 +242,7 @@ def test_an_ended_job_takes_no_work(ledger: Ledger) -> None:
         assert ledger.result(job) is None
 
 
-def test_every_move_advances_updated_at(ledger: Ledger) -> None:
+def test_every_move_advances_updated_at(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, dispatched=0)
     fence = 0
 
@@ -257,8 +258,8 @@ def test_every_move_advances_updated_at(ledger: Ledger) -> None:
         lambda: ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 1)),
         lambda: ledger.cancel("j"),
     ):
+        let_pass(client, 1, prefix=prefix)
         before = ledger.info("j")
-        time.sleep(0.001)
         move()
         assert ledger.info("j").updated_at > before.updated_at
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,11 +18,11 @@ from tests.server.ledgers import (
     assert_takes_no_work,
     claim,
     commit,
+    let_pass,
     merge,
     new_job,
     places,
 )
-from tests.waiting import eventually
 
 
 def test_a_merge_waits_for_every_receipt(ledger: Ledger) -> None:
@@ -74,29 +74,24 @@ def test_one_owner_merges_at_a_time(ledger: Ledger) -> None:
     assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is not None
 
 
-def test_a_merge_lease_expires_unless_it_is_renewed(ledger: Ledger) -> None:
+def test_a_merge_lease_expires_unless_it_is_renewed(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, blocks=0)
-    first = ledger.begin_merge("j", FIRST, owner="m", lease_s=0.05)
-    assert first is not None
-    assert ledger.renew("j", FIRST, owner="m", lease_s=0.1)
+    assert ledger.begin_merge("j", FIRST, owner="m", lease_s=60) is not None
+    let_pass(client, 50, prefix=prefix)
+    assert ledger.renew("j", FIRST, owner="m", lease_s=60)
+    let_pass(client, 50, prefix=prefix)
     assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is None
-    second: int | None = None
-
-    def begin_second() -> bool:
-        nonlocal second
-        second = ledger.begin_merge("j", FIRST, owner="n", lease_s=60)
-        return second is not None
-
-    eventually(begin_second)
-    assert ledger.renew("j", FIRST, owner="m", lease_s=0.001)  # does not renew the merge, which "n" holds
-    time.sleep(0.01)
+    let_pass(client, 11, prefix=prefix)
+    assert ledger.begin_merge("j", FIRST, owner="n", lease_s=60) is not None
+    assert ledger.renew("j", FIRST, owner="m", lease_s=1)  # does not renew the merge, which "n" holds
+    let_pass(client, 10, prefix=prefix)
     assert ledger.begin_merge("j", FIRST, owner="o", lease_s=60) is None
 
 
-def test_a_merge_whose_lease_expired_commits_if_no_other_merge_began(ledger: Ledger) -> None:
+def test_a_merge_whose_lease_expired_commits_if_no_other_merge_began(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, blocks=0)
-    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=0.001)
-    time.sleep(0.01)
+    fence = ledger.begin_merge("j", FIRST, owner="m", lease_s=60)
+    let_pass(client, 61, prefix=prefix)
     assert ledger.commit_merge("j", FIRST, fence=fence or 0, following=None)
 
 

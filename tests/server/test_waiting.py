@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from lepton_celery.config import Settings
 from lepton_celery.errors import BrokerUnreachable, JobError, WaitingWarning, WaitTimeout
 from lepton_celery.jobs import unserved
 from lepton_celery.ledger import Ledger, connection, open_ledger
+from tests.server.ledgers import let_notes_pass
 from tests.server.server import Server
 
 
@@ -56,7 +56,7 @@ def submit(app: Celery, tmp_path: Path) -> lepton.Job:
 # ------------------------------------------------------------------------------------------------ lanes
 
 
-def test_lanes_are_served_while_the_notes_of_their_workers_are_valid(ledger: Ledger) -> None:
+def test_lanes_are_served_while_the_notes_of_their_workers_are_valid(ledger: Ledger, client: Any, prefix: str) -> None:
     assert not ledger.is_served("batch")
     ledger.serve("a@host", ["batch", "default"], slots=1, for_s=60)
     ledger.serve("b@host", ["batch"], slots=1, for_s=60)
@@ -66,8 +66,7 @@ def test_lanes_are_served_while_the_notes_of_their_workers_are_valid(ledger: Led
     ledger.serve("a@host", ["batch", "default"], slots=1, for_s=0)
     assert ledger.is_served("batch")
     assert not ledger.is_served("default")
-    ledger.serve("b@host", ["batch"], slots=1, for_s=0.05)
-    time.sleep(0.06)
+    let_notes_pass(client, 61, prefix=prefix)
     assert not ledger.is_served("batch")
 
 
