@@ -15,6 +15,7 @@ from celery import Celery, _state
 
 import lepton_celery as lepton
 from lepton_celery.config import Settings
+from lepton_celery.engines.celery.sending import publisher
 from lepton_celery.errors import BrokerUnreachable, JobError, WaitingWarning, WaitTimeout
 from lepton_celery.jobs import unserved
 from lepton_celery.ledger import Ledger, connection, open_ledger
@@ -77,13 +78,14 @@ def test_submit_and_wait_warn_and_the_timeout_says_that_nobody_serves_the_lane(
         job = submit(app, tmp_path)
     assert told[0].filename == __file__
     assert unserved.WARN_AFTER_S == 2.0
-    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.7)
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.05)
     with (
         pytest.warns(WaitingWarning, match=f"job {job.id} waits: no worker serves the lane") as told,
         pytest.raises(WaitTimeout, match=r"goes on \(no worker serves the lane 'interactive'"),
     ):
-        job.wait(2.0)
+        job.wait(1.0)
     assert len(told) == 1
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 60.0)
     with pytest.raises(WaitTimeout), warnings.catch_warnings(action="error"):
         job.wait(0.1)  # not yet
     job.cancel()
@@ -93,8 +95,8 @@ def test_a_wait_without_a_limit_ends_if_no_worker_comes(
     app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert unserved.GIVE_UP_AFTER_S == 30.0
-    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.5)
-    monkeypatch.setattr(unserved, "GIVE_UP_AFTER_S", 1.0)
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.05)
+    monkeypatch.setattr(unserved, "GIVE_UP_AFTER_S", 0.2)
     job = submit(app, tmp_path)
     with pytest.raises(WaitTimeout, match="it begins when one does"):
         job.wait()
@@ -105,11 +107,11 @@ def test_a_wait_without_a_limit_ends_if_no_worker_comes(
 def test_nothing_is_said_while_a_worker_serves_the_lane(
     app: Celery, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.5)
+    monkeypatch.setattr(unserved, "WARN_AFTER_S", 0.05)
     open_ledger(server.url).serve("w@host", ["interactive"], slots=1, for_s=60)
     job = submit(app, tmp_path)
     with pytest.raises(WaitTimeout, match="goes on; wait again"):
-        job.wait(1.5)
+        job.wait(0.7)
     job.cancel()
     open_ledger(server.url).serve("w@host", ["interactive"], slots=1, for_s=0)
 
@@ -149,9 +151,15 @@ def test_a_ledger_that_does_not_answer_is_told_and_given_up(
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_a_broker_that_does_not_answer_is_given_up(mute: int, server: Server, tmp_path: Path, scheme: str) -> None:
+def test_a_broker_that_does_not_answer_is_given_up(
+    mute: int, server: Server, tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert publisher._TIMEOUTS["socket_connect_timeout"] + publisher._TIMEOUTS["socket_timeout"] < 10
+    monkeypatch.setitem(publisher._TIMEOUTS, "socket_timeout", 0.5)
     broker = f"{scheme}://127.0.0.1:{mute}/{'0' if scheme == 'redis' else '/'}"
     app = lepton.create_app(Settings(broker_url=broker, result_backend=server.url))
+    assert app.conf.broker_connection_timeout < 10
+    app.conf.broker_connection_timeout = 0.5
     with pytest.raises(BrokerUnreachable, match="the broker does not answer"):
         submit(app, tmp_path)
     assert list(tmp_path.iterdir()) == []
