@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 
 
-def eventually(condition: Callable[[], object], what: str = "the condition", timeout_s: float = 60.0) -> None:
+def eventually(condition: Callable[[], object], what: str = "the condition", timeout_s: float = 180.0) -> None:
     """Wait until the condition holds; fail if that takes longer than `timeout_s`, on the busiest machine."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -13,6 +13,7 @@ from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.sending.queues import with_broker
 from lepton_celery.engines.celery.worker.inspection import broker_latency
 from lepton_celery.errors import LeptonError
+from lepton_celery.local.signals import held_signals
 from lepton_celery.local.stack import LocalStack
 
 
@@ -37,7 +38,6 @@ def up(workers: int, autoscale: str | None, interactive: bool, flower: bool, bro
 
     They run until Ctrl-C. Other `lepton` commands in the same folder use them.
     """
-    console = messages()
     scale: tuple[int, int] | None = None
     if autoscale is not None:
         limits = autoscale.split(",")
@@ -57,8 +57,16 @@ def up(workers: int, autoscale: str | None, interactive: bool, flower: bool, bro
     if broker_url:
         broker_latency(create_app(with_broker(load_settings(), broker_url)))  # refuses a broker that does not answer
     stack.stop_on_signals()
-    with console.status("starting …"):
-        stack.start()
+    try:  # a signal that comes when the stack has just started must not leave it to the guard
+        with messages().status("starting …"):
+            stack.start()
+        _run(stack)
+    finally:
+        stack.stop()
+
+
+def _run(stack: LocalStack) -> None:
+    """Describe a stack, and stop it after Ctrl-C."""
     try:
         say(stack.describe())
         click.echo("Ctrl-C stops everything")
@@ -67,6 +75,6 @@ def up(workers: int, autoscale: str | None, interactive: bool, flower: bool, bro
         if (ended := stack.wait()) is not None:
             raise LeptonError(f"{ended.name} ended unexpectedly; the last lines of its log:\n{ended.log_tail(15)}")
     except KeyboardInterrupt:
-        console.print("stopping: workers finish their current batches … (Ctrl-C again kills them)")
-    finally:
-        stack.stop()
+        with held_signals():  # whoever reads this may send the next one before `stop` has begun
+            messages().print("stopping: workers finish their current batches … (Ctrl-C again kills them)")
+            stack.stop()

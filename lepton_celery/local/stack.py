@@ -40,6 +40,9 @@ again by other workers. Celery itself sometimes takes up to 30 s to stop while m
 
 _FLOWER_STOP_S = 3.0
 
+_LOOK_S = 0.05
+"""Seconds between two looks at the processes that are to end."""
+
 _OPTIONS = ("--loglevel", "INFO", *WORKER_OPTIONS)
 
 _CELERY_OVERRIDES = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
@@ -205,18 +208,20 @@ class LocalStack:
     def stop(self) -> None:
         """Stop Flower, then the workers when they have finished what they run, then the server.
 
-        An exception meanwhile, such as that of another Ctrl-C, kills the processes that still run.
+        A signal meanwhile, such as that of another Ctrl-C, kills the processes that still run.
         """
         clients = [process for process in (self._flower, *self._workers) if process is not None]
-        try:
-            # all are asked to stop before any is waited for, so that they stop side by side
-            for process in clients:
-                process.terminate()
-            deadline = time.monotonic() + WARM_TIMEOUT_S
-            for process in clients:
-                process.stop(_FLOWER_STOP_S if process is self._flower else _remaining(deadline))
-        finally:
-            with held_signals():  # a third Ctrl-C must not leave a server behind
+        with held_signals() as received:  # no signal may leave a server behind, also if several come at once
+            try:
+                for process in clients:
+                    process.terminate()
+                began = time.monotonic()
+                limits = {process: _FLOWER_STOP_S if process is self._flower else WARM_TIMEOUT_S for process in clients}
+                while not received and any(
+                    process.is_running and time.monotonic() < began + limit_s for process, limit_s in limits.items()
+                ):
+                    time.sleep(_LOOK_S)
+            finally:
                 self._end(clients)
 
     def _end(self, clients: Sequence[ManagedProcess]) -> None:
