@@ -14,6 +14,8 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import yaml
+from cloudcoil.models.keda.v1alpha1 import ScaledObject
+from pydantic import ValidationError
 from skimage import data
 
 import lepton_celery as lepton
@@ -31,18 +33,6 @@ pytestmark = pytest.mark.worker
 
 BASE = Path(__file__).parents[2] / "deploy" / "base"
 
-KEDA_FIELDS: dict[str, Any] = {
-    "scaleTargetRef": {"name": str},
-    "pollingInterval": int,
-    "cooldownPeriod": int,
-    "minReplicaCount": int,
-    "maxReplicaCount": int,
-    "fallback": {"failureThreshold": int, "replicas": int},
-    "advanced": {"horizontalPodAutoscalerConfig": {"behavior": dict}},
-    "triggers": [{"type": str, "metricType": str, "metadata": dict}],
-}
-"""The fields of a ScaledObject that are used here, as KEDA 2.16 defines them (https://keda.sh/docs/latest/reference/)."""
-
 
 def documents() -> dict[str, dict[str, Any]]:
     """The manifests by kind and name."""
@@ -57,15 +47,10 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
-def has_form(value: Any, form: Any) -> bool:
-    """Whether a value has exactly the fields and types of a form."""
-    if isinstance(form, dict):
-        return (
-            isinstance(value, dict) and value.keys() == form.keys() and all(has_form(value[k], form[k]) for k in form)
-        )
-    if isinstance(form, list):
-        return isinstance(value, list) and bool(value) and all(has_form(item, form[0]) for item in value)
-    return type(value) is form
+def taken_by_keda(document: dict[str, Any]) -> dict[str, Any]:
+    """What KEDA's schema (generated from its custom resource definition) takes of a ScaledObject; it drops other fields."""
+    model = ScaledObject.model_validate(document)
+    return dict(model.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 
 @pytest.mark.parametrize("version", ["1.31", kubernetes_validate.latest_version()])
@@ -77,11 +62,32 @@ def test_the_manifests_follow_the_schemas_of_kubernetes(version: str) -> None:
 
 
 @pytest.mark.parametrize("lane", LANES)
+def test_the_scaled_objects_follow_the_schema_of_keda(lane: str) -> None:
+    scaled = documents()[f"ScaledObject/lepton-{lane}"]
+    assert taken_by_keda(scaled) == scaled, "KEDA would drop a field"
+
+
+def test_the_schema_of_keda_finds_mistakes() -> None:
+    scaled = documents()["ScaledObject/lepton-batch"]
+    misspelt = {**scaled, "spec": {**scaled["spec"], "maxReplicas": 3}}
+    assert taken_by_keda(misspelt) == scaled
+    trigger = {**scaled["spec"]["triggers"][0], "metadata": {"targetValue": 1}}
+    mistakes: list[dict[str, Any]] = [
+        {"maxReplicaCount": "many"},
+        {"triggers": [trigger]},
+        {"scaleTargetRef": {}},
+        {"fallback": {}},
+    ]
+    for wrong in mistakes:
+        with pytest.raises(ValidationError):
+            taken_by_keda({**scaled, "spec": {**scaled["spec"], **wrong}})
+
+
+@pytest.mark.parametrize("lane", LANES)
 def test_keda_scales_each_lane_by_the_exporter(lane: str) -> None:
     scaled = documents()[f"ScaledObject/lepton-{lane}"]
     assert (scaled["apiVersion"], set(scaled)) == ("keda.sh/v1alpha1", {"apiVersion", "kind", "metadata", "spec"})
     spec = scaled["spec"]
-    assert has_form(spec, KEDA_FIELDS)
     assert f"Deployment/{spec['scaleTargetRef']['name']}" in documents()
     [trigger] = spec["triggers"]
     port = documents()["Service/lepton-autoscale"]["spec"]["ports"][0]["port"]
