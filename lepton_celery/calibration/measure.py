@@ -12,7 +12,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from lepton_celery.calibration import workloads
 from lepton_celery.calibration.observations import Observations
 from lepton_celery.catalogue import get_entry, public_names
 from lepton_celery.catalogue.arrays import Array
+from lepton_celery.errors import reason_of
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.context import Context
 from lepton_celery.execution.merge import merge_stage
@@ -41,6 +41,9 @@ from lepton_celery.planning.plan import Stage
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
+from lepton_celery.text import logger
+
+log = logger(__name__)
 
 LARGE_SIDE = 512
 """Side of the image that functions are measured on, in pixels; an eighth of it for slow functions."""
@@ -179,11 +182,16 @@ def _measure_examples(observations: Observations, until: float) -> None:
     for entry in sorted(entries, key=lambda entry: entry.cost_ns):
         if time.monotonic() + 2 * entry.cost_ns * 1e-9 * 256**2 > until:
             return
-        with suppress(Exception), warnings.catch_warnings():  # an example may need more than an image
-            warnings.simplefilter("ignore")
-            node = workloads.example(entry)
-            for _ in range(REPEATS):
-                observe([node], observations)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                node = workloads.example(entry)
+                for _ in range(REPEATS):
+                    observe([node], observations)
+        except (
+            Exception
+        ) as error:  # an example may need more than an image, and its function refuses that in its own way
+            log.debug("%s is not measured: %s", entry.name, reason_of(error))
 
 
 def _measure_block_s() -> float:

@@ -327,7 +327,7 @@ class Entry:
         images = {name: np.zeros((4,) * ndim, self.declared_dtypes()[0]) for name in self.images}
         try:
             resolve(self.source)(**images, **self.example_for(ndim))
-        except Exception as error:
+        except Exception as error:  # each library has its own refusal of such images
             return refusal_like(error)
         return InputError
 

@@ -57,7 +57,7 @@ def errors_as_messages(*, show_traceback: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except Exception as error:
+    except Exception as error:  # one that nobody expected is told as a fault of lepton, with how to report it
         if show_traceback:
             traceback.print_exc()
         message, code = _described(error)

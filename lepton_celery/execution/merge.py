@@ -69,7 +69,7 @@ def _apart(context: Context, node: int, stage: StageIndex) -> Iterator[None]:
         yield
     except (StoreError, MemoryError):  # of the machine and not of the value: the merge can be tried again
         raise
-    except Exception as error:
+    except Exception as error:  # of a library or of a user's function
         if stage + 1 < len(context.plan.stages) or not context.has_several_outputs:
             raise
         context.failures[node] = error

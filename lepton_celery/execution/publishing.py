@@ -89,7 +89,7 @@ class _Publication:
                 output.image.publish()
             workspace.mark(output.mark)
             self.written.add(output.path)
-        except Exception as error:
+        except Exception as error:  # raised when the other outputs have been published
             self.failed[output.path] = error
 
     def told(self, outputs: Iterable[_Output]) -> str:

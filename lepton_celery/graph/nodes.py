@@ -357,7 +357,7 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         return make(entry.name, **arguments)
     except LeptonError:
         raise
-    except Exception as error:
+    except Exception as error:  # a library may refuse an argument with any exception
         if _is_own_fault(error):
             raise
         given = [f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, Node)]

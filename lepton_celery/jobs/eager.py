@@ -38,7 +38,7 @@ def run_at_once(app: Celery, prepared: Prepared) -> Job:
         _records.popitem(last=False)
     try:
         return run_prepared(prepared, threads=1, record=record)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the job keeps it, and `Job.wait` raises it
         if record.info(prepared.manifest.job_id).state.is_open:  # it failed before its first block
             record.fail(str(error))
         if app.conf.task_eager_propagates:

@@ -170,7 +170,7 @@ def _try(subject: Subject, trial: Trial, proof: Proof) -> None:
         try:
             compute, promise = subject.split(images, trial)
             result = None if isinstance(whole, Exception) else compute()
-        except Exception as error:
+        except Exception as error:  # a fault of the entry, which the proof reports
             if isinstance(whole, Exception) and isinstance(error, LeptonError):
                 proof.refused_by_source += 1
             elif _is_refusal(error):

@@ -128,7 +128,9 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
         return
     try:
         fill_block(stage.context, stage.number, stage.planned.tiling.block(place), options.fill_value)
-    except Exception as error:
+    except Exception as error:  # the functions of partials may raise anything on these pixels
+        if isinstance(error, PASSING) and not isinstance(error, FINAL):
+            raise  # the batch is tried again
         fail_block(stage, place, f"{reason}; and it cannot be filled: {errors.reason_of(error)}")
         return
     log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)

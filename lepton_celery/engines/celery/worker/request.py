@@ -72,7 +72,7 @@ class JobRequest(Request):
         """
         try:
             handle(*arguments, **options)
-        except Exception as error:
+        except Exception as error:  # of Celery, of the backend's client or of a receiver of a signal
             log.warning("the end of task %s is not told to Celery: %s", self.id, error)
             self.acknowledge()
 

@@ -229,7 +229,7 @@ class StageWork:
             return False
         except failures.PASSING as error:
             self._fail_or_retry(error)
-        except Exception as error:
+        except Exception as error:  # the job cannot be opened here, as in `_do_granted`
             _tell("cannot send its next wave", self.job_id, error)
             self._fail(error)
         return True
@@ -277,7 +277,7 @@ class StageWork:
                 ledger.release_merge(self.job_id, self.number, fence=fence)
             self._fail_or_retry(error)
             return None
-        except Exception as error:
+        except Exception as error:  # a merge runs functions of libraries and of users, which may raise anything
             _tell("failed in a merge", self.job_id, error)
             free_arrays_of(error)
             self._fail(error)
