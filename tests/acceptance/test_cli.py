@@ -31,7 +31,7 @@ from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
 from tests.acceptance.commands import ROOT, environment, lepton, offspring
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(180) == 0
 
 
 def test_jobs_status_and_cancel(stack: Path) -> None:

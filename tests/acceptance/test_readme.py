@@ -19,7 +19,7 @@ from lepton_celery.jobs.local_stack import read_running
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 
 def blocks(language: str) -> list[str]:
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     finally:
         stack.send_signal(signal.SIGINT)
-        assert stack.wait(30) == 0
+        assert stack.wait(180) == 0
 
 
 def test_the_python_blocks_run_one_after_the_other(folder: Path) -> None:

@@ -14,7 +14,7 @@ from benchmarks.recipes.sources import FOLDER, NAMES, flat, images_of, whole_rec
 from lepton_celery.graph.nodes import Node
 from lepton_celery.proving.compare import difference
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 BLOCKS = {"projection": (20, 96, 112), "nuclei_3d": (20, 48, 32)}
 """Block shapes of the volumes; flat images have blocks of 144 × 176 pixels."""

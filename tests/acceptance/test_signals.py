@@ -18,7 +18,7 @@ from lepton_celery.jobs.local_stack import read_running
 from tests.acceptance.commands import environment, offspring
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -59,7 +59,7 @@ def rest_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     with process.stdout:
         rest = process.stdout.read()
-    process.wait(60)
+    process.wait(180)
     return rest
 
 
@@ -104,7 +104,7 @@ def test_a_signal_while_a_local_stack_starts_leaves_nothing(tmp_path: Path) -> N
     process = started(tmp_path, "up", "--no-flower")
     wait_until(lambda: (tmp_path / ".lepton" / "logs").exists(), process)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=180)[0]
     assert process.returncode == 143, output
     assert "Traceback" not in output
     assert offspring(tmp_path) == []
@@ -123,7 +123,7 @@ def test_a_signal_to_a_job_in_this_process_leaves_no_file(
     for number in signals:
         process.send_signal(number)
         time.sleep(0.2)  # it may clean up by then, or be gone
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=180)[0]
     assert process.returncode == code, output
     assert "Traceback" not in output
     assert "Exception ignored" not in output
@@ -136,7 +136,7 @@ def test_ctrl_c_while_libraries_are_imported_is_no_traceback(tmp_path: Path, lib
     process = started(tmp_path, "explain", "large.npy", "median")
     eventually(lambda: has_loaded(process, library))
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=180)[0]
     # before the command has begun, Python itself answers
     assert "Traceback" not in output or "lepton_celery/cli/process" not in output
     assert process.returncode in (130, 3, 1, -signal.SIGINT)

@@ -88,7 +88,7 @@ def test_a_table_of_one_or_four_axes_is_refused_as_by_scikit_image(shape: Any, p
             table(labels, image, properties=properties)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     ("name", "options"),
     [

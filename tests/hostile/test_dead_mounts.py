@@ -112,12 +112,12 @@ def test_a_job_whose_input_is_dead_fails_and_says_so(
     with pytest.raises(
         JobFailed, match=r"block .* of stage 1.*reading or writing .*mount/a.* made no progress for 1 s"
     ):
-        job.wait(40)
+        job.wait(180)
     (tmp_path / "go").touch()
     honest = lepton.submit({str(tmp_path / "honest.npy"): lepton.open(IMAGE) + 1}, app=app_of(stack))
-    honest.wait(20)  # the worker has processes again
+    honest.wait(180)  # the worker has processes again
     mount.go_on()
-    lepton.resume(job.id, app=app_of(stack)).wait(30)
+    lepton.resume(job.id, app=app_of(stack)).wait(180)
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - IMAGE % 7)
 
 
@@ -127,7 +127,7 @@ def test_a_job_ends_also_if_the_kernel_keeps_the_processes(stack: LocalStack, mo
     eventually(lambda: job.info().blocks_done >= 2)
     mount.stop()
     with pytest.raises(JobFailed, match=r"mount/a.npy made no progress for 1 s: .*; nobody else has worked on it"):
-        job.wait(30)
+        job.wait(180)
 
 
 def test_a_mount_that_comes_back_costs_attempts_only(stack: LocalStack, mount: DeadMount, tmp_path: Path) -> None:
@@ -138,5 +138,5 @@ def test_a_mount_that_comes_back_costs_attempts_only(stack: LocalStack, mount: D
     eventually(lambda: "made no progress" in log.read_text(), timeout_s=20)
     mount.go_on()
     (tmp_path / "go").touch()
-    job.wait(30)
+    job.wait(180)
     assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - IMAGE % 7)

@@ -262,7 +262,7 @@ def test_a_pyramid_names_no_image_outside_itself(tmp_path: Path) -> None:
             open_array(path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 def test_pipes_and_sockets_are_refused_wherever_files_are_read(tmp_path: Path) -> None:
     readers: dict[str, Callable[[Path], object]] = {
         "a.npy": open_array,
@@ -290,7 +290,7 @@ def test_pipes_and_sockets_are_refused_wherever_files_are_read(tmp_path: Path) -
         read_bundle(Path("/dev/zero"))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 def test_a_chunk_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     path = files.zarr_2(tmp_path / "a.zarr")
     os.mkfifo(path / "0")

@@ -226,4 +226,7 @@ def test_settings_with_which_jobs_cannot_run_are_refused(own: dict[str, Any], re
     ],
 )
 def test_like_settings_with_which_jobs_run_are_accepted(own: dict[str, Any]) -> None:
-    lepton_celery.configure(project(**own), Settings())
+    app = project(**own)
+    lepton_celery.configure(app, Settings())
+    assert {"lepton.process", "lepton.close"} <= set(app.tasks)
+    assert {name: app.conf[name] for name in own} == own

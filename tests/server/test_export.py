@@ -141,7 +141,7 @@ def test_the_thread_goes_on_after_an_error(ledger: Ledger, monkeypatch: pytest.M
 
     monkeypatch.setattr(replicas, "decide", decide)
     replicas.start()
-    assert decided.wait(20)
+    assert decided.wait(180)
     replicas.stop()
 
 

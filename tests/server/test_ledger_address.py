@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import redis
 
 from lepton_celery.errors import InputError
-from lepton_celery.ledger import open_ledger
+from lepton_celery.ledger import Ledger, open_ledger
+from lepton_celery.ledger.address import redis_py_url
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "parts"),
     [
-        "redis://host",
-        "redis://:p%40ss@host/1",
-        "rediss://host/2?ssl_cert_reqs=CERT_NONE",
-        "redis+socket:///tmp/r.sock?virtual_host=5",
-        "unix:///tmp/r.sock?db=1&password=x%20y",
+        ("redis://host", {"host": "host", "db": 0}),
+        ("redis://:p%40ss@host/1", {"host": "host", "db": 1, "password": "p@ss"}),
+        ("rediss://host/2?ssl_cert_reqs=CERT_NONE", {"host": "host", "db": 2, "ssl_cert_reqs": "none"}),
+        ("redis+socket:///tmp/r.sock?virtual_host=5", {"path": "/tmp/r.sock", "db": 5}),
+        ("unix:///tmp/r.sock?db=1&password=x%20y", {"path": "/tmp/r.sock", "db": 1, "password": "x y"}),
     ],
 )
-def test_urls_of_every_form_are_opened(url: str) -> None:
-    open_ledger(url)
+def test_urls_of_every_form_are_opened(url: str, parts: dict[str, Any]) -> None:
+    assert isinstance(open_ledger(url), Ledger)
+    understood = redis.ConnectionPool.from_url(redis_py_url(url)).connection_kwargs
+    assert {name: understood[name] for name in parts} == parts
 
 
 def test_other_urls_are_refused() -> None:

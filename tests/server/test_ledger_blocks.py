@@ -289,12 +289,12 @@ def test_a_heartbeat_keeps_a_lease_beyond_its_duration(ledger: Ledger, client: A
         return is_held
 
     with heartbeat(renew, interval_s=0.02) as lost:
-        assert renewed.wait(60)
+        assert renewed.wait(180)
         let_pass(client, 61, prefix=prefix)
         assert claim(ledger, "j", [1], "b").granted == [1]
         assert claim(ledger, "j", [0], "b").leased == [0]
         ledger.cancel("j")
-        assert lost.wait(60)
+        assert lost.wait(180)
 
 
 def test_a_clock_set_back_by_an_hour_lengthens_no_lease(ledger: Ledger, client: Any, prefix: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lepton_celery.errors import InputError, JobError, JobNotFound
+from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound
 from lepton_celery.grid import Place
-from lepton_celery.ledger import FollowingStage, JobState, Ledger
+from lepton_celery.ledger import FollowingStage, JobState, Ledger, open_ledger
 from tests.server.ledgers import (
     FIRST,
     SECOND,
@@ -266,3 +266,5 @@ def test_every_move_advances_updated_at(ledger: Ledger, client: Any, prefix: str
 
 def test_the_ledger_answers_pings(ledger: Ledger) -> None:
     ledger.ping()
+    with pytest.raises(BrokerUnreachable):
+        open_ledger("redis://127.0.0.1:1/0").ping()

@@ -45,8 +45,8 @@ def pids_in(log: Path, count: int) -> list[int]:
 
 def test_stop_sends_sigterm_first_and_returns_the_exit_code(run: Callable[[str], ManagedProcess]) -> None:
     process = run("trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done")
-    process.wait_for_line("^ready", timeout_s=5)
-    assert process.stop(timeout_s=5) == 7
+    process.wait_for_line("^ready", timeout_s=60)
+    assert process.stop(timeout_s=60) == 7
     assert process.poll() == 7
 
 
@@ -62,7 +62,7 @@ def test_stop_kills_the_rest_of_the_process_group(
 ) -> None:
     process = run("trap 'exit 0' TERM; (trap '' TERM; sleep 60) & echo $!; while :; do sleep 0.01; done")
     (straggler,) = pids_in(process.log, 1)
-    assert process.stop(timeout_s=5) == 0
+    assert process.stop(timeout_s=60) == 0
     eventually(lambda: is_gone(straggler))
 
 
@@ -75,12 +75,12 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_child(run: Callable[[str], Ma
 def test_a_process_that_ends_too_early_shows_the_end_of_its_log(run: Callable[[str], ManagedProcess]) -> None:
     process = run("echo no such module; exit 3")
     with pytest.raises(StackError, match=r"child ended with code 3 .*child\.log say:\nno such module"):
-        process.wait_for_line("ready", timeout_s=5)
+        process.wait_for_line("ready", timeout_s=60)
 
 
 def test_a_process_that_is_never_ready_is_an_error(run: Callable[[str], ManagedProcess]) -> None:
     process = run("echo still waiting; sleep 60")
-    process.wait_for_line("still", timeout_s=5)
+    process.wait_for_line("still", timeout_s=60)
     with pytest.raises(StackError, match=r"child was not ready after 0\.05 s(.|\n)*still waiting"):
         process.wait_for_line("ready", timeout_s=0.05)
 
@@ -99,9 +99,9 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path, guard: Guard) ->
 
 
 def test_the_log_of_the_previous_run_is_kept(run: Callable[[str], ManagedProcess]) -> None:
-    run("echo first").wait_for_line("first", timeout_s=5)
+    run("echo first").wait_for_line("first", timeout_s=60)
     second = run("echo second")
-    second.wait_for_line("second", timeout_s=5)
+    second.wait_for_line("second", timeout_s=60)
     assert second.log_tail() == "second"
     assert second.log.with_name("child.log.1").read_text() == "first\n"
 
@@ -110,7 +110,7 @@ def test_the_watchman_ends_with_the_last_process(run: Callable[[str], ManagedPro
     process = run("sleep 60")
     assert guard._process is not None
     watchman = guard._process.pid
-    process.stop(timeout_s=5)
+    process.stop(timeout_s=60)
     guard.close()
     assert is_gone(watchman)
 
@@ -138,7 +138,7 @@ OWNER = """
         thread = threading.Thread(target=child.start)
         thread.start()
         thread.join()
-    child.wait_for_line("[0-9]", timeout_s=5)
+    child.wait_for_line("[0-9]", timeout_s=60)
     print(child.pid, guard._process.pid, flush=True)
     time.sleep(60)
 """

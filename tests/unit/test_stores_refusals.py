@@ -37,7 +37,7 @@ VOLUME = pixels((5, 70, 50), "uint16", seed=2)
 
 
 class TestBadInput:
-    @pytest.mark.timeout(20)
+    @pytest.mark.timeout(100)
     @pytest.mark.parametrize("name", ["pipe", "pipe.npy", "pipe.tif", "pipe.png"])
     def test_a_pipe_is_refused_and_not_waited_for(self, name: str, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / name)

@@ -127,7 +127,7 @@ class RabbitServer:
     def ctl(self, *arguments: str) -> str:
         """The output of `rabbitmqctl`. This takes a second, since it starts an Erlang machine."""
         command = [str(self._sbin / "rabbitmqctl"), "--node", self._node, *arguments]
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=180, check=False)
         if done.returncode:
             raise StackError(f"rabbitmqctl {arguments[0]} failed; it says:\n{done.stdout}{done.stderr}")
         return done.stdout

@@ -75,7 +75,7 @@ def status_of(job: lepton.Job, stack: LocalStack, tmp_path: Path) -> str:
 def test_a_block_that_fails_has_its_name_in_the_log_the_error_and_the_status(stack: LocalStack, tmp_path: Path) -> None:
     job = submit(tmp_path, stack, "raises")
     with pytest.raises(JobFailed) as caught:
-        job.wait(30)
+        job.wait(180)
     assert str(caught.value) == f"{NAME} of stage 1/1: ValueError: a bright pixel"
     assert (caught.value.stage, caught.value.block) == (0, 7)
     assert job.info().error_place == PLACE
@@ -89,7 +89,7 @@ def test_a_filled_block_has_its_name_in_the_log_the_report_and_the_status(
     stack: LocalStack, tmp_path: Path, image: NDArray[np.uint8]
 ) -> None:
     job = submit(tmp_path, stack, "raises", on_error="fill")
-    job.wait(30)
+    job.wait(180)
     (filled,) = job.filled_blocks()
     assert (filled.stage, filled.block, filled.region) == (0, 7, Region((64, 192), (128, 256)))
     (recorded,) = open_ledger(stack.broker_url).filled_blocks(job.id)
@@ -105,7 +105,7 @@ def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(
     stack: LocalStack, tmp_path: Path, image: NDArray[np.uint8]
 ) -> None:
     job = submit(tmp_path, stack, "hungry", bytes_per_pixel=100_000, log=str(tmp_path / "runs"))
-    job.wait(60)
+    job.wait(180)
     log = log_of(stack)
     assert f"job {job.id}: {NAME} of stage 1/1 failed" in log
     assert "MemoryError" in log and "the block is not computed in pieces" in log
@@ -116,7 +116,7 @@ def test_a_block_that_needs_too_much_memory_has_its_name_in_the_log(
 def test_a_block_that_kills_its_worker_has_its_name_in_the_error(stack: LocalStack, tmp_path: Path) -> None:
     job = submit(tmp_path, stack, "dies")
     with pytest.raises(JobFailed) as caught:
-        job.wait(60)
+        job.wait(180)
     assert str(caught.value).startswith(f"{NAME} of stage 1/1: it took its worker down 4 times")
     assert caught.value.block == 7
 
@@ -125,6 +125,6 @@ def test_a_block_that_kills_its_worker_has_its_name_in_the_error(stack: LocalSta
 def test_a_batch_that_cannot_read_its_input_names_its_first_block(stack: LocalStack, tmp_path: Path) -> None:
     job = submit(tmp_path, stack, "missing", path=str(tmp_path / "nothing"))
     with pytest.raises(JobFailed) as caught:
-        job.wait(30)
+        job.wait(180)
     assert str(caught.value).startswith(f"{NAME} of stage 1/1: ")
     assert caught.value.block == 7

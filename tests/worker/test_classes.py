@@ -66,7 +66,7 @@ def test_the_result_of_every_class_is_that_of_the_whole_image(app: Celery, tmp_p
         lazy = graph.apply(name, lepton.open(source), **options)
     output = str(tmp_path / ("out.npy" if lazy.gives == "image" else "out.csv"))
     job = lepton.submit({output: lazy}, app=app, block_shape=(40, 50))
-    job.wait(60)
+    job.wait(180)
     if lazy.gives == "image":
         reader = stores.open_array(output)
         pixels = reader.read(Region.whole(reader.shape))
@@ -84,8 +84,8 @@ def test_what_scikit_image_warns_of_on_workers_is_told_once(app: Celery, tmp_pat
     lazy = graph.apply("color.lab2xyz", lepton.open(tmp_path / "lab.npy"))
     job = lepton.submit({str(tmp_path / "xyz.npy"): lazy}, app=app, block_shape=(30, 90))
     with pytest.warns(UserWarning, match="negative Z values") as found:
-        job.wait(60)
-        job.wait(60)
+        job.wait(180)
+        job.wait(180)
     assert len(found) == 1 and job.warnings() == [str(found[0].message)]
 
 
@@ -98,7 +98,7 @@ def test_a_function_of_the_user_runs_where_it_is_allowed(app: Celery, tmp_path: 
     output = tmp_path / "out.npy"
     lazy = lepton.map_blocks("scipy.ndimage:median_filter", source, halo=2, size=5)
     job = lepton.submit({str(output): lazy}, app=app, block_shape=(40, 50))
-    job.wait(60)
+    job.wait(180)
     np.testing.assert_array_equal(np.load(output), ndimage.median_filter(image, size=5))
     assert set(job.seams()) == {str(output)}
     assert 0.5 < job.seams()[str(output)] < 1.5

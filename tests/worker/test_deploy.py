@@ -190,7 +190,7 @@ def test_the_probe_holds_while_the_worker_runs_and_the_hook_lets_it_end_its_bloc
     assert process.poll() is None, "it ends its block first"
     assert draining.poll() is None, "the hook waits for that"
     enough.touch()
-    assert process.wait(60) == 0
-    assert draining.wait(30) == 0
+    assert process.wait(180) == 0
+    assert draining.wait(180) == 0
     assert not is_alive()
     assert job.info().blocks_done > 0, "the block was handed in"

@@ -53,7 +53,7 @@ def celery(folder: Path, *arguments: str, ready: str, **extra: str) -> Iterator[
         yield log
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(180)
 
 
 def status(url: str) -> int:

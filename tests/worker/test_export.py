@@ -40,7 +40,7 @@ def held_job(app: Celery, folder: Path) -> Iterator[lepton.Job]:
         yield job
     finally:
         enough.touch()
-    job.wait(60)
+    job.wait(180)
 
 
 def test_a_lane_goes_from_none_to_some_and_back(app: Celery, tmp_path: Path) -> None:
@@ -83,4 +83,4 @@ def test_the_command_serves_until_ctrl_c(app: Celery, tmp_path: Path) -> None:
             eventually(lambda: get(f"{address}/keda/batch")[1]["desired"] in (2, 3), "desired workers")
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(180) == 0, log.read_text()

@@ -128,7 +128,7 @@ def test_a_job_ends_although_its_chords_never_do(
     assert chords
     idle.broker.delete(*chords)
     idle.start_workers(1)
-    job.wait(30)
+    job.wait(180)
     assert_right(tmp_path, job, idle, 255 - image)
 
 
@@ -139,7 +139,7 @@ def test_a_repeated_message_repeats_no_block(idle: Cluster, tmp_path: Path, imag
     messages = idle.broker.lrange(queue, 0, -1)
     idle.broker.rpush(queue, *messages)
     idle.start_workers(2)
-    job.wait(30)
+    job.wait(180)
     until(lambda: not idle.broker.llen(queue))
     assert sorted(map(int, runs.read_text().split())) == list(range(BLOCKS))
     assert_right(tmp_path, job, idle, 255 - image)
@@ -156,7 +156,7 @@ def test_a_redelivered_message_does_not_repeat_a_block_at_work(
     for _ in range(5):
         restore(cluster, cluster.broker.hkeys("unacked"))
         time.sleep(0.3)
-    job.wait(30)
+    job.wait(180)
     assert runs.read_text().split() == ["7"]
     assert_right(tmp_path, job, cluster, 255 - image)
 
@@ -171,7 +171,7 @@ def test_a_frozen_worker_commits_nothing_twice(cluster: Cluster, tmp_path: Path,
     frozen = cluster.workers[0]
     frozen.signal(signal.SIGSTOP)
     try:
-        info = job.wait(60)
+        info = job.wait(180)
     finally:
         frozen.signal(signal.SIGCONT)
     before = checks.fingerprint(tmp_path)
@@ -207,7 +207,7 @@ def test_a_frozen_merge_publishes_nothing_twice(cluster: Cluster, tmp_path: Path
     with locked(parts[0]), locked(parts[1]):
         may_end.touch()
         until(lambda: fault.strike(scene), "a merge that waits for the locks of its outputs")
-    info = job.wait(60)
+    info = job.wait(180)
     before = checks.fingerprint(folder)
     for _, wake in scene.due:
         wake()
@@ -283,7 +283,7 @@ def test_a_submitter_that_dies_while_it_sends_messages(idle: Cluster, tmp_path: 
     (job_id,) = jobs_of(idle, "sends")
     idle.start_workers(1)
     job = lepton.get_job(job_id, settings=idle.settings)
-    job.wait(60)
+    job.wait(180)
     assert_right(tmp_path, job, idle, 255 - image)
 
 
@@ -295,7 +295,7 @@ def test_broken_connections_cost_no_block(cluster: Cluster, tmp_path: Path, imag
     for done in (1, 5, 9):
         until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
         cluster.broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    job.wait(60)
+    job.wait(180)
     assert_right(tmp_path, job, cluster, 255 - image)
 
 
@@ -306,7 +306,7 @@ def test_a_killed_server_costs_no_receipt(cluster: Cluster, tmp_path: Path, imag
     before = job.info()
     cluster.kill_server(0.5)
     assert job.info().blocks_done >= before.blocks_done
-    job.wait(60)
+    job.wait(180)
     assert_right(tmp_path, job, cluster, 255 - image)
 
 
@@ -325,7 +325,7 @@ def test_a_clock_set_back_by_an_hour_delays_a_killed_workers_blocks_by_seconds(
         before = time.time()
         until(lambda: cluster.ledger.clock() < before - 3000)
         cluster.workers[0].signal(signal.SIGKILL)
-        job.wait(60)
+        job.wait(180)
         assert_right(tmp_path, job, cluster, 255 - image)
 
 
@@ -350,8 +350,8 @@ def test_workers_take_messages_again_after_the_server_was_full(
     until(lambda: all(refusal in log.read_text() for log in logs), "a refusal of what each worker writes")
     Path(refused).touch()
     idle.broker.config_set(setting, 0)
-    job.wait(60)
-    later.wait(60)
+    job.wait(180)
+    later.wait(180)
     assert [worker.pid for worker in idle.workers] == before and all(worker.is_ready for worker in idle.workers)
     assert np.array_equal(np.load(tmp_path / "other.npy"), 255 - image)
     (tmp_path / "other.npy").unlink()
@@ -380,7 +380,7 @@ def test_a_job_of_an_earlier_release_is_left_alone(idle: Cluster, tmp_path: Path
     idle.broker.set(f"lepton:{{{old.id}}}:manifest", json.dumps({"version": 3}))
     idle.start_workers(1)
     outputs = {str(tmp_path / "new.npy"): mapped(tmp_path, "slow", seconds=0)}
-    lepton.submit(outputs, app=idle.app, block_shape=(BLOCK, BLOCK)).wait(30)
+    lepton.submit(outputs, app=idle.app, block_shape=(BLOCK, BLOCK)).wait(180)
     until(lambda: not idle.broker.llen("lepton.default"))
     with pytest.raises(JobError, match="has version '3', this release reads 4; run one release on all machines"):
         old.wait(5)
@@ -409,7 +409,7 @@ def test_a_job_of_another_release_waits_for_a_worker_of_its_own(
     with pytest.warns(WaitingWarning, match="has version 99"), pytest.raises(WaitTimeout, match="has version 99"):
         job.wait(0.2)
     idle.broker.set(key, manifest)  # as if a worker of its release took the messages
-    job.wait(60)
+    job.wait(180)
     assert job.info().waits_for == ""
     assert sorted(map(int, runs.read_text().split())) == list(range(BLOCKS))
     assert_right(tmp_path, job, idle, 255 - image)
@@ -444,14 +444,14 @@ def test_a_full_disk_fails_a_job_which_can_be_resumed(tmp_path: Path) -> None:
                 _children_may_write(cluster, 0)
             cluster.workers[0].signal(signal.SIGCONT)
             with pytest.raises(JobFailed, match="the disk is full" if disk is not None else "File too large"):
-                job.wait(40)
+                job.wait(180)
             assert not (folder / "o.zarr").exists()
             if disk is not None:
                 disk.make_room()
             else:
                 _children_may_write(cluster, -1)
             lepton.resume(job.id, app=cluster.app)
-            job.wait(30)
+            job.wait(180)
             until(lambda: not checks.hidden(folder))
             expected = sk_filters.gaussian(np.load(folder / "input.npy"), sigma=1)
             found = lepton.compute(lepton.open(folder / "o.zarr"))

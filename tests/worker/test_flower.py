@@ -68,7 +68,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
             smooth = filters.gaussian(image, sigma=2)
             labels = measure.label(smooth > filters.threshold_otsu(smooth))
             job = lepton.submit({str(folder / "labels.zarr"): labels}, app=app_of(stack), block_shape=(64, 64))
-            job.wait(60)
+            job.wait(180)
             logs = [*stack.logs.iterdir(), *other.logs.iterdir()]
             yield Flowers(stack.flower_url, f"{other.flower_url}/{PREFIX}", secret, job.id, logs)
 
@@ -84,7 +84,7 @@ def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, st
     if auth is not None:
         request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=180) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -123,7 +123,7 @@ def shot(page: Page, name: str) -> None:
 
 def test_the_tasks_page_says_job_stage_and_blocks(flowers: Flowers, page: Page) -> None:
     page.goto(f"{flowers.local}/tasks", wait_until="domcontentloaded")
-    page.get_by_text(re.compile(rf"job {flowers.job_id} stage \d/\d")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(rf"job {flowers.job_id} stage \d/\d")).first.wait_for(timeout=180_000)
     heads = [text.strip() for text in page.locator("#tasks-table thead th").all_inner_texts() if text.strip()]
     shot(page, "tasks")
     assert [head.lower() for head in heads] == ["name", "args", "state", "received", "runtime", "worker", "retries"]
@@ -136,15 +136,15 @@ def test_a_task_page_and_the_workers_page_show(flowers: Flowers, page: Page) -> 
     found = json.loads(get(f"{flowers.local}/tasks/datatable?{TABLE}")[1])["data"]
     batch = next(task for task in found if task["name"] == "lepton.process")
     page.goto(f"{flowers.local}/task/{quote(batch['uuid'])}", wait_until="domcontentloaded")
-    page.get_by_text(batch["args"]).first.wait_for(timeout=60_000)
+    page.get_by_text(batch["args"]).first.wait_for(timeout=180_000)
     shot(page, "task")
     names = worker_names(flowers.local)
     page.goto(f"{flowers.local}/workers", wait_until="domcontentloaded")
     for name in names:
-        page.get_by_text(name).first.wait_for(timeout=60_000)
+        page.get_by_text(name).first.wait_for(timeout=180_000)
     shot(page, "workers")
     page.goto(f"{flowers.local}/worker/{quote(names[0])}", wait_until="domcontentloaded")
-    page.get_by_text("Max concurrency").first.wait_for(timeout=60_000)
+    page.get_by_text("Max concurrency").first.wait_for(timeout=180_000)
     shot(page, "worker")
 
 

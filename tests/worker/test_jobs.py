@@ -106,7 +106,7 @@ def test_a_job_of_every_class_gives_scikit_images_pixels(app: Celery, tmp_path: 
         str(tmp_path / "percentiles.csv"): np.percentile(lazy_gray, (2, 98)),
     }
     job = lepton.submit(outputs, app=app, block_shape=(240, 208))
-    result = job.result(timeout_s=60)
+    result = job.result(timeout_s=180)
 
     assert np.array_equal(read(tmp_path / "gamma.npy"), sk_exposure.adjust_gamma(gray, 0.5) * 2 + 1)
     assert np.array_equal(read(tmp_path / "edges.zarr"), sk_filters.sobel(sk_filters.median(gray)))
@@ -129,7 +129,7 @@ def test_arrays_and_pictures_are_copied_for_workers_and_removed(app: Celery, tmp
         str(tmp_path / "array.npy"): filters.gaussian(lepton.open(data.camera()), sigma=1),
         str(tmp_path / "picture.npy"): color.rgb2gray(lepton.open(tmp_path / "input.png")),
     }
-    lepton.submit(outputs, app=app, block_shape=(100, 100)).wait(60)
+    lepton.submit(outputs, app=app, block_shape=(100, 100)).wait(180)
     assert np.array_equal(read(tmp_path / "array.npy"), sk_filters.gaussian(data.camera(), sigma=1))
     assert np.array_equal(read(tmp_path / "picture.npy"), sk_color.rgb2gray(data.coffee()))
     eventually(lambda: left_behind(tmp_path) == ["array.npy", "picture.npy"])
@@ -146,7 +146,7 @@ def test_shards_are_read_by_pool_children_and_images_pass_through_scratch(worker
     labels = measure.label(filters.gaussian(lepton.open(tmp_path / "input.zarr"), sigma=2) > 0.4)
     outputs = {str(tmp_path / "labels.zarr"): labels, str(tmp_path / "bright.npy"): labels > 0}
     job = lepton.submit(outputs, app=lepton.create_app(load_settings(settings)), block_shape=(200, 300))
-    job.wait(60)
+    job.wait(180)
     expected = sk_measure.label(sk_filters.gaussian(image, sigma=2) > 0.4)
     assert np.array_equal(read(tmp_path / "labels.zarr"), expected)
     assert np.array_equal(read(tmp_path / "bright.npy"), expected > 0)
@@ -172,7 +172,7 @@ def test_a_job_is_planned_with_figures_of_the_jobs_before_it(app: Celery, tmp_pa
     before = costs.model_of_workers(ledger, "default").jobs
     gray = color.rgb2gray(lepton.open(photo))
     job = lepton.submit({str(tmp_path / "0.npy"): gray}, app=app, block_shape=(64, 64))
-    info = job.wait(60)
+    info = job.wait(180)
     eventually(lambda: costs.model_of_workers(ledger, "default").jobs != before, "the refined model", 10)
     found = costs.model_of_workers(ledger, "default")
     assert found.figure("compute", "color.rgb2gray uint8").seconds > 0
@@ -180,7 +180,7 @@ def test_a_job_is_planned_with_figures_of_the_jobs_before_it(app: Celery, tmp_pa
     assert info.stats["batch_s"] >= info.stats["block_s"] > info.stats["compute_s"] > 0
     again = lepton.submit({str(tmp_path / "1.npy"): gray}, app=app, block_shape=(64, 64))
     assert "refined by" in again.manifest().plan.costs
-    again.wait(60)
+    again.wait(180)
     assert "predicted" in again.report()
 
 
@@ -267,7 +267,7 @@ def test_an_image_larger_than_the_workers_memory_limit_is_processed(tmp_path: Pa
                 process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
         lazy = lepton.open(tmp_path / "input.npy")
         outputs = {str(tmp_path / "out.npy"): lazy > 150, str(tmp_path / "max.csv"): lazy.max()}
-        result = lepton.submit(outputs, app=app_of(stack)).result(timeout_s=60)
+        result = lepton.submit(outputs, app=app_of(stack)).result(timeout_s=180)
     assert result[str(tmp_path / "max.csv")]["value"] == [200]
     found = np.load(tmp_path / "out.npy", mmap_mode="r")
     assert found[12_345, 20_456]
@@ -279,13 +279,13 @@ def test_an_image_larger_than_the_workers_memory_limit_is_processed(tmp_path: Pa
 
 
 def test_an_interactive_job_overtakes_a_batch_job(app: Celery, tmp_path: Path, photo: Path) -> None:
-    batch, enough = slow(tmp_path, app, 0.1, side=2048, priority="batch", workers=64)  # takes 51 s
+    batch, enough = slow(tmp_path, app, 0.4, side=2048, priority="batch", workers=64)  # takes 205 s
     quick = {str(tmp_path / "quick.npy"): color.rgb2gray(lepton.open(photo)) * 2}
     interactive = lepton.submit(quick, app=app, priority="interactive", block_shape=(512, 512))
-    interactive.wait(45)
+    interactive.wait(180)
     assert batch.info().state is JobState.RUNNING
     enough.touch()
-    batch.wait(60)
+    batch.wait(180)
     assert_slow_is_right(tmp_path)
 
 
@@ -331,7 +331,7 @@ def test_a_job_that_fails_says_why_and_leaves_nothing_once_forgotten(app: Celery
     image = lepton.open(tmp_path / "input.npy")
     job = lepton.submit({str(tmp_path / "o.npy"): image > filters.threshold_otsu(image)}, app=app, block_shape=(64, 64))
     with pytest.raises(JobFailed, match="a histogram needs finite") as caught:
-        job.wait(30)
+        job.wait(180)
     assert caught.value.job_id == job.id
     assert caught.value.stage == 1
     assert left_behind(tmp_path) != []  # the job could be resumed
@@ -344,7 +344,7 @@ def test_an_input_that_vanishes_fails_the_job(app: Celery, tmp_path: Path) -> No
     image = lepton.open(tmp_path / "input.npy")
     (tmp_path / "input.npy").unlink()
     with pytest.raises((JobFailed, FileNotFoundError), match=r"input\.npy"):
-        lepton.submit({str(tmp_path / "o.npy"): image + 1}, app=app).wait(30)
+        lepton.submit({str(tmp_path / "o.npy"): image + 1}, app=app).wait(180)
     assert_nothing_is_left(tmp_path)
 
 
@@ -381,7 +381,7 @@ def test_killed_children_and_a_killed_worker_cost_no_block(tmp_path: Path) -> No
                 child.send_signal(signal.SIGKILL)
         second.kill()
         enough.touch()
-        info = job.wait(60)
+        info = job.wait(180)
     assert_slow_is_right(tmp_path)
     assert info.blocks_done == info.blocks_total == 256
 
@@ -393,7 +393,7 @@ def test_messages_that_are_lost_are_sent_again(workers: LocalStack, app: Celery,
         eventually(lambda: broker.lpop("lepton.batch") is not None, "a message")
     assert job.info().state is JobState.RUNNING
     enough.touch()
-    job.wait(60)
+    job.wait(180)
     assert_slow_is_right(tmp_path)
 
 
@@ -408,7 +408,7 @@ def test_a_temporary_error_is_retried(tmp_path: Path) -> None:
                 stack = running.enter_context(some_workers(tmp_path / "stack", broker_url=server.url))
                 eventually(lambda: "Retry in" in (stack.logs / "worker-1.log").read_text())
                 assert job.info().state is JobState.RUNNING
-            job.wait(60)
+            job.wait(180)
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
 
 

@@ -51,7 +51,7 @@ def test_an_interactive_job_waits_for_no_block_of_others(stack: LocalStack, tmp_
     large = lepton.submit({str(tmp_path / "held.npy"): held}, app=app, block_shape=(64, 64), priority="batch")
     eventually(lambda: begun.exists() and begun.read_text().count("\n") >= 2, "two blocks that wait for the file")
     quick = {str(tmp_path / "quick.npy"): lepton_filters.gaussian(source, sigma=2)}
-    lepton.submit(quick, app=app, priority="interactive", block_shape=(256, 256)).wait(60)
+    lepton.submit(quick, app=app, priority="interactive", block_shape=(256, 256)).wait(180)
     assert np.array_equal(np.load(tmp_path / "quick.npy"), filters.gaussian(data.camera(), sigma=2))
     info = large.info()
     assert (info.state, info.blocks_done) == (JobState.RUNNING, 0), "no slot became free in the meantime"
@@ -59,7 +59,7 @@ def test_an_interactive_job_waits_for_no_block_of_others(stack: LocalStack, tmp_
     eventually(lambda: ledger.slots("interactive") == 3, "the notes of three workers")
     assert ledger.slots("default") == ledger.slots("batch") == 2
     enough.touch()
-    large.wait(60)
+    large.wait(180)
 
 
 def test_merges_and_ends_of_waves_are_served_before_other_queues(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_merges_and_ends_of_waves_are_served_before_other_queues(tmp_path: Path)
                 [*worker, "--loglevel=INFO"], env=environment(LEPTON_BROKER_URL=server.url), stdout=file, stderr=file
             )
         try:
-            job.wait(60)
+            job.wait(180)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(180)
     received = re.findall(r"Task (lepton\.\w+)\[\S+\] received", log.read_text())
     assert received[0] == "lepton.close"
     assert "lepton.process" in received

@@ -57,11 +57,11 @@ def test_a_lost_message_is_sent_again_while_other_jobs_fill_the_lane(idle: Clust
         idle.broker.lrem(LANE, 1, message)
     idle.start_workers(1)
     until(lambda: in_lane(lost), "a check for lost work in the lane")
-    later = submit(idle, tmp_path / "later", 32 * BLOCK, 0.1, until=str(enough))  # takes 51 s
-    lost.wait(45)
+    later = submit(idle, tmp_path / "later", 32 * BLOCK, 0.4, until=str(enough))  # takes 205 s
+    lost.wait(180)
     assert later.info().state is JobState.RUNNING
     enough.touch()
-    later.wait(60)
+    later.wait(180)
     until(lambda: earlier.id not in idle.ledger.active())
     assert list(checks.quiet(idle)) == []
 
@@ -80,7 +80,7 @@ def test_only_jobs_that_ended_long_ago_are_forgotten(idle: Cluster, tmp_path: Pa
     lepton.resume(resumed.id, app=idle.app)
     idle.start_workers(1)
     for job in (resumed, running):
-        assert job.wait(30).state is JobState.DONE
+        assert job.wait(180).state is JobState.DONE
     until(lambda: not set(ended) & {info.job_id for info in idle.ledger.jobs(limit=1000)})
     assert list(checks.quiet(idle)) == []
     for job_id in ended:

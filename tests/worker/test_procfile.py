@@ -60,7 +60,7 @@ class Honcho:
         descendants = self.descendants()
         assert len(descendants) >= 8
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(60) == 130
+        assert self.process.wait(180) == 130
         _, left = psutil.wait_procs(descendants, 30)
         assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
 
@@ -127,7 +127,7 @@ def submit(app: Celery, folder: Path, picture: NDArray[np.uint8]) -> tuple[Job, 
 
 
 def check(job: Job, folder: Path, picture: NDArray[np.uint8]) -> None:
-    info = job.wait(60)
+    info = job.wait(180)
     assert info.blocks_done == info.blocks_total == info.dispatched
     # the ledger adds a block's figures with its first receipt only: each block was written, none counts twice
     assert info.stats["write_bytes"] == picture.nbytes
@@ -162,7 +162,7 @@ def test_the_worker_grows_under_a_backlog_and_shrinks_after_it(running: Honcho, 
 def test_the_example_of_the_compose_file_runs(running: Honcho, environment: dict[str, str], tmp_path: Path) -> None:
     script = ROOT / "compose" / "example" / "start"
     done = subprocess.run(
-        [script, str(tmp_path), "256"], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+        [script, str(tmp_path), "256"], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "galaxies.zarr").is_dir()

@@ -164,7 +164,7 @@ def test_a_job_gives_scikit_images_pixels_in_every_lane(served: Site, tmp_path: 
         str(tmp_path / "labels.zarr"): lazy_labels,
         str(tmp_path / "objects.csv"): measure.regionprops_table(lazy_labels, properties=("label", "area")),
     }
-    result = lepton.submit(outputs, app=served.app(), priority=lane, block_shape=(240, 208)).result(timeout_s=60)
+    result = lepton.submit(outputs, app=served.app(), priority=lane, block_shape=(240, 208)).result(timeout_s=180)
 
     smooth = sk_filters.gaussian(np.load(photo), sigma=2)
     labels = sk_measure.label(smooth > sk_filters.threshold_otsu(smooth))
@@ -226,10 +226,10 @@ def test_an_interactive_job_does_not_wait_for_a_batch_job(
 ) -> None:
     app = served.app()
     np.save(tmp_path / "large.npy", np.tile(data.camera(), (4, 4)))
-    batch = slow_job(app, tmp_path, tmp_path / "large.npy", "batch", 0.1, priority="batch", workers=16)  # takes 51 s
+    batch = slow_job(app, tmp_path, tmp_path / "large.npy", "batch", 0.4, priority="batch", workers=16)  # takes 205 s
     wait_until(lambda: batch.info().blocks_done > 0)
     interactive = slow_job(app, tmp_path, photo, "interactive", 0.01, priority="interactive")
-    info = interactive.wait(45)
+    info = interactive.wait(180)
     assert batch.info().state is JobState.RUNNING
     batch.cancel()
     assert info.blocks_total >= 8 * interactive.manifest().plan.stages[0].batch_blocks
@@ -270,7 +270,7 @@ def test_hostile_messages_are_refused_before_they_are_unpacked(
     with app.producer_pool.acquire() as producer:
         producer.publish(b"[", content_type="application/json", content_encoding="utf-8", routing_key=lane["queue"])
     job = slow_job(app, tmp_path, photo, seconds=0)
-    job.wait(60)
+    job.wait(180)
     assert_slow_job_is_right(tmp_path, photo)
     wait_until(lambda: served.count(queue_of("default")) == 0)
     assert all(process.is_running() for process in before)
@@ -290,7 +290,7 @@ def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_p
         wait_until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL)
     (tmp_path / "enough").touch()
-    info = job.wait(60)
+    info = job.wait(180)
     assert info.blocks_done == info.blocks_total == 256
     assert_slow_job_is_right(tmp_path, photo)
     assert served.count(DEAD_QUEUE) == 0
@@ -305,7 +305,7 @@ def test_a_broker_that_dies_and_comes_back_costs_no_block(
     assert job.info().state is JobState.RUNNING
     (tmp_path / "enough").touch()
     rabbit.start()
-    info = job.wait(60)
+    info = job.wait(180)
     assert info.blocks_done == info.blocks_total == 256
     assert_slow_job_is_right(tmp_path, photo)
 
@@ -323,7 +323,7 @@ def test_messages_delivered_too_often_are_kept_and_their_job_ends(site: Site, tm
         wait_until(lambda: site.count(DEAD_QUEUE) == sent)
         assert lane.get() is None
     with site.stack(tmp_path / "stack") as stack:
-        job.wait(60)
+        job.wait(180)
         assert "nobody works on them; sent again" in (stack.logs / "worker-1.log").read_text()
     assert_slow_job_is_right(tmp_path, photo)
     assert site.count(DEAD_QUEUE) == sent
@@ -350,7 +350,7 @@ def test_a_retry_waits_in_the_broker_and_keeps_its_lane(site: Site, tmp_path: Pa
 
             wait_until(came_back_twice)
             assert job.info().state is JobState.RUNNING
-        job.wait(60)
+        job.wait(180)
         wait_until(lambda: site.count(queue_of("default")) == site.count(DEAD_QUEUE) == 0)
     assert "Reject" not in (workers.logs / "worker-1.log").read_text()
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(data.camera(), sigma=1))
@@ -398,7 +398,7 @@ def test_a_projects_own_application_serves_the_same_lanes(
         assert names["add"].apply_async((1, 2)).get(timeout=30) == 3
         for name, app in (("project", names["app"]), ("ours", site.app())):
             output = tmp_path / f"{name}.npy"
-            lepton.submit({str(output): ~lepton.open(photo)}, app=app, priority="batch").wait(60)
+            lepton.submit({str(output): ~lepton.open(photo)}, app=app, priority="batch").wait(180)
             assert np.array_equal(read(output), ~np.load(photo))
     assert isinstance(names["app"].amqp.queues[queue_of("interactive")], LaneQueue)
     found = rabbit.queues(site.broker_url.rpartition("/")[2])

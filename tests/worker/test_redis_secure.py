@@ -161,7 +161,7 @@ def test_a_job_runs_over_tls_with_the_documented_rights(
     output = tmp_path / "labels.npy"
     app = app_of(stack)
     job = lepton.submit({str(output): labels}, app=app, block_shape=(64, 64))
-    job.wait(60)
+    job.wait(180)
     np.testing.assert_array_equal(np.load(output), expected)
     assert lepton.submit({str(tmp_path / "b.npy"): lazy}, app=app, block_shape=(16, 16)).cancel()
     assert refused(server) == []

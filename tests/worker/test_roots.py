@@ -67,7 +67,7 @@ def test_a_job_within_the_roots_has_the_same_pixels(app: Celery, root: Path, suf
         str(root / "cells.csv"): measure.regionprops_table(labels),
     }
     job = lepton.submit(outputs, app=app, block_shape=(64, 80), overwrite=True)
-    job.wait(60)
+    job.wait(180)
     expected = (sk_filters.gaussian(PIXELS, sigma=2) > 0.5).astype(np.uint8)
     assert np.array_equal(lepton.compute(lepton.open(root / f"out{suffix}")), expected)
     assert job.result()[str(root / "cells.csv")]["label"][0] == 1
@@ -89,7 +89,7 @@ def test_a_path_outside_the_roots_is_refused_by_workers(stack: LocalStack, root:
     np.save(tmp_path / "in.npy", PIXELS)
     job = lepton.submit({str(root / "o.npy"): lepton.open(tmp_path / "in.npy")}, app=app_of(stack))
     with pytest.raises(JobFailed, match="allowed"):
-        job.wait(60)
+        job.wait(180)
     job.forget()
 
 
@@ -110,13 +110,13 @@ def test_a_folder_that_is_moved_under_a_job_is_not_made_anew(stack: LocalStack, 
     folder.rename(root / "moved")
     enough.touch()
     with pytest.raises(JobFailed):
-        job.wait(90)
+        job.wait(180)
     until_idle(stack)
     assert not folder.exists()
     with pytest.raises((JobError, InputError), match="gone"):
         lepton.resume(job.id, app=app)
     (root / "moved").rename(folder)
-    lepton.resume(job.id, app=app).wait(60)
+    lepton.resume(job.id, app=app).wait(180)
     for path in outputs:
         assert np.array_equal(lepton.compute(lepton.open(path)), 255 - np.tile(PIXELS, (3, 3)))
     assert job.info().state is JobState.DONE
@@ -133,7 +133,7 @@ def test_the_files_of_a_failed_job_can_be_discarded(app: Celery, root: Path) -> 
     folder.rename(root / "away")
     enough.touch()
     with pytest.raises(JobFailed):
-        job.wait(90)
+        job.wait(180)
     (root / "away").rename(folder)
     assert len(list(folder.iterdir())) >= 3
     job.discard()

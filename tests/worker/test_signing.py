@@ -62,7 +62,7 @@ def logs(stack: LocalStack) -> str:
 @pytest.mark.parametrize("keys", [(NEW,), (OLD,), (OLD, NEW)])
 def test_a_job_signed_with_one_of_the_keys_is_done(stack: LocalStack, tmp_path: Path, keys: tuple[str, ...]) -> None:
     job = submit(tmp_path, create_app(settings_for(stack, *keys)))
-    job.wait(30)
+    job.wait(180)
     expected = np.load(tmp_path / "in.npy") + 1
     assert np.array_equal(np.load(tmp_path / "o.npy"), expected)
     assert b"signature" not in (tmp_path / "o.npy").read_bytes()
@@ -72,9 +72,9 @@ def test_a_job_signed_with_one_of_the_keys_is_done(stack: LocalStack, tmp_path: 
 def test_nothing_is_done_that_none_of_the_keys_signed(stack: LocalStack, tmp_path: Path, keys: tuple[str, ...]) -> None:
     job = submit(tmp_path, create_app(settings_for(stack, *keys)))
     eventually(lambda: "none of this worker's keys has signed it" in logs(stack))
-    submit(tmp_path / "signed", create_app(settings_for(stack, NEW))).wait(30)
+    submit(tmp_path / "signed", create_app(settings_for(stack, NEW))).wait(180)
     with pytest.raises(JobFailed, match=r"manifest (has no signature|was signed with another key).*LEPTON_SECRET_KEY"):
-        job.wait(30)
+        job.wait(180)
     assert job.info().blocks_done == 0
     assert not (tmp_path / "o.npy").exists()
     assert logs(stack).count("a message for lepton.process is refused") == 1
@@ -99,7 +99,7 @@ def test_messages_of_wrong_arguments_are_refused_and_the_worker_lives(stack: Loc
     )
     for task, arguments in hostile:
         publisher.signature(task, args=arguments, immutable=True, options={"queue": "lepton.default"}).apply_async()
-    submit(tmp_path, app).wait(30)
+    submit(tmp_path, app).wait(180)
     eventually(lambda: "a message for lepton.tidy is refused" in logs(stack))
     assert "Traceback" not in logs(stack)
 
@@ -120,7 +120,7 @@ def test_damaged_manifests_fail_their_jobs_and_can_be_removed(stack: LocalStack,
         (key,) = client.keys(f"*{{{job_id}}}:manifest")
         client.set(key, text)
         canvas.send_alone(app, ledger.info(job_id), [Place(0)])
-    submit(tmp_path, app).wait(30)
+    submit(tmp_path, app).wait(180)
     for job_id in hostile:
         eventually(partial(has_failed, ledger, job_id))
         assert "manifest" in ledger.info(job_id).error

@@ -98,13 +98,13 @@ def stack(project: Path) -> Iterator[LocalStack]:
 def test_workers_run_tasks_with_the_environment_they_were_given(stack: LocalStack) -> None:
     names = ["LEPTON_SETTINGS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GREETING"]
     with Celery(broker=stack.broker_url, backend=stack.broker_url) as app:
-        got = [app.send_task("environment", [name]).get(timeout=60) for name in names]
+        got = [app.send_task("environment", [name]).get(timeout=180) for name in names]
     assert got == ["local", "1", "1", "hello"]
 
 
 def test_flower_shows_its_page(stack: LocalStack) -> None:
     assert stack.flower_url is not None
-    with urllib.request.urlopen(f"{stack.flower_url}/", timeout=60) as page:
+    with urllib.request.urlopen(f"{stack.flower_url}/", timeout=180) as page:
         assert page.status == 200
         assert b"Flower" in page.read()
 
@@ -226,7 +226,7 @@ def test_ctrl_c_lets_the_running_task_finish_and_leaves_nothing(
     info = begin_slow_task(tmp_path, 0.5)
     # to the whole foreground group, as a terminal sends it: the workers must not be in it
     os.killpg(owner.pid, signal.SIGINT)
-    assert owner.wait(60) == -signal.SIGINT
+    assert owner.wait(180) == -signal.SIGINT
     assert (tmp_path / "done").exists()
     assert all(map(is_gone, everything))
     assert process_started(info.pid) is None
@@ -238,7 +238,7 @@ def test_an_owner_that_asked_for_it_stops_in_order_on_sigterm(
 ) -> None:
     owner, everything = own(0, "no flower")
     owner.terminate()
-    assert owner.wait(60) == 128 + signal.SIGTERM
+    assert owner.wait(180) == 128 + signal.SIGTERM
     assert all(map(is_gone, everything))
     assert not (tmp_path / "state" / "stack.json").exists()
 
@@ -252,7 +252,7 @@ def test_a_second_ctrl_c_kills_workers_that_are_still_finishing(
     owner.send_signal(signal.SIGINT)
     eventually(lambda: "Warm shutdown" in log.read_text())
     owner.send_signal(signal.SIGINT)
-    owner.wait(60)
+    owner.wait(180)
     eventually(lambda: all(map(is_gone, everything)))
     assert not (tmp_path / "done").exists()
 
@@ -263,7 +263,7 @@ def test_wait_names_the_process_that_ended(tmp_path: Path) -> None:
         (server,) = stack.processes
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
-        assert stack.wait(timeout_s=60) is server
+        assert stack.wait(timeout_s=180) is server
 
 
 def test_the_data_of_the_server_survive_a_restart(tmp_path: Path) -> None:
