@@ -30,8 +30,11 @@ def some_workers(
     broker_url: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[LocalStack]:
-    """Workers with the settings of the tests, on a server of their own unless `broker_url` names one."""
-    project = Project(settings="test", env=env or {})
+    """Workers with the settings of the tests, on a server of their own unless `broker_url` names one.
+
+    They touch the file `alive` in the directory with each sweep.
+    """
+    project = Project(settings="test", env={"LEPTON_ALIVE_FILE": str(directory / "alive"), **(env or {})})
     stack = LocalStack(
         directory, workers=count, concurrency=concurrency, flower=False, broker_url=broker_url, project=project
     )

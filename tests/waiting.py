@@ -1,9 +1,10 @@
-"""Waiting for a condition, and for the end of a process."""
+"""Waiting for a condition, for sweeps of workers, and for the end of a process."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -14,6 +15,13 @@ def eventually(condition: Callable[[], object], what: str = "the condition", tim
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain for {what}"
         time.sleep(0.01)
+
+
+def sweeps(alive: Path, count: int = 4) -> None:
+    """Wait until workers have swept so many times, which their `alive_file` shows."""
+    for _ in range(count):
+        before = alive.stat().st_mtime_ns
+        eventually(lambda before=before: alive.stat().st_mtime_ns > before, "a sweep")  # type: ignore[misc]
 
 
 def is_gone(process: psutil.Process | int) -> bool:

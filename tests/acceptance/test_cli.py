@@ -30,6 +30,7 @@ from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
 from tests.acceptance.commands import ROOT, environment, lepton, offspring
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
@@ -291,11 +292,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 60
-        while read_running(folder / ".lepton") is None:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: process.poll() is not None or read_running(folder / ".lepton") is not None)
+        assert process.poll() is None
         yield folder
     finally:
         process.send_signal(signal.SIGINT)

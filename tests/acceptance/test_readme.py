@@ -8,13 +8,13 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lepton_celery.jobs.local_stack import read_running
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -38,11 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     [up] = [block for block in blocks("sh") if block.startswith("lepton up")]
     stack = subprocess.Popen(shlex.split(up), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while read_running(folder / ".lepton") is None:
-            assert stack.poll() is None, "lepton up ended"
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: stack.poll() is not None or read_running(folder / ".lepton") is not None)
+        assert stack.poll() is None, "lepton up ended"
         yield folder
     finally:
         stack.send_signal(signal.SIGINT)

@@ -134,7 +134,9 @@ class Cluster:
         self._wanted = workers
         self._concurrency = concurrency
         self._settings_name = settings
-        self._environment = dict(environment or {})
+        self.alive = directory / "alive"
+        """The file that workers touch with each sweep."""
+        self._environment = {"LEPTON_ALIVE_FILE": str(self.alive), **(environment or {})}
         self._guard = Guard()
         self._server = RedisServer(directory / "server", guard=self._guard)
         self._process: ManagedProcess | None = None

@@ -31,7 +31,7 @@ from lepton_celery.skimage import filters
 from lepton_celery.text import password_of
 from tests.hostile import documents, messages
 from tests.stacks import some_workers
-from tests.waiting import eventually
+from tests.waiting import eventually, sweeps
 
 pytestmark = pytest.mark.worker
 
@@ -255,7 +255,7 @@ def test_hostile_jobs_harm_no_worker_no_honest_job_and_no_file(
     # its messages waited for those that were before them, once: `benchmarks.damaged` measures the time
     assert worked_on <= 3 * len(ids), "the honest job waits for hostile ones"
     eventually(lambda: client.llen(LANE) == 0, "the messages")
-    time.sleep(3)  # several sweeps
+    sweeps(stack.directory / "alive", 8)  # four of each worker
 
     found = lepton.list_jobs(limit=1000, settings=settings)
     assert {beside.id, first.id} <= {info.job_id for info in found}

@@ -47,7 +47,7 @@ class Server:
         )
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 180
         with redis.Redis(port=self.port) as client:
             while True:
                 try:

@@ -17,6 +17,7 @@ from lepton_celery.errors import StoreError
 from lepton_celery.grid import BlockGrid, BlockIndex, Region
 from lepton_celery.stores.workspace import DiskWorkspace, MemoryWorkspace, Workspace, workspace_root
 from tests.oracle import assert_identical, picture
+from tests.waiting import eventually
 
 Make = Callable[[], Workspace]
 
@@ -179,7 +180,7 @@ def test_one_process_computes_what_all_share(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(20)
+        process.join(180)
         assert process.exitcode == 0
     assert len((tmp_path / "calls").read_text().split()) == 1
     DiskWorkspace(tmp_path, "job").discard_node(3)
@@ -191,11 +192,10 @@ def test_another_process_computes_if_the_first_is_killed(tmp_path: Path) -> None
     fork = multiprocessing.get_context("fork")
     first = fork.Process(target=_compute_shared, args=(tmp_path, 60))
     first.start()
-    while not (tmp_path / "calls").exists():
-        time.sleep(0.01)
+    eventually((tmp_path / "calls").exists, "the first process at its computation")
     second = fork.Process(target=_compute_shared, args=(tmp_path, 0))
     second.start()
     first.kill()
-    second.join(20)
+    second.join(180)
     assert second.exitcode == 0
     assert len((tmp_path / "calls").read_text().split()) == 2

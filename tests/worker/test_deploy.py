@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,7 +185,7 @@ def test_the_probe_holds_while_the_worker_runs_and_the_hook_lets_it_end_its_bloc
 
     hook = " ".join(found["lifecycle"]["preStop"]["exec"]["command"][2:]).replace(" 1;", f" {process.pid};", 1)
     draining = subprocess.Popen(["sh", "-c", hook.replace("kill -0 1 ", f"kill -0 {process.pid} ")])
-    time.sleep(1)
+    eventually(lambda: "Warm shutdown" in (tmp_path / "log").read_text(), "the beginning of the worker's end")
     assert process.poll() is None, "it ends its block first"
     assert draining.poll() is None, "the hook waits for that"
     enough.touch()

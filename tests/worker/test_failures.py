@@ -60,6 +60,7 @@ from tests.chaos import checks
 from tests.chaos.cluster import CLOCK_IS_FAKED, Cluster, Disk
 from tests.chaos.faults import MergeFault, Scene, restore
 from tests.waiting import eventually as until
+from tests.waiting import sweeps
 
 pytestmark = pytest.mark.worker
 
@@ -155,7 +156,7 @@ def test_a_redelivered_message_does_not_repeat_a_block_at_work(
     until(lambda: runs.exists() and job.info().blocks_done >= BLOCKS // 2)
     for _ in range(5):
         restore(cluster, cluster.broker.hkeys("unacked"))
-        time.sleep(0.3)
+        until(lambda: not cluster.broker.llen("lepton.default"), "a worker that takes the message")
     job.wait(180)
     assert runs.read_text().split() == ["7"]
     assert_right(tmp_path, job, cluster, 255 - image)
@@ -255,7 +256,7 @@ def test_a_submitter_that_dies_while_it_copies_its_inputs(cluster: Cluster, tmp_
         process.kill()
         process.wait()
     job = lepton.get_job(jobs_of(cluster, "copies")[0], settings=cluster.settings)
-    time.sleep(3 * cluster.settings.sweep_s)  # several rounds of the sweepers
+    sweeps(cluster.alive, 6)  # three of each worker
     info = job.info()
     assert (info.state, info.dispatched, info.blocks_done) == (JobState.PAUSED, 0, 0)
     assert job.cancel()
@@ -401,7 +402,7 @@ def test_a_job_of_another_release_waits_for_a_worker_of_its_own(
     idle.broker.set(key, json.dumps({**json.loads(manifest), "version": 99}))
     idle.start_workers(1)
     until(lambda: bool(job.info().waits_for))
-    time.sleep(2)
+    sweeps(idle.alive)
     info = job.info()
     assert (info.state, info.blocks_done) == (JobState.RUNNING, 0)
     assert info.waits_for.startswith("the job's manifest has version 99, this release reads version")

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import runpy
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import lepton_celery as lepton
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
 from tests.stacks import short_lived
+from tests.waiting import eventually
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -93,13 +93,12 @@ def get(url: str, auth: str | None = None, method: str = "GET") -> tuple[int, st
 
 def worker_names(url: str) -> list[str]:
     """The names of both workers, once Flower has seen them."""
-    deadline = time.monotonic() + 60
-    while True:
-        names = [worker["hostname"] for worker in json.loads(get(f"{url}/workers?json=1")[1])["data"]]
-        if len(names) == 2:
-            return names
-        assert time.monotonic() < deadline, names
-        time.sleep(0.2)
+
+    def names() -> list[str]:
+        return [worker["hostname"] for worker in json.loads(get(f"{url}/workers?json=1")[1])["data"]]
+
+    eventually(lambda: len(names()) == 2, "both workers on Flower's page")
+    return names()
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import filters
 from tests.faults.blocks import above_minimum
 from tests.stacks import some_workers
-from tests.waiting import eventually
+from tests.waiting import eventually, sweeps
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -270,7 +270,9 @@ def test_a_block_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ pause, cancel, resume
 
 
-def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+def test_a_paused_job_starts_nothing_until_it_is_resumed(
+    workers: LocalStack, app: Celery, tmp_path: Path, dark: NDArray[np.uint8]
+) -> None:
     runs, resumed = tmp_path / "runs", tmp_path / "resumed"
     job = submit(tmp_path, app, mapped(tmp_path, "slow", seconds=0.5, until=str(resumed), log=str(runs)))
     assert job.pause()
@@ -279,7 +281,7 @@ def test_a_paused_job_starts_nothing_until_it_is_resumed(app: Celery, tmp_path: 
     eventually(lambda: not broker.llen("lepton.default") and not broker.hlen("unacked"))  # blocks at work have ended
     done = job.info().blocks_done
     resumed.touch()
-    time.sleep(1)  # two rounds of the sweepers
+    sweeps(workers.directory / "alive")  # two of each worker
     assert job.info().blocks_done == done < 16
     assert lepton.resume(job.id, app=app).id == job.id
     job.wait(180)

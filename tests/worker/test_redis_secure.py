@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import filters as lazy_filters
 from lepton_celery.skimage import measure as lazy_measure
 from tests.stacks import some_workers
+from tests.waiting import eventually
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -62,6 +62,13 @@ class SecureServer:
 
     def admin(self) -> redis.Redis:
         return redis.Redis.from_url(self.url(user="admin"), decode_responses=True)
+
+    def answers(self) -> bool:
+        try:
+            with self.admin() as admin:
+                return bool(admin.ping())
+        except redis.exceptions.ConnectionError:
+            return False
 
 
 def openssl(folder: Path, *arguments: str) -> None:
@@ -119,16 +126,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
     process = ManagedProcess("redis", [binary, "redis.conf"], log=folder / "redis.log", guard=guard, cwd=folder)
     process.start()
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                with made.admin() as admin:
-                    admin.ping()
-                break
-            except redis.exceptions.ConnectionError:
-                assert process.is_running, process.log_tail()
-                assert time.monotonic() < deadline, process.log_tail()
-                time.sleep(0.02)
+        eventually(lambda: not process.is_running or made.answers(), "an answer of the server")
+        assert process.is_running, process.log_tail()
         yield made
     finally:
         process.stop(10)

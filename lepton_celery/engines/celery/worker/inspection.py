@@ -42,13 +42,15 @@ def about(state: Any, probes: Mapping[str, str] | None = None, **_: Any) -> dict
     # this runs in the event loop of the worker's main process, which knows the pool
     app: Celery = state.app
     settings: Settings = app.conf["lepton"]
+    # before the probes: a thread that asked a file system is among the system's threads for a moment after its end
+    pool = _pool(state.consumer.controller)
     folders = {
         folder: answer_probe(folder, token, state.hostname, settings.allowed_roots)
         for folder, token in (probes or {}).items()
     }
     answer = replace(
         _about_worker(state.consumer.controller),
-        pool=_pool(state.consumer.controller),
+        pool=pool,
         queues=[queue.name for queue in state.consumer.task_consumer.queues],
         folders=folders,
     )
