@@ -5,7 +5,6 @@ from __future__ import annotations
 import runpy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,11 +16,12 @@ from lepton_celery.calibration import calibrate
 from lepton_celery.catalogue.base import Entry
 from lepton_celery.config import load_settings
 from lepton_celery.graph.nodes import Node
-from lepton_celery.ledger import Ledger
+from lepton_celery.ledger import open_ledger
 from lepton_celery.planning.cost.keep import model_of_workers
 from lepton_celery.planning.cost.model import CostModel, Figure
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import make_plan
+from tests.server.server import Server
 
 
 def demonstration(folder: Path) -> dict[str, Node]:
@@ -58,28 +58,14 @@ def test_a_prediction_follows_the_speed_of_the_machine(tmp_path: Path) -> None:
     )
 
 
-class Costs:
-    """The cost models of a ledger."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
-
-    def costs(self, profile: str) -> Any:
-        return self.kept.get(profile)
-
-    def keep_costs(self, profile: str, document: Any) -> None:
-        self.kept[profile] = document
-
-
 def test_workers_without_figures_get_those_of_this_machines_speed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEPTON_STATE", str(tmp_path))
-    ledger, speeds, contentions = Costs(), iter([2.0, 5.0]), iter([1.5, 1.0])
-    monkeypatch.setattr(calibrate, "open_ledger", lambda url: ledger)
+    speeds, contentions = iter([2.0, 5.0]), iter([1.5, 1.0])
     monkeypatch.setattr(calibrate, "measure_speed", lambda: next(speeds))
     monkeypatch.setattr(calibrate, "measure_contention", lambda: next(contentions))
-    settings = load_settings({"LEPTON_BROKER_URL": "redis://nowhere"})
+    settings = load_settings({"LEPTON_BROKER_URL": server.url, "LEPTON_COST_PROFILE": "never calibrated"})
     calibrate.estimate(settings)
     calibrate.estimate(settings)  # known by now, so it is kept
-    assert model_of_workers(cast("Ledger", ledger), settings.cost_profile).speed == 3.0
+    assert model_of_workers(open_ledger(settings.ledger), settings.cost_profile).speed == 3.0
