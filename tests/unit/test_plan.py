@@ -164,9 +164,9 @@ def test_a_million_blocks_are_planned_in_seconds_and_little_memory() -> None:
     def planned(side: int) -> tuple[Plan, float, int]:
         image = vast((side, side))
         tracemalloc.start()
-        begun = time.perf_counter()
+        begun = time.process_time()
         plan = plan_of(*cells(image), block_shape=(1000, 1000))
-        seconds = time.perf_counter() - begun
+        seconds = time.process_time() - begun
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return plan, seconds, peak

@@ -161,14 +161,15 @@ def test_a_job_all_of_whose_blocks_kill_their_workers_is_stopped(
     assert ATTEMPTS <= deaths < 4 * ATTEMPTS + 64 + 8
 
 
+@pytest.mark.timeout(900)  # workers start again 16 times
 def test_a_job_all_of_whose_blocks_end_whole_workers_is_stopped(tmp_path: Path) -> None:
     np.save(tmp_path / "input.npy", np.full((512, 512), 255, np.uint8))
     env = {"LEPTON_MAX_ATTEMPTS": "2", "LEPTON_LEASE_S": "0.6", "LEPTON_SWEEP_S": "0.2"}
     with some_workers(tmp_path / "stack", 2, concurrency=2, env=env) as stack:
         job = submit(tmp_path, app_of(stack), mapped(tmp_path, "ends_worker"), on_error="fill")
         workers = [process for process in stack.processes if process.name.startswith("worker")]
-        deaths, deadline = 0, time.monotonic() + 150
-        while job.info().state.is_open and time.monotonic() < deadline:
+        deaths = 0
+        while job.info().state.is_open:
             for number, dead in enumerate(workers):
                 if not dead.is_running:  # a supervisor starts it again
                     workers[number] = replace(dead)
@@ -417,11 +418,10 @@ def test_jobs_go_on_after_their_ledger_was_lost(tmp_path: Path, dark: NDArray[np
         for by, job in jobs.items():
             folder, runs = tmp_path / by, tmp_path / by / "runs"
             before = len(runs.read_text().split())
-            resumed = lepton.resume(
-                folder / "o.npy" if by == "output" else folder / f".lepton-{job.id}", app=app_of(stack)
-            )
+            at = folder / ("o.npy" if by == "output" else f".lepton-{job.id}")
+            resumed = lepton.resume(at, app=app_of(stack))
             assert resumed.id == job.id
-            assert resumed.info().blocks_done >= 8
+            assert (info := resumed.info()).stage or info.blocks_done >= 8  # the first stage may have ended by now
             resumed.wait(180)
             # the first stage's missing blocks, then the second stage
             assert len(runs.read_text().split()) < before + 16 + 16
