@@ -81,7 +81,7 @@ class RabbitServer:
     def log(self) -> Path:
         return self.directory / "server.log"
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = 180.0) -> None:
         """Start the node and return when it serves AMQP. Raises StackError with its log when it does not."""
         deadline = time.monotonic() + timeout_s
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

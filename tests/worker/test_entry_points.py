@@ -58,7 +58,7 @@ def celery(folder: Path, *arguments: str, ready: str, **extra: str) -> Iterator[
 
 def status(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=180) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

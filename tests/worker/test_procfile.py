@@ -61,7 +61,7 @@ class Honcho:
         assert len(descendants) >= 8
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(180) == 130
-        _, left = psutil.wait_procs(descendants, 30)
+        _, left = psutil.wait_procs(descendants, 180)
         assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -202,7 +202,7 @@ def test_some_blocks_that_kill_their_workers_stop_no_job(crashing: LocalStack, t
 def test_a_slow_block_is_duplicated_and_the_first_receipt_counts(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     runs, env = tmp_path / "runs", {"LEPTON_DUPLICATE_AFTER": "6"}  # 3 s
     with some_workers(tmp_path / "stack", concurrency=2, env=env) as stack:
-        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=90.0, log=str(runs)))
+        job = submit(tmp_path, app_of(stack), mapped(tmp_path, "late", seconds=600.0, log=str(runs)))
         info = job.wait(180)
     assert info.blocks_done == 16
     assert info.filled == 0
