@@ -68,7 +68,7 @@ def test_clients_give_up(name: str, mount: DeadMount, tmp_path: Path, monkeypatc
         lambda: lepton.run({str(mount.folder / "o.npy"): lepton.open(IMAGE) + 1}),
     ]
     for call in calls:
-        assert seconds_until_timeout(call) < 3 * TIMEOUT_S
+        assert seconds_until_timeout(call) < 15 * TIMEOUT_S
     assert answer_probe(str(mount.folder), "0" * 32, "w", ())["kind"] == "dead"
     mount.go_on()
     assert lepton.open(mount.folder / name).shape == IMAGE.shape
