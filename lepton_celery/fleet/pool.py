@@ -21,7 +21,7 @@ from celery.worker import state
 from celery.worker.autoscale import Autoscaler
 
 from lepton_celery.config import Settings
-from lepton_celery.engines.celery.sending.queues import CONTROL_QUEUE, is_rabbitmq, served_lanes
+from lepton_celery.engines.celery.sending.queues import CONTROL_QUEUE, served_lanes
 from lepton_celery.engines.celery.worker.serving import note_serving
 from lepton_celery.errors import LeptonError
 from lepton_celery.fleet.machine import Usage
@@ -90,7 +90,7 @@ class PoolScaler(Autoscaler):
             self._grow(desired - before)  # type: ignore[attr-defined]  # not in the stubs
         elif desired < before:
             self._shrink(before - desired)
-        self._follow()
+        self._follow(is_receiving=req is not None)
         if self._processes != before:
             note_serving(self.worker)
         return self._processes != before
@@ -184,20 +184,28 @@ class PoolScaler(Autoscaler):
                 known[pid] = now
         self._busy_at = known
 
-    def _follow(self) -> None:
-        """Have the worker hold no more messages than its processes work on: the others wait in the queue for other workers.
+    def _follow(self, *, is_receiving: bool = False) -> None:
+        """Have the worker hold no more messages than fit its processes: the others wait in the queue for other workers.
 
-        RabbitMQ does not take back what a consumer of a quorum queue may hold, so there it is the maximum. So it is with
-        queues of the project, of whose backlog nothing else tells.
+        If it serves queues of the project, of whose backlog nothing else tells, it may hold as many as fit the maximum.
         """
         consumer = self.worker.consumer
-        if self._has_others or consumer is None or is_rabbitmq(self._settings.broker_url):
+        if self._has_others or consumer is None or not consumer.initial_prefetch_count:
             return
         count = max(1, self._processes) * self.worker.prefetch_multiplier
-        if consumer.initial_prefetch_count:
-            consumer.initial_prefetch_count = count  # after a broken connection
-            if consumer.qos is not None:
-                consumer.qos.value = count  # the worker's loop tells the broker
+        consumer.initial_prefetch_count = count  # after a broken connection
+        if consumer.qos is None or consumer.qos.value == count:
+            return
+        if consumer.qos_global is not False:
+            consumer.qos.value = count  # the worker's loop tells the broker
+        elif is_receiving:  # the broker must not be asked in the middle of that
+            self.worker.hub.call_soon(self._follow)
+        else:
+            # RabbitMQ keeps what a consumer of a quorum queue may hold, and only a new consumer may hold another number
+            consumer.qos.set(count)
+            consumer.qos.value = count
+            consumer.task_consumer.cancel()
+            consumer.task_consumer.consume()
 
     def _pids(self) -> list[int]:
         return [child.pid for child in getattr(getattr(self.pool, "_pool", None), "_pool", ())]

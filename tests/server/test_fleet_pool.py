@@ -51,7 +51,7 @@ class Pool:
 def scaler_of(billiard: Pool, *, app: Celery | None = None) -> PoolScaler:
     app = app or create_app(Settings(target_wait=("batch=5s",)))
     pool = SimpleNamespace(_pool=billiard, num_processes=billiard._processes, shrink=billiard.shrink)
-    consumer = SimpleNamespace(initial_prefetch_count=8, qos=SimpleNamespace(value=8))
+    consumer = SimpleNamespace(initial_prefetch_count=8, qos=SimpleNamespace(value=8), qos_global=True)
     worker = SimpleNamespace(app=app, hostname="w@h", consumer=consumer, prefetch_multiplier=1)
     return PoolScaler(pool, 8, 1, worker=worker)
 
@@ -94,6 +94,23 @@ def test_the_worker_holds_as_many_messages_as_it_has_processes() -> None:
     scaler = scaler_of(Pool(3, []), app=app)
     scaler._follow()
     assert scaler.worker.consumer.qos.value == scaler.worker.consumer.initial_prefetch_count == 3
+
+
+def test_on_rabbitmq_only_a_new_consumer_holds_another_number() -> None:
+    done: list[Any] = []
+    scaler = scaler_of(Pool(3, []))
+    consumer = scaler.worker.consumer
+    consumer.qos_global = False  # it serves quorum queues
+    consumer.qos.set = lambda count: done.append(count)
+    consumer.task_consumer = SimpleNamespace(cancel=lambda: done.append("end"), consume=lambda: done.append("begin"))
+    scaler.worker.hub = SimpleNamespace(call_soon=lambda action: done.append(action.__name__))
+    scaler._follow(is_receiving=True)
+    assert done == ["_follow"], "a message is being received: later"
+    scaler._follow()
+    assert done[1:] == [3, "end", "begin"]
+    scaler._follow()
+    scaler._follow(is_receiving=True)
+    assert len(done) == 4, "nothing has changed"
 
 
 def test_beside_queues_of_the_project_it_holds_what_it_may() -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ from lepton_celery.engines.celery.sending.queues import (
 )
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.grid import Region
+from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobState
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
@@ -200,6 +203,36 @@ def test_a_message_that_the_broker_rejects_is_an_error(site: Site) -> None:
         producer.publish({}, routing_key="full")
         with pytest.raises(amqp.exceptions.MessageNacked):
             producer.publish({}, routing_key="full")
+
+
+def test_an_autoscaling_worker_holds_few_messages_while_it_is_small(site: Site, tmp_path: Path, photo: Path) -> None:
+    """Else the others would have none: it may have four processes, and the work needs one within its target."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LEPTON_", "CELERY_"))}
+    named = {"LEPTON_BROKER_URL": site.broker_url, "LEPTON_RESULT_BACKEND": site.ledger_url, "LEPTON_SETTINGS": "test"}
+    words = ["worker", "--autoscale", "1,4", "--target-wait", "default=10m", "--hostname", "small@%h"]
+    lepton_command = [sys.executable, "-c", "from lepton_celery.cli import main; main()"]
+    app = site.app()
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen([*lepton_command, *words], env={**environment, **named}, stdout=log, stderr=log)
+    try:
+        ledger = open_ledger(site.ledger_url)
+        wait_until(lambda: ledger.is_served("default"))
+        [note] = ledger.workers().values()
+        assert (note.slots, note.fewest, note.most) == (1, 1, 4)
+        job = slow_job(app, tmp_path, photo, workers=16)
+
+        def held() -> int:
+            asked = app.control.inspect(timeout=1)
+            return sum(len(found) for kind in (asked.reserved(), asked.active()) for found in (kind or {}).values())
+
+        wait_until(lambda: 0 < held() <= 2 and site.count(queue_of("default")) > 0)
+        (tmp_path / "enough").touch()
+        job.wait(60)
+        assert "wanted" not in (tmp_path / "log").read_text(), "one process was enough"
+    finally:
+        worker.kill()
+        worker.wait()
+    assert_slow_job_is_right(tmp_path, photo)
 
 
 def test_messages_stay_under_a_kilobyte(site: Site, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ class ServingStep(TimerStep):
 def note_serving(worker: Any, *, has_ended: bool = False) -> None:
     """Note which lanes a worker serves, with how many slots, until the note of its next sweeps; or that it has ended."""
     settings: Settings = worker.app.conf["lepton"]
-    slots = int(getattr(worker.pool, "num_processes", None) or worker.concurrency or 1)
+    at_first = worker.min_concurrency if worker.autoscale else worker.concurrency
+    slots = int(getattr(worker.pool, "num_processes", None) or at_first or 1)
     limits = getattr(getattr(worker, "autoscaler", None), "limits", None)  # only that of this package has some
     for_s = 0.0 if has_ended else max(_SHORTEST_NOTE_S, 5 * settings.sweep_s)
     try:
