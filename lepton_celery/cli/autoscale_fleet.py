@@ -153,16 +153,29 @@ def status(watch: bool, limit: int, as_json: bool) -> None:
 
 
 def _read(ledger: Ledger, settings: Settings, limit: int) -> dict[str, Any]:
-    seen = observe(ledger, targets_of(settings.target_wait))
-    said = ledger.decisions.said()
+    now = ledger.clock()
+    said = {name: each for name, each in ledger.decisions.said().items() if _number(each.get("until")) > now}
+    seen = observe(ledger, targets_of(settings.target_wait) | _targets_of(said))
     return {
         "at": round(seen.at),
-        "autoscalers": {name: each for name, each in said.items() if _number(each.get("until")) > seen.at},
+        "autoscalers": said,
         "slots": {"ready": seen.ready, "busy": seen.busy},
         "lanes": seen_document(seen)["lanes"],
         "other_releases": of_another_release(ledger.workers(), [load.lane for load in seen.lanes]),
         "decisions": ledger.decisions.last(limit),
     }
+
+
+def _targets_of(said: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The target waits that autoscalers have, which may be others than those of the settings here."""
+    found = {}
+    for each in said.values():
+        seen = each.get("seen")
+        for load in _items(seen.get("lanes")) if isinstance(seen, dict) else []:
+            target = _number(load.get("target_wait_s")) if isinstance(load, dict) else 0.0
+            if target and load.get("lane") in LANES:
+                found[str(load["lane"])] = target
+    return found
 
 
 def _shown(document: dict[str, Any]) -> Group:
@@ -188,7 +201,9 @@ def _shown(document: dict[str, Any]) -> Group:
     for name, each in document["autoscalers"].items():
         workers = [worker for worker in _items(each.get("workers")) if isinstance(worker, dict)]
         said, limits = ago(document["at"] - _number(each.get("at"))), f"{each.get('minimum')} to {each.get('maximum')}"
-        told = f"{name} (process {each.get('pid')}) wanted {each.get('desired')} slots, of {limits} allowed, {said}"
+        desired = each.get("desired")
+        slots = counted(desired, "slot") if isinstance(desired, int) else f"{desired} slots"
+        told = f"{name} (process {each.get('pid')}) wanted {slots}, of {limits} allowed, {said}"
         parts += ["", Text(told, "bold")]
         parts.append(Text(str(each.get("reason", ""))))
         parts += [Text(f"  {w.get('name')}  process {w.get('pid')}  {w.get('state')}") for w in workers]

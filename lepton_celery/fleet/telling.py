@@ -44,10 +44,10 @@ class Telling:
             "reason": decision.reason,
             "findings": [str(finding) for finding in decision.findings],
             "seen": seen_document(observation) if observation is not None else None,
-            "events": [event.partition("\n")[0] for event in events],
+            "events": [event.partition("\n")[0] for event in events if event not in self._events],
         }
         told = (decision.desired, decision.findings)
-        if told != self._told or set(events) - set(self._events):
+        if told != self._told or said["events"]:
             self._ledger.decisions.note(said)
         self._told, self._events = told, events
         self._ledger.decisions.say(self._name, {**said, "until": at + self._valid_s, **about})

@@ -42,7 +42,7 @@ def test_it_shows_what_was_decided_and_why(server: Server) -> None:
     now = ledger.clock()
     decision: dict[str, Any] = {"at": now, "by": "host:/folder", "desired": 3, "reason": "1 → 3 slots", "events": []}
     ledger.decisions.note({**decision, "seen": {"busy": 1, "ready": 1}})
-    limits = {"minimum": 1, "maximum": 4}
+    limits = {"minimum": 1, "maximum": 4, "seen": {"lanes": [{"lane": "batch", "target_wait_s": 42.0}, 7]}}
     workers = [{"name": "fleet-1@host", "pid": 7, "state": "starting"}]
     ledger.decisions.say("host:/folder", {**decision, "until": now + 60, "pid": 5, **limits, "workers": workers})
     ledger.decisions.say("gone:/folder", {**decision, "until": now - 1})
@@ -50,6 +50,7 @@ def test_it_shows_what_was_decided_and_why(server: Server) -> None:
     assert "host:/folder (process 5) wanted 3 slots, of 1 to 4 allowed, 0 s ago" in shown
     assert "fleet-1@host  process 7  starting" in shown
     assert "1 → 3 slots" in shown and "gone:" not in shown
+    assert "42s" in shown, "the target that the autoscaler was given"
     document = json.loads(status(server, "--json"))
     assert list(document["autoscalers"]) == ["host:/folder"]
     assert document["decisions"][0]["desired"] == 3

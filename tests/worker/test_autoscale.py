@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -153,6 +154,42 @@ def test_a_worker_that_is_to_stop_finishes_the_batch_that_it_has(
     assert text.count(" received") == text.count("] succeeded in ") > 0, "a message was handed back"
     assert "WorkerLost" not in text and "Restoring" not in text
     assert job.cancel()
+
+
+def test_two_autoscaling_workers_share_a_backlog(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """They have together what the work needs, and not each of them."""
+    ledger = open_ledger(settings.ledger)
+    words = ["worker", "--autoscale", "1,8", "--target-wait", "default=60s", "--hostname"]
+    logs = [tmp_path / f"{name}.log" for name in "ab"]
+    workers = []
+    for log in logs:
+        with log.open("wb") as output:
+            command = [*LEPTON, *words, f"{log.stem}@%h"]
+            workers.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output))
+
+    def slots() -> int:
+        return sum(worker.slots for worker in ledger.workers().values())
+
+    try:
+        eventually(lambda: slots() == len(ledger.workers()) == 2, "both workers")
+        np.save(tmp_path / "input.npy", np.zeros((3072, 2560), np.uint8))
+        enough = str(tmp_path / "enough")
+        source = lepton.open(tmp_path / "input.npy")
+        lazy = lepton.map_blocks("tests.faults.blocks:slow", source, seconds=0.05, until=enough)
+        outputs = {str(tmp_path / "output.npy"): lazy}
+        job = lepton.submit(outputs, app=create_app(settings), block_shape=(64, 64), workers=16)
+        eventually(lambda: slots() > 2, "growing")
+        eventually(lambda: job.info().blocks_done > 200, "work")
+        needs = [int(need) for log in logs for need in re.findall(r"of work .* need (\d+) to be done", log.read_text())]
+        assert 3 <= slots() <= max(needs) + 1 <= 8, "half of what two would have that do not know each other"
+        Path(enough).touch()
+        job.wait(60)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 def autoscale(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
