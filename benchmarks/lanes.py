@@ -1,4 +1,4 @@
-"""Runs small jobs beside a large one, and two equal jobs side by side: `python -m benchmarks.lanes`."""
+"""Runs small jobs beside a large one, and large ones side by side: `python -m benchmarks.lanes`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _LARGE = (72, 70)
 _SMALL = 512
 _WARM_RUNS = 5
 _PERIOD_S = 5.0
+_FEWER_ROWS = 24
 
 
 @contextmanager
@@ -60,11 +61,12 @@ class Jobs:
         outputs = {self._name("npy"): labels, self._name("csv"): measure.regionprops_table(labels)}
         return lepton.submit(outputs, app=self._app, block_shape=(_BLOCK, _BLOCK), priority=lane)
 
-    def large(self, lane: str, rows: int = _LARGE[0]) -> lepton.Job:
+    def large(self, lane: str, rows: int = _LARGE[0], tenant: str = "") -> lepton.Job:
         """A job of one stage and thousands of blocks."""
         image = lepton.open(self._folder / "large.npy")[: rows * _BLOCK]
         smooth = filters.median(filters.gaussian(image, sigma=4), footprint=np.ones((5, 5)))
-        return lepton.submit({self._name("npy"): smooth}, app=self._app, block_shape=(_BLOCK, _BLOCK), priority=lane)
+        outputs = {self._name("npy"): smooth}
+        return lepton.submit(outputs, app=self._app, block_shape=(_BLOCK, _BLOCK), priority=lane, tenant=tenant)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Waits:
     @property
     def row(self) -> tuple[str, ...]:
         ordered = sorted(self.seconds)
-        figures = (statistics.median(ordered), ordered[int(0.95 * len(ordered))], ordered[-1])
+        parts = (ordered[int(part * len(ordered))] for part in (0.95, 0.99))
+        figures = (statistics.median(ordered), *parts, ordered[-1])
         return (self.beside, str(len(ordered)), *(f"{figure:.2f}" for figure in figures))
 
 
@@ -91,37 +94,85 @@ def waits(beside: str, lane: str, count: int, jobs: Jobs, large: lepton.Job | No
     return Waits(beside, seconds)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How two equal jobs share a lane."""
+def shares(jobs: Jobs, seconds: float, others: Sequence[str], late: str) -> list[float]:
+    """The share of a job in the blocks that are done in each period.
 
-    seconds: Sequence[float]
-    """Length of each period."""
-    shares: Sequence[float]
-    """The second job's share of the blocks done in each period."""
-
-
-def shares(jobs: Jobs, seconds: float) -> Shares:
-    """Start one job while another runs, and watch both."""
-    first = jobs.large("default")
+    Args:
+        seconds: how long to watch.
+        others: the tenant of each job that runs before and beside it.
+        late: its own tenant.
+    """
+    rows = _LARGE[0] // len(others)
+    running = [jobs.large("default", rows, tenant) for tenant in others]
     time.sleep(_PERIOD_S)
-    second = jobs.large("default")
+    running.append(jobs.large("default", tenant=late))
     found: list[float] = []
-    done = [job.info().blocks_done for job in (first, second)]
+    done = [job.info().blocks_done for job in running]
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(_PERIOD_S)
-        now = [job.info().blocks_done for job in (first, second)]
+        now = [job.info().blocks_done for job in running]
         fresh = [late - early for late, early in zip(now, done, strict=True)]
-        found.append(fresh[1] / max(1, sum(fresh)))
+        found.append(fresh[-1] / max(1, sum(fresh)))
         done = now
-    for job in (first, second):
+    for job in running:
         job.cancel()
-    return Shares([_PERIOD_S] * len(found), found)
+    time.sleep(1.0)
+    return found
 
 
-def measured(count: int, workers: int, work: Path) -> tuple[list[Waits], Shares, float, float]:
-    """The waits, the shares, and the seconds of the large job alone and beside small ones, small ones' work subtracted."""
+@dataclass(frozen=True)
+class Loss:
+    """What small jobs cost a large one."""
+
+    alone_s: float
+    """Seconds that the large job takes alone."""
+    beside_s: float
+    """Seconds that it takes beside small ones."""
+    small_jobs: int
+    """Number of small jobs that ran beside it."""
+    small_s: float
+    """Seconds that a small one takes alone."""
+
+    def ratio(self, workers: int) -> float:
+        """What it takes beside them, in multiples of what it takes alone and their work takes."""
+        return self.beside_s / (self.alone_s + self.small_jobs * self.small_s / workers)
+
+
+def loss(jobs: Jobs, small_s: float) -> Loss:
+    """Run a large job alone and beside small ones, three times in turn."""
+    found: list[tuple[float, float, int]] = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        jobs.large("batch", _FEWER_ROWS).wait(300)
+        alone = time.perf_counter() - begun
+        begun, count = time.perf_counter(), 0
+        job = jobs.large("batch", _FEWER_ROWS)
+        while job.info().state.is_open:
+            jobs.small("interactive").wait(60)
+            count += 1
+            time.sleep(1.0)
+        created, finished = job.info().created_at, job.info().finished_at
+        assert finished is not None
+        found.append((alone, finished - created, count))
+    alone, beside, count = sorted(found, key=lambda one: one[1] / one[0])[1]
+    return Loss(alone, beside, count, small_s)
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """What was measured."""
+
+    waits: Sequence[Waits]
+    equal: Sequence[float]
+    """The share of the second of two equal jobs in each period."""
+    of_ten: Sequence[float]
+    """The share of one tenant's job beside ten of another tenant."""
+    loss: Loss
+
+
+def measured(count: int, workers: int, work: Path) -> Lanes:
+    """Measure all of this on a stack of its own."""
     with running(work, workers) as app:
         jobs = Jobs(app, work)
         waits("", "interactive", _WARM_RUNS, jobs)
@@ -132,27 +183,19 @@ def measured(count: int, workers: int, work: Path) -> tuple[list[Waits], Shares,
             found.append(waits(f"a {large} job, from `{small}`", small, count, jobs, job))
             job.cancel()
             time.sleep(1.0)
-        shared = shares(jobs, 30.0)
-        time.sleep(1.0)
-        rows = 24
-        alone, beside = [], []
-        for _ in range(3):
-            begun = time.perf_counter()
-            jobs.large("batch", rows).wait(300)
-            alone.append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            job = jobs.large("batch", rows)
-            while job.info().state.is_open:
-                jobs.small("interactive").wait(60)
-                time.sleep(1.0)
-            beside.append(job.info().finished_at - job.info().created_at)  # type: ignore[operator]  # it has ended
-    return found, shared, statistics.median(alone), statistics.median(beside)
+        equal = shares(jobs, 30.0, ["lab"], "lab")
+        of_ten = shares(jobs, 30.0, ["a"] * 10, "b")
+        return Lanes(found, equal, of_ten, loss(jobs, statistics.median(found[0].seconds)))
 
 
-def section(found: Sequence[Waits], shared: Shares, alone: float, beside: float, workers: int) -> str:
+def _percent(found: Sequence[float]) -> str:
+    return ", ".join(f"{100 * share:.0f} %" for share in found)
+
+
+def section(found: Lanes, workers: int) -> str:
     """The section of the document."""
-    head = ("beside", "jobs", "median (s)", "p95 (s)", "longest (s)")
-    spread = ", ".join(f"{100 * share:.0f} %" for share in shared.shares)
+    head = ("beside", "jobs", "median (s)", "p95 (s)", "p99 (s)", "longest (s)")
+    loss = found.loss
     return "\n".join(
         [
             "## Small jobs beside a large one",
@@ -160,26 +203,28 @@ def section(found: Sequence[Waits], shared: Shares, alone: float, beside: float,
             f"Seconds from the submission of a job of five stages on {_SMALL} × {_SMALL} pixels to its end, on {workers}",
             f"workers, while a job of {_LARGE[0] * _LARGE[1]:,} blocks runs. The last row has both in one lane.",
             "",
-            *document.table(head, [one.row for one in found]),
+            *document.table(head, [one.row for one in found.waits]),
             "",
             "Two equal jobs in one lane, the second submitted while the first runs: in each period of",
-            f"{_PERIOD_S:g} s the second gets {spread} of the blocks done.",
+            f"{_PERIOD_S:g} s the second gets {_percent(found.equal)} of the blocks done. One job of a tenant beside ten of",
+            f"another one, likewise: it gets {_percent(found.of_ten)}.",
             "",
-            f"A job of {24 * _LARGE[1]:,} blocks takes {alone:.1f} s alone, and {beside:.1f} s while an interactive job of",
-            "that kind is submitted every second.",
+            f"A job of {_FEWER_ROWS * _LARGE[1]:,} blocks takes {loss.alone_s:.1f} s alone, and {loss.beside_s:.1f} s",
+            f"beside {loss.small_jobs} interactive jobs of that kind, one every second. That is",
+            f"{loss.ratio(workers):.3f} times what it and they take alone.",
         ]
     )
 
 
 @click.command(help="Measure how long small jobs wait beside large ones, and how equal jobs share a lane.")
-@click.option("--count", type=click.IntRange(1), default=60, show_default=True, help="Small jobs in each row.")
+@click.option("--count", type=click.IntRange(1), default=100, show_default=True, help="Small jobs in each row.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Worker processes.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
 def main(count: int, workers: int, out: Path) -> None:
     with work_folder() as work:
         folder = work / "jobs"
         folder.mkdir()
-        text = section(*measured(count, workers, folder), workers)
+        text = section(measured(count, workers, folder), workers)
     click.echo(text)
     document.replace_section(out / "benchmarks.md", "lanes", text)
 
