@@ -61,8 +61,8 @@ class Settings:
     """Largest number of jobs of a tenant in a lane that have not ended; a submission beyond it is refused. 0: no limit."""
     target_wait: tuple[str, ...] = ()
     """For autoscaling: `lane=time` of each lane whose work shall wait for less time than that, such as `interactive=2s`.
-    Lanes that are not named have 2 s, 1 min and 15 min, from `interactive` to `batch`. The environment separates them by
-    commas."""
+    Lanes that are not named have 2 s, 1 min and 15 min, from `interactive` to `batch`, and 2 s in the pool of one worker.
+    The environment separates them by commas."""
     secret_key: tuple[str, ...] = field(default=(), repr=False)
     """Secret keys with which submitters sign jobs and messages. Workers that have a key refuse everything that none of their
     keys has signed. The first one signs; more of them let you replace a key while jobs run. Empty: nothing is signed. The

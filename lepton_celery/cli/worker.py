@@ -42,7 +42,7 @@ def limits_of(text: str) -> tuple[int, int]:
     "--target-wait",
     metavar="LANE=TIME,…",
     help="With --autoscale: how long work of a lane may wait, as interactive=2s,batch=60s.  "
-    "[default: LEPTON_TARGET_WAIT, else 2s, 1m, 15m]",
+    "[default: LEPTON_TARGET_WAIT, else 2s]",
 )
 @click.option("--hostname", help="Name of the worker; %h is that of the machine.  [default: worker@%h]")
 @click.option("--app", help="Module of the Celery application.  [default: workers.app if there is one]")

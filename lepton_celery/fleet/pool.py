@@ -28,7 +28,7 @@ from lepton_celery.fleet.machine import Usage
 from lepton_celery.fleet.observe import kept_for_the_first, observe, serving
 from lepton_celery.fleet.policy import Decision, Limits, Policy, PolicyState
 from lepton_celery.fleet.sharing import part_of
-from lepton_celery.fleet.targets import targets_of
+from lepton_celery.fleet.targets import POOL_TARGETS, targets_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.priority import queue_of
@@ -66,7 +66,7 @@ class PoolScaler(Autoscaler):
         super().__init__(pool, max_concurrency, min_concurrency, worker, keepalive, mutex)
         self._settings: Settings = worker.app.conf["lepton"]
         self._lanes = served_lanes(worker.app)
-        known = targets_of(self._settings.target_wait)
+        known = targets_of(self._settings.target_wait, default=POOL_TARGETS)
         self._targets = {lane: known[lane] for lane in self._lanes}
         queues = set(worker.app.amqp.queues.consume_from)
         self._has_others = bool(queues - {CONTROL_QUEUE, *map(queue_of, self._lanes)})

@@ -13,6 +13,10 @@ from lepton_celery.text import quoted
 TARGETS: Mapping[str, float] = {"interactive": 2.0, "default": 60.0, "batch": 900.0}
 """Target waits of the lanes in seconds, unless others are given."""
 
+POOL_TARGETS: Mapping[str, float] = dict.fromkeys(LANES, 2.0)
+"""Target waits in the pool of one worker, unless others are given. Its machine runs anyway, so a process more costs nothing,
+and all lanes have as many as find work."""
+
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 

@@ -164,9 +164,9 @@ def test_what_cannot_be_divided_goes_round() -> None:
     assert parts(1, workers, 0) == parts(1, workers, 1)[::-1]
 
 
-def test_the_targets_are_those_of_the_other_autoscalers() -> None:
+def test_a_pool_waits_for_two_seconds_unless_it_is_told_otherwise() -> None:
     scaler = scaler_of(Pool(1, []))
-    assert scaler._targets == {"interactive": 2.0, "default": 60.0, "batch": 5.0}
+    assert scaler._targets == {"interactive": 2.0, "default": 2.0, "batch": 5.0}
 
 
 def parent(app: Celery, pool: str = "prefork") -> Any:
