@@ -18,6 +18,9 @@ too late to be of use.
 While a lane has work, there are besides as many slots as what arrives in it keeps busy, or some less if it is patient:
 then a little work always waits, and no slot is idle.
 
+For some time after slots were stopped, none is ordered for what can wait: patient lanes get none, and others only those
+that their deadlines need. So a slot is not stopped and ordered again where keeping it would have cost less.
+
 Lanes whose target is shorter than r cannot be helped by new slots, so slots must be there before the work is: as many
 as were busy with these lanes lately, λ, and √λ more (square-root staffing: S. Halfin and W. Whitt, "Heavy-traffic
 limits for queues with many exponential servers", Operations Research 29, 1981).
@@ -64,6 +67,8 @@ class Past:
     """Slots that were busy with each lane, on average over the time for which idle slots are kept."""
     offered: Mapping[str, float]
     """Slots that what arrives in each lane keeps busy."""
+    stopped_lately: bool = False
+    """Whether slots were stopped so lately that to keep them would have cost less than to start others now."""
 
 
 def need_of(observation: Observation, past: Past, *, period_s: float, reserved: int) -> Need:
@@ -83,13 +88,16 @@ def need_of(observation: Observation, past: Past, *, period_s: float, reserved: 
             kept = reserved if rank else 0
             batches += load.batches
             useful = max(1, math.ceil(batches + flow)) if batches else _NO_END
+            is_patient = load.target_wait_s >= _PATIENT * reaction_s(observation.startup_s, period_s)
+            # work that can wait gets no new slot so soon after others were stopped
+            for_patient = max(0, observation.present - kept) if past.stopped_lately else _NO_END
             for due_s, within_s in _due(load, observation.startup_s, period_s):
                 due_s += work_s
                 slots = _slots_for(due_s + flow * within_s, within_s, observation, kept, period_s)
-                needs.append(Need(min(slots, useful) + kept, load.lane, due_s, within_s))
-            share = _KEEPS_UP if load.target_wait_s >= _PATIENT * reaction_s(observation.startup_s, period_s) else 1.0
-            keeps_up = math.floor(flow + share * past.offered.get(load.lane, 0.0))
-            needs.append(Need(min(keeps_up, useful) + kept, load.lane, math.inf))
+                most = min(useful, for_patient) if is_patient else useful
+                needs.append(Need(min(slots, most) + kept, load.lane, due_s, within_s))
+            keeps_up = math.floor(flow + (_KEEPS_UP if is_patient else 1.0) * past.offered.get(load.lane, 0.0))
+            needs.append(Need(min(keeps_up, useful, for_patient) + kept, load.lane, math.inf))
             work_s += load.work_s
         flow += past.offered.get(load.lane, 0.0)
     return max(needs, key=lambda need: need.slots)

@@ -13,6 +13,7 @@ the last decision returned:
   Karlin, M. S. Manasse, L. Rudolph and D. D. Sleator, "Competitive snoopy caching", Algorithmica 3, 1988; for servers:
   M. Lin, A. Wierman, L. L. H. Andrew and E. Thereska, "Dynamic right-sizing for power-proportional data centers",
   INFOCOM 2011). What it needed within that time stays.
+- For as long, and two decisions more, it does not order slots again for work that can wait.
 - It never shrinks below the slots that are busy, nor by fewer than half the square root of all: that many are idle by
   chance, as a number of busy slots fluctuates by its square root.
 - It does not grow beyond what memory and processors have room for.
@@ -191,7 +192,7 @@ class Policy:
         idle = max(0, min(observation.ready, before) - observation.busy)  # those that are stopped already do not count
         recent = (state.recent if state.at is not None else Recent(at)).arrived(observation.lanes, for_s)
         seen = recent.noted(at, needed=0, idle=idle, busy=busy_now, for_s=for_s, hold_s=hold_s)
-        past = Past(seen.busy(busy_now), seen.offered)
+        past = Past(seen.busy(busy_now), seen.offered, seen.stopped_within(hold_s + 2 * limits.period_s, at))
         need = need_of(observation, past, period_s=limits.period_s, reserved=self._reserved(observation))
         recent = recent.noted(at, needed=need.slots, idle=idle, busy=busy_now, for_s=for_s, hold_s=hold_s)
 
@@ -199,7 +200,7 @@ class Policy:
         desired, findings, capped = self._capped(observation, wanted)
         late, words = self._lateness(observation)
         if desired != before:
-            recent = recent.restarted(at)
+            recent = recent.changed(at, desired - before, observation.startup_s)
         lanes = tuple(
             LaneNeed(load.lane, need_of_lane(load, observation, period_s=limits.period_s), load.lane in late)
             for load in observation.lanes

@@ -41,7 +41,9 @@ class Recent:
     """The spans since the number of slots last changed, but none that ended before the time that is looked back on."""
 
     since: float = 0.0
-    """When the number of slots last changed, or when the observations began."""
+    """When slots were last stopped or ordered ones came, or when the observations began."""
+    stopped_at: float | None = None
+    """When slots were last stopped; None if none were."""
     spans: tuple[Span, ...] = field(default=())
     offered: Mapping[str, float] = field(default_factory=dict)
     """Seconds of work that arrive in each lane in a second, averaged over its target wait: the slots that it keeps busy."""
@@ -72,10 +74,22 @@ class Recent:
                 offered.setdefault(load.lane, float(load.busy_slots))
         return replace(self, offered=offered, work_s={load.lane: load.work_s for load in loads})
 
-    def restarted(self, at: float) -> Recent:
-        """After a change of the number of slots: what was idle before says nothing about the new ones."""
+    def changed(self, at: float, by: int, startup_s: float) -> Recent:
+        """After slots were stopped or ordered: what was idle before says nothing about those that are there now.
+
+        Args:
+            at: the time.
+            by: the number of slots that were ordered; negative for those that were stopped.
+            startup_s: the seconds until ordered slots take work; only then they may be idle.
+        """
         spans = tuple(replace(span, idle_s=0.0) for span in self.spans)
-        return replace(self, since=at, spans=spans)
+        if by < 0:
+            return replace(self, since=at, stopped_at=at, spans=spans)
+        return replace(self, since=at + startup_s, spans=spans)
+
+    def stopped_within(self, seconds: float, at: float) -> bool:
+        """Whether slots were stopped in the last seconds."""
+        return self.stopped_at is not None and at - self.stopped_at < seconds
 
     @property
     def needed(self) -> int:

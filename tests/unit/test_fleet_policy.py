@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -203,6 +204,40 @@ def test_idle_slots_are_kept_for_as_long_as_a_start_takes() -> None:
         state, found[at] = decision.state, decision.desired
     assert found[60] > 50, "idle for 10 s of 20"
     assert found[95] == 1
+
+
+def decided(observation: Observation, state: PolicyState, times: Sequence[int]) -> dict[int, Decision]:
+    """The decisions if the same is observed at several times."""
+    policy, found = Policy(LIMITS), {}
+    for at in times:
+        found[at] = after(policy, replace(observation, at=float(at)), state)
+        state = found[at].state
+    return found
+
+
+def test_slots_that_were_stopped_are_not_ordered_again_at_once_for_work_that_can_wait() -> None:
+    """A start takes 20 s, so for 30 s a target of 15 minutes can wait; one of a minute gets what its deadline needs."""
+    idle = decided(seen(batch(0.0), ready=40, startup_s=20.0), PolicyState(0.0, 40), range(5, 30, 5))
+    assert [decision.desired for decision in idle.values()] == [40, 40, 40, 1, 1]
+    state = idle[25].state
+    patient = decided(seen(batch(9000.0, target_s=900), startup_s=20.0), state, range(30, 60, 5))
+    assert [decision.desired for decision in patient.values()] == [1, 1, 1, 1, 15, 15]
+    urgent = decided(seen(batch(90.0), startup_s=20.0), state, [30])
+    assert urgent[30].desired == 1 + 3
+
+
+def test_a_slot_that_has_just_come_is_not_stopped() -> None:
+    """It is ordered at 5 s, comes at 25 s, and is idle for as long as a start takes before it is stopped."""
+    policy, state, found = Policy(LIMITS), PolicyState(0.0, 1), {}
+    for at in range(5, 60, 5):
+        waits = batch(90.0) if at == 5 else batch(0.0)
+        ready = 1 if at < 25 else 4
+        observation = replace(
+            seen(waits, at=float(at), ready=ready, startup_s=20.0), starting=4 - ready if at > 5 else 0
+        )
+        decision = after(policy, observation, state)
+        state, found[at] = decision.state, decision.desired
+    assert found[5] == found[40] == 4 and found[45] == 1
 
 
 def test_nothing_is_stopped_while_it_is_busy() -> None:
