@@ -20,10 +20,6 @@ from lepton_celery.fleet.simulation.spending import Spending
 
 _WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10_000)
 _SHOWN = (1, 8, 64, 512, 4096, 10_000)
-_WINDOW_BATCHES, _WAVE_BATCHES = 48, 16
-"""Batches of a job in the broker, and of a wave, on 16 workers or fewer."""
-_PER_WORKER = 3
-"""Batches per worker in the dispatch window, where the window grows with the number of workers."""
 _LARGE = 1024
 """Side of the blocks of the large jobs, in pixels."""
 
@@ -77,28 +73,18 @@ class Checked:
 
 @dataclass(frozen=True)
 class Point:
-    """A large job on a number of workers: with the default dispatch window, and with one that grows with the workers."""
+    """A large job on a number of workers."""
 
     workers: int
-    as_set: Spending
-    grown: Spending
-
-
-def world(workers: int, *, grown: bool = False) -> World:
-    """The simulated cluster; `grown` widens its dispatch window with the number of workers."""
-    window = max(_WINDOW_BATCHES, _PER_WORKER * workers) if grown else _WINDOW_BATCHES
-    return World(window, _WAVE_BATCHES, store_bytes_per_s=_STORE)
+    spending: Spending
 
 
 def grow(stages: Sequence[Sequence[Stage]], workers: Sequence[int], times: Times) -> list[Point]:
     """Simulate a job on each number of workers; `stages` holds its stages as planned for each of them."""
-    found = []
-    for count, planned in zip(workers, stages, strict=True):
-        as_set = simulate_job(planned, times, world(count), count)
-        wide = world(count, grown=True)
-        same = wide.window_batches == _WINDOW_BATCHES
-        found.append(Point(count, as_set, as_set if same else simulate_job(planned, times, wide, count)))
-    return found
+    world = World(store_bytes_per_s=_STORE)
+    return [
+        Point(count, simulate_job(planned, times, world, count)) for count, planned in zip(workers, stages, strict=True)
+    ]
 
 
 def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Checked]]:
@@ -113,7 +99,7 @@ def check(cases: Sequence[Case], work: Path, runs: int) -> tuple[Times, list[Che
     with Real(work, 2) as real:
         both = {case.name: real.median(case, runs=runs).seconds for case in cases}
     for workers, seconds in ((1, alone), (2, both)):
-        local = World(_WINDOW_BATCHES, _WAVE_BATCHES, round_trip_s=0.0)
+        local = World(round_trip_s=0.0)
         for case in cases:
             stages = servicetimes.stages_of(servicetimes.planned(case, work, workers), measured[case.name])
             simulated_s = simulate_job(stages, times, local, workers).seconds
@@ -193,50 +179,35 @@ def _compared(checked: Sequence[Checked]) -> list[str]:
 
 def _speedups(grown: dict[str, list[Point]]) -> list[str]:
     """A table of the speed-up and efficiency of each job by number of workers."""
-    rows, window = [], _WINDOW_BATCHES
+    rows = []
     for job, points in grown.items():
-        one = points[0].as_set.seconds
+        one = points[0].spending.seconds
         for point in points:
             if point.workers in _SHOWN:
-                cells = [
-                    (f"{one / o.seconds:.0f}", f"{100 * o.busy / (point.workers * o.seconds):.0f} %", o.limit)
-                    for o in (point.as_set, point.grown)
-                ]
-                rows.append((job, f"{point.workers:,}", *cells[0], *cells[1]))
-    more = ("efficiency", "limited by")
-    head = ("job", "workers", "as set: speed-up", *more, "wide: speed-up", *more)
+                spent = point.spending
+                share = f"{100 * spent.busy / (point.workers * spent.seconds):.0f} %"
+                rows.append((job, f"{point.workers:,}", f"{one / spent.seconds:.0f}", share, spent.limit))
     return [
-        "**Results.** Speed-up over one worker, and efficiency: the share of the workers' time spent in blocks. As set: at",
-        f"most {window} batches of a job are in the broker at a time, so at most that number of workers work on it. Wide:",
-        f"{_PER_WORKER} batches per worker, as for a job that was planned for that number of workers. Limited by: what the",
-        "workers mostly do in the rest of their time. Window: they get no message although blocks are left, because the",
-        "dispatch window is full or the publisher is behind. Ledger: they wait for the server. Store: they wait for the",
+        "**Results.** Speed-up over one worker, and efficiency: the share of the workers' time spent in blocks. Limited by:",
+        "what the workers mostly do in the rest of their time. Window: they get no message although blocks are left, as",
+        "the lane's window is full or the publisher is behind. Ledger: they wait for the server. Store: they wait for the",
         "store. Message: they handle messages. End: no work is left in the stage. Merge: one worker merges, and the others",
         "wait.",
         "",
-        *document.table(head, rows),
+        *document.table(("job", "workers", "speed-up", "efficiency", "limited by"), rows),
     ]
 
 
 def draw(path: Path, grown: dict[str, list[Point]]) -> None:
-    """Plot a panel for each job: its speed-up with the default and with the wide window, and the ideal."""
+    """Plot a panel for each job: its speed-up, and the ideal one."""
     plt = plot.pyplot()
     figure, axes = plt.subplots(
         1, len(grown), figsize=(3.1 * len(grown), 3.4), squeeze=False, layout="constrained", sharey=True
     )
     for panel, (job, points) in zip(axes.flat, grown.items(), strict=True):
-        one = points[0].as_set.seconds
-        workers = [point.workers for point in points]
+        one, workers = points[0].spending.seconds, [point.workers for point in points]
         panel.loglog(workers, workers, color=plot.FAINT, linewidth=3)
-        lines = {
-            "window as set": ([p.as_set for p in points], plot.OTHER),
-            "wide": ([p.grown for p in points], plot.OURS),
-        }
-        for words, (outcomes, colour) in lines.items():
-            values = [one / outcome.seconds for outcome in outcomes]
-            panel.loglog(workers, values, color=colour, linewidth=1.8)
-            place = {"xytext": (-4, -11 if words != "wide" else 6), "textcoords": "offset points"}
-            panel.annotate(words, (workers[-1], values[-1]), ha="right", color=colour, fontsize=8, **place)
+        panel.loglog(workers, [one / point.spending.seconds for point in points], color=plot.OURS, linewidth=1.8)
         panel.set_title(f"{job}: {WORKLOADS[job].title.partition('(')[0].partition(',')[0]}", loc="left", fontsize=10)
         panel.set_xlabel("workers")
     axes.flat[0].set_ylabel("speed-up (wide line: ideal)")
@@ -275,7 +246,7 @@ def main(quick: bool, runs: int, out: Path) -> None:
             source.unlink()
             jobs[name] = planned[0]
             grown[name] = grow(planned, workers, times)
-            click.echo(f"{name}: {grown[name][-1].grown.seconds:.2f} s on {workers[-1]:,} workers")
+            click.echo(f"{name}: {grown[name][-1].spending.seconds:.2f} s on {workers[-1]:,} workers")
     name = "simulation.svg"
     out.mkdir(parents=True, exist_ok=True)
     draw(out / name, grown)

@@ -74,16 +74,16 @@ def mixed(chance: random.Random, until_s: float, *, every_s: float, default_s: f
     return found
 
 
-def steady() -> Trace:
+def steady(seed: int = 1) -> Trace:
     """Two hours of about 60 slots of work."""
-    chance = random.Random(1)
+    chance = random.Random(seed)
     jobs = mixed(chance, 6600, every_s=10, default_s=12, batch_s=48)
     return Trace("steady", "two hours of about 60 slots of work", 7200, _TARGETS, 4, 200, arrivals=tuple(jobs))
 
 
-def burst() -> Trace:
+def burst(seed: int = 2) -> Trace:
     """Little work, and three bursts."""
-    chance = random.Random(2)
+    chance = random.Random(seed)
     jobs = mixed(chance, 10_500, every_s=10, default_s=3, batch_s=6)
     for begin, count in ((1200, 30), (4800, 60), (8000, 20)):
         jobs += [labels(begin + chance.uniform(0, 60), "batch", chance.uniform(1000, 2000), "b") for _ in range(count)]
@@ -91,45 +91,54 @@ def burst() -> Trace:
     return Trace("burst", about, 11_400, _TARGETS, 2, 400, arrivals=tuple(jobs))
 
 
-def daily() -> Trace:
+def daily(seed: int = 3) -> Trace:
     """A day, with few jobs at night and many at noon, on workers that are lost at times."""
-    chance = random.Random(3)
+    chance = random.Random(seed)
     day = 86_400.0
 
     def wave(at: float) -> float:
         return 0.1 + 0.9 * math.sin(math.pi * at / day) ** 3
 
     jobs = [small(at) for at in poisson(chance, day - 3600, wave, 1 / 40)]
-    for lane, slots, size in (("default", 20, 2400.0), ("batch", 2400, 90_000.0)):
+    for lane, slots, size in (("default", 4, 480.0), ("batch", 240, 9000.0)):
         for at in poisson(chance, day - 3600, wave, slots / size):
             jobs.append(filters(at, lane, size * chance.uniform(0.4, 1.6), chance.choice("abcd"), pixels=64))
-    about = "a day of 250 to 2,500 slots of work in large blocks, on spot workers of which one in 50 is lost in an hour"
-    return Trace("daily", about, day, _TARGETS, 10, 4000, losses_per_hour=0.02, arrivals=tuple(jobs))
+    about = "a day of 25 to 250 slots of work in large blocks, on spot workers of which one in 50 is lost in an hour"
+    return Trace("daily", about, day, _TARGETS, 4, 400, losses_per_hour=0.02, arrivals=tuple(jobs))
 
 
-def giant() -> Trace:
+def giant(seed: int = 4) -> Trace:
     """One giant job, and many small ones."""
-    chance = random.Random(4)
+    chance = random.Random(seed)
     jobs = mixed(chance, 6000, every_s=6, default_s=8, batch_s=0)
     jobs.append(filters(600, "batch", 150_000, "giant"))
     about = "a job of 150,000 s of work, and a small job every 6 s"
     return Trace("giant", about, 7200, _TARGETS, 4, 400, arrivals=tuple(jobs))
 
 
-def poison() -> Trace:
+def poison(seed: int = 5) -> Trace:
     """A job of which some blocks kill the processes that do them."""
-    chance = random.Random(5)
+    chance = random.Random(seed)
     jobs = mixed(chance, 6600, every_s=10, default_s=6, batch_s=18)
     jobs.append(replace(filters(1800, "batch", 4000, "p"), poison=40))
     about = "about 25 slots of work, and a job of which 40 blocks kill four processes each before they are given up"
     return Trace("poison", about, 7200, _TARGETS, 4, 200, losses_per_hour=0.05, arrivals=tuple(jobs))
 
 
+KINDS: dict[str, Callable[..., Trace]] = {each.__name__: each for each in (steady, burst, daily, giant, poison)}
+"""The kinds of traces by name; each function takes a seed."""
+
+
+def made(kind: str, *seed: int) -> Trace:
+    """A trace of a kind: the one that the package has, or with a seed, another one."""
+    trace = KINDS[kind](*seed)
+    return replace(trace, arrivals=tuple(sorted(trace.arrivals, key=lambda arrival: arrival.at)))
+
+
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in SHIPPED:
-        trace: Trace = globals()[name]()
-        trace = replace(trace, arrivals=tuple(sorted(trace.arrivals, key=lambda arrival: arrival.at)))
+        trace = made(name)
         write_trace(FOLDER / f"{name}.jsonl", trace)
         print(f"{name}: {len(trace.arrivals):,} jobs, {trace.work_s / 3600:,.1f} slot-hours of work")
 

@@ -15,8 +15,10 @@ D is never less than r + u, where u is a worker's start: a slot is ordered only 
 as long as it takes to start. So a deadline that is near, or over, asks for many slots, but not for such as would come
 too late to be of use.
 
-While a lane has work, there are besides as many slots as what arrives in it keeps busy, or some less if it is patient:
-then a little work always waits, and no slot is idle.
+A lane is impatient if its target is less than four times r. It also has as many slots as what arrives in it keeps busy,
+since new slots would come late (they are ordered when it has work, and stay while it has none), and part of what will
+arrive until D counts as due, since jobs share the lane. In a patient lane, what arrives waits until its deadline asks for
+slots.
 
 For some time after slots were stopped, none is ordered for what can wait: patient lanes get none, and others only those
 that their deadlines need. So a slot is not stopped and ordered again where keeping it would have cost less.
@@ -38,8 +40,8 @@ _AIM = 0.7
 """Share of the target that is aimed at, since predictions err, starts take longer at times, and workers are lost."""
 _NO_END = 1 << 53
 """More slots than there are."""
-_KEEPS_UP = 0.7
-"""Share of what arrives that a patient lane keeps up with while work is left: the rest waits, so that no slot is idle."""
+_ARRIVES = 0.4
+"""Share of what arrives in an impatient lane until its deadline that is done until then: its jobs share the lane."""
 _PATIENT = 4.0
 """A lane is patient if its target is at least this many times the time until a new slot works."""
 _SOONEST = 0.25
@@ -84,22 +86,25 @@ def need_of(observation: Observation, past: Past, *, period_s: float, reserved: 
     work_s = flow = 0.0
     batches = 0
     for rank, load in enumerate(observation.lanes):
+        kept = reserved if rank else 0
+        arrives = past.offered.get(load.lane, 0.0)
+        is_patient = load.target_wait_s >= _PATIENT * reaction_s(observation.startup_s, period_s)
+        batches += load.batches
+        useful = max(1, math.ceil(batches + flow)) if batches else _NO_END
+        present = max(0, observation.present - kept)
+        held = present if past.stopped_lately else _NO_END
         if load.work_s > 0:
-            kept = reserved if rank else 0
-            batches += load.batches
-            useful = max(1, math.ceil(batches + flow)) if batches else _NO_END
-            is_patient = load.target_wait_s >= _PATIENT * reaction_s(observation.startup_s, period_s)
-            # work that can wait gets no new slot so soon after others were stopped
-            for_patient = max(0, observation.present - kept) if past.stopped_lately else _NO_END
+            own_flow = 0.0 if is_patient or past.stopped_lately else _ARRIVES * arrives
             for due_s, within_s in _due(load, observation.startup_s, period_s):
-                due_s += work_s
+                due_s += work_s + own_flow * within_s
                 slots = _slots_for(due_s + flow * within_s, within_s, observation, kept, period_s)
-                most = min(useful, for_patient) if is_patient else useful
+                most = min(useful, held) if is_patient else useful
                 needs.append(Need(min(slots, most) + kept, load.lane, due_s, within_s))
-            keeps_up = math.floor(flow + (_KEEPS_UP if is_patient else 1.0) * past.offered.get(load.lane, 0.0))
-            needs.append(Need(min(keeps_up, useful, for_patient) + kept, load.lane, math.inf))
-            work_s += load.work_s
-        flow += past.offered.get(load.lane, 0.0)
+        if not is_patient:
+            most = min(useful, held) if load.work_s > 0 else present
+            needs.append(Need(min(math.floor(flow + arrives), most) + kept, load.lane, math.inf))
+        work_s += load.work_s
+        flow += arrives
     return max(needs, key=lambda need: need.slots)
 
 

@@ -1,9 +1,8 @@
 """Slots that take messages from lanes, do their blocks, and merge.
 
 A slot takes a message, claims its blocks from the ledger, does them one after the other, commits their receipts and
-acknowledges the message. The last batch of a wave sends a message that closes the wave; whoever takes it publishes as
-many batches as the dispatch window has room for. The slot that commits the last receipt of a stage merges and opens the
-next one.
+acknowledges the message. Whoever ends a batch sends the next waves of the lane, of the jobs whose turn it is. The slot
+that commits the last receipt of a stage merges and opens the next one.
 
 **Stretches.** A day of thousands of slots has 10^8 batches, so a slot may take a stretch of consecutive batches of a
 job at once. It is cut at the end of a batch when more urgent work finds no slot, when the slot is to stop, and when it
@@ -16,6 +15,7 @@ import math
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, cast
 
 from lepton_celery.fleet.load import LaneLoad
@@ -24,6 +24,8 @@ from lepton_celery.fleet.simulation.measured import Times, World
 from lepton_celery.fleet.simulation.server import Server
 from lepton_celery.fleet.simulation.spending import Spending, Waits
 from lepton_celery.fleet.simulation.trace import Arrival
+from lepton_celery.ledger.turns import SHARED, Turn
+from lepton_celery.tenants import Terms
 
 MAX_ATTEMPTS = 4
 """How often a poisonous block kills a process before it is given up."""
@@ -35,6 +37,8 @@ _SHARE_OF_TARGET = 0.2
 """Longest stretch, in multiples of its lane's target wait."""
 _SHORTER = 8
 """How much shorter stretches become near the end of a stage."""
+_MIN_BATCH_S = 1 / 16
+"""What a planned batch counts for at least in a lane's window, in seconds."""
 _CANDIDATES = 24
 """Slots among which the one is found whose batch ends first."""
 
@@ -85,10 +89,11 @@ class Cluster:
         self._interrupted = simpy.Interrupt
         self.environment, self.times, self.world = environment, times, world
         self.server, self.chance = Server(world), random.Random(seed)
-        self.lanes = [LaneQueue(name, target) for name, target in lanes]
+        self._coarseness = max(1.0, stretch_s / SHARED.batch_s)
+        self.lanes = [LaneQueue(name, target, coarseness=self._coarseness) for name, target in lanes]
         self._ranks = {queue.name: rank for rank, queue in enumerate(self.lanes)}
         self.spending, self.waits = Spending(), Waits()
-        self.reserved, self.stretch_s = reserved, stretch_s
+        self.reserved = reserved
         self.ready = self.unfinished = 0
         """Slots that take work, and jobs that have not ended."""
         self._idle: list[Slot] = []
@@ -96,6 +101,8 @@ class Cluster:
         self._stretched: list[list[Slot]] = [[] for _ in self.lanes]
         self._called = [0] * len(self.lanes)
         """Slots that were interrupted for work of each lane and have not taken it yet."""
+        self._job_ids = (f"{number:07}" for number in count())
+        self._terms: dict[str, Terms] = {}
         self._unsent_runs = self._open_runs = 0
         self._others = 0
         """Slots that are busy with other lanes than the most urgent one."""
@@ -105,58 +112,67 @@ class Cluster:
     def submit(self, arrival: Arrival) -> None:
         """Begin a job now."""
         self.unfinished += 1
-        run = JobRun(arrival, self.times)
-        self._open(run)
+        terms = Terms(arrival.weight)
+        if self._terms.get(arrival.tenant) != terms:
+            self._terms = {**self._terms, arrival.tenant: terms}
+        self._open(JobRun(next(self._job_ids), arrival, self.times))
 
     def _open(self, run: JobRun) -> None:
-        now = self.environment.now
-        if not run.opens(now):
+        lane, now = self._lane(run), self.environment.now
+        if run.opens(now):
+            lane.runs[run.job_id] = run
+            lane.blocks += run.stage.blocks
+            lane.batches += run.stage.blocks / run.size
+            lane.work_s += run.stage.blocks * run.mean_s
+            self._open_runs += 1
+            self._unsent_runs += 1
+            self._enter(run, max(run.mean_s, _MIN_BATCH_S / run.stage.batch_blocks))
+        else:
+            lane.turns.leave(run.job_id)
             self.unfinished -= 1
-            return
-        lane, stage = self._lane(run), run.stage
-        lane.runs[id(run)] = run
-        lane.blocks += stage.blocks
-        lane.batches += stage.blocks / run.size
-        lane.work_s += stage.blocks * run.mean_s
-        self._open_runs += 1
-        self._unsent_runs += 1
-        self._publish(run, now)
+        self._send(lane, now)
         self._wake()
 
-    def _publish(self, run: JobRun, now: float) -> float:
-        """Publish waves while the window has room; the time when the last message is out."""
-        world = self.world
-        while run.unsent and run.in_broker < world.window_batches:
-            count, wave = min(world.wave_batches, world.window_batches - run.in_broker), run.waves
-            sent = 0
-            while sent < count and run.unsent:
+    def _enter(self, run: JobRun, block_s: float | None = None) -> None:
+        self._lane(run).turns.enter(
+            run.job_id,
+            tenant=run.arrival.tenant,
+            waits=run.unsent > 0,
+            sent=run.undone - run.unsent,
+            block_s=block_s,
+        )
+
+    def _send(self, lane: LaneQueue, now: float) -> float:
+        """Send the next waves of a lane while its window has room; the time when the last message is out."""
+        while turn := lane.turns.next(max(1, self.ready), self._terms):
+            run, messages, left = lane.runs[turn.job_id], [], turn.blocks
+            while left and run.unsent:
                 now += self.times.send_s
                 self.spending.message_s += self.times.send_s
-                run.put(self._cut_next(run, now, wave))
-                sent += 1
-            run.open[wave] = sent
-            run.in_broker += sent
-            run.waves += 1
+                messages.append(self._next_message(run, now, left, turn))
+                left -= messages[-1].blocks
+            lane.put(run, messages, first=turn.is_first)
             if not run.unsent:
                 self.count_idle()
                 self._unsent_runs -= 1
-        self._lane(run).add(run)
+            if left or not run.unsent:
+                self._enter(run)
         return now
 
-    def _cut_next(self, run: JobRun, at: float, wave: int) -> Message:
-        """The next message of a job: a batch, or a stretch of batches."""
-        blocks = size = run.size
+    def _next_message(self, run: JobRun, at: float, most: int, turn: Turn) -> Message:
+        """The next message of a wave, of `most` blocks or fewer: a batch, or a stretch of batches."""
         lane = self._lane(run)
-        most = min(self.stretch_s, _SHARE_OF_TARGET * lane.target_wait_s) / run.batch_s
-        if most > 1:
-            share = run.unsent / size * len(lane.runs) / (2 * max(1, self.ready))
-            blocks = size * max(1, math.floor(min(most, max(most / _SHORTER, share))))
-        blocks = min(blocks, run.unsent)
+        blocks = batch_blocks = min(run.size, max(1, int(turn.batch_blocks / self._coarseness)))
+        if self._coarseness > 1:
+            longest = min(turn.batch_blocks, int(_SHARE_OF_TARGET * lane.target_wait_s / run.mean_s))
+            share = run.unsent * len(lane.runs) // (2 * max(1, self.ready))
+            blocks = max(batch_blocks, min(longest, max(longest // _SHORTER, share)))
+            blocks -= blocks % batch_blocks
+        blocks = min(blocks, run.unsent, most)
         poisonous = bool(run.poison) and self.chance.random() < run.poison * blocks / run.unsent
         run.poison -= poisonous
         run.unsent -= blocks
-        lane.queued_batches += blocks / size
-        return Message(at, wave, blocks, poisonous=poisonous)
+        return Message(at, blocks, batch_blocks, poisonous=poisonous)
 
     # slots
 
@@ -164,6 +180,8 @@ class Cluster:
         """A slot that takes work from now on."""
         slot = Slot()
         self.ready += 1
+        for lane in self.lanes:
+            self._send(lane, self.environment.now)  # the windows are larger now
         slot.process = self.environment.process(self._works(slot))
         return slot
 
@@ -211,7 +229,7 @@ class Cluster:
             if message.at > environment.now:
                 self.spending.window_s += message.at - environment.now
                 yield environment.timeout(message.at - environment.now)
-            yield from self._does(slot, run, message) if message.blocks else self._closes(run, message)
+            yield from self._does(slot, run, message)
             lane.busy -= 1
             self._others -= lane is not self.lanes[0]
 
@@ -239,9 +257,8 @@ class Cluster:
             slot.wake.succeed(taken)
             slot.wake = None
         for rank, lane in enumerate(self.lanes[:-1]):
-            if lane.queued_batches < 0.5:
-                self._called[rank] = 0
-            while lane.queued_batches > self._called[rank] + 0.5 and self._call_one(rank):
+            self._called[rank] = min(self._called[rank], len(lane))
+            while len(lane) > self._called[rank] and self._call_one(rank):
                 pass
 
     def _call_one(self, rank: int) -> bool:
@@ -276,18 +293,10 @@ class Cluster:
 
     # messages
 
-    def _closes(self, run: JobRun, message: Message) -> Steps:
-        """Publish what the window has room for."""
-        begun = self._served(self.times.server_message_s)
-        free = self._publish(run, begun) + self.times.message_s
-        self.spending.message_s += self.times.message_s
-        self._wake()
-        yield self.environment.timeout(free - self.environment.now)
-
     def _does(self, slot: Slot, run: JobRun, message: Message) -> Steps:
         """Do the blocks of a message, or as many of its batches as there is time for."""
         environment, stage, times, lane = self.environment, run.stage, self.times, self._lane(run)
-        batches = -(-message.blocks // run.size)
+        batches = -(-message.blocks // message.batch_blocks)
         claimed = self._served((batches * times.server_message_s + message.blocks * times.server_block_s) / 2)
         begun = self.server.transferred(claimed, message.blocks * stage.block_bytes)
         self.spending.store_s += begun - claimed
@@ -317,16 +326,14 @@ class Cluster:
     def _cut(self, run: JobRun, message: Message, begun: float, work_s: float, cut: Cut) -> Generator[Any, Any, int]:
         """After an interruption: the blocks that are done, and the rest sent again; the current batch is done first."""
         environment = self.environment
-        batches = math.ceil(message.blocks / run.size)
+        batches = -(-message.blocks // message.batch_blocks)
         whole = max(0.0, float(environment.now) - begun) / work_s * batches
         count = math.floor(whole) if cut.lost else max(1, math.ceil(whole))
-        done: int = min(message.blocks, count * run.size)
+        done: int = min(message.blocks, count * message.batch_blocks)
         if not cut.lost:
             yield environment.timeout(max(0.0, begun + work_s * done / message.blocks - environment.now))
         if done < message.blocks:
             rest = message._replace(blocks=message.blocks - done, at=environment.now)
-            run.open[message.wave] += done > 0
-            run.in_broker += done > 0
             if cut.lost:
                 self.spending.lost_s += (whole - count) * work_s / batches
                 environment.process(self._sends_again(run, rest, _LEASE_S))
@@ -339,8 +346,6 @@ class Cluster:
         self.spending.lost_s += work_s
         alone = message._replace(blocks=1, attempts=message.attempts + 1)
         if message.blocks > 1:
-            run.open[message.wave] += 1
-            run.in_broker += 1
             self._put_back(run, message._replace(blocks=message.blocks - 1, poisonous=False))
         if alone.attempts < MAX_ATTEMPTS:
             self._put_back(run, alone)
@@ -355,36 +360,30 @@ class Cluster:
         self._wake()
 
     def _put_back(self, run: JobRun, message: Message) -> None:
-        """Put a message at the head of its job's messages."""
-        run.put_first(message._replace(at=self.environment.now))
-        lane = self._lane(run)
-        lane.queued_batches += message.blocks / run.size
-        lane.add(run)
+        """Put a message before all others of its lane."""
+        self._lane(run).put(run, [message._replace(at=self.environment.now)], first=True)
 
     def _commits(self, run: JobRun, message: Message, done: int, begun: float, work_s: float) -> Steps:
         """Hand in the receipts of a message; close the wave or merge if they were the last ones."""
         environment, times, lane = self.environment, self.times, self._lane(run)
         self.spending.busy += work_s
-        batches = done / run.size
+        batches = done / message.batch_blocks
         middle_s = (work_s - work_s / max(1.0, batches)) / 2  # a stretch's batches begin one after the other
         self.waits.note(lane.name, begun, begun - run.opened_at + middle_s, batches)
         served_s = math.ceil(batches) * times.server_message_s + done * times.server_block_s
-        free = self._served(served_s / 2) + times.message_s
-        self.spending.message_s += times.message_s
+        served = self._served(served_s / 2)
         lane.blocks -= done
-        lane.batches -= batches
+        lane.batches -= done / run.size
         lane.work_s -= done * run.mean_s
         run.undone -= done
-        run.in_broker -= 1
-        run.open[message.wave] -= 1
-        if not run.open[message.wave] and run.unsent:
-            run.put(Message(free, message.wave, 0))
-            lane.add(run)
+        lane.turns.settle(run.job_id, blocks=done, seconds=work_s, weight=run.arrival.weight)
         is_last = not run.undone
         if is_last:
-            del lane.runs[id(run)]
+            del lane.runs[run.job_id]
             self.count_idle()
             self._open_runs -= 1
+        free = self._send(lane, served) + times.message_s
+        self.spending.message_s += times.message_s
         self._wake()
         yield environment.timeout(free - environment.now)
         if is_last:
@@ -427,18 +426,4 @@ class Cluster:
 
     def loads(self) -> tuple[LaneLoad, ...]:
         """What the policy is told of the lanes."""
-        return tuple(map(self._load, self.lanes))
-
-    def _load(self, lane: LaneQueue) -> LaneLoad:
-        now, oldest = self.environment.now, lane.oldest()
-        most_s = oldest.undone * oldest.mean_s if oldest else 0.0
-        return LaneLoad(
-            lane.name,
-            lane.target_wait_s,
-            blocks=lane.blocks,
-            batches=math.ceil(lane.batches - 1e-6),
-            work_s=lane.remaining_s(now),
-            busy_slots=lane.busy,
-            oldest_s=now - oldest.opened_at if oldest else 0.0,
-            oldest_work_s=sum(min(most_s, run.undone * run.mean_s) for run in lane.runs.values()),
-        )
+        return tuple(lane.load(self.environment.now) for lane in self.lanes)

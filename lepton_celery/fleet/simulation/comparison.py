@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lepton_celery.fleet.simulation.optimum import optimal_slot_seconds, smallest_fixed_fleet
+from lepton_celery.fleet.simulation.optimum import Optimum, offline_optimum, smallest_fixed_fleet
 from lepton_celery.fleet.simulation.rules import CeleryAutoscaler, FixedFleet, KedaQueueLength, OwnPolicy, Rule
 from lepton_celery.fleet.simulation.run import Result, simulate_trace
 from lepton_celery.fleet.simulation.trace import Trace
@@ -19,7 +19,7 @@ RULES: dict[str, Callable[[Trace], Rule]] = {
 }
 """The ways to size a fleet that are compared, by name."""
 
-HEADINGS = ("rule", "slot-hours", "× optimum", "peak", "started", "idle", "turns/h", "missed")
+HEADINGS = ("rule", "slot-hours", "× optimum", "peak", "started", "flapped", "idle", "missed")
 """Columns of the table, before those of the lanes."""
 
 
@@ -28,13 +28,13 @@ class Comparison:
     """What became of a trace under several rules."""
 
     trace: Trace
-    optimum_s: float | None
-    """Slot-seconds of the offline optimum; None if no fleet within the limits meets the targets."""
+    optimum: Optimum | None
+    """The offline optimum; None if no fleet within the limits meets the targets."""
     results: Sequence[Result]
 
     def ratio(self, result: Result) -> float | None:
         """Slot-hours of a result in multiples of the optimum's."""
-        return result.slot_seconds / self.optimum_s if self.optimum_s else None
+        return result.slot_seconds / self.optimum.slot_seconds if self.optimum else None
 
     def headings(self) -> list[str]:
         """The head of the table."""
@@ -50,28 +50,27 @@ class Comparison:
                 f"{ratio:.2f}" if ratio else "-",
                 f"{result.peak:,}",
                 f"{result.started:,}",
+                f"{result.regretted:,}",
                 f"{result.spending.idle / result.slot_seconds:.0%}",
-                f"{result.turns_per_hour:.1f}",
                 ", ".join(result.missed) or "none",
                 *(
                     f"{_text(result.wait_s(lane, 0.5))}, {_text(result.wait_s(lane, 0.95))}"
                     for lane in self.trace.targets
                 ),
             ]
-        known = self.optimum_s is not None
-        hours = f"{(self.optimum_s or 0) / 3600:,.1f}" if known else "none meets the targets"
-        yield [
-            "offline optimum",
-            hours,
-            "1.00" if known else "-",
-            *["-"] * (len(HEADINGS) - 3 + len(self.trace.targets)),
-        ]
+        rest = ["-"] * (1 + len(self.trace.targets))
+        if self.optimum is None:
+            yield ["offline optimum", "none meets the targets", *["-"] * (len(HEADINGS) - 3), *rest]
+        else:
+            hours, started = self.optimum.slot_seconds / 3600, self.optimum.started
+            yield ["offline optimum", f"{hours:,.1f}", "1.00", "-", f"{started:,.0f}", "0", "-", *rest]
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
         return {
             "trace": self.trace.name,
-            "optimum_slot_hours": self.optimum_s / 3600 if self.optimum_s else None,
+            "optimum_slot_hours": self.optimum.slot_seconds / 3600 if self.optimum else None,
+            "optimum_started_slots": self.optimum.started if self.optimum else None,
             "rules": [self._document(result) for result in self.results],
         }
 
@@ -85,7 +84,7 @@ class Comparison:
             "peak_slots": result.peak,
             "started_slots": result.started,
             "lost_slots": result.lost,
-            "turns_per_hour": result.turns_per_hour,
+            "flapped_slots": result.regretted,
             "seconds": result.seconds,
             "missed": result.missed,
             "wait_s": {
@@ -105,9 +104,9 @@ def compare(
 ) -> Comparison:
     """Simulate a trace under the rules with these names; `told` is called with the name of each before it begins."""
     told("optimum")
-    optimum_s = optimal_slot_seconds(trace)
+    optimum = offline_optimum(trace)
     results = []
     for name in names:
         told(name)
         results.append(simulate_trace(trace, RULES[name](trace), seed=seed))
-    return Comparison(trace, optimum_s, results)
+    return Comparison(trace, optimum, results)

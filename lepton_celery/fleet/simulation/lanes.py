@@ -1,8 +1,6 @@
 """Jobs on their way, and the lanes in which their messages wait.
 
-The jobs of a lane share it by deficit round robin (M. Shreedhar and G. Varghese, "Efficient fair queueing using deficit
-round robin", SIGCOMM 1995): a job whose turn it is may take work of a quantum, times its tenant's weight, and what it
-does not use it has in its next turn.
+A lane is a queue in the broker, which holds a window of work; `turns` says which of the lane's jobs may send more.
 """
 
 from __future__ import annotations
@@ -13,13 +11,14 @@ import statistics
 from collections import deque
 from typing import NamedTuple
 
+from lepton_celery.fleet.load import LaneLoad
 from lepton_celery.fleet.simulation.measured import Stage, Times
 from lepton_celery.fleet.simulation.trace import Arrival
+from lepton_celery.fleet.simulation.turns import LaneTurns
+from lepton_celery.ledger.turns import ALONE, SHARED, Spans
 
 _DRAWN = 8
 """Largest batch whose block times are drawn one by one; a larger batch draws its sum from a normal distribution."""
-_QUANTUM_S = 1.0
-"""Work that a job may take in its turn."""
 
 
 class Message(NamedTuple):
@@ -27,9 +26,10 @@ class Message(NamedTuple):
 
     at: float
     """When it is there."""
-    wave: int
     blocks: int
-    """Number of blocks that it asks for; 0 for a message that closes the wave."""
+    """Number of blocks that it asks for."""
+    batch_blocks: int
+    """Blocks of a batch: fewer than `blocks` if the message stands for a stretch of batches."""
     attempts: int = 0
     """How often it killed a worker process, if it is a poisonous block that is tried alone; else 0."""
     poisonous: bool = False
@@ -39,20 +39,15 @@ class Message(NamedTuple):
 class JobRun:
     """A job on its way through its stages."""
 
-    def __init__(self, arrival: Arrival, times: Times) -> None:
-        self.arrival, self._times = arrival, times
+    def __init__(self, job_id: str, arrival: Arrival, times: Times) -> None:
+        self.job_id, self.arrival, self._times = job_id, arrival, times
         self.stages = iter(arrival.stages)
-        self.messages: deque[Message] = deque()
-        """In the broker, or about to be: the first one is the next to be taken, and none is there before it."""
-        self.open: dict[int, int] = {}
-        """Number of unfinished messages by wave."""
-        self.deficit = 0.0
-        self.is_queued = False
-        """Whether the job is in the ring of its lane."""
         self.stage: Stage
-        self.opened_at = self._last_at = 0.0
-        self.unsent = self.undone = self.in_broker = self.waves = 0
-        """Blocks not sent and blocks without a receipt; messages in the broker or in work; waves of the stage so far."""
+        self.opened_at = 0.0
+        self.unsent = self.undone = 0
+        """Blocks not sent, and blocks without a receipt."""
+        self.queued = 0
+        """Messages that no slot has."""
         self.poison = 0
         """Poisonous blocks that are still to be sent."""
         self._is_new = True
@@ -69,19 +64,7 @@ class JobRun:
         self.mean_s = statistics.fmean(stage.block_s) + self._times.block_s
         self._spread_s = statistics.pstdev(stage.block_s)
         self.size = min(stage.batch_blocks, stage.blocks)
-        self.batch_s = self.size * self.mean_s + self._times.message_s
-        self._last_at = now
-        self.waves = self.in_broker = 0
         return True
-
-    def put(self, message: Message) -> None:
-        """Put a message behind all others."""
-        self._last_at = max(self._last_at, message.at)
-        self.messages.append(message._replace(at=self._last_at))
-
-    def put_first(self, message: Message) -> None:
-        """Put a message before all others."""
-        self.messages.appendleft(message)
 
     def drawn(self, blocks: int, chance: random.Random) -> float:
         """The time that blocks take a slot."""
@@ -91,43 +74,54 @@ class JobRun:
 
 
 class LaneQueue:
-    """The jobs of a lane that have messages in the broker, and sums for those who observe the lane."""
+    """The open jobs of a lane and its queue in the broker, and sums for those who observe the lane.
 
-    def __init__(self, name: str, target_wait_s: float) -> None:
+    Args:
+        name, target_wait_s: the lane.
+        coarseness: how many batches a message stands for; the window holds as many times more work, in as many messages.
+    """
+
+    def __init__(self, name: str, target_wait_s: float, *, coarseness: float = 1.0) -> None:
         self.name, self.target_wait_s = name, target_wait_s
-        self.runs: dict[int, JobRun] = {}
+        self.runs: dict[str, JobRun] = {}
         """The jobs whose stage has blocks without a receipt, in the order in which their stages opened."""
-        self._ring: deque[JobRun] = deque()
+        alone, shared = (Spans(*(coarseness * seconds for seconds in spans)) for spans in (ALONE, SHARED))
+        self.turns = LaneTurns(alone=alone, shared=shared)
+        self._queue: deque[tuple[JobRun, Message]] = deque()
         self.blocks = self.busy = 0
         """Blocks without receipts, and slots that have a message."""
-        self.batches = self.queued_batches = self.work_s = 0.0
-        """Batches without receipts and those in the broker that no slot has; work without receipts."""
+        self.batches = self.work_s = 0.0
+        """Batches without receipts, as planned, and their work."""
         self._running, self._begun_s = 0, 0.0
         """Slots that do blocks, and the sum of the times when they began."""
+        self._last_at = 0.0
 
-    def add(self, run: JobRun) -> None:
-        """Put a job with messages into the ring."""
-        if not run.is_queued and run.messages:
-            run.is_queued = True
-            self._ring.append(run)
+    def __len__(self) -> int:
+        """The number of messages that no slot has."""
+        return len(self._queue)
+
+    @property
+    def batch_s(self) -> float:
+        """Seconds of a batch for as many jobs as the lane has, unless it is planned to be shorter."""
+        return (SHARED if len(self.turns) > 1 else ALONE).batch_s
+
+    def put(self, run: JobRun, messages: list[Message], *, first: bool = False) -> None:
+        """Put messages of a job behind all others, or before them."""
+        run.queued += len(messages)
+        if first:
+            self._queue.extendleft((run, message) for message in reversed(messages))
+            return
+        for message in messages:
+            self._last_at = max(self._last_at, message.at)
+            self._queue.append((run, message._replace(at=self._last_at)))
 
     def next(self) -> tuple[JobRun, Message] | None:
         """The message whose turn it is, which leaves the queue."""
-        while self._ring:
-            run = self._ring[0]
-            if not run.messages:
-                self._ring.popleft()
-                run.is_queued, run.deficit = False, 0.0
-                continue
-            cost_s = run.messages[0].blocks * run.mean_s
-            if cost_s <= run.deficit or len(self._ring) == 1:
-                run.deficit = max(0.0, run.deficit - cost_s)
-                message = run.messages.popleft()
-                self.queued_batches -= message.blocks / run.size
-                return run, message
-            run.deficit += max(_QUANTUM_S, cost_s / 4) * run.arrival.weight
-            self._ring.rotate(-1)
-        return None
+        if not self._queue:
+            return None
+        run, message = self._queue.popleft()
+        run.queued -= 1
+        return run, message
 
     def remaining_s(self, now: float) -> float:
         """Predicted work without receipts, without what slots have done of it already."""
@@ -145,6 +139,18 @@ class LaneQueue:
         self._running -= 1
         self._begun_s -= begun
 
-    def oldest(self) -> JobRun | None:
-        """The job whose stage opened first, of those that wait for a slot."""
-        return next((run for run in self.runs.values() if run.unsent or run.messages), None)
+    def load(self, now: float) -> LaneLoad:
+        """What the policy is told of the lane."""
+        oldest = next((run for run in self.runs.values() if run.unsent or run.queued), None)
+        most_s = oldest.undone * oldest.mean_s if oldest else 0.0
+        batch_s = self.batch_s
+        return LaneLoad(
+            self.name,
+            self.target_wait_s,
+            blocks=self.blocks,
+            batches=sum(-(-run.undone // max(1, int(batch_s / run.mean_s))) for run in self.runs.values()),
+            work_s=self.remaining_s(now),
+            busy_slots=self.busy,
+            oldest_s=now - oldest.opened_at if oldest else 0.0,
+            oldest_work_s=sum(min(most_s, run.undone * run.mean_s) for run in self.runs.values()),
+        )

@@ -60,9 +60,6 @@ class Stage:
 class World:
     """What all workers share: the broker that is also the ledger, and the store."""
 
-    window_batches: int = 48
-    """The largest number of batches of a job that are in the broker."""
-    wave_batches: int = 16
     round_trip_s: float = 0.0002
     """Of each call of the server. A batch makes four calls: take, claim, receipts, acknowledge."""
     store_bytes_per_s: float = 1e12

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from lepton_celery.fleet.simulation.measured import Stage, Times
 from lepton_celery.fleet.simulation.trace import Arrival, Trace
@@ -34,7 +34,15 @@ LATE_SHARE = 0.05
 """Share of a lane's work that may be late."""
 
 
-def optimal_slot_seconds(trace: Trace) -> float | None:
+class Optimum(NamedTuple):
+    """What somebody who knew a trace in advance would need."""
+
+    slot_seconds: float
+    started: float
+    """Slots that are started. None is stopped and started again within a start: keeping it would cost less."""
+
+
+def offline_optimum(trace: Trace) -> Optimum | None:
     """The least slot-seconds of a trace; None if no fleet within its limits meets the targets."""
     import numpy as np
     from scipy.optimize import linprog
@@ -77,7 +85,7 @@ def optimal_slot_seconds(trace: Trace) -> float | None:
     cost[:bins], cost[bins : 2 * bins] = width, trace.startup_s
     matrix = coo_array((rows.values, (rows.rows, rows.columns)), shape=(len(rows.bounds), count)).tocsr()
     found = linprog(cost, matrix, rows.bounds, bounds=np.column_stack([lower, upper]), method="highs")
-    return float(found.fun) if found.success else None
+    return Optimum(float(found.fun), float(found.x[bins : 2 * bins].sum())) if found.success else None
 
 
 def smallest_fixed_fleet(trace: Trace) -> int:

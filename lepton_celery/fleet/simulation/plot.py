@@ -27,6 +27,7 @@ def draw(path: Path, comparison: Comparison) -> None:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
+        from matplotlib.ticker import StrMethodFormatter
     except ImportError as error:
         raise InputError(
             f"plots need Matplotlib, which cannot be imported ({error}); "
@@ -35,20 +36,25 @@ def draw(path: Path, comparison: Comparison) -> None:
     look = {"svg.hashsalt": "lepton", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with mpl.rc_context(look):
         lanes = list(comparison.trace.targets)
-        figure = Figure(figsize=(10, 2.1 * (2 + len(lanes))), layout="constrained")
+        figure = Figure(figsize=(10, 1.7 * (2 + len(lanes))), layout="constrained")
         panels = figure.subplots(2 + len(lanes), sharex=True)
         for result in comparison.results:
             _lines(panels, result, COLOURS.get(result.rule, "#000000"))
         panels[0].set_ylabel("slots")
         panels[1].set_ylabel("outstanding\nwork, hours")
         for panel, lane in zip(panels[2:], lanes, strict=True):
-            panel.axhline(comparison.trace.targets[lane], color=_FAINT, linewidth=3, zorder=0)
-            panel.set_ylabel(f"wait of\n{lane}, s")
+            target = comparison.trace.targets[lane]
+            panel.axhline(target, color=_FAINT, linewidth=3, zorder=0)
+            panel.set_ylabel(f"wait in\n{lane}, s")
             panel.set_yscale("symlog", linthresh=1.0)
-            panel.set_ylim(bottom=0)
+            panel.set_ylim(0, max(10.0, 3 * target, panel.get_ylim()[1]))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        figure.align_ylabels(panels)
         panels[0].legend(ncols=4, frameon=False, loc="upper right")
         panels[0].set_title(f"{comparison.trace.name}: {comparison.trace.about}", loc="left", fontsize=10)
-        panels[-1].set_xlabel("hours (thick lines: target waits; waits: the 95th percentile of those that began then)")
+        panels[-1].set_xlabel(
+            "hours (waits: the 95th percentile of the batches that began then; grey lines: the targets)"
+        )
         try:
             figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         except ValueError as error:

@@ -25,7 +25,7 @@ class Rule(Protocol):
     """For tables."""
 
     def size(self, observation: Observation, queued: int) -> int:
-        """The slots that there should be; `queued` is the number of messages in the broker that no slot has."""
+        """The slots that there should be; `queued` is the number of batches that no slot has."""
         ...
 
 

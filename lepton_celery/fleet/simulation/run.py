@@ -61,11 +61,27 @@ class Result:
         return [lane for lane, target in self.trace.targets.items() if self.wait_s(lane, 0.95) > target]
 
     @property
-    def turns_per_hour(self) -> float:
-        """How often in an hour the desired number of slots rose after it fell, or fell after it rose."""
-        desired = [moment.desired for moment in self.moments]
-        rises = [after > before for before, after in pairwise(desired) if after != before]
-        return sum(one != other for one, other in pairwise(rises)) * 3600 / self.seconds
+    def regretted(self) -> int:
+        """Slots that flapped, as far as the rule decided it.
+
+        That is a slot that was stopped and ordered again, or ordered and stopped again, within a start and two decisions:
+        it would have cost no more to keep it, or not to order it. The slot that was stopped last counts as the one that is
+        ordered first.
+        """
+        within_s, found = self.trace.startup_s + 2 * PERIOD_S, 0
+        ordered: dict[int, float] = {}
+        stopped: dict[int, float] = {}
+        for before, after in pairwise(self.moments):
+            changes, others = (ordered, stopped) if after.desired > before.desired else (stopped, ordered)
+            for slot in range(*sorted((before.desired, after.desired))):
+                found += after.at - others.get(slot, -math.inf) < within_s
+                changes[slot] = after.at
+        return found
+
+    @property
+    def flapping(self) -> float:
+        """Share of the slots ordered that were regretted."""
+        return self.regretted / self.started if self.started else 0.0
 
     @property
     def peak(self) -> int:
@@ -76,12 +92,11 @@ class Result:
 def simulate_trace(trace: Trace, rule: Rule, *, seed: int = 1) -> Result:
     """Simulate a trace under a rule."""
     environment = new_environment()
-    world = World(window_batches=max(48, 3 * trace.maximum), wave_batches=max(16, trace.maximum))
     cluster = Cluster(
         environment,
         list(trace.targets.items()),
         trace.times,
-        world,
+        World(),
         seed=seed,
         reserved=trace.reserved,
         stretch_s=stretch_s(trace),
@@ -97,8 +112,8 @@ def simulate_trace(trace: Trace, rule: Rule, *, seed: int = 1) -> Result:
     def decides() -> Steps:
         while True:
             observation = workers.observation()
-            queued = math.ceil(sum(lane.queued_batches for lane in cluster.lanes) - 1e-6)
-            desired = rule.size(observation, max(0, queued))
+            queued = sum(max(0, math.ceil(lane.batches - 1e-6) - lane.busy) for lane in cluster.lanes)
+            desired = rule.size(observation, queued)
             backlog = tuple(load.work_s for load in observation.lanes)
             moments.append(Moment(environment.now, desired, observation.ready, observation.busy, backlog))
             workers.resize(desired)
