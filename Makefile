@@ -76,7 +76,7 @@ growth: bench-setup ## measure how time and memory grow; simulate 10,000 workers
 	@.venv-bench/bin/python -m benchmarks.growth
 	@.venv-bench/bin/python -m benchmarks.simulation
 
-bench-autoscaling: $(READY) ## compare the autoscaler with others in simulations; writes docs/autoscaling.md (10 min)
+bench-autoscaling: $(READY) ## compare the autoscaler with others in simulations; writes docs/autoscaling.md (11 min)
 	@$(BIN)/python -m benchmarks.autoscaling
 
 bench-setup:
