@@ -15,6 +15,8 @@ from lepton_celery.tenants import OTHERS, Terms
 
 _UNKNOWN_S = 0.1
 """What a block takes if nobody says so, in seconds."""
+_SHORTEST_S = 1 / 16
+"""Of a wave, however many jobs share the window."""
 _FULL = 0.99
 """Share of a window from which it counts as full."""
 
@@ -133,7 +135,8 @@ class LaneTurns:
         time, _, own_time, job_id = found
         job = self._jobs[job_id]
         tenant, is_first = job.account, self._is_first(job, time, own_time)
-        blocks = max(1, math.floor(self._wave_s / max(job.cost, 1e-6)))
+        length_s = min(self._wave_s, max(job.share_s, _SHORTEST_S))
+        blocks = max(1, math.floor(length_s / max(job.cost, 1e-6)))
         messages = tenant.terms.slots - tenant.messages if tenant.terms.slots else 0
         if messages:
             blocks = min(blocks, messages * job.batch_blocks)
@@ -150,17 +153,24 @@ class LaneTurns:
         return not tenant.messages or within_share
 
     def _is_first(self, chosen: _Job, time: float, own_time: float) -> bool:
-        """Whether a job's wave goes before what waits: it is still behind the others when all is done that it has sent."""
+        """Whether a job's wave goes before what waits: unless it is ahead of half of what another one has sent."""
         if len(self._jobs) < 2:
             return False
         for tenant in self._tenants.values():
-            if tenant is not chosen.account and time > tenant.time and any(job.sent for job in tenant.jobs.values()):
+            queued_s = min(sum(job.sent_s for job in tenant.jobs.values()), self._window_s)
+            middle = tenant.time + queued_s / 2 / tenant.terms.weight
+            if tenant is not chosen.account and time > middle and any(job.sent for job in tenant.jobs.values()):
                 return False
         return not any(
-            job.sent and (chosen.rank < job.rank or (chosen.rank == job.rank and own_time > job.time))
+            job.sent
+            and (chosen.rank < job.rank or (chosen.rank == job.rank and own_time > job.time + self._half_s(job)))
             for job in chosen.account.jobs.values()
             if job is not chosen
         )
+
+    def _half_s(self, job: _Job) -> float:
+        """Half of what a job has sent, of at most a window."""
+        return min(job.sent_s, self._window_s) / 2
 
     def _count_all(self) -> None:
         """Compute the shares and the sums anew."""

@@ -7,6 +7,7 @@
 -- This is start-time fair queueing (Goyal, Vin and Cheng, 1996) over tenants, and over a tenant's jobs of one rank. The service
 -- is the measured time of their blocks. What a job may have in the broker is its share of the lane's window, so that a wave is sent
 -- shortly before it is worked on.
+local SHORTEST_S = 1 / 16 -- of a wave, however many jobs share the window
 local only, slots = ARGV[1], tonumber(ARGV[2])
 local times, jobs = read_tenants(), read_sent()
 local count = redis.call('ZCARD', ORDER)
@@ -20,7 +21,7 @@ end
 -- Of the jobs of a tenant that have nothing in the broker, only the first one may get the turn.
 local tenants, weights = {}, 0
 for name, time in pairs(times) do
-    local tenant = {highest = -1, used = 0, messages = 0, time = time, terms = terms[name] or terms['*']}
+    local tenant = {highest = -1, used = 0, queued = 0, messages = 0, time = time, terms = terms[name] or terms['*']}
     tenants[name], weights = tenant, weights + tenant.terms.weight
     local job, id = first_of(name, WAITS)
     if job then
@@ -53,6 +54,7 @@ for _, job in pairs(jobs) do
     job.used = job.sent_s > job.share + wave_s and job.share or job.sent_s
     job.batch = math.max(1, math.floor(batch_s / math.max(job.cost, 1e-6)))
     tenant.used = tenant.used + job.used
+    tenant.queued = tenant.queued + job.sent_s
     tenant.messages = tenant.messages + math.ceil(job.sent / job.batch)
     total_s = total_s + job.used
 end
@@ -90,19 +92,22 @@ if not chosen or only ~= '' and only ~= chosen_id then
     return false
 end
 
--- a job goes before the messages of the others if it will still be behind them when all that it has sent is done
+-- A wave goes before the messages that wait or behind them: where it would be nearer to its place if they were in the order of
+-- the service that they begin with. So it goes first unless it is ahead of half of what another job has sent.
 local tenant, is_first = tenants[chosen.tenant], count > 1
 local time, own_time = service(chosen)
 for _, job in pairs(jobs) do
     if is_first and job ~= chosen and job.sent > 0 then
         if job.tenant ~= chosen.tenant then
-            is_first = time <= tenants[job.tenant].time
+            local other = tenants[job.tenant]
+            is_first = time <= other.time + math.min(other.queued, window_s) / 2 / other.terms.weight
         else
-            is_first = chosen.rank > job.rank or chosen.rank == job.rank and own_time <= job.time
+            is_first = chosen.rank > job.rank or chosen.rank == job.rank and own_time <= job.time + math.min(job.sent_s, window_s) / 2
         end
     end
 end
-local blocks = math.max(1, math.floor(wave_s / math.max(chosen.cost, 1e-6)))
+local length_s = math.min(wave_s, math.max(chosen.share, SHORTEST_S))
+local blocks = math.max(1, math.floor(length_s / math.max(chosen.cost, 1e-6)))
 local messages = tenant.terms.slots > 0 and tenant.terms.slots - tenant.messages or 0
 if messages > 0 then
     blocks = math.min(blocks, messages * chosen.batch)
