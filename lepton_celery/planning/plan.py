@@ -27,9 +27,9 @@ from lepton_celery.stores.documents import check_version, checked, from_document
 
 PLAN_VERSION = 5
 
-_SMALL_S = 0.5
-"""Predicted seconds of work up to which one worker does a whole job: about a batch. More workers would gain less than the
-messages between them cost while other jobs run."""
+_SMALL_S = 0.2
+"""Predicted seconds of work up to which one worker does a whole job: about a batch of a lane that jobs share. More workers
+would gain less than the messages between them cost while other jobs run."""
 _SMALL_BLOCKS = 1024
 """Largest number of blocks of a stage of such a job."""
 
@@ -268,7 +268,7 @@ class Plan:
 
     @property
     def is_small(self) -> bool:
-        """Whether a worker does the whole job from one message, because all of it is predicted to take half a second.
+        """Whether a worker does the whole job from one message, because all of it is predicted to take a fifth of a second.
 
         A job with functions of the user's own is not small: nobody knows what they take.
         """
