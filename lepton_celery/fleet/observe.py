@@ -9,9 +9,9 @@ from lepton_celery import __version__
 from lepton_celery.fleet.load import LaneLoad, Observation
 from lepton_celery.fleet.targets import TARGETS, lanes_of
 from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.lane_window import ALONE, SHARED
 from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.ledger.loads import LaneJobs
-from lepton_celery.ledger.turns import ALONE, SHARED
 
 
 def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observation:

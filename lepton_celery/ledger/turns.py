@@ -18,23 +18,8 @@ from redis.exceptions import ResponseError
 
 from lepton_celery.ledger.connection import Connection
 from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.ledger.lane_window import ALONE, SHARED, Turn
 from lepton_celery.tenants import Terms
-
-
-class Spans(NamedTuple):
-    """Seconds of work for each slot of a lane."""
-
-    window_s: float
-    """In the broker or being done, of all jobs of the lane."""
-    wave_s: float
-    batch_s: float
-    """Of a batch, unless the planner's batches are shorter."""
-
-
-ALONE = Spans(3.0, 1.0, 1.0)
-"""The spans of a lane that has one job."""
-SHARED = Spans(1.0, 0.25, 0.25)
-"""The spans of a lane that has several jobs."""
 
 _MAX_LOOKED_AT = 8
 """Largest number of jobs of more urgent lanes that a batch looks at to find out whether they wait."""
@@ -42,20 +27,6 @@ _MAX_LOOKED_AT = 8
 
 LANE_KEYS = ("jobs", "tenants", "order", "sent")
 """Last parts of a lane's keys, in the order in which every script of a lane gets them."""
-
-
-class Turn(NamedTuple):
-    """The permission to send the next wave of a job."""
-
-    job_id: str
-    blocks: int
-    """Number of blocks, about a wave."""
-    batch_blocks: int
-    """Largest number of blocks of a batch, where the plan has more."""
-    messages: int
-    """Largest number of batches; 0 for any number."""
-    is_first: bool
-    """Whether the wave is to be taken before the messages that wait in the lane."""
 
 
 class Rivals(NamedTuple):

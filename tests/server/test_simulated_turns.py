@@ -9,7 +9,7 @@ import pytest
 
 from lepton_celery.fleet.simulation.turns import LaneTurns
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger.turns import Turn
+from lepton_celery.ledger.lane_window import Turn
 from lepton_celery.tenants import Terms
 
 LANE = "batch"

@@ -14,7 +14,7 @@ import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.errors import InputError, QueueFull, WaitingWarning
 from lepton_celery.ledger import Ledger, open_ledger
-from lepton_celery.ledger.turns import ALONE, SHARED
+from lepton_celery.ledger.lane_window import ALONE, SHARED
 from lepton_celery.priority import Priority
 from lepton_celery.tenants import Terms
 from tests.server.ledgers import new_job

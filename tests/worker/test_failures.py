@@ -52,7 +52,7 @@ from lepton_celery.errors import JobCancelled, JobError, JobFailed, WaitingWarni
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import turns
 from lepton_celery.ledger.info import JobState
-from lepton_celery.ledger.turns import Spans
+from lepton_celery.ledger.lane_window import Spans
 from lepton_celery.planning.batches import places_between
 from lepton_celery.skimage import filters
 from lepton_celery.stores.base import part_of

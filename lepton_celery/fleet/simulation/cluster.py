@@ -24,7 +24,7 @@ from lepton_celery.fleet.simulation.measured import Times, World
 from lepton_celery.fleet.simulation.server import Server
 from lepton_celery.fleet.simulation.spending import Spending, Waits
 from lepton_celery.fleet.simulation.trace import Arrival
-from lepton_celery.ledger.turns import SHARED, Turn
+from lepton_celery.ledger.lane_window import SHARED, Turn
 from lepton_celery.tenants import Terms
 
 MAX_ATTEMPTS = 4

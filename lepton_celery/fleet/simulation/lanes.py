@@ -15,7 +15,7 @@ from lepton_celery.fleet.load import LaneLoad
 from lepton_celery.fleet.simulation.measured import Stage, Times
 from lepton_celery.fleet.simulation.trace import Arrival
 from lepton_celery.fleet.simulation.turns import LaneTurns
-from lepton_celery.ledger.turns import ALONE, SHARED, Spans
+from lepton_celery.ledger.lane_window import ALONE, SHARED, Spans
 
 _DRAWN = 8
 """Largest batch whose block times are drawn one by one; a larger batch draws its sum from a normal distribution."""

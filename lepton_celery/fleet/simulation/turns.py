@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lepton_celery.ledger.turns import ALONE, SHARED, Spans, Turn
+from lepton_celery.ledger.lane_window import ALONE, SHARED, Spans, Turn
 from lepton_celery.tenants import OTHERS, Terms
 
 _UNKNOWN_S = 0.1

@@ -13,7 +13,7 @@ from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import BrokerUnreachable, LeptonError, reason_of
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger
-from lepton_celery.ledger.turns import Turn
+from lepton_celery.ledger.lane_window import Turn
 from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.planning.plan import Plan, Stage
 from lepton_celery.tenants import OTHERS, Terms, terms_of

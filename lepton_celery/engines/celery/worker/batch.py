@@ -18,7 +18,7 @@ from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
 from lepton_celery.ledger.info import stage_label
-from lepton_celery.ledger.turns import ALONE
+from lepton_celery.ledger.lane_window import ALONE
 from lepton_celery.planning.batches import batches
 from lepton_celery.priority import LANES
 from lepton_celery.text import logger
