@@ -19,18 +19,13 @@ from celery import Celery
 from skimage import exposure, filters, measure
 
 import lepton_celery as lepton
-from benchmarks import document
+from benchmarks import document, lanes
 from benchmarks.folder import work_folder
-from lepton_celery.config import load_settings
 from lepton_celery.ledger.address import redis_py_url
-from lepton_celery.local.stack import LocalStack, Project
-from lepton_celery.skimage import exposure as lepton_exposure
 from lepton_celery.skimage import filters as lepton_filters
-from lepton_celery.skimage import measure as lepton_measure
 
 _PROCESSES, _JOBS = 10, 10
 """Processes that submit, and the jobs that each submits."""
-_SIDE, _SMALL_BLOCK = 512, 256
 _BLOCK = 64
 """Pixels of a block of the large job along each axis."""
 _SUBMIT_AFTER_S = 10.0
@@ -65,28 +60,19 @@ class Crowd:
     """Processor seconds of the server, which is also the broker."""
 
 
-def _application(broker_url: str) -> Celery:
-    return lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": broker_url}))
-
-
 def submit_small(app: Celery, folder: Path, number: int) -> lepton.Job:
-    """Submit a job of five stages on the image of a folder."""
-    image = lepton_exposure.rescale_intensity(lepton.open(folder / "in.npy"), out_range=(0.0, 1.0))
-    smooth = lepton_filters.gaussian(image, sigma=2)
-    labels = lepton_measure.label(smooth > lepton_filters.threshold_otsu(smooth))
-    outputs = {folder / f"{number}.npy": labels, folder / f"{number}.csv": lepton_measure.regionprops_table(labels)}
-    return lepton.submit(
-        {str(path): node for path, node in outputs.items()}, app=app, block_shape=(_SMALL_BLOCK, _SMALL_BLOCK)
-    )
+    """Submit a small job on the image of a folder."""
+    labels, table = (str(folder / f"{number}.{suffix}") for suffix in ("npy", "csv"))
+    return lanes.submit_small(app, folder / "in.npy", labels, table, "default")
 
 
 def submit_many(broker_url: str, folder: Path, seed: int, start: Barrier, ended: Queue[list[Ended]]) -> None:
     """Submit the jobs of one process once all processes are ready, wait for them, and compare their outputs."""
-    image = np.random.default_rng(seed).integers(0, 255, (_SIDE, _SIDE), np.uint8)
+    image = np.random.default_rng(seed).integers(0, 255, (lanes.SMALL, lanes.SMALL), np.uint8)
     np.save(folder / "in.npy", image)
     smooth = filters.gaussian(exposure.rescale_intensity(image, out_range=(0.0, 1.0)), sigma=2)
     labels = measure.label(smooth > filters.threshold_otsu(smooth))
-    app = _application(broker_url)
+    app = lanes.application(broker_url)
     start.wait()
     begun = time.perf_counter()
     jobs, submitted = [], []
@@ -130,10 +116,12 @@ def _spent(client: Any) -> tuple[float, float]:
 
 def measured(work: Path, blocks: int, workers: int) -> Crowd:
     """Run the large job, and the small ones beside it."""
-    with LocalStack(work.parent / "stack", workers=workers, flower=False, project=Project(settings="local")) as stack:
-        app = _application(stack.broker_url)
-        client = redis.Redis.from_url(redis_py_url(stack.broker_url))
-        np.save(work / "in.npy", np.zeros((_SIDE, _SIDE), np.uint8) + np.arange(_SIDE, dtype=np.uint8))
+    with lanes.running(work, workers) as app:
+        broker_url = app.conf["lepton"].broker_url
+        client = redis.Redis.from_url(redis_py_url(broker_url))
+        np.save(
+            work / "in.npy", np.zeros((lanes.SMALL, lanes.SMALL), np.uint8) + np.arange(lanes.SMALL, dtype=np.uint8)
+        )
         for number in range(4):  # the first jobs load libraries
             submit_small(app, work, number).wait(120)
         context = multiprocessing.get_context("spawn")
@@ -142,7 +130,7 @@ def measured(work: Path, blocks: int, workers: int) -> Crowd:
         processes = []
         for number, folder in enumerate(folders):
             folder.mkdir()
-            arguments = (stack.broker_url, folder, number, start, ended)
+            arguments = (broker_url, folder, number, start, ended)
             processes.append(context.Process(target=submit_many, args=arguments, daemon=True))
             processes[-1].start()
         before = _spent(client)
@@ -180,9 +168,10 @@ def section(crowd: Crowd, workers: int) -> str:
         [
             "## A hundred jobs at once beside 10^5 blocks",
             "",
-            f"{_PROCESSES} processes submit {_JOBS} jobs each at the same moment, of five stages on {_SIDE} × {_SIDE}",
-            f"pixels, in the lane `default`. A job of {crowd.large_blocks:,} blocks of {_BLOCK} × {_BLOCK} pixels runs in",
-            f"the lane `batch` on the same {workers} workers. Of {count} small jobs, {right} gave the pixels and the table",
+            f"{_PROCESSES} processes submit {_JOBS} jobs each at the same moment, of five stages on",
+            f"{lanes.SMALL} × {lanes.SMALL} pixels, in the lane `default`. A job of {crowd.large_blocks:,} blocks of",
+            f"{_BLOCK} × {_BLOCK} pixels runs in the lane `batch` on the same {workers} workers. Of {count} small jobs,",
+            f"{right} gave the pixels and the table",
             "of scikit-image on the whole image.",
             "",
             *document.table(head, rows),

@@ -23,7 +23,8 @@ from lepton_celery.skimage import exposure, filters, measure
 _BLOCK = 256
 _LARGE = (72, 70)
 """Blocks of the large job along each axis: 5,040."""
-_SMALL = 512
+SMALL = 512
+"""Side of the image of a small job, in pixels."""
 _WARM_RUNS = 5
 _PERIOD_S = 5.0
 _FEWER_ROWS = 24
@@ -33,7 +34,21 @@ _FEWER_ROWS = 24
 def running(work: Path, workers: int) -> Iterator[Celery]:
     """The application of a stack on this machine."""
     with LocalStack(work.parent / "stack", workers=workers, flower=False, project=Project(settings="local")) as stack:
-        yield lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": stack.broker_url}))
+        yield application(stack.broker_url)
+
+
+def application(broker_url: str) -> Celery:
+    """An application with the settings of a local stack."""
+    return lepton.create_app(load_settings({"LEPTON_SETTINGS": "local", "LEPTON_BROKER_URL": broker_url}))
+
+
+def submit_small(app: Celery, image: Path, labels_path: str, table_path: str, lane: str) -> lepton.Job:
+    """Submit a job of five stages on the image in a file."""
+    scaled = exposure.rescale_intensity(lepton.open(image), out_range=(0.0, 1.0))
+    smooth = filters.gaussian(scaled, sigma=2)
+    labels = measure.label(smooth > filters.threshold_otsu(smooth))
+    outputs = {labels_path: labels, table_path: measure.regionprops_table(labels)}
+    return lepton.submit(outputs, app=app, block_shape=(_BLOCK, _BLOCK), priority=lane)
 
 
 class Jobs:
@@ -42,7 +57,7 @@ class Jobs:
     def __init__(self, app: Celery, folder: Path) -> None:
         self._app, self._folder, self._number = app, folder, 0
         generator = np.random.default_rng(0)
-        np.save(folder / "small.npy", generator.integers(0, 255, (_SMALL, _SMALL), np.uint8))
+        np.save(folder / "small.npy", generator.integers(0, 255, (SMALL, SMALL), np.uint8))
         large = np.lib.format.open_memmap(
             folder / "large.npy", mode="w+", dtype=np.uint8, shape=tuple(n * _BLOCK for n in _LARGE)
         )
@@ -54,12 +69,8 @@ class Jobs:
         return str(self._folder / f"{self._number}.{suffix}")
 
     def small(self, lane: str) -> lepton.Job:
-        """A job of five stages on 512² pixels."""
-        image = exposure.rescale_intensity(lepton.open(self._folder / "small.npy"), out_range=(0.0, 1.0))
-        smooth = filters.gaussian(image, sigma=2)
-        labels = measure.label(smooth > filters.threshold_otsu(smooth))
-        outputs = {self._name("npy"): labels, self._name("csv"): measure.regionprops_table(labels)}
-        return lepton.submit(outputs, app=self._app, block_shape=(_BLOCK, _BLOCK), priority=lane)
+        """Submit a job of five stages on 512² pixels."""
+        return submit_small(self._app, self._folder / "small.npy", self._name("npy"), self._name("csv"), lane)
 
     def large(self, lane: str, rows: int = _LARGE[0], tenant: str = "") -> lepton.Job:
         """A job of one stage and thousands of blocks."""
@@ -200,7 +211,7 @@ def section(found: Lanes, workers: int) -> str:
         [
             "## Small jobs beside a large one",
             "",
-            f"Seconds from the submission of a job of five stages on {_SMALL} × {_SMALL} pixels to its end, on {workers}",
+            f"Seconds from the submission of a job of five stages on {SMALL} × {SMALL} pixels to its end, on {workers}",
             f"workers, while a job of {_LARGE[0] * _LARGE[1]:,} blocks runs. The last row has both in one lane.",
             "",
             *document.table(head, [one.row for one in found.waits]),

@@ -188,9 +188,7 @@ def _measure_examples(observations: Observations, until: float) -> None:
                 node = workloads.example(entry)
                 for _ in range(REPEATS):
                     observe([node], observations)
-        except (
-            Exception
-        ) as error:  # an example may need more than an image, and its function refuses that in its own way
+        except Exception as error:  # an example may need more than an image, which each function refuses in its own way
             log.debug("%s is not measured: %s", entry.name, reason_of(error))
 
 

@@ -29,13 +29,10 @@ from lepton_celery.jobs.report import ago
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.limits import MAX_MOMENT
 from lepton_celery.local.fleet import FleetOptions, LocalFleet, Step
-from lepton_celery.local.worker_command import WorkerOptions, app_module, worker_command
+from lepton_celery.local.worker_command import CELERY_OVERRIDES, WorkerOptions, app_module, worker_command
 from lepton_celery.local.workers import FleetWorkers
 from lepton_celery.planning.explain import counted, duration
 from lepton_celery.priority import LANES
-
-_CELERYS = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
-"""Environment variables that override Celery's settings; workers do not inherit them, as they may name another broker."""
 
 
 @click.command()
@@ -107,7 +104,7 @@ def _options(settings: Settings, given: dict[str, Any]) -> FleetOptions:
 def _workers(settings: Settings, directory: Path, lanes: tuple[str, ...], app: str, concurrency: int) -> FleetWorkers:
     options = WorkerOptions(app, lanes, "{name}", concurrency, holds_more=is_rabbitmq(settings.broker_url))
     arguments, variables = worker_command(options)
-    inherited = {name: value for name, value in os.environ.items() if name not in _CELERYS}
+    inherited = {name: value for name, value in os.environ.items() if name not in CELERY_OVERRIDES}
     # with plain SIGTERM a worker finishes what it runs, however long that takes
     environment = {**variables, **inherited, "LEPTON_BROKER_URL": settings.broker_url, "REMAP_SIGTERM": ""}
     command = [sys.executable, "-m", "celery", *arguments]

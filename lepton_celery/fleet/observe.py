@@ -14,7 +14,9 @@ from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.ledger.loads import LaneJobs
 
 
-def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observation:
+def observe(
+    ledger: Ledger, targets: Mapping[str, float] = TARGETS, workers: Mapping[str, ServingWorker] | None = None
+) -> Observation:
     """The outstanding work of lanes and the slots of their workers, at the time of the ledger's clock.
 
     Whoever starts and stops the workers adds what only they know, with `dataclasses.replace`: slots that start or drain,
@@ -23,6 +25,7 @@ def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observati
     Args:
         ledger: the ledger.
         targets: the target wait of each lane that the fleet serves, in seconds.
+        workers: the workers, if the caller has read them already.
 
     Raises:
         BrokerUnreachable: the ledger does not answer.
@@ -30,7 +33,7 @@ def observe(ledger: Ledger, targets: Mapping[str, float] = TARGETS) -> Observati
     """
     lanes = lanes_of(targets)
     found = ledger.loads.read(lanes)
-    ready = sum(worker.slots for worker in serving(ledger.workers(), lanes).values())
+    ready = sum(worker.slots for worker in serving(ledger.workers() if workers is None else workers, lanes).values())
     loads = tuple(_lane_load(lane, targets[lane], found[lane]) for lane in lanes)
     return Observation(ledger.clock(), loads, ready)
 

@@ -116,7 +116,7 @@ class PoolScaler(Autoscaler):
         try:
             ledger = open_ledger(self._settings.ledger)
             workers = ledger.workers()
-            observation = observe(ledger, self._targets)
+            observation = observe(ledger, self._targets, workers)
         except LeptonError as error:
             if not self._is_blind:
                 log.warning("the pool keeps its %d processes: %s", own, error)

@@ -1,4 +1,4 @@
-"""What autoscalers decided: a list of their last decisions, for those who want to know why there are so many workers."""
+"""The last decisions of autoscalers, which tell operators why there are as many workers as there are."""
 
 from __future__ import annotations
 

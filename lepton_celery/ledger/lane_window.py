@@ -21,6 +21,13 @@ SHARED = Spans(1.0, 0.25, 0.25)
 """The spans of a lane that has several jobs."""
 
 
+SHORTEST_S = 1 / 16
+"""What a planned batch counts for at least, in seconds of the window, which bounds the number of messages in the broker; and
+the shortest wave, however many jobs share the window."""
+UNKNOWN_S = 0.1
+"""What a block or a merge takes if nobody says so, in seconds."""
+
+
 class Turn(NamedTuple):
     """The permission to send the next wave of a job."""
 

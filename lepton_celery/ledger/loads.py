@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.lane_window import UNKNOWN_S
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
 
 SAMPLE = 200
 """Largest number of jobs of a lane that are looked at, besides as many of the oldest open ones."""
-UNKNOWN_S = 0.1
-"""What a block or a merge takes if nobody says so, in seconds, as in the turns of a lane."""
 
 
 @dataclass(frozen=True, slots=True)

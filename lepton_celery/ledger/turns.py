@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from lepton_celery.ledger.connection import Connection
 from lepton_celery.ledger.info import JobInfo, JobState
-from lepton_celery.ledger.lane_window import ALONE, SHARED, Turn
+from lepton_celery.ledger.lane_window import ALONE, SHARED, SHORTEST_S, Turn
 from lepton_celery.tenants import Terms
 
 _MAX_LOOKED_AT = 8
@@ -95,7 +95,7 @@ class Turns:
             only: a job; if the turn is that of another one, the answer is None.
         """
         known = [item for name, (weight, most) in terms.items() for item in (name, repr(float(weight)), most)]
-        turn = self._run("lane_turn", lane, only, max(1, slots), *ALONE, *SHARED, *known)
+        turn = self._run("lane_turn", lane, only, max(1, slots), *ALONE, *SHARED, SHORTEST_S, *known)
         if not turn:
             return None
         job_id, blocks, batch_blocks, messages, is_first = turn

@@ -127,7 +127,7 @@ class LocalFleet:
             end = time.monotonic() + self._options.limits.period_s
             while (left_s := end - time.monotonic()) > 0:
                 time.sleep(min(left_s, _LOOK_S))
-                if any(worker.is_wanted and not worker.ready for worker in self._workers.record.workers):
+                if any(not worker.ready for worker in self._workers.wanted):
                     with suppress(BrokerUnreachable):
                         self._note_ready(self._ledger.workers())
 
@@ -199,9 +199,9 @@ class LocalFleet:
 
     def _seen(self, notes: Mapping[str, ServingWorker]) -> Observation:
         own, slots = self._workers.record, self._options.limits.slots_per_worker
-        wanted = [worker for worker in own.workers if worker.is_wanted]
+        wanted = self._workers.wanted
         starting = [worker for worker in wanted if not worker.ready]
-        observation = observe(self._ledger, self._options.targets)
+        observation = observe(self._ledger, self._options.targets, notes)
         pids = set().union(*(worker.processes() for worker in own.workers))
         busy = self._busy()
         memory, cores = self._usage.measure(pids, len(busy & pids), others=len(busy - pids))
@@ -229,9 +229,8 @@ class LocalFleet:
 
     def _missing(self, decision: Decision, notes: Mapping[str, ServingWorker]) -> int:
         """How many workers are missing to the slots that were decided; negative if there are too many."""
-        wanted = [worker for worker in self._workers.record.workers if worker.is_wanted]
         slots = max(0, decision.desired - self._elsewhere(notes))
-        return -(-slots // self._options.limits.slots_per_worker) - len(wanted)
+        return -(-slots // self._options.limits.slots_per_worker) - len(self._workers.wanted)
 
     def _resize(self, missing: int) -> list[str]:
         """Start as many workers as are missing, or have as many finish and stop as there are too many."""
@@ -241,8 +240,7 @@ class LocalFleet:
                 return [f"the next start waits until {until}, since a worker died"]
             started = [self._workers.start() for _ in range(missing)]
             return [f"started {worker.name}, process {worker.pid}" for worker in started]
-        wanted = [worker for worker in self._workers.record.workers if worker.is_wanted]
-        ended = self._least_busy(wanted)[: max(0, -missing)]
+        ended = self._least_busy(self._workers.wanted)[: max(0, -missing)]
         for worker in ended:
             self._workers.drain(worker)
         return [f"{worker.name} finishes and stops" for worker in ended]
@@ -263,9 +261,8 @@ class LocalFleet:
     def _kill_unready(self) -> None:
         """Kill the workers that do not get ready, although the ledger answers, in which they would note it."""
         latest = time.time() - self._options.start_s
-        for worker in self._workers.record.workers:
-            is_late = max(worker.at, self._sighted_at or worker.at) < latest
-            if is_late and worker.is_wanted and not worker.ready:
+        for worker in self._workers.wanted:
+            if not worker.ready and max(worker.at, self._sighted_at or worker.at) < latest:
                 self._workers.kill(worker, f"did not take work within {self._options.start_s:.0f} s, and was killed")
 
     def _kill_hung(self) -> None:

@@ -27,7 +27,13 @@ from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, write_running
 from lepton_celery.local.server import RedisServer, start_on_free_port
 from lepton_celery.local.signals import end_on_signals, held_signals
-from lepton_celery.local.worker_command import ONE_THREAD, STANDALONE_APP, WORKER_OPTIONS, app_module
+from lepton_celery.local.worker_command import (
+    CELERY_OVERRIDES,
+    ONE_THREAD,
+    STANDALONE_APP,
+    WORKER_OPTIONS,
+    app_module,
+)
 from lepton_celery.priority import queue_of
 from lepton_celery.text import masked
 
@@ -44,9 +50,6 @@ _LOOK_S = 0.05
 """Seconds between two looks at the processes that are to end."""
 
 _OPTIONS = ("--loglevel", "INFO", *WORKER_OPTIONS)
-
-_CELERY_OVERRIDES = {"CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
-"""Environment variables that override Celery's settings. Workers do not inherit them: they may name another broker."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,7 @@ class LocalStack:
         self.stop()
 
     def _celery(self, name: str, *arguments: str) -> ManagedProcess:
-        inherited = {variable: value for variable, value in os.environ.items() if variable not in _CELERY_OVERRIDES}
+        inherited = {variable: value for variable, value in os.environ.items() if variable not in CELERY_OVERRIDES}
         settings = {"LEPTON_SETTINGS": self._settings} if self._settings else {}
         own = {"LEPTON_BROKER_URL": self.broker_url, "PYTHONUNBUFFERED": "1"}
         return ManagedProcess(

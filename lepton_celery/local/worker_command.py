@@ -18,6 +18,12 @@ STANDALONE_APP = "lepton_celery.app"
 ONE_THREAD: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment variables of workers: processes run in parallel, and threads in each would compete for the same cores."""
 
+CELERY_OVERRIDES = frozenset(
+    ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+)
+"""Environment variables that override Celery's settings. Workers that are started here do not inherit them, since they may
+name another broker."""
+
 WORKER_OPTIONS = ("--without-mingle", "--without-gossip")
 """Options of all workers; mingling would make each of them start a second later."""
 

@@ -109,6 +109,11 @@ class FleetWorkers:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         """The workers that this process started, by pid: it waits for them when they end."""
 
+    @property
+    def wanted(self) -> list[FleetWorker]:
+        """The workers that are to go on working."""
+        return [worker for worker in self.record.workers if worker.is_wanted]
+
     def start(self) -> FleetWorker:
         """Start a worker.
 

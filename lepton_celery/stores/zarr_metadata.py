@@ -139,7 +139,10 @@ def _check_array_3(path: Path, document: dict[str, Any]) -> None:
 
 
 def _check_shard(path: Path, shard: Any, inner: Any) -> None:
-    """Refuse a shard of so many chunks that its index alone would take gigabytes; wrong lengths are refused elsewhere."""
+    """Refuse a shard with more chunks than `MAX_SHARD_CHUNKS`, whose index alone would take gigabytes.
+
+    Lengths that are no positive integers are refused elsewhere.
+    """
     if not (_is_lengths(shard) and _is_lengths(inner)) or 0 in inner:
         return
     if (count := math.prod(-(-outer // n) for outer, n in zip(shard, inner, strict=False))) > MAX_SHARD_CHUNKS:

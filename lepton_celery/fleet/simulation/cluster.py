@@ -24,7 +24,7 @@ from lepton_celery.fleet.simulation.measured import Times, World
 from lepton_celery.fleet.simulation.server import Server
 from lepton_celery.fleet.simulation.spending import Spending, Waits
 from lepton_celery.fleet.simulation.trace import Arrival
-from lepton_celery.ledger.lane_window import SHARED, Turn
+from lepton_celery.ledger.lane_window import SHARED, SHORTEST_S, Turn
 from lepton_celery.tenants import Terms
 
 MAX_ATTEMPTS = 4
@@ -37,8 +37,6 @@ _SHARE_OF_TARGET = 0.2
 """Longest stretch, in multiples of its lane's target wait."""
 _SHORTER = 8
 """How much shorter stretches become near the end of a stage."""
-_MIN_BATCH_S = 1 / 16
-"""What a planned batch counts for at least in a lane's window, in seconds."""
 _CANDIDATES = 24
 """Slots among which the one is found whose batch ends first."""
 
@@ -126,7 +124,7 @@ class Cluster:
             lane.work_s += run.stage.blocks * run.mean_s
             self._open_runs += 1
             self._unsent_runs += 1
-            self._enter(run, max(run.mean_s, _MIN_BATCH_S / run.stage.batch_blocks))
+            self._enter(run, max(run.mean_s, SHORTEST_S / run.stage.batch_blocks))
         else:
             lane.turns.leave(run.job_id)
             self.unfinished -= 1

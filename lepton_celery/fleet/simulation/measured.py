@@ -63,4 +63,4 @@ class World:
     round_trip_s: float = 0.0002
     """Of each call of the server. A batch makes four calls: take, claim, receipts, acknowledge."""
     store_bytes_per_s: float = 1e12
-    """By default so many that the store never limits: its time is part of the blocks' times."""
+    """The default is so high that the store limits nothing: the measured times of blocks include reading and writing."""

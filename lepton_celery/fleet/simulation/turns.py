@@ -10,13 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lepton_celery.ledger.lane_window import ALONE, SHARED, Spans, Turn
+from lepton_celery.ledger.lane_window import ALONE, SHARED, SHORTEST_S, UNKNOWN_S, Spans, Turn
 from lepton_celery.tenants import OTHERS, Terms
 
-_UNKNOWN_S = 0.1
-"""What a block takes if nobody says so, in seconds."""
-_SHORTEST_S = 1 / 16
-"""Of a wave, however many jobs share the window."""
 _FULL = 0.99
 """Share of a window from which it counts as full."""
 
@@ -89,7 +85,7 @@ class LaneTurns:
                 found = _Tenant(tenant, min((each.time for each in self._tenants.values()), default=0.0))
                 self._tenants[tenant] = found
             least = min((each.time for each in found.jobs.values()), default=0.0)
-            job = _Job(found, least, _UNKNOWN_S if block_s is None else block_s)
+            job = _Job(found, least, UNKNOWN_S if block_s is None else block_s)
             self._jobs[job_id] = found.jobs[job_id] = job
         elif block_s is not None:
             job.cost, job.is_predicted = block_s, True
@@ -135,7 +131,7 @@ class LaneTurns:
         time, _, own_time, job_id = found
         job = self._jobs[job_id]
         tenant, is_first = job.account, self._is_first(job, time, own_time)
-        length_s = min(self._wave_s, max(job.share_s, _SHORTEST_S))
+        length_s = min(self._wave_s, max(job.share_s, SHORTEST_S))
         blocks = max(1, math.floor(length_s / max(job.cost, 1e-6)))
         messages = tenant.terms.slots - tenant.messages if tenant.terms.slots else 0
         if messages:
@@ -157,20 +153,20 @@ class LaneTurns:
         if len(self._jobs) < 2:
             return False
         for tenant in self._tenants.values():
-            queued_s = min(sum(job.sent_s for job in tenant.jobs.values()), self._window_s)
-            middle = tenant.time + queued_s / 2 / tenant.terms.weight
-            if tenant is not chosen.account and time > middle and any(job.sent for job in tenant.jobs.values()):
+            queued_s = sum(job.sent_s for job in tenant.jobs.values())
+            middle = tenant.time + self._half_s(queued_s) / tenant.terms.weight
+            if tenant is not chosen.account and queued_s and time > middle:
                 return False
         return not any(
             job.sent
-            and (chosen.rank < job.rank or (chosen.rank == job.rank and own_time > job.time + self._half_s(job)))
+            and (chosen.rank < job.rank or (chosen.rank == job.rank and own_time > job.time + self._half_s(job.sent_s)))
             for job in chosen.account.jobs.values()
             if job is not chosen
         )
 
-    def _half_s(self, job: _Job) -> float:
-        """Half of what a job has sent, of at most a window."""
-        return min(job.sent_s, self._window_s) / 2
+    def _half_s(self, sent_s: float) -> float:
+        """Half of what was sent, of at most a window."""
+        return min(sent_s, self._window_s) / 2
 
     def _count_all(self) -> None:
         """Compute the shares and the sums anew."""

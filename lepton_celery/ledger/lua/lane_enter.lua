@@ -8,7 +8,7 @@ local function least_of_jobs()
     local least
     for _, state in ipairs({WAITS, GOES_ON, SENT_ALL}) do
         for rank = 0, 9 do
-            local job = count_of(tenant, state, 9 - rank) > 0 and first_of(tenant, state, 9 - rank)
+            local job = first_of(tenant, state, 9 - rank)
             least = job and math.min(least or job.time, job.time) or least
         end
     end

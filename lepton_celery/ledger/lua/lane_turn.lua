@@ -1,20 +1,19 @@
 -- Chooses the job that may send its next wave. Returns {job, blocks, most blocks of a batch, most batches (0: any number), whether
 -- the wave goes before the messages that wait (0 or 1)}, or false if no job may.
 -- ARGV: the only job that may get the turn ('' for any); slots; seconds of the window, of a wave and of a batch for each slot, for a
--- job that is alone in its lane and for several; then for each tenant with terms of its own its name, weight and slots (0: no
--- limit), '*' for all others
+-- job that is alone in its lane and for several; seconds of the shortest wave; then for each tenant with terms of its own its name,
+-- weight and slots (0: no limit), '*' for all others
 --
 -- This is start-time fair queueing (Goyal, Vin and Cheng, 1996) over tenants, and over a tenant's jobs of one rank. The service
 -- is the measured time of their blocks. What a job may have in the broker is its share of the lane's window, so that a wave is sent
 -- shortly before it is worked on.
-local SHORTEST_S = 1 / 16 -- of a wave, however many jobs share the window
 local only, slots = ARGV[1], tonumber(ARGV[2])
 local times, jobs = read_tenants(), read_sent()
 local count = redis.call('ZCARD', ORDER)
 local offset = count > 1 and 6 or 3
 local window_s, wave_s, batch_s = slots * ARGV[offset], slots * ARGV[offset + 1], tonumber(ARGV[offset + 2])
 local terms = {['*'] = {weight = 1, slots = 0}}
-for i = 9, #ARGV, 3 do
+for i = 10, #ARGV, 3 do
     terms[ARGV[i]] = {weight = tonumber(ARGV[i + 1]), slots = tonumber(ARGV[i + 2])}
 end
 
@@ -106,7 +105,7 @@ for _, job in pairs(jobs) do
         end
     end
 end
-local length_s = math.min(wave_s, math.max(chosen.share, SHORTEST_S))
+local length_s = math.min(wave_s, math.max(chosen.share, tonumber(ARGV[9])))
 local blocks = math.max(1, math.floor(length_s / math.max(chosen.cost, 1e-6)))
 local messages = tenant.terms.slots > 0 and tenant.terms.slots - tenant.messages or 0
 if messages > 0 then

@@ -13,19 +13,13 @@ from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.errors import BrokerUnreachable, LeptonError, reason_of
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger
-from lepton_celery.ledger.lane_window import Turn
+from lepton_celery.ledger.lane_window import SHORTEST_S, UNKNOWN_S, Turn
 from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.planning.plan import Plan, Stage
 from lepton_celery.tenants import OTHERS, Terms, terms_of
 from lepton_celery.text import logger, shown
 
 log = logger(__name__)
-
-_MIN_BATCH_S = 1 / 16
-"""What a batch counts for at least, in seconds of the lane's window: this bounds the number of messages in the broker."""
-
-_UNKNOWN_BLOCK_S = 0.1
-"""What a block with a function of the user's own is taken to cost at least, in seconds, until it is measured."""
 
 _MAX_TURNS = 32
 """Largest number of waves that a process sends at a time, so that it returns to its own work."""
@@ -61,7 +55,8 @@ def enter(ledger: Ledger, info: JobInfo, plan: Plan | None = None) -> None:
     if plan is not None:
         stage = plan.stages[info.stage_index]
         block_s = stage.predicted.work_s / max(1, stage.predicted.blocks)
-        block_s = max(block_s, _MIN_BATCH_S / stage.batch_blocks, _UNKNOWN_BLOCK_S if plan.functions else 0.0)
+        # nobody knows what functions of the user's own take, until they are measured
+        block_s = max(block_s, SHORTEST_S / stage.batch_blocks, UNKNOWN_S if plan.functions else 0.0)
     ledger.turns.note(info, block_s)
 
 
