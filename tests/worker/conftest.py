@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from celery import Celery
+from numpy.typing import NDArray
 
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack
 from tests.stacks import some_workers
+from tests.worker.dark_images import BLOCK, BRIGHT, SIDE
 
 
 def app_of(stack: LocalStack) -> Celery:
@@ -37,3 +41,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A server for the tests of one file, which start their workers themselves."""
     with RedisServer(tmp_path_factory.mktemp("broker")) as server:
         yield server
+
+
+@pytest.fixture
+def dark(tmp_path: Path) -> NDArray[np.uint8]:
+    """An image whose blocks of 64 x 64 have different first pixels, and one bright pixel."""
+    image = np.full((SIDE, SIDE), 40, np.uint8)
+    image[::BLOCK, ::BLOCK] = np.arange(16).reshape(4, 4)
+    image[BRIGHT] = 255
+    np.save(tmp_path / "input.npy", image)
+    return image
