@@ -93,7 +93,8 @@ def _show(compared: Comparison) -> None:
     )
     console.print(table(compared.headings(), list(compared.rows()), max(console.width, 200)))
     console.print(
-        "idle is a share of the slot-hours; turns are changes of direction; p50 and p95 are seconds that batches waited"
+        "idle is a share of the slot-hours; slots flapped that were stopped and soon ordered again, or the reverse; "
+        "p50 and p95 are seconds that batches waited"
     )
 
 

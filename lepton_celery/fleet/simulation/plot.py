@@ -50,8 +50,8 @@ def draw(path: Path, comparison: Comparison) -> None:
             panel.set_ylim(0, max(10.0, 3 * target, panel.get_ylim()[1]))
             panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         figure.align_ylabels(panels)
-        panels[0].legend(ncols=4, frameon=False, loc="upper right")
-        panels[0].set_title(f"{comparison.trace.name}: {comparison.trace.about}", loc="left", fontsize=10)
+        panels[0].legend(ncols=4, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+        panels[0].set_title(f"{comparison.trace.name}: {comparison.trace.about}", loc="left", fontsize=10, pad=22)
         panels[-1].set_xlabel(
             "hours (waits: the 95th percentile of the batches that began then; grey lines: the targets)"
         )
