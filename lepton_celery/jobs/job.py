@@ -28,6 +28,8 @@ from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
 from lepton_celery.jobs.unserved import LaneWatch
 from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.block_record import OpenBlocks
+from lepton_celery.ledger.history import Stretch
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.priority import priority_of
@@ -231,6 +233,14 @@ class Job:
             block = plan.stages[index].tiling.block(place)
             blocks.append(FilledBlock(index, block, plan.stages[index].grid.region(block), attempts, reason))
         return blocks
+
+    def open_blocks(self) -> OpenBlocks:
+        """What the ledger knows of the blocks of the current stage, by place."""
+        return self._records.open_blocks(self.id)
+
+    def history(self) -> list[Stretch]:
+        """What each worker process did for the job, in the order in which it was noted."""
+        return self._records.history(self.id)
 
     def holes(self) -> list[FilledBlock]:
         """The former name of `filled_blocks`."""

@@ -156,6 +156,7 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequen
         blocks=len(plan.stage_of(number).grid),
         number=number,
         paused=True,
+        predicted_s=[stage.predicted.wall_s for stage in plan.stages],
     )
     options = manifest.options
     if options.rank or options.tenant:

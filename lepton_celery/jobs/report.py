@@ -57,7 +57,7 @@ def compare(info: JobInfo, plan: Plan) -> str:
     for number, stage in enumerate(plan.stages):
         index, predicted = StageIndex(number), stage.predicted
         expected = (predicted.wall_s, predicted.compute_s, predicted.communication_s)
-        pairs = zip(expected, _actual(info, plan, index), strict=True)
+        pairs = zip(expected, actual_times(info, plan, index), strict=True)
         cells = [cell for guess, actual in pairs for cell in (duration(guess), _known(actual))]
         rows.append((f"{number + 1} {', '.join(work_of(plan, index))}", *cells))
     began = next(iter(info.stage_times.values()), StageTimes()).began
@@ -82,7 +82,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     return lines
 
 
-def _actual(info: JobInfo, plan: Plan, index: StageIndex) -> tuple[float | None, float | None, float | None]:
+def actual_times(info: JobInfo, plan: Plan, index: StageIndex) -> tuple[float | None, float | None, float | None]:
     """Seconds that a stage took: elapsed, its workers' computing, and their other work; None if unknown."""
     spans = [
         times.ended - times.began

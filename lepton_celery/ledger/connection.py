@@ -17,6 +17,8 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:{job}:duplicated  set      places of the current stage that were opened to a second worker
     lepton:{job}:killers     set      places of the current stage whose process died while it worked on nothing else
     lepton:{job}:released    zset     place -> time at which its owner released it to send it again, since the last check
+    lepton:{job}:history     list     what each slot did when: an entry for each batch, or for several (`note_work`)
+    lepton:{job}:slots       hash     slot -> index of its last entry in the history
     lepton:{job}:ended       channel  receives a message when the job ends
 
     lepton:{lane L}:jobs     hash     job -> whether it has blocks to send, blocks in the broker, seconds of a block, seconds
@@ -63,8 +65,23 @@ REPLY_TIMEOUT_S = 4.0
 """Longest wait for a reply, in seconds, before the call is tried again. Scripts take milliseconds, but a server may be
 swapped out; a server that never answers is given up after four tries, 17 s."""
 
-JOB_KEYS = tuple(
-    "job receipts leases holdings attempts reopened stats manifest result filled reasons duplicated killers released".split()
+JOB_KEYS = (
+    "job",
+    "receipts",
+    "leases",
+    "holdings",
+    "attempts",
+    "reopened",
+    "stats",
+    "manifest",
+    "result",
+    "filled",
+    "reasons",
+    "duplicated",
+    "killers",
+    "released",
+    "history",
+    "slots",
 )
 """Last parts of a job's keys, in the order in which every script gets them."""
 

@@ -92,6 +92,7 @@ def _read_job(job_id: str, fields: Any, stats: Any) -> JobInfo | JobError:
             by_stage = times if name.startswith("@") else sums
             by_stage.setdefault(int(number), {})[name.removeprefix("@")] = value
         document: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in fields.items()}
+        document["predicted_s"] = fields.get("predicted", "").split()
         document |= {"job_id": job_id, "stage_stats": sums, "stage_times": dict(sorted(times.items()))}
         info = msgspec.convert(document, JobInfo, strict=False)
     except ValueError as error:

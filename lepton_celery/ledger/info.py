@@ -90,6 +90,8 @@ class JobInfo:
     """The job's rank among the jobs of its tenant in the lane: those of a higher rank go first."""
     tenant: str = ""
     """The tenant whose share of the lane the job takes; empty for none."""
+    predicted_s: tuple[float, ...] = ()
+    """Predicted seconds of each stage, from its first message to its end; empty if nobody noted them."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
     """Sums of each stage's statistics, by name, over the first receipts of its blocks. Stages without any are missing."""
     stage_times: dict[StageNumber, StageTimes] = field(default_factory=dict)

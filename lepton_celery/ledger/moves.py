@@ -66,27 +66,26 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import entries
+from lepton_celery.ledger.block_record import BlockRecord
 from lepton_celery.ledger.cost_models import CostModels
-from lepton_celery.ledger.damage import info_of_damaged
+from lepton_celery.ledger.history import Work
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
+from lepton_celery.ledger.job_list import JobList
 from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
 _FIRST = StageNumber(0)
 
-_MANY_JOBS = 1_000_000
-"""The number of jobs among which one is found by the beginning of its id."""
 
-
-class Ledger(LostWork, LaneMoves, CostModels):
+class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList):
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
@@ -119,6 +118,7 @@ class Ledger(LostWork, LaneMoves, CostModels):
         blocks: int,
         number: StageNumber = _FIRST,
         paused: bool = False,
+        predicted_s: Sequence[float] = (),
     ) -> None:
         """Record a new job.
 
@@ -129,6 +129,7 @@ class Ledger(LostWork, LaneMoves, CostModels):
             blocks: number of blocks of the open stage.
             number: the open stage: the first one, or a later one if the job is resumed from its files.
             paused: whether the job is paused until `resume`.
+            predicted_s: as in `JobInfo`.
 
         Raises:
             JobError: the ledger has a job with this id.
@@ -140,7 +141,9 @@ class Ledger(LostWork, LaneMoves, CostModels):
         _check_blocks(job_id, blocks)
         self._index.add(job_id, overwrite=False)
         text, state = entries.to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
-        if not self._call("create", job_id, lane, title, stages, blocks, text, number, entries.VERSION, state.value):
+        predicted = " ".join(f"{seconds:.6g}" for seconds in predicted_s)
+        known = (lane, title, stages, blocks, text, number, entries.VERSION, state.value, predicted)
+        if not self._call("create", job_id, *known):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since
         self._index.add(job_id, overwrite=True)
@@ -166,32 +169,6 @@ class Ledger(LostWork, LaneMoves, CostModels):
         if isinstance(info, JobError):
             raise info
         return info
-
-    def jobs(self, *, limit: int = 100) -> list[JobInfo]:
-        """The newest jobs, newest first; those whose entries cannot be read are `DAMAGED`, with the reason as error."""
-        if limit < 0:
-            raise InputError(f"limit is {limit}; it must be at least 0")
-        infos: dict[str, JobInfo] = {}  # by id: a job created meanwhile shifts the pages, so one may be read twice
-        start = 0
-        while len(infos) < limit and (page := self._index.newest(start, limit)):
-            start += limit
-            found = entries.read_jobs(self._connection, page)
-            for job_id, info in found.items():
-                infos[job_id] = info if isinstance(info, JobInfo) else info_of_damaged(info, page[job_id])
-            self._index.prune(page, existing=found)
-        return sorted(infos.values(), key=lambda info: info.created_at, reverse=True)[:limit]
-
-    def beginning_with(self, prefix: str) -> list[str]:
-        """Ids of the jobs whose id begins with a text, newest first."""
-        return [job_id for job_id in self._index.newest(0, _MANY_JOBS) if job_id.startswith(prefix)]
-
-    def active(self) -> list[str]:
-        """Ids of the running jobs, oldest first."""
-        return self._index.running()
-
-    def relist(self, job_ids: Iterable[str]) -> None:
-        """Have `active` name those of these jobs that are running, in case a process died while it changed the index."""
-        self._index.relist(job_ids)
 
     def take_ended(self, *, before_s: float, count: int, again_s: float) -> list[str]:
         """Ids of up to `count` jobs that ended more than `before_s` seconds ago, in the order in which they ended.
@@ -322,18 +299,27 @@ class Ledger(LostWork, LaneMoves, CostModels):
         return bool(self._run("renew", job_id, number, owner, lease_s))
 
     def commit(
-        self, job_id: str, number: StageNumber, places: Iterable[Place], *, owner: str, stats: Mapping[str, float]
+        self,
+        job_id: str,
+        number: StageNumber,
+        places: Iterable[Place],
+        *,
+        owner: str,
+        stats: Mapping[str, float],
+        work: Work | None = None,
     ) -> int:
         """Record receipts for blocks, and remove the blocks' leases and lost attempts.
 
         A block's receipt counts once, whichever owner commits it and however late. `stats` is added to the stage's sums if
-        at least one block gets its first receipt, not counting receipts that a merge took back.
+        at least one block gets its first receipt, not counting receipts that a merge took back. `work` goes into the job's
+        history if a block had no receipt.
 
         Returns:
             The number of blocks that had no receipt; 0 if the job has ended or left the stage.
         """
         sums = [item for name, value in stats.items() for item in (name, repr(float(value)))]
-        [fresh] = self._run("commit", job_id, number, entries.join_places(places), owner, *sums)
+        done = work.to_json() if work else ""
+        [fresh] = self._run("commit", job_id, number, entries.join_places(places), owner, done, *sums)
         return int(fresh)
 
     def receipts(self, job_id: str, number: StageNumber, places: Iterable[Place]) -> list[Place]:
@@ -391,8 +377,11 @@ class Ledger(LostWork, LaneMoves, CostModels):
         fence: int,
         following: FollowingStage | None,
         result: Mapping[str, Any] | None = None,
+        work: Work | None = None,
     ) -> bool:
         """Open the following stage; if there is none, end the job as done, with its result as JSON values.
+
+        `work` goes into the job's history.
 
         Returns:
             False for a stale fence; nothing changes then.
@@ -400,7 +389,8 @@ class Ledger(LostWork, LaneMoves, CostModels):
         if following is not None:
             _check_blocks(job_id, following.blocks)
         text = "" if result is None else entries.to_json(result)
-        committed = bool(self._call("commit_merge", job_id, number, fence, *(following or ("", "")), text))
+        done = work.to_json() if work else ""
+        committed = bool(self._call("commit_merge", job_id, number, fence, *(following or ("", "")), text, done))
         if committed and following is None:
             self._index.end(job_id)
             self._leave_lane(job_id)

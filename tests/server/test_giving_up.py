@@ -31,7 +31,7 @@ def test_a_block_is_filled_later_if_the_store_fails_now(server: Server, tmp_path
     job = lepton.submit({str(output): ~image}, app=app, block_shape=(32, 32), on_error="fill", fill_value=9)
     ledger = open_ledger(settings.ledger)
     manifest, context = OpenJobs().open(ledger, settings, job.id)
-    stage = OpenStage(app, ledger, settings, "default", "me", manifest, context, FIRST)
+    stage = OpenStage(app, ledger, settings, "default", "me", manifest, context, FIRST, "worker/1")
     with damaged(part_of(output, job.id)), pytest.raises(StoreError, match="damaged"):
         give_up(stage, Place(0), "it fails")
     assert job.info().state is JobState.RUNNING

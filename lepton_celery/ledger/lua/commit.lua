@@ -1,5 +1,5 @@
 -- Records receipts. Returns {number of blocks without one}, or {-1, place, total} for a place that the stage does not have.
--- ARGV: stage, places, owner, then the name and the number of each statistic
+-- ARGV: stage, places, owner, what was done ('' or as of `note_work`), then the name and the number of each statistic
 local stage, places, owner = ARGV[1], parse_places(ARGV[2]), ARGV[3]
 if not is_open(stage) then
     return {0}
@@ -27,13 +27,16 @@ remove_from_holding(owner, places)
 redis.call('HINCRBY', JOB, 'done', fresh)
 redis.call('HDEL', JOB, 'waits_for')
 if is_first then
-    for i = 4, #ARGV, 2 do
+    for i = 5, #ARGV, 2 do
         redis.call('HINCRBYFLOAT', STATS, stage .. ' ' .. ARGV[i], ARGV[i + 1])
     end
 end
 local at = now()
 if fresh > 0 and has_all_receipts() then
     mark(stage, 'received', at)
+end
+if fresh > 0 and ARGV[4] ~= '' then
+    note_work(stage, at, cjson.decode(ARGV[4]))
 end
 touch(at)
 return {fresh}

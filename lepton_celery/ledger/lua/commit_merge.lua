@@ -1,6 +1,7 @@
 -- Ends the stage, and opens the following one or ends the job. Returns 1, or 0 for a stale fence.
--- ARGV: stage, fence, following stage and its number of blocks ('' and '' if the job is done), result ('' for none), call
-local stage, fence, following, blocks, result, call = unpack(ARGV)
+-- ARGV: stage, fence, following stage and its number of blocks ('' and '' if the job is done), result ('' for none), what was done ('' or as of
+-- `note_work`), call
+local stage, fence, following, blocks, result, work, call = unpack(ARGV)
 if redis.call('HGET', JOB, 'merged_by') == call then
     return 1 -- a retry of the same call, whose connection broke
 end
@@ -11,6 +12,9 @@ local at = now()
 redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
 redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DUPLICATED, KILLERS, RELEASED)
 mark(stage, 'ended', at)
+if work ~= '' then
+    note_work(stage, at, cjson.decode(work))
+end
 touch(at)
 if following ~= '' then
     mark(following, 'began', at)
@@ -21,5 +25,6 @@ redis.call('HSET', JOB, 'state', 'done', 'finished', stamp(at))
 if result ~= '' then
     redis.call('SET', RESULT, result)
 end
+redis.call('DEL', SLOTS)
 announce_end()
 return 1

@@ -12,7 +12,7 @@ end
 local at = stamp(now())
 redis.call('HSET', JOB, 'state', state, 'error', reason, 'error_stage', stage, 'error_place', place,
     'merge_fence', 0, 'finished', at, 'updated', at, 'finished_by', call)
-redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DUPLICATED, KILLERS, RELEASED)
+redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DUPLICATED, KILLERS, RELEASED, SLOTS)
 if state == 'cancelled' then
     redis.call('DEL', RECEIPTS, REASONS)
 end

@@ -1,6 +1,6 @@
 -- Prepended to every other script. KEYS are all keys of one job, in this order: Redis Cluster wants them declared.
 local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED, KILLERS,
-    RELEASED = unpack(KEYS)
+    RELEASED, HISTORY, SLOTS = unpack(KEYS)
 
 local function stamp(seconds)
     return string.format('%.6f', seconds)
@@ -172,5 +172,43 @@ end
 local function remove_fields(key, fields)
     for first = 1, #fields, 1000 do
         redis.call('HDEL', key, unpack(fields, first, math.min(first + 999, #fields)))
+    end
+end
+
+-- Appends what a slot did to the job's history. Work that follows at once on earlier work of the slot is added to its entry, so
+-- long as that is short: a quarter of a second, and twice as long for each 4,096 entries, which bounds their number.
+-- An entry is "stage began ended compute_s read_s write_s read_bytes write_bytes slot places"; a merge has no places.
+local function note_work(stage, at, work)
+    local slot, places, seconds = work[1], work[2], tonumber(work[3])
+    local sums, began = {}, at - seconds
+    for n = 4, 8 do
+        sums[n - 3] = tonumber(work[n])
+    end
+    local count = redis.call('LLEN', HISTORY)
+    local longest = 0.25 * 2 ^ math.floor(count / 4096)
+    local index = places ~= '' and tonumber(redis.call('HGET', SLOTS, slot) or '')
+    local entry = index and redis.call('LINDEX', HISTORY, index)
+    if entry then
+        local before = {}
+        for word in string.gmatch(entry, '%S+') do
+            before[#before + 1] = word
+        end
+        local first, last = tonumber(before[2]), tonumber(before[3])
+        if #before == 10 and before[1] == stage and first and last and began - last <= math.max(0.05, longest / 4) and last - first < longest then
+            for n = 1, 5 do
+                sums[n] = sums[n] + (tonumber(before[n + 3]) or 0)
+            end
+            began, places = first, before[10] .. ',' .. places
+        else
+            entry = nil
+        end
+    end
+    local text = string.format('%s %.3f %.3f %.4g %.4g %.4g %.0f %.0f %s %s', stage, began, at, sums[1], sums[2], sums[3],
+        sums[4], sums[5], slot, places)
+    if entry then
+        redis.call('LSET', HISTORY, index, text)
+    else
+        redis.call('RPUSH', HISTORY, text)
+        redis.call('HSET', SLOTS, slot, count)
     end
 end

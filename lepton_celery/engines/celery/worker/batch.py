@@ -17,9 +17,10 @@ from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.execution.timings import Timings
 from lepton_celery.grid import Place
+from lepton_celery.ledger.history import Work
 from lepton_celery.ledger.info import stage_label
 from lepton_celery.ledger.lane_window import ALONE
-from lepton_celery.planning.batches import batches
+from lepton_celery.planning.batches import batches, format_places
 from lepton_celery.priority import LANES
 from lepton_celery.text import logger
 
@@ -216,7 +217,17 @@ class Batch:
         batches = 1.0 if self._handed_in == self.began else 0.0  # the ledger counts the batch at its first commit
         stats = {**self._timings.stats(), "batches": batches, "batch_s": now - self._handed_in}
         stage.manifest.journal(stage.settings.roots).log_receipts(stage.number, self._done)
-        fresh = stage.ledger.commit(stage.job_id, stage.number, self._done, owner=stage.owner, stats=stats)
+        work = Work(
+            stage.slot,
+            format_places(sorted(self._done)),
+            now - self._handed_in,
+            stats["compute_s"],
+            stats["read_s"],
+            stats["write_s"],
+            self._timings.read_bytes,
+            self._timings.write_bytes,
+        )
+        fresh = stage.ledger.commit(stage.job_id, stage.number, self._done, owner=stage.owner, stats=stats, work=work)
         self.stale = self.stale or not fresh
         self._remove(self._done)
         self._done, self._timings, self._handed_in = [], Timings(), now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.engines.celery.worker.stage import OpenStage
 from lepton_celery.execution import seams
@@ -10,6 +12,7 @@ from lepton_celery.execution.merge import merge_stage, missing_blocks
 from lepton_celery.execution.publishing import publish
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import FollowingStage, JobInfo
+from lepton_celery.ledger.history import Work
 from lepton_celery.planning.batches import batches
 from lepton_celery.planning.cost.keep import learn
 from lepton_celery.text import logger
@@ -23,17 +26,24 @@ def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
     Returns:
         The number of the next stage if this call opened it.
     """
+    began = time.perf_counter()
     stage.manifest.check_inputs()
     if _reopens_missing(stage, info, fence):
         return None
     plan, ledger, job_id, number = stage.plan, stage.ledger, stage.job_id, stage.number
     next_number = plan.following(number, again=merge_stage(stage.context, number))
     if next_number is None:
-        _finish(stage, fence)
+        _finish(stage, fence, began)
         return None
     following = FollowingStage(next_number, len(plan.stage_of(next_number).grid))
     stage.manifest.journal(stage.settings.roots).log_stage(next_number)
-    return next_number if ledger.commit_merge(job_id, number, fence=fence, following=following) else None
+    committed = ledger.commit_merge(job_id, number, fence=fence, following=following, work=_work(stage, began))
+    return next_number if committed else None
+
+
+def _work(stage: OpenStage, began: float) -> Work:
+    """A merge that began at a time of `time.perf_counter`, for the job's history."""
+    return Work(stage.slot, "", time.perf_counter() - began)
 
 
 def _reopens_missing(stage: OpenStage, info: JobInfo, fence: int) -> bool:
@@ -50,12 +60,13 @@ def _reopens_missing(stage: OpenStage, info: JobInfo, fence: int) -> bool:
     return True
 
 
-def _finish(stage: OpenStage, fence: int) -> None:
+def _finish(stage: OpenStage, fence: int, began: float) -> None:
     """Publish the outputs and end the job."""
     manifest, ledger = stage.manifest, stage.ledger
     if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
         return  # cancelled or paused, or another merge took over and publishes
     dtypes = publish(stage.context, overwrite=manifest.options.overwrite)
     result = {"seams": seams.measure(stage.context), "dtypes": dtypes, "warnings": kept_warnings(stage.context)}
-    if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result):
+    work = _work(stage, began)
+    if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result, work=work):
         learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # after the commit: nobody waits for it

@@ -39,6 +39,8 @@ class OpenStage:
     context: Context
     """The open files of the job."""
     number: StageNumber
+    slot: str
+    """The worker and this process, for the job's history."""
 
     @property
     def job_id(self) -> str:

@@ -287,7 +287,15 @@ class StageWork:
     def _open_stage(self) -> OpenStage:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
         return OpenStage(
-            self.task.app, self.ledger, self.settings, self.lane, self.owner, manifest, context, self.number
+            self.task.app,
+            self.ledger,
+            self.settings,
+            self.lane,
+            self.owner,
+            manifest,
+            context,
+            self.number,
+            f"{self.task.request.hostname}/{os.getpid()}",
         )
 
     def _fail(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
