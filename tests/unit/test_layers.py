@@ -34,6 +34,8 @@ LAYERS = (
     "engines",
     "fleet",
     "jobs",
+    "views",
+    "api",
     "skimage",
     "ndimage",
     "local",

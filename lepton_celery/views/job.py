@@ -1,0 +1,188 @@
+"""One job: its stages with predicted and actual times, what went wrong, and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lepton_celery.errors import NO_BLOCK
+from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.report import actual_times
+from lepton_celery.ledger import JobInfo, JobState
+from lepton_celery.planning.explain import work_of
+from lepton_celery.planning.plan import Plan
+from lepton_celery.views.listing import JobRow, row_of
+
+MOST_TROUBLED = 200
+"""Largest number of filled blocks, and of blocks with lost attempts, that a job shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of a stage; None for what is not known."""
+
+    elapsed_s: float | None
+    """From its first message to its end."""
+    computing_s: float | None
+    """C: for which all its workers together computed."""
+    communicating_s: float | None
+    """W: for which they read, wrote and waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage of a job."""
+
+    stage: int
+    """Counted from 1."""
+    work: tuple[str, ...]
+    """Names of its functions."""
+    state: str
+    """`waiting`, `running`, `merging`, `done`, or the state in which the job ended."""
+    round: int
+    """Of a stage that is repeated, how often it was begun."""
+    shape: tuple[int, ...]
+    """Shape of the image that its grid tiles, in pixels."""
+    block_shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    """Number of blocks along each axis."""
+    blocks: int
+    blocks_done: int
+    predicted: Times
+    actual: Times
+    read_bytes: float
+    """Bytes read so far."""
+    write_bytes: float
+    """Bytes written so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class TroubledBlock:
+    """A block that was given up, that lost attempts, or because of which the job failed."""
+
+    stage: int
+    """Counted from 1."""
+    block: BlockIndex
+    start: tuple[int, ...]
+    """Its first pixel along each axis."""
+    stop: tuple[int, ...]
+    """One past its last pixel along each axis."""
+    attempts: int
+    """Lost attempts."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """All about a job but its blocks and its timeline."""
+
+    job: JobRow
+    predicted_s: float | None
+    """Predicted seconds from the call to the end; None if they are not known."""
+    workers: int
+    """Worker processes that the plan was made for."""
+    figures: str
+    """Origin of the prediction's figures."""
+    stages: tuple[StageView, ...]
+    outputs: tuple[str, ...]
+    inputs: Mapping[str, str]
+    """The identity of each input when the job was submitted."""
+    versions: Mapping[str, str]
+    """Versions of the packages on which the pixels depend."""
+    failure: TroubledBlock | None
+    """The block because of which the job failed, if it was one."""
+    filled: tuple[TroubledBlock, ...]
+    """Blocks that were given up and filled."""
+    retried: tuple[TroubledBlock, ...]
+    """Blocks of the current stage that lost attempts and are not done."""
+    warnings: tuple[str, ...]
+    """What scikit-image warned of."""
+
+
+def view_of(job: Job) -> JobView:
+    """The view of a job.
+
+    Raises:
+        JobNotFound: the ledger does not know the job.
+        JobError: the job's entry is damaged, or another release wrote it.
+        BrokerUnreachable: the ledger does not answer.
+    """
+    info, manifest = job.info(), job.manifest()
+    plan, failure = manifest.plan, job.failure()
+    predicted_s = plan.predicted_s
+    failed = None
+    if failure is not None and failure.stage >= 0 and failure.block != NO_BLOCK:
+        failed = _troubled(plan, failure.stage, failure.block, 0, info.error)
+    return JobView(
+        job=row_of(info),
+        predicted_s=predicted_s if math.isfinite(predicted_s) else None,
+        workers=plan.workers,
+        figures=plan.costs,
+        stages=tuple(_stage(info, plan, StageIndex(index)) for index in range(len(plan.stages))),
+        outputs=tuple(manifest.output_paths()),
+        inputs=manifest.inputs,
+        versions=manifest.versions,
+        failure=failed,
+        filled=tuple(
+            _troubled(plan, one.stage, one.block, one.attempts, one.reason)
+            for one in job.filled_blocks()[:MOST_TROUBLED]
+        ),
+        retried=_retried(job, info, plan),
+        warnings=tuple(job.warnings()),
+    )
+
+
+def _stage(info: JobInfo, plan: Plan, index: StageIndex) -> StageView:
+    stage, predicted = plan.stages[index], plan.stages[index].predicted
+    rounds = [number for number in info.stage_times if plan.stage_run(number).stage == index]
+    state, done = _progress(info, index, len(stage.grid))
+    sums = [stats for number, stats in info.stage_stats.items() if plan.stage_run(number).stage == index]
+    return StageView(
+        stage=index + 1,
+        work=tuple(work_of(plan, index)),
+        state=state,
+        round=len(rounds),
+        shape=stage.shape,
+        block_shape=stage.block_shape,
+        grid=stage.grid.counts,
+        blocks=len(stage.grid),
+        blocks_done=done,
+        predicted=Times(predicted.wall_s, predicted.compute_s, predicted.communication_s),
+        actual=Times(*actual_times(info, plan, index)),
+        read_bytes=sum(stats.get("read_bytes", 0.0) for stats in sums),
+        write_bytes=sum(stats.get("write_bytes", 0.0) for stats in sums),
+    )
+
+
+def _progress(info: JobInfo, index: StageIndex, blocks: int) -> tuple[str, int]:
+    """The state of a stage, and the number of its blocks that are done."""
+    if info.state is JobState.DONE or index < info.stage_index:
+        return "done", blocks
+    if index > info.stage_index:
+        return "waiting", 0
+    state = "merging" if info.merging else str(info.state)
+    return state, info.blocks_done
+
+
+def _retried(job: Job, info: JobInfo, plan: Plan) -> tuple[TroubledBlock, ...]:
+    if info.state is JobState.DONE:
+        return ()
+    index, blocks = info.stage_index, job.open_blocks()
+    places = [place for place in sorted(blocks.attempts) if 0 <= place < len(plan.stages[index].grid)]
+    return tuple(
+        _troubled(
+            plan,
+            index,
+            plan.stages[index].tiling.block(place),
+            blocks.attempts[place],
+            blocks.reasons.get(place, ""),
+        )
+        for place in places[:MOST_TROUBLED]
+    )
+
+
+def _troubled(plan: Plan, index: StageIndex, block: BlockIndex, attempts: int, reason: str) -> TroubledBlock:
+    region = plan.stages[index].grid.region(block)
+    return TroubledBlock(index + 1, block, region.start, region.stop, attempts, reason)

@@ -1,0 +1,211 @@
+"""The list of jobs: filtered, sorted and in pages, of ten thousand jobs as of ten."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_celery.errors import InputError
+from lepton_celery.jobs.report import took_s
+from lepton_celery.ledger import JobInfo, JobState, Ledger
+
+MOST_LISTED = 10_000
+"""Number of the newest jobs that are listed."""
+MOST_IN_PAGE = 500
+"""Largest number of jobs of a page."""
+
+
+_FINAL = (JobState.DONE, JobState.CANCELLED)
+"""States that no job leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a list."""
+
+    job: str
+    """The job's id."""
+    title: str
+    state: str
+    lane: str
+    rank: int
+    tenant: str
+    stage: int
+    """The current stage, counted from 1."""
+    stages: int
+    blocks_done: int
+    """Of the current stage."""
+    blocks: int
+    """Of the current stage."""
+    filled_blocks: int
+    progress: float
+    """0 to 1; each stage counts by its predicted time."""
+    blocks_per_s: float | None
+    """Blocks of the current stage that are done in a second, on average since it began; None if none is done yet."""
+    remaining_s: float | None
+    """Seconds that are left, as the work so far suggests; None if that is not known."""
+    created_at: float
+    """Seconds since the epoch."""
+    finished_at: float | None
+    """Seconds since the epoch; None if the job has not ended."""
+    took_s: float
+    """Seconds that it took, or that it has run so far."""
+    error: str
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of the list."""
+
+    jobs: tuple[JobRow, ...]
+    count: int
+    """Number of jobs that the filters let through, on all pages."""
+    states: Mapping[str, int]
+    """Number of jobs in each state, whatever the filters."""
+    lanes: tuple[str, ...]
+    """Lanes of the jobs, whatever the filters."""
+    tenants: tuple[str, ...]
+    """Tenants of the jobs, whatever the filters; the empty one stands for none."""
+
+
+_SORTED_BY: dict[str, Callable[[JobRow], Any]] = {
+    "created": lambda row: row.created_at,
+    "title": lambda row: row.title.lower(),
+    "state": lambda row: row.state,
+    "lane": lambda row: (row.lane, row.rank),
+    "tenant": lambda row: row.tenant,
+    "progress": lambda row: row.progress,
+    "remaining": lambda row: float("inf") if row.remaining_s is None else row.remaining_s,
+    "took": lambda row: row.took_s,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs are asked for."""
+
+    states: Collection[str] = ()
+    """Only jobs in these states; empty for all."""
+    lane: str | None = None
+    """Only jobs of this lane."""
+    tenant: str | None = None
+    """Only jobs of this tenant; the empty one is that of jobs without one."""
+    text: str = ""
+    """Only jobs whose id, title or error contains this text, whatever its case."""
+    sort: str = "created"
+    """What the jobs are sorted by: one of `created`, `title`, `state`, `lane`, `tenant`, `progress`, `remaining`, `took`."""
+    descending: bool = True
+    start: int = 0
+    """Number of jobs before the page."""
+    count: int = 50
+    """Largest number of jobs of the page."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.states) - set(JobState)):
+            raise InputError(f"state {unknown[0]!r}; the states are {', '.join(JobState)}")
+        if self.sort not in _SORTED_BY:
+            raise InputError(f"sort {self.sort!r}; jobs are sorted by {', '.join(_SORTED_BY)}")
+        if self.start < 0 or not 1 <= self.count <= MOST_IN_PAGE:
+            raise InputError(
+                f"start {self.start} and count {self.count}; start is at least 0, and count from 1 to {MOST_IN_PAGE}"
+            )
+
+
+class Listing:
+    """Reads pages of the list. It remembers the jobs that are done, so a page costs the ledger the others."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._ended: dict[str, JobInfo] = {}
+
+    def page(self, query: JobQuery) -> JobPage:
+        """The page of the list that a query asks for.
+
+        Raises:
+            BrokerUnreachable: the ledger does not answer.
+        """
+        rows = [row_of(info) for info in self._infos()]
+        wanted = [row for row in rows if _matches(row, query)]
+        wanted.sort(key=_SORTED_BY[query.sort], reverse=query.descending)
+        return JobPage(
+            tuple(wanted[query.start : query.start + query.count]),
+            len(wanted),
+            dict(Counter(row.state for row in rows)),
+            tuple(sorted({row.lane for row in rows})),
+            tuple(sorted({row.tenant for row in rows})),
+        )
+
+    def _infos(self) -> list[JobInfo]:
+        """The newest jobs. Those that were done or cancelled when they were read last are not read again."""
+        listed = self._ledger.newest(MOST_LISTED)
+        known = {job_id: self._ended[job_id] for job_id in listed if job_id in self._ended}
+        read = self._ledger.infos({job_id: at for job_id, at in listed.items() if job_id not in known})
+        self._ended = known | {job_id: info for job_id, info in read.items() if info.state in _FINAL}
+        return [*read.values(), *known.values()]
+
+
+def row_of(info: JobInfo) -> JobRow:
+    """A job as a row of the list."""
+    rate, remaining_s = _pace(info)
+    return JobRow(
+        job=info.job_id,
+        title=info.title,
+        state=str(info.state),
+        lane=info.lane,
+        rank=info.rank,
+        tenant=info.tenant,
+        stage=info.stage_index + 1,
+        stages=info.stages,
+        blocks_done=info.blocks_done,
+        blocks=info.blocks_total,
+        filled_blocks=info.filled,
+        progress=round(progress(info), 4),
+        blocks_per_s=rate,
+        remaining_s=remaining_s,
+        created_at=info.created_at,
+        finished_at=info.finished_at,
+        took_s=took_s(info),
+        error=info.error,
+        waits_for=info.waits_for,
+    )
+
+
+def progress(info: JobInfo) -> float:
+    """The fraction of a job that is done, 0 to 1. Stages count by their predicted times, if the ledger has those."""
+    if info.state is JobState.DONE:
+        return 1.0
+    weights = info.predicted_s if len(info.predicted_s) == info.stages else (1.0,) * info.stages
+    done = info.blocks_done / info.blocks_total if info.blocks_total else 0.0
+    at = info.stage_index
+    return (sum(weights[:at]) + weights[at] * done) / (sum(weights) or 1.0)
+
+
+def _pace(info: JobInfo) -> tuple[float | None, float | None]:
+    """Blocks of the stage that are done in a second, and the seconds that are left; None for what is not known."""
+    times = info.stage_times.get(info.stage)
+    if info.state is not JobState.RUNNING or times is None or times.began is None or not info.blocks_done:
+        return None, None
+    elapsed = max(1e-3, time.time() - times.began)
+    rate = info.blocks_done / elapsed
+    left_s = (info.blocks_total - info.blocks_done) / rate
+    if len(info.predicted_s) == info.stages and info.predicted_s[info.stage_index] > 0:
+        # stages to come err as the current one does, as far as that can be told
+        factor = (elapsed + left_s) / info.predicted_s[info.stage_index]
+        left_s += factor * sum(info.predicted_s[info.stage_index + 1 :])
+    elif info.stage_index + 1 < info.stages:
+        return rate, None
+    return rate, left_s
+
+
+def _matches(row: JobRow, query: JobQuery) -> bool:
+    text = query.text.lower()
+    return (
+        (not query.states or row.state in query.states)
+        and query.lane in (None, row.lane)
+        and query.tenant in (None, row.tenant)
+        and (not text or any(text in one.lower() for one in (row.job, row.title, row.error)))
+    )
