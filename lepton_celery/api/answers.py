@@ -1,0 +1,65 @@
+"""Requests and answers of the HTTP API, without a web framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound, LeptonError, StoreError
+
+_STATUS: tuple[tuple[type[LeptonError], int], ...] = (
+    (JobNotFound, 404),
+    (InputError, 400),
+    (JobError, 409),
+    (BrokerUnreachable, 503),
+    (StoreError, 502),
+)
+"""The status of each kind of error; the first class that fits counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    """The path below that of the API, such as `/jobs/1ee1dd1b`."""
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The values of each parameter."""
+    body: bytes = b""
+    may_change: bool = False
+    """Whether whoever asks may cancel, pause and resume jobs."""
+    tenant: str | None = None
+    """The only tenant whose jobs may be seen; None for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered: JSON."""
+
+    status: int
+    body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that the answer needs."""
+        return {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
+
+
+def answer(document: Any, status: int = 200) -> Answer:
+    """An answer with a document: dataclasses, mappings and sequences of what JSON has."""
+    return Answer(status, msgspec.json.encode(document))
+
+
+def refusal(error: LeptonError) -> Answer:
+    """The answer for an error."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return said(status, str(error))
+
+
+def said(status: int, message: str) -> Answer:
+    """An answer that says why there is nothing else."""
+    return answer({"error": {"status": status, "message": message}}, status)

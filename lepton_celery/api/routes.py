@@ -1,0 +1,276 @@
+"""The routes of the HTTP API: what each path answers and which parameters it takes."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from lepton_celery.api.answers import Request
+from lepton_celery.api.parameters import Parameter
+from lepton_celery.config import Settings
+from lepton_celery.errors import InputError, JobError, JobNotFound
+from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.jobs.job import Job
+from lepton_celery.ledger import Ledger
+from lepton_celery.priority import LANES, priority_of
+from lepton_celery.views.blocks import BlockState, BlockStory, block_map, block_story
+from lepton_celery.views.fleet import MOST_DECISIONS, FleetView, fleet_view
+from lepton_celery.views.job import JobView, view_of
+from lepton_celery.views.listing import MOST_IN_PAGE, JobPage, JobQuery, Listing
+from lepton_celery.views.timeline import Timeline, timeline
+
+JOB = "(?P<job>[A-Za-z0-9_-][A-Za-z0-9._-]{0,127})"
+"""The id of a job in a path."""
+
+Stage = Annotated[int, Meta(ge=1, le=10_000)]
+Count = Annotated[int, Meta(ge=1, le=MOST_IN_PAGE)]
+Start = Annotated[int, Meta(ge=0, le=1_000_000)]
+Block = Annotated[int, Meta(ge=0, le=1 << 32)]
+Sort = Literal["created", "title", "state", "lane", "tenant", "progress", "remaining", "took"]
+State = Literal["running", "paused", "done", "failed", "cancelled", "damaged"]
+Lane = Literal[LANES]  # type: ignore[valid-type]  # a tuple of texts
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLayers:
+    """The block map of a stage. Each layer has an item for each block, in C order of the grid, in base64."""
+
+    stage: int
+    """Counted from 1."""
+    shape: tuple[int, ...]
+    """Shape of the image that the grid tiles, in pixels."""
+    block_shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    """Number of blocks along each axis."""
+    names: tuple[str, ...]
+    """The name of each number in `states`."""
+    counts: Mapping[str, int]
+    """Number of blocks in each state."""
+    states: str
+    """Unsigned bytes."""
+    attempts: str
+    """Lost attempts, as unsigned bytes."""
+    seconds: str
+    """The time that a block took, as little-endian 32-bit floats; NaN if it is not known."""
+    ended: str
+    """When it was done, in seconds since the job began, as little-endian 32-bit floats; NaN if it is not known."""
+    slots: str
+    """Index in `slot_names`, as little-endian unsigned 16-bit integers; 65535 if it is not known."""
+    slot_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an action did."""
+
+    job: str
+    state: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where answers come from."""
+
+    ledger: Ledger
+    settings: Settings
+    listing: Listing
+    resume: Callable[[str], Any]
+    """Resumes a job by its id."""
+
+    def job(self, job_id: str, request: Request) -> Job:
+        """A job that whoever asks may see.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        info = self.ledger.info(job_id)
+        if request.tenant is not None and info.tenant != request.tenant:
+            raise JobNotFound(f"the ledger knows no job {job_id!r}", job_id)  # as of one that does not exist
+        return Job(job_id, self.ledger, self.settings.secret_key, self.settings.roots)
+
+
+Given = Mapping[str, Any]
+Handler = Callable[[Sources, Request, Given], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path of the API."""
+
+    method: str
+    path: str
+    """As in OpenAPI: `/jobs/{job}`."""
+    about: str
+    """What it answers, as a sentence."""
+    handler: Handler
+    gives: type
+    parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the paths of this route."""
+        return re.compile(self.path.replace("{job}", JOB) + "/?", re.ASCII)
+
+
+def _list(sources: Sources, request: Request, given: Given) -> JobPage:
+    tenant = request.tenant if request.tenant is not None else given["tenant"]
+    query = JobQuery(
+        states=given["state"],
+        lane=given["lane"],
+        tenant=tenant,
+        text=given["text"],
+        sort=given["sort"],
+        descending=given["order"] == "descending",
+        start=given["start"],
+        count=given["count"],
+    )
+    return sources.listing.page(query)
+
+
+def _job(sources: Sources, request: Request, given: Given) -> JobView:
+    return view_of(sources.job(given["job"], request))
+
+
+def _stage_of(job: Job, number: int | None) -> StageIndex:
+    """A stage that is counted from 1; the current one for None."""
+    info = job.info()
+    if number is not None and number > info.stages:
+        raise InputError(f"stage is {number}; job {job.id} has the stages 1 to {info.stages}")
+    return info.stage_index if number is None else StageIndex(number - 1)
+
+
+def _blocks(sources: Sources, request: Request, given: Given) -> BlockLayers:
+    job = sources.job(given["job"], request)
+    stage = _stage_of(job, given["stage"])
+    shown = block_map(job, stage)
+    return BlockLayers(
+        stage=stage + 1,
+        shape=shown.grid.shape,
+        block_shape=shown.grid.block_shape,
+        grid=shown.grid.counts,
+        names=tuple(state.name.lower() for state in BlockState),
+        counts={state.name.lower(): count for state, count in shown.counts().items()},
+        states=_encoded(shown.states, "u1"),
+        attempts=_encoded(shown.attempts, "u1"),
+        seconds=_encoded(shown.seconds, "<f4"),
+        ended=_encoded(shown.ended, "<f4"),
+        slots=_encoded(shown.slots, "<u2"),
+        slot_names=shown.slot_names,
+    )
+
+
+def _encoded(array: np.ndarray[Any, Any], dtype: str) -> str:
+    return base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")
+
+
+def _block(sources: Sources, request: Request, given: Given) -> BlockStory:
+    job = sources.job(given["job"], request)
+    return block_story(job, _stage_of(job, given["stage"]), BlockIndex(given["block"]))
+
+
+def _timeline(sources: Sources, request: Request, given: Given) -> Timeline:
+    return timeline(sources.job(given["job"], request))
+
+
+def _fleet(sources: Sources, request: Request, given: Given) -> FleetView:
+    return fleet_view(sources.ledger, sources.settings, decisions=given["decisions"])
+
+
+def _done(job: Job) -> Done:
+    info = job.info()
+    return Done(job.id, str(info.state), info.priority)
+
+
+def _act(what: str, act: Callable[[Sources, Job, Given], bool]) -> Handler:
+    """A handler that changes a job; it refuses if the job cannot be changed so."""
+
+    def handler(sources: Sources, request: Request, given: Given) -> Done:
+        job = sources.job(given["job"], request)
+        if not act(sources, job, given):
+            info = job.info()
+            why = "its outputs are being published" if info.state.is_open else f"it is {info.state} already"
+            raise JobError(f"job {job.id} cannot be {what}: {why}", job.id)
+        return _done(job)
+
+    return handler
+
+
+def _resume(sources: Sources, job: Job, given: Given) -> bool:
+    if job.info().state not in ("paused", "failed"):
+        return False
+    sources.resume(job.id)
+    return True
+
+
+_STAGE = Parameter("stage", Stage, "The stage, counted from 1; the current one if it is left out.")
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "GET",
+        "/jobs",
+        "A page of the newest 10,000 jobs, filtered and sorted.",
+        _list,
+        JobPage,
+        (
+            Parameter("state", State, "Only jobs in this state; may be repeated.", many=True),
+            Parameter("lane", Lane, "Only jobs of this lane."),
+            Parameter("tenant", str, "Only jobs of this tenant; the empty one is that of jobs without one."),
+            Parameter("text", str, "Only jobs whose id, title or error contains this text.", ""),
+            Parameter("sort", Sort, "What the jobs are sorted by.", "created"),
+            Parameter("order", Literal["ascending", "descending"], "The order of the jobs.", "descending"),
+            Parameter("start", Start, "Number of jobs before the page.", 0),
+            Parameter("count", Count, "Largest number of jobs of the page.", 50),
+        ),
+    ),
+    Route("GET", "/jobs/{job}", "All about a job but its blocks and its timeline.", _job, JobView),
+    Route("GET", "/jobs/{job}/blocks", "The block map of a stage.", _blocks, BlockLayers, (_STAGE,)),
+    Route(
+        "GET",
+        "/jobs/{job}/block",
+        "All that is known of one block.",
+        _block,
+        BlockStory,
+        (_STAGE, Parameter("block", Block, "The block, counted from 0 in C order of the grid.", 0)),
+    ),
+    Route("GET", "/jobs/{job}/timeline", "What each worker process did when.", _timeline, Timeline),
+    Route(
+        "GET",
+        "/fleet",
+        "Lanes, workers, and what autoscalers decided.",
+        _fleet,
+        FleetView,
+        (Parameter("decisions", Annotated[int, Meta(ge=0, le=MOST_DECISIONS)], "Largest number of decisions.", 50),),
+    ),
+    Route(
+        "POST",
+        "/jobs/{job}/cancel",
+        "Stop a job and remove its files.",
+        _act("cancelled", lambda s, j, g: j.cancel()),
+        Done,
+    ),
+    Route(
+        "POST", "/jobs/{job}/pause", "Start no more blocks of a job.", _act("paused", lambda s, j, g: j.pause()), Done
+    ),
+    Route(
+        "POST",
+        "/jobs/{job}/resume",
+        "Continue a job that was paused or failed: only missing blocks are done.",
+        _act("resumed", _resume),
+        Done,
+    ),
+    Route(
+        "POST",
+        "/jobs/{job}/priority",
+        "Change the lane of a job, and its rank there.",
+        _act("given another priority", lambda s, j, g: j.reprioritize(str(priority_of(g["priority"])))),
+        Done,
+        (Parameter("priority", str, "A lane, or a lane and a rank such as batch:5.", ""),),
+    ),
+)
