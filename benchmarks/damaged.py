@@ -37,7 +37,7 @@ def damaged_entries(broker: Any, ledger: Ledger) -> Iterator[None]:
     """Write damaged entries of running jobs into the ledger, and remove them at the end."""
     names = [f"{_PREFIX}{number}" for number in range(_EACH * len(DAMAGES))]
     for number, name in enumerate(names):
-        ledger.create(name, {"version": 4}, lane="default", title="damaged", stages=2, blocks=4)
+        ledger.create(name, {"version": 4}, lane="default", title="damaged", stages=[1.0, 1.0], blocks=4)
         damage(broker, name, DAMAGES[number % len(DAMAGES)])
     try:
         yield

@@ -31,6 +31,8 @@ StageIndex = NewType("StageIndex", int)
 """A stage's number in its plan."""
 StageNumber = NewType("StageNumber", int)
 """A stage's number in the ledger, where each round of a repeated stage has a number of its own."""
+StageOrdinal = NewType("StageOrdinal", int)
+"""A stage's number in its plan as people read it: counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from lepton_celery.api.answers import Request
 from lepton_celery.api.parameters import Parameter
 from lepton_celery.config import Settings
 from lepton_celery.errors import InputError, JobError, JobNotFound
-from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
 from lepton_celery.jobs.job import Job
 from lepton_celery.ledger import Ledger
 from lepton_celery.priority import LANES, priority_of
@@ -41,8 +41,7 @@ Lane = Literal[LANES]  # type: ignore[valid-type]  # a tuple of texts
 class BlockLayers:
     """The block map of a stage. Each layer has an item for each block, in C order of the grid, in base64."""
 
-    stage: int
-    """Counted from 1."""
+    stage: StageOrdinal
     shape: tuple[int, ...]
     """Shape of the image that the grid tiles, in pixels."""
     block_shape: tuple[int, ...]
@@ -151,7 +150,7 @@ def _blocks(sources: Sources, request: Request, given: Given) -> BlockLayers:
     stage = _stage_of(job, given["stage"])
     shown = block_map(job, stage)
     return BlockLayers(
-        stage=stage + 1,
+        stage=StageOrdinal(stage + 1),
         shape=shown.grid.shape,
         block_shape=shown.grid.block_shape,
         grid=shown.grid.counts,

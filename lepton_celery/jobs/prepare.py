@@ -152,11 +152,10 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequen
         manifest.to_json(keys),
         lane=manifest.options.lane,
         title=manifest.title,
-        stages=len(plan.stages),
+        stages=[stage.predicted.wall_s for stage in plan.stages],
         blocks=len(plan.stage_of(number).grid),
         number=number,
         paused=True,
-        predicted_s=[stage.predicted.wall_s for stage in plan.stages],
     )
     options = manifest.options
     if options.rank or options.tenant:

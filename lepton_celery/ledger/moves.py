@@ -114,35 +114,34 @@ class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList):
         *,
         lane: str,
         title: str,
-        stages: int,
+        stages: Sequence[float],
         blocks: int,
         number: StageNumber = _FIRST,
         paused: bool = False,
-        predicted_s: Sequence[float] = (),
     ) -> None:
         """Record a new job.
 
         Args:
             job_id: an id that no job has had before.
             manifest: the manifest as JSON values.
-            lane, title, stages: as in `JobInfo`.
+            lane, title: as in `JobInfo`.
+            stages: the predicted seconds of each stage of the plan.
             blocks: number of blocks of the open stage.
             number: the open stage: the first one, or a later one if the job is resumed from its files.
             paused: whether the job is paused until `resume`.
-            predicted_s: as in `JobInfo`.
 
         Raises:
             JobError: the ledger has a job with this id.
         """
         if not JOB_ID.fullmatch(job_id):
             raise InputError(f"job id {job_id!r}; give up to {MAX_ID_CHARS} letters, digits, . _ and -, and no . first")
-        if stages < 1:
-            raise InputError(f"job {job_id!r} has {stages} stages; it needs at least 1")
+        if not stages:
+            raise InputError(f"job {job_id!r} has 0 stages; it needs at least 1")
         _check_blocks(job_id, blocks)
         self._index.add(job_id, overwrite=False)
         text, state = entries.to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
-        predicted = " ".join(f"{seconds:.6g}" for seconds in predicted_s)
-        known = (lane, title, stages, blocks, text, number, entries.VERSION, state.value, predicted)
+        predicted = " ".join(f"{seconds:.6g}" for seconds in stages)
+        known = (lane, title, len(stages), blocks, text, number, entries.VERSION, state.value, predicted)
         if not self._call("create", job_id, *known):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lepton_celery.errors import NO_BLOCK
-from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.report import actual_times
 from lepton_celery.ledger import JobInfo, JobState
@@ -35,8 +35,7 @@ class Times:
 class StageView:
     """A stage of a job."""
 
-    stage: int
-    """Counted from 1."""
+    stage: StageOrdinal
     work: tuple[str, ...]
     """Names of its functions."""
     state: str
@@ -62,8 +61,7 @@ class StageView:
 class TroubledBlock:
     """A block that was given up, that lost attempts, or because of which the job failed."""
 
-    stage: int
-    """Counted from 1."""
+    stage: StageOrdinal
     block: BlockIndex
     start: tuple[int, ...]
     """Its first pixel along each axis."""
@@ -78,7 +76,8 @@ class TroubledBlock:
 class JobView:
     """All about a job but its blocks and its timeline."""
 
-    job: JobRow
+    summary: JobRow
+    """The job as it is listed."""
     predicted_s: float | None
     """Predicted seconds from the call to the end; None if they are not known."""
     workers: int
@@ -116,7 +115,7 @@ def view_of(job: Job) -> JobView:
     if failure is not None and failure.stage >= 0 and failure.block != NO_BLOCK:
         failed = _troubled(plan, failure.stage, failure.block, 0, info.error)
     return JobView(
-        job=row_of(info),
+        summary=row_of(info),
         predicted_s=predicted_s if math.isfinite(predicted_s) else None,
         workers=plan.workers,
         figures=plan.costs,
@@ -140,7 +139,7 @@ def _stage(info: JobInfo, plan: Plan, index: StageIndex) -> StageView:
     state, done = _progress(info, index, len(stage.grid))
     sums = [stats for number, stats in info.stage_stats.items() if plan.stage_run(number).stage == index]
     return StageView(
-        stage=index + 1,
+        stage=StageOrdinal(index + 1),
         work=tuple(work_of(plan, index)),
         state=state,
         round=len(rounds),
@@ -185,4 +184,4 @@ def _retried(job: Job, info: JobInfo, plan: Plan) -> tuple[TroubledBlock, ...]:
 
 def _troubled(plan: Plan, index: StageIndex, block: BlockIndex, attempts: int, reason: str) -> TroubledBlock:
     region = plan.stages[index].grid.region(block)
-    return TroubledBlock(index + 1, block, region.start, region.stop, attempts, reason)
+    return TroubledBlock(StageOrdinal(index + 1), block, region.start, region.stop, attempts, reason)

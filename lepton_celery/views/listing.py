@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery.errors import InputError
+from lepton_celery.grid import StageOrdinal
 from lepton_celery.jobs.report import took_s
 from lepton_celery.ledger import JobInfo, JobState, Ledger
 
@@ -33,8 +34,8 @@ class JobRow:
     lane: str
     rank: int
     tenant: str
-    stage: int
-    """The current stage, counted from 1."""
+    stage: StageOrdinal
+    """The current stage."""
     stages: int
     blocks_done: int
     """Of the current stage."""
@@ -158,7 +159,7 @@ def row_of(info: JobInfo) -> JobRow:
         lane=info.lane,
         rank=info.rank,
         tenant=info.tenant,
-        stage=info.stage_index + 1,
+        stage=StageOrdinal(info.stage_index + 1),
         stages=info.stages,
         blocks_done=info.blocks_done,
         blocks=info.blocks_total,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lepton_celery.grid import StageIndex
+from lepton_celery.grid import StageOrdinal
 from lepton_celery.jobs.job import Job
 from lepton_celery.ledger import JobInfo
 from lepton_celery.ledger.history import Stretch
@@ -21,7 +21,7 @@ class Span:
     """Seconds since the job began."""
     ended: float
     """Seconds since the job began."""
-    stage: StageIndex
+    stage: StageOrdinal
     round: int
     blocks: int
     """Number of blocks; 0 for a merge."""
@@ -76,7 +76,7 @@ def _span(stretch: Stretch, info: JobInfo, plan: Plan) -> Span:
     return Span(
         stretch.began - info.created_at,
         stretch.ended - info.created_at,
-        run.stage,
+        StageOrdinal(run.stage + 1),
         run.round,
         sum(map(len, runs_of(stretch.places))),
         stretch.compute_s,

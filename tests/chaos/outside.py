@@ -47,7 +47,7 @@ class DamageJob:
         kind = scene.random.choice(DAMAGES)
         job_id = f"{_PREFIX}{len(scene.damaged)}"
         ledger = scene.cluster.ledger
-        ledger.create(job_id, {"version": 4}, lane="default", title="damaged", stages=2, blocks=4)
+        ledger.create(job_id, {"version": 4}, lane="default", title="damaged", stages=[1.0, 1.0], blocks=4)
         scene.damaged.append(job_id)
         damage(scene.cluster.broker, job_id, kind)
         return f"{job_id}, {kind}"

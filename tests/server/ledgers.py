@@ -17,7 +17,7 @@ def places(*numbers: int) -> list[Place]:
 
 
 def new_job(ledger: Ledger, job: str = "j", *, blocks: int = 4, stages: int = 2, dispatched: int | None = None) -> str:
-    ledger.create(job, {"graph": [1, 2]}, lane="batch", title="cells", stages=stages, blocks=blocks)
+    ledger.create(job, {"graph": [1, 2]}, lane="batch", title="cells", stages=[1.0] * stages, blocks=blocks)
     ledger.dispatch(job, FIRST, count=blocks if dispatched is None else dispatched)
     return job
 

@@ -254,7 +254,7 @@ def test_a_job_is_found_by_the_beginning_of_its_id(server: Server, tmp_path: Pat
     settings = Settings(broker_url=server.url)
     ledger = open_ledger(server.url)
     for job_id in ("aa11", "aa22", "bb33"):
-        ledger.create(job_id, {}, lane="default", title=job_id, stages=1, blocks=1)
+        ledger.create(job_id, {}, lane="default", title=job_id, stages=[1.0], blocks=1)
     try:
         assert find_by_prefix("b", settings=settings).id == "bb33"
         assert find_by_prefix("aa11", settings=settings).id == "aa11"
@@ -273,7 +273,7 @@ def test_a_job_is_found_by_the_beginning_of_its_id(server: Server, tmp_path: Pat
 def test_the_priority_and_the_tenant_of_a_job_are_shown_and_changed(server: Server) -> None:
     ledger = open_ledger(server.url)
     for job_id, tenant in (("cc11", "lab"), ("cc22", "")):
-        ledger.create(job_id, {}, lane="batch", title=job_id, stages=1, blocks=1)
+        ledger.create(job_id, {}, lane="batch", title=job_id, stages=[1.0], blocks=1)
         ledger.prioritize(job_id, Priority("batch", 2), tenant=tenant)
     environment = {"LEPTON_BROKER_URL": server.url, "COLUMNS": "150"}
     try:

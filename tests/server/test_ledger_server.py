@@ -261,8 +261,8 @@ def test_a_user_without_permission_for_time_is_told_the_missing_rule(server: Ser
     ledger = open_ledger(f"redis://timeless:pw@127.0.0.1:{server.port}/0")
     ledger.ping()
     for call in (
-        lambda: ledger.create("j", {}, lane="l", title="t", stages=1, blocks=1),
-        lambda: ledger._run("create", "j", "l", "t", 1, 1, "{}", 0, VERSION, "running", "call"),
+        lambda: ledger.create("j", {}, lane="l", title="t", stages=[1.0], blocks=1),
+        lambda: ledger._run("create", "j", "l", "t", 1, 1, "{}", 0, VERSION, "running", "1.0", "call"),
     ):
         with pytest.raises(BrokerUnreachable, match=r"ACL: .*\+time"):
             call()

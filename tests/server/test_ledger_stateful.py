@@ -121,7 +121,7 @@ class Moves(RuleBasedStateMachine):
     @initialize(blocks=st.integers(0, MAX_BLOCKS), paused=st.booleans())
     def create(self, blocks: int, paused: bool) -> None:
         self.model = Model(blocks)
-        self.ledger.create(self.job, {}, lane="l", title="t", stages=STAGES, blocks=blocks, paused=paused)
+        self.ledger.create(self.job, {}, lane="l", title="t", stages=[1.0] * STAGES, blocks=blocks, paused=paused)
         if paused:
             self.model.state = JobState.PAUSED
             self.resume()

@@ -57,7 +57,7 @@ RESERVED = {
 PAGES = ("README.md", "docs/design.md")
 """The pages that show the map."""
 
-CELERY_USERS = ("engines.celery", "fleet", "jobs", "local", "calibration", "flower", "contrib", "cli", "app")
+CELERY_USERS = ("engines.celery", "fleet", "jobs", "api", "local", "calibration", "flower", "contrib", "cli", "app")
 
 
 @cache

@@ -49,12 +49,17 @@ def test_a_done_job_shows_who_did_which_block_when(app: Celery, tmp_path: Path, 
     job = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK), priority="batch:3", tenant="lab", title="two")
     job.wait(60)
     info, view = job.info(), view_of(job)
-    assert (view.job.state, view.job.lane, view.job.rank, view.job.tenant) == ("done", "batch", 3, "lab")
-    assert (view.job.progress, view.job.remaining_s, view.failure) == (1.0, None, None)
+    assert (view.summary.state, view.summary.lane, view.summary.rank, view.summary.tenant) == (
+        "done",
+        "batch",
+        3,
+        "lab",
+    )
+    assert (view.summary.progress, view.summary.remaining_s, view.failure) == (1.0, None, None)
     assert view.outputs == (str(tmp_path / "o.npy"),)
     assert list(view.inputs) == [str(tmp_path / "in.npy")]
     assert view.versions["numpy"] == np.__version__
-    assert [stage.state for stage in view.stages] == ["done"] * view.job.stages
+    assert [stage.state for stage in view.stages] == ["done"] * view.summary.stages
     for stage in view.stages:
         assert stage.blocks_done == stage.blocks == int(np.prod(stage.grid))
         assert stage.actual.elapsed_s is not None and stage.actual.elapsed_s > 0
@@ -88,9 +93,9 @@ def test_a_running_job_shows_what_waits_and_what_is_worked_on(app: Celery, tmp_p
     assert counts[BlockState.WAITS] + counts[BlockState.SENT] > 0 and counts[BlockState.DONE] > 3
     view = view_of(job)
     assert view.stages[0].state == "running"
-    assert 0 < view.job.progress < 1
-    assert view.job.blocks_per_s is not None and view.job.blocks_per_s > 0
-    assert view.job.remaining_s is not None and view.job.remaining_s > 0
+    assert 0 < view.summary.progress < 1
+    assert view.summary.blocks_per_s is not None and view.summary.blocks_per_s > 0
+    assert view.summary.remaining_s is not None and view.summary.remaining_s > 0
     enough.touch()
     job.wait(60)
 
