@@ -16,23 +16,22 @@ from rich.table import Table
 from rich.text import Text
 
 from lepton_celery.cli.console import json_option, messages, output, print_json, say, table
+from lepton_celery.cli.documents import fleet_document
 from lepton_celery.cli.watching import redrawn
 from lepton_celery.cli.where import need_settings
 from lepton_celery.config import Settings, state_directory
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq
 from lepton_celery.errors import InputError
-from lepton_celery.fleet.observe import observe, of_another_release
 from lepton_celery.fleet.policy import Limits
 from lepton_celery.fleet.targets import named_lanes, seconds_of, targets_of, written_time
-from lepton_celery.fleet.telling import seen_document
 from lepton_celery.jobs.report import ago
-from lepton_celery.ledger import Ledger, open_ledger
-from lepton_celery.limits import MAX_MOMENT
+from lepton_celery.ledger import open_ledger
 from lepton_celery.local.fleet import FleetOptions, LocalFleet, Step
 from lepton_celery.local.worker_command import CELERY_OVERRIDES, WorkerOptions, app_module, worker_command
 from lepton_celery.local.workers import FleetWorkers
 from lepton_celery.planning.explain import counted, duration
 from lepton_celery.priority import LANES
+from lepton_celery.views.fleet import FleetView, fleet_view
 
 
 @click.command()
@@ -141,97 +140,66 @@ def status(watch: bool, limit: int, as_json: bool) -> None:
     """
     settings = need_settings()
     ledger = open_ledger(settings.ledger)
+
+    def read() -> FleetView:
+        return fleet_view(ledger, settings, decisions=limit)
+
     if watch:
-        redrawn(lambda: _read(ledger, settings, limit), show=_shown, document=dict if as_json else None)
+        redrawn(read, show=_shown, document=fleet_document if as_json else None, key=fleet_document)
     elif as_json:
-        print_json(_read(ledger, settings, limit))
+        print_json(fleet_document(read()))
     else:
-        output().print(_shown(_read(ledger, settings, limit)))
+        output().print(_shown(read()))
 
 
-def _read(ledger: Ledger, settings: Settings, limit: int) -> dict[str, Any]:
-    now = ledger.clock()
-    said = {name: each for name, each in ledger.decisions.said().items() if _number(each.get("until")) > now}
-    seen = observe(ledger, targets_of(settings.target_wait) | _targets_of(said))
-    return {
-        "at": round(seen.at),
-        "autoscalers": said,
-        "slots": {"ready": seen.ready, "busy": seen.busy},
-        "lanes": seen_document(seen)["lanes"],
-        "other_releases": of_another_release(ledger.workers(), [load.lane for load in seen.lanes]),
-        "decisions": ledger.decisions.last(limit),
-    }
-
-
-def _targets_of(said: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The target waits that autoscalers have, which may be others than those of the settings here."""
-    found = {}
-    for each in said.values():
-        seen = each.get("seen")
-        for load in _items(seen.get("lanes")) if isinstance(seen, dict) else []:
-            target = _number(load.get("target_wait_s")) if isinstance(load, dict) else 0.0
-            if target and load.get("lane") in LANES:
-                found[str(load["lane"])] = target
-    return found
-
-
-def _shown(document: dict[str, Any]) -> Group:
+def _shown(fleet: FleetView) -> Group:
     width = output().width
-    slots = document["slots"]
-    lanes = [
-        (
-            load["lane"],
-            str(load["blocks"]),
-            duration(load["work_s"]) if load["work_s"] else "-",
-            str(load["busy_slots"]),
-            duration(load["oldest_s"]) if load["oldest_s"] else "-",
-            written_time(load["target_wait_s"]),
-        )
-        for load in document["lanes"]
-    ]
-    takes = "takes" if slots["ready"] == 1 else "take"
-    parts: list[Any] = [f"{counted(slots['ready'], 'slot')} (worker processes) {takes} work; busy: {slots['busy']}"]
-    parts += map(Text, document["other_releases"])
-    parts.append(table(("lane", "blocks", "work", "busy", "oldest waits", "target"), lanes, width))
-    if not document["autoscalers"]:
+    takes = "takes" if fleet.slots == 1 else "take"
+    parts: list[Any] = [f"{counted(fleet.slots, 'slot')} (worker processes) {takes} work; busy: {fleet.busy_slots}"]
+    parts += map(Text, fleet.other_releases)
+    parts.append(lane_table(fleet, width))
+    if not fleet.autoscalers:
         parts += ["", "no autoscaler runs; start one with lepton autoscale"]
-    for name, each in document["autoscalers"].items():
-        workers = [worker for worker in _items(each.get("workers")) if isinstance(worker, dict)]
-        said, limits = ago(document["at"] - _number(each.get("at"))), f"{each.get('minimum')} to {each.get('maximum')}"
-        desired = each.get("desired")
-        slots = counted(desired, "slot") if isinstance(desired, int) else f"{desired} slots"
-        told = f"{name} (process {each.get('pid')}) wanted {slots}, of {limits} allowed, {said}"
+    for one in fleet.autoscalers:
+        desired = counted(one.desired, "slot") if one.desired is not None else "None slots"
+        limits = f"{one.minimum} to {one.maximum}"
+        told = f"{one.name} (process {one.pid}) wanted {desired}, of {limits} allowed, {ago(fleet.at - one.at)}"
         parts += ["", Text(told, "bold")]
-        parts.append(Text(str(each.get("reason", ""))))
-        parts += [Text(f"  {w.get('name')}  process {w.get('pid')}  {w.get('state')}") for w in workers]
-    if document["decisions"]:
-        parts += ["", _history(document, width)]
+        parts.append(Text(one.reason))
+        parts += [Text(f"  {worker.name}  process {worker.pid}  {worker.state}") for worker in one.workers]
+    if fleet.decisions:
+        parts += ["", _history(fleet, width)]
     return Group(*parts)
 
 
-def _history(document: dict[str, Any], width: int) -> Table:
-    today, rows = _moment(document["at"]).date(), []
-    many = len({str(each.get("by")) for each in document["decisions"]}) > 1
-    for each in document["decisions"]:
-        at, seen = _moment(_number(each.get("at"))), each.get("seen")
-        seen = seen if isinstance(seen, dict) else {}
-        by = f"{each.get('by')}: " if many else ""
-        events = map(str, _items(each.get("events")))
-        why = "; ".join(filter(None, (f"{by}{each.get('reason', '')}", *events)))
+def lane_table(fleet: FleetView, width: int) -> Table:
+    """The lanes, a line each."""
+    rows = [
+        (
+            lane.lane,
+            str(lane.jobs),
+            str(lane.blocks),
+            duration(lane.work_s) if lane.work_s else "-",
+            f"{lane.busy_slots} of {lane.slots}",
+            duration(lane.oldest_s) if lane.oldest_s else "-",
+            written_time(lane.target_wait_s),
+        )
+        for lane in fleet.lanes
+    ]
+    return table(("lane", "jobs", "blocks", "work", "busy slots", "oldest waits", "target"), rows, width)
+
+
+def _history(fleet: FleetView, width: int) -> Table:
+    today, rows = _moment(fleet.at).date(), []
+    many = len({each.by for each in fleet.decisions}) > 1
+    for each in fleet.decisions:
+        at = _moment(each.at)
+        why = "; ".join(filter(None, (f"{each.by}: {each.reason}" if many else each.reason, *each.events)))
         when = f"{at:%H:%M:%S}" if at.date() == today else f"{at:%d %b %H:%M:%S}"
-        slots = f"{seen.get('busy', '?')} of {seen.get('ready', '?')}"
-        rows.append((when, slots, str(each.get("desired")), why))
+        busy, ready = ("?" if count is None else count for count in (each.busy, each.ready))
+        rows.append((when, f"{busy} of {ready}", str(each.desired), why))
     return table(("decided", "busy", "desired", "why"), rows, width, wraps=True)
 
 
 def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC).astimezone()
-
-
-def _number(value: Any) -> float:
-    """A number of seconds in a document that anybody may have written; 0 if it is none that a calendar has."""
-    return float(value) if isinstance(value, int | float) and 0 <= value <= MAX_MOMENT else 0.0
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

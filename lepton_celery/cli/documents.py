@@ -4,57 +4,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from lepton_celery.grid import StageIndex
-from lepton_celery.jobs.job import Job
-from lepton_celery.jobs.report import progress_of, took_s
-from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.explain import work_of
 from lepton_celery.planning.plan import Plan, Stage
+from lepton_celery.views.fleet import FleetView
+from lepton_celery.views.job import JobView
+from lepton_celery.views.listing import JobRow
 
 
-def job_entry(info: JobInfo) -> dict[str, Any]:
+def job_entry(row: JobRow) -> dict[str, Any]:
     """A job as one entry of a list."""
     return {
-        "job": info.job_id,
-        "state": str(info.state),
-        "title": info.title,
-        "lane": info.lane,
-        "rank": info.rank,
-        "tenant": info.tenant or None,
-        "stage": info.stage_index + 1,
-        "round": info.stage // info.stages + 1,
-        "stages": info.stages,
-        "blocks_done": info.blocks_done,
-        "blocks": info.blocks_total,
-        "filled_blocks": info.filled,
-        "created": _time(info.created_at),
-        "updated": _time(info.updated_at),
-        "finished": None if info.finished_at is None else _time(info.finished_at),
-        "took_s": round(took_s(info), 3),
-        "error": info.error or None,
-        "waits_for": info.waits_for or None,
+        "job": row.job,
+        "state": row.state,
+        "title": row.title,
+        "lane": row.lane,
+        "rank": row.rank,
+        "tenant": row.tenant or None,
+        "stage": row.stage,
+        "round": row.round,
+        "stages": row.stages,
+        "blocks_done": row.blocks_done,
+        "blocks": row.blocks,
+        "filled_blocks": row.filled_blocks,
+        "created": _time(row.created_at),
+        "updated": _time(row.updated_at),
+        "finished": None if row.finished_at is None else _time(row.finished_at),
+        "took_s": round(row.took_s, 3),
+        "error": row.error or None,
+        "waits_for": row.waits_for or None,
     }
 
 
-def job_document(job: Job) -> dict[str, Any]:
+def job_document(view: JobView) -> dict[str, Any]:
     """A job with its outputs, its progress and its filled blocks."""
-    info, manifest = job.info(), job.manifest()
-    failure = job.failure()
-    return job_entry(info) | {
-        "progress": round(progress_of(info, manifest.plan), 4),
-        "predicted_s": _number(manifest.plan.predicted_s),
-        "outputs": manifest.output_paths(),
+    return job_entry(view.summary) | {
+        "progress": view.summary.progress,
+        "predicted_s": view.predicted_s,
+        "outputs": list(view.outputs),
         "filled": [
-            {"stage": filled.stage + 1, "block": filled.block, "attempts": filled.attempts, "reason": filled.reason}
-            for filled in job.filled_blocks()
+            {"stage": filled.stage, "block": filled.block, "attempts": filled.attempts, "reason": filled.reason}
+            for filled in view.filled
         ],
-        "failed_stage": failure.stage + 1 if failure is not None and failure.stage >= 0 else None,
-        "failed_block": failure.block if failure is not None and failure.block >= 0 else None,
-        "seams": job.seams(),
-        "warnings": job.warnings(),
+        "failed_stage": view.failed_stage,
+        "failed_block": view.failure.block if view.failure is not None else None,
+        "seams": dict(view.seams),
+        "warnings": list(view.warnings),
+    }
+
+
+def fleet_document(fleet: FleetView) -> dict[str, Any]:
+    """What the autoscalers see, and what they decided; without what changes by itself within a second."""
+    autoscalers = {one.name: msgspec.to_builtins(one) for one in fleet.autoscalers}
+    return {
+        "at": round(fleet.at),
+        "autoscalers": autoscalers,
+        "slots": {"ready": fleet.slots, "busy": fleet.busy_slots},
+        "lanes": [
+            msgspec.to_builtins(replace(lane, work_s=round(lane.work_s, 2), oldest_s=round(lane.oldest_s, 2)))
+            for lane in fleet.lanes
+        ],
+        "other_releases": list(fleet.other_releases),
+        "decisions": [msgspec.to_builtins(decision) for decision in fleet.decisions],
     }
 
 

@@ -16,11 +16,14 @@ from lepton_celery.cli.where import app_with, need_settings
 from lepton_celery.errors import InputError, JobCancelled, JobError, JobFailed
 from lepton_celery.jobs.find import find_by_prefix
 from lepton_celery.jobs.job import Job
-from lepton_celery.jobs.report import ago, progress_of, took_s
+from lepton_celery.jobs.report import ago
 from lepton_celery.jobs.resume import resume as resume_job
-from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.ledger.info import JobState
+from lepton_celery.limits import MAX_BLOCKS
 from lepton_celery.planning.explain import duration
 from lepton_celery.text import shown, shown_lines
+from lepton_celery.views.job import JobView, view_of
+from lepton_celery.views.listing import lasting
 
 _job_argument = click.argument("job_id", metavar="JOB")
 
@@ -42,20 +45,25 @@ def status(job_id: str, wait: bool, watch: bool, timeout: float | None, as_json:
     if timeout is not None and not wait:
         raise InputError("--timeout is for --wait; give both")
     job = find_by_prefix(job_id, settings=need_settings())
+
+    def read() -> JobView:
+        return view_of(job, most_troubled=MAX_BLOCKS)
+
     if watch:
         redrawn(
-            job.info,
-            show=lambda info: _described(job, info),
-            document=(lambda info: job_document(job)) if as_json else None,
-            until=lambda info: not info.state.is_open,
+            read,
+            show=lambda view: _described(job, view),
+            document=job_document if as_json else None,
+            until=lambda view: not view.summary.is_open,
+            key=lambda view: lasting(view.summary),
         )
     else:
         if wait:
             _wait(job, timeout)
         if as_json:
-            print_json(job_document(job))
+            print_json(job_document(read()))
         else:
-            output().print(_described(job, job.info()))
+            output().print(_described(job, read()))
     _raise_failure(job)
 
 
@@ -64,29 +72,30 @@ def _wait(job: Job, timeout_s: float | None) -> None:
         job.wait(timeout_s, progress=True)
 
 
-def _described(job: Job, info: JobInfo) -> str:
+def _described(job: Job, view: JobView) -> str:
     """The status of a job, as lines of text."""
-    manifest = job.manifest()
-    started = datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    took = "took" if not info.state.is_open else "running for"
+    row = view.summary
+    started = datetime.fromtimestamp(row.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    took = "running for" if row.is_open else "took"
+    left = f", about {duration(row.remaining_s)} left" if row.remaining_s is not None else ""
     lines = [
-        f"job      {shown(info.job_id)}  {shown(info.title)}",
-        f"state    {info.state}, {progress_of(info, manifest.plan):.0%}",
-        f"stage    {info.stage_label}, {info.blocks_done} of {info.blocks_total} blocks",
-        f"lane     {shown(info.priority)}" + (f", tenant {shown(info.tenant)}" if info.tenant else ""),
-        f"started  {started} ({ago(time.time() - info.created_at)}), {took} {duration(took_s(info))}",
+        f"job      {shown(row.job)}  {shown(row.title)}",
+        f"state    {row.state}, {row.progress:.0%}{left}",
+        f"stage    {row.stage_label}, {row.blocks_done} of {row.blocks} blocks",
+        f"lane     {shown(row.priority)}" + (f", tenant {shown(row.tenant)}" if row.tenant else ""),
+        f"started  {started} ({ago(time.time() - row.created_at)}), {took} {duration(row.took_s)}",
     ]
-    lines += [f"output   {shown(path, LONG)}" for path in manifest.output_paths()]
+    lines += [f"waits    {shown(row.waits_for)}"] if row.is_open and row.waits_for else []
+    lines += [f"output   {shown(path, LONG)}" for path in view.outputs]
     lines += [
         f"filled   block {filled.block} {filled.region} after {filled.attempts} attempts: {shown(filled.reason)}"
-        for filled in job.filled_blocks()
+        for filled in view.filled
     ]
-    lines += [f"warning  {shown(text)}" for text in job.warnings()]
-    if info.state is JobState.DONE:
+    lines += [f"warning  {shown(text)}" for text in view.warnings]
+    if row.state == JobState.DONE:
         lines.append(shown_lines(job.report()))
-    failure = job.failure()
-    if failure is not None and failure.block >= 0:
-        lines.append(f"block    {failure.block} {job.region(failure.stage, failure.block)}")
+    if view.failure is not None:
+        lines.append(f"block    {view.failure.block} {view.failure.region}")
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -14,15 +14,15 @@ from lepton_celery.cli.console import json_option, output, print_json, table
 from lepton_celery.cli.documents import job_entry
 from lepton_celery.cli.watching import redrawn
 from lepton_celery.cli.where import need_settings
-from lepton_celery.jobs.find import list_jobs
-from lepton_celery.jobs.report import ago, took_s
-from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.jobs.report import ago
+from lepton_celery.ledger import JobState, open_ledger
 from lepton_celery.limits import MAX_ID_CHARS
 from lepton_celery.planning.explain import duration
 from lepton_celery.priority import LANES
 from lepton_celery.text import shown
+from lepton_celery.views.listing import MOST_LISTED, JobQuery, JobRow, Listing, lasting
 
-COLOURS = {
+COLOURS: Mapping[str, str] = {
     JobState.DONE: "green",
     JobState.FAILED: "red",
     JobState.DAMAGED: "red",
@@ -38,9 +38,6 @@ _WIDE = 110
 
 _REASON_CHARS = 140
 """Longest reason of a damaged job in the list; `--json` and `lepton status` have the whole one."""
-
-_LISTED = 10_000
-"""Number of the newest jobs among which those in a state are found."""
 
 
 @click.command()
@@ -61,50 +58,48 @@ def jobs(limit: int, states: tuple[str, ...], lane: str | None, tenant: str | No
 
     With --json and --watch, each change is a line of JSON.
     """
-    settings = need_settings()
+    query = JobQuery(states=states, lane=lane, tenant=tenant, count=limit)
+    is_narrowed = bool(states or lane) or tenant is not None
+    listing = Listing(open_ledger(need_settings().ledger), most=max(limit, MOST_LISTED) if is_narrowed else limit)
 
-    def chosen() -> list[JobInfo]:
-        is_narrowed = bool(states or lane) or tenant is not None
-        infos = list_jobs(limit=_LISTED if is_narrowed else limit, settings=settings)
-        return [
-            info
-            for info in infos
-            if (not states or info.state in states) and lane in (None, info.lane) and tenant in (None, info.tenant)
-        ][:limit]
+    def chosen() -> tuple[JobRow, ...]:
+        return listing.page(query).jobs
 
     if watch:
         redrawn(
             chosen,
             show=as_table,
-            document=(lambda infos: [job_entry(info) for info in infos]) if as_json else None,
+            document=(lambda rows: [job_entry(row) for row in rows]) if as_json else None,
+            key=lambda rows: list(map(lasting, rows)),
         )
         return
-    infos = chosen()
+    rows = chosen()
     if as_json:
-        print_json([job_entry(info) for info in infos])
+        print_json([job_entry(row) for row in rows])
     else:
-        output().print(as_table(infos))
+        output().print(as_table(rows))
 
 
-def as_table(infos: Sequence[JobInfo]) -> Table | str:
-    if not infos:
+def as_table(jobs: Sequence[JobRow]) -> Table | str:
+    """The jobs, a line each."""
+    if not jobs:
         return "no jobs yet; submit one with lepton run"
     width = output().width
     shown = [name for name in _HEADINGS if width >= _WIDE or name not in ("lane", "started")]
-    rows = [dict(zip(_HEADINGS, _row(info), strict=True)) for info in infos]
+    rows = [dict(zip(_HEADINGS, _cells(row), strict=True)) for row in jobs]
     return table(shown, [[row[name] for name in shown] for row in rows], width)
 
 
-def _row(info: JobInfo) -> tuple[str | Text, ...]:
-    filled = f", {info.filled} filled" if info.filled else ""
+def _cells(row: JobRow) -> tuple[str | Text, ...]:
+    filled = f", {row.filled_blocks} filled" if row.filled_blocks else ""
     return (
-        shown(info.job_id, MAX_ID_CHARS),  # only somebody else writes longer ones
-        Text(f"{info.state}{filled}", COLOURS[info.state]),
-        info.stage_label,
-        f"{info.blocks_done}/{info.blocks_total}",
-        ago(time.time() - info.created_at),
-        duration(took_s(info)),
-        info.priority + (f" {info.tenant}" if info.tenant else ""),
-        datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
-        info.title if info.state is not JobState.DAMAGED else shown(info.error, _REASON_CHARS),
+        shown(row.job, MAX_ID_CHARS),  # only somebody else writes longer ones
+        Text(f"{row.state}{filled}", COLOURS[row.state]),
+        row.stage_label,
+        f"{row.blocks_done}/{row.blocks}",
+        ago(time.time() - row.created_at),
+        duration(row.took_s),
+        row.priority + (f" {row.tenant}" if row.tenant else ""),
+        datetime.fromtimestamp(row.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
+        row.title if row.state != JobState.DAMAGED else shown(row.error, _REASON_CHARS),
     )

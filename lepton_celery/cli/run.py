@@ -24,10 +24,12 @@ from lepton_celery.jobs.prepare import prepare
 from lepton_celery.jobs.progress_bar import show_progress
 from lepton_celery.jobs.run import run_prepared
 from lepton_celery.jobs.submit import submit
+from lepton_celery.limits import MAX_BLOCKS
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.priority import priority_of
 from lepton_celery.text import shown, shown_lines
+from lepton_celery.views.job import view_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def run(**given: Any) -> None:
     settings = None if options.here else find_settings()
     job = _run_here(outputs, options) if settings is None else _run_on_workers(outputs, options, settings)
     if options.as_json:
-        print_json(job_document(job))
+        print_json(job_document(view_of(job, most_troubled=MAX_BLOCKS)))
     elif options.wait:
         _report(job)
         for path in outputs:

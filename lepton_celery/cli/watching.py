@@ -21,6 +21,7 @@ def redrawn(
     show: Callable[[T], Any],
     document: Callable[[T], Any] | None = None,
     until: Callable[[T], bool] = lambda state: False,
+    key: Callable[[T], object] = lambda state: state,
 ) -> T:
     """Read and show a state until `until` says that it is the last one, which is returned.
 
@@ -28,6 +29,8 @@ def redrawn(
         read: reads the state.
         show: makes text or a table of it.
         document: makes JSON of it, which is printed on one line for each change, instead.
+        until: whether the state is the last one.
+        key: what of the state counts as a change if it differs; the whole state unless it has times that go on.
     """
     console = output()
     if document is None and console.is_terminal and not console.is_dumb_terminal:
@@ -41,12 +44,12 @@ def redrawn(
     before: object = None
     while True:
         state = read()
-        if state != before:
+        if key(state) != before:
             if document is None:
                 console.print(show(state))
             else:
                 print_json(document(state), is_stream=True)
         if until(state):
             return state
-        before = state
+        before = key(state)
         time.sleep(_POLL_S)

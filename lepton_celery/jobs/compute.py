@@ -58,7 +58,7 @@ def compute(
     plan, arrays = planned.plan, planned.lowered.arrays
     context = Context(plan, MemoryWorkspace(), arrays=arrays, kernels=use_kernels(plan, kernels))
     images = collect_images(context)
-    record = RunRecord(uuid4().hex[:12], {}, stages=len(plan.stages))
+    record = RunRecord(uuid4().hex[:12], {}, stages=[stage.predicted.wall_s for stage in plan.stages])
     with _bar(plan) if progress else nullcontext(lambda info: None) as draw:
         inline.run(context, record, threads=threads, on_progress=lambda: draw(record.info("inline")))
     for output in images.values():

@@ -92,7 +92,7 @@ class Job:
 
     def progress(self) -> float:
         """The fraction of the job that is done, 0 to 1; stages count by their predicted times."""
-        return progress_of(self.info(), self.manifest().plan)
+        return progress_of(self.info())
 
     def manifest(self) -> Manifest:
         """The job's manifest, which has the plan and the paths of the job's files."""

@@ -32,6 +32,6 @@ def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Cal
         def draw(info: JobInfo) -> None:
             doing = "merging" if info.merging else f"{info.blocks_done}/{info.blocks_total} blocks"
             description = f"stage {info.stage_label}"
-            bar.update(task, completed=progress_of(info, plan), description=description, blocks=doing)
+            bar.update(task, completed=progress_of(info), description=description, blocks=doing)
 
         yield draw

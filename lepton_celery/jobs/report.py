@@ -13,15 +13,15 @@ _MAX_CHARS = 48
 """Longest description of a stage in a table, in characters."""
 
 
-def progress_of(info: JobInfo, plan: Plan) -> float:
-    """The fraction of a job that is done, 0 to 1; stages count by their predicted times."""
+def progress_of(info: JobInfo) -> float:
+    """The fraction of a job that is done, 0 to 1; stages count by their predicted times, if somebody noted those."""
     if info.state is JobState.DONE:
         return 1.0
-    weights = [stage.predicted.wall_s for stage in plan.stages]
+    weights = info.predicted_s if len(info.predicted_s) == info.stages else (1.0,) * info.stages
     done = sum(weights[: info.stage_index])
     if info.blocks_total:
         done += weights[info.stage_index] * info.blocks_done / info.blocks_total
-    return done / sum(weights)
+    return done / (sum(weights) or 1.0)
 
 
 def took_s(info: JobInfo) -> float:

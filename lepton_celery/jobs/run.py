@@ -54,7 +54,8 @@ def run(
 def new_record(prepared: Prepared) -> RunRecord:
     """The record of a job that is about to run in this process."""
     manifest = prepared.manifest
-    return RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=len(manifest.plan.stages))
+    stages = [stage.predicted.wall_s for stage in manifest.plan.stages]
+    return RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=stages)
 
 
 def run_prepared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,8 +23,8 @@ class RunRecord:
     The methods that `Job` calls take a job's id, as the ledger's do, and ignore it.
     """
 
-    def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: int) -> None:
-        """`stages` is the number of stages of the plan."""
+    def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: Sequence[float]) -> None:
+        """`stages` has the predicted seconds of each stage of the plan."""
         now = time.time()
         self._lock = threading.Lock()
         self._manifest = dict(manifest)
@@ -36,12 +36,13 @@ class RunRecord:
             lane="default",
             title=title,
             stage=StageNumber(0),
-            stages=stages,
+            stages=len(stages),
             blocks_done=0,
             blocks_total=0,
             dispatched=0,
             created_at=now,
             updated_at=now,
+            predicted_s=tuple(stages),
         )
 
     def open_stage(self, number: StageNumber, blocks: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery.config import Settings
-from lepton_celery.fleet.observe import observe
+from lepton_celery.fleet.observe import busy_processes, observe, of_another_release
 from lepton_celery.fleet.targets import targets_of
 from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.limits import MAX_MOMENT
+from lepton_celery.priority import LANES
 
 MOST_DECISIONS = 500
 
@@ -43,7 +46,37 @@ class WorkerView:
     worker: str
     lanes: tuple[str, ...]
     slots: int
-    """Blocks that it does at a time."""
+    """Batches that it does at a time."""
+    busy_slots: int | None
+    """Slots that work for a job; None if that is not known, as its machine has several workers."""
+    release: str
+    """The release of this package that it runs; empty if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledWorker:
+    """A worker that an autoscaler started."""
+
+    name: str
+    pid: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalerView:
+    """An autoscaler that runs."""
+
+    name: str
+    pid: int | None
+    at: float
+    """When it decided last, in seconds since the epoch."""
+    desired: int | None
+    """Slots that it wants."""
+    minimum: int | None
+    """The fewest slots that it may have."""
+    maximum: int | None
+    reason: str
+    workers: tuple[ScaledWorker, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +109,9 @@ class FleetView:
     lanes: tuple[LaneView, ...]
     """The most urgent lane first."""
     workers: tuple[WorkerView, ...]
+    other_releases: tuple[str, ...]
+    """A sentence about each worker that runs another release, and so does not count."""
+    autoscalers: tuple[AutoscalerView, ...]
     decisions: tuple[DecisionView, ...]
     """The latest one first."""
 
@@ -86,7 +122,9 @@ def fleet_view(ledger: Ledger, settings: Settings, *, decisions: int = 50) -> Fl
     Raises:
         BrokerUnreachable: the ledger does not answer.
     """
-    seen, workers = observe(ledger, targets_of(settings.target_wait)), ledger.workers()
+    now = ledger.clock()
+    said = {name: one for name, one in ledger.decisions.said().items() if _moment(one.get("until")) > now}
+    seen, workers = observe(ledger, targets_of(settings.target_wait) | _targets_of(said.values())), ledger.workers()
     lanes = tuple(
         LaneView(
             load.lane,
@@ -100,22 +138,70 @@ def fleet_view(ledger: Ledger, settings: Settings, *, decisions: int = 50) -> Fl
         )
         for load in seen.lanes
     )
+    names = [lane.lane for lane in lanes]
     return FleetView(
-        seen.at,
-        seen.ready,
-        seen.busy,
-        lanes,
-        tuple(WorkerView(name, worker.lanes, worker.slots) for name, worker in sorted(workers.items())),
-        tuple(_decision(each) for each in ledger.decisions.last(min(decisions, MOST_DECISIONS))),
+        at=seen.at,
+        slots=seen.ready,
+        busy_slots=seen.busy,
+        lanes=lanes,
+        workers=_workers(workers, busy_processes(ledger, names)),
+        other_releases=tuple(of_another_release(workers, names)),
+        autoscalers=tuple(_autoscaler(name, one) for name, one in sorted(said.items())),
+        decisions=tuple(_decision(each) for each in ledger.decisions.last(min(decisions, MOST_DECISIONS))),
+    )
+
+
+def _workers(workers: Mapping[str, ServingWorker], busy: Collection[tuple[str, int]]) -> tuple[WorkerView, ...]:
+    """The workers by name. Leases name machines and processes, so they are a worker's if its machine has no other."""
+    of_machine, working = Counter(map(_machine, workers)), Counter(machine for machine, _ in busy)
+    return tuple(
+        WorkerView(
+            name,
+            worker.lanes,
+            worker.slots,
+            min(working[_machine(name)], worker.slots) if of_machine[_machine(name)] == 1 else None,
+            worker.release,
+        )
+        for name, worker in sorted(workers.items())
+    )
+
+
+def _machine(worker: str) -> str:
+    return worker.partition("@")[2]
+
+
+def _targets_of(said: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The target waits that autoscalers have, which may be others than those of the settings here."""
+    return {
+        str(load["lane"]): target
+        for one in said
+        for load in _dicts(_dict(one.get("seen")).get("lanes"))
+        if load.get("lane") in LANES and (target := _moment(load.get("target_wait_s")))
+    }
+
+
+def _autoscaler(name: str, document: Mapping[str, Any]) -> AutoscalerView:
+    """An autoscaler from its document, which anybody may have written."""
+    return AutoscalerView(
+        name=name,
+        pid=_count(document.get("pid")),
+        at=_moment(document.get("at")),
+        desired=_count(document.get("desired")),
+        minimum=_count(document.get("minimum")),
+        maximum=_count(document.get("maximum")),
+        reason=str(document.get("reason", "")),
+        workers=tuple(
+            ScaledWorker(str(one.get("name", "")), _count(one.get("pid")), str(one.get("state", "")))
+            for one in _dicts(document.get("workers"))
+        ),
     )
 
 
 def _decision(document: Mapping[str, Any]) -> DecisionView:
     """A decision from its document, which anybody may have written."""
-    at, seen, events = document.get("at"), document.get("seen"), document.get("events")
-    seen = seen if isinstance(seen, dict) else {}
+    seen, events = _dict(document.get("seen")), document.get("events")
     return DecisionView(
-        float(at) if isinstance(at, int | float) and 0 <= at <= MAX_MOMENT else 0.0,
+        _moment(document.get("at")),
         str(document.get("by", "")),
         _count(document.get("desired")),
         _count(seen.get("ready")),
@@ -125,5 +211,18 @@ def _decision(document: Mapping[str, Any]) -> DecisionView:
     )
 
 
+def _moment(value: Any) -> float:
+    """A number of seconds; 0 for what is none that a calendar has."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= MAX_MOMENT else 0.0
+
+
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lepton_celery.errors import NO_BLOCK
-from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
+from lepton_celery.grid import BlockIndex, Region, StageIndex, StageOrdinal
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.report import actual_times
 from lepton_celery.ledger import JobInfo, JobState
@@ -71,6 +71,11 @@ class TroubledBlock:
     """Lost attempts."""
     reason: str
 
+    @property
+    def region(self) -> Region:
+        """Its pixels."""
+        return Region(self.start, self.stop)
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:
@@ -90,18 +95,26 @@ class JobView:
     """The identity of each input when the job was submitted."""
     versions: Mapping[str, str]
     """Versions of the packages on which the pixels depend."""
+    failed_stage: StageOrdinal | None
+    """The stage in which the job failed; None if it has not failed, or not in a stage."""
     failure: TroubledBlock | None
     """The block because of which the job failed, if it was one."""
     filled: tuple[TroubledBlock, ...]
     """Blocks that were given up and filled."""
     retried: tuple[TroubledBlock, ...]
     """Blocks of the current stage that lost attempts and are not done."""
+    seams: Mapping[str, float]
+    """How visible block borders are in each output that may not be exact; about 1 if they are invisible."""
     warnings: tuple[str, ...]
     """What scikit-image warned of."""
 
 
-def view_of(job: Job) -> JobView:
+def view_of(job: Job, *, most_troubled: int = MOST_TROUBLED) -> JobView:
     """The view of a job.
+
+    Args:
+        job: the job.
+        most_troubled: largest number of blocks in each of the lists of troubled blocks.
 
     Raises:
         JobNotFound: the ledger does not know the job.
@@ -111,8 +124,10 @@ def view_of(job: Job) -> JobView:
     info, manifest = job.info(), job.manifest()
     plan, failure = manifest.plan, job.failure()
     predicted_s = plan.predicted_s
-    failed = None
-    if failure is not None and failure.stage >= 0 and failure.block != NO_BLOCK:
+    failed = failed_stage = None
+    if failure is not None and failure.stage >= 0:
+        failed_stage = StageOrdinal(failure.stage + 1)
+    if failure is not None and failed_stage is not None and failure.block != NO_BLOCK:
         failed = _troubled(plan, failure.stage, failure.block, 0, info.error)
     return JobView(
         summary=row_of(info),
@@ -123,12 +138,14 @@ def view_of(job: Job) -> JobView:
         outputs=tuple(manifest.output_paths()),
         inputs=manifest.inputs,
         versions=manifest.versions,
+        failed_stage=failed_stage,
         failure=failed,
         filled=tuple(
             _troubled(plan, one.stage, one.block, one.attempts, one.reason)
-            for one in job.filled_blocks()[:MOST_TROUBLED]
+            for one in job.filled_blocks()[:most_troubled]
         ),
-        retried=_retried(job, info, plan),
+        retried=_retried(job, info, plan, most_troubled),
+        seams=job.seams(),
         warnings=tuple(job.warnings()),
     )
 
@@ -165,7 +182,7 @@ def _progress(info: JobInfo, index: StageIndex, blocks: int) -> tuple[str, int]:
     return state, info.blocks_done
 
 
-def _retried(job: Job, info: JobInfo, plan: Plan) -> tuple[TroubledBlock, ...]:
+def _retried(job: Job, info: JobInfo, plan: Plan, most: int) -> tuple[TroubledBlock, ...]:
     if info.state is JobState.DONE:
         return ()
     index, blocks = info.stage_index, job.open_blocks()
@@ -178,7 +195,7 @@ def _retried(job: Job, info: JobInfo, plan: Plan) -> tuple[TroubledBlock, ...]:
             blocks.attempts[place],
             blocks.reasons.get(place, ""),
         )
-        for place in places[:MOST_TROUBLED]
+        for place in places[:most]
     )
 
 

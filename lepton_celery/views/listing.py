@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lepton_celery.errors import InputError
 from lepton_celery.grid import StageOrdinal
-from lepton_celery.jobs.report import took_s
+from lepton_celery.jobs.report import progress_of, took_s
 from lepton_celery.ledger import JobInfo, JobState, Ledger
 
 MOST_LISTED = 10_000
 """Number of the newest jobs that are listed."""
 MOST_IN_PAGE = 500
-"""Largest number of jobs of a page."""
+"""Largest number of jobs of a page that somebody else is given."""
 
 
 _FINAL = (JobState.DONE, JobState.CANCELLED)
@@ -36,6 +36,8 @@ class JobRow:
     tenant: str
     stage: StageOrdinal
     """The current stage."""
+    round: int
+    """How often the current stage was begun: 1, or more for a stage that is repeated."""
     stages: int
     blocks_done: int
     """Of the current stage."""
@@ -50,12 +52,30 @@ class JobRow:
     """Seconds that are left, as the work so far suggests; None if that is not known."""
     created_at: float
     """Seconds since the epoch."""
+    updated_at: float
+    """When something of it changed last, in seconds since the epoch."""
     finished_at: float | None
     """Seconds since the epoch; None if the job has not ended."""
     took_s: float
     """Seconds that it took, or that it has run so far."""
     error: str
     waits_for: str
+    """Why workers could not take up blocks since the last one was done; empty if none said so."""
+
+    @property
+    def priority(self) -> str:
+        """The lane, and the rank if that is not 0: `batch:5`."""
+        return f"{self.lane}:{self.rank}" if self.rank else self.lane
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job has not ended."""
+        return self.state in (JobState.RUNNING, JobState.PAUSED)
+
+    @property
+    def stage_label(self) -> str:
+        """The current stage as text: `2/5`, and its round if it is repeated."""
+        return f"{self.stage}/{self.stages}" + (f" round {self.round}" if self.round > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +130,16 @@ class JobQuery:
             raise InputError(f"state {unknown[0]!r}; the states are {', '.join(JobState)}")
         if self.sort not in _SORTED_BY:
             raise InputError(f"sort {self.sort!r}; jobs are sorted by {', '.join(_SORTED_BY)}")
-        if self.start < 0 or not 1 <= self.count <= MOST_IN_PAGE:
-            raise InputError(
-                f"start {self.start} and count {self.count}; start is at least 0, and count from 1 to {MOST_IN_PAGE}"
-            )
+        if self.start < 0 or self.count < 1:
+            raise InputError(f"start {self.start} and count {self.count}; start is at least 0, and count at least 1")
 
 
 class Listing:
     """Reads pages of the list. It remembers the jobs that are done, so a page costs the ledger the others."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, *, most: int = MOST_LISTED) -> None:
+        """`most` is the number of the newest jobs that are read."""
+        self._ledger, self._most = ledger, most
         self._ended: dict[str, JobInfo] = {}
 
     def page(self, query: JobQuery) -> JobPage:
@@ -142,7 +161,7 @@ class Listing:
 
     def _infos(self) -> list[JobInfo]:
         """The newest jobs. Those that were done or cancelled when they were read last are not read again."""
-        listed = self._ledger.newest(MOST_LISTED)
+        listed = self._ledger.newest(self._most)
         known = {job_id: self._ended[job_id] for job_id in listed if job_id in self._ended}
         read = self._ledger.infos({job_id: at for job_id, at in listed.items() if job_id not in known})
         self._ended = known | {job_id: info for job_id, info in read.items() if info.state in _FINAL}
@@ -160,14 +179,16 @@ def row_of(info: JobInfo) -> JobRow:
         rank=info.rank,
         tenant=info.tenant,
         stage=StageOrdinal(info.stage_index + 1),
+        round=info.stage // info.stages + 1,
         stages=info.stages,
         blocks_done=info.blocks_done,
         blocks=info.blocks_total,
         filled_blocks=info.filled,
-        progress=round(progress(info), 4),
+        progress=round(progress_of(info), 4),
         blocks_per_s=rate,
         remaining_s=remaining_s,
         created_at=info.created_at,
+        updated_at=info.updated_at,
         finished_at=info.finished_at,
         took_s=took_s(info),
         error=info.error,
@@ -175,14 +196,9 @@ def row_of(info: JobInfo) -> JobRow:
     )
 
 
-def progress(info: JobInfo) -> float:
-    """The fraction of a job that is done, 0 to 1. Stages count by their predicted times, if the ledger has those."""
-    if info.state is JobState.DONE:
-        return 1.0
-    weights = info.predicted_s if len(info.predicted_s) == info.stages else (1.0,) * info.stages
-    done = info.blocks_done / info.blocks_total if info.blocks_total else 0.0
-    at = info.stage_index
-    return (sum(weights[:at]) + weights[at] * done) / (sum(weights) or 1.0)
+def lasting(row: JobRow) -> JobRow:
+    """A row without what changes by itself as time passes: two of them differ if something happened to the job."""
+    return replace(row, blocks_per_s=None, remaining_s=None, took_s=0.0)
 
 
 def _pace(info: JobInfo) -> tuple[float | None, float | None]:

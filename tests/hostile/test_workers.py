@@ -29,6 +29,7 @@ from lepton_celery.errors import LeptonError
 from lepton_celery.local.stack import LocalStack
 from lepton_celery.skimage import filters
 from lepton_celery.text import password_of
+from lepton_celery.views.listing import row_of
 from tests.hostile import documents, messages
 from tests.stacks import some_workers
 from tests.waiting import eventually, sweeps
@@ -259,7 +260,7 @@ def test_hostile_jobs_harm_no_worker_no_honest_job_and_no_file(
 
     found = lepton.list_jobs(limit=1000, settings=settings)
     assert {beside.id, first.id} <= {info.job_id for info in found}
-    assert as_table(found)
+    assert as_table([row_of(info) for info in found])
     for job_id in ids:
         for action in ("cancel", "forget"):
             with suppress(LeptonError), warnings.catch_warnings(action="ignore"):

@@ -27,6 +27,7 @@ from lepton_celery.jobs.find import find_by_prefix
 from lepton_celery.ledger import open_ledger
 from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.priority import Priority
+from lepton_celery.views.listing import row_of
 from tests.oracle import picture
 from tests.server.server import Server
 
@@ -225,7 +226,7 @@ def jobs_at(width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     console = Console(width=width, markup=False, highlight=False)
     monkeypatch.setattr(jobs_command, "output", lambda: console)
     with console.capture() as capture:
-        console.print(jobs_command.as_table([info, replace(info, state=JobState.DONE, title="x")]))
+        console.print(jobs_command.as_table([row_of(info), row_of(replace(info, state=JobState.DONE, title="x"))]))
     return capture.get().splitlines()
 
 

@@ -22,6 +22,7 @@ from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.errors import InputError, JobError, reason_of
 from lepton_celery.ledger.damage import damaged, info_of_damaged
 from lepton_celery.ledger.info import JobInfo
+from lepton_celery.views.listing import row_of
 
 HOSTILE = [
     "[red]x[/blue]",
@@ -58,7 +59,9 @@ def is_plain(text: str) -> bool:
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_table_of_jobs_has_a_line_for_each_job(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(highlight=False, markup=False, width=150)
-    console.print(as_table([info(title=text, job_id="a" + text[:9], lane=text[:9]), info(title="other")]))
+    console.print(
+        as_table([row_of(info(title=text, job_id="a" + text[:9], lane=text[:9])), row_of(info(title="other"))])
+    )
     printed = capsys.readouterr().out
     assert is_plain(printed)
     assert len(printed.splitlines()) == 3
@@ -126,7 +129,7 @@ def test_a_workers_log_shows_what_other_libraries_log_as_text(capsys: pytest.Cap
 
 def test_a_damaged_job_makes_no_wide_row() -> None:
     reason = str(damaged("x" * 40, "a reason that nobody can read " * 500))
-    jobs = [info_of_damaged(JobError(reason, "x" * 40), 1e9), info(title="other")]
+    jobs = [row_of(info_of_damaged(JobError(reason, "x" * 40), 1e9)), row_of(info(title="other"))]
     console = output()  # not a terminal: rows have all the width that they want
     with console.capture() as printed:
         console.print(as_table(jobs))

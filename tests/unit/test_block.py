@@ -169,7 +169,7 @@ def test_a_block_is_computed_from_the_regions_that_were_read() -> None:
 
 
 def record_of(context: Context) -> RunRecord:
-    return RunRecord("job1", {}, stages=len(context.plan.stages))
+    return RunRecord("job1", {}, stages=[1.0] * len(context.plan.stages))
 
 
 def run_inline(outputs: dict[str, graph.Node], folder: Path, threads: int) -> tuple[Context, RunRecord]:

@@ -211,7 +211,7 @@ def test_the_ledgers_model_comes_before_the_folders(tmp_path: Path, monkeypatch:
 def test_a_job_that_ends_refines_the_ledgers_model(tmp_path: Path) -> None:
     image = graph.open(picture((64, 64), "float32"))
     plan = make_plan({"0": image + 1}, PlanOptions(block_shape=(32, 32), workers=1)).plan
-    job = RunRecord("j", {}, stages=1)
+    job = RunRecord("j", {}, stages=[1.0])
     ledger = cast("Ledger", Records(job))
     compute = next(line for line in plan.stages[0].predicted.lines if line.kind == "compute")
     sums = {"blocks": 4.0, "block_s": 0.5, "compute_s": 0.4, "batches": 2.0, "batch_s": 0.6}

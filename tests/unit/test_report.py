@@ -136,7 +136,7 @@ def test_sizes_read_well(number: float, words: str) -> None:
 
 def test_the_report_of_a_finished_job_compares_predicted_and_actual_times() -> None:
     plan = make_plan(dict(zip("ab", cells(), strict=True)), PlanOptions(workers=2)).plan
-    record = RunRecord("job1", {}, stages=len(plan.stages))
+    record = RunRecord("job1", {}, stages=[1.0] * len(plan.stages))
     text = summarize(record.info("job1"), plan)
     assert f"{plan.blocks} blocks in 4 stages" in text
     assert "predicted" in text

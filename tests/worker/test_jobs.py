@@ -160,7 +160,7 @@ def test_progress_rises_to_one_and_counts_each_block_once(app: Celery, tmp_path:
     )
     seen: list[float] = []
     plan = job.manifest().plan
-    info = job.wait(60, on_change=lambda info: seen.append(progress_of(info, plan)))
+    info = job.wait(60, on_change=lambda info: seen.append(progress_of(info)))
     assert seen == sorted(seen)
     assert job.progress() == 1.0
     assert info.blocks_done == info.blocks_total == len(plan.stages[-1].grid)
