@@ -16,6 +16,7 @@ COMMANDS = {
     "operations": "operations",
     "prove": "prove",
     "jobs": "jobs",
+    "top": "top",
     **dict.fromkeys(["status", "pause", "resume", "cancel", "forget", "reprioritize"], "job"),
     "calibrate": "calibrate",
     "doctor": "doctor",
@@ -26,7 +27,16 @@ COMMANDS = {
 }
 """The module of each command, imported when the command runs or is listed."""
 
-_SYNONYMS = {"list": "jobs", "ps": "jobs", "wait": "status", "watch": "status", "stop": "cancel", "kill": "cancel"} | {
+_SYNONYMS = {
+    "list": "jobs",
+    "ps": "jobs",
+    "htop": "top",
+    "monitor": "top",
+    "wait": "status",
+    "watch": "status",
+    "stop": "cancel",
+    "kill": "cancel",
+} | {
     "rm": "forget",
     "delete": "forget",
     "start": "up",

@@ -140,7 +140,7 @@ class Listing:
     def __init__(self, ledger: Ledger, *, most: int = MOST_LISTED) -> None:
         """`most` is the number of the newest jobs that are read."""
         self._ledger, self._most = ledger, most
-        self._ended: dict[str, JobInfo] = {}
+        self._ended: dict[str, JobRow] = {}
 
     def page(self, query: JobQuery) -> JobPage:
         """The page of the list that a query asks for.
@@ -148,7 +148,7 @@ class Listing:
         Raises:
             BrokerUnreachable: the ledger does not answer.
         """
-        rows = [row_of(info) for info in self._infos()]
+        rows = self._rows()
         wanted = [row for row in rows if _matches(row, query)]
         wanted.sort(key=_SORTED_BY[query.sort], reverse=query.descending)
         return JobPage(
@@ -159,12 +159,13 @@ class Listing:
             tuple(sorted({row.tenant for row in rows})),
         )
 
-    def _infos(self) -> list[JobInfo]:
+    def _rows(self) -> list[JobRow]:
         """The newest jobs. Those that were done or cancelled when they were read last are not read again."""
         listed = self._ledger.newest(self._most)
         known = {job_id: self._ended[job_id] for job_id in listed if job_id in self._ended}
-        read = self._ledger.infos({job_id: at for job_id, at in listed.items() if job_id not in known})
-        self._ended = known | {job_id: info for job_id, info in read.items() if info.state in _FINAL}
+        infos = self._ledger.infos({job_id: at for job_id, at in listed.items() if job_id not in known})
+        read = {job_id: row_of(info) for job_id, info in infos.items()}
+        self._ended = known | {job_id: row for job_id, row in read.items() if row.state in _FINAL}
         return [*read.values(), *known.values()]
 
 
