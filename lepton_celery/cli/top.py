@@ -9,7 +9,7 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -129,15 +129,19 @@ def _keys() -> Iterator[Callable[[float], str]]:
     before = termios.tcgetattr(descriptor)
 
     def key(seconds: float) -> str:
-        return (
-            os.read(descriptor, 1).decode("ascii", "replace") if select.select([descriptor], [], [], seconds)[0] else ""
-        )
+        if not select.select([descriptor], [], [], seconds)[0]:
+            return ""
+        try:
+            return os.read(descriptor, 1).decode("ascii", "replace") or "q"  # nothing to read: the terminal was closed
+        except OSError:
+            return "q"
 
     try:
         tty.setcbreak(descriptor)  # Ctrl-C works as elsewhere
         yield key
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def screen(seen: Seen, chosen: Chosen, width: int, height: int | None) -> Group:

@@ -60,6 +60,9 @@ class Terminal:
     def press(self, key: str) -> None:
         os.write(self._own, key.encode())
 
+    def close(self) -> None:
+        os.close(self._own)
+
     def mode(self) -> int:
         return int(termios.tcgetattr(self._own)[3])
 
@@ -90,3 +93,10 @@ def test_it_shows_jobs_live_and_ends_with_q(stack: LocalStack, tmp_path: Path) -
         terminal.read()
     assert terminal.process.wait(1) == 0
     assert terminal.mode() == before, "the terminal is as it was"
+
+
+def test_it_ends_with_its_terminal(stack: LocalStack) -> None:
+    terminal = Terminal(stack.broker_url)
+    eventually(lambda: "q quit" in terminal.read(), "the screen", 30)
+    terminal.close()
+    terminal.process.wait(30)
