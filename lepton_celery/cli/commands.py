@@ -18,6 +18,7 @@ COMMANDS = {
     "jobs": "jobs",
     "top": "top",
     **dict.fromkeys(["status", "pause", "resume", "cancel", "forget", "reprioritize"], "job"),
+    "report": "report",
     "calibrate": "calibrate",
     "doctor": "doctor",
     "autoscale": "autoscale",

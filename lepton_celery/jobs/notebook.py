@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
-from io import BytesIO
 
-import numpy as np
-
-from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import LeptonError
 from lepton_celery.graph.nodes import Image, Node
 from lepton_celery.grid import StageIndex
 from lepton_celery.jobs.compute import compute
+from lepton_celery.jobs.thumbnail import png_url, predicted_s, shrunk
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.explain import counted, duration, work_of
 from lepton_celery.planning.options import PlanOptions
@@ -57,24 +53,7 @@ def _html(text: object) -> str:
 
 def _picture(image: Image) -> str:
     """The picture as an `img` element, or the time that it would take."""
-    has_colours = image.ndim >= 3 and image.shape[-1] in (3, 4)
-    planes = image.ndim - 2 - has_colours
-    small = image[tuple(n // 2 for n in image.shape[: max(0, planes)])]
-    spatial = small.shape[: small.ndim - has_colours]
-    small = small[tuple(slice(None, None, -(-n // THUMBNAIL_PX)) for n in spatial)]
-    plan = make_plan({"out": small}, PlanOptions(cost=model_of_folder(), in_memory=True)).plan
-    if plan.predicted_s > THUMBNAIL_S:
-        return f"<p>A picture would take about {duration(plan.predicted_s)}; call <code>.compute()</code>.</p>"
-    return f'<img src="data:image/png;base64,{base64.b64encode(_png(np.atleast_2d(compute(small)))).decode()}">'
-
-
-def _png(pixels: Array) -> bytes:
-    """The pixels, stretched to 8 bits, as a PNG file."""
-    from PIL import Image as Pillow
-
-    values = np.nan_to_num(pixels.astype(np.float64))
-    low, high = values.min(), values.max()
-    eight = ((values - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
-    file = BytesIO()
-    Pillow.fromarray(eight).save(file, "PNG")
-    return file.getvalue()
+    small = shrunk(image, THUMBNAIL_PX)
+    if (seconds := predicted_s(small)) > THUMBNAIL_S:
+        return f"<p>A picture would take about {duration(seconds)}; call <code>.compute()</code>.</p>"
+    return f'<img alt="" src="{png_url(compute(small))}">'
