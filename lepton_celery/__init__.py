@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lepton_celery.planning.explain import explain as explain
     from lepton_celery.planning.options import Limits as Limits
     from lepton_celery.proving.prove import prove as prove
+    from lepton_celery.views.notebook import job_html as job_html
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ _HOMES = {
     "Job": "jobs.job",
     "get_job": "jobs.find",
     "list_jobs": "jobs.find",
+    "job_html": "views.notebook",
     # Graphs as JSON
     "to_json": "graph",
     "from_json": "graph",

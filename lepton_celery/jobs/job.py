@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import lepton_celery
 from lepton_celery import stores
 from lepton_celery.config import configured
 from lepton_celery.errors import (
@@ -68,6 +69,11 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.id}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        # the views are above this layer, so the call goes through the package's public name, as a user's would
+        return lepton_celery.job_html(self)
+
     def info(self) -> JobInfo:
         """The job as it stands.
 
@@ -110,7 +116,8 @@ class Job:
         Args:
             timeout_s: seconds to wait; None to wait for as long as it takes if workers serve the job's lane; `math.inf` to
                 wait for workers too.
-            progress: whether to draw a progress bar on standard error, instead of calling `on_change`.
+            progress: whether to draw a progress bar on standard error, or the job with its block map in a notebook, instead
+                of calling `on_change`.
             on_change: called with the job's state at each check.
 
         Raises:
@@ -124,9 +131,9 @@ class Job:
             WaitingWarning: no worker has served the job's lane for two seconds.
         """
         if progress:
-            from lepton_celery.jobs.progress_bar import show_progress
+            from lepton_celery.jobs.progress_bar import in_notebook, show_in_notebook, show_progress
 
-            with show_progress(self.manifest().plan) as draw:
+            with show_in_notebook(self) if in_notebook() else show_progress(self.manifest().plan) as draw:
                 return self.wait(timeout_s, on_change=draw)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         lane = LaneWatch(self._records)

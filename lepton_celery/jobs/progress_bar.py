@@ -1,9 +1,12 @@
-"""A progress bar for a job, on standard error."""
+"""The progress of a job while it is waited for: a bar on standard error, or in a notebook the job itself."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,6 +14,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lepton_celery.jobs.report import progress_of
 from lepton_celery.ledger.info import JobInfo
 from lepton_celery.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from lepton_celery.jobs.job import Job
+
+_REDRAWN_S = 0.5
+"""Seconds between two drawings of a job in a notebook."""
 
 
 @contextmanager
@@ -35,3 +44,29 @@ def show_progress(plan: Plan, *, console: Console | None = None) -> Iterator[Cal
             bar.update(task, completed=progress_of(info), description=description, blocks=doing)
 
         yield draw
+
+
+def in_notebook() -> bool:
+    """Whether a notebook shows what this process displays."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+@contextmanager
+def show_in_notebook(job: Job) -> Iterator[Callable[[JobInfo], None]]:
+    """Show a job in the output of the cell while the `with` block runs; call the yielded function as it goes on."""
+    from IPython.display import HTML, display
+
+    handle: Any = display(HTML(job._repr_html_()), display_id=True)
+    drawn_at = time.monotonic()
+
+    def draw(info: JobInfo) -> None:
+        nonlocal drawn_at
+        if time.monotonic() - drawn_at >= _REDRAWN_S:
+            handle.update(HTML(job._repr_html_()))
+            drawn_at = time.monotonic()
+
+    try:
+        yield draw
+    finally:
+        handle.update(HTML(job._repr_html_()))
