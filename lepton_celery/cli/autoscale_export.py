@@ -1,4 +1,4 @@
-"""`lepton autoscale --export`: how many workers each lane should have, for Prometheus and KEDA."""
+"""`lepton autoscale --export`: jobs, and how many workers each lane should have, for Prometheus and KEDA."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lepton_celery.fleet.targets import TARGETS, seconds_of, targets_of
 from lepton_celery.ledger import open_ledger
 from lepton_celery.priority import LANES
 from lepton_celery.text import quoted
+from lepton_celery.views.metrics import JobMetrics
 
 PORT = 9808
 
@@ -41,13 +42,15 @@ def export(
 ) -> None:
     """Serve how many workers each lane should have, for Prometheus and KEDA.
 
-    /metrics has Prometheus metrics, /keda/LANE the number for KEDA's scaler metrics-api (valueLocation: desired), /healthz
-    whether the ledger answers. Each lane has workers of its own, which an orchestrator starts and stops.
+    /metrics has Prometheus metrics of the lanes and of the jobs, /keda/LANE the number for KEDA's scaler metrics-api
+    (valueLocation: desired), /healthz whether the ledger answers. Each lane has workers of its own, which an orchestrator
+    starts and stops.
     """
     settings = need_settings()
     fleets = lane_fleets(least, most, target_wait, slots, start_up, period, targets_of(settings.target_wait))
-    replicas = Replicas(open_ledger(settings.ledger), fleets, _say_at)
-    server = serve(replicas, bind, port)
+    ledger = open_ledger(settings.ledger)
+    replicas = Replicas(ledger, fleets, _say_at)
+    server = serve(replicas, bind, port, [JobMetrics(ledger)])
     try:
         address = f"http://{bind}:{server.server_port}"
         say(f"the desired workers of each lane: {address}/metrics and /keda/LANE; Ctrl-C ends it")

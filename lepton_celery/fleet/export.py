@@ -4,8 +4,8 @@
     /keda/LANE    {"desired": 3}; 503 while the ledger does not answer, so that KEDA takes its fallback
     /healthz      200 if the last decision succeeded
 
-It answers without asking the ledger: a thread decides once a period. So it takes any number of requests, but gives them to
-whoever reaches its port; there is nothing secret in the answers.
+It answers without asking the ledger: a thread decides once a period, and other metrics are read once in some seconds.
+So it takes any number of requests, but gives them to whoever reaches its port; there is nothing secret in the answers.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lepton_celery.text import quoted
 
 if TYPE_CHECKING:  # an extra
     from prometheus_client import Metric
+    from prometheus_client.registry import Collector as AnyCollector
 
 _REQUEST_S = 10.0
 """Seconds that a client has for its request."""
@@ -79,8 +80,10 @@ def is_healthy(replicas: Replicas) -> bool:
     return True
 
 
-def wsgi_app(replicas: Replicas) -> Callable[[dict[str, Any], Answer], Iterable[bytes]]:
-    """The web application.
+def wsgi_app(
+    replicas: Replicas, others: Iterable[AnyCollector] = ()
+) -> Callable[[dict[str, Any], Answer], Iterable[bytes]]:
+    """The web application; `others` have further metrics for `/metrics`.
 
     Raises:
         InputError: prometheus-client is not installed.
@@ -91,6 +94,8 @@ def wsgi_app(replicas: Replicas) -> Callable[[dict[str, Any], Answer], Iterable[
         raise InputError("serving metrics needs prometheus-client; pip install 'lepton-celery[metrics]'") from None
     registry = CollectorRegistry()
     registry.register(Collector(replicas))
+    for other in others:
+        registry.register(other)
     metrics: Any = make_wsgi_app(registry)
 
     def app(environ: dict[str, Any], answer: Answer) -> Iterable[bytes]:
@@ -141,13 +146,13 @@ class _Handler(WSGIRequestHandler):
         """Nothing: requests come every few seconds for ever."""
 
 
-def serve(replicas: Replicas, bind: str, port: int) -> WSGIServer:
-    """A server that listens; `serve_forever` answers.
+def serve(replicas: Replicas, bind: str, port: int, others: Iterable[AnyCollector] = ()) -> WSGIServer:
+    """A server that listens; `serve_forever` answers. `others` have further metrics for `/metrics`.
 
     Raises:
         InputError: the address is in use or not one of this machine, or prometheus-client is not installed.
     """
-    app: Any = wsgi_app(replicas)
+    app: Any = wsgi_app(replicas, others)
     try:
         return make_server(bind, port, app, _Server, _Handler)
     except (OSError, OverflowError) as error:

@@ -31,6 +31,7 @@ _RENAMED = {
     "created": "created_at",
     "updated": "updated_at",
     "finished": "finished_at",
+    "lost": "lost_attempts",
 }
 """Fields of an entry that have another name in `JobInfo`."""
 

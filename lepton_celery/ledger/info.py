@@ -84,6 +84,8 @@ class JobInfo:
     """Number of times that the merge of the current stage was begun."""
     filled: BlockCount = 0
     """Number of blocks that were given up and filled."""
+    lost_attempts: Count = 0
+    """Number of attempts at blocks that were lost so far, of all stages and however often the job was resumed."""
     waits_for: str = ""
     """Why workers could not take up blocks since the last receipt; empty if none said so."""
     rank: Rank = 0

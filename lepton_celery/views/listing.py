@@ -44,6 +44,8 @@ class JobRow:
     blocks: int
     """Of the current stage."""
     filled_blocks: int
+    lost_attempts: int
+    """Attempts at blocks that were lost, as a worker died or a function failed."""
     progress: float
     """0 to 1; each stage counts by its predicted time."""
     blocks_per_s: float | None
@@ -161,8 +163,8 @@ class Listing:
 
     def _rows(self) -> list[JobRow]:
         """The newest jobs. Those that were done or cancelled when they were read last are not read again."""
-        listed = self._ledger.newest(self._most)
-        known = {job_id: self._ended[job_id] for job_id in listed if job_id in self._ended}
+        listed, ended = self._ledger.newest(self._most), self._ended  # another thread may replace it
+        known = {job_id: ended[job_id] for job_id in listed if job_id in ended}
         infos = self._ledger.infos({job_id: at for job_id, at in listed.items() if job_id not in known})
         read = {job_id: row_of(info) for job_id, info in infos.items()}
         self._ended = known | {job_id: row for job_id, row in read.items() if row.state in _FINAL}
@@ -185,6 +187,7 @@ def row_of(info: JobInfo) -> JobRow:
         blocks_done=info.blocks_done,
         blocks=info.blocks_total,
         filled_blocks=info.filled,
+        lost_attempts=info.lost_attempts,
         progress=round(progress_of(info), 4),
         blocks_per_s=rate,
         remaining_s=remaining_s,

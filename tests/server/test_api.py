@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,13 +30,18 @@ def app(server: Server) -> Celery:
 
 
 @pytest.fixture
-def api(app: Celery, server: Server) -> Api:
+def api(app: Celery, server: Server) -> Iterator[Api]:
+    _forget_all(server)
+    yield Api(app)
+    _forget_all(server)  # other tests use the same ids
+
+
+def _forget_all(server: Server) -> None:
     ledger = open_ledger(server.url)
     for info in ledger.jobs():
         if info.state.is_open:
             ledger.cancel(info.job_id)
         ledger.forget(info.job_id)
-    return Api(app)
 
 
 def ask(

@@ -86,6 +86,12 @@ local function is_open(stage)
     return (job[1] == 'running' or job[1] == 'paused') and job[2] == stage
 end
 
+-- Counts a lost attempt of a block, and of the job. Returns the number of lost attempts of the block.
+local function lose_attempt(place)
+    redis.call('HINCRBY', JOB, 'lost', 1)
+    return redis.call('HINCRBY', ATTEMPTS, place, 1)
+end
+
 local function has_all_receipts()
     return number('done') == number('total')
 end

@@ -21,7 +21,7 @@ local reclaimed = {}
 for n = 1, math.min(#over, limit) do
     local place = string.format('%d', over[n])
     redis.call('HDEL', LEASES, place)
-    if redis.call('HINCRBY', ATTEMPTS, place, 1) > 1 and held[holders[over[n]]] == 1 then
+    if lose_attempt(place) > 1 and held[holders[over[n]]] == 1 then
         redis.call('SADD', KILLERS, place)
     end
     reclaimed[n] = place

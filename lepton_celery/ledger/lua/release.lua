@@ -12,7 +12,7 @@ for _, place in ipairs(places) do
         redis.call('HDEL', LEASES, place)
         redis.call('ZADD', RELEASED, at, place)
         if count then
-            redis.call('HINCRBY', ATTEMPTS, place, 1)
+            lose_attempt(place)
             if reason ~= '' then
                 redis.call('HSET', REASONS, place, reason)
             end
