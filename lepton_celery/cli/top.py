@@ -199,7 +199,7 @@ def _jobs(jobs: list[JobRow], width: int) -> Table:
 
 def _cells(row: JobRow, is_wide: bool) -> tuple[str | Text, ...]:
     full = min(_BAR, int(row.progress * _BAR))
-    bar = Text("━" * full, COLOURS[row.state]) + Text("━" * (_BAR - full), "bright_black")
+    bar = Text("━" * full, COLOURS[row.state]) + Text("─" * (_BAR - full), "bright_black")
     cells: tuple[str | Text, ...] = (
         shown(row.job, MAX_ID_CHARS),
         Text(row.state, COLOURS[row.state]),

@@ -98,7 +98,17 @@ def test_the_page_of_a_done_job(browser: Browser, app: Celery, stack: LocalStack
     job = lepton.submit(outputs, app=app, block_shape=(64, 64), title=HOSTILE, tenant="lab")
     job.wait(120)
     text = report_of(job, stack, tmp_path / "done.html")
-    for word in ("gaussian", "sigma=2", "otsu", "label", "tenant lab", np.__version__, "coins.csv", "Computing (C)", job.id):
+    for word in (
+        "gaussian",
+        "sigma=2",
+        "otsu",
+        "label",
+        "tenant lab",
+        np.__version__,
+        "coins.csv",
+        "Computing (C)",
+        job.id,
+    ):
         assert word in text, word
     assert "<img src=x" not in text and "\u202e" not in text and "http" not in re.sub("http-equiv", "", text)
     stages = job.info().stages
