@@ -33,13 +33,20 @@ Count = Annotated[int, Meta(ge=1, le=MOST_IN_PAGE)]
 Start = Annotated[int, Meta(ge=0, le=1_000_000)]
 Block = Annotated[int, Meta(ge=0, le=1 << 32)]
 Sort = Literal["created", "title", "state", "lane", "tenant", "progress", "remaining", "took"]
+Layer = Literal["states", "attempts", "seconds", "ended", "slots"]
 State = Literal["running", "paused", "done", "failed", "cancelled", "damaged"]
 Lane = Literal[LANES]  # type: ignore[valid-type]  # a tuple of texts
+
+_LAYERS: Mapping[Layer, str] = {"states": "u1", "attempts": "u1", "seconds": "<f4", "ended": "<f4", "slots": "<u2"}
+"""The layers of a block map, each with the type of its items."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockLayers:
-    """The block map of a stage. Each layer has an item for each block, in C order of the grid, in base64."""
+    """The block map of a stage. Each layer has an item for each block, in C order of the grid, in base64.
+
+    Layers that were not asked for are empty.
+    """
 
     stage: StageOrdinal
     shape: tuple[int, ...]
@@ -148,7 +155,7 @@ def _stage_of(job: Job, number: int | None) -> StageIndex:
 def _blocks(sources: Sources, request: Request, given: Given) -> BlockLayers:
     job = sources.job(given["job"], request)
     stage = _stage_of(job, given["stage"])
-    shown = block_map(job, stage)
+    shown, asked = block_map(job, stage), given["layer"] or _LAYERS
     return BlockLayers(
         stage=StageOrdinal(stage + 1),
         shape=shown.grid.shape,
@@ -156,12 +163,8 @@ def _blocks(sources: Sources, request: Request, given: Given) -> BlockLayers:
         grid=shown.grid.counts,
         names=tuple(state.name.lower() for state in BlockState),
         counts={state.name.lower(): count for state, count in shown.counts().items()},
-        states=_encoded(shown.states, "u1"),
-        attempts=_encoded(shown.attempts, "u1"),
-        seconds=_encoded(shown.seconds, "<f4"),
-        ended=_encoded(shown.ended, "<f4"),
-        slots=_encoded(shown.slots, "<u2"),
         slot_names=shown.slot_names,
+        **{name: _encoded(getattr(shown, name), kind) if name in asked else "" for name, kind in _LAYERS.items()},
     )
 
 
@@ -229,7 +232,14 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
     Route("GET", "/jobs/{job}", "All about a job but its blocks and its timeline.", _job, JobView),
-    Route("GET", "/jobs/{job}/blocks", "The block map of a stage.", _blocks, BlockLayers, (_STAGE,)),
+    Route(
+        "GET",
+        "/jobs/{job}/blocks",
+        "The block map of a stage.",
+        _blocks,
+        BlockLayers,
+        (_STAGE, Parameter("layer", Layer, "Only this layer; may be repeated.", many=True)),
+    ),
     Route(
         "GET",
         "/jobs/{job}/block",

@@ -117,7 +117,10 @@ def _latest_round(info: JobInfo, plan: Plan, stage: StageIndex) -> StageNumber:
 def _set_open(states: NDArray[np.uint8], attempts: NDArray[np.uint8], info: JobInfo, blocks: OpenBlocks) -> None:
     """Set what the ledger knows of the blocks of the open stage, by place."""
     count = len(states)
-    received = np.unpackbits(np.frombuffer(blocks.receipts, np.uint8), count=count).astype(bool)
+    receipts = np.frombuffer(
+        blocks.receipts or b"\0", np.uint8
+    )  # of no bytes at all, NumPy gives what is in the memory
+    received = np.unpackbits(receipts, count=count).astype(bool)
     states[: info.dispatched] = BlockState.SENT
     for place, lost in blocks.attempts.items():
         if 0 <= place < count:

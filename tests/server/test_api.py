@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from celery import Celery
 from jsonschema import Draft202012Validator
@@ -20,6 +23,7 @@ from lepton_celery.api.service import Api
 from lepton_celery.config import Settings
 from lepton_celery.ledger import open_ledger
 from lepton_celery.priority import Priority
+from lepton_celery.views.blocks import BlockState
 from tests.server.ledgers import new_job
 from tests.server.server import Server
 
@@ -118,6 +122,17 @@ def test_jobs_are_paused_and_cancelled_by_whoever_may(api: Api, server: Server) 
     assert status == 409 and "it is cancelled already" in refused["error"]["message"]
     status, refused = ask(api, "/jobs/j/priority", "POST", may_change=True, priority="soon")
     assert status == 400 and "soon" in refused["error"]["message"]
+
+
+def test_a_job_that_no_worker_took_up_has_no_block_done(api: Api, app: Celery, tmp_path: Path) -> None:
+    image = lepton.open(np.zeros((800, 800), np.uint8))
+    job = lepton.submit({str(tmp_path / "o.npy"): image + 1}, app=app, block_shape=(8, 8))
+    for _ in range(3):
+        np.ones(100 * 100, np.uint8)  # leaves memory that is not zero to whoever takes it up next
+        status, found = ask(api, f"/jobs/{job.id}/blocks", layer="states")
+        assert (status, found["counts"]["done"], found["attempts"]) == (200, 0, "")
+        assert set(base64.b64decode(found["states"])) <= {BlockState.WAITS, BlockState.SENT}
+    assert ask(api, f"/jobs/{job.id}/blocks", layer="colours")[0] == 400
 
 
 def test_a_ledger_that_does_not_answer_is_an_answer() -> None:
