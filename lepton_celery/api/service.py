@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +32,14 @@ class Api:
         settings: Settings = self._app.conf["lepton"]
         ledger = open_ledger(settings.ledger)
         return Sources(ledger, settings, Listing(ledger), lambda job_id: resume(job_id, app=self._app))
+
+    def changed_at(self) -> Mapping[str, float]:
+        """When each job of the list was changed last, in seconds since the epoch, by its id.
+
+        Raises:
+            BrokerUnreachable: the ledger does not answer.
+        """
+        return self._sources.listing.changed_at()
 
     def answer(self, request: Request) -> Answer:
         """The answer to a request; errors of this package are answers too."""

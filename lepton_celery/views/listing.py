@@ -161,6 +161,14 @@ class Listing:
             tuple(sorted({row.tenant for row in rows})),
         )
 
+    def changed_at(self) -> Mapping[str, float]:
+        """When each of the listed jobs was changed last, in seconds since the epoch, by its id.
+
+        Raises:
+            BrokerUnreachable: the ledger does not answer.
+        """
+        return {row.job: row.updated_at for row in self._rows()}
+
     def _rows(self) -> list[JobRow]:
         """The newest jobs. Those that were done or cancelled when they were read last are not read again."""
         listed, ended = self._ledger.newest(self._most), self._ended  # another thread may replace it
