@@ -1,4 +1,4 @@
-"""`celery -A APP flower`: Flower's own command, or one that says how to install Flower.
+"""`celery -A APP flower`: Flower's own command, with pages for jobs, or one that says how to install Flower.
 
 Celery finds commands by their entry points before it loads the application, so without this it only says that there is no
 such command.
@@ -19,6 +19,9 @@ def __getattr__(name: str) -> Any:
         return _missing
     from flower.command import flower
 
+    from lepton_celery.flower import tab
+
+    tab.install()
     return flower
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import flower.options
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from skimage import data
 
 import lepton_celery as lepton
@@ -26,16 +26,12 @@ from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
 from tests.stacks import short_lived
 from tests.waiting import eventually
+from tests.worker.browser import chromium, shot
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
 
 CONFIG = Path(__file__).parents[2] / "settings" / "flower.py"
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 PREFIX = "flower"
 AUTH = "someone:it's a; secret, really"
 TABLE = "draw=1&start=0&length=100&search[value]=&order[0][column]=0&columns[0][data]=name&order[0][dir]=asc"
@@ -103,21 +99,8 @@ def worker_names(url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        message = f"{CHROMIUM} is missing; apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+    with chromium() as browser:
         yield browser.new_page(viewport={"width": 1400, "height": 900})
-        browser.close()
-
-
-def shot(page: Page, name: str) -> None:
-    """Save a screenshot if TEST_SHOTS names a folder."""
-    if folder := os.environ.get("TEST_SHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def test_the_tasks_page_says_job_stage_and_blocks(flowers: Flowers, page: Page) -> None:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import redis
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import expect
 from skimage import color, data, filters, measure
 
 import lepton_celery as lepton
@@ -36,22 +36,13 @@ from lepton_celery.local.server import RedisServer, free_port
 from lepton_celery.text import password_of
 from tests import waiting
 from tests.waiting import eventually
+from tests.worker.browser import chromium, problems_of
 
 pytestmark = pytest.mark.worker
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("django_app", "flask_app")
 PAGES = (EXAMPLES / "django_app/cells/templates/cells/index.html", EXAMPLES / "flask_app/templates/index.html")
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 Array = NDArray[Any]
 
@@ -401,20 +392,10 @@ def test_both_examples_show_the_same_page() -> None:
 
 
 def test_a_person_counts_galaxies_in_a_browser(site: Site, tmp_path: Path) -> None:
-    if not shutil.which(CHROMIUM):
-        message = f"there is no {CHROMIUM}; apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import expect, sync_playwright
-
     expected = whole(data.hubble_deep_field())[0].max()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1000, "height": 900})
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        problems = problems_of(page)
         page.goto(site.url)
         page.get_by_text("hubble deep field").click()
         page.get_by_role("button", name="Count").click()
@@ -432,4 +413,3 @@ def test_a_person_counts_galaxies_in_a_browser(site: Site, tmp_path: Path) -> No
         page.get_by_role("button", name="Count").click()
         expect(page.get_by_role("alert")).to_contain_text("input.png")
         expect(page.locator("#results")).to_be_hidden()
-        browser.close()

@@ -1,0 +1,190 @@
+"""The pages for jobs and for the fleet in Flower, and what they ask for: all behind Flower's own login."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from flower.api import BaseApiHandler
+from flower.views import BaseHandler
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, StaticFileHandler, authenticated, url
+
+from lepton_celery.api.answers import Answer, Request
+from lepton_celery.flower.shared import Changes, SharedAnswers
+
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "connect", "font")),
+        "img-src 'self' data:",  # Bootstrap's style sheet has its icons in it
+        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'self'"),
+    ]
+)
+"""The Content-Security-Policy of the pages: nothing from elsewhere, and no code within a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    answers: SharedAnswers
+    changes: Changes
+
+
+_sources: WeakKeyDictionary[Any, _Sources] = WeakKeyDictionary()
+"""Of each Flower of this process; there is one, but in tests."""
+
+
+class _Handler(BaseHandler):  # type: ignore[misc]
+    """Asks the API for jobs as a browser that Flower let in."""
+
+    def prepare(self) -> None:
+        """Refuse requests in the Flower of an application without jobs."""
+        super().prepare()
+        if "lepton" not in self.capp.conf:
+            raise HTTPError(
+                404, "this Celery application was not prepared by lepton_celery.configure, so it has no jobs"
+            )
+
+    @property
+    def sources(self) -> _Sources:
+        """What this Flower reads of the ledger."""
+        flower = self.application
+        if flower not in _sources:
+            from lepton_celery.api.service import Api  # every process of Celery's command imports this file
+
+            api = Api(flower.capp)
+            answers = SharedAnswers(api.answer, flower.executor)
+            _sources[flower] = _Sources(answers, Changes(api.changed_at, flower.executor, answers.forget))
+        return _sources[flower]
+
+    @property
+    def may_change(self) -> bool:
+        """Whether whoever asks may change jobs: in a Flower that asks for a password, unless it is read-only."""
+        options = self.application.options
+        return bool(options.basic_auth or options.auth) and not options.read_only
+
+    async def ask(self, path: str, query: Mapping[str, list[str]] | None = None) -> Answer:
+        """The API's answer to a request with this one's method."""
+        request = Request(self.request.method, path, query or {}, self.request.body, may_change=self.may_change)
+        return await self.sources.answers.answer(request)
+
+    async def pass_on(self, path: str) -> None:
+        """Answer this request as the API answers it."""
+        try:
+            query = {name: [text.decode() for text in given] for name, given in self.request.query_arguments.items()}
+        except UnicodeDecodeError as error:
+            raise HTTPError(400, "the query is not UTF-8") from error
+        answer = await self.ask(f"/{path}", query)
+        self.set_status(answer.status)
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        self.finish(answer.body)
+
+
+class _Page(_Handler):
+    def show(self, template: str, **given: Any) -> None:
+        """Answer with a page."""
+        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("Referrer-Policy", "same-origin")
+        self.render(template, may_change=self.may_change, **given)
+
+    async def show_if_found(self, path: str, query: Mapping[str, list[str]], template: str, **given: Any) -> None:
+        """Answer with a page if the API has what it shows; else say with the same status why not."""
+        answer = await self.ask(path, query)
+        if answer.status == 200:
+            self.show(template, **given)
+            return
+        self.set_status(answer.status)
+        self.show("lepton-refused.html", message=json.loads(answer.body)["error"]["message"], status=answer.status)
+
+
+class JobsPage(_Page):
+    """The list of jobs."""
+
+    @authenticated
+    async def get(self) -> None:
+        await self.show_if_found("/jobs", {"count": ["1"]}, "lepton-jobs.html")
+
+
+class JobPage(_Page):
+    """One job."""
+
+    @authenticated
+    async def get(self, job: str) -> None:
+        await self.show_if_found(f"/jobs/{job}", {}, "lepton-job.html", job=job)
+
+
+class FleetPage(_Page):
+    """Lanes, workers, and what autoscalers decided."""
+
+    @authenticated
+    async def get(self) -> None:
+        await self.show_if_found("/fleet", {}, "lepton-fleet.html")
+
+
+class PageData(_Handler):
+    """What the pages ask for: whoever may see them may ask, also where Flower's API is closed."""
+
+    @authenticated
+    async def get(self, path: str) -> None:
+        await self.pass_on(path)
+
+    @authenticated
+    async def post(self, path: str) -> None:
+        await self.pass_on(path)
+
+
+class ApiHandler(_Handler, BaseApiHandler):  # type: ignore[misc]
+    """The API for programs, which is open as Flower's own is."""
+
+    @authenticated
+    async def get(self, path: str) -> None:
+        await self.pass_on(path)
+
+    @authenticated
+    async def post(self, path: str) -> None:
+        await self.pass_on(path)
+
+
+class ChangesStream(_Handler):
+    """Server-sent events that say which jobs have changed."""
+
+    @authenticated
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would hold the events back
+        messages = self.sources.changes.messages()
+        try:
+            self.write("event: hello\ndata: {}\n\n")
+            await self.flush()
+            async for message in messages:
+                self.write(": still here\n\n" if message is None else f"data: {json.dumps(message)}\n\n")
+                await self.flush()
+        except StreamClosedError:
+            pass  # the page was closed
+        finally:
+            await messages.aclose()
+
+
+class Assets(StaticFileHandler):
+    """Scripts and style sheets of the pages. Browsers ask each time whether they have changed, as releases do."""
+
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
+HANDLERS = [
+    url(r"/jobs", JobsPage, name="jobs"),
+    url(r"/job/([^/]+)", JobPage, name="job"),
+    url(r"/fleet", FleetPage, name="fleet"),
+    url(r"/lepton/v1/(.*)", PageData, name="lepton-data"),
+    url(r"/lepton/changes", ChangesStream, name="lepton-changes"),
+    url(r"/lepton/static/(.*)", Assets, {"path": str(Path(__file__).with_name("static"))}, name="lepton-static"),
+    url(r"/api/lepton/v1/(.*)", ApiHandler),
+]

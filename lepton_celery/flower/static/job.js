@@ -1,0 +1,180 @@
+// One job.
+
+import { get, post, root } from "./api.js";
+import { distinct } from "./colours.js";
+import { badge, byId, h, keyed, progressBar, setText } from "./dom.js";
+import { ago, bytes, count, duration, moment, of, percent, rate, size } from "./format.js";
+import { live } from "./live.js";
+import { MapCard } from "./map_card.js";
+import { TimelineChart } from "./timeline.js";
+
+const page = byId("job");
+const job = encodeURIComponent(page.dataset.job);
+const mayChange = page.dataset.mayChange === "yes";
+const map = new MapCard(job);
+const chart = new TimelineChart(byId("timeline-canvas"), byId("timeline-story"));
+
+function showHead({ job: row, predicted_s: predicted, filled, retried, failure }) {
+  setText(byId("title"), row.title || row.job);
+  document.title = `${row.title || row.job} · Flower`;
+  if (byId("state").dataset.state !== row.state) {
+    byId("state").dataset.state = row.state;
+    byId("state").replaceChildren(badge(row.state));
+  }
+  const parts = [row.rank ? `lane ${row.lane}, rank ${row.rank}` : `lane ${row.lane}`, row.tenant && `tenant ${row.tenant}`, `submitted ${ago(row.created_at)}`];
+  setText(byId("about"), parts.filter(Boolean).join(" · "));
+  setText(byId("progress"), percent(row.progress));
+  setText(byId("progress-note"), row.state === "done" ? of(row.stages, "stage") : `stage ${row.stage} of ${row.stages}: ${count(row.blocks_done)} of ${of(row.blocks, "block")}`);
+  setText(byId("remaining"), duration(row.remaining_s));
+  setText(byId("rate"), row.blocks_per_s === null ? "" : `${rate(row.blocks_per_s)} blocks per second`);
+  setText(byId("took-label"), row.finished_at ? "Took" : "Running for");
+  setText(byId("took"), duration(row.took_s));
+  setText(byId("took-note"), predicted === null ? "" : `predicted: ${duration(predicted)}`);
+  const lost = row.filled_blocks + retried.length + (failure ? 1 : 0);
+  setText(byId("lost"), count(lost));
+  byId("lost-card").classList.toggle("metric-card-danger", lost > 0);
+  const notes = [row.filled_blocks && `${count(row.filled_blocks)} given up`, retried.length && `${count(retried.length)} to be tried again`, failure && "one failed"];
+  setText(byId("lost-note"), notes.filter(Boolean).join(", "));
+  byId("waits").hidden = !row.waits_for || row.state !== "running";
+  setText(byId("waits"), row.waits_for);
+  showActions(row.state);
+}
+
+function showActions(state) {
+  const allowed = { pause: state === "running", resume: state === "paused" || state === "failed", cancel: state === "running" || state === "paused" };
+  byId("actions").hidden = !mayChange || !Object.values(allowed).some(Boolean);
+  for (const button of byId("actions").children) button.hidden = !allowed[button.dataset.action];
+}
+
+function pixels({ start, stop }) {
+  return `pixels [${start.map((from, axis) => `${from}:${stop[axis]}`).join(", ")}]`;
+}
+
+function trouble(block, what, reason) {
+  const click = () => map.find(block.stage, block.block).catch(() => {});
+  return h("li", {},
+    h("p", {}, `${what}: stage ${block.stage}, block ${count(block.block)}, ${pixels(block)}`, block.attempts ? `, ${of(block.attempts, "lost attempt")} ` : " ",
+      h("button", { type: "button", class: "btn btn-sm btn-outline-secondary", on: { click } }, "Show in the map")),
+    reason ? h("pre", { class: "detail-code", tabindex: 0 }, reason) : null);
+}
+
+let errorsShown = "";
+function showErrors({ job: row, failure, filled, retried, warnings }) {
+  const key = JSON.stringify([row.error, failure, filled, retried, warnings]);
+  if (key === errorsShown) return;
+  errorsShown = key;
+  const items = [
+    failure ? trouble(failure, "Failed", failure.reason || row.error) : row.error ? h("li", {}, h("pre", { class: "detail-code", tabindex: 0 }, row.error)) : null,
+    ...filled.map((block) => trouble(block, "Given up and filled", block.reason)),
+    ...retried.map((block) => trouble(block, "To be tried again", block.reason)),
+    ...warnings.map((text) => h("li", {}, h("p", {}, `Warning: ${text}`))),
+  ].filter(Boolean);
+  byId("errors").hidden = !items.length;
+  byId("errors").querySelector(".lepton-card-body").replaceChildren(h("ul", { class: "lepton-troubles" }, items));
+}
+
+/** A bar for an actual time with a mark at the predicted one. */
+function compared(actual, predicted, longest) {
+  const at = (seconds) => `${Math.min(100, (100 * seconds) / (longest || 1))}%`;
+  const bar = h("div", { class: "lepton-compare", "aria-hidden": "true" });
+  if (actual !== null) bar.append(h("div", { class: "lepton-actual" }));
+  if (actual !== null) bar.firstChild.style.width = at(actual);
+  if (predicted !== null) {
+    const mark = h("div", { class: "lepton-predicted" });
+    mark.style.left = at(predicted);
+    bar.append(mark);
+  }
+  return h("div", {}, bar, h("div", {}, duration(actual)), h("div", { class: "lepton-note" }, predicted === null ? "" : `predicted: ${duration(predicted)}`));
+}
+
+function makeStage(stage) {
+  const row = h("tr");
+  for (let i = 0; i < 8; i++) row.append(h(i ? "td" : "th", { scope: i ? undefined : "row", class: i >= 6 ? "lepton-number" : "" }));
+  const swatch = h("span", { class: "lepton-swatch", "aria-hidden": "true" });
+  swatch.style.background = distinct(stage.stage - 1);
+  row.cells[0].append(swatch, h("span"), h("div", { class: "lepton-note" }));
+  row.bar = progressBar(`Stage ${stage.stage}`);
+  row.cells[2].append(row.bar);
+  return row;
+}
+
+function showStages({ stages }) {
+  const longest = (what) => Math.max(...stages.flatMap((stage) => [stage.actual[what] ?? 0, stage.predicted[what] ?? 0]));
+  const kinds = ["elapsed_s", "computing_s", "communicating_s"];
+  const most = { elapsed_s: longest("elapsed_s"), computing_s: Math.max(longest("computing_s"), longest("communicating_s")) };
+  most.communicating_s = most.computing_s;
+  keyed(byId("stages").tBodies[0], stages, (stage) => stage.stage, makeStage, (row, stage) => {
+    const cells = row.cells;
+    const [, name, about] = cells[0].children;
+    setText(name, `${stage.stage}: ${stage.work.join(", ") || "copy"}`);
+    setText(about, `${size(stage.shape)} pixels in blocks of ${size(stage.block_shape)}${stage.round > 1 ? `, round ${stage.round}` : ""}`);
+    if (cells[1].dataset.state !== stage.state) {
+      cells[1].dataset.state = stage.state;
+      cells[1].replaceChildren(badge(stage.state));
+    }
+    row.bar.show(stage.blocks ? stage.blocks_done / stage.blocks : 1, `${count(stage.blocks_done)} of ${of(stage.blocks, "block")}`, stage.state);
+    kinds.forEach((kind, index) => cells[3 + index].replaceChildren(compared(stage.actual[kind], stage.predicted[kind], most[kind])));
+    setText(cells[6], bytes(stage.read_bytes));
+    setText(cells[7], bytes(stage.write_bytes));
+  });
+  const legend = stages.map((stage) => {
+    const swatch = h("span", { class: "lepton-swatch", "aria-hidden": "true" });
+    swatch.style.background = distinct(stage.stage - 1);
+    return h("span", { class: "lepton-legend-item" }, swatch, `Stage ${stage.stage}`);
+  });
+  byId("timeline-legend").replaceChildren(...legend.slice(0, 16), h("span", { class: "lepton-note" }, "The filled part of a bar is the share of its time spent computing; thin grey bars are merges; gaps are waiting."));
+}
+
+const list = (texts) => h("ul", { class: "lepton-plain" }, texts.map((text) => h("li", {}, text)));
+let originShown = "";
+function showOrigin(view) {
+  const facts = [
+    ["Job", view.job.job],
+    ["Outputs", list(view.outputs)],
+    ["Inputs", Object.keys(view.inputs).length ? list(Object.entries(view.inputs).map(([path, identity]) => (identity ? `${path} (${identity})` : path))) : "None: the image comes with the job"],
+    ["Work", list(view.stages.map((stage) => `${stage.stage}: ${stage.work.join(", ") || "copy"}`))],
+    ["Plan", `for ${of(view.workers, "worker process", "worker processes")}; figures of the prediction: ${view.figures || "none"}`],
+    ["Versions", list(Object.entries(view.versions).map(([name, version]) => `${name} ${version}`))],
+    ["Submitted", moment(view.job.created_at)],
+    ["Finished", view.job.finished_at ? moment(view.job.finished_at) : "not yet"],
+  ];
+  const key = JSON.stringify([view.outputs, view.inputs, view.versions, view.job.finished_at]);
+  if (key === originShown) return;
+  originShown = key;
+  byId("origin").replaceChildren(...facts.map(([name, value]) => h("div", { class: "detail-row" }, h("dt", {}, name), h("dd", {}, value))));
+}
+
+async function refresh() {
+  const view = await get(`/jobs/${job}`);
+  showHead(view);
+  showErrors(view);
+  showStages(view);
+  showOrigin(view);
+  await Promise.all([map.show(view), get(`/jobs/${job}/timeline`).then((found) => chart.show(found))]);
+}
+
+async function act(action) {
+  for (const button of byId("actions").children) button.disabled = true;
+  try {
+    await post(`/jobs/${job}/${action}`);
+    await watch.now();
+  } catch (error) {
+    byId("trouble").hidden = false;
+    setText(byId("trouble"), error.message);
+  } finally {
+    for (const button of byId("actions").children) button.disabled = false;
+  }
+}
+
+for (const button of byId("actions").children) {
+  const { action } = button.dataset;
+  button.addEventListener("click", () => (action === "cancel" ? byId("confirm").showModal() : act(action)));
+}
+byId("confirm-keep").addEventListener("click", () => byId("confirm").close());
+byId("confirm-cancel").addEventListener("click", () => {
+  byId("confirm").close();
+  act("cancel");
+});
+new MutationObserver(() => chart.draw()).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+
+const watch = live(refresh, (changed) => changed === page.dataset.job);
