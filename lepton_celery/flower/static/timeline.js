@@ -43,6 +43,8 @@ export class TimelineChart {
     const style = getComputedStyle(canvas);
     const ratio = window.devicePixelRatio || 1;
     const rows = found.lines.length;
+    canvas.hidden = !rows;
+    if (!rows) return;
     const row = Math.max(4, Math.min(ROW, Math.floor((MOST_PX / ratio - AXIS) / Math.max(1, rows))));
     const width = Math.max(320, canvas.parentElement.clientWidth);
     const height = rows * row + AXIS;
