@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from celery import Celery
 from click.testing import CliRunner
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from skimage import data
 
 import lepton_celery as lepton
@@ -21,7 +21,7 @@ from lepton_celery.errors import JobFailed
 from lepton_celery.jobs.job import Job
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
-from tests.worker.test_flower import ARGS, CHROMIUM
+from tests.worker.browser import chromium
 
 pytestmark = pytest.mark.worker
 
@@ -42,14 +42,8 @@ def app(stack: LocalStack) -> Celery:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"there is no {CHROMIUM}; apt-get install chromium")
-        pytest.skip(f"there is no {CHROMIUM}; apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def report_of(job: Job, stack: LocalStack, path: Path, *options: str) -> str:

@@ -14,7 +14,7 @@ const mayChange = page.dataset.mayChange === "yes";
 const map = new MapCard(job);
 const chart = new TimelineChart(byId("timeline-canvas"), byId("timeline-story"));
 
-function showHead({ job: row, predicted_s: predicted, filled, retried, failure }) {
+function showHead({ summary: row, predicted_s: predicted, filled, retried, failure }) {
   setText(byId("title"), row.title || row.job);
   document.title = `${row.title || row.job} · Flower`;
   if (byId("state").dataset.state !== row.state) {
@@ -59,7 +59,7 @@ function trouble(block, what, reason) {
 }
 
 let errorsShown = "";
-function showErrors({ job: row, failure, filled, retried, warnings }) {
+function showErrors({ summary: row, failure, filled, retried, warnings }) {
   const key = JSON.stringify([row.error, failure, filled, retried, warnings]);
   if (key === errorsShown) return;
   errorsShown = key;
@@ -129,16 +129,16 @@ const list = (texts) => h("ul", { class: "lepton-plain" }, texts.map((text) => h
 let originShown = "";
 function showOrigin(view) {
   const facts = [
-    ["Job", view.job.job],
+    ["Job", view.summary.job],
     ["Outputs", list(view.outputs)],
     ["Inputs", Object.keys(view.inputs).length ? list(Object.entries(view.inputs).map(([path, identity]) => (identity ? `${path} (${identity})` : path))) : "None: the image comes with the job"],
     ["Work", list(view.stages.map((stage) => `${stage.stage}: ${stage.work.join(", ") || "copy"}`))],
     ["Plan", `for ${of(view.workers, "worker process", "worker processes")}; figures of the prediction: ${view.figures || "none"}`],
     ["Versions", list(Object.entries(view.versions).map(([name, version]) => `${name} ${version}`))],
-    ["Submitted", moment(view.job.created_at)],
-    ["Finished", view.job.finished_at ? moment(view.job.finished_at) : "not yet"],
+    ["Submitted", moment(view.summary.created_at)],
+    ["Finished", view.summary.finished_at ? moment(view.summary.finished_at) : "not yet"],
   ];
-  const key = JSON.stringify([view.outputs, view.inputs, view.versions, view.job.finished_at]);
+  const key = JSON.stringify([view.outputs, view.inputs, view.versions, view.summary.finished_at]);
   if (key === originShown) return;
   originShown = key;
   byId("origin").replaceChildren(...facts.map(([name, value]) => h("div", { class: "detail-row" }, h("dt", {}, name), h("dd", {}, value))));

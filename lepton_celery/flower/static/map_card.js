@@ -36,7 +36,7 @@ export class MapCard {
   }
 
   get stage() {
-    return this.chosen ?? this.view.job.stage;
+    return this.chosen ?? this.view.summary.stage;
   }
 
   #again() {

@@ -97,7 +97,7 @@ export class TimelineChart {
     const [y, height] = [top + inset, row - 2 * inset];
     const long = Math.max(1e-9, span.ended - span.began);
     const share = Math.min(1, span.compute_s / long);
-    c.fillStyle = span.blocks ? distinct(span.stage) : style.color;
+    c.fillStyle = span.blocks ? distinct(span.stage - 1) : style.color;
     c.globalAlpha = 0.55;
     c.fillRect(left, y, width, height);
     c.globalAlpha = 1;
@@ -116,7 +116,7 @@ export class TimelineChart {
     const round = span.round > 0 ? `, round ${span.round + 1}` : "";
     setText(
       this.story,
-      `${line.slot}: ${what} of stage ${span.stage + 1}${round}, from ${duration(span.began)} to ${duration(span.ended)}; ` +
+      `${line.slot}: ${what} of stage ${span.stage}${round}, from ${duration(span.began)} to ${duration(span.ended)}; ` +
         `computed for ${duration(span.compute_s)}, read and wrote for ${duration(span.communication_s)}`,
     );
   }
