@@ -46,6 +46,8 @@ def definitions(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
 
 def test_the_glossary_is_read() -> None:
     assert len(rows()) > 25 and sum(map(bool, rows().values())) > 12
+    written = re.findall(r"^\| (?!word)", (TOP / "docs/glossary.md").read_text(), re.M)
+    assert len(written) == len(rows())  # one row for each word
 
 
 @pytest.mark.parametrize("word", [word for word, types in rows().items() if types])
