@@ -17,7 +17,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.faults import restore
 from tests.chaos.jobs import assert_right
 
-_KEPT = frozenset({"job", "manifest", "result", "stats"})
+_KEPT = frozenset({"job", "manifest", "result", "stats", "history"})
 """Keys that the ledger keeps of a job that is done."""
 
 _QUIET_S = 120.0

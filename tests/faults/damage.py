@@ -23,7 +23,7 @@ _MANIFESTS = {
     "deep": "[" * 10**5,
     "of another release": '{"version": 99}',
 }
-_LISTS = ("job", "leases", "stats", "manifest", "receipts")
+_LISTS = ("job", "leases", "stats", "manifest", "receipts", "slots")
 
 DAMAGES = (
     *_FIELDS,

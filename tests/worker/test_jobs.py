@@ -316,10 +316,10 @@ def assert_only_the_record_is_left(app: Celery, job: lepton.Job) -> None:
         def keys() -> set[str]:
             return {str(key).rpartition(":")[2] for key in ledger.scan_iter(f"*{job.id}*")}
 
-        assert keys() == {"job", "manifest", "stats"}
+        assert keys() == {"job", "manifest", "stats", "history"}
         # workers notice, and hand in what they did
         eventually(lambda: not ledger.llen("lepton.default") and not ledger.hlen("unacked"), "the end of all messages")
-        assert keys() == {"job", "manifest", "stats"}
+        assert keys() == {"job", "manifest", "stats", "history"}
         job.forget()
         assert keys() == set()
 

@@ -36,7 +36,7 @@ if fresh > 0 and has_all_receipts() then
     mark(stage, 'received', at)
 end
 if fresh > 0 and ARGV[4] ~= '' then
-    note_work(stage, at, cjson.decode(ARGV[4]))
+    pcall(note_work, stage, at, ARGV[4]) -- a damaged history costs no receipt
 end
 touch(at)
 return {fresh}

@@ -1,6 +1,6 @@
 -- Ends the stage, and opens the following one or ends the job. Returns 1, or 0 for a stale fence.
--- ARGV: stage, fence, following stage and its number of blocks ('' and '' if the job is done), result ('' for none), what was done ('' or as of
--- `note_work`), call
+-- ARGV: stage, fence, following stage and its number of blocks ('' and '' if the job is done), result ('' for none),
+-- what was done ('' or as of `note_work`), call
 local stage, fence, following, blocks, result, work, call = unpack(ARGV)
 if redis.call('HGET', JOB, 'merged_by') == call then
     return 1 -- a retry of the same call, whose connection broke
@@ -13,7 +13,7 @@ redis.call('HSET', JOB, 'merge_fence', 0, 'merged_by', call)
 redis.call('DEL', RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, REASONS, DUPLICATED, KILLERS, RELEASED)
 mark(stage, 'ended', at)
 if work ~= '' then
-    note_work(stage, at, cjson.decode(work))
+    pcall(note_work, stage, at, work) -- a damaged history holds up no stage
 end
 touch(at)
 if following ~= '' then

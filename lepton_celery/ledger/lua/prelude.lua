@@ -184,7 +184,8 @@ end
 -- Appends what a slot did to the job's history. Work that follows at once on earlier work of the slot is added to its entry, so
 -- long as that is short: a quarter of a second, and twice as long for each 4,096 entries, which bounds their number.
 -- An entry is "stage began ended compute_s read_s write_s read_bytes write_bytes slot places"; a merge has no places.
-local function note_work(stage, at, work)
+local function note_work(stage, at, document)
+    local work = cjson.decode(document)
     local slot, places, seconds = work[1], work[2], tonumber(work[3])
     local sums, began = {}, at - seconds
     for n = 4, 8 do
