@@ -21,6 +21,7 @@ from benchmarks.folder import work_folder
 from lepton_celery.config import load_settings
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.address import redis_py_url
+from lepton_celery.ledger.info import Description
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters
 from tests.faults.damage import DAMAGES, damage
@@ -37,7 +38,8 @@ def damaged_entries(broker: Any, ledger: Ledger) -> Iterator[None]:
     """Write damaged entries of running jobs into the ledger, and remove them at the end."""
     names = [f"{_PREFIX}{number}" for number in range(_EACH * len(DAMAGES))]
     for number, name in enumerate(names):
-        ledger.create(name, {"version": 4}, lane="default", title="damaged", stages=[1.0, 1.0], blocks=4)
+        about = Description("damaged")
+        ledger.create(name, {"version": 4}, lane="default", description=about, stages=[1.0, 1.0], blocks=4)
         damage(broker, name, DAMAGES[number % len(DAMAGES)])
     try:
         yield

@@ -18,6 +18,8 @@ JOB_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_ID_CHARS - 1}}}")
 """The form of a job's id, which becomes part of file names: no separators, no leading dot."""
 MAX_TENANT_CHARS = 64
 """Longest name of a tenant, in characters."""
+MAX_OWNER_CHARS = 128
+"""Longest name of an owner, in characters."""
 MAX_PLACES_CHARS = 1000
 """Longest text of the places of a batch in a message, in characters; those of this package have about 60."""
 MAX_PLACES = 1 << 16
@@ -48,5 +50,7 @@ Moment = Annotated[float, Meta(ge=0, le=MAX_MOMENT)]
 """A time that a calendar has, in seconds since the epoch."""
 Shape = Annotated[tuple[Positive, ...], Meta(max_length=MAX_AXES)]
 """Lengths of the axes, in pixels or blocks."""
+Owner = Annotated[str, Meta(max_length=MAX_OWNER_CHARS)]
+"""The name of whoever asked for a job; empty if nobody said so."""
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 """A text that people read, or a path."""

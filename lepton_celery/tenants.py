@@ -1,4 +1,4 @@
-"""Tenants: customers or teams that share a lane by weight, and what each is entitled to."""
+"""Whose a job is: its tenant, who shares a lane with others on some terms, and its owner, who asked for the job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lepton_celery.errors import InputError
-from lepton_celery.limits import MAX_TENANT_CHARS
+from lepton_celery.limits import MAX_OWNER_CHARS, MAX_TENANT_CHARS
 from lepton_celery.text import quoted
 
 OTHERS = "*"
@@ -35,6 +35,20 @@ def check_tenant(name: str) -> str:
         raise InputError(
             f"tenant {quoted(name)}; give up to {MAX_TENANT_CHARS} letters, digits, . _ @ and -, beginning with a letter or "
             "a digit"
+        )
+    return name
+
+
+def check_owner(name: object) -> str:
+    """The name of an owner; the empty name is that of all jobs without one.
+
+    Raises:
+        InputError: it is not a name.
+    """
+    if not isinstance(name, str) or len(name) > MAX_OWNER_CHARS or not name.isprintable():
+        raise InputError(
+            f"owner {quoted(name)}; give a text of up to {MAX_OWNER_CHARS} characters, all of them printable, such as a "
+            "user's name or email address"
         )
     return name
 

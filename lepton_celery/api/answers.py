@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound, LeptonError, StoreError
+from lepton_celery.views.scope import Scope
 
 _STATUS: tuple[tuple[type[LeptonError], int], ...] = (
     (JobNotFound, 404),
@@ -34,6 +35,13 @@ class Request:
     """Whether whoever asks may cancel, pause and resume jobs."""
     tenant: str | None = None
     """The only tenant whose jobs may be seen; None for all."""
+    owner: str | None = None
+    """The only owner whose jobs may be seen; None for all."""
+
+    @property
+    def scope(self) -> Scope:
+        """The jobs that may be seen."""
+        return Scope(self.tenant, self.owner)
 
 
 @dataclass(frozen=True, slots=True)

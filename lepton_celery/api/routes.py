@@ -14,10 +14,11 @@ from msgspec import Meta
 from lepton_celery.api.answers import Request
 from lepton_celery.api.parameters import Parameter
 from lepton_celery.config import Settings
-from lepton_celery.errors import InputError, JobError, JobNotFound
+from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
 from lepton_celery.jobs.job import Job
 from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.entries import not_found
 from lepton_celery.priority import LANES, priority_of
 from lepton_celery.views.blocks import BlockState, BlockStory, block_map, block_story
 from lepton_celery.views.fleet import MOST_DECISIONS, FleetView, fleet_view
@@ -32,7 +33,7 @@ Stage = Annotated[int, Meta(ge=1, le=10_000)]
 Count = Annotated[int, Meta(ge=1, le=MOST_IN_PAGE)]
 Start = Annotated[int, Meta(ge=0, le=1_000_000)]
 Block = Annotated[int, Meta(ge=0, le=1 << 32)]
-Sort = Literal["created", "title", "state", "lane", "tenant", "progress", "remaining", "took"]
+Sort = Literal["created", "title", "state", "lane", "tenant", "owner", "progress", "remaining", "took"]
 Layer = Literal["states", "attempts", "seconds", "ended", "slots"]
 State = Literal["running", "paused", "done", "failed", "cancelled", "damaged"]
 Lane = Literal[LANES]  # type: ignore[valid-type]  # a tuple of texts
@@ -97,8 +98,8 @@ class Sources:
             JobNotFound: there is none.
         """
         info = self.ledger.info(job_id)
-        if request.tenant is not None and info.tenant != request.tenant:
-            raise JobNotFound(f"the ledger knows no job {job_id!r}", job_id)  # as of one that does not exist
+        if not request.scope.has(info):
+            raise not_found(job_id)  # as of one that does not exist
         return Job(job_id, self.ledger, self.settings.secret_key, self.settings.roots)
 
 
@@ -126,18 +127,18 @@ class Route:
 
 
 def _list(sources: Sources, request: Request, given: Given) -> JobPage:
-    tenant = request.tenant if request.tenant is not None else given["tenant"]
     query = JobQuery(
         states=given["state"],
         lane=given["lane"],
-        tenant=tenant,
+        tenant=given["tenant"],
+        owner=given["owner"],
         text=given["text"],
         sort=given["sort"],
         descending=given["order"] == "descending",
         start=given["start"],
         count=given["count"],
     )
-    return sources.listing.page(query)
+    return sources.listing.page(query, request.scope)
 
 
 def _job(sources: Sources, request: Request, given: Given) -> JobView:
@@ -224,6 +225,7 @@ ROUTES: tuple[Route, ...] = (
             Parameter("state", State, "Only jobs in this state; may be repeated.", many=True),
             Parameter("lane", Lane, "Only jobs of this lane."),
             Parameter("tenant", str, "Only jobs of this tenant; the empty one is that of jobs without one."),
+            Parameter("owner", str, "Only jobs of this owner; the empty one is that of jobs without one."),
             Parameter("text", str, "Only jobs whose id, title or error contains this text.", ""),
             Parameter("sort", Sort, "What the jobs are sorted by.", "created"),
             Parameter("order", Literal["ascending", "descending"], "The order of the jobs.", "descending"),

@@ -27,6 +27,7 @@ def job_entry(row: JobRow) -> dict[str, Any]:
         "lane": row.lane,
         "rank": row.rank,
         "tenant": row.tenant or None,
+        "owner": row.owner or None,
         "stage": row.stage,
         "round": row.round,
         "stages": row.stages,

@@ -85,6 +85,7 @@ def _described(job: Job, view: JobView) -> str:
         f"lane     {shown(row.priority)}" + (f", tenant {shown(row.tenant)}" if row.tenant else ""),
         f"started  {started} ({ago(time.time() - row.created_at)}), {took} {duration(row.took_s)}",
     ]
+    lines += [f"owner    {shown(row.owner)}"] if row.owner else []
     lines += [f"waits    {shown(row.waits_for)}"] if row.is_open and row.waits_for else []
     lines += [f"output   {shown(path, LONG)}" for path in view.outputs]
     lines += [

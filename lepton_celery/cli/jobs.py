@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 from rich.table import Table
@@ -31,7 +32,7 @@ COLOURS: Mapping[str, str] = {
     JobState.RUNNING: "cyan",
 }
 
-_HEADINGS = ("job", "state", "stage", "blocks", "age", "took", "lane", "started", "title")
+_HEADINGS = ("job", "state", "stage", "blocks", "age", "took", "lane", "owner", "started", "title")
 
 _WIDE = 110
 """Terminals of this width have room for the columns `lane` and `started`."""
@@ -51,15 +52,16 @@ _REASON_CHARS = 140
 )
 @click.option("--lane", type=click.Choice(LANES), help="List only the jobs of this lane.")
 @click.option("--tenant", metavar="NAME", help="List only the jobs of this tenant; '' for those of none.")
+@click.option("--owner", metavar="NAME", help="List only the jobs of this owner; '' for those of none.")
 @click.option("--watch", is_flag=True, help="Show the list again whenever it changes, until Ctrl-C.")
 @json_option
-def jobs(limit: int, states: tuple[str, ...], lane: str | None, tenant: str | None, watch: bool, as_json: bool) -> None:
+def jobs(limit: int, watch: bool, as_json: bool, **filters: Any) -> None:
     """List the newest jobs.
 
     With --json and --watch, each change is a line of JSON.
     """
-    query = JobQuery(states=states, lane=lane, tenant=tenant, count=limit)
-    is_narrowed = bool(states or lane) or tenant is not None
+    query = JobQuery(**filters, count=limit)
+    is_narrowed = any(value not in (None, ()) for value in filters.values())
     listing = Listing(open_ledger(need_settings().ledger), most=max(limit, MOST_LISTED) if is_narrowed else limit)
 
     def chosen() -> tuple[JobRow, ...]:
@@ -85,7 +87,9 @@ def as_table(jobs: Sequence[JobRow]) -> Table | str:
     if not jobs:
         return "no jobs yet; submit one with lepton run"
     width = output().width
-    shown = [name for name in _HEADINGS if width >= _WIDE or name not in ("lane", "started")]
+    hidden = set() if width >= _WIDE else {"lane", "started"}
+    hidden |= set() if any(row.owner for row in jobs) else {"owner"}
+    shown = [name for name in _HEADINGS if name not in hidden]
     rows = [dict(zip(_HEADINGS, _cells(row), strict=True)) for row in jobs]
     return table(shown, [[row[name] for name in shown] for row in rows], width)
 
@@ -100,6 +104,7 @@ def _cells(row: JobRow) -> tuple[str | Text, ...]:
         ago(time.time() - row.created_at),
         duration(row.took_s),
         row.priority + (f" {row.tenant}" if row.tenant else ""),
+        shown(row.owner),
         datetime.fromtimestamp(row.created_at, UTC).astimezone().strftime("%d %b %H:%M:%S"),
         row.title if row.state != JobState.DAMAGED else shown(row.error, _REASON_CHARS),
     )

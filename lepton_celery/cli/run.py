@@ -28,6 +28,7 @@ from lepton_celery.limits import MAX_BLOCKS
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.priority import priority_of
+from lepton_celery.tenants import check_owner
 from lepton_celery.text import shown, shown_lines
 from lepton_celery.views.job import view_of
 
@@ -46,6 +47,7 @@ class _Options:
     title: str
     priority: str
     tenant: str
+    owner: str
     here: bool
     threads: int | None
     overwrite: bool
@@ -79,6 +81,7 @@ class _Options:
     help="The lane of the job: interactive, default or batch; and its rank among your jobs there, from 0 to 9 (first).",
 )
 @click.option("--tenant", default="", show_default=False, help="Whose share of the lane the job takes.")
+@click.option("--owner", default="", show_default=False, help="Who asks for the job, in lists.")
 @click.option("--here", is_flag=True, help="Run in this process, on threads, even if a broker is configured.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads with --here.  [default: one per processor]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing OUTPUT when the job is done.")
@@ -125,6 +128,7 @@ def _run_on_workers(outputs: Mapping[str, Node], options: _Options, settings: Se
         resume=options.resume,
         priority=options.priority,
         tenant=options.tenant,
+        owner=options.owner,
         title=options.title,
         block_shape=options.block_shape,
         overwrite=options.overwrite,
@@ -152,7 +156,12 @@ def _run_here(outputs: Mapping[str, Node], options: _Options) -> Job:
         raise InputError(f"{', '.join(wrong)}: only for jobs on workers; start some with `lepton up`")
     threads = options.threads or os.cpu_count() or 1
     plan_options = PlanOptions(options.block_shape, threads, cost=model_of_folder().on_threads())
-    job_options = JobOptions(lane=priority_of(options.priority).lane, title=options.title, overwrite=options.overwrite)
+    job_options = JobOptions(
+        lane=priority_of(options.priority).lane,
+        owner=check_owner(options.owner),
+        title=options.title,
+        overwrite=options.overwrite,
+    )
     prepared = prepare(outputs, plan_options, job_options, configured())
     if not options.here:
         messages().print(f"no broker is configured: running here on {threads} threads (`lepton up` starts workers)")

@@ -212,7 +212,7 @@ def _cells(row: JobRow, is_wide: bool) -> tuple[str | Text, ...]:
             f"{row.blocks_done}/{row.blocks}" + (f", {row.filled_blocks} filled" if row.filled_blocks else ""),
             "-" if row.blocks_per_s is None else f"{row.blocks_per_s:.3g}/s",
             duration(row.took_s),
-            row.priority + (f" {row.tenant}" if row.tenant else ""),
+            row.priority + (f" {row.tenant}" if row.tenant else "") + (f" ({row.owner})" if row.owner else ""),
             ago(time.time() - row.created_at),
         )
     return (*cells, row.error or row.waits_for or row.title)

@@ -16,7 +16,8 @@ from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
-from lepton_celery.limits import JOB_ID, MAX_ID_CHARS, Count, Text
+from lepton_celery.ledger.info import Description
+from lepton_celery.limits import JOB_ID, MAX_ID_CHARS, Count, Owner, Text
 from lepton_celery.planning.plan import PLAN_VERSION, SAME_RELEASE, Plan
 from lepton_celery.priority import Lane, Rank
 from lepton_celery.signing import check_signed, signed
@@ -42,6 +43,8 @@ class JobOptions:
     """The job's rank among the jobs of its tenant in the lane."""
     tenant: Text = ""
     """The tenant whose share of the lane the job takes; empty for none."""
+    owner: Owner = ""
+    """Who asked for the job; empty if nobody said so."""
     title: Text = ""
     """The user's name for the job; empty to use the names of its outputs."""
     overwrite: bool = False
@@ -133,6 +136,11 @@ class Manifest:
     def title(self) -> str:
         """The user's name for the job, or the names of its outputs."""
         return self.options.title or ", ".join(Path(path).name for path in self.output_paths())
+
+    @property
+    def description(self) -> Description:
+        """What only people read of the job."""
+        return Description(self.title, self.options.owner)
 
     def journal(self, roots: tuple[Path, ...] = ()) -> Journal:
         """The journal of the job's receipts, in its workspace, which must lie in `roots`; empty for any folder."""

@@ -35,7 +35,7 @@ class SharedAnswers:
             finally:
                 self.forget()
         query = tuple((name, tuple(values)) for name, values in sorted(request.query.items()))
-        key = (request.path, query, request.tenant)
+        key = (request.path, query, request.scope)
         now = asyncio.get_running_loop().time()
         self._kept = {
             key: kept for key, kept in list(self._kept.items())[-_MOST_KEPT:] if now - kept[0] < self._fresh_s

@@ -151,7 +151,7 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequen
         manifest.job_id,
         manifest.to_json(keys),
         lane=manifest.options.lane,
-        title=manifest.title,
+        description=manifest.description,
         stages=[stage.predicted.wall_s for stage in plan.stages],
         blocks=len(plan.stage_of(number).grid),
         number=number,

@@ -55,7 +55,7 @@ def new_record(prepared: Prepared) -> RunRecord:
     """The record of a job that is about to run in this process."""
     manifest = prepared.manifest
     stages = [stage.predicted.wall_s for stage in manifest.plan.stages]
-    return RunRecord(manifest.job_id, manifest.to_json(), title=manifest.title, stages=stages)
+    return RunRecord(manifest.job_id, manifest.to_json(), description=manifest.description, stages=stages)
 
 
 def run_prepared(

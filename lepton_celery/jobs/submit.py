@@ -30,7 +30,7 @@ from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import Limits, PlanOptions
 from lepton_celery.priority import priority_of
-from lepton_celery.tenants import check_tenant
+from lepton_celery.tenants import check_owner, check_tenant
 
 
 class JobKeywords(TypedDict, total=False):
@@ -38,6 +38,7 @@ class JobKeywords(TypedDict, total=False):
 
     priority: str
     tenant: str
+    owner: str
     title: str
     block_shape: tuple[int, ...] | None
     workers: int | None
@@ -63,6 +64,8 @@ def submit(
         priority: the lane: `interactive` is served before `default`, and `default` before `batch`; or a lane and the rank of
             the job among its tenant's there, such as `batch:5`: from 0 to 9, where 9 goes first.
         tenant: whose share of the lane the job takes, such as a customer or a team; see the setting `tenants`.
+        owner: who asks for the job, such as a user of your site, in up to 128 characters. Lists show it and are filtered by
+            it; it decides nothing.
         title: the job's name; by default the names of its outputs.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
@@ -164,6 +167,7 @@ def _job_options(keywords: JobKeywords, scratch: str) -> JobOptions:
         lane=lane,
         rank=rank,
         tenant=check_tenant(keywords.get("tenant", "")),
+        owner=check_owner(keywords.get("owner", "")),
         title=keywords.get("title", ""),
         overwrite=keywords.get("overwrite", False),
         on_error=on_error,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from lepton_celery.grid import Place, StageIndex, StageNumber
-from lepton_celery.limits import BlockCount, Count, Moment, Positive
+from lepton_celery.limits import BlockCount, Count, Moment, Owner, Positive
 from lepton_celery.priority import Rank
 
 T = TypeVar("T")
@@ -34,6 +34,16 @@ class JobState(StrEnum):
     def is_open(self) -> bool:
         """Whether the job has not ended."""
         return self in (JobState.RUNNING, JobState.PAUSED)
+
+
+class Description(NamedTuple):
+    """What only people read of a job: it decides nothing."""
+
+    title: str
+    owner: str = ""
+
+
+NO_DESCRIPTION = Description("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ class JobInfo:
     """The job's rank among the jobs of its tenant in the lane: those of a higher rank go first."""
     tenant: str = ""
     """The tenant whose share of the lane the job takes; empty for none."""
+    owner: Owner = ""
+    """Who asked for the job; empty if nobody said so."""
     predicted_s: tuple[float, ...] = ()
     """Predicted seconds of each stage, from its first message to its end; empty if nobody noted them."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)

@@ -76,7 +76,16 @@ from lepton_celery.ledger import entries
 from lepton_celery.ledger.block_record import BlockRecord
 from lepton_celery.ledger.cost_models import CostModels
 from lepton_celery.ledger.history import Work
-from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, Claim, FilledBlock, FollowingStage, JobInfo, JobState
+from lepton_celery.ledger.info import (
+    NO_PLACE,
+    NO_STAGE,
+    Claim,
+    Description,
+    FilledBlock,
+    FollowingStage,
+    JobInfo,
+    JobState,
+)
 from lepton_celery.ledger.job_list import JobList
 from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
@@ -113,7 +122,7 @@ class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList):
         manifest: Mapping[str, Any],
         *,
         lane: str,
-        title: str,
+        description: Description,
         stages: Sequence[float],
         blocks: int,
         number: StageNumber = _FIRST,
@@ -124,7 +133,8 @@ class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList):
         Args:
             job_id: an id that no job has had before.
             manifest: the manifest as JSON values.
-            lane, title: as in `JobInfo`.
+            lane: as in `JobInfo`.
+            description: what only people read of the job.
             stages: the predicted seconds of each stage of the plan.
             blocks: number of blocks of the open stage.
             number: the open stage: the first one, or a later one if the job is resumed from its files.
@@ -141,7 +151,7 @@ class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList):
         self._index.add(job_id, overwrite=False)
         text, state = entries.to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
         predicted = " ".join(f"{seconds:.6g}" for seconds in stages)
-        known = (lane, title, len(stages), blocks, text, number, entries.VERSION, state.value, predicted)
+        known = (lane, *description, len(stages), blocks, text, number, entries.VERSION, state.value, predicted)
         if not self._call("create", job_id, *known):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since

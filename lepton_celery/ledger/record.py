@@ -13,7 +13,7 @@ from typing import Any
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger.block_record import OpenBlocks
 from lepton_celery.ledger.history import Stretch
-from lepton_celery.ledger.info import FilledBlock, JobInfo, JobState, StageTimes
+from lepton_celery.ledger.info import NO_DESCRIPTION, Description, FilledBlock, JobInfo, JobState, StageTimes
 from lepton_celery.priority import Priority
 
 
@@ -23,7 +23,14 @@ class RunRecord:
     The methods that `Job` calls take a job's id, as the ledger's do, and ignore it.
     """
 
-    def __init__(self, job_id: str, manifest: Mapping[str, Any], *, title: str = "", stages: Sequence[float]) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        manifest: Mapping[str, Any],
+        *,
+        description: Description = NO_DESCRIPTION,
+        stages: Sequence[float],
+    ) -> None:
         """`stages` has the predicted seconds of each stage of the plan."""
         now = time.time()
         self._lock = threading.Lock()
@@ -34,7 +41,8 @@ class RunRecord:
             job_id,
             JobState.RUNNING,
             lane="default",
-            title=title,
+            title=description.title,
+            owner=description.owner,
             stage=StageNumber(0),
             stages=len(stages),
             blocks_done=0,

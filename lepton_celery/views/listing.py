@@ -12,11 +12,14 @@ from lepton_celery.errors import InputError
 from lepton_celery.grid import StageOrdinal
 from lepton_celery.jobs.report import progress_of, took_s
 from lepton_celery.ledger import JobInfo, JobState, Ledger
+from lepton_celery.views.scope import ALL, Scope
 
 MOST_LISTED = 10_000
 """Number of the newest jobs that are listed."""
 MOST_IN_PAGE = 500
 """Largest number of jobs of a page that somebody else is given."""
+MOST_OWNERS = 200
+"""Largest number of owners that are counted."""
 
 
 _FINAL = (JobState.DONE, JobState.CANCELLED)
@@ -34,6 +37,8 @@ class JobRow:
     lane: str
     rank: int
     tenant: str
+    owner: str
+    """Who asked for it; empty if nobody said so."""
     stage: StageOrdinal
     """The current stage."""
     round: int
@@ -93,6 +98,8 @@ class JobPage:
     """Lanes of the jobs, whatever the filters."""
     tenants: tuple[str, ...]
     """Tenants of the jobs, whatever the filters; the empty one stands for none."""
+    owners: Mapping[str, int]
+    """Number of jobs of each owner, of the 200 with the most, whatever the filters; the empty one stands for none."""
 
 
 _SORTED_BY: dict[str, Callable[[JobRow], Any]] = {
@@ -101,6 +108,7 @@ _SORTED_BY: dict[str, Callable[[JobRow], Any]] = {
     "state": lambda row: row.state,
     "lane": lambda row: (row.lane, row.rank),
     "tenant": lambda row: row.tenant,
+    "owner": lambda row: row.owner.lower(),
     "progress": lambda row: row.progress,
     "remaining": lambda row: float("inf") if row.remaining_s is None else row.remaining_s,
     "took": lambda row: row.took_s,
@@ -117,10 +125,12 @@ class JobQuery:
     """Only jobs of this lane."""
     tenant: str | None = None
     """Only jobs of this tenant; the empty one is that of jobs without one."""
+    owner: str | None = None
+    """Only jobs of this owner; the empty one is that of jobs without one."""
     text: str = ""
     """Only jobs whose id, title or error contains this text, whatever its case."""
     sort: str = "created"
-    """What the jobs are sorted by: one of `created`, `title`, `state`, `lane`, `tenant`, `progress`, `remaining`, `took`."""
+    """One of `created`, `title`, `state`, `lane`, `tenant`, `owner`, `progress`, `remaining` and `took`."""
     descending: bool = True
     start: int = 0
     """Number of jobs before the page."""
@@ -144,13 +154,13 @@ class Listing:
         self._ledger, self._most = ledger, most
         self._ended: dict[str, JobRow] = {}
 
-    def page(self, query: JobQuery) -> JobPage:
-        """The page of the list that a query asks for.
+    def page(self, query: JobQuery, scope: Scope = ALL) -> JobPage:
+        """The page of the list that a query asks for, of jobs that may be seen; others are not even counted.
 
         Raises:
             BrokerUnreachable: the ledger does not answer.
         """
-        rows = self._rows()
+        rows = self._rows() if scope == ALL else [row for row in self._rows() if scope.has(row)]
         wanted = [row for row in rows if _matches(row, query)]
         wanted.sort(key=_SORTED_BY[query.sort], reverse=query.descending)
         return JobPage(
@@ -159,6 +169,7 @@ class Listing:
             dict(Counter(row.state for row in rows)),
             tuple(sorted({row.lane for row in rows})),
             tuple(sorted({row.tenant for row in rows})),
+            dict(Counter(row.owner for row in rows).most_common(MOST_OWNERS)),
         )
 
     def changed_at(self) -> Mapping[str, float]:
@@ -189,6 +200,7 @@ def row_of(info: JobInfo) -> JobRow:
         lane=info.lane,
         rank=info.rank,
         tenant=info.tenant,
+        owner=info.owner,
         stage=StageOrdinal(info.stage_index + 1),
         round=info.stage // info.stages + 1,
         stages=info.stages,
@@ -236,5 +248,6 @@ def _matches(row: JobRow, query: JobQuery) -> bool:
         (not query.states or row.state in query.states)
         and query.lane in (None, row.lane)
         and query.tenant in (None, row.tenant)
+        and query.owner in (None, row.owner)
         and (not text or any(text in one.lower() for one in (row.job, row.title, row.error)))
     )

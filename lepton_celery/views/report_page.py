@@ -125,6 +125,7 @@ def _head(view: JobView) -> str:
         ("Predicted", f"{predicted} on {counted(view.workers, 'worker')}"),
         ("Progress", f"{row.progress:.0%}"),
         ("Lane", _text(row.priority) + (f", tenant {_text(row.tenant)}" if row.tenant else "")),
+        *([("Owner", _text(row.owner))] if row.owner else []),
         ("Read and written", size(sum(stage.read_bytes + stage.write_bytes for stage in view.stages))),
     ]
     error = f'<p class="error" role="alert">{_text(row.error, 4 * _LONG)}</p>' if row.error else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import lepton_celery as lepton
 from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.errors import LeptonError
-from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.info import Description, JobState
 from tests.chaos.faults import Fault, Scene
 from tests.faults.damage import DAMAGES, damage
 from tests.hostile import messages
@@ -47,7 +47,8 @@ class DamageJob:
         kind = scene.random.choice(DAMAGES)
         job_id = f"{_PREFIX}{len(scene.damaged)}"
         ledger = scene.cluster.ledger
-        ledger.create(job_id, {"version": 4}, lane="default", title="damaged", stages=[1.0, 1.0], blocks=4)
+        about = Description("damaged")
+        ledger.create(job_id, {"version": 4}, lane="default", description=about, stages=[1.0, 1.0], blocks=4)
         scene.damaged.append(job_id)
         damage(scene.cluster.broker, job_id, kind)
         return f"{job_id}, {kind}"

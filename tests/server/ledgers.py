@@ -6,6 +6,7 @@ from typing import Any
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, FollowingStage, Ledger
+from lepton_celery.ledger.info import Description
 
 FIRST, SECOND = StageNumber(0), StageNumber(1)
 MILLION = 10**6
@@ -16,8 +17,11 @@ def places(*numbers: int) -> list[Place]:
     return list(map(Place, numbers))
 
 
-def new_job(ledger: Ledger, job: str = "j", *, blocks: int = 4, stages: int = 2, dispatched: int | None = None) -> str:
-    ledger.create(job, {"graph": [1, 2]}, lane="batch", title="cells", stages=[1.0] * stages, blocks=blocks)
+def new_job(
+    ledger: Ledger, job: str = "j", *, blocks: int = 4, stages: int = 2, dispatched: int | None = None, owner: str = ""
+) -> str:
+    about = Description("cells", owner)
+    ledger.create(job, {"graph": [1, 2]}, lane="batch", description=about, stages=[1.0] * stages, blocks=blocks)
     ledger.dispatch(job, FIRST, count=blocks if dispatched is None else dispatched)
     return job
 

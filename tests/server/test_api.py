@@ -24,6 +24,7 @@ from lepton_celery.config import Settings
 from lepton_celery.ledger import open_ledger
 from lepton_celery.priority import Priority
 from lepton_celery.views.blocks import BlockState
+from lepton_celery.views.scope import ALL, Scope
 from tests.server.ledgers import new_job
 from tests.server.server import Server
 
@@ -48,13 +49,11 @@ def _forget_all(server: Server) -> None:
         ledger.forget(info.job_id)
 
 
-def ask(
-    api: Api, path: str, method: str = "GET", *, may_change: bool = False, tenant: str | None = None, **query: Any
-) -> Any:
+def ask(api: Api, path: str, method: str = "GET", *, may_change: bool = False, scope: Scope = ALL, **query: Any) -> Any:
     texts = {
         name: [str(one) for one in (value if isinstance(value, list) else [value])] for name, value in query.items()
     }
-    answer = api.answer(Request(method, path, texts, may_change=may_change, tenant=tenant))
+    answer = api.answer(Request(method, path, texts, may_change=may_change, tenant=scope.tenant, owner=scope.owner))
     return answer.status, json.loads(answer.body)
 
 
@@ -73,11 +72,33 @@ def test_a_tenant_sees_no_job_of_another(api: Api, server: Server) -> None:
     ledger = open_ledger(server.url)
     new_job(ledger, "mine")
     ledger.prioritize("mine", Priority(), tenant="me")
-    assert ask(api, "/jobs", tenant="me")[1]["count"] == 1
-    assert ask(api, "/jobs", tenant="you")[1]["count"] == 0
-    status, refused = ask(api, "/jobs/mine/cancel", "POST", may_change=True, tenant="you")
+    assert ask(api, "/jobs", scope=Scope(tenant="me"))[1]["count"] == 1
+    assert ask(api, "/jobs", scope=Scope(tenant="you"))[1]["count"] == 0
+    status, refused = ask(api, "/jobs/mine/cancel", "POST", may_change=True, scope=Scope(tenant="you"))
     assert (status, refused["error"]["status"]) == (404, 404)
     assert ledger.info("mine").state.is_open
+
+
+def test_an_owner_sees_no_job_of_another(api: Api, server: Server) -> None:
+    ledger = open_ledger(server.url)
+    for job, owner in (("mine", "ada"), ("yours", "bob"), ("also-yours", "bob"), ("nobodys", "")):
+        new_job(ledger, job, owner=owner)
+    status, page = ask(api, "/jobs")
+    assert (status, page["owners"]) == (200, {"bob": 2, "ada": 1, "": 1})
+    assert [row["job"] for row in ask(api, "/jobs", owner="bob", sort="title")[1]["jobs"]] == ["also-yours", "yours"]
+    assert [row["job"] for row in ask(api, "/jobs", owner="")[1]["jobs"]] == ["nobodys"]
+    ledger.prioritize("yours", Priority(), tenant="secret")
+    mine = ask(api, "/jobs", scope=Scope(owner="ada"))[1]
+    assert (mine["count"], mine["owners"], mine["states"]) == (1, {"ada": 1}, {"running": 1})
+    assert (mine["tenants"], mine["jobs"][0]["owner"]) == ([""], "ada")
+    assert ask(api, "/jobs", scope=Scope(owner="ada"), owner="bob")[1]["count"] == 0
+    for path, method in (("", "GET"), ("/blocks", "GET"), ("/block", "GET"), ("/timeline", "GET"), ("/cancel", "POST")):
+        missing = ask(api, f"/jobs/none{path}", method, may_change=True, scope=Scope(owner="ada"))
+        others = ask(api, f"/jobs/yours{path}", method, may_change=True, scope=Scope(owner="ada"))
+        assert others[0] == missing[0] == 404
+        assert others[1]["error"]["message"].replace("yours", "none") == missing[1]["error"]["message"]
+    assert ledger.info("yours").state.is_open
+    assert ask(api, "/jobs/mine/pause", "POST", may_change=True, scope=Scope("", "ada"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from lepton_celery.errors import JobNotFound
 from lepton_celery.grid import StageNumber
 from lepton_celery.jobs.find import find_by_prefix
 from lepton_celery.ledger import open_ledger
-from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.ledger.info import Description, JobInfo, JobState
 from lepton_celery.priority import Priority
 from lepton_celery.views.listing import row_of
 from tests.oracle import picture
@@ -255,7 +255,7 @@ def test_a_job_is_found_by_the_beginning_of_its_id(server: Server, tmp_path: Pat
     settings = Settings(broker_url=server.url)
     ledger = open_ledger(server.url)
     for job_id in ("aa11", "aa22", "bb33"):
-        ledger.create(job_id, {}, lane="default", title=job_id, stages=[1.0], blocks=1)
+        ledger.create(job_id, {}, lane="default", description=Description(job_id), stages=[1.0], blocks=1)
     try:
         assert find_by_prefix("b", settings=settings).id == "bb33"
         assert find_by_prefix("aa11", settings=settings).id == "aa11"
@@ -271,10 +271,30 @@ def test_a_job_is_found_by_the_beginning_of_its_id(server: Server, tmp_path: Pat
             ledger.forget(job_id)
 
 
+def test_the_owner_of_a_job_is_shown_and_asked_for(server: Server) -> None:
+    ledger = open_ledger(server.url)
+    environment = {"LEPTON_BROKER_URL": server.url, "COLUMNS": "150"}
+    jobs = {"dd11": "Ada Ü", "dd22": "bob", "dd33": ""}
+    for job_id, owner in jobs.items():
+        about = Description(job_id, owner)
+        ledger.create(job_id, {}, lane="batch", description=about, stages=[1.0], blocks=1)
+    try:
+        listed = run(["jobs"], **environment).output
+        assert "owner" in listed.splitlines()[0] and "Ada Ü" in listed
+        listed = run(["jobs", "--owner", "bob"], **environment).output
+        assert "dd22" in listed and "dd11" not in listed
+        assert "owner" not in run(["jobs", "--owner", ""], **environment).output.splitlines()[0]
+        entries = json.loads(run(["jobs", "--json"], **environment).output)
+        assert {one["job"]: one["owner"] or "" for one in entries if one["job"] in jobs} == jobs
+    finally:
+        for job_id in jobs:
+            ledger.forget(job_id)
+
+
 def test_the_priority_and_the_tenant_of_a_job_are_shown_and_changed(server: Server) -> None:
     ledger = open_ledger(server.url)
     for job_id, tenant in (("cc11", "lab"), ("cc22", "")):
-        ledger.create(job_id, {}, lane="batch", title=job_id, stages=[1.0], blocks=1)
+        ledger.create(job_id, {}, lane="batch", description=Description(job_id), stages=[1.0], blocks=1)
         ledger.prioritize(job_id, Priority("batch", 2), tenant=tenant)
     environment = {"LEPTON_BROKER_URL": server.url, "COLUMNS": "150"}
     try:

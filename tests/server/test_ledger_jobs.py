@@ -12,6 +12,7 @@ import pytest
 from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound
 from lepton_celery.grid import Place
 from lepton_celery.ledger import FollowingStage, JobState, Ledger, open_ledger
+from lepton_celery.ledger.info import Description
 from tests.server.ledgers import (
     FIRST,
     SECOND,
@@ -28,11 +29,13 @@ from tests.server.ledgers import (
 
 def test_a_new_job_runs_in_stage_zero(ledger: Ledger) -> None:
     before = time.time()
+    about = Description("Zellen ü", "Ada Ü. <ada@example.org>")
     ledger.create(
-        "j", {"graph": {"ö": [1, 2.5, None]}}, lane="fast", title="Zellen ü", stages=[1.0, 1.0, 1.0], blocks=5
+        "j", {"graph": {"ö": [1, 2.5, None]}}, lane="fast", description=about, stages=[1.0, 1.0, 1.0], blocks=5
     )
     info = ledger.info("j")
     assert (info.job_id, info.state, info.lane, info.title) == ("j", JobState.RUNNING, "fast", "Zellen ü")
+    assert info.owner == "Ada Ü. <ada@example.org>"
     assert (info.stage, info.stages, info.blocks_done, info.blocks_total, info.dispatched) == (0, 3, 0, 5, 0)
     assert (info.merging, info.finished_at, info.error, info.error_stage, info.error_place) == (
         (False, None, "", -1, -1)
@@ -46,7 +49,7 @@ def test_a_new_job_runs_in_stage_zero(ledger: Ledger) -> None:
 def test_a_job_id_cannot_be_created_twice(ledger: Ledger) -> None:
     new_job(ledger)
     with pytest.raises(JobError, match="'j' exists already") as caught:
-        ledger.create("j", {"other": 1}, lane="x", title="x", stages=[1.0] * 9, blocks=9)
+        ledger.create("j", {"other": 1}, lane="x", description=Description("x"), stages=[1.0] * 9, blocks=9)
     assert caught.value.job_id == "j"
     assert ledger.manifest("j") == {"graph": [1, 2]}
     assert ledger.info("j").stages == 2
@@ -55,7 +58,7 @@ def test_a_job_id_cannot_be_created_twice(ledger: Ledger) -> None:
 def test_invalid_arguments_are_refused_and_change_nothing(ledger: Ledger) -> None:
     for job, stages, blocks in (("", 1, 1), ("j", 0, 1), ("j", 1, -1), ("j", 1, 2**32 + 1)):
         with pytest.raises(InputError):
-            ledger.create(job, {}, lane="l", title="t", stages=[1.0] * stages, blocks=blocks)
+            ledger.create(job, {}, lane="l", description=Description("t"), stages=[1.0] * stages, blocks=blocks)
     assert ledger.jobs() == []
     new_job(ledger)
     before = ledger.info("j")
@@ -162,7 +165,7 @@ def test_a_job_records_when_each_stage_began_was_received_and_ended(ledger: Ledg
 
 
 def test_a_job_that_is_created_paused_begins_when_it_is_resumed(ledger: Ledger) -> None:
-    ledger.create("j", {}, lane="l", title="t", stages=[1.0], blocks=1, paused=True)
+    ledger.create("j", {}, lane="l", description=Description("t"), stages=[1.0], blocks=1, paused=True)
     assert ledger.info("j").stage_times == {}
     assert ledger.resume("j")
     assert ledger.info("j").stage_times[FIRST].began is not None

@@ -14,7 +14,7 @@ import redis
 from lepton_celery.errors import BrokerUnreachable, JobError
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.entries import VERSION
-from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.info import Description, JobState
 from lepton_celery.ledger.remedies import remedy
 from tests.server.ledgers import MILLION, claim, commit, merge, new_job
 from tests.server.server import Server
@@ -261,7 +261,7 @@ def test_a_user_without_permission_for_time_is_told_the_missing_rule(server: Ser
     ledger = open_ledger(f"redis://timeless:pw@127.0.0.1:{server.port}/0")
     ledger.ping()
     for call in (
-        lambda: ledger.create("j", {}, lane="l", title="t", stages=[1.0], blocks=1),
+        lambda: ledger.create("j", {}, lane="l", description=Description("t"), stages=[1.0], blocks=1),
         lambda: ledger._run("create", "j", "l", "t", 1, 1, "{}", 0, VERSION, "running", "1.0", "call"),
     ):
         with pytest.raises(BrokerUnreachable, match=r"ACL: .*\+time"):

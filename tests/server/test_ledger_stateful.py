@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, FollowingStage, JobInfo, JobState, Ledger, open_ledger
-from lepton_celery.ledger.info import Losses
+from lepton_celery.ledger.info import Description, Losses
 from tests.server.server import Server
 
 LEASE_S = 1000.0
@@ -121,7 +121,10 @@ class Moves(RuleBasedStateMachine):
     @initialize(blocks=st.integers(0, MAX_BLOCKS), paused=st.booleans())
     def create(self, blocks: int, paused: bool) -> None:
         self.model = Model(blocks)
-        self.ledger.create(self.job, {}, lane="l", title="t", stages=[1.0] * STAGES, blocks=blocks, paused=paused)
+        about = Description("t")
+        self.ledger.create(
+            self.job, {}, lane="l", description=about, stages=[1.0] * STAGES, blocks=blocks, paused=paused
+        )
         if paused:
             self.model.state = JobState.PAUSED
             self.resume()

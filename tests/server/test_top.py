@@ -35,7 +35,7 @@ def drawn(width: int, height: int | None, jobs: int = 40, workers: int = 30) -> 
     served = ("interactive", "default", "batch")
     machines = tuple(WorkerView(f"celery@machine-{n:02}", served, 8, 5, "0.0.9") for n in range(workers))
     fleet = FleetView(1e9, 240, 150, lanes, machines, (), (), ())
-    page = JobPage(tuple(rows), jobs, {"running": jobs, "done": 3}, (), ())
+    page = JobPage(tuple(rows), jobs, {"running": jobs, "done": 3}, (), (), {})
     console = Console(width=width, height=height, markup=False, highlight=False)
     with console.capture() as capture:
         console.print(screen(Seen(fleet, page, rows), Chosen(), width, height))

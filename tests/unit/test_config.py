@@ -12,7 +12,7 @@ import lepton_celery
 from lepton_celery.config import RENAMED, Settings, load_settings, settings_from
 from lepton_celery.errors import InputError
 from lepton_celery.priority import LANES
-from lepton_celery.tenants import Terms, terms_of
+from lepton_celery.tenants import Terms, check_owner, terms_of
 
 MODULES = sorted(p.stem for p in Path("settings").glob("*.py") if p.stem not in ("__init__", "flower"))
 
@@ -135,6 +135,14 @@ def test_secrets_are_not_shown() -> None:
 
 def test_lanes_are_in_order_of_urgency() -> None:
     assert LANES == ("interactive", "default", "batch")
+
+
+def test_an_owner_is_a_printable_text() -> None:
+    for name in ("", "ada", "Ada Ü. <ada@example.org>", "李 明", "x" * 128):
+        assert check_owner(name) == name
+    for wrong in ("x" * 129, "a\nb", "\x1b[31m", "a\u202eb", "\udcff", 7):
+        with pytest.raises(InputError, match=r"owner .*; give a text of up to 128 characters"):
+            check_owner(wrong)
 
 
 def test_terms_of_tenants_are_given_as_weight_and_slots() -> None:

@@ -145,14 +145,20 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     labels = measure.label(smooth > filters.threshold_otsu(smooth))
     outputs = {str(tmp_path / "labels.zarr"): labels}
     job = lepton.submit(
-        outputs, app=flowers.app, block_shape=(BLOCK, BLOCK), title="labels", tenant="lab", priority="batch:3"
+        outputs,
+        app=flowers.app,
+        block_shape=(BLOCK, BLOCK),
+        title="labels",
+        tenant="lab",
+        owner=HOSTILE,
+        priority="batch:3",
     )
     job.wait(180)
     layers = json.loads(ask(f"{flowers.mine}/api/lepton/v1/jobs/{job.id}/blocks?stage=1&layer=states")[1])
     assert (base64.b64decode(layers["states"]), layers["attempts"], layers["seconds"]) == (b"\3" * 84, "", "")
     page.goto(f"{flowers.mine}/job/{job.id}")
     expect(page.locator("#state .badge")).to_have_text("Done")
-    expect(page.locator("#about")).to_contain_text("lane batch, rank 3 · tenant lab")
+    expect(page.locator("#about")).to_contain_text(f"lane batch, rank 3 · tenant lab · owner {HOSTILE}")
     rows = page.locator("#stages tbody tr")
     assert rows.count() == job.info().stages
     expect(rows.first).to_contain_text("84 of 84 blocks")
@@ -183,6 +189,12 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     page.mouse.wheel(0, -600)
     shot(page, "map-zoomed")
     page.get_by_role("button", name="Whole image").click()
+    page.goto(f"{flowers.mine}/jobs")
+    page.get_by_label("Owner").select_option(f"={HOSTILE}")
+    expect(page.locator("#range")).to_have_text("1–1 of 1 job")
+    expect(page.locator("#jobs tbody tr")).to_contain_text(HOSTILE)
+    shot(page, "jobs-of-an-owner")
+    page.go_back()
     for theme in THEMES:
         in_theme(page, theme)
         expect(page.locator("#timeline-story")).to_contain_text("busy for")

@@ -12,6 +12,7 @@ import pytest
 import lepton_celery as lepton
 from lepton_celery.engines.celery.sending import canvas
 from lepton_celery.ledger import JobState
+from lepton_celery.ledger.info import Description
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster
 from tests.waiting import eventually as until
@@ -74,7 +75,7 @@ def test_only_jobs_that_ended_long_ago_are_forgotten(idle: Cluster, tmp_path: Pa
     ended = []
     for number in range(100):
         ended.append(f"ended{number}")
-        idle.ledger.create(ended[-1], {}, lane="default", title="", stages=[1.0], blocks=1)
+        idle.ledger.create(ended[-1], {}, lane="default", description=Description(""), stages=[1.0], blocks=1)
         assert idle.ledger.cancel(ended[-1])
     canvas.send_tidy(idle.app, [running.id, resumed.id, *ended[:30]], "default")
     lepton.resume(resumed.id, app=idle.app)

@@ -22,7 +22,7 @@ from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.errors import InputError, JobError, JobFailed
 from lepton_celery.grid import Place
 from lepton_celery.ledger import Ledger, open_ledger
-from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.info import Description, JobState
 from lepton_celery.local.stack import LocalStack
 from tests.stacks import some_workers
 from tests.waiting import eventually
@@ -116,7 +116,7 @@ def test_damaged_manifests_fail_their_jobs_and_can_be_removed(stack: LocalStack,
         "null": json.dumps({"plan": None, "version": 4}),
     }
     for job_id, text in hostile.items():
-        ledger.create(job_id, {}, lane="default", title="[red]x[/]", stages=[1.0], blocks=4)
+        ledger.create(job_id, {}, lane="default", description=Description("[red]x[/]"), stages=[1.0], blocks=4)
         (key,) = client.keys(f"*{{{job_id}}}:manifest")
         client.set(key, text)
         canvas.send_alone(app, ledger.info(job_id), [Place(0)])

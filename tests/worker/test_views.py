@@ -13,6 +13,7 @@ import lepton_celery as lepton
 from lepton_celery.config import load_settings
 from lepton_celery.errors import InputError, JobFailed
 from lepton_celery.grid import BlockIndex, StageIndex
+from lepton_celery.jobs.submit import JobKeywords
 from lepton_celery.ledger import JobState, open_ledger
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters
@@ -46,8 +47,13 @@ def image(tmp_path: Path) -> lepton.Image:
 def test_a_done_job_shows_who_did_which_block_when(app: Celery, tmp_path: Path, image: lepton.Image) -> None:
     smooth = filters.gaussian(image, sigma=1)
     outputs = {str(tmp_path / "o.npy"): smooth > filters.threshold_otsu(smooth)}
-    job = lepton.submit(outputs, app=app, block_shape=(BLOCK, BLOCK), priority="batch:3", tenant="lab", title="two")
+    given: JobKeywords = {"block_shape": (BLOCK, BLOCK), "title": "two", "priority": "batch:3", "tenant": "lab"}
+    given["owner"] = "Ada Ü"
+    job = lepton.submit(outputs, app=app, **given)
     job.wait(60)
+    assert (job.manifest().options.owner, job.info().owner, view_of(job).summary.owner) == ("Ada Ü",) * 3
+    with pytest.raises(InputError, match="owner 'a"):
+        lepton.submit(outputs, app=app, owner="a\n")
     info, view = job.info(), view_of(job)
     assert (view.summary.state, view.summary.lane, view.summary.rank, view.summary.tenant) == (
         "done",

@@ -21,7 +21,7 @@ function showHead({ summary: row, predicted_s: predicted, filled, retried, failu
     byId("state").dataset.state = row.state;
     byId("state").replaceChildren(badge(row.state));
   }
-  const parts = [row.rank ? `lane ${row.lane}, rank ${row.rank}` : `lane ${row.lane}`, row.tenant && `tenant ${row.tenant}`, `submitted ${ago(row.created_at)}`];
+  const parts = [row.rank ? `lane ${row.lane}, rank ${row.rank}` : `lane ${row.lane}`, row.tenant && `tenant ${row.tenant}`, row.owner && `owner ${row.owner}`, `submitted ${ago(row.created_at)}`];
   setText(byId("about"), parts.filter(Boolean).join(" · "));
   setText(byId("progress"), percent(row.progress));
   setText(byId("progress-note"), row.state === "done" ? of(row.stages, "stage") : `stage ${row.stage} of ${row.stages}: ${count(row.blocks_done)} of ${of(row.blocks, "block")}`);

@@ -6,13 +6,14 @@ import { ago, count, duration, moment, of, percent, rate } from "./format.js";
 import { live } from "./live.js";
 
 const STATES = ["running", "paused", "failed", "done", "cancelled", "damaged"];
-const SORTS = ["created", "title", "state", "lane", "tenant", "progress", "remaining", "took"];
+const SORTS = ["created", "title", "state", "lane", "tenant", "owner", "progress", "remaining", "took"];
 
 const asked = new URLSearchParams(location.search);
 const query = {
   state: asked.getAll("state").filter((state) => STATES.includes(state)),
   lane: asked.get("lane") ?? "",
   tenant: asked.get("tenant"),
+  owner: asked.get("owner"),
   text: asked.get("text") ?? "",
   sort: SORTS.includes(asked.get("sort")) ? asked.get("sort") : "created",
   order: asked.get("order") === "ascending" ? "ascending" : "descending",
@@ -24,7 +25,7 @@ function remember() {
   const given = new URLSearchParams();
   for (const state of query.state) given.append("state", state);
   for (const name of ["lane", "text"]) if (query[name]) given.set(name, query[name]);
-  if (query.tenant !== null) given.set("tenant", query.tenant);
+  for (const name of ["tenant", "owner"]) if (query[name] !== null) given.set(name, query[name]);
   if (query.sort !== "created" || query.order !== "descending") {
     given.set("sort", query.sort);
     given.set("order", query.order);
@@ -61,6 +62,15 @@ function options(select, values, chosen) {
   select.value = chosen;
 }
 
+/** Show the filter and the column of tenants or of owners, or neither if no job has one. */
+function chooseName(what, isShown, names) {
+  byId(`${what}-filter`).hidden = !isShown;
+  document.querySelector(`th[data-sort="${what}"]`).hidden = !isShown;
+  const chosen = query[what];
+  const known = names.some(([name]) => name === chosen) || chosen === null ? names : [...names, [chosen, chosen || "None"]];
+  options(byId(what), [["all", "All"], ...known.map(([name, text]) => [`=${name}`, text])], chosen === null ? "all" : `=${chosen}`);
+}
+
 function makeRow(job) {
   const row = h("tr");
   row.append(
@@ -69,13 +79,13 @@ function makeRow(job) {
       h("a", { href: `${root}/job/${encodeURIComponent(job.job)}` }),
       h("div", { class: "lepton-note" })),
   );
-  for (let i = 0; i < 7; i++) row.append(h("td", { class: i >= 3 ? "lepton-number" : "" }));
+  for (let i = 0; i < 8; i++) row.append(h("td", { class: i >= 4 ? "lepton-number" : i === 2 ? "lepton-owner" : "" }));
   row.bar = progressBar("Progress");
-  row.cells[4].append(row.bar);
+  row.cells[5].append(row.bar);
   return row;
 }
 
-function updateRow(row, job, tenants) {
+function updateRow(row, job, shown) {
   const cells = row.cells;
   if (cells[0].dataset.state !== job.state) {
     cells[0].dataset.state = job.state;
@@ -88,15 +98,18 @@ function updateRow(row, job, tenants) {
   note.classList.toggle("lepton-bad", Boolean(job.error));
   note.title = note.textContent;
   setText(cells[2], job.rank ? `${job.lane}:${job.rank}` : job.lane);
-  cells[3].hidden = !tenants;
+  cells[3].hidden = !shown.tenant;
   setText(cells[3], job.tenant);
+  cells[4].hidden = !shown.owner;
+  setText(cells[4], job.owner);
+  cells[4].title = job.owner;
   const stage = job.stages > 1 && job.state !== "done" ? ` · stage ${job.stage} of ${job.stages}` : "";
   row.bar.show(job.progress, percent(job.progress) + stage, job.state);
-  setText(cells[5], rate(job.blocks_per_s));
-  setText(cells[6], duration(job.remaining_s));
-  setText(cells[7], duration(job.took_s));
-  setText(cells[8], ago(job.created_at));
-  cells[8].title = moment(job.created_at);
+  setText(cells[6], rate(job.blocks_per_s));
+  setText(cells[7], duration(job.remaining_s));
+  setText(cells[8], duration(job.took_s));
+  setText(cells[9], ago(job.created_at));
+  cells[9].title = moment(job.created_at);
 }
 
 function showPaging(found) {
@@ -121,14 +134,16 @@ async function refresh() {
     remember();
     return refresh();
   }
-  const tenants = found.tenants.some((tenant) => tenant) || query.tenant !== null;
+  const shown = {
+    tenant: found.tenants.some((tenant) => tenant) || query.tenant !== null,
+    owner: Object.keys(found.owners).some((owner) => owner) || query.owner !== null,
+  };
   showStates(found.states);
   options(byId("lane"), [["", "All"], ...[...new Set([...found.lanes, ...(query.lane ? [query.lane] : [])])].map((l) => [l, l])], query.lane);
-  byId("tenant-filter").hidden = !tenants;
-  options(byId("tenant"), [["all", "All"], ...found.tenants.map((t) => [`=${t}`, t || "None"])], query.tenant === null ? "all" : `=${query.tenant}`);
-  document.querySelector("th.lepton-tenant").hidden = !tenants;
-  keyed(byId("jobs").tBodies[0], found.jobs, (job) => job.job, makeRow, (row, job) => updateRow(row, job, tenants));
-  const filtered = query.state.length || query.lane || query.text || query.tenant !== null;
+  chooseName("tenant", shown.tenant, found.tenants.map((name) => [name, name || "None"]));
+  chooseName("owner", shown.owner, Object.entries(found.owners).map(([name, number]) => [name, `${name || "None"} (${count(number)})`]));
+  keyed(byId("jobs").tBodies[0], found.jobs, (job) => job.job, makeRow, (row, job) => updateRow(row, job, shown));
+  const filtered = query.state.length || query.lane || query.text || query.tenant !== null || query.owner !== null;
   byId("empty").hidden = found.jobs.length > 0;
   setText(byId("empty"), filtered ? "No job is like that. Choose other filters." : "There are no jobs yet. lepton.submit(…) makes one, and so does the command lepton run.");
   showPaging(found);
@@ -153,7 +168,9 @@ byId("text").addEventListener("input", (event) => {
   typing = setTimeout(() => change({ text: event.target.value.trim() }), 250);
 });
 byId("lane").addEventListener("change", (event) => change({ lane: event.target.value }));
-byId("tenant").addEventListener("change", (event) => change({ tenant: event.target.value === "all" ? null : event.target.value.slice(1) }));
+for (const what of ["tenant", "owner"]) {
+  byId(what).addEventListener("change", ({ target }) => change({ [what]: target.value === "all" ? null : target.value.slice(1) }));
+}
 byId("count").value = String(query.count);
 byId("count").addEventListener("change", (event) => change({ count: Number(event.target.value) }));
 byId("first").addEventListener("click", () => change({ start: 0 }));
