@@ -30,5 +30,5 @@ def _app() -> Celery[Any]:
         app = create_app(find_settings() or load_settings())
     except LeptonError as error:
         raise SystemExit(f"lepton_celery: {error}") from error  # the command would show a traceback and no reason
-    guard.install(app)
+    guard.configure()
     return app

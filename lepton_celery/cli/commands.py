@@ -24,6 +24,7 @@ COMMANDS = {
     "autoscale": "autoscale",
     "up": "up",
     "worker": "worker",
+    "flower": "start_flower",
     "demo": "shipped",
 }
 """The module of each command, imported when the command runs or is listed."""
@@ -32,6 +33,7 @@ _SYNONYMS = {
     "list": "jobs",
     "ps": "jobs",
     "htop": "top",
+    "dashboard": "flower",
     "monitor": "top",
     "wait": "status",
     "watch": "status",

@@ -19,8 +19,9 @@ def __getattr__(name: str) -> Any:
         return _missing
     from flower.command import flower
 
-    from lepton_celery.flower import tab
+    from lepton_celery.flower import guard, tab
 
+    guard.install()
     tab.install()
     return flower
 
@@ -29,4 +30,6 @@ def __getattr__(name: str) -> Any:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def _missing(options: tuple[str, ...]) -> None:
     """Flower, the dashboard for workers, which is not installed."""
-    raise click.ClickException("Flower is not installed; pip install 'lepton-celery[flower]'")
+    from lepton_celery.local.flower_command import MISSING
+
+    raise click.ClickException(MISSING)

@@ -1,4 +1,4 @@
-"""Gives a plain `celery -A lepton_celery.app flower` our configuration, and never leaves it open to the network."""
+"""Gives Flower the configuration of this package, and leaves none that shows jobs open to the network without a password."""
 
 from __future__ import annotations
 
@@ -12,38 +12,69 @@ import click
 from celery import Celery
 from celery.signals import import_modules
 
-_SHIPPED = (Path(__file__).with_name("configuration.py"), Path(__file__).parents[2] / "settings" / "flower.py")
-"""Where the configuration is: beside this file in the wheel, in `settings/` in a checkout."""
+from lepton_celery.local.flower_command import shipped_configuration
 
 
-def install(app: Celery[Any]) -> None:
-    """Prepare the Flower that is started with an application. Does nothing in other processes."""
+def configure() -> None:
+    """Give a Flower that this process may become the configuration of this package, unless it has one in its folder."""
     if "flower.command" not in sys.modules:  # the command `celery` has loaded it if this process may become a Flower
         return
     from flower.options import DEFAULT_CONFIG_FILE, options
 
     if options.conf == DEFAULT_CONFIG_FILE and not Path(DEFAULT_CONFIG_FILE).exists():
-        options.conf = str(next(path for path in _SHIPPED if path.exists()))
-    import_modules.connect(_require_password, sender=app, weak=False, dispatch_uid="lepton.flower")
+        options.conf = str(shipped_configuration())
 
 
-def _require_password(**_: Any) -> None:
-    """Generate a password if Flower would be open to other machines without one.
+def install() -> None:
+    """Guard the Flower that this process may become, if its application has jobs."""
+    import_modules.connect(_guard, weak=False, dispatch_uid="lepton.flower")
 
-    Flower sends this signal when all its options are known, and before it listens.
+
+def _guard(sender: Celery[Any], **_: Any) -> None:
+    """Keep Flower from showing jobs to other machines without a password.
+
+    Flower sends this signal when all its options are known, and before it listens. Celery would only log an error of this
+    function, so each of them ends the process.
     """
+    command = click.get_current_context(silent=True)
+    if command is None or command.info_name != "flower" or "lepton" not in sender.conf:
+        return
     from flower.options import options
 
-    command = click.get_current_context(silent=True)
-    if (command is None or command.info_name != "worker") and is_open(options):  # workers send the signal too
+    try:
+        close(options, sender.conf["lepton"].flower_auth)
+    except Exception as error:
+        raise SystemExit(f"Flower does not start: {error}") from error
+
+
+def close(options: Any, auth: str) -> None:
+    """Give Flower's options the password `auth`, if it has none; without any, let it listen on this machine only.
+
+    If it was told to listen on an address that other machines reach, it gets a password that nobody chose.
+    """
+    if options.basic_auth or options.auth:
+        return
+    if auth:
+        if ":" not in auth:
+            raise SystemExit("LEPTON_FLOWER_AUTH has no colon; give user:password")
+        if not auth.isascii():
+            raise SystemExit("LEPTON_FLOWER_AUTH has characters that are not ASCII, which Flower cannot compare; use others")
+        options.basic_auth = [auth]
+    elif options.unix_socket or is_loopback(options.address):
+        return
+    elif options.address:
         password = secrets.token_urlsafe(18)
         options.basic_auth = [f"lepton:{password}"]
-        sys.stderr.write(f"Flower's user is lepton, and its password until it stops {password}\n")
+        _tell(f"user is lepton, and its password until it stops {password}; set LEPTON_FLOWER_AUTH to choose them")
+    else:
+        options.address = "127.0.0.1"
+        _tell(
+            "pages are for this machine only, since they ask for no password; set LEPTON_FLOWER_AUTH to user:password"
+        )
 
 
-def is_open(options: Any) -> bool:
-    """Whether Flower with these options shows its pages to other machines without a password."""
-    return not (options.basic_auth or options.auth or options.unix_socket or is_loopback(options.address))
+def _tell(what: str) -> None:
+    sys.stderr.write(f"Flower's {what}\n")
 
 
 def is_loopback(address: str) -> bool:

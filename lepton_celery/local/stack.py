@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Self
 from lepton_celery.errors import InputError
 from lepton_celery.jobs.local_stack import STACK_FILE, StackInfo
 from lepton_celery.ledger.processes import process_started
+from lepton_celery.local.flower_command import MISSING, flower_command
 from lepton_celery.local.guard import Guard
 from lepton_celery.local.process import ManagedProcess, StackError
 from lepton_celery.local.running import claim, write_running
@@ -170,7 +170,7 @@ class LocalStack:
         if self.flower_url:
             lines.append(f"flower      {self.flower_url}")
         if self._misses_flower:
-            lines.append("flower      not installed; pip install 'lepton-celery[flower]'")
+            lines.append(f"flower      {MISSING}")
         lines += [f"{process.name:<11} pid {process.pid}, log {process.log}" for process in self.processes]
         return "\n".join(lines)
 
@@ -279,11 +279,8 @@ class LocalStack:
         )
 
     def _make_flower(self, port: int) -> ManagedProcess:
-        options = ["--address=127.0.0.1", f"--port={port}"]
-        with suppress(ModuleNotFoundError):  # the project has no package `settings`
-            if (module := find_spec("settings.flower")) and module.origin:
-                options.append(f"--conf={module.origin}")
-        self._flower = self._celery("flower", "flower", *options)
+        command = flower_command(self._app, address="127.0.0.1", port=port, folder=self._project.cwd)
+        self._flower = self._celery("flower", *command[2:])
         self.flower_url = f"http://127.0.0.1:{port}"
         return self._flower
 

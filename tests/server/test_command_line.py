@@ -80,7 +80,7 @@ explains = st.builds(
     lambda source, given: ["explain", source, *given], sources, st.lists(steps, min_size=1, max_size=3)
 )
 others = st.sampled_from(
-    [name for name in COMMANDS if name not in ("up", "worker", "autoscale", "demo", "calibrate", "prove")]
+    [name for name in COMMANDS if name not in ("up", "worker", "flower", "autoscale", "demo", "calibrate", "prove")]
 )
 command_lines = runs | explains | st.builds(lambda name, given: [name, *given], others, st.lists(words, max_size=4))
 

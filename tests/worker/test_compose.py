@@ -55,14 +55,14 @@ def procfile() -> dict[str, str]:
 
 
 def ran_by(words: list[str]) -> list[str]:
-    """The celery command that `lepton worker` runs with these words; others stay."""
-    if words[:2] != ["lepton", "worker"]:
+    """The celery command that `lepton worker` or `lepton flower` runs with these words; others stay."""
+    if words[:2] not in (["lepton", "worker"], ["lepton", "flower"]):
         return words
     with patch("os.execve") as execve:
         done = CliRunner(env={"LEPTON_BROKER_URL": "redis://127.0.0.1:1/0"}).invoke(lepton_command, words[1:])
     assert done.exit_code == 0, done.output
     _, argv, environ = execve.call_args.args
-    assert environ["REMAP_SIGTERM"] == "SIGQUIT", "a stop takes a limited time"
+    assert words[1] == "flower" or environ["REMAP_SIGTERM"] == "SIGQUIT", "a stop takes a limited time"
     return list(argv[2:])
 
 
@@ -78,7 +78,9 @@ def commands() -> list[tuple[str, list[str]]]:
     image = re.findall(r"^CMD (\[.*\])$", (COMPOSE / "Dockerfile").read_text(), flags=re.MULTILINE)
     found += [("Dockerfile", yaml.safe_load(line)) for line in image]
     text = (ROOT / "docs" / "deployment.md").read_text()
-    lines = re.findall(r"^(?:celery|lepton worker) .*|(?<=^ExecStart=/srv/lepton/\.venv/bin/).*", text, re.MULTILINE)
+    lines = re.findall(
+        r"^(?:celery|lepton (?:worker|flower)) .*|(?<=^ExecStart=/srv/lepton/\.venv/bin/).*", text, re.MULTILINE
+    )
     found += [("deployment.md", shlex.split(filled(line), comments=True)) for line in lines]
     return [(where, ran_by(words[words[0] == "exec" :])) for where, words in found]
 

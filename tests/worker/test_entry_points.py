@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import redis
 from click.testing import CliRunner
@@ -23,9 +25,10 @@ from lepton_celery.cli import flower as command
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import create_app
 from lepton_celery.engines.celery.worker.pool_check import PoolCheckStep
+from lepton_celery.jobs.local_stack import STACK_FILE
 from lepton_celery.local.server import free_port
 from lepton_celery.local.stack import LocalStack, Project
-from tests.acceptance.commands import environment, lepton
+from tests.acceptance.commands import ROOT, environment, lepton
 from tests.server.server import running_server
 from tests.waiting import eventually
 
@@ -80,23 +83,55 @@ def test_a_worker_and_the_command_find_the_stack_of_the_folder(folder: Path) -> 
         assert ": None" not in log.read_text()
 
 
+PROJECT = """
+import os
+from celery import Celery
+from lepton_celery import configure
+
+app = configure(Celery("project", broker=os.environ["PROJECT_BROKER"], set_as_current=False))
+"""
+OWN = ("celery", "-A", "lepton_celery.app", "flower")
+
+
 @pytest.mark.parametrize(
-    ("options", "extra", "expected"),
+    ("command", "extra", "expected"),
     [
-        ([], {}, 401),
-        (["--address=0.0.0.0"], {"LEPTON_SETTINGS": "local", "PYTHONPATH": str(Path(__file__).parents[2])}, 401),
-        ([], {"FLOWER_ADDRESS": "127.0.0.1"}, 200),
-        (["--address=127.0.0.1"], {}, 200),
+        (OWN, {}, ({"127.0.0.1"}, 200)),
+        (("lepton", "flower"), {}, ({"127.0.0.1"}, 200)),
+        (("celery", "-A", "project", "flower"), {}, ({"127.0.0.1"}, 200)),
+        ((*OWN, "--address=0.0.0.0"), {"LEPTON_SETTINGS": "local", "PYTHONPATH": str(ROOT)}, ({"0.0.0.0"}, 401)),
+        (("lepton", "flower"), {"LEPTON_FLOWER_AUTH": "me:secret"}, ({"0.0.0.0"}, 401)),
     ],
-    ids=["plain", "local but open", "loopback by variable", "loopback by option"],
+    ids=["plain", "lepton flower", "of a project", "local but open", "with a password"],
 )
 def test_flower_is_never_open_to_the_network_without_a_password(
-    folder: Path, options: list[str], extra: dict[str, str], expected: int
+    folder: Path, command: tuple[str, ...], extra: dict[str, str], expected: tuple[set[str], int]
 ) -> None:
-    port = free_port()
-    with celery(folder, "flower", f"--port={port}", *options, ready="Visit me at", **extra) as log:
-        assert status(f"http://127.0.0.1:{port}/tasks") == expected
-        assert ("its password until it stops" in log.read_text()) == (expected == 401)
+    (folder / "project.py").write_text(PROJECT)
+    broker = json.loads((folder / ".lepton" / STACK_FILE).read_text())["broker_url"]
+    port, log = free_port(), folder / "flower.log"
+    script = [sys.executable, str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    port_option = ["--port", str(port)] if command[0] == "lepton" else [f"--port={port}"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*script, *port_option],
+            cwd=folder,
+            env=environment(PROJECT_BROKER=broker, **extra),
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        eventually(lambda: "Visit me at" in log.read_text() or process.poll() is not None)
+        found = psutil.Process(process.pid).net_connections(kind="inet")
+        listening = {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN and one.laddr.port == port}
+        assert (listening - {"::"}, status(f"http://127.0.0.1:{port}/jobs")) == expected, log.read_text()
+        assert status(f"http://127.0.0.1:{port}/metrics") == expected[1]
+        assert status(f"http://127.0.0.1:{port}/healthcheck") == 200
+        assert ("its password until it stops" in log.read_text()) == ("--address=0.0.0.0" in command)
+        assert ("for this machine only" in log.read_text()) == (expected[0] == {"127.0.0.1"})
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def test_a_missing_flower_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
