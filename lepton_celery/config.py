@@ -96,7 +96,12 @@ class Settings:
     visibility_timeout_s: int = 3600
     """Seconds after which Redis gives an unacknowledged message to another worker. This is a backstop: leases act first."""
     flower_auth: str = field(default="", repr=False)
-    """`user:password` for Flower. Empty: no password on this machine; elsewhere one is generated when Flower starts."""
+    """`user:password` for Flower. Empty: no password, and Flower listens on this machine only; with an `--address` that
+    others reach, it generates a password when it starts."""
+    task_events: bool = False
+    """Whether Celery's events tell of each batch of blocks, so that Flower's page Tasks lists them. A large job has many
+    thousands, which push your own tasks out of that page; the ledger tells of all blocks without them. In the environment:
+    `1` or `0`."""
     worker_memory_bytes: int = 1 << 30
     """Bytes of arrays that one worker process may hold. A plan that needs more is refused."""
     memory_limit_bytes: int = 3 << 30

@@ -58,7 +58,9 @@ def close(options: Any, auth: str) -> None:
         if ":" not in auth:
             raise SystemExit("LEPTON_FLOWER_AUTH has no colon; give user:password")
         if not auth.isascii():
-            raise SystemExit("LEPTON_FLOWER_AUTH has characters that are not ASCII, which Flower cannot compare; use others")
+            raise SystemExit(
+                "LEPTON_FLOWER_AUTH has characters that are not ASCII, which Flower cannot compare; use others"
+            )
         options.basic_auth = [auth]
     elif options.unix_socket or is_loopback(options.address):
         return

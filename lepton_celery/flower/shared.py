@@ -25,7 +25,7 @@ class SharedAnswers:
         self._answer = answer
         self._executor = executor
         self._fresh_s = fresh_s
-        self._kept: dict[Any, tuple[float, asyncio.Future[Answer]]] = {}
+        self._kept: dict[Any, asyncio.Future[Answer]] = {}
 
     async def answer(self, request: Request) -> Answer:
         """The answer to a request. It is found in a thread, so that Flower goes on meanwhile."""
@@ -36,13 +36,17 @@ class SharedAnswers:
                 self.forget()
         query = tuple((name, tuple(values)) for name, values in sorted(request.query.items()))
         key = (request.path, query, request.scope)
-        now = asyncio.get_running_loop().time()
-        self._kept = {
-            key: kept for key, kept in list(self._kept.items())[-_MOST_KEPT:] if now - kept[0] < self._fresh_s
-        }
         if key not in self._kept:
-            self._kept[key] = (now, asyncio.ensure_future(self._run(request)))
-        return await asyncio.shield(self._kept[key][1])
+            if len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            asked = self._kept[key] = asyncio.ensure_future(self._run(request))
+            # maps of large jobs take megabytes, which nobody needs when their pages are closed
+            asyncio.get_running_loop().call_later(self._fresh_s, self._drop, key, asked)
+        return await asyncio.shield(self._kept[key])
+
+    def _drop(self, key: Any, asked: asyncio.Future[Answer]) -> None:
+        if self._kept.get(key) is asked:
+            del self._kept[key]
 
     def forget(self) -> None:
         """Answer all requests to come anew."""

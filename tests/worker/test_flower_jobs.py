@@ -207,6 +207,24 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_blocks_do_not_push_other_tasks_out_of_flowers_store(
+    flowers: Flowers, tmp_path: Path, image: lepton.Image
+) -> None:
+    def tasks() -> list[str]:
+        return [task["name"] for task in json.loads(ask(f"{flowers.mine}/api/tasks")[1]).values()]
+
+    def runs_own() -> None:
+        before = len(tasks())
+        flowers.app.send_task("celery.accumulate", args=(1, 2), queue="lepton.default", ignore_result=True)
+        eventually(lambda: len(tasks()) > before, "the task in Flower")
+
+    runs_own()
+    outputs = {str(tmp_path / "o.npy"): image + 1}
+    lepton.submit(outputs, app=flowers.app, block_shape=(BLOCK, BLOCK)).wait(180)
+    runs_own()  # its events come after those of the job, if it had any
+    assert set(tasks()) == {"celery.accumulate"}
+
+
 def test_a_job_is_paused_resumed_and_cancelled(
     flowers: Flowers, page: Page, tmp_path: Path, image: lepton.Image
 ) -> None:

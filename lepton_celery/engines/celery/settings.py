@@ -34,7 +34,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # on SIGQUIT, or SIGTERM with REMAP_SIGTERM=SIGQUIT: seconds to wait for the current batch before messages are
         # returned to the broker. A busy worker always waits this long; a batch is planned for half a second
         "worker_soft_shutdown_timeout": 5.0,
-        # Flower shows what is queued, started and done
+        # for tasks of your own, if Flower looks; those of jobs send events only with the setting `task_events`
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "enable_utc": True,

@@ -23,8 +23,8 @@ from lepton_celery.engines.celery.sending.urgent import with_urgent
 from lepton_celery.ledger.address import celery_backend_url
 
 _BATCH_COMMANDS = 8
-"""Number of commands that are sent to the broker together; a message takes two, one of them for Flower. It is small, so that
-the first workers do not wait for the last message of a wave."""
+"""Number of commands that are sent to the broker together; a message takes one, and another if there are events of tasks. It
+is small, so that the first workers do not wait for the last message of a wave."""
 
 _RETRIES = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.6}
 """How often publishing is tried again, and with which pauses in seconds."""
@@ -105,7 +105,7 @@ def _make_publisher(app: Celery, settings: Settings) -> Publisher:
         **chord_settings(settings.backend),
         task_serializer="json",
         accept_content=["json"],
-        task_send_sent_event=app.conf.task_send_sent_event,
+        task_send_sent_event=settings.task_events and app.conf.task_send_sent_event,
         task_queues=job_queues(settings.broker_url),
         broker_transport_options={
             **_TIMEOUTS,

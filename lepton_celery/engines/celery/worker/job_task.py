@@ -24,6 +24,7 @@ _OWN = (
     "ignore_result",
     "store_errors_even_if_ignored",
     "track_started",
+    "send_events",
     "max_retries",
     "time_limit",
     "soft_time_limit",
@@ -49,7 +50,8 @@ class JobTask(Task[..., Any]):
 
     @classmethod
     def bind(cls, app: Celery[Any]) -> Any:
-        """Take no time limit from the settings of the application."""
+        """Take no time limit from the settings of the application, and from ours whether there are events."""
+        cls.send_events = "lepton" in app.conf and app.conf["lepton"].task_events
         if app.conf.task_time_limit:
             cls.time_limit = _UNLIMITED_S
         if app.conf.task_soft_time_limit:
