@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -31,6 +31,12 @@ class Request:
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The values of each parameter."""
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers, by their names in small letters."""
+    stream: BinaryIO | None = None
+    """Gives the body of a request that is too long to be held in memory; `body` is empty then."""
+    base: str = ""
+    """The path of the API, for addresses in answers."""
     may_change: bool = False
     """Whether whoever asks may cancel, pause and resume jobs."""
     tenant: str | None = None
@@ -46,15 +52,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered: JSON."""
+    """What is answered: JSON, unless its headers say otherwise."""
 
     status: int
-    body: bytes
+    body: bytes = b""
+    more_headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers beside those that every answer has, or instead of them."""
+    pieces: Iterable[bytes] | None = None
+    """The body in pieces, of an answer that is too long to be held in memory; `body` is empty then."""
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers that the answer needs."""
-        return {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
+        kind = {"Content-Type": "application/json; charset=utf-8"} if self.body else {}
+        return {**kind, "Cache-Control": "no-store", **self.more_headers}
 
 
 def answer(document: Any, status: int = 200) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from lepton_celery.api.routes import ROUTES, Route
+from lepton_celery.api.routes import IN_PATHS, Route
 
 API_VERSION = "1"
 """Version of the API: the first part of its paths, `v1`."""
@@ -18,9 +18,9 @@ _REF = "#/components/schemas/{name}"
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The document, of OpenAPI 3.1."""
-    kinds = list(dict.fromkeys(route.gives for route in ROUTES))
+def document(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The document of an API with these routes, of OpenAPI 3.1."""
+    kinds = list(dict.fromkeys(route.gives for route in routes))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     of_kind = dict(zip(kinds, schemas, strict=True))
     components["Error"] = {
@@ -35,7 +35,7 @@ def document() -> dict[str, Any]:
         },
     }
     paths: dict[str, Any] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, of_kind[route.gives])
     return {
         "openapi": "3.1.0",
@@ -47,7 +47,7 @@ def document() -> dict[str, Any]:
 
 def _operation(route: Route, gives: dict[str, Any]) -> dict[str, Any]:
     name = re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
-    statuses = [400, 503] + ([404] if "{job}" in route.path else []) + ([403, 409] if route.method == "POST" else [])
+    statuses = [400, 503] + ([404] if route.in_path else []) + ([403, 409] if route.method == "POST" else [])
     error = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
     return {
         "operationId": name,
@@ -61,10 +61,16 @@ def _operation(route: Route, gives: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_path(route: Route) -> list[dict[str, Any]]:
-    if "{job}" not in route.path:
-        return []
-    about = "The id of the job."
-    return [{"name": "job", "in": "path", "required": True, "description": about, "schema": {"type": "string"}}]
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": IN_PATHS[name][1],
+            "schema": {"type": "string", "pattern": f"^{IN_PATHS[name][0]}$"},
+        }
+        for name in route.in_path
+    ]
 
 
 def _in_query(parameter: Any) -> dict[str, Any]:

@@ -26,8 +26,10 @@ from lepton_celery.views.job import JobView, view_of
 from lepton_celery.views.listing import MOST_IN_PAGE, JobPage, JobQuery, Listing
 from lepton_celery.views.timeline import Timeline, timeline
 
-JOB = "(?P<job>[A-Za-z0-9_-][A-Za-z0-9._-]{0,127})"
-"""The id of a job in a path."""
+IN_PATHS: Mapping[str, tuple[str, str]] = {
+    "job": ("[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", "The id of the job."),
+}
+"""What the names in paths stand for: a pattern, and what it means."""
 
 Stage = Annotated[int, Meta(ge=1, le=10_000)]
 Count = Annotated[int, Meta(ge=1, le=MOST_IN_PAGE)]
@@ -123,7 +125,13 @@ class Route:
     @property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths of this route."""
-        return re.compile(self.path.replace("{job}", JOB) + "/?", re.ASCII)
+        named = re.sub(r"{(\w+)}", lambda found: f"(?P<{found[1]}>{IN_PATHS[found[1]][0]})", self.path)
+        return re.compile(named + "/?", re.ASCII)
+
+    @property
+    def in_path(self) -> list[str]:
+        """The names in its path."""
+        return re.findall(r"{(\w+)}", self.path)
 
 
 def _list(sources: Sources, request: Request, given: Given) -> JobPage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,21 +11,23 @@ from celery import Celery
 from lepton_celery.api.answers import Answer, Request, answer, refusal, said
 from lepton_celery.api.openapi import document
 from lepton_celery.api.parameters import read_all
-from lepton_celery.api.routes import ROUTES, Sources
+from lepton_celery.api.routes import ROUTES, Route, Sources
 from lepton_celery.config import Settings
 from lepton_celery.errors import LeptonError
 from lepton_celery.jobs.resume import resume
 from lepton_celery.ledger import open_ledger
 from lepton_celery.views.listing import Listing
 
-_PATTERNS = [(route, route.pattern) for route in ROUTES]
+_READING = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
 
 
 class Api:
     """The HTTP API for the jobs of a Celery application. It may be used from several threads."""
 
-    def __init__(self, app: Celery[Any]) -> None:
-        self._app = app
+    def __init__(self, app: Celery[Any], routes: Sequence[Route] = ROUTES) -> None:
+        self._app, self._routes = app, tuple(routes)
+        self._patterns = [(route, route.pattern) for route in routes]
 
     @cached_property
     def _sources(self) -> Sources:
@@ -44,18 +46,19 @@ class Api:
     def answer(self, request: Request) -> Answer:
         """The answer to a request; errors of this package are answers too."""
         if request.path.rstrip("/") == "/openapi.json" and request.method == "GET":
-            return answer(document())
-        matches = [(route, found) for route, pattern in _PATTERNS if (found := pattern.fullmatch(request.path))]
+            return answer(document(self._routes))
+        matches = [(route, found) for route, pattern in self._patterns if (found := pattern.fullmatch(request.path))]
         if not matches:
             return said(404, "there is no such path; /openapi.json lists the paths")
         methods = sorted(route.method for route, _ in matches)
         if request.method not in methods:
             return said(405, f"this path takes {', '.join(methods)}, not {request.method}")
         route, found = next(match for match in matches if match[0].method == request.method)
-        if route.method != "GET" and not request.may_change:
+        if route.method not in _READING and not request.may_change:
             return said(403, "you may look at jobs here, but not change them")
         try:
             given = read_all(route.parameters, request.query) | found.groupdict()
-            return answer(route.handler(self._sources, request, given))
+            gives = route.handler(self._sources, request, given)
+            return gives if isinstance(gives, Answer) else answer(gives)
         except LeptonError as error:
             return refusal(error)
