@@ -65,6 +65,11 @@ def masked(url: object) -> str:
     return ", ".join(shown(_WHOLE_URL.sub(_without_password, str(one)[:_SEARCHED_CHARS])) for one in urls)
 
 
+def without_passwords(text: str) -> str:
+    """A text whose URLs have neither users nor passwords."""
+    return _URL.sub(_without_password, text) if "://" in text else text
+
+
 def password_of(url: str) -> str:
     """The password in a URL; empty if there is none."""
     return unquote(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
@@ -122,7 +127,7 @@ def _shortened(text: str, limit: int) -> str:
     """A text without passwords, and without its middle if it is long."""
     if len(text) > _SEARCHED_CHARS:
         text = _cut(text, max(limit, _MESSAGE_CHARS))
-    return _cut(_without_passwords(text), limit)
+    return _cut(without_passwords(text), limit)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -135,10 +140,6 @@ def _escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
-
-
-def _without_passwords(text: str) -> str:
-    return _URL.sub(_without_password, text) if "://" in text else text
 
 
 def _without_password(match: re.Match[str]) -> str:

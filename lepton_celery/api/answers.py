@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound, LeptonError, StoreError
+from lepton_celery.text import without_passwords
 from lepton_celery.views.scope import Scope
 
 _STATUS: tuple[tuple[type[LeptonError], int], ...] = (
@@ -69,8 +70,19 @@ class Answer:
 
 
 def answer(document: Any, status: int = 200) -> Answer:
-    """An answer with a document: dataclasses, mappings and sequences of what JSON has."""
-    return Answer(status, msgspec.json.encode(document))
+    """An answer with a document: dataclasses, mappings and sequences of what JSON has. Its URLs show no password."""
+    body = msgspec.json.encode(document)
+    if b"://" in body:
+        body = msgspec.json.encode(_masked(msgspec.json.decode(body)))
+    return Answer(status, body)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_passwords(value)
+    if isinstance(value, dict):
+        return {without_passwords(name): _masked(one) for name, one in value.items()}
+    return list(map(_masked, value)) if isinstance(value, list) else value
 
 
 def refusal(error: LeptonError) -> Answer:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from flower.api import BaseApiHandler
-from flower.views import BaseHandler
+from flower.views import BaseHandler, monitor
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, StaticFileHandler, authenticated, url
 
@@ -38,13 +40,27 @@ _sources: WeakKeyDictionary[Any, _Sources] = WeakKeyDictionary()
 """Of each Flower of this process; there is one, but in tests."""
 
 
-class _Handler(BaseHandler):  # type: ignore[misc]
+class _Closed(BaseHandler):  # type: ignore[misc]
+    """Answers nobody, whatever the method, whom Flower did not let in."""
+
+    @authenticated
+    def prepare(self) -> None:
+        super().prepare()
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("Referrer-Policy", "same-origin")
+
+
+class _Handler(_Closed):
     """Asks the API for jobs as a browser that Flower let in."""
 
     def prepare(self) -> None:
         """Refuse requests in the Flower of an application without jobs."""
         super().prepare()
-        if "lepton" not in self.capp.conf:
+        if not self._finished and "lepton" not in self.capp.conf:
             raise HTTPError(
                 404, "this Celery application was not prepared by lepton_celery.configure, so it has no jobs"
             )
@@ -88,8 +104,6 @@ class _Handler(BaseHandler):  # type: ignore[misc]
 class _Page(_Handler):
     def show(self, template: str, **given: Any) -> None:
         """Answer with a page."""
-        self.set_header("Content-Security-Policy", _POLICY)
-        self.set_header("Referrer-Policy", "same-origin")
         self.render(template, may_change=self.may_change, **given)
 
     async def show_if_found(self, path: str, query: Mapping[str, list[str]], template: str, **given: Any) -> None:
@@ -105,7 +119,6 @@ class _Page(_Handler):
 class JobsPage(_Page):
     """The list of jobs."""
 
-    @authenticated
     async def get(self) -> None:
         await self.show_if_found("/jobs", {"count": ["1"]}, "lepton-jobs.html")
 
@@ -113,7 +126,6 @@ class JobsPage(_Page):
 class JobPage(_Page):
     """One job."""
 
-    @authenticated
     async def get(self, job: str) -> None:
         await self.show_if_found(f"/jobs/{job}", {}, "lepton-job.html", job=job)
 
@@ -121,7 +133,6 @@ class JobPage(_Page):
 class FleetPage(_Page):
     """Lanes, workers, and what autoscalers decided."""
 
-    @authenticated
     async def get(self) -> None:
         await self.show_if_found("/fleet", {}, "lepton-fleet.html")
 
@@ -129,11 +140,9 @@ class FleetPage(_Page):
 class PageData(_Handler):
     """What the pages ask for: whoever may see them may ask, also where Flower's API is closed."""
 
-    @authenticated
     async def get(self, path: str) -> None:
         await self.pass_on(path)
 
-    @authenticated
     async def post(self, path: str) -> None:
         await self.pass_on(path)
 
@@ -141,11 +150,9 @@ class PageData(_Handler):
 class ApiHandler(_Handler, BaseApiHandler):  # type: ignore[misc]
     """The API for programs, which is open as Flower's own is."""
 
-    @authenticated
     async def get(self, path: str) -> None:
         await self.pass_on(path)
 
-    @authenticated
     async def post(self, path: str) -> None:
         await self.pass_on(path)
 
@@ -153,30 +160,45 @@ class ApiHandler(_Handler, BaseApiHandler):  # type: ignore[misc]
 class ChangesStream(_Handler):
     """Server-sent events that say which jobs have changed."""
 
-    @authenticated
+    _sending: asyncio.Future[None] | None = None
+
     async def get(self) -> None:
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Accel-Buffering", "no")  # nginx would hold the events back
-        messages = self.sources.changes.messages()
-        try:
-            self.write("event: hello\ndata: {}\n\n")
-            await self.flush()
+        self._sending = asyncio.ensure_future(self._send())
+        with suppress(StreamClosedError, asyncio.CancelledError):  # the page was closed
+            await self._sending
+
+    async def _send(self) -> None:
+        self.write("event: hello\ndata: {}\n\n")
+        await self.flush()
+        async with aclosing(self.sources.changes.messages()) as messages:
             async for message in messages:
                 self.write(": still here\n\n" if message is None else f"data: {json.dumps(message)}\n\n")
                 await self.flush()
-        except StreamClosedError:
-            pass  # the page was closed
-        finally:
-            await messages.aclose()
+
+    def on_connection_close(self) -> None:
+        """Listen no longer for a page that was closed: without pages, nobody reads the ledger."""
+        super().on_connection_close()
+        if self._sending is not None:
+            self._sending.cancel()
 
 
-class Assets(StaticFileHandler):
+class Assets(_Closed, StaticFileHandler):
     """Scripts and style sheets of the pages. Browsers ask each time whether they have changed, as releases do."""
 
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "no-cache")
-        self.set_header("X-Content-Type-Options", "nosniff")
+
+
+class Metrics(monitor.Metrics):  # type: ignore[misc]
+    """Flower's own metrics, which name tasks and workers: for whoever may see its pages, if it has those of jobs."""
+
+    async def get(self) -> None:
+        if "lepton" in self.capp.conf and not self.current_user:
+            raise HTTPError(401)
+        await super().get()
 
 
 HANDLERS = [
@@ -188,3 +210,7 @@ HANDLERS = [
     url(r"/lepton/static/(.*)", Assets, {"path": str(Path(__file__).with_name("static"))}, name="lepton-static"),
     url(r"/api/lepton/v1/(.*)", ApiHandler),
 ]
+"""The pages and what they ask for."""
+
+CLOSED = {"/metrics": Metrics}
+"""Handlers of Flower that answer without a login, and those that take their places."""

@@ -81,6 +81,11 @@ class Changes:
         self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def listeners(self) -> int:
+        """Number of pages that are told of changes."""
+        return len(self._listeners)
+
     async def messages(self, silence_s: float = 15) -> AsyncGenerator[dict[str, Any] | None, None]:
         """The changes from now on, and None after each `silence_s` seconds without any."""
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

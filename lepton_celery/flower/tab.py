@@ -30,9 +30,19 @@ def install() -> None:
     try:
         why = _unexpected(urls)
         if not why:
-            from lepton_celery.flower.handlers import HANDLERS
-    except (AttributeError, ImportError, LookupError, TypeError) as error:
-        why = str(error)
+            from tornado.template import DictLoader
+
+            from lepton_celery.flower.handlers import CLOSED, HANDLERS
+
+            kept = [
+                (one[0], CLOSED.get(one[0], one[1]), *one[2:]) if isinstance(one, tuple) else one
+                for one in urls.handlers
+            ]
+            if missing := CLOSED.keys() - {one[0] for one in kept if isinstance(one, tuple)}:
+                why = f"it does not serve {min(missing)}"
+            loader = DictLoader(_templates(Path(urls.settings["template_path"])))
+    except Exception as error:  # whatever another release may raise: Flower must start
+        why = str(error) or type(error).__name__
     if why:
         logger.warning(
             "Flower %s is not as expected: %s. Its pages work, but it has no Jobs tab; "
@@ -41,10 +51,8 @@ def install() -> None:
             why,
         )
         return
-    from tornado.template import DictLoader
-
-    urls.handlers[-1:-1] = HANDLERS  # the last one catches all
-    urls.settings["template_loader"] = DictLoader(_templates(Path(urls.settings["template_path"])))
+    urls.handlers[:] = [*kept[:-1], *HANDLERS, kept[-1]]  # the last one catches all
+    urls.settings["template_loader"] = loader
 
 
 def _unexpected(urls: Any) -> str:

@@ -150,6 +150,9 @@ def test_no_password_is_shown_anywhere(flowers: Flowers) -> None:
         *("api/workers?refresh=1", "api/workers?refresh=1&status=1", "api/tasks", "api/task/types"),
         *("api/queues/length", "metrics", "healthcheck", "nowhere", "task/none"),
     ]
+    job = f"jobs/{flowers.job_id}"
+    pages += ["jobs", f"job/{flowers.job_id}", "fleet", *(f"lepton/v1/{path}" for path in ("jobs", job, "fleet"))]
+    pages += [f"api/lepton/v1/{job}{path}" for path in ("", "/blocks", "/block", "/timeline")]
     found = json.loads(get(f"{flowers.server}/api/tasks", AUTH)[1])
     pages += [f"api/task/info/{next(iter(found))}", f"task/{next(iter(found))}"]
     shown = {path: get(f"{flowers.server}/{path}", AUTH) for path in pages}
