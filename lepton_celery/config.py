@@ -109,6 +109,9 @@ class Settings:
     more is computed in smaller pieces. 0: no limit. Linux only."""
     cost_profile: str = "default"
     """Name under which the ledger keeps the cost model of these workers. Give each kind of machine its own."""
+    tracing: bool = True
+    """Whether jobs are traced with OpenTelemetry where the program has configured it (the extra `otel`). In the environment:
+    `1` or `0`."""
     kernels: bool = True
     """Whether compiled kernels replace the functions they exist for, where Numba is installed (the extra `fast`). The
     pixels are the same. In the environment: `1` or `0`."""

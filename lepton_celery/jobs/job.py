@@ -35,6 +35,7 @@ from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.priority import priority_of
 from lepton_celery.stores.roots import Roots
+from lepton_celery.tracing.ended import export_ended
 
 _POLL_S = (0.01, 0.05)
 """Shortest and longest time, in seconds, between two checks of a job that is waited for."""
@@ -274,6 +275,7 @@ class Job:
         """
         cancelled = self._records.cancel(self.id)
         if cancelled:
+            export_ended(configured(), self._records, self.id)
             self._discard()
         return cancelled
 

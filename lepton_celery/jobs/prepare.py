@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from lepton_celery.priority import Priority
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.roots import Roots
 from lepton_celery.stores.workspace import workspace_root
+from lepton_celery.tracing.job_trace import current_trace
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,15 @@ def _destinations(
     return targets, files
 
 
-def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequence[str] = ()) -> None:
-    """Record a job in the ledger, paused, with the stage `number` open; its manifest is signed with the first key."""
+def record(manifest: Manifest, ledger: Ledger, number: StageNumber, settings: Settings) -> None:
+    """Record a job in the ledger, paused, with the stage `number` open; its manifest is signed with the first key.
+
+    The current span of OpenTelemetry is what the job's trace continues.
+    """
     plan = manifest.plan
     ledger.create(
         manifest.job_id,
-        manifest.to_json(keys),
+        manifest.to_json(settings.secret_key),
         lane=manifest.options.lane,
         description=manifest.description,
         stages=[stage.predicted.wall_s for stage in plan.stages],
@@ -157,6 +161,8 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, keys: Sequen
         number=number,
         paused=True,
     )
+    if trace := current_trace(settings):
+        ledger.note_trace(manifest.job_id, trace)
     options = manifest.options
     if options.rank or options.tenant:
         ledger.prioritize(manifest.job_id, Priority(options.lane, options.rank), tenant=options.tenant)

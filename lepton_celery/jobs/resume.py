@@ -141,7 +141,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
             job_id,
         )
     if state is None:
-        record(manifest, ledger, opened, settings.secret_key)
+        record(manifest, ledger, opened, settings)
         done = journal.receipts(opened)
         for first in range(0, len(done), _COMMIT_BLOCKS):
             ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})

@@ -31,6 +31,7 @@ from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import Limits, PlanOptions
 from lepton_celery.priority import priority_of
 from lepton_celery.tenants import check_owner, check_tenant
+from lepton_celery.tracing.work import submission
 
 
 class JobKeywords(TypedDict, total=False):
@@ -88,6 +89,13 @@ def submit(
     settings = settings_of(app)
     if is_eager(app):
         return run_at_once(app, _prepare(outputs, options, settings, model_of_folder()))
+    with submission(settings) as span:
+        job = _submit(outputs, app, settings, resume=resume, options=options)
+        span.note(**{"job.id": job.id})
+        return job
+
+
+def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, resume: bool, options: JobKeywords) -> Job:
     ledger = open_ledger(settings.ledger)
     unreachable: BrokerUnreachable | None = None
     try:
@@ -182,7 +190,7 @@ def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -
     context = manifest.context(settings.roots)
     try:
         # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
-        record(manifest, ledger, StageNumber(0), settings.secret_key)
+        record(manifest, ledger, StageNumber(0), settings)
         context.workspace.create()
         manifest.journal(settings.roots).begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:

@@ -104,6 +104,12 @@ class JobInfo:
     """The tenant whose share of the lane the job takes; empty for none."""
     owner: Owner = ""
     """Who asked for the job; empty if nobody said so."""
+    trace: str = ""
+    """The span in which the job was submitted, as W3C's traceparent, with the tracestate after a blank; empty for none."""
+    resumed: Count = 0
+    """Number of times that the job was resumed after a failure."""
+    resumed_at: Moment | None = None
+    """Seconds since the epoch when it was last resumed after a failure; None if it never was."""
     predicted_s: tuple[float, ...] = ()
     """Predicted seconds of each stage, from its first message to its end; empty if nobody noted them."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)

@@ -89,12 +89,13 @@ from lepton_celery.ledger.info import (
 from lepton_celery.ledger.job_list import JobList
 from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
+from lepton_celery.ledger.traces import Traces
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
 _FIRST = StageNumber(0)
 
 
-class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList):
+class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList, Traces):
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for

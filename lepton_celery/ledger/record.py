@@ -127,6 +127,10 @@ class RunRecord:
         """Always True: this process does the work."""
         return True
 
+    def take_trace(self, job_id: str) -> bool:
+        """Always False: such a job has no spans of its own."""
+        return False
+
     def cancel(self, job_id: str) -> bool:
         """Always False: the job has ended before its caller can cancel it."""
         return False

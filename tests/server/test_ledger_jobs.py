@@ -273,3 +273,24 @@ def test_the_ledger_answers_pings(ledger: Ledger) -> None:
     ledger.ping()
     with pytest.raises(BrokerUnreachable):
         open_ledger("redis://127.0.0.1:1/0").ping()
+
+
+def test_the_spans_of_a_job_are_exported_once_each_time_that_it_ends(ledger: Ledger) -> None:
+    new_job(ledger)
+    ledger.note_trace("j", "00-1-2-01 key=value")
+    assert ledger.info("j").trace == "00-1-2-01 key=value"
+    assert not ledger.take_trace("j"), "it runs"
+    for run in range(3):
+        assert ledger.info("j").resumed == run
+        assert ledger.fail("j", "no reason")
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(ledger.take_trace, ["j"] * 8)) == 1
+        before = ledger.info("j").finished_at
+        assert before is not None and ledger.resume("j")
+        resumed = ledger.info("j").resumed_at
+        assert resumed is not None and resumed >= before
+    assert ledger.pause("j") and ledger.resume("j")
+    assert ledger.info("j").resumed == 3, "a pause is no failure"
+    ledger.forget("j")
+    ledger.note_trace("j", "x")
+    assert not ledger.take_trace("j") and ledger.jobs() == []

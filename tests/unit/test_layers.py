@@ -31,6 +31,7 @@ LAYERS = (
     "records",
     "planning",
     "execution",
+    "tracing",
     "engines",
     "fleet",
     "jobs",

@@ -23,6 +23,10 @@ redis.call('DEL', ATTEMPTS, REASONS, DUPLICATED, KILLERS, RELEASED)
 redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_place', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)
 local at = now()
+if job[1] == 'failed' then
+    redis.call('HINCRBY', JOB, 'resumed', 1)
+    redis.call('HSET', JOB, 'resumed_at', stamp(at))
+end
 redis.call('HSETNX', STATS, job[2] .. ' @began', stamp(at))
 touch(at)
 return 1

@@ -35,6 +35,7 @@ from lepton_celery.planning.batches import batches, format_places
 from lepton_celery.planning.plan import Plan
 from lepton_celery.priority import queue_of
 from lepton_celery.signing import signature_of
+from lepton_celery.tracing.messages import sent_by
 
 PROCESS = "lepton.process"
 """Name of the task that does a batch."""
@@ -107,7 +108,7 @@ def send_wave(
     header = [process_signature(publisher, info, batch) for batch in wave]
     if urgent:
         header = [_urgent(message) for message in header]
-    with _publishing():
+    with _publishing(), sent_by(app.conf["lepton"], info):
         if len(header) == 1:
             header[0].apply_async()
         elif closed:
@@ -129,13 +130,13 @@ def send_taken_over(app: Celery, info: JobInfo, places: Iterable[Place]) -> None
 
 def send_merge(app: Celery, info: JobInfo) -> None:
     """Ask a worker to check whether the stage can be merged, before all messages that wait in the queue."""
-    with _publishing():
+    with _publishing(), sent_by(app.conf["lepton"], info):
         _urgent(close_signature(publisher_of(app), info)).apply_async()
 
 
 def send_check(app: Celery, info: JobInfo, below: Place) -> None:
     """Publish a check, behind all messages that wait in the lane."""
-    with _publishing():
+    with _publishing(), sent_by(app.conf["lepton"], info):
         check_signature(publisher_of(app), info, below).apply_async()
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from celery.signals import before_task_publish
 
+from lepton_celery.tracing.messages import mark
+
 _NEEDED = frozenset({"lang", "task", "id", "retries", "ignore_result"})
 """Headers that are sent even if they are empty."""
 
@@ -41,6 +43,7 @@ def _slim(
     # the texts for Flower are headers, and Celery repeats them as properties; nobody replies to these messages
     for name in ("argsrepr", "kwargsrepr", "reply_to"):
         properties.pop(name, None)
+    mark(headers)
     _, _, embed = body
     for name in [name for name, value in embed.items() if value is None]:
         del embed[name]

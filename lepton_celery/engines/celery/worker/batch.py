@@ -11,7 +11,7 @@ from threading import Event
 from lepton_celery.engines.celery.sending import canvas, turns
 from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, retry_alone
-from lepton_celery.engines.celery.worker.stage import OpenStage, guarded
+from lepton_celery.engines.celery.worker.stage import OpenStage, guarded, traced
 from lepton_celery.errors import reason_of
 from lepton_celery.execution.block import run_blocks
 from lepton_celery.execution.freed_memory import free_arrays_of
@@ -23,6 +23,7 @@ from lepton_celery.ledger.lane_window import ALONE
 from lepton_celery.planning.batches import batches, format_places
 from lepton_celery.priority import LANES
 from lepton_celery.text import logger
+from lepton_celery.tracing.work import BATCH, WorkSpan
 
 log = logger(__name__)
 
@@ -66,6 +67,8 @@ class Batch:
         self._handed_in = self.began
         self._gives_way = self._is_urgent = self._takes_long = False
         self.blocks = self._read_bytes = self._written_bytes = 0
+        self._compute_s = 0.0
+        self._span = WorkSpan()
 
     def run(self) -> None:
         """Do the blocks. A block that fails is retried or given up.
@@ -73,6 +76,15 @@ class Batch:
         Raises:
             StoreError, BrokerUnreachable: an error that may be temporary.
         """
+        with traced(self.stage, BATCH) as self._span:
+            if lost := [self.lost[place] for place in self.places if place in self.lost]:
+                self._span.tell("lepton.lost_attempts", blocks=len(lost), attempts=sum(lost))
+            try:
+                self._run()
+            finally:
+                self._note()
+
+    def _run(self) -> None:
         self._send_suspects()
         with guarded(self.stage) as (lost, begin_block):
             failed = self._run_boxes(lost, begin_block)
@@ -182,6 +194,7 @@ class Batch:
         """Release a block that failed, or give it up; whether to retry it."""
         stage = self.stage
         log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
+        self._span.fail(error)
         self._remove([place])
         if isinstance(error, CERTAIN):
             give_up(stage, place, reason_of(error))
@@ -202,6 +215,18 @@ class Batch:
             f"{read:.1f} MB read, {written:.1f} MB written"
         )
 
+    def _note(self) -> None:
+        """Say in the trace what was done."""
+        seconds = time.perf_counter() - self.began
+        self._span.note(
+            blocks=self.blocks,
+            read_bytes=self._read_bytes,
+            written_bytes=self._written_bytes,
+            computing_s=round(self._compute_s, 6),
+            other_work_s=round(max(0.0, seconds - self._compute_s), 6),
+            retries=self.stage.retries,
+        )
+
     def _remove(self, places: list[Place]) -> None:
         removed = set(places)
         self.places[:] = [place for place in self.places if place not in removed]
@@ -215,6 +240,7 @@ class Batch:
         self._read_bytes += self._timings.read_bytes
         self._written_bytes += self._timings.write_bytes
         batches = 1.0 if self._handed_in == self.began else 0.0  # the ledger counts the batch at its first commit
+        self._compute_s += self._timings.seconds("compute")
         stats = {**self._timings.stats(), "batches": batches, "batch_s": now - self._handed_in}
         stage.manifest.journal(stage.settings.roots).log_receipts(stage.number, self._done)
         work = Work(

@@ -14,6 +14,7 @@ from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, Losses
 from lepton_celery.text import logger
+from lepton_celery.tracing.ended import export_ended
 
 log = logger(__name__)
 
@@ -32,6 +33,7 @@ MAX_PIECES = 256
 
 def fail_job(
     ledger: Ledger,
+    settings: Settings,
     job_id: str,
     number: StageNumber,
     reason: str,
@@ -53,12 +55,14 @@ def fail_job(
         return
     if info.stage != number or not info.state.is_open:
         return
-    ledger.fail(job_id, f"{where or f'stage {info.stage_label}'}: {reason}", number=number, place=place)
+    if ledger.fail(job_id, f"{where or f'stage {info.stage_label}'}: {reason}", number=number, place=place):
+        export_ended(settings, ledger, job_id)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job because of one block."""
-    fail_job(stage.ledger, stage.job_id, stage.number, reason, where=stage.describe(place), place=place)
+    where = stage.describe(place)
+    fail_job(stage.ledger, stage.settings, stage.job_id, stage.number, reason, where=where, place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
@@ -84,7 +88,7 @@ def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: Stage
             "resume the job when the cause is removed"
         )
         log.error("job %s is stopped: %s", job_id, reason)
-        fail_job(ledger, job_id, number, reason, place=losses.lost[0])
+        fail_job(ledger, settings, job_id, number, reason, place=losses.lost[0])
     return is_hopeless
 
 
@@ -98,7 +102,7 @@ def fail_exhausted(
     if not places or manifest.options.on_error != "fail":
         return False
     where, reason = describe(manifest.plan, number, places[0]), _why_lost(ledger, settings, manifest.job_id, places[0])
-    fail_job(ledger, manifest.job_id, number, reason, where=where, place=places[0])
+    fail_job(ledger, settings, manifest.job_id, number, reason, where=where, place=places[0])
     return True
 
 

@@ -66,7 +66,7 @@ class LeaseRenewer:
     """Renews the leases of children that live, and ends those of children that died or wait for a dead file system."""
 
     def __init__(self, ledger: Ledger, settings: Settings, files: FileSlots) -> None:
-        self._ledger, self._lease_s = ledger, settings.lease_s
+        self._ledger, self._settings, self._lease_s = ledger, settings, settings.lease_s
         self._files, self._timeout_s = files, settings.store_timeout_s if has_proc() else 0.0
         self._progress: dict[str, Progress] = {}
         self._stalled: dict[str, _Stalled] = {}
@@ -130,7 +130,8 @@ class LeaseRenewer:
             return
         idle_s = self._ledger.clock() - self._ledger.info(job_id).updated_at
         if idle_s >= long_s:
-            fail_job(self._ledger, job_id, number, f"{stalled.reason}; nobody else has worked on it for {idle_s:.0f} s")
+            reason = f"{stalled.reason}; nobody else has worked on it for {idle_s:.0f} s"
+            fail_job(self._ledger, self._settings, job_id, number, reason)
 
 
 def _holdings() -> dict[str, _Holding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lepton_celery.engines.celery.sending import canvas
-from lepton_celery.engines.celery.worker.stage import OpenStage
+from lepton_celery.engines.celery.worker.stage import OpenStage, traced
 from lepton_celery.execution import seams
 from lepton_celery.execution.library_warnings import kept_warnings
 from lepton_celery.execution.merge import merge_stage, missing_blocks
@@ -16,6 +16,7 @@ from lepton_celery.ledger.history import Work
 from lepton_celery.planning.batches import batches
 from lepton_celery.planning.cost.keep import learn
 from lepton_celery.text import logger
+from lepton_celery.tracing.work import MERGE, PUBLISH, nested
 
 log = logger(__name__)
 
@@ -26,6 +27,12 @@ def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
     Returns:
         The number of the next stage if this call opened it.
     """
+    with traced(stage, MERGE) as span:
+        span.note(attempt=info.merge_attempts, retries=stage.retries)
+        return _merge(stage, info, fence)
+
+
+def _merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
     began = time.perf_counter()
     stage.manifest.check_inputs()
     if _reopens_missing(stage, info, fence):
@@ -65,7 +72,8 @@ def _finish(stage: OpenStage, fence: int, began: float) -> None:
     manifest, ledger = stage.manifest, stage.ledger
     if not ledger.begin_publish(stage.job_id, stage.number, fence=fence):
         return  # cancelled or paused, or another merge took over and publishes
-    dtypes = publish(stage.context, overwrite=manifest.options.overwrite)
+    with nested(stage.settings, PUBLISH):
+        dtypes = publish(stage.context, overwrite=manifest.options.overwrite)
     result = {"seams": seams.measure(stage.context), "dtypes": dtypes, "warnings": kept_warnings(stage.context)}
     work = _work(stage, began)
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result, work=work):

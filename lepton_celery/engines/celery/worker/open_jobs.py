@@ -14,6 +14,7 @@ from lepton_celery.execution.outputs import discard
 from lepton_celery.ledger import JobState, Ledger
 from lepton_celery.planning.memory import check_arrays
 from lepton_celery.text import logger
+from lepton_celery.tracing.ended import export_ended
 
 log = logger(__name__)
 
@@ -70,6 +71,7 @@ class OpenJobs:
             state = ledger.info(job_id).state
         except JobError:  # it is forgotten, or of another release
             return
+        export_ended(settings, ledger, job_id)  # whoever ended it may be traced nowhere, or have died
         if state in (JobState.DONE, JobState.CANCELLED):
             try:
                 self.discard(ledger, settings, job_id)

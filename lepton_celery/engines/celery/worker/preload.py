@@ -6,10 +6,12 @@ import gc
 from typing import Any
 
 from celery import bootsteps
+from celery.signals import worker_process_shutdown
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.queues import serves_jobs
 from lepton_celery.engines.celery.worker import log_lines
+from lepton_celery.tracing.tracer import flush
 
 
 class PreloadStep(bootsteps.Step):
@@ -23,6 +25,7 @@ class PreloadStep(bootsteps.Step):
     def create(self, parent: Any) -> None:
         settings: Settings = parent.app.conf["lepton"]
         log_lines.install()  # pool children inherit it
+        worker_process_shutdown.connect(lambda **_: flush(settings), weak=False, dispatch_uid="lepton.flush")
         # little more than imports: computing in the main process would start threads, which a fork does not copy
         import scipy.ndimage
         import scipy.sparse.csgraph  # noqa: F401

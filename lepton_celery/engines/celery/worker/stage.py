@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -21,6 +21,7 @@ from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.heartbeat import heartbeat
 from lepton_celery.ledger.info import stage_label
 from lepton_celery.planning.plan import Plan, Stage
+from lepton_celery.tracing.work import WorkSpan, stage_work
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class OpenStage:
     number: StageNumber
     slot: str
     """The worker and this process, for the job's history."""
+    retries: int = 0
+    """How often the message was retried after a temporary error."""
+    is_asked_for: bool = True
+    """Whether the message asks for this stage, and not for one before it."""
 
     @property
     def job_id(self) -> str:
@@ -65,6 +70,19 @@ def describe(plan: Plan, number: StageNumber, place: Place) -> str:
     stage = plan.stage_of(number)
     block = stage.tiling.block(place)
     return f"block {block} {stage.grid.region(block)} of stage {stage_label(number, len(plan.stages))}"
+
+
+def traced(stage: OpenStage, name: str) -> AbstractContextManager[WorkSpan]:
+    """A span of OpenTelemetry for work on a stage."""
+    return stage_work(
+        stage.settings,
+        stage.ledger,
+        stage.job_id,
+        stage.plan,
+        stage.number,
+        name,
+        asked=stage.is_asked_for,
+    )
 
 
 @contextmanager

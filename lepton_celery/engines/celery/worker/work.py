@@ -116,6 +116,8 @@ class StageWork:
     job_id: str
     number: StageNumber
     places: list[Place]
+    is_asked_for: bool = True
+    """Whether the message asks for this stage, and not for one before it."""
 
     def __post_init__(self) -> None:
         self.settings: Settings = self.task.app.conf["lepton"]
@@ -249,7 +251,7 @@ class StageWork:
             info = ledger.info(self.job_id)
             if info.merge_attempts > settings.max_attempts + settings.max_retries:
                 reason = f"its merge was begun {info.merge_attempts - 1} times and never ended; see the workers' logs"
-                failures.fail_job(ledger, self.job_id, self.number, reason)
+                failures.fail_job(ledger, settings, self.job_id, self.number, reason)
                 return None
             stage = self._open_stage()
             with guarded(stage) as (_, begin_block):
@@ -263,7 +265,7 @@ class StageWork:
                     turns.enter(ledger, info, stage.plan)
                     self.lane = info.lane
                     self.send_turns()
-                return StageWork(self.task, self.job_id, following, reserved) if reserved else None
+                return StageWork(self.task, self.job_id, following, reserved, is_asked_for=False) if reserved else None
         except JobNotFound:
             return None
         except OtherRelease as error:
@@ -296,6 +298,8 @@ class StageWork:
             context,
             self.number,
             f"{self.task.request.hostname}/{os.getpid()}",
+            int(self.task.request.retries),
+            self.is_asked_for,
         )
 
     def _fail(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
@@ -303,7 +307,7 @@ class StageWork:
         if stage is not None and places:
             failures.fail_block(stage, places[0], reason_of(error))
         else:
-            failures.fail_job(self.ledger, self.job_id, self.number, reason_of(error))
+            failures.fail_job(self.ledger, self.settings, self.job_id, self.number, reason_of(error))
 
     def _fail_or_retry(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """Retry the message, or end the job if the error is final or no retries are left."""
