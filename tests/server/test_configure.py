@@ -130,6 +130,15 @@ def test_configuring_twice_is_configuring_once() -> None:
     assert settings_of(app).ledger == REDIS
 
 
+def test_messages_go_to_the_broker_that_was_configured_last() -> None:
+    app = lepton_celery.configure(project(), Settings())
+    assert publisher_of(app) is publisher_of(app)
+    assert publisher_of(app).conf.broker_url == REDIS
+    app.conf.update(broker_url="redis://later:1/5")
+    lepton_celery.configure(app, Settings(ledger_url=REDIS))
+    assert publisher_of(app).conf.broker_url == "redis://later:1/5"
+
+
 # ------------------------------------------------------------------------------------------------ the ledger's server
 
 

@@ -92,8 +92,9 @@ def publisher_of(app: Celery) -> Publisher:
     app = maybe_evaluate(app)  # `celery.current_app` is a proxy that cannot be weakly referenced
     if isinstance(app, Publisher):
         return app
-    if app not in _publishers:
-        _publishers[app] = _make_publisher(app, app.conf["lepton"])
+    settings: Settings = app.conf["lepton"]
+    if app not in _publishers or _publishers[app].conf["lepton"] != settings:  # it may be configured again
+        _publishers[app] = _make_publisher(app, settings)
     return _publishers[app]
 
 
