@@ -11,14 +11,12 @@ from lepton_celery.local.stack import LocalStack, Project
 
 @contextmanager
 def short_lived(stack: LocalStack) -> Iterator[LocalStack]:
-    """A stack that runs during the `with` block. Its processes are killed, since a warm stop takes two seconds."""
+    """A stack that runs during the `with` block, and is killed then."""
     stack.start()
     try:
         yield stack
     finally:
-        for process in stack.processes:
-            process.kill()
-        stack.stop()
+        stack.kill()
 
 
 @contextmanager

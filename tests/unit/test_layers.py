@@ -51,7 +51,6 @@ LAYERS = (
 
 RESERVED = {
     "records": "Tables, text and logs that are split as images are.",
-    "contrib": "Helpers for Django and Flask.",
 }
 """Planned folders, which need not exist yet."""
 
