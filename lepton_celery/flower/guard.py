@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import click
@@ -45,6 +46,15 @@ def _guard(sender: Celery[Any], **_: Any) -> None:
         close(options, sender.conf["lepton"].flower_auth)
     except Exception as error:
         raise SystemExit(f"Flower does not start: {error}") from error
+    Thread(target=_load, daemon=True).start()
+
+
+def _load() -> None:
+    """Import what the first page would wait for, for half a second."""
+    from lepton_celery.api import service  # noqa: F401
+    from lepton_celery.catalogue import catalogue
+
+    catalogue()
 
 
 def close(options: Any, auth: str) -> None:

@@ -83,10 +83,10 @@ class _Handler(_Closed):
         options = self.application.options
         return bool(options.basic_auth or options.auth) and not options.read_only
 
-    async def ask(self, path: str, query: Mapping[str, list[str]] | None = None) -> Answer:
-        """The API's answer to a request with this one's method."""
+    async def ask(self, path: str, query: Mapping[str, list[str]] | None = None, *, packed: bool = False) -> Answer:
+        """The API's answer to a request with this one's method, `packed` or plain."""
         request = Request(self.request.method, path, query or {}, self.request.body, may_change=self.may_change)
-        return await self.sources.answers.answer(request)
+        return await self.sources.answers.answer(request, packed=packed)
 
     async def pass_on(self, path: str) -> None:
         """Answer this request as the API answers it."""
@@ -94,7 +94,8 @@ class _Handler(_Closed):
             query = {name: [text.decode() for text in given] for name, given in self.request.query_arguments.items()}
         except UnicodeDecodeError as error:
             raise HTTPError(400, "the query is not UTF-8") from error
-        answer = await self.ask(f"/{path}", query)
+        packed = "gzip" in self.request.headers.get("Accept-Encoding", "")
+        answer = await self.ask(f"/{path}", query, packed=packed)
         self.set_status(answer.status)
         for name, value in answer.headers.items():
             self.set_header(name, value)
@@ -110,7 +111,7 @@ class _Page(_Handler):
         """Answer with a page if the API has what it shows; else say with the same status why not."""
         answer = await self.ask(path, query)
         if answer.status == 200:
-            self.show(template, **given)
+            self.show(template, found=json.loads(answer.body), **given)
             return
         self.set_status(answer.status)
         self.show("lepton-refused.html", message=json.loads(answer.body)["error"]["message"], status=answer.status)

@@ -27,19 +27,19 @@ class SharedAnswers:
         self._fresh_s = fresh_s
         self._kept: dict[Any, asyncio.Future[Answer]] = {}
 
-    async def answer(self, request: Request) -> Answer:
-        """The answer to a request. It is found in a thread, so that Flower goes on meanwhile."""
+    async def answer(self, request: Request, *, packed: bool = False) -> Answer:
+        """The answer to a request, `packed` or plain. It is found in a thread, so that Flower goes on meanwhile."""
         if request.method != "GET":
             try:
                 return await self._run(request)
             finally:
                 self.forget()
         query = tuple((name, tuple(values)) for name, values in sorted(request.query.items()))
-        key = (request.path, query, request.scope)
+        key = (request.path, query, request.scope, packed)
         if key not in self._kept:
             if len(self._kept) >= _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
-            asked = self._kept[key] = asyncio.ensure_future(self._run(request))
+            asked = self._kept[key] = asyncio.ensure_future(self._run(request, packed=packed))
             # maps of large jobs take megabytes, which nobody needs when their pages are closed
             asyncio.get_running_loop().call_later(self._fresh_s, self._drop, key, asked)
         return await asyncio.shield(self._kept[key])
@@ -52,8 +52,12 @@ class SharedAnswers:
         """Answer all requests to come anew."""
         self._kept.clear()
 
-    async def _run(self, request: Request) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._answer, request)
+    async def _run(self, request: Request, *, packed: bool = False) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._found, request, packed)
+
+    def _found(self, request: Request, packed: bool) -> Answer:
+        answer = self._answer(request)
+        return answer.packed() if packed else answer
 
 
 class Changes:
