@@ -24,6 +24,8 @@ from lepton_celery.text import password_of
 PLACEHOLDERS = frozenset({"change-me", "changeme", "replace-me", "your-password", "example", "todo", "xxx"})
 """Passwords of example files, which are refused."""
 
+LOG_FORMATS = ("text", "json")
+
 RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 """Old names of settings and their new ones. The old names are accepted until release 0.2."""
 
@@ -109,6 +111,8 @@ class Settings:
     more is computed in smaller pieces. 0: no limit. Linux only."""
     cost_profile: str = "default"
     """Name under which the ledger keeps the cost model of these workers. Give each kind of machine its own."""
+    log_format: str = "text"
+    """How workers, Flower and commands write their logs: `text`, or `json` for one JSON object a line."""
     tracing: bool = True
     """Whether jobs are traced with OpenTelemetry where the program has configured it (the extra `otel`). In the environment:
     `1` or `0`."""
@@ -168,6 +172,8 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
             given[name] = _parsed(variable, text, getattr(Settings, name), separator)
     check_keys(given.get("secret_key", ()), "LEPTON_SECRET_KEY")
     terms_of(given.get("tenants", ()))
+    if given.get("log_format", "text") not in LOG_FORMATS:
+        raise InputError(f"LEPTON_LOG_FORMAT is {given['log_format']!r}; give {' or '.join(LOG_FORMATS)}")
     settings = Settings(**given)
     check_passwords(settings)
     return settings

@@ -10,6 +10,8 @@ from reprlib import Repr
 from typing import Any
 from urllib.parse import unquote
 
+from lepton_celery.log_fields import add_fields
+
 SHOWN_CHARS = 400
 """Longest text from outside that is shown, in characters."""
 _MESSAGE_CHARS = 4000
@@ -77,8 +79,9 @@ def password_of(url: str) -> str:
 
 @cache
 def logger(name: str) -> logging.Logger:
-    """The logger of a module; its records show all arguments and tracebacks as text."""
+    """The logger of a module; its records show all arguments and tracebacks as text, and have the fields of `log_fields`."""
     found = logging.getLogger(name)
+    found.addFilter(add_fields)
     found.addFilter(as_text)
     return found
 

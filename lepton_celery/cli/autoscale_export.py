@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
 
 import click
 
-from lepton_celery.cli.console import messages, say
+from lepton_celery.cli.long_running import teller
 from lepton_celery.cli.where import need_settings
 from lepton_celery.errors import InputError
 from lepton_celery.fleet.export import serve
@@ -49,22 +48,19 @@ def export(
     settings = need_settings()
     fleets = lane_fleets(least, most, target_wait, slots, start_up, period, targets_of(settings.target_wait))
     ledger = open_ledger(settings.ledger)
-    replicas = Replicas(ledger, fleets, _say_at)
+    tell = teller(settings)
+    replicas = Replicas(ledger, fleets, tell)
     server = serve(replicas, bind, port, [JobMetrics(ledger)])
     try:
         address = f"http://{bind}:{server.server_port}"
-        say(f"the desired workers of each lane: {address}/metrics and /keda/LANE; Ctrl-C ends it")
+        tell(f"the desired workers of each lane: {address}/metrics and /keda/LANE; Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
             replicas.start()
             server.serve_forever()
     finally:
         replicas.stop()
         server.server_close()
-        messages().print("no more decisions are made")
-
-
-def _say_at(text: str) -> None:
-    say(f"{datetime.now().astimezone():%H:%M:%S} {text}")
+        tell("no more decisions are made")
 
 
 def lane_fleets(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lepton_celery.cli.console import json_option, messages, output, print_json, say, table
+from lepton_celery.cli.console import json_option, messages, output, print_json, table
 from lepton_celery.cli.documents import fleet_document
+from lepton_celery.cli.long_running import teller
 from lepton_celery.cli.watching import redrawn
 from lepton_celery.cli.where import need_settings
 from lepton_celery.config import Settings, state_directory
@@ -64,17 +66,18 @@ def fleet(**given: Any) -> None:
     directory = state_directory().absolute()
     workers = _workers(settings, directory, lanes, given["app"] or app_module(), given["concurrency"])
     scaler = LocalFleet(ledger, workers, options, directory)
-    teller = _Teller()
+    tell = teller(settings)
+    changes = _Changes(tell)
     if given["dry_run"]:
         while True:
-            teller.tell(scaler.look())
+            changes.tell(scaler.look())
             time.sleep(options.limits.period_s)
     with scaler:
-        say(f"autoscaler of {directory}, process {os.getpid()}; Ctrl-C has its workers finish what they run, and stop")
+        tell(f"autoscaler of {directory}, process {os.getpid()}; Ctrl-C has its workers finish what they run, and stop")
         for event in scaler.adopt():
-            say(event)
+            tell(event)
         try:
-            scaler.run(teller.tell)
+            scaler.run(changes.tell)
         except (KeyboardInterrupt, SystemExit):
             messages().print("workers finish what they run, and stop … (Ctrl-C again leaves them to themselves)")
             raise
@@ -110,21 +113,22 @@ def _workers(settings: Settings, directory: Path, lanes: tuple[str, ...], app: s
     return FleetWorkers(directory, command, environment, Path.cwd(), version("lepton-celery"))
 
 
-class _Teller:
-    """Prints what has changed."""
+class _Changes:
+    """Tells what has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
         self._decided: object = None
         self._events: list[str] = []
 
     def tell(self, step: Step) -> None:
-        """Print the decision if it differs from the last one, and the events, unless the last step had the same."""
-        decided, now = (step.decision.desired, step.decision.findings), f"{datetime.now().astimezone():%H:%M:%S}"
+        """Tell the decision if it differs from the last one, and the events, unless the last step had the same."""
+        decided = (step.decision.desired, step.decision.findings)
         if decided != self._decided:
-            say(f"{now} {step.decision.reason}")
+            self._tell(step.decision.reason)
         for event in step.events:
             if event not in self._events:
-                say(f"{now} {event}")
+                self._tell(event)
         self._decided, self._events = decided, step.events
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import secrets
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import click
 from celery import Celery
 from celery.signals import import_modules
 
+from lepton_celery.config import Settings
+from lepton_celery.json_lines import is_json, use_json
 from lepton_celery.local.flower_command import shipped_configuration
 
 
@@ -42,8 +45,11 @@ def _guard(sender: Celery[Any], **_: Any) -> None:
         return
     from flower.options import options
 
+    settings: Settings = sender.conf["lepton"]
+    if is_json(settings):
+        use_json(logging.getLogger())
     try:
-        close(options, sender.conf["lepton"].flower_auth)
+        close(options, settings.flower_auth)
     except Exception as error:
         raise SystemExit(f"Flower does not start: {error}") from error
     Thread(target=_load, daemon=True).start()

@@ -26,6 +26,7 @@ from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
 from lepton_celery.jobs.unserved import warn_if_unserved
 from lepton_celery.ledger import Ledger, open_ledger
+from lepton_celery.log_fields import about
 from lepton_celery.planning.cost.keep import model_of_folder, model_of_workers
 from lepton_celery.planning.cost.model import CostModel
 from lepton_celery.planning.options import Limits, PlanOptions
@@ -112,7 +113,8 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
     _check_queue(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
-    _send(prepared, app, ledger, settings)
+    with about(job=prepared.manifest.job_id):
+        _send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots)
 
 

@@ -43,8 +43,8 @@ def test_the_environment_wins_over_the_module() -> None:
 
 def test_every_setting_can_be_given_in_the_environment_in_its_own_type() -> None:
     for item in fields(Settings):
-        if item.name == "tenants":
-            continue  # its form is checked
+        if item.name in ("tenants", "log_format"):
+            continue  # their form is checked
         text = {int: "7", float: "7.5", str: "seven", bool: "0", tuple: "/first-folder:/second-folder"}[
             type(item.default)
         ]

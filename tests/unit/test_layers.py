@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "lepton_celery"
 
 LAYERS = (
+    "log_fields",
     "text",
     "errors",
     "limits",
@@ -21,6 +22,7 @@ LAYERS = (
     "priority",
     "tenants",
     "config",
+    "json_lines",
     "grid",
     "kernels",
     "catalogue",

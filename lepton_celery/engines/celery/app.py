@@ -11,6 +11,7 @@ from lepton_celery.engines.celery.project import project_settings
 from lepton_celery.engines.celery.sending import messages
 from lepton_celery.engines.celery.sending.queues import QueuesWithLanes, check_backend, is_rabbitmq
 from lepton_celery.engines.celery.settings import celery_settings
+from lepton_celery.engines.celery.worker import log_lines
 from lepton_celery.engines.celery.worker.alive import AliveStep
 from lepton_celery.engines.celery.worker.autoscaling import AutoscalingStep
 from lepton_celery.engines.celery.worker.control_lane import ControlLaneStep
@@ -70,6 +71,7 @@ def _adopt(app: Celery[Any], given: Settings) -> None:
 def _prepare(app: Celery[Any]) -> Celery[Any]:
     app.autodiscover_tasks([WORKER])
     messages.install()
+    log_lines.write_json(app)
     app.steps["worker"].update((ControlLaneStep, PoolCheckStep, AutoscalingStep, PreloadStep, HeldOrderStep))
     app.steps["worker"].update((AliveStep, ServingStep, SweeperStep, LeaseRenewerStep))
     app.steps["consumer"].update((MessageGateStep, PollOrderStep))

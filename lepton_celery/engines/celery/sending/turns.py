@@ -14,6 +14,7 @@ from lepton_celery.errors import BrokerUnreachable, LeptonError, reason_of
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger
 from lepton_celery.ledger.lane_window import SHORTEST_S, UNKNOWN_S, Turn
+from lepton_celery.log_fields import about
 from lepton_celery.planning.batches import batches, places_between
 from lepton_celery.planning.plan import Plan, Stage
 from lepton_celery.tenants import OTHERS, Terms, terms_of
@@ -79,7 +80,8 @@ def send_turns(app: Celery, ledger: Ledger, settings: Settings, lane: str, plan_
         except BrokerUnreachable:
             raise
         except LeptonError as error:  # a job of another release, a damaged or a forgotten one: others go on
-            log.debug("job %s loses its turn: %s", shown(turn.job_id), reason_of(error))
+            with about(job=turn.job_id):
+                log.debug("job %s loses its turn: %s", shown(turn.job_id), reason_of(error))
             ledger.turns.leave(lane, turn.job_id)
 
 

@@ -20,6 +20,7 @@ from lepton_celery.grid import Place
 from lepton_celery.ledger.history import Work
 from lepton_celery.ledger.info import stage_label
 from lepton_celery.ledger.lane_window import ALONE
+from lepton_celery.log_fields import about
 from lepton_celery.planning.batches import batches, format_places
 from lepton_celery.priority import LANES
 from lepton_celery.text import logger
@@ -186,14 +187,15 @@ class Batch:
                 if pieces >= MAX_PIECES:
                     raise
                 pieces *= 4
-                log.warning(
-                    "job %s: %s needs too much memory; in %d pieces", stage.job_id, stage.describe(place), pieces
-                )
+                with about(blocks=format_places([place])):
+                    described = stage.describe(place)
+                    log.warning("job %s: %s needs too much memory; in %d pieces", stage.job_id, described, pieces)
 
     def _is_to_be_retried(self, place: Place, error: Exception) -> bool:
         """Release a block that failed, or give it up; whether to retry it."""
         stage = self.stage
-        log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
+        with about(blocks=format_places([place])):
+            log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
         self._span.fail(error)
         self._remove([place])
         if isinstance(error, CERTAIN):

@@ -13,6 +13,8 @@ from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, Losses
+from lepton_celery.log_fields import about
+from lepton_celery.planning.batches import format_places
 from lepton_celery.text import logger
 from lepton_celery.tracing.ended import export_ended
 
@@ -137,7 +139,8 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
             raise  # the batch is tried again
         fail_block(stage, place, f"{reason}; and it cannot be filled: {errors.reason_of(error)}")
         return
-    log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)
+    with about(blocks=format_places([place])):
+        log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)
     stage.ledger.fill(stage.job_id, stage.number, place, reason=reason)
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done

@@ -27,6 +27,7 @@ from lepton_celery.errors import LeptonError, reason_of
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.processes import has_proc, process_stat
+from lepton_celery.log_fields import about
 from lepton_celery.stores.stalls import Progress, no_answer, set_watch, ticks_of
 from lepton_celery.text import logger
 
@@ -114,7 +115,8 @@ class LeaseRenewer:
         if use is None or pid == os.getpid():
             return
         reason = reason_of(no_answer(use.path, self._timeout_s))
-        log.error("process %d is ended: %s", pid, reason)
+        with about(job=job_id):
+            log.error("process %d is ended: %s", pid, reason)
         self._ledger.end_owner(job_id, number, owner=owner, reason=reason)
         self._stalled[owner] = _Stalled(time.monotonic(), reason)
         with suppress(ProcessLookupError):

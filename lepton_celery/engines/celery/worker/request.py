@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # not in its stubs
@@ -17,6 +18,7 @@ from lepton_celery.engines.celery.worker.lease_renewer import owner_of
 from lepton_celery.errors import LeptonError
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import open_ledger
+from lepton_celery.log_fields import about
 from lepton_celery.text import logger
 
 log = logger(__name__)
@@ -34,13 +36,21 @@ class JobRequest(Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Handle an exception of the task, or the end of its process."""
-        if _is_end_of_process(exc_info.exception) and not self._ended_on_purpose:
-            self._end_leases()
-        self._and_acknowledge(super().on_failure, exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        with self._about():
+            if _is_end_of_process(exc_info.exception) and not self._ended_on_purpose:
+                self._end_leases()
+            handle = super().on_failure
+            self._and_acknowledge(handle, exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Handle the end of the time that the project's limits give."""
-        self._and_acknowledge(super().on_timeout, soft, timeout)
+        with self._about():
+            self._and_acknowledge(super().on_timeout, soft, timeout)
+
+    def _about(self) -> AbstractContextManager[None]:
+        """What lines of the log about this message are about."""
+        first = next(iter(self.args or ()), "")
+        return about(job=first if isinstance(first, str) else "")
 
     @property
     def _ended_on_purpose(self) -> bool:

@@ -24,6 +24,8 @@ from lepton_celery.errors import BrokerUnreachable, JobError, JobNotFound, reaso
 from lepton_celery.grid import Place
 from lepton_celery.ledger import JobInfo, JobState, Ledger, open_ledger
 from lepton_celery.limits import JOB_ID
+from lepton_celery.log_fields import about
+from lepton_celery.planning.batches import format_places
 from lepton_celery.priority import LANES
 from lepton_celery.text import logger, quoted, shown
 
@@ -98,7 +100,9 @@ class Sweeper:
             if began < self._left_alone.get(job_id, 0.0):
                 continue
             told = f"job {shown(job_id)} cannot be looked after, and is left alone"
-            if not self._contain(told, partial(self._sweep_job, job_id)):
+            with about(job=job_id):
+                is_swept = self._contain(told, partial(self._sweep_job, job_id))
+            if not is_swept:
                 self._left_alone[job_id] = began + _LEFT_ALONE_S
         if began >= self._next_forget:
             self._next_forget = began + min(_FORGET_EVERY_S, self._settings.retention_s)
@@ -164,7 +168,8 @@ class Sweeper:
     def _send_alone(self, info: JobInfo, places: list[Place], reason: str) -> None:
         """Send each of these blocks in a message of its own, and log why."""
         if places:
-            log.warning("job %s: %d blocks %s; sent again", info.job_id, len(places), reason)
+            with about(stage_label=info.stage_label, blocks=format_places(sorted(places))):
+                log.warning("job %s: %d blocks %s; sent again", info.job_id, len(places), reason)
             canvas.send_taken_over(self._app, info, places)
 
     def _send_slow(self, info: JobInfo) -> None:
@@ -196,7 +201,8 @@ class Sweeper:
                 self._ledger.relist([info.job_id])
             has_begun = info.stage or info.blocks_done or info.dispatched
             if info.state is JobState.PAUSED and not has_begun and now - info.updated_at > _SUBMITTING_S:
-                log.warning("job %s was never submitted as a whole; forgotten", info.job_id)
+                with about(job=info.job_id):
+                    log.warning("job %s was never submitted as a whole; forgotten", info.job_id)
                 if self._ledger.cancel(info.job_id):
                     self._send_tidy([info.job_id])
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.exceptions import Ignore
 
+from lepton_celery import log_fields
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas, turns
 from lepton_celery.engines.celery.sending.queues import job_queue_of, lane_of
@@ -31,7 +32,7 @@ from lepton_celery.errors import BrokerUnreachable, JobNotFound, LeptonError, Ot
 from lepton_celery.execution.freed_memory import free_arrays_of
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, JobState, open_ledger
-from lepton_celery.ledger.info import NO_PLACE
+from lepton_celery.ledger.info import NO_PLACE, stage_label
 from lepton_celery.planning.batches import format_places
 from lepton_celery.planning.plan import Plan
 from lepton_celery.text import logger
@@ -53,6 +54,7 @@ def process(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     if (arguments := accepted(task, args, keywords)) is None:
         return
     job_id, number, places = arguments
+    log_fields.begin(job=job_id, blocks=format_places(places))
     work = StageWork(task, job_id, StageNumber(number), places)
     _work_on(work)
     work.send_turns()
@@ -68,6 +70,7 @@ def close(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     if (arguments := accepted(task, args, keywords)) is None:
         return
     job_id, number, *places = arguments
+    log_fields.begin(job=job_id)
     log_lines.tell(f"job {job_id} checked" if places else f"job {job_id}, end of a wave")
     work = StageWork(task, job_id, StageNumber(number), [])
     if work.send_lost(*places):
@@ -86,6 +89,7 @@ def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
     for job_id in arguments[0].split(","):
         if not ledger.expire(job_id, older_s=settings.retention_s):
             continue  # it has not ended, or was resumed meanwhile
+        log_fields.begin(job=job_id)
         try:
             _open_jobs.discard(ledger, settings, job_id)
         except BrokerUnreachable:
@@ -93,6 +97,7 @@ def tidy(task: Task[..., None], *args: Any, **keywords: Any) -> None:
         except Exception as error:  # another release wrote it, it is damaged, or outside the allowed folders
             log.warning("job %s: its files are not removed: %s", job_id, reason_of(error))
         forgotten += ledger.forget_ended(job_id)
+    log_fields.begin()
     log_lines.tell(f"{forgotten} jobs that ended long ago are forgotten")
 
 
@@ -288,6 +293,8 @@ class StageWork:
 
     def _open_stage(self) -> OpenStage:
         manifest, context = _open_jobs.open(self.ledger, self.settings, self.job_id)
+        label, places = stage_label(self.number, len(manifest.plan.stages)), format_places(self.places)
+        log_fields.begin(job=self.job_id, stage_label=label, blocks=places)
         return OpenStage(
             self.task.app,
             self.ledger,
