@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import flower
 import numpy as np
 import psutil
 import pytest
@@ -134,10 +136,34 @@ def test_flower_is_never_open_to_the_network_without_a_password(
         process.wait(60)
 
 
-def test_a_missing_flower_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flower.command import flower
+@pytest.mark.parametrize(
+    ("file", "old", "new", "why"),
+    [
+        ("templates/base.html", "{% block extra_scripts %}", "{% block more_scripts %}", "no block extra_scripts"),
+        ("urls.py", '(r".*", NotFoundErrorHandler),', "", "does not catch all paths"),
+    ],
+    ids=["without a block", "without a handler"],
+)
+def test_a_flower_that_has_changed_starts_without_our_pages(
+    folder: Path, tmp_path: Path, file: str, old: str, new: str, why: str
+) -> None:
+    changed = tmp_path / "flower"
+    shutil.copytree(Path(flower.__file__).parent, changed)
+    text = (changed / file).read_text()
+    assert text.count(old) == 1
+    (changed / file).write_text(text.replace(old, new))
+    port = free_port()
+    with celery(folder, "flower", f"--port={port}", ready="Visit me at", PYTHONPATH=str(tmp_path)) as log:
+        assert (status(f"http://127.0.0.1:{port}/tasks"), status(f"http://127.0.0.1:{port}/jobs")) == (200, 404)
+        assert re.search(
+            rf"Flower \d\S+ is not as expected: .*{why}.*has no Jobs tab; install a release", log.read_text()
+        )
 
-    assert command.flower is flower
+
+def test_a_missing_flower_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flower.command import flower as flowers_own
+
+    assert command.flower is flowers_own
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     ran = CliRunner().invoke(command.flower, ["--port=5555", "--help"])
     assert ran.exit_code == 1
