@@ -245,8 +245,17 @@ export class BlockMap {
 
   #listen() {
     const { canvas } = this;
+    const fingers = new Map();
     let from = null;
     let moved = false;
+    const span = () => {
+      const [[ax, ay], [bx, by]] = fingers.values();
+      return { x: (ax + bx) / 2, y: (ay + by) / 2, length: Math.max(1, Math.hypot(ax - bx, ay - by)) };
+    };
+    const lift = (event) => {
+      fingers.delete(event.pointerId);
+      from = null;
+    };
     canvas.addEventListener("wheel", (event) => {
       if (!this.grid || (event.deltaY > 0 && this.fitted)) return; // the page scrolls
       event.preventDefault();
@@ -255,11 +264,20 @@ export class BlockMap {
     }, { passive: false });
     canvas.addEventListener("pointerdown", (event) => {
       from = this.#at(event);
-      moved = false;
+      moved = fingers.size > 0;
+      if (event.pointerType === "touch") fingers.set(event.pointerId, from);
       if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener("pointermove", (event) => {
       const at = this.#at(event);
+      if (fingers.size === 2 && fingers.has(event.pointerId)) {
+        const before = span();
+        fingers.set(event.pointerId, at);
+        const after = span();
+        this.pan(after.x - before.x, after.y - before.y);
+        this.zoom(after.length / before.length, after.x, after.y);
+        return;
+      }
       if (from && Math.hypot(at[0] - from[0], at[1] - from[1]) > (moved ? 0 : 4)) {
         this.pan(at[0] - from[0], at[1] - from[1]);
         from = at;
@@ -270,9 +288,9 @@ export class BlockMap {
     });
     canvas.addEventListener("pointerup", (event) => {
       if (from && !moved) this.keep(this.blockAt(...this.#at(event)));
-      from = null;
+      lift(event);
     });
-    canvas.addEventListener("pointercancel", () => (from = null));
+    canvas.addEventListener("pointercancel", lift);
     canvas.addEventListener("pointerleave", () => this.#over(null));
     canvas.addEventListener("keydown", (event) => this.#key(event));
   }

@@ -33,7 +33,7 @@ function showHead({ summary: row, predicted_s: predicted, filled, retried, failu
   const lost = row.filled_blocks + retried.length + (failure ? 1 : 0);
   setText(byId("lost"), count(lost));
   byId("lost-card").classList.toggle("metric-card-danger", lost > 0);
-  const notes = [row.filled_blocks && `${count(row.filled_blocks)} given up`, retried.length && `${count(retried.length)} to be tried again`, failure && "one failed"];
+  const notes = [row.filled_blocks && `${count(row.filled_blocks)} given up`, retried.length && `${count(retried.length)} to be tried again`, failure && "one failed", row.lost_attempts && of(row.lost_attempts, "lost attempt")];
   setText(byId("lost-note"), notes.filter(Boolean).join(", "));
   byId("waits").hidden = !row.waits_for || row.state !== "running";
   setText(byId("waits"), row.waits_for);

@@ -86,7 +86,7 @@ export class TimelineChart {
       c.moveTo(x, 0);
       c.lineTo(x, height - AXIS + 4);
       c.stroke();
-      if (x < width - 16) c.fillText(s ? duration(s) : "0", x, height - AXIS / 2 + 2);
+      if (x < width - 24) c.fillText(s ? duration(s) : "0", x, height - AXIS / 2 + 2);
     }
   }
 
