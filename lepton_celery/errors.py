@@ -49,6 +49,8 @@ class LeptonError(Exception):
 
     exit_code = 1
     """The exit code of the command line when this error ends it."""
+    http_status = 500
+    """The status of the HTTP API when this error is its answer."""
 
 
 def reason_of(error: BaseException) -> str:
@@ -61,6 +63,7 @@ class InputError(LeptonError, ValueError):
     """An argument is wrong; nothing was started."""
 
     exit_code = 2
+    http_status = 400
 
 
 class UnknownOperation(InputError, LookupError):
@@ -127,6 +130,7 @@ class StoreError(LeptonError, OSError):
     """An input cannot be read, or an output cannot be written."""
 
     exit_code = 3
+    http_status = 502
 
 
 class StoreNotFound(StoreError, FileNotFoundError):
@@ -145,12 +149,14 @@ class BrokerUnreachable(LeptonError, ConnectionError):
     """No broker or ledger answers at the configured URL."""
 
     exit_code = 4
+    http_status = 503
 
 
 class JobError(LeptonError, RuntimeError):
     """A job did not succeed, or its state does not allow what was asked for."""
 
     exit_code = 9
+    http_status = 409
 
     def __init__(self, message: str, job_id: str = "") -> None:
         super().__init__(message, job_id)
@@ -165,6 +171,7 @@ class JobNotFound(JobError, LookupError):
     """The ledger knows no job with that id."""
 
     exit_code = 8
+    http_status = 404
 
 
 class JobFailed(JobError):
@@ -191,6 +198,8 @@ class JobCancelled(JobError):
 
 class QueueFull(JobError):
     """There are too many open jobs; nothing was submitted."""
+
+    http_status = 429
 
 
 class WaitTimeout(JobError, TimeoutError):

@@ -9,18 +9,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound, LeptonError, StoreError
+from lepton_celery.errors import LeptonError
 from lepton_celery.text import without_passwords
 from lepton_celery.views.scope import Scope
-
-_STATUS: tuple[tuple[type[LeptonError], int], ...] = (
-    (JobNotFound, 404),
-    (InputError, 400),
-    (JobError, 409),
-    (BrokerUnreachable, 503),
-    (StoreError, 502),
-)
-"""The status of each kind of error; the first class that fits counts."""
 
 _PACKED_BYTES = 4096
 """Smallest length of an answer that is worth packing. The map of a million blocks, as they are done, is a hundredth then."""
@@ -98,8 +89,7 @@ def _masked(value: Any) -> Any:
 
 def refusal(error: LeptonError) -> Answer:
     """The answer for an error."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return said(status, str(error))
+    return said(error.http_status, str(error))
 
 
 def said(status: int, message: str) -> Answer:

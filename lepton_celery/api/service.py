@@ -14,9 +14,11 @@ from lepton_celery.api.parameters import read_all
 from lepton_celery.api.routes import ROUTES, Route, Sources
 from lepton_celery.config import Settings
 from lepton_celery.errors import LeptonError
+from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.resume import resume
 from lepton_celery.ledger import open_ledger
 from lepton_celery.views.listing import Listing
+from lepton_celery.views.scope import ALL, Scope
 
 _READING = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
@@ -42,6 +44,15 @@ class Api:
             BrokerUnreachable: the ledger does not answer.
         """
         return self._sources.listing.changed_at()
+
+    def job(self, job_id: str, scope: Scope = ALL) -> Job:
+        """A job, if whoever asks may see it.
+
+        Raises:
+            JobNotFound: there is none, or it may not be seen.
+            BrokerUnreachable: the ledger does not answer.
+        """
+        return self._sources.job(job_id, Request("GET", "/", tenant=scope.tenant, owner=scope.owner))
 
     def answer(self, request: Request) -> Answer:
         """The answer to a request; errors of this package are answers too."""

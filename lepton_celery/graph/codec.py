@@ -88,13 +88,16 @@ def to_json(outputs: Mapping[str, Node]) -> dict[str, Any]:
     return to_document(GraphDocument(GRAPH_VERSION, documents, indices))
 
 
-def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Node]:
+def from_json(
+    document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None, *, only_inputs: bool = False
+) -> dict[str, Node]:
     """The named outputs of a stored graph; every name and argument is validated.
 
     Args:
         document: a document from `to_json`, or one written by hand: of nodes, or of steps as on the command line.
         inputs: paths or arrays; a source with the URL `input:NAME`, and `@NAME` in a step, opens `inputs[NAME]`. The first
             step works on the input `image`.
+        only_inputs: whether to refuse a source with a path or URL, as a site must where users write the document.
 
     Raises:
         InputError: the document has another version or form, an operation is unknown, or arguments do not fit.
@@ -109,7 +112,7 @@ def from_json(document: Mapping[str, Any], inputs: Mapping[str, Any] | None = No
         if name.startswith("lepton.") and name not in PUBLIC_INTERNAL:
             raise InputError(f"operation {quoted(name)} is internal; a graph names public operations only")
         arguments = {key: decode(value, nodes) for key, value in written_arguments.items()}
-        nodes.append(_open_source(arguments, inputs or {}) if name == SOURCE else apply(name, **arguments))
+        nodes.append(_open_source(arguments, inputs or {}, only_inputs) if name == SOURCE else apply(name, **arguments))
     _check_names(graph.outputs)
     if not graph.outputs:
         raise InputError('the graph has no outputs; name at least one: "outputs": {"labels.zarr": 3}')
@@ -224,7 +227,7 @@ def _check_names(names: Iterable[str]) -> None:
             )
 
 
-def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Image:
+def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any], only_inputs: bool) -> Image:
     url = arguments.get("url")
     if not isinstance(url, str):
         raise InputError(f"a source has url {quoted(url)}; give a path or URL")
@@ -235,4 +238,10 @@ def _open_source(arguments: Mapping[str, Any], inputs: Mapping[str, Any]) -> Ima
                 f"the graph reads input {quoted(name)}, which was not given; inputs are {quoted(sorted(inputs))}"
             )
         return open(inputs[name])
+    if only_inputs:
+        raise InputError(f"the graph reads {quoted(url)}, and here it may read its inputs only: {_known(inputs)}")
     return open(url)
+
+
+def _known(inputs: Mapping[str, Any]) -> str:
+    return ", ".join(f"input:{name}" for name in inputs) or "there are none"
