@@ -28,6 +28,8 @@ from lepton_celery.views.timeline import Timeline, timeline
 
 IN_PATHS: Mapping[str, tuple[str, str]] = {
     "job": ("[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", "The id of the job."),
+    "upload": ("[A-Za-z0-9_-]{22}", "The id of the upload."),
+    "name": ("[^/]{1,120}", "The name of the result."),
 }
 """What the names in paths stand for: a pattern, and what it means."""
 

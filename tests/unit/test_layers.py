@@ -39,6 +39,7 @@ LAYERS = (
     "jobs",
     "views",
     "api",
+    "web",
     "skimage",
     "ndimage",
     "local",
@@ -59,7 +60,19 @@ RESERVED = {
 PAGES = ("README.md", "docs/design.md")
 """The pages that show the map."""
 
-CELERY_USERS = ("engines.celery", "fleet", "jobs", "api", "local", "calibration", "flower", "contrib", "cli", "app")
+CELERY_USERS = (
+    "engines.celery",
+    "fleet",
+    "jobs",
+    "api",
+    "web",
+    "local",
+    "calibration",
+    "flower",
+    "contrib",
+    "cli",
+    "app",
+)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""What a web site needs besides jobs, without a web framework: uploads, pipelines of users, and downloads of results."""

@@ -1,0 +1,90 @@
+"""Pipelines that a site offers, and those that its users write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lepton_celery.errors import InputError
+from lepton_celery.graph import from_json
+from lepton_celery.graph.nodes import Node
+from lepton_celery.graph.steps import FIRST_INPUT
+from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, VALUE_SUFFIX
+from lepton_celery.text import quoted, shown
+
+MAX_BYTES = 1 << 16
+"""Longest document of a pipeline that a user may send, in bytes of JSON."""
+MAX_OUTPUTS = 16
+_MAX_NAME_CHARS = 80
+_SUFFIXES = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES, VALUE_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline that a site offers."""
+
+    title: str
+    steps: tuple[str, ...]
+    """As on the command line: `gaussian:sigma=2`, `threshold:otsu`, `cells=label`."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """The name of each output's file, and the name of the result that it has. Empty: the last result, in `result.tif`."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As `from_json` reads it."""
+        last, rest = self.steps[-1], self.steps[:-1]
+        if self.outputs:
+            return {"version": 1, "steps": list(self.steps), "outputs": dict(self.outputs)}
+        return {"version": 1, "steps": [*rest, f"result={last}"], "outputs": {"result.tif": "result"}}
+
+
+def read_pipeline(text: str | bytes) -> dict[str, Any]:
+    """The document of a pipeline that a user sent as JSON.
+
+    Raises:
+        InputError: it is too long, or no JSON object; the message says where.
+    """
+    size = len(text)
+    if size > MAX_BYTES:
+        raise InputError(
+            f"the pipeline has {size:,} characters, and at most {MAX_BYTES:,} are read; send a shorter one"
+        )
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"the pipeline is no JSON object: {shown(error, 200)}") from error
+
+
+def check_pipeline(document: Mapping[str, Any]) -> None:
+    """Refuse a pipeline whose outputs are not plain files.
+
+    Raises:
+        InputError: the message says which output, and what would be right.
+    """
+    outputs = document.get("outputs")
+    if not isinstance(outputs, Mapping) or not 1 <= len(outputs) <= MAX_OUTPUTS:
+        raise InputError(
+            f'the pipeline needs 1 to {MAX_OUTPUTS} outputs, such as "outputs": {{"labels.tif": "labels"}}'
+        )
+    for name in outputs:
+        if not isinstance(name, str) or Path(name).name != name or name.startswith(".") or len(name) > _MAX_NAME_CHARS:
+            raise InputError(
+                f"the pipeline has an output named {quoted(name)}; give a plain file name such as labels.tif"
+            )
+        if Path(name).suffix.lower() not in _SUFFIXES:
+            raise InputError(f"the output {quoted(name)} has no suffix of these: {', '.join(_SUFFIXES)}")
+
+
+def results_of(document: Mapping[str, Any], image: Path) -> dict[str, Node]:
+    """The results of a pipeline on an image, by the names of their files.
+
+    Raises:
+        InputError: the pipeline is refused; the message says why.
+        StoreError: the image cannot be read.
+    """
+    check_pipeline(document)
+    return from_json(document, {FIRST_INPUT: str(image)}, only_inputs=True)

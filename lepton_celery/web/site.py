@@ -1,0 +1,201 @@
+"""Jobs of a site's users: on files that they sent, with pipelines that the site offers or that they write."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.canvas import Signature
+
+from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.routes import ROUTES
+from lepton_celery.api.service import Api
+from lepton_celery.errors import InputError, JobError
+from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.submit import submit
+from lepton_celery.planning.options import Limits
+from lepton_celery.text import quoted, shown
+from lepton_celery.views.scope import Scope
+from lepton_celery.web.downloads import download
+from lepton_celery.web.pipelines import Pipeline, results_of
+from lepton_celery.web.refusals import NotFound
+from lepton_celery.web.routes import routes_of
+from lepton_celery.web.uploads import Upload, UploadLimits, UploadStore
+
+_JOBS = "jobs"
+"""The folder of jobs in that of an owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOptions:
+    """What a site offers to its users, and how much of it."""
+
+    folder: Path
+    """Where uploads and results are kept; workers must see it."""
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    """The pipelines that the site offers, by their names."""
+    may_compose: bool = True
+    """Whether users may write pipelines of their own."""
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+    limits: Limits = field(default_factory=lambda: Limits(pixels=1 << 32, blocks=100_000))
+    """Limits of a job."""
+    priority: str = "interactive"
+    """The lane of jobs."""
+    keep_s: float = 7 * 24 * 3600.0
+    """Seconds for which results are kept after the last change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A file, or a folder, that a job wrote."""
+
+    name: str
+    bytes: int
+    """Bytes of the file, or of all files in the folder."""
+
+
+class Site:
+    """Jobs of the users of a site, each of whom has a folder of his own and sees nothing of others.
+
+    An owner is a text that stands for a user, such as his primary key. It may be used from several threads.
+    """
+
+    def __init__(self, app: Celery[Any], options: SiteOptions) -> None:
+        self.app, self.options = app, options
+        self.uploads = UploadStore(options.folder, options.uploads)
+        self.api = Api(app, [*(route for route in ROUTES if route.path != "/fleet"), *routes_of(self)])
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request of a user over HTTP. Paths of files in it begin in his folder."""
+        found = self.api.answer(request)
+        if request.owner is None or not found.body:
+            return found
+        root = self.uploads.root_of(request.owner)
+        body = found.body
+        for path in {root, root.resolve()}:
+            body = body.replace(f"{path}/".encode(), b"")
+        return Answer(found.status, body, found.more_headers)
+
+    def submit(
+        self,
+        owner: str,
+        upload: Upload,
+        pipeline: str | Mapping[str, Any],
+        *,
+        title: str = "",
+        on_done: Signature | None = None,
+    ) -> Job:
+        """Submit a job on a file of a user.
+
+        Args:
+            owner: whose file it is, and whose job it will be.
+            upload: the file, which must be complete.
+            pipeline: the name of a pipeline that the site offers, or the document of one; see `from_json`.
+            title: the job's name; by default those of the pipeline and the file.
+            on_done: a Celery signature that is sent once when the job has ended; see `lepton.submit`.
+
+        Raises:
+            InputError: the file, the pipeline or the job is refused; nothing is kept of it.
+            StoreError: the file is no image that can be read.
+            QueueFull: the user has too many jobs that have not ended.
+            BrokerUnreachable: no broker answers; nothing was submitted.
+        """
+        if upload.owner != owner:
+            raise NotFound(f"there is no file {quoted(upload.id)}")
+        if not upload.is_complete:
+            raise InputError(
+                f"only {upload.received:,} of {upload.length:,} bytes of the file came; send the rest first"
+            )
+        document, name = self._document(pipeline)
+        nodes = results_of(document, self.uploads.path(upload))
+        folder = self.uploads.root_of(owner) / _JOBS / secrets.token_hex(8)
+        folder.mkdir(parents=True)
+        try:
+            return submit(
+                {str(folder / file): node for file, node in nodes.items()},
+                app=self.app,
+                owner=owner,
+                title=title or f"{name}: {upload.name}",
+                priority=self.options.priority,
+                limits=self.options.limits,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _document(self, pipeline: str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+        """The document of a pipeline, and its title."""
+        if isinstance(pipeline, str):
+            offered = self.options.pipelines
+            if pipeline not in offered:
+                raise InputError(
+                    f"pipeline is {quoted(shown(pipeline, 80))}; choose one of {', '.join(offered) or 'none'}"
+                )
+            return offered[pipeline].document, offered[pipeline].title
+        if not self.options.may_compose:
+            raise InputError("this site takes no pipelines of its users; choose one of those that it offers")
+        return pipeline, "own pipeline"
+
+    def job(self, owner: str, job_id: str) -> Job:
+        """A job of a user.
+
+        Raises:
+            JobNotFound: he has no such job.
+            BrokerUnreachable: the ledger does not answer.
+        """
+        return self.api.job(job_id, Scope(owner=owner))
+
+    def results(self, job: Job) -> list[Result]:
+        """What a job has written; nothing before it is done."""
+        if job.info().state != "done":
+            return []
+        paths = [path for path in map(Path, job.manifest().output_paths()) if path.exists()]
+        return [Result(path.name, _bytes_of(path)) for path in paths]
+
+    def download(self, owner: str, job_id: str, name: str, request: Request, *, inline: bool = False) -> Answer:
+        """The answer to a request for a result of a job.
+
+        Raises:
+            JobNotFound, NotFound: there is no such job or result.
+            JobError: the job is not done.
+        """
+        job = self.job(owner, job_id)
+        state = job.info().state
+        if state != "done":
+            raise JobError(f"job {job_id} is {state}; it has results when it is done", job_id)
+        path = next((path for path in map(Path, job.manifest().output_paths()) if path.name == name), None)
+        with suppress(FileNotFoundError):
+            if path is not None:
+                return download(path, request, (self.uploads.root_of(owner),), inline=inline)
+        raise NotFound(
+            f"job {job_id} has no result {quoted(shown(name, 80))}; it may have been removed after some days"
+        )
+
+    def prune(self, now: float | None = None) -> int:
+        """Remove uploads and results that have not changed for longer than they are kept; return their number.
+
+        Files of jobs that have not ended stay, and so do those of jobs that failed and can be resumed.
+        """
+        now = time.time() if now is None else now
+        removed = self.uploads.prune(now)
+        for folder in self.options.folder.glob(f"*/{_JOBS}/*"):
+            if now - max((path.stat().st_mtime for path in _all(folder)), default=now) > self.options.keep_s:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from folder.iterdir()
+
+
+def _bytes_of(path: Path) -> int:
+    return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
