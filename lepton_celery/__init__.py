@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lepton_celery.jobs.notebook import summary_html as summary_html
     from lepton_celery.jobs.processor import ImageProcessor as ImageProcessor
     from lepton_celery.jobs.resume import resume as resume
+    from lepton_celery.jobs.retry import retry as retry
     from lepton_celery.jobs.run import run as run
     from lepton_celery.jobs.submit import submit as submit
     from lepton_celery.planning.explain import explain as explain
@@ -58,6 +59,7 @@ _HOMES = {
     "submit": "jobs.submit",
     "run": "jobs.run",
     "resume": "jobs.resume",
+    "retry": "jobs.retry",
     "Job": "jobs.job",
     "get_job": "jobs.find",
     "list_jobs": "jobs.find",

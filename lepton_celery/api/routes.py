@@ -17,6 +17,7 @@ from lepton_celery.config import Settings
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
 from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.retry import Retried
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.entries import not_found
 from lepton_celery.priority import LANES, priority_of
@@ -86,6 +87,19 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedAgain:
+    """What is tried again of a job."""
+
+    job: str
+    """The job that does it: the same one, or a new one."""
+    state: str
+    what: Literal["blocks", "resumed", "whole job"]
+    """Filled blocks; the missing blocks of a job that had failed; or all of a job that had ended, as a new one."""
+    blocks: int
+    """Number of blocks of its current stage that are to be done."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """Where answers come from."""
 
@@ -94,6 +108,8 @@ class Sources:
     listing: Listing
     resume: Callable[[str], Any]
     """Resumes a job by its id."""
+    retry: Callable[[str], Retried]
+    """Tries again what was given up of a job, by its id."""
 
     def job(self, job_id: str, request: Request) -> Job:
         """A job that whoever asks may see.
@@ -222,6 +238,11 @@ def _resume(sources: Sources, job: Job, given: Given) -> bool:
     return True
 
 
+def _retry(sources: Sources, request: Request, given: Given) -> TriedAgain:
+    found = sources.retry(sources.job(given["job"], request).id)
+    return TriedAgain(found.job.id, str(found.job.info().state), found.what.value, found.blocks)
+
+
 _STAGE = Parameter("stage", Stage, "The stage, counted from 1; the current one if it is left out.")
 
 ROUTES: tuple[Route, ...] = (
@@ -285,6 +306,13 @@ ROUTES: tuple[Route, ...] = (
         "Continue a job that was paused or failed: only missing blocks are done.",
         _act("resumed", _resume),
         Done,
+    ),
+    Route(
+        "POST",
+        "/jobs/{job}/retry",
+        "Try again what was given up: filled blocks, a job that failed, or all of a job that has ended, as a new one.",
+        _retry,
+        TriedAgain,
     ),
     Route(
         "POST",

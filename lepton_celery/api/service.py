@@ -16,6 +16,7 @@ from lepton_celery.config import Settings
 from lepton_celery.errors import LeptonError
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.resume import resume
+from lepton_celery.jobs.retry import retry
 from lepton_celery.ledger import open_ledger
 from lepton_celery.views.listing import Listing
 from lepton_celery.views.scope import ALL, Scope
@@ -35,7 +36,13 @@ class Api:
     def _sources(self) -> Sources:
         settings: Settings = self._app.conf["lepton"]
         ledger = open_ledger(settings.ledger)
-        return Sources(ledger, settings, Listing(ledger), lambda job_id: resume(job_id, app=self._app))
+        return Sources(
+            ledger,
+            settings,
+            Listing(ledger),
+            resume=lambda job_id: resume(job_id, app=self._app),
+            retry=lambda job_id: retry(job_id, app=self._app),
+        )
 
     def changed_at(self) -> Mapping[str, float]:
         """When each job of the list was changed last, in seconds since the epoch, by its id.

@@ -39,6 +39,8 @@ def job_entry(row: JobRow) -> dict[str, Any]:
         "finished": None if row.finished_at is None else _time(row.finished_at),
         "took_s": round(row.took_s, 3),
         "error": row.error or None,
+        "retry_of": row.retry_of or None,
+        "retried_as": row.retried_as or None,
         "waits_for": row.waits_for or None,
     }
 

@@ -18,9 +18,11 @@ from lepton_celery.jobs.find import find_by_prefix
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.report import ago
 from lepton_celery.jobs.resume import resume as resume_job
+from lepton_celery.jobs.retry import Again
+from lepton_celery.jobs.retry import retry as retry_job
 from lepton_celery.ledger.info import JobState
 from lepton_celery.limits import MAX_BLOCKS
-from lepton_celery.planning.explain import duration
+from lepton_celery.planning.explain import counted, duration
 from lepton_celery.text import shown, shown_lines
 from lepton_celery.views.job import JobView, view_of
 from lepton_celery.views.listing import lasting
@@ -86,6 +88,8 @@ def _described(job: Job, view: JobView) -> str:
         f"started  {started} ({ago(time.time() - row.created_at)}), {took} {duration(row.took_s)}",
     ]
     lines += [f"owner    {shown(row.owner)}"] if row.owner else []
+    lines += [f"repeats  job {shown(row.retry_of)}"] if row.retry_of else []
+    lines += [f"again    job {shown(row.retried_as)} does it again"] if row.retried_as else []
     lines += [f"waits    {shown(row.waits_for)}"] if row.is_open and row.waits_for else []
     lines += [f"output   {shown(path, LONG)}" for path in view.outputs]
     lines += [
@@ -177,6 +181,26 @@ def resume(job_id: str) -> None:
     else:
         blocks = f"{info.blocks_done} of {info.blocks_total} blocks done"
         click.echo(f"job {job.id} continues at stage {info.stage_label}, {blocks}")
+
+
+@click.command()
+@_job_argument
+def retry(job_id: str) -> None:
+    """Try again what was given up of a job.
+
+    JOB is the job's id, or the beginning of it. Of a job that has not ended, the blocks of its current stage that were given
+    up and filled are done after all. A failed job is resumed. One that is done with filled blocks, or was cancelled, is
+    submitted again as a new job, which replaces its outputs when it is done.
+    """
+    settings = need_settings()
+    done = retry_job(find_by_prefix(job_id, settings=settings).id, app=app_with(settings))
+    match done.what:
+        case Again.BLOCKS:
+            click.echo(f"job {done.job.id} tries {counted(done.blocks, 'block')} again that had been given up")
+        case Again.RESUMED:
+            click.echo(f"job {done.job.id} continues, with {counted(done.blocks, 'block')} of its stage to do")
+        case Again.WHOLE_JOB:
+            click.echo(f"job {done.job.id} does all of it again")
 
 
 @click.command()

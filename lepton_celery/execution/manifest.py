@@ -53,6 +53,8 @@ class JobOptions:
     """Whether the job fails when a block cannot be done, or the block is filled."""
     fill_value: float = 0.0
     """Value of the pixels of filled blocks, with `on_error="fill"`."""
+    retry_of: Text = ""
+    """The job that this one does again; empty for none."""
     scratch: str = ""
     """Directory for the images that pass between stages; empty for the workspace."""
 
@@ -72,6 +74,8 @@ class Manifest:
     """The node of each table or value output, by path."""
     names: dict[Text, Text] = field(default_factory=dict)
     """The absolute path of each output, by the path that the user gave."""
+    copied: dict[Count, Text] = field(default_factory=dict)
+    """The URL of each input that is a file and was copied into the workspace, by node."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Identity of each input when the job was submitted, by URL."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -140,7 +144,7 @@ class Manifest:
     @property
     def description(self) -> Description:
         """What only people read of the job."""
-        return Description(self.title, self.options.owner)
+        return Description(self.title, self.options.owner, self.options.retry_of)
 
     def journal(self, roots: tuple[Path, ...] = ()) -> Journal:
         """The journal of the job's receipts, in its workspace, which must lie in `roots`; empty for any folder."""

@@ -1,1 +1,1 @@
-"""Jobs, submitted or run here, followed, cancelled and resumed."""
+"""Jobs, submitted or run here, followed, cancelled, resumed and tried again."""

@@ -176,6 +176,7 @@ def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, P
     manifest = prepared.manifest
     nodes = list(manifest.plan.nodes)
     copies: list[tuple[ArrayReader, Path]] = []
+    copied: dict[int, str] = {}
     for index, url in manifest.plan.sources:
         is_array = url == ARRAY_URL
         reader: ArrayReader = (
@@ -184,5 +185,6 @@ def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, P
         if is_array or stores.needs_ingest(reader):
             copy = Path(manifest.workspace) / f"input{index}.npy"
             copies.append((reader, copy))
+            copied |= {} if is_array else {index: url}
             nodes[index] = replace(nodes[index], arguments={"url": str(copy)})
-    return replace(manifest, plan=replace(manifest.plan, nodes=tuple(nodes))), copies
+    return replace(manifest, plan=replace(manifest.plan, nodes=tuple(nodes)), copied=copied), copies

@@ -121,7 +121,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         return job_id
     if state is JobState.CANCELLED:
         raise JobError(f"job {job_id} was cancelled, and its files are removed; submit it again", job_id)
-    _check_versions(manifest)
+    check_versions(manifest)
     files = [*manifest.output_paths(), *(url for _, url in manifest.plan.sources), manifest.workspace]
     stores.check_answers(map(stores.local_path, files), settings.store_timeout_s)
     manifest.context(settings.roots)  # refuses files outside the roots
@@ -151,8 +151,12 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
     return job_id
 
 
-def _check_versions(manifest: Manifest) -> None:
-    """Refuse a job that was begun with other versions of the packages and functions that decide the pixels."""
+def check_versions(manifest: Manifest) -> None:
+    """Refuse a job that was begun with other versions of the packages and functions that decide the pixels.
+
+    Raises:
+        InputError: it was.
+    """
     before = manifest.versions
     changed = [
         f"{name} {before.get(name)}, now {now}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypedDict, Unpack, get_args
 
@@ -111,15 +111,19 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots)
     for path in outputs if resume else ():
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
-    _check_queue(prepared.manifest.options, ledger, settings)
+    check_queue(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     with about(job=prepared.manifest.job_id):
-        _send(prepared, app, ledger, settings)
+        send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots)
 
 
-def _check_queue(options: JobOptions, ledger: Ledger, settings: Settings) -> None:
-    """Refuse a job if its tenant has too many of them in the lane."""
+def check_queue(options: JobOptions, ledger: Ledger, settings: Settings) -> None:
+    """Refuse a job if its tenant has too many of them in the lane.
+
+    Raises:
+        QueueFull: it has.
+    """
     limit = settings.max_open_jobs
     if limit and (count := ledger.turns.open_jobs(options.lane, options.tenant)) >= limit:
         whose = f"tenant {options.tenant!r} has" if options.tenant else "there are"
@@ -186,13 +190,19 @@ def _job_options(keywords: JobKeywords, scratch: str) -> JobOptions:
     )
 
 
-def _send(prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings) -> None:
-    """Record a job, create the files that workers need, and send the first waves."""
+def send(
+    prepared: Prepared, app: Celery, ledger: Ledger, settings: Settings, *, on_record: Callable[[], None] = lambda: None
+) -> None:
+    """Record a job, create the files that workers need, and send the first waves.
+
+    `on_record` is called when the ledger has the job, before anything is written; if it raises an error, nothing is left.
+    """
     manifest, copies = for_workers(prepared)
     context = manifest.context(settings.roots)
     try:
         # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
         record(manifest, ledger, StageNumber(0), settings)
+        on_record()
         context.workspace.create()
         manifest.journal(settings.roots).begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:

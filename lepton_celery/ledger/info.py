@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple, TypeVar
 
 from lepton_celery.grid import Place, StageIndex, StageNumber
@@ -41,6 +41,8 @@ class Description(NamedTuple):
 
     title: str
     owner: str = ""
+    retry_of: str = ""
+    """The job that this one does again; empty for none."""
 
 
 NO_DESCRIPTION = Description("")
@@ -110,6 +112,10 @@ class JobInfo:
     """Number of times that the job was resumed after a failure."""
     resumed_at: Moment | None = None
     """Seconds since the epoch when it was last resumed after a failure; None if it never was."""
+    retry_of: str = ""
+    """The job that this one does again; empty if it does none."""
+    retried_as: str = ""
+    """The job that does this one again; empty if none does."""
     predicted_s: tuple[float, ...] = ()
     """Predicted seconds of each stage, from its first message to its end; empty if nobody noted them."""
     stage_stats: dict[StageNumber, dict[str, float]] = field(default_factory=dict)
@@ -196,6 +202,19 @@ class FilledBlock(NamedTuple):
     attempts: int
     """Number of attempts that were lost."""
     reason: str
+
+
+class Filling(IntEnum):
+    """What became of a block that a worker has filled."""
+
+    KNOWN = 0
+    """Nothing: it was filled before, or the stage is over."""
+    FILLED = 1
+    """It counts as received."""
+    SPOILT = 2
+    """Somebody had done it, and other pixels were stored over those of the block: its receipt was taken back."""
+    TOO_LATE = 3
+    """The same, but a merge of the stage was begun."""
 
 
 class Losses(NamedTuple):

@@ -38,7 +38,9 @@ A block of the current stage of a running job:
     leased       end_owner: the process of its owner died              dispatched; one attempt lost
     leased       release by its owner                                  dispatched; one attempt lost with count_attempt
     any          commit, by anyone: the bytes are the same             received: its receipt counts once
-    any          fill                                                  received: a filled block, with the reason
+    not received fill                                                  received: a filled block, with the reason
+    received     fill, no merge was begun, it was not a filled block   dispatched: its pixels may have been replaced
+    received     retry_filled, a filled block, no merge was begun      dispatched; lost attempts reset
     received     reopen, under the fence                               dispatched
 
 `claim` grants a block whether or not the cursor has passed it: the cursor only bounds the number of blocks in the broker.
@@ -82,6 +84,7 @@ from lepton_celery.ledger.info import (
     Claim,
     Description,
     FilledBlock,
+    Filling,
     FollowingStage,
     JobInfo,
     JobState,
@@ -89,13 +92,14 @@ from lepton_celery.ledger.info import (
 from lepton_celery.ledger.job_list import JobList
 from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
+from lepton_celery.ledger.second_tries import SecondTries
 from lepton_celery.ledger.traces import Traces
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
 _FIRST = StageNumber(0)
 
 
-class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList, Traces):
+class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, JobList, Traces):
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
@@ -354,14 +358,10 @@ class Ledger(LostWork, LaneMoves, CostModels, BlockRecord, JobList, Traces):
         with self._connection.client() as client:
             return str(client.hget(self._connection.key(job_id, "reasons"), str(place)) or "")
 
-    def fill(self, job_id: str, number: StageNumber, place: Place, *, reason: str) -> bool:
-        """Record a filled block as received, and keep the reason.
-
-        Returns:
-            False if the block has a receipt, or the job has ended or left the stage.
-        """
-        [fresh] = self._run("fill", job_id, number, place, reason)
-        return bool(fresh)
+    def fill(self, job_id: str, number: StageNumber, place: Place, *, reason: str) -> Filling:
+        """Record a filled block as received, and keep the reason."""
+        [filling] = self._run("fill", job_id, number, place, reason)
+        return Filling(filling)
 
     def filled_blocks(self, job_id: str) -> list[FilledBlock]:
         """The blocks that were filled, sorted by stage and place."""

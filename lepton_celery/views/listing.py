@@ -66,6 +66,10 @@ class JobRow:
     took_s: float
     """Seconds that it took, or that it has run so far."""
     error: str
+    retry_of: str
+    """The job that this one does again; empty if it does none."""
+    retried_as: str
+    """The job that does this one again; empty if none does."""
     waits_for: str
     """Why workers could not take up blocks since the last one was done; empty if none said so."""
 
@@ -216,6 +220,8 @@ def row_of(info: JobInfo) -> JobRow:
         finished_at=info.finished_at,
         took_s=took_s(info),
         error=info.error,
+        retry_of=info.retry_of,
+        retried_as=info.retried_as,
         waits_for=info.waits_for,
     )
 

@@ -51,6 +51,17 @@ def raises(block: Block, log: str = "", cured: str = "") -> Block:
     return inverted(block)
 
 
+def poisoned(block: Block, cured: str, enough: str, deadly: bool = False) -> Block:
+    """Raises on a bright block, or kills its process, until the file `cured` exists; with a first pixel of 0, waits."""
+    if _is_bright(block) and not Path(cured).exists():
+        if deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError("a bright pixel")
+    while block.size >= 4096 and block.flat[0] == 0 and not Path(enough).exists():
+        time.sleep(0.05)
+    return inverted(block)
+
+
 def raises_undecodable(block: Block) -> Block:
     """Raises an error whose message has a lone surrogate, as the name of a file may have that is not UTF-8."""
     if _is_bright(block):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import redis
@@ -15,96 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, FollowingStage, JobInfo, JobState, Ledger, open_ledger
-from lepton_celery.ledger.info import Description, Losses
+from lepton_celery.ledger.info import Description, Filling, Losses
+from tests.server.ledger_model import MAX_ATTEMPTS, Lease, Model
 from tests.server.server import Server
 
 LEASE_S = 1000.0
-MAX_ATTEMPTS = 2
 STAGES = 3
 OWNERS = st.sampled_from(["a", "b", "c d"])
 STALENESS = st.sampled_from([0] * 8 + [-1, 1])
 """Offset of the stage of a move from the current stage."""
 MAX_BLOCKS = 12
 PREFIX = "stateful:"
-
-
-@dataclass
-class Lease:
-    owner: str
-    live: bool = True
-
-
-@dataclass
-class Model:
-    """A minimal model of the ledger's contract: one job, whose leases are live or expired."""
-
-    total: int
-    state: JobState = JobState.RUNNING
-    number: StageNumber = StageNumber(0)  # noqa: RUF009  # an int
-    cursor: int = 0
-    received: set[Place] = field(default_factory=set)
-    once_received: set[Place] = field(default_factory=set)
-    leases: dict[Place, Lease] = field(default_factory=dict)
-    lost: dict[Place, int] = field(default_factory=dict)
-    merge: Lease | None = None
-    fence: int = 0
-    fence_held: int | None = None
-    duplicated: set[Place] = field(default_factory=set)
-    killers: set[Place] = field(default_factory=set)
-    batches: dict[StageNumber, float] = field(default_factory=dict)
-    merges: list[StageNumber] = field(default_factory=list)
-    filled: set[tuple[StageNumber, Place]] = field(default_factory=set)
-    publishing: bool = False
-
-    def is_open(self, number: StageNumber) -> bool:
-        """Whether the stage takes receipts; blocks that were at work when the job was paused may end."""
-        return self.state.is_open and number == self.number
-
-    def is_current(self, number: StageNumber) -> bool:
-        return self.state is JobState.RUNNING and number == self.number
-
-    @property
-    def merging(self) -> bool:
-        return len(self.received) == self.total
-
-    @property
-    def places(self) -> list[Place]:
-        return list(map(Place, range(self.total)))
-
-    def claim(self, place: Place, owner: str) -> str:
-        lease = self.leases.get(place)
-        if place in self.received:
-            return "done"
-        if lease and lease.live and lease.owner != owner:
-            return "leased"
-        if lease:
-            self.lost[place] = self.lost.get(place, 0) + 1
-        if self.lost.get(place, 0) >= MAX_ATTEMPTS:
-            self.leases.pop(place, None)
-            return "exhausted"
-        self.leases[place] = Lease(owner)
-        return "granted"
-
-    def receive(self, number: StageNumber, places: list[Place]) -> int:
-        """Record receipts; the number of new ones."""
-        fresh = set(places) - self.received
-        self.batches[number] = self.batches.get(number, 0) + bool(fresh - self.once_received)
-        self.received |= fresh
-        for place in places:
-            self.leases.pop(place, None)
-            self.lost.pop(place, None)
-        self.killers -= set(places)
-        return len(fresh)
-
-    def holds(self, number: StageNumber, fence: int) -> bool:
-        return self.is_open(number) and self.fence_held == fence
-
-    def open(self, following: FollowingStage) -> None:
-        self.number, self.total = following
-        self.cursor = 0
-        self.received, self.once_received, self.leases, self.lost = set(), set(), {}, {}
-        self.duplicated, self.killers = set(), set()
-        self.merge = self.fence_held = None
 
 
 class Moves(RuleBasedStateMachine):
@@ -206,13 +126,40 @@ class Moves(RuleBasedStateMachine):
         if model.total == 0:
             return
         place = data.draw(st.sampled_from(model.places), label="place")
-        filled = self.ledger.fill(self.job, number, place, reason="bad pixel")
-        assert filled == (model.is_open(number) and place not in model.received)
-        if filled:
+        filling = self.ledger.fill(self.job, number, place, reason="bad pixel")
+        if not model.is_open(number) or (place in model.received and (number, place) in model.filled):
+            assert filling is Filling.KNOWN
+        elif place in model.received and model.has_begun_merge:
+            assert filling is Filling.TOO_LATE
+        elif place in model.received:
+            assert filling is Filling.SPOILT
+            model.received.remove(place)
+            model.once_received.add(place)
+        else:
+            assert filling is Filling.FILLED
             model.received.add(place)
             model.filled.add((number, place))
-            model.leases.pop(place, None)
-            model.lost.pop(place, None)
+            model.forget_attempts({place})
+
+    @rule()
+    def retry_filled(self) -> None:
+        model, found = self.model, self.ledger.retry_filled(self.job)
+        filled = {place for number, place in model.filled if number == model.number}
+        if not model.state.is_open:
+            assert found == ([], "ended")
+        elif model.publishing:
+            assert found == ([], "publishing")
+        elif not filled:
+            assert found == ([], "none")
+        elif model.has_begun_merge:
+            assert found == ([], "merging")
+        else:
+            assert (set(found.places), found.refusal) == (filled, "")
+            model.filled -= {(model.number, place) for place in filled}
+            model.received -= filled
+            model.forget_attempts(filled)
+            model.killers -= filled
+            model.duplicated -= filled
 
     @rule(off=STALENESS, owner=OWNERS)
     def renew(self, off: int, owner: str) -> None:
@@ -361,6 +308,7 @@ class Moves(RuleBasedStateMachine):
         assert fence > model.fence
         model.fence = model.fence_held = fence
         model.merge = Lease(owner)
+        model.has_begun_merge = True
 
     @rule(data=st.data(), off=STALENESS, chance=st.integers(0, 2))
     def begin_publish(self, data: st.DataObject, off: int, chance: int) -> None:

@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 import lepton_celery as lepton
 from lepton_celery.errors import JobFailed
 from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.submit import JobKeywords
 from lepton_celery.ledger import open_ledger
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
@@ -244,7 +245,7 @@ def test_a_job_is_paused_resumed_and_cancelled(
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel the job").click()
     expect(state).to_have_text("Cancelled")
-    expect(page.locator("#actions")).to_be_hidden()
+    expect(page.locator("#actions button:visible")).to_have_text(["Retry"])
     assert job.info().state == "cancelled"
 
 
@@ -268,8 +269,54 @@ def test_a_failed_job_shows_its_block_and_is_resumed(
         shot(page, f"job-failed-{theme}", full=True)
         assert barriers(page) == []
     cured.touch()
-    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("#told")).to_contain_text("The job goes on")
     expect(page.locator("#state .badge")).to_have_text("Done")
+
+
+def test_a_block_that_was_given_up_is_tried_again(
+    flowers: Flowers, page: Page, tmp_path: Path, image: lepton.Image
+) -> None:
+    cured, enough = tmp_path / "cured", tmp_path / "enough"
+    dark = np.full((4 * BLOCK, 6 * BLOCK), 40, np.uint8)
+    dark[0, 0], dark[100, 200] = 0, 255
+    np.save(tmp_path / "dark.npy", dark)
+    poisoned = lepton.map_blocks(
+        "tests.faults.blocks:poisoned", lepton.open(tmp_path / "dark.npy"), cured=str(cured), enough=str(enough)
+    )
+    outputs = {str(tmp_path / "o.npy"): poisoned}
+    about: JobKeywords = {"title": "poison", "block_shape": (BLOCK, BLOCK), "on_error": "fill", "overwrite": True}
+    job = lepton.submit(outputs, app=flowers.app, **about)
+    page.goto(f"{flowers.mine}/job/{job.id}")
+    expect(page.locator("#again")).to_contain_text("1 block of this job was given up")
+    for theme in THEMES:
+        in_theme(page, theme)
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        shot(page, f"given-up-{theme}", full=True)
+        assert barriers(page) == []
+    cured.touch()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#told")).to_have_text("1 block is done after all.")
+    expect(page.locator("#again")).to_be_hidden()
+    enough.touch()
+    expect(page.locator("#state .badge")).to_have_text("Done")
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
+
+    cured.unlink()
+    again = lepton.submit(outputs, app=flowers.app, **about)
+    again.wait(180)
+    page.goto(f"{flowers.mine}/job/{again.id}")
+    cured.touch()
+    page.get_by_role("button", name="Do the job again").click()
+    shot(page, "do-again")
+    assert barriers(page) == []
+    page.get_by_role("button", name="Do it again").click()
+    expect(page.locator("#links")).to_have_text(f"This job repeats job {again.id}")
+    expect(page.locator("#state .badge")).to_have_text("Done")
+    shot(page, "done-again")
+    page.locator("#links a").click()
+    expect(page.locator("#links")).to_contain_text("repeats this one")
+    assert np.array_equal(np.load(tmp_path / "o.npy"), 255 - dark)
 
 
 def test_what_users_wrote_is_shown_as_text(flowers: Flowers, page: Page, tmp_path: Path, image: lepton.Image) -> None:

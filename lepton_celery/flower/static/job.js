@@ -37,13 +37,33 @@ function showHead({ summary: row, predicted_s: predicted, filled, retried, failu
   setText(byId("lost-note"), notes.filter(Boolean).join(", "));
   byId("waits").hidden = !row.waits_for || row.state !== "running";
   setText(byId("waits"), row.waits_for);
-  showActions(row.state);
+  const to = (other) => h("a", { href: `${root}/job/${encodeURIComponent(other)}` }, other);
+  byId("links").hidden = !row.retry_of && !row.retried_as;
+  byId("links").replaceChildren(
+    ...(row.retry_of ? [h("span", {}, "This job repeats job ", to(row.retry_of))] : []),
+    ...(row.retried_as ? [h("span", {}, "Job ", to(row.retried_as), " repeats this one")] : []),
+  );
+  showActions(row);
+  showAgain(row, filled);
 }
 
-function showActions(state) {
-  const allowed = { pause: state === "running", resume: state === "paused" || state === "failed", cancel: state === "running" || state === "paused" };
+const isOpen = (state) => state === "running" || state === "paused";
+
+function showActions({ state }) {
+  const allowed = { pause: state === "running", resume: state === "paused", retry: state === "failed" || state === "cancelled", cancel: isOpen(state) };
   byId("actions").hidden = !mayChange || !Object.values(allowed).some(Boolean);
   for (const button of byId("actions").children) button.hidden = !allowed[button.dataset.action];
+}
+
+/** Blocks that were given up can be done after all until what follows uses them; then only the whole job can. */
+function showAgain(row, filled) {
+  const used = isOpen(row.state) && !filled.some((block) => block.stage === row.stage);
+  byId("again").hidden = !filled.length || row.state === "failed" || row.state === "cancelled";
+  byId("again-button").hidden = !mayChange || used;
+  setText(byId("again-button"), isOpen(row.state) ? "Try again" : "Do the job again");
+  setText(byId("again-note"), used
+    ? `What follows has used ${filled.length === 1 ? "the block that was" : "the blocks that were"} given up. When the job has ended, all of it can be done again.`
+    : `${of(row.filled_blocks, "block")} of this job ${row.filled_blocks === 1 ? "was" : "were"} given up, and filled with a value.`);
 }
 
 function pixels({ start, stop }) {
@@ -146,6 +166,7 @@ function showOrigin(view) {
 
 async function refresh() {
   const view = await get(`/jobs/${job}`);
+  state = view.summary.state;
   showHead(view);
   showErrors(view);
   showStages(view);
@@ -153,28 +174,48 @@ async function refresh() {
   await Promise.all([map.show(view), get(`/jobs/${job}/timeline`).then((found) => chart.show(found))]);
 }
 
+const TOLD = {
+  blocks: ({ blocks }) => `${of(blocks, "block")} ${blocks === 1 ? "is" : "are"} done after all.`,
+  resumed: ({ blocks }) => `The job goes on: ${of(blocks, "block")} of its stage ${blocks === 1 ? "is" : "are"} to be done.`,
+};
+
 async function act(action) {
-  for (const button of byId("actions").children) button.disabled = true;
+  const buttons = [...byId("actions").children, byId("again-button")];
+  for (const button of buttons) button.disabled = true;
+  byId("told").hidden = true;
   try {
-    await post(`/jobs/${job}/${action}`);
+    const done = await post(`/jobs/${job}/${action}`);
+    if (done.what && done.job !== page.dataset.job) return location.assign(`${root}/job/${encodeURIComponent(done.job)}`);
+    byId("told").hidden = !done.what;
+    setText(byId("told"), TOLD[done.what]?.(done) ?? "");
     await watch.now();
   } catch (error) {
     byId("trouble").hidden = false;
     setText(byId("trouble"), error.message);
   } finally {
-    for (const button of byId("actions").children) button.disabled = false;
+    for (const button of buttons) button.disabled = false;
   }
 }
 
+/** Act when the question in a dialog was answered with yes; Escape says no. */
+function ask(action) {
+  const dialog = byId(`confirm-${action}`);
+  for (const button of dialog.querySelectorAll("button")) {
+    button.onclick = () => {
+      dialog.close();
+      if (button.dataset.answer === "yes") act(action);
+    };
+  }
+  dialog.showModal();
+}
+
+let state = "";
+const retry = () => (isOpen(state) || state === "failed" ? act("retry") : ask("retry"));
 for (const button of byId("actions").children) {
   const { action } = button.dataset;
-  button.addEventListener("click", () => (action === "cancel" ? byId("confirm").showModal() : act(action)));
+  button.addEventListener("click", () => (action === "cancel" ? ask("cancel") : action === "retry" ? retry() : act(action)));
 }
-byId("confirm-keep").addEventListener("click", () => byId("confirm").close());
-byId("confirm-cancel").addEventListener("click", () => {
-  byId("confirm").close();
-  act("cancel");
-});
+byId("again-button").addEventListener("click", retry);
 new MutationObserver(() => chart.draw()).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
 
 const watch = live(refresh, (changed) => changed === page.dataset.job);

@@ -18,7 +18,8 @@ end
 touch(at)
 if following ~= '' then
     mark(following, 'began', at)
-    redis.call('HSET', JOB, 'stage', following, 'total', blocks, 'done', 0, 'dispatched', 0, 'merge_attempts', 0)
+    redis.call('HSET', JOB, 'stage', following, 'total', blocks, 'done', 0, 'dispatched', 0, 'merge_attempts', 0,
+        'stage_fence', fence)
     return 1
 end
 redis.call('HSET', JOB, 'state', 'done', 'finished', stamp(at))

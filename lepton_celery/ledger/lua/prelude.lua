@@ -96,6 +96,27 @@ local function has_all_receipts()
     return number('done') == number('total')
 end
 
+-- Whether a merge of the current stage was ever begun: it may have read the results of any block, and may go on though it was overtaken.
+local function has_begun_merge()
+    return number('fence') ~= number('stage_fence')
+end
+
+-- Takes back the receipts of the blocks of the current stage that were filled. Returns their places.
+local function reopen_filled(stage)
+    local places, received = {}, 0
+    for _, field in ipairs(redis.call('HKEYS', FILLED)) do
+        local filled_in, place = string.match(field, '^(%d+) (%d+)$')
+        if filled_in == stage then
+            redis.call('HDEL', FILLED, field)
+            received = received + redis.call('SETBIT', RECEIPTS, place, 0)
+            places[#places + 1] = place
+        end
+    end
+    redis.call('HINCRBY', JOB, 'filled', -#places)
+    redis.call('HINCRBY', JOB, 'done', -received)
+    return places
+end
+
 local function holds_merge(stage, fence)
     return is_open(stage) and fence ~= '0' and redis.call('HGET', JOB, 'merge_fence') == fence
 end

@@ -9,16 +9,7 @@ end
 if job[1] ~= 'paused' and job[1] ~= 'failed' then
     return 0
 end
-for _, field in ipairs(redis.call('HKEYS', FILLED)) do
-    local stage, place = string.match(field, '^(%d+) (%d+)$')
-    if stage == job[2] then
-        redis.call('HDEL', FILLED, field)
-        redis.call('HINCRBY', JOB, 'filled', -1)
-        if redis.call('SETBIT', RECEIPTS, place, 0) == 1 then
-            redis.call('HINCRBY', JOB, 'done', -1)
-        end
-    end
-end
+reopen_filled(job[2])
 redis.call('DEL', ATTEMPTS, REASONS, DUPLICATED, KILLERS, RELEASED)
 redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_place', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)

@@ -12,7 +12,7 @@ from lepton_celery.execution.block import fill_block
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger.info import NO_PLACE, Losses
+from lepton_celery.ledger.info import NO_PLACE, Filling, Losses
 from lepton_celery.log_fields import about
 from lepton_celery.planning.batches import format_places
 from lepton_celery.text import logger
@@ -132,6 +132,10 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
     if options.on_error == "fail":
         fail_block(stage, place, reason)
         return
+    if not _is_missing(
+        stage, place
+    ):  # others have done it: this process was slow, and must store nothing over their pixels
+        return
     try:
         fill_block(stage.context, stage.number, stage.planned.tiling.block(place), options.fill_value)
     except Exception as error:  # the functions of partials may raise anything on these pixels
@@ -141,8 +145,22 @@ def give_up(stage: OpenStage, place: Place, reason: str) -> None:
         return
     with about(blocks=format_places([place])):
         log.warning("job %s: %s is filled: %s", stage.job_id, stage.describe(place), reason)
-    stage.ledger.fill(stage.job_id, stage.number, place, reason=reason)
+    match stage.ledger.fill(stage.job_id, stage.number, place, reason=reason):
+        case Filling.SPOILT:
+            with about(blocks=format_places([place])):
+                log.warning("job %s: %s was done meanwhile; sent again", stage.job_id, stage.describe(place))
+            retry_alone(stage, [place])
+        case Filling.TOO_LATE:
+            fail_block(stage, place, "it was done, and then filled by a worker that had been stopped; resume the job")
     filled = sum(block.stage == stage.number for block in stage.ledger.filled_blocks(stage.job_id))
     done = stage.ledger.info(stage.job_id).blocks_done
     if filled >= stage.settings.max_filled_blocks and 2 * filled > done:
         fail_block(stage, place, f"{filled} of the {done} blocks done so far were given up, the last one: {reason}")
+
+
+def _is_missing(stage: OpenStage, place: Place) -> bool:
+    """Whether the job is in this stage, and the block has no receipt."""
+    ledger, job_id, number = stage.ledger, stage.job_id, stage.number
+    if not ledger.renew(job_id, number, owner=stage.owner, lease_s=stage.settings.lease_s):
+        return False
+    return not ledger.receipts(job_id, number, [place])
