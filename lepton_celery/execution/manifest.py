@@ -16,6 +16,7 @@ from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.errors import InputError
 from lepton_celery.execution.context import Context
+from lepton_celery.execution.on_done import OnDone
 from lepton_celery.ledger.info import Description
 from lepton_celery.limits import JOB_ID, MAX_ID_CHARS, Count, Owner, Text
 from lepton_celery.planning.plan import PLAN_VERSION, SAME_RELEASE, Plan
@@ -57,6 +58,8 @@ class JobOptions:
     """The job that this one does again; empty for none."""
     scratch: str = ""
     """Directory for the images that pass between stages; empty for the workspace."""
+    on_done: OnDone | None = None
+    """The tasks that are sent when the job has ended; None for none."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from collections import OrderedDict
 
 from celery import Celery
 
+from lepton_celery.engines.celery.sending.notices import call_at_once
+from lepton_celery.execution.manifest import Manifest
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared
 from lepton_celery.jobs.run import new_record, run_prepared
-from lepton_celery.ledger.info import JobInfo
+from lepton_celery.ledger.info import JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
 
 _MAX_REMEMBERED = 100
@@ -37,13 +39,22 @@ def run_at_once(app: Celery, prepared: Prepared) -> Job:
     while len(_records) > _MAX_REMEMBERED:
         _records.popitem(last=False)
     try:
-        return run_prepared(prepared, threads=1, record=record)
+        job = run_prepared(prepared, threads=1, record=record)
     except Exception as error:  # whatever it is, the job keeps it, and `Job.wait` raises it
         if record.info(prepared.manifest.job_id).state.is_open:  # it failed before its first block
             record.fail(str(error))
+        _call_on_done(app, prepared.manifest, JobState.FAILED)
         if app.conf.task_eager_propagates:
             raise
         return Job(prepared.manifest.job_id, record, roots=prepared.roots)
+    _call_on_done(app, prepared.manifest, JobState.DONE)
+    return job
+
+
+def _call_on_done(app: Celery, manifest: Manifest, state: JobState) -> None:
+    """Do what the job's `on_done` asks for, here, as tasks are done then."""
+    if manifest.options.on_done is not None:
+        call_at_once(app, manifest.options.on_done, manifest.job_id, state)
 
 
 def find_job(job_id: str) -> Job | None:

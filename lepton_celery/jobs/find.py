@@ -71,10 +71,13 @@ def get_job(job_id: str, *, settings: Settings | None = None) -> Job:
     """
     if settings is None and (here := find_job(job_id)) is not None:
         return here
-    settings = settings or settings_of(current_app())
+    app = None
+    if settings is None:
+        app = current_app()
+        settings = settings_of(app)
     ledger = open_ledger(settings.ledger)
     ledger.info(job_id)
-    return Job(job_id, ledger, settings.secret_key, settings.roots)
+    return Job(job_id, ledger, settings.secret_key, settings.roots, app)
 
 
 def find_by_prefix(beginning: str, *, settings: Settings) -> Job:

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lepton_celery
 from lepton_celery import stores
@@ -37,6 +37,9 @@ from lepton_celery.priority import priority_of
 from lepton_celery.stores.roots import Roots
 from lepton_celery.tracing.ended import export_ended
 
+if TYPE_CHECKING:  # it takes 0.3 s to import, and jobs in this process do without it
+    from celery import Celery
+
 _POLL_S = (0.01, 0.05)
 """Shortest and longest time, in seconds, between two checks of a job that is waited for."""
 
@@ -59,12 +62,20 @@ class FilledBlock:
 class Job:
     """A job in the ledger, or in the record of this process."""
 
-    def __init__(self, job_id: str, records: Ledger | RunRecord, keys: Sequence[str] = (), roots: Roots = ()) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        records: Ledger | RunRecord,
+        keys: Sequence[str] = (),
+        roots: Roots = (),
+        app: Celery[Any] | None = None,
+    ) -> None:
         self.id = job_id
         """The job's id, which is valid in every process with the same ledger."""
         self._records = records
         self._keys = keys
         self._roots = tuple(roots)
+        self._app = app
         self._is_told = False
 
     def __repr__(self) -> str:
@@ -277,6 +288,11 @@ class Job:
         if cancelled:
             export_ended(configured(), self._records, self.id)
             self._discard()
+            if self._app is not None and isinstance(self._records, Ledger):  # otherwise a worker does it, in seconds
+                from lepton_celery.engines.celery.app import settings_of
+                from lepton_celery.engines.celery.sending.notices import try_to_send_notice
+
+                try_to_send_notice(self._app, self._records, settings_of(self._app), self.id)
         return cancelled
 
     def pause(self) -> bool:

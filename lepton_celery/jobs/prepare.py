@@ -166,6 +166,8 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, settings: Se
     options = manifest.options
     if options.rank or options.tenant:
         ledger.prioritize(manifest.job_id, Priority(options.lane, options.rank), tenant=options.tenant)
+    if options.on_done is not None:
+        ledger.promise_notice(manifest.job_id)
 
 
 def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:

@@ -12,6 +12,7 @@ from lepton_celery import stores
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import canvas, turns
+from lepton_celery.engines.celery.sending.notices import send_notice
 from lepton_celery.errors import InputError, JobError, JobNotFound, LeptonError
 from lepton_celery.execution.manifest import Manifest, versions_of
 from lepton_celery.jobs.eager import is_eager
@@ -51,7 +52,7 @@ def resume(job: str | Path, *, app: Celery | None = None) -> Job:
         manifest = Manifest.from_json(ledger.manifest(str(job)), settings.secret_key, str(job))
     except JobNotFound:
         manifest = find_manifest(job, settings.secret_key)
-    return Job(go_on(manifest, app, ledger, settings), ledger, settings.secret_key, settings.roots)
+    return Job(go_on(manifest, app, ledger, settings), ledger, settings.secret_key, settings.roots, app)
 
 
 def find_manifest(job: str | Path, keys: Sequence[str] = ()) -> Manifest:
@@ -145,6 +146,8 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         done = journal.receipts(opened)
         for first in range(0, len(done), _COMMIT_BLOCKS):
             ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})
+    if state is JobState.FAILED:  # the notice of the end that the job comes back from
+        send_notice(app, ledger, settings, job_id)
     if state is not JobState.RUNNING:
         ledger.resume(job_id)
     _send_missing(manifest, app, ledger, settings)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypedDict, Unpack, get_args
 
 from celery import Celery
+from celery.canvas import Signature
 
 from lepton_celery import stores
 from lepton_celery.catalogue.shared.functions import check_allowed
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import turns
+from lepton_celery.engines.celery.sending.on_done import on_done_of
 from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError, QueueFull
 from lepton_celery.execution.manifest import JobOptions, Manifest, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
@@ -48,6 +51,7 @@ class JobKeywords(TypedDict, total=False):
     limits: Limits | None
     on_error: OnError
     fill_value: float
+    on_done: Signature | None
 
 
 def submit(
@@ -76,6 +80,8 @@ def submit(
         on_error: what happens when a block has failed or killed its worker `max_attempts` times: `fail` ends the job,
             `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
+        on_done: a Celery signature, which is sent once when the job has ended: with the job's id and its state (`done`,
+            `failed` or `cancelled`) before its own arguments, unless it is immutable; see `docs/projects.md`.
 
     Raises:
         InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels. A file
@@ -89,7 +95,7 @@ def submit(
     app = app or current_app()
     settings = settings_of(app)
     if is_eager(app):
-        return run_at_once(app, _prepare(outputs, options, settings, model_of_folder()))
+        return run_at_once(app, _prepare(app, outputs, options, model_of_folder()))
     with submission(settings) as span:
         job = _submit(outputs, app, settings, resume=resume, options=options)
         span.note(**{"job.id": job.id})
@@ -103,19 +109,19 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
         cost = model_of_workers(ledger, settings.cost_profile)
     except BrokerUnreachable as error:  # errors of the job are raised first
         cost, unreachable = CostModel(), error
-    prepared = _prepare(outputs, options, settings, cost, may_exist=resume)
+    prepared = _prepare(app, outputs, options, cost, may_exist=resume)
     _check_names(prepared.manifest)
     if unreachable is not None:
         raise unreachable
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest, settings.secret_key)) is not None:
-        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots)
+        return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots, app)
     for path in outputs if resume else ():
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
     check_queue(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     with about(job=prepared.manifest.job_id):
         send(prepared, app, ledger, settings)
-    return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots)
+    return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots, app)
 
 
 def check_queue(options: JobOptions, ledger: Ledger, settings: Settings) -> None:
@@ -146,10 +152,13 @@ def _check_names(manifest: Manifest) -> None:
 
 
 def _prepare(
-    outputs: Mapping[str, Node], options: JobKeywords, settings: Settings, cost: CostModel, *, may_exist: bool = False
+    app: Celery, outputs: Mapping[str, Node], options: JobKeywords, cost: CostModel, *, may_exist: bool = False
 ) -> Prepared:
     """Check and plan the job."""
+    settings = settings_of(app)
     job = _job_options(options, settings.scratch)
+    if (signature := options.get("on_done")) is not None:
+        job = replace(job, on_done=on_done_of(signature, app))
     plan_options = PlanOptions(
         block_shape=options.get("block_shape"),
         workers=options.get("workers") or os.cpu_count() or 1,

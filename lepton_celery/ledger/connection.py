@@ -29,9 +29,10 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
 
     lepton:costs:{profile}   text     JSON: the cost model of the workers of a profile
 
-    lepton:jobs              zset     job -> time of creation; this key and the next two are the indexes (`index.py`)
+    lepton:jobs              zset     job -> time of creation; this key and the next three are the indexes (`index.py`)
     lepton:active            zset     job -> time of creation or resumption, of jobs that may be running
     lepton:ended             zset     job -> time at which its end was noticed
+    lepton:notices           zset     job -> time from which sweepers send the notice of its end
     lepton:lanes             zset     "lane slots worker" -> time until which the worker's note that it serves it is valid
     lepton:decisions         list     JSON: the last decisions of autoscalers, the latest first
     lepton:scalers           hash     autoscaler -> JSON: what it says of itself

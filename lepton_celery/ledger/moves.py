@@ -23,6 +23,8 @@ A job:
     done         forget_ended                                          (none); as from cancelled
     any          forget                                                (none)
 
+A job that was created for it (`promise_notice`) has a notice from each end on, until `end_notice`.
+
 A block of the current stage of a running job:
 
     state        move                                                  to
@@ -92,14 +94,17 @@ from lepton_celery.ledger.info import (
 from lepton_celery.ledger.job_list import JobList
 from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
+from lepton_celery.ledger.notices import Notices
 from lepton_celery.ledger.second_tries import SecondTries
 from lepton_celery.ledger.traces import Traces
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 
 _FIRST = StageNumber(0)
+_NOTIFIES = 2
+"""The reply of a script that ended a job whose notice is to be sent."""
 
 
-class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, JobList, Traces):
+class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices, JobList, Traces):
     """Jobs on a Redis or Valkey server, for workers on any number of machines. `open_ledger` gives the ledger at a URL.
 
     Every method raises `BrokerUnreachable` if the server does not answer. A method that takes places raises `InputError` for
@@ -400,11 +405,11 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, JobList,
             _check_blocks(job_id, following.blocks)
         text = "" if result is None else entries.to_json(result)
         done = work.to_json() if work else ""
-        committed = bool(self._call("commit_merge", job_id, number, fence, *(following or ("", "")), text, done))
+        committed = self._call("commit_merge", job_id, number, fence, *(following or ("", "")), text, done)
         if committed and following is None:
-            self._index.end(job_id)
+            self._index.end(job_id, notifies=committed == _NOTIFIES)
             self._leave_lane(job_id)
-        return committed
+        return bool(committed)
 
     def begin_publish(self, job_id: str, number: StageNumber, *, fence: int) -> bool:
         """Record that the outputs are about to be published.
@@ -458,11 +463,11 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, JobList,
         return self._run(script, job_id, *arguments, secrets.token_hex(6))
 
     def _end(self, job_id: str, state: JobState, reason: str, number: StageNumber, place: Place) -> bool:
-        ended = bool(self._call("finish", job_id, state.value, reason, number, place))
+        ended = self._call("finish", job_id, state.value, reason, number, place)
         if ended:
-            self._index.end(job_id)
+            self._index.end(job_id, notifies=ended == _NOTIFIES)
             self._leave_lane(job_id)
-        return ended
+        return bool(ended)
 
 
 def _check_blocks(job_id: str, blocks: int) -> None:

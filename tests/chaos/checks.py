@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import zlib
@@ -15,7 +16,7 @@ from lepton_celery.engines.celery.sending.queues import JOB_QUEUES
 from lepton_celery.ledger.info import JobInfo
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import restore
-from tests.chaos.jobs import assert_right
+from tests.chaos.jobs import TOLD, assert_right
 
 _KEPT = frozenset({"job", "manifest", "result", "stats", "history"})
 """Keys that the ledger keeps of a job that is done."""
@@ -90,6 +91,18 @@ def processes(url: str) -> Iterator[str]:
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get("LEPTON_BROKER_URL") == url:
                 yield f"process {process.pid} stays: {' '.join(process.info['cmdline'])}"
+
+
+def told(cluster: Cluster, job_id: str, info: JobInfo, resumed: int) -> Iterator[str]:
+    """Check that the end of a job was told once: with one id, also if a process was killed while it told it."""
+    messages = [json.loads(text) for text in cluster.broker.lrange(TOLD, 0, -1)]
+    ends = [(json.loads(message["body"])[0], message["headers"]["id"]) for message in messages]
+    ids = {(state, task_id) for (told_id, state), task_id in ends if told_id == job_id}
+    last = [state for state, _ in ids if state == info.state]
+    if len(last) != 1:
+        yield f"it is {info.state}, and that was told with {len(last)} ids: {sorted(ids)}"
+    if len(ids) > 1 + resumed:
+        yield f"it was resumed {resumed} times, and {len(ids)} ends were told: {sorted(ids)}"
 
 
 def until(condition: Callable[[], bool], timeout_s: float = _QUIET_S) -> bool:

@@ -32,6 +32,9 @@ BLOCK = (64, 64)
 WORKERS = 8
 """Number of workers to plan for; it gives small batches and many messages."""
 
+TOLD = "chaos.told"
+"""The task that each job's `on_done` names, and its queue, which nobody serves."""
+
 COLUMNS = ("label", "area", "bbox", "centroid", "intensity_mean")
 SQUARE = np.ones((9, 9))
 
@@ -141,7 +144,8 @@ def runs_file(folder: Path) -> Path:
 def submit(kind: str, source: Path, folder: Path, app: Celery) -> lepton.Job:
     """Submit a job that writes to `folder`, whose name is its title."""
     outputs = outputs_of(kind, source, folder)
-    return lepton.submit(outputs, app=app, block_shape=BLOCK, workers=WORKERS, title=folder.name)
+    on_done = app.signature(TOLD, options={"queue": TOLD})
+    return lepton.submit(outputs, app=app, block_shape=BLOCK, workers=WORKERS, title=folder.name, on_done=on_done)
 
 
 @cache

@@ -407,7 +407,16 @@ class Storm:
                 self._violation(watched, f"it changed after it was done: {watched.info}, then {watched.job.info()}")
             for wrong in checks.keys(self._cluster, watched.job.id):
                 self._violation(watched, wrong)
+        self._check_told()
         self._check_forgotten()
+
+    def _check_told(self) -> None:
+        """Each end of a job was told; sweepers may be about to."""
+        checks.until(lambda: not self._cluster.broker.zcard("lepton:notices"))
+        for watched in self._watched:
+            if watched.info is not None and not watched.info.state.is_open:
+                for wrong in checks.told(self._cluster, watched.job.id, watched.info, watched.resumed):
+                    self._violation(watched, wrong)
 
     def _check_forgotten(self) -> None:
         """Forget all jobs; nothing may be left of them, however they ended, but the outputs of those that are done."""

@@ -1,9 +1,10 @@
--- Ends the stage, and opens the following one or ends the job. Returns 1, or 0 for a stale fence.
+-- Ends the stage, and opens the following one or ends the job. Returns 1, or 2 if a notice of its end is to be sent, or 0
+-- for a stale fence.
 -- ARGV: stage, fence, following stage and its number of blocks ('' and '' if the job is done), result ('' for none),
 -- what was done ('' or as of `note_work`), call
 local stage, fence, following, blocks, result, work, call = unpack(ARGV)
 if redis.call('HGET', JOB, 'merged_by') == call then
-    return 1 -- a retry of the same call, whose connection broke
+    return ended() -- a retry of the same call, whose connection broke
 end
 if not holds_merge(stage, fence) or not has_all_receipts() then
     return 0
@@ -27,5 +28,6 @@ if result ~= '' then
     redis.call('SET', RESULT, result)
 end
 redis.call('DEL', SLOTS)
+owe_notice('done', stamp(at))
 announce_end()
-return 1
+return ended()

@@ -1,10 +1,10 @@
--- Ends a job as failed or cancelled. Returns 1, or 0 if the job has ended, or is to be cancelled while it is published.
+-- Ends a job as failed or cancelled. Returns 1, or 2 if its notice is to be sent, or 0 if the job has ended, or is to be cancelled while it is published.
 -- Receipts of a failed job stay, so that it can be resumed; of a cancelled job only what a done job leaves stays too.
 -- ARGV: state, reason, stage, place, call
 local state, reason, stage, place, call = unpack(ARGV)
 local job = redis.call('HMGET', JOB, 'state', 'finished_by')
 if job[2] == call then
-    return 1 -- a retry of the same call, whose connection broke
+    return ended() -- a retry of the same call, whose connection broke
 end
 if job[1] ~= 'running' and job[1] ~= 'paused' or state == 'cancelled' and number('publishing') == 1 then
     return 0
@@ -16,5 +16,6 @@ redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DUPLICATED, KILLERS, REL
 if state == 'cancelled' then
     redis.call('DEL', RECEIPTS, REASONS)
 end
+owe_notice(state, at)
 announce_end()
-return 1
+return ended()

@@ -74,6 +74,18 @@ local function announce_end()
     redis.pcall('PUBLISH', string.sub(JOB, 1, -4) .. 'ended', '')
 end
 
+-- Notes with the end of a job that its notice is to be sent, if the job has one.
+local function owe_notice(state, at)
+    if redis.call('HEXISTS', JOB, 'notifies') == 1 then
+        redis.call('HSET', JOB, 'notice', state .. ' ' .. at)
+    end
+end
+
+-- The reply of a script that ended the job: 2 if a notice of it is to be sent, or 1.
+local function ended()
+    return 1 + redis.call('HEXISTS', JOB, 'notice')
+end
+
 -- Whether the job is running in this stage.
 local function is_current(stage)
     local job = redis.call('HMGET', JOB, 'state', 'stage')

@@ -108,7 +108,7 @@ def send_wave(
     header = [process_signature(publisher, info, batch) for batch in wave]
     if urgent:
         header = [_urgent(message) for message in header]
-    with _publishing(), sent_by(app.conf["lepton"], info):
+    with publishing(), sent_by(app.conf["lepton"], info):
         if len(header) == 1:
             header[0].apply_async()
         elif closed:
@@ -130,20 +130,20 @@ def send_taken_over(app: Celery, info: JobInfo, places: Iterable[Place]) -> None
 
 def send_merge(app: Celery, info: JobInfo) -> None:
     """Ask a worker to check whether the stage can be merged, before all messages that wait in the queue."""
-    with _publishing(), sent_by(app.conf["lepton"], info):
+    with publishing(), sent_by(app.conf["lepton"], info):
         _urgent(close_signature(publisher_of(app), info)).apply_async()
 
 
 def send_check(app: Celery, info: JobInfo, below: Place) -> None:
     """Publish a check, behind all messages that wait in the lane."""
-    with _publishing(), sent_by(app.conf["lepton"], info):
+    with publishing(), sent_by(app.conf["lepton"], info):
         check_signature(publisher_of(app), info, below).apply_async()
 
 
 def send_tidy(app: Celery, job_ids: Sequence[str], lane: str) -> None:
     """Ask a worker that serves the jobs of a lane to discard the files of ended jobs and to forget the jobs."""
     what = f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
-    with _publishing():
+    with publishing():
         _signature(publisher_of(app), TIDY, (",".join(job_ids),), control_queue_of(lane), what).apply_async()
 
 
@@ -153,7 +153,7 @@ def waiting_messages(app: Celery, lane: str) -> int:
     Raises:
         BrokerUnreachable: the broker does not answer.
     """
-    with _publishing(), publisher_of(app).connection_for_write() as connection:
+    with publishing(), publisher_of(app).connection_for_write() as connection:
         try:
             queue = Queue(queue_of(lane), channel=connection.channel())
             # passive: declaring it with other arguments than it has is an error on RabbitMQ
@@ -166,7 +166,7 @@ def waiting_messages(app: Celery, lane: str) -> int:
 
 
 @contextmanager
-def _publishing() -> Iterator[None]:
+def publishing() -> Iterator[None]:
     """Turn the errors of a broker that is unreachable, full or closed to this user into `BrokerUnreachable`."""
     try:
         yield

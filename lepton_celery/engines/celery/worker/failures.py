@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from celery import Celery
 
 from lepton_celery import errors
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending.notices import try_to_send_notice
 from lepton_celery.engines.celery.worker.stage import OpenStage, describe
 from lepton_celery.execution.block import fill_block
 from lepton_celery.execution.manifest import Manifest
@@ -34,8 +38,8 @@ MAX_PIECES = 256
 
 
 def fail_job(
+    app: Celery[Any],
     ledger: Ledger,
-    settings: Settings,
     job_id: str,
     number: StageNumber,
     reason: str,
@@ -45,8 +49,8 @@ def fail_job(
 ) -> None:
     """End a job as failed, unless it has left the stage: then other workers have done the work that failed here.
 
-    Nothing is published. The job's files stay until it is resumed, forgotten or too old. `place` is the block that failed,
-    and `where` describes it; without one, the reason names the stage.
+    The job's notice is sent. Nothing is published. The job's files stay until it is resumed, forgotten or too old. `place`
+    is the block that failed, and `where` describes it; without one, the reason names the stage.
     """
     try:
         info = ledger.info(job_id)
@@ -58,13 +62,14 @@ def fail_job(
     if info.stage != number or not info.state.is_open:
         return
     if ledger.fail(job_id, f"{where or f'stage {info.stage_label}'}: {reason}", number=number, place=place):
+        settings: Settings = app.conf["lepton"]
         export_ended(settings, ledger, job_id)
+        try_to_send_notice(app, ledger, settings, job_id)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
     """End a job because of one block."""
-    where = stage.describe(place)
-    fail_job(stage.ledger, stage.settings, stage.job_id, stage.number, reason, where=where, place=place)
+    fail_job(stage.app, stage.ledger, stage.job_id, stage.number, reason, where=stage.describe(place), place=place)
 
 
 def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
@@ -73,7 +78,7 @@ def retry_alone(stage: OpenStage, places: Iterable[Place]) -> None:
         canvas.send_alone(stage.app, stage.ledger.info(stage.job_id), places)
 
 
-def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: StageNumber, losses: Losses) -> bool:
+def stop_hopeless(app: Celery[Any], ledger: Ledger, job_id: str, number: StageNumber, losses: Losses) -> bool:
     """End a job if most of its blocks end their worker processes, which also holds up other jobs.
 
     The blocks that count have ended a process that worked on nothing else, or twice a whole worker, and have no receipt.
@@ -82,6 +87,7 @@ def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: Stage
     Returns:
         Whether this ended it.
     """
+    settings: Settings = app.conf["lepton"]
     is_hopeless = bool(losses.lost) and losses.killers >= settings.max_killers and 2 * losses.killers > losses.done
     if is_hopeless:
         reason = (
@@ -90,12 +96,12 @@ def stop_hopeless(ledger: Ledger, settings: Settings, job_id: str, number: Stage
             "resume the job when the cause is removed"
         )
         log.error("job %s is stopped: %s", job_id, reason)
-        fail_job(ledger, settings, job_id, number, reason, place=losses.lost[0])
+        fail_job(app, ledger, job_id, number, reason, place=losses.lost[0])
     return is_hopeless
 
 
 def fail_exhausted(
-    ledger: Ledger, settings: Settings, manifest: Manifest, number: StageNumber, places: Sequence[Place]
+    app: Celery[Any], ledger: Ledger, manifest: Manifest, number: StageNumber, places: Sequence[Place]
 ) -> bool:
     """End a job of which a block has no attempts left, unless such blocks are to be filled; whether it was ended.
 
@@ -103,8 +109,9 @@ def fail_exhausted(
     """
     if not places or manifest.options.on_error != "fail":
         return False
-    where, reason = describe(manifest.plan, number, places[0]), _why_lost(ledger, settings, manifest.job_id, places[0])
-    fail_job(ledger, settings, manifest.job_id, number, reason, where=where, place=places[0])
+    where = describe(manifest.plan, number, places[0])
+    reason = _why_lost(ledger, app.conf["lepton"], manifest.job_id, places[0])
+    fail_job(app, ledger, manifest.job_id, number, reason, where=where, place=places[0])
     return True
 
 

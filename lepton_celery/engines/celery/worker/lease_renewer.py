@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from celery import Celery
 from celery.worker import state
 
 from lepton_celery.config import Settings
@@ -48,7 +49,7 @@ class LeaseRenewerStep(TimerStep):
 
     def schedule(self, parent: Any) -> tuple[float, Callable[[], None]]:
         settings: Settings = parent.app.conf["lepton"]
-        renewer = LeaseRenewer(open_ledger(settings.ledger), settings, self._files)
+        renewer = LeaseRenewer(parent.app, open_ledger(settings.ledger), settings, self._files)
         return min(1.0, settings.lease_s / 3), renewer.renew
 
 
@@ -66,8 +67,8 @@ _Holding = tuple[int, str, StageNumber]
 class LeaseRenewer:
     """Renews the leases of children that live, and ends those of children that died or wait for a dead file system."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, files: FileSlots) -> None:
-        self._ledger, self._settings, self._lease_s = ledger, settings, settings.lease_s
+    def __init__(self, app: Celery[Any], ledger: Ledger, settings: Settings, files: FileSlots) -> None:
+        self._app, self._ledger, self._lease_s = app, ledger, settings.lease_s
         self._files, self._timeout_s = files, settings.store_timeout_s if has_proc() else 0.0
         self._progress: dict[str, Progress] = {}
         self._stalled: dict[str, _Stalled] = {}
@@ -133,7 +134,7 @@ class LeaseRenewer:
         idle_s = self._ledger.clock() - self._ledger.info(job_id).updated_at
         if idle_s >= long_s:
             reason = f"{stalled.reason}; nobody else has worked on it for {idle_s:.0f} s"
-            fail_job(self._ledger, self._settings, job_id, number, reason)
+            fail_job(self._app, self._ledger, job_id, number, reason)
 
 
 def _holdings() -> dict[str, _Holding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from lepton_celery.engines.celery.sending import canvas
+from lepton_celery.engines.celery.sending.notices import try_to_send_notice
 from lepton_celery.engines.celery.worker.stage import OpenStage, traced
 from lepton_celery.execution import seams
 from lepton_celery.execution.library_warnings import kept_warnings
@@ -77,4 +78,6 @@ def _finish(stage: OpenStage, fence: int, began: float) -> None:
     result = {"seams": seams.measure(stage.context), "dtypes": dtypes, "warnings": kept_warnings(stage.context)}
     work = _work(stage, began)
     if ledger.commit_merge(stage.job_id, stage.number, fence=fence, following=None, result=result, work=work):
+        if manifest.options.on_done is not None:
+            try_to_send_notice(stage.app, ledger, stage.settings, stage.job_id)
         learn(ledger, stage.settings.cost_profile, stage.plan, stage.job_id)  # after the commit: nobody waits for it

@@ -69,7 +69,7 @@ class JobRequest(Request):
             job_id, number = str(self.args[0]), StageNumber(int(self.args[1]))
             ledger = open_ledger(settings.ledger)
             losses = ledger.end_owner(job_id, number, owner=owner_of(self.id, pid))
-            stop_hopeless(ledger, settings, job_id, number, losses)
+            stop_hopeless(self.task.app, ledger, job_id, number, losses)
         except (LeptonError, LookupError, ValueError) as error:  # the leases expire
             log.warning("a process died, and its leases are not ended: %s", error)
 

@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending import canvas, turns
+from lepton_celery.engines.celery.sending.notices import send_notice, try_to_send_notice
 from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.engines.celery.worker.failures import stop_hopeless
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
@@ -54,6 +55,11 @@ _MAX_REMINDED = 4
 
 _LEFT_ALONE_S = 60.0
 """Seconds for which a job is left alone that cannot be looked after, so that it takes no time from others."""
+
+_MAX_NOTICES = 64
+"""Largest number of notices that a sweep sends."""
+_NOTICE_AGAIN_S = 10.0
+"""Seconds after which a notice is tried again that could not be sent."""
 
 _MAX_TOLD = 1000
 """Largest number of errors that are remembered, so that each is told once."""
@@ -104,6 +110,7 @@ class Sweeper:
                 is_swept = self._contain(told, partial(self._sweep_job, job_id))
             if not is_swept:
                 self._left_alone[job_id] = began + _LEFT_ALONE_S
+        self._contain("nobody is told of jobs that ended", self._send_notices)
         if began >= self._next_forget:
             self._next_forget = began + min(_FORGET_EVERY_S, self._settings.retention_s)
             self._left_alone = {job_id: until for job_id, until in self._left_alone.items() if until > began}
@@ -145,7 +152,7 @@ class Sweeper:
             raise JobError(f"its lane is {quoted(info.lane)}, and there are {', '.join(LANES)}", job_id)
         # the ledger returns each block with an expired lease to one sweeper only
         losses = self._ledger.reclaim(job_id, info.stage, limit=_MAX_LOST)
-        if stop_hopeless(self._ledger, self._settings, job_id, info.stage, losses):
+        if stop_hopeless(self._app, self._ledger, job_id, info.stage, losses):
             return
         self._send_alone(info, losses.lost, "had expired leases")
         if self._settings.duplicate_after and info.dispatched == info.blocks_total > info.blocks_done > 0:
@@ -182,6 +189,12 @@ class Sweeper:
             slow = self._ledger.duplicate_slow(info.job_id, info.stage, older_s=older_s, limit=_MAX_LOST)
             self._send_alone(info, slow, "take long on their worker")
 
+    def _send_notices(self) -> None:
+        """Send the notices of ended jobs that the processes left which ended them."""
+        for job_id in self._ledger.take_notices(count=_MAX_NOTICES, again_s=_NOTICE_AGAIN_S):
+            told = f"job {shown(job_id)} has ended, and its on_done cannot be sent here"
+            self._contain(told, partial(send_notice, self._app, self._ledger, self._settings, job_id))
+
     def _forget_jobs(self) -> None:
         """Have jobs forgotten that ended long ago."""
         ended = self._ledger.take_ended(
@@ -203,7 +216,9 @@ class Sweeper:
             if info.state is JobState.PAUSED and not has_begun and now - info.updated_at > _SUBMITTING_S:
                 with about(job=info.job_id):
                     log.warning("job %s was never submitted as a whole; forgotten", info.job_id)
-                if self._ledger.cancel(info.job_id):
+                is_cancelled = self._ledger.cancel(info.job_id)
+                # its manifest has its on_done, so it is forgotten when that is sent
+                if is_cancelled and try_to_send_notice(self._app, self._ledger, self._settings, info.job_id):
                     self._send_tidy([info.job_id])
 
     def _end_turns(self, listed: Container[str]) -> None:

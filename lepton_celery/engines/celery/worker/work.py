@@ -180,7 +180,7 @@ class StageWork:
     def _is_failed(self, exhausted: Sequence[Place]) -> bool:
         """Whether the job ends because these blocks have no attempts left."""
         manifest = _open_jobs.manifest(self.ledger, self.settings, self.job_id)
-        return failures.fail_exhausted(self.ledger, self.settings, manifest, self.number, exhausted)
+        return failures.fail_exhausted(self.task.app, self.ledger, manifest, self.number, exhausted)
 
     def _is_wanted(self, places: list[Place]) -> bool:
         """Whether blocks that failed here are still to be done.
@@ -256,7 +256,7 @@ class StageWork:
             info = ledger.info(self.job_id)
             if info.merge_attempts > settings.max_attempts + settings.max_retries:
                 reason = f"its merge was begun {info.merge_attempts - 1} times and never ended; see the workers' logs"
-                failures.fail_job(ledger, settings, self.job_id, self.number, reason)
+                failures.fail_job(self.task.app, ledger, self.job_id, self.number, reason)
                 return None
             stage = self._open_stage()
             with guarded(stage) as (_, begin_block):
@@ -314,7 +314,7 @@ class StageWork:
         if stage is not None and places:
             failures.fail_block(stage, places[0], reason_of(error))
         else:
-            failures.fail_job(self.ledger, self.settings, self.job_id, self.number, reason_of(error))
+            failures.fail_job(self.task.app, self.ledger, self.job_id, self.number, reason_of(error))
 
     def _fail_or_retry(self, error: Exception, stage: OpenStage | None = None, places: Sequence[Place] = ()) -> None:
         """Retry the message, or end the job if the error is final or no retries are left."""
