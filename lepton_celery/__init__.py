@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lepton_celery.jobs.retry import retry as retry
     from lepton_celery.jobs.run import run as run
     from lepton_celery.jobs.submit import submit as submit
+    from lepton_celery.jobs.two_steps import PreparedJob as PreparedJob
+    from lepton_celery.jobs.two_steps import prepare as prepare
     from lepton_celery.planning.explain import explain as explain
     from lepton_celery.planning.options import Limits as Limits
     from lepton_celery.proving.prove import prove as prove
@@ -57,6 +59,8 @@ _HOMES = {
     "calibrate": "calibration.calibrate",
     # Jobs
     "submit": "jobs.submit",
+    "prepare": "jobs.two_steps",
+    "PreparedJob": "jobs.two_steps",
     "run": "jobs.run",
     "resume": "jobs.resume",
     "retry": "jobs.retry",

@@ -95,7 +95,7 @@ def submit(
     app = app or current_app()
     settings = settings_of(app)
     if is_eager(app):
-        return run_at_once(app, _prepare(app, outputs, options, model_of_folder()))
+        return run_at_once(app, prepare_for_workers(app, outputs, options))
     with submission(settings) as span:
         job = _submit(outputs, app, settings, resume=resume, options=options)
         span.note(**{"job.id": job.id})
@@ -104,15 +104,7 @@ def submit(
 
 def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, resume: bool, options: JobKeywords) -> Job:
     ledger = open_ledger(settings.ledger)
-    unreachable: BrokerUnreachable | None = None
-    try:
-        cost = model_of_workers(ledger, settings.cost_profile)
-    except BrokerUnreachable as error:  # errors of the job are raised first
-        cost, unreachable = CostModel(), error
-    prepared = _prepare(app, outputs, options, cost, may_exist=resume)
-    _check_names(prepared.manifest)
-    if unreachable is not None:
-        raise unreachable
+    prepared = prepare_for_workers(app, outputs, options, may_exist=resume)
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest, settings.secret_key)) is not None:
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots, app)
     for path in outputs if resume else ():
@@ -122,6 +114,29 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
     with about(job=prepared.manifest.job_id):
         send(prepared, app, ledger, settings)
     return Job(prepared.manifest.job_id, ledger, settings.secret_key, settings.roots, app)
+
+
+def prepare_for_workers(
+    app: Celery, outputs: Mapping[str, Node], options: JobKeywords, *, may_exist: bool = False
+) -> Prepared:
+    """Check and plan a job for workers, with what their ledger knows of their speed; nothing is written.
+
+    Raises:
+        BrokerUnreachable: the ledger does not answer; errors of the job are raised first.
+    """
+    settings = settings_of(app)
+    if is_eager(app):
+        return _prepare(app, outputs, options, model_of_folder())
+    unreachable: BrokerUnreachable | None = None
+    try:
+        cost = model_of_workers(open_ledger(settings.ledger), settings.cost_profile)
+    except BrokerUnreachable as error:
+        cost, unreachable = CostModel(), error
+    prepared = _prepare(app, outputs, options, cost, may_exist=may_exist)
+    _check_names(prepared.manifest)
+    if unreachable is not None:
+        raise unreachable
+    return prepared
 
 
 def check_queue(options: JobOptions, ledger: Ledger, settings: Settings) -> None:

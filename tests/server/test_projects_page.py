@@ -17,12 +17,14 @@ PAGE = (Path(__file__).parents[2] / "docs" / "projects.md").read_text()
 def test_the_blocks_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the applications of the page do not become that of this process
     monkeypatch.setattr(_tls, "current_app", None)
-    configured, tested, told = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    configured, tested, sent, told = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(configured, names)
     assert settings_of(names["app"]).ledger.endswith("/1")
     assert names["app"].conf.worker_prefetch_multiplier == 8
     exec(tested, names)
     names["test_invert"](tmp_path)
+    exec(sent, names)
+    names["test_send"](tmp_path)
     exec(told, names)
     names["test_notify"](tmp_path)
