@@ -18,7 +18,7 @@ from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.resume import resume
 from lepton_celery.jobs.retry import retry
 from lepton_celery.ledger import open_ledger
-from lepton_celery.views.listing import Listing
+from lepton_celery.views.listing import JobRow, Listing
 from lepton_celery.views.scope import ALL, Scope
 
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -44,13 +44,13 @@ class Api:
             retry=lambda job_id: retry(job_id, app=self._app),
         )
 
-    def changed_at(self) -> Mapping[str, float]:
-        """When each job of the list was changed last, in seconds since the epoch, by its id.
+    def rows(self) -> Mapping[str, JobRow]:
+        """The jobs of the list, by their ids.
 
         Raises:
             BrokerUnreachable: the ledger does not answer.
         """
-        return self._sources.listing.changed_at()
+        return {row.job: row for row in self._sources.listing.rows()}
 
     def job(self, job_id: str, scope: Scope = ALL) -> Job:
         """A job, if whoever asks may see it.

@@ -17,7 +17,9 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, StaticFileHandler, authenticated, url
 
 from lepton_celery.api.answers import Answer, Request
-from lepton_celery.flower.shared import Changes, SharedAnswers
+from lepton_celery.api.changes import Changes
+from lepton_celery.api.events import HEADERS, HELLO, event
+from lepton_celery.api.shared import SharedAnswers
 
 _POLICY = "; ".join(
     [
@@ -74,7 +76,7 @@ class _Handler(_Closed):
 
             api = Api(flower.capp)
             answers = SharedAnswers(api.answer, flower.executor)
-            _sources[flower] = _Sources(answers, Changes(api.changed_at, flower.executor, answers.forget))
+            _sources[flower] = _Sources(answers, Changes(api.rows, flower.executor, answers.forget))
         return _sources[flower]
 
     @property
@@ -164,19 +166,18 @@ class ChangesStream(_Handler):
     _sending: asyncio.Future[None] | None = None
 
     async def get(self) -> None:
-        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would hold the events back
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
         self._sending = asyncio.ensure_future(self._send())
         with suppress(StreamClosedError, asyncio.CancelledError):  # the page was closed
             await self._sending
 
     async def _send(self) -> None:
-        self.write("event: hello\ndata: {}\n\n")
+        self.write(HELLO)
         await self.flush()
-        async with aclosing(self.sources.changes.messages()) as messages:
-            async for message in messages:
-                self.write(": still here\n\n" if message is None else f"data: {json.dumps(message)}\n\n")
+        async with aclosing(self.sources.changes.messages()) as changes:
+            async for change in changes:
+                self.write(event(change))
                 await self.flush()
 
     def on_connection_close(self) -> None:

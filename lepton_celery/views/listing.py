@@ -164,7 +164,7 @@ class Listing:
         Raises:
             BrokerUnreachable: the ledger does not answer.
         """
-        rows = self._rows() if scope == ALL else [row for row in self._rows() if scope.has(row)]
+        rows = self.rows() if scope == ALL else [row for row in self.rows() if scope.has(row)]
         wanted = [row for row in rows if _matches(row, query)]
         wanted.sort(key=_SORTED_BY[query.sort], reverse=query.descending)
         return JobPage(
@@ -176,16 +176,12 @@ class Listing:
             dict(Counter(row.owner for row in rows).most_common(MOST_OWNERS)),
         )
 
-    def changed_at(self) -> Mapping[str, float]:
-        """When each of the listed jobs was changed last, in seconds since the epoch, by its id.
+    def rows(self) -> list[JobRow]:
+        """The newest jobs. Those that were done or cancelled when they were read last are not read again.
 
         Raises:
             BrokerUnreachable: the ledger does not answer.
         """
-        return {row.job: row.updated_at for row in self._rows()}
-
-    def _rows(self) -> list[JobRow]:
-        """The newest jobs. Those that were done or cancelled when they were read last are not read again."""
         listed, ended = self._ledger.newest(self._most), self._ended  # another thread may replace it
         known = {job_id: ended[job_id] for job_id in listed if job_id in ended}
         infos = self._ledger.infos({job_id: at for job_id, at in listed.items() if job_id not in known})

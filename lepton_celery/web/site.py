@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from celery import Celery
 from celery.canvas import Signature
 
 from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.changes import Change
+from lepton_celery.api.events import event
 from lepton_celery.api.routes import ROUTES
 from lepton_celery.api.service import Api
 from lepton_celery.errors import InputError, JobError
@@ -75,13 +77,18 @@ class Site:
     def answer(self, request: Request) -> Answer:
         """The answer to a request of a user over HTTP. Paths of files in it begin in his folder."""
         found = self.api.answer(request)
-        if request.owner is None or not found.body:
-            return found
-        root = self.uploads.root_of(request.owner)
-        body = found.body
+        return found if request.owner is None else replace(found, body=self._without_folder(found.body, request.owner))
+
+    def event(self, change: Change | None, owner: str) -> bytes:
+        """A change of a user's jobs as a server-sent event, with each job as it stands."""
+        return self._without_folder(event(change, with_rows=True), owner)
+
+    def _without_folder(self, text: bytes, owner: str) -> bytes:
+        """A text without the path of a user's folder."""
+        root = self.uploads.root_of(owner)
         for path in {root, root.resolve()}:
-            body = body.replace(f"{path}/".encode(), b"")
-        return Answer(found.status, body, found.more_headers)
+            text = text.replace(f"{path}/".encode(), b"")
+        return text
 
     def submit(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,11 @@ from celery import Celery
 from skimage import data, filters, measure
 
 from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.events import HELLO
+from lepton_celery.errors import QueueFull
 from lepton_celery.local.stack import LocalStack
 from lepton_celery.planning.options import Limits
+from lepton_celery.web.live import Live
 from lepton_celery.web.pipelines import Pipeline
 from lepton_celery.web.site import Site, SiteOptions
 from lepton_celery.web.uploads import UploadLimits
@@ -249,3 +254,59 @@ def test_what_is_old_is_removed(app: Celery, tmp_path: Path, coins: bytes) -> No
     assert site.prune(now + 6000) == 1
     gone = ask(site, "ada", "GET", f"/jobs/{job.id}/results/labels.tif")
     assert (gone.status, b"removed" in gone.body) == (404, True)
+
+
+def test_many_watch_with_one_reader(site: Site, coins: bytes) -> None:
+    reads = 0
+    rows = site.api.rows
+
+    def counted() -> Any:
+        nonlocal reads
+        reads += 1
+        return rows()
+
+    site.api.rows = counted  # type: ignore[method-assign]
+    live = Live(site, most_listeners=21)
+    watches = [live.events("ada") for _ in range(20)] + [live.events("bob")]
+    assert [next(watch) for watch in watches] == [HELLO] * 21
+    with ThreadPoolExecutor(21) as pool:
+        first = [pool.submit(next, watch) for watch in watches]
+        eventually(lambda: live.listeners == 21, "all listen")
+        with pytest.raises(QueueFull):
+            next(live.events("ada"))
+        begun = time.monotonic()
+        eventually(lambda: reads >= 1, "the first reading")
+        job = site.submit("ada", site.uploads.find("ada", sent(site, "ada", "coins.png", coins)), "cells")
+        told = [json.loads(one.result(60).removeprefix(b"data: "))["jobs"] for one in first[:20]]
+        assert all(set(one) == {job.id} and one[job.id]["owner"] == "ada" for one in told)
+        assert not first[20].done()
+        assert reads <= 2 + (time.monotonic() - begun)
+        job.wait(60)
+        other = site.submit("bob", site.uploads.find("bob", sent(site, "bob", "coins.png", coins)), "cells")
+        assert set(json.loads(first[20].result(60).removeprefix(b"data: "))["jobs"]) == {other.id}
+        other.wait(60)
+    request = Request("GET", f"/jobs/{job.id}", owner="ada")
+    assert document(live.answer(request))["summary"]["state"] == "done"
+    assert asyncio.run(live.aanswer(request)).status == 200
+    for watch in watches:
+        watch.close()  # type: ignore[attr-defined]
+    eventually(lambda: live.listeners == 0, "nobody listens")
+
+
+def test_watching_in_an_event_loop_ends_when_it_is_cancelled(site: Site) -> None:
+    live = Live(site)
+
+    async def watch() -> None:
+        async for _ in live.aevents("ada"):
+            pass
+
+    async def main() -> None:
+        watching = asyncio.ensure_future(watch())
+        while live.listeners == 0:
+            await asyncio.sleep(0.01)
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+
+    asyncio.run(main())
+    eventually(lambda: live.listeners == 0, "nobody listens")

@@ -1,25 +1,23 @@
-"""What Flower reads once for all browsers, and how it takes a Flower that is not as expected."""
+"""What is read of the ledger once for all who ask and listen."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
-import flower.urls
-import pytest
-from tornado.template import DictLoader
+from dataclasses import replace
 
 from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.changes import Change, Changes
+from lepton_celery.api.events import event
+from lepton_celery.api.shared import SharedAnswers
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.flower import tab
-from lepton_celery.flower.shared import Changes, SharedAnswers
+from lepton_celery.grid import StageNumber
+from lepton_celery.ledger import JobInfo, JobState
+from lepton_celery.views.listing import JobRow, row_of
+from lepton_celery.views.scope import Scope
 
 
 def run(what: Callable[[ThreadPoolExecutor], Awaitable[None]]) -> None:
@@ -58,15 +56,23 @@ def test_equal_requests_are_answered_once() -> None:
     run(many)
 
 
-def test_all_pages_hear_of_changes_from_one_reader() -> None:
+def rows(**changed_at: float) -> dict[str, JobRow]:
+    """Jobs by their ids, each changed at a time; the owner of a job is the first letter of its id."""
+    shown = row_of(
+        JobInfo("j", JobState.RUNNING, "default", "", StageNumber(0), 1, 0, 1, 0, created_at=0.0, updated_at=0.0)
+    )
+    return {job: replace(shown, took_s=0.0, job=job, updated_at=at, owner=job[0]) for job, at in changed_at.items()}
+
+
+def test_all_hear_of_changes_from_one_reader() -> None:
     jobs = {"a": 1.0, "b": 1.0}
     reads = 0
     forgotten = 0
 
-    def read() -> dict[str, float]:
+    def read() -> dict[str, JobRow]:
         nonlocal reads
         reads += 1
-        return dict(jobs)
+        return rows(**jobs)
 
     def forget() -> None:
         nonlocal forgotten
@@ -78,12 +84,18 @@ def test_all_pages_hear_of_changes_from_one_reader() -> None:
         nexts = [asyncio.ensure_future(anext(stream)) for stream in streams]
         await asyncio.sleep(0.1)
         assert 1 <= reads <= 6
+        assert changes.listeners == 50
         jobs.update(a=2.0, c=1.0)
         del jobs["b"]
-        assert await asyncio.gather(*nexts) == [{"jobs": ["a", "c", "b"]}] * 50
+        told = await asyncio.gather(*nexts)
+        assert told == [Change({**rows(a=2.0, c=1.0), "b": None})] * 50
+        assert event(told[0]) == b'data: {"jobs":["a","c","b"]}\n\n'
+        with_rows = json.loads(event(told[0], with_rows=True).removeprefix(b"data: "))["jobs"]
+        assert (with_rows["a"]["updated_at"], with_rows["b"]) == (2.0, None)
         assert forgotten == 1
         jobs.update({str(number): 1.0 for number in range(1000)})
-        assert await anext(streams[0]) == {"jobs": None}
+        assert await anext(streams[0]) == Change(None)
+        assert event(Change(None)) == b'data: {"jobs":null}\n\n'
         for stream in streams:
             await stream.aclose()
         await asyncio.sleep(0.1)
@@ -94,10 +106,31 @@ def test_all_pages_hear_of_changes_from_one_reader() -> None:
     run(many)
 
 
+def test_nobody_hears_of_what_he_may_not_see() -> None:
+    jobs = {"ada1": 1.0, "bob1": 1.0}
+
+    async def two(executor: ThreadPoolExecutor) -> None:
+        changes = Changes(lambda: rows(**jobs), executor, lambda: None, every_s=0.01)
+        ada, bob = (changes.messages(Scope(owner=owner), silence_s=0.3) for owner in "ab")
+        hers, his = asyncio.ensure_future(anext(ada)), asyncio.ensure_future(anext(bob))
+        await asyncio.sleep(0.05)
+        jobs.update(ada1=2.0, ada2=1.0)
+        assert await hers == Change(rows(ada1=2.0, ada2=1.0))
+        assert await his is None
+        hers, his = asyncio.ensure_future(anext(ada)), asyncio.ensure_future(anext(bob))
+        await asyncio.sleep(0.05)
+        del jobs["bob1"]
+        assert (await hers, await his) == (None, Change({"bob1": None}))
+        for stream in (ada, bob):
+            await stream.aclose()
+
+    run(two)
+
+
 def test_trouble_is_told_once_and_its_end_too() -> None:
     down = False
 
-    def read() -> dict[str, float]:
+    def read() -> dict[str, JobRow]:
         if down:
             raise BrokerUnreachable("the ledger does not answer")
         return {}
@@ -108,55 +141,12 @@ def test_trouble_is_told_once_and_its_end_too() -> None:
         stream = changes.messages(silence_s=0.2)
         assert await anext(stream) is None
         down = True
-        assert await anext(stream) == {"trouble": "the ledger does not answer"}
+        told = await anext(stream)
+        assert told == Change(trouble="the ledger does not answer")
+        assert event(told) == b'data: {"trouble":"the ledger does not answer"}\n\n'
         assert await anext(stream) is None
         down = False
-        assert await anext(stream) == {"jobs": None}
+        assert await anext(stream) == Change(None)
         await stream.aclose()
 
     run(one)
-
-
-@pytest.fixture
-def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Flower's handlers and settings, which a test may change."""
-    templates = tmp_path / "templates"
-    shutil.copytree(flower.urls.settings["template_path"], templates)
-    urls = SimpleNamespace(
-        handlers=[one for one in flower.urls.handlers if "lepton" not in str(one)],
-        settings={"template_path": str(templates)},
-    )
-    monkeypatch.setattr(flower, "urls", urls)
-    return urls
-
-
-def test_the_pages_are_added_before_the_handler_of_all_paths(urls: Any, caplog: pytest.LogCaptureFixture) -> None:
-    before = len(urls.handlers)
-    tab.install()
-    tab.install()
-    assert len(urls.handlers) == before + 7
-    assert urls.handlers[-1][0] == ".*"
-    loader = urls.settings["template_loader"]
-    assert isinstance(loader, DictLoader)
-    assert "reverse_url('jobs')" in loader.dict["navbar.html"]
-    for name in loader.dict:
-        loader.load(name)
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize("what", ["handlers", "template", "navbar", "block"])
-def test_another_flower_is_left_as_it_is(urls: Any, caplog: pytest.LogCaptureFixture, what: str) -> None:
-    folder = Path(urls.settings["template_path"])
-    if what == "handlers":
-        urls.handlers.pop()
-    elif what == "template":
-        (folder / "navbar.html").unlink()
-    elif what == "navbar":
-        (folder / "navbar.html").write_text("<nav><ul></ul></nav>")
-    else:
-        (folder / "base.html").write_text("<html>{% block title %}{% end %}</html>")
-    before = list(urls.handlers)
-    with caplog.at_level(logging.WARNING):
-        tab.install()
-    assert urls.handlers == before and "template_loader" not in urls.settings
-    assert "it has no Jobs tab" in caplog.text

@@ -1,0 +1,132 @@
+"""What the users of a site watch: read once for all of them, in a thread of its own, for any kind of web server.
+
+Django and Flask answer in threads, or in an event loop of their own. So the readers, which belong to one event loop, run in
+another one, which each process of the server starts when somebody watches first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.changes import Change, Changes
+from lepton_celery.api.events import HELLO
+from lepton_celery.api.shared import SharedAnswers
+from lepton_celery.errors import QueueFull
+from lepton_celery.views.scope import Scope
+from lepton_celery.web.site import Site
+
+_THREADS = 4
+"""Threads of a process that read the ledger for those who watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    pid: int
+    loop: asyncio.AbstractEventLoop
+    answers: SharedAnswers
+    changes: Changes
+
+
+class Live:
+    """Answers and events of a site, each found once for all users who may see the same. Several threads may use it."""
+
+    def __init__(self, site: Site, *, most_listeners: int = 1000) -> None:
+        """`most_listeners` is the largest number of streams of events of a process."""
+        self._site, self._most = site, most_listeners
+        self._lock = threading.Lock()
+        self._started: _Running | None = None
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request; equal ones that only read are answered once a second."""
+        return self._later(request).result() if _is_shared(request) else self._site.answer(request)
+
+    async def aanswer(self, request: Request) -> Answer:
+        """The answer to a request; equal ones that only read are answered once a second."""
+        if _is_shared(request):
+            return await asyncio.wrap_future(self._later(request))
+        return await asyncio.to_thread(self._site.answer, request)
+
+    def events(self, owner: str) -> Iterator[bytes]:
+        """The events of a user's jobs, for an answer that a thread sends: see `lepton_celery.api.events`.
+
+        Raises:
+            QueueFull: too many listen; ask again and again instead.
+        """
+        running, stream = self._stream(owner)
+        return self._events(running, stream, owner)
+
+    def _events(self, running: _Running, stream: AsyncGenerator[Change | None, None], owner: str) -> Iterator[bytes]:
+        try:
+            yield HELLO
+            while True:
+                change = asyncio.run_coroutine_threadsafe(_next(stream), running.loop).result()
+                yield self._site.event(change, owner)
+        finally:
+            asyncio.run_coroutine_threadsafe(_close(stream), running.loop)
+
+    async def aevents(self, owner: str) -> AsyncIterator[bytes]:
+        """The events of a user's jobs, for an answer that an event loop sends.
+
+        Raises:
+            QueueFull: too many listen; ask again and again instead.
+        """
+        running, stream = self._stream(owner)
+        try:
+            yield HELLO
+            while True:
+                waiting = asyncio.run_coroutine_threadsafe(_next(stream), running.loop)
+                yield self._site.event(await asyncio.wrap_future(waiting), owner)
+        finally:
+            asyncio.run_coroutine_threadsafe(_close(stream), running.loop)
+
+    @property
+    def listeners(self) -> int:
+        """Number of streams of events of this process."""
+        return 0 if self._started is None else self._started.changes.listeners
+
+    def _stream(self, owner: str) -> tuple[_Running, AsyncGenerator[Change | None, None]]:
+        running = self._running()
+        if running.changes.listeners >= self._most:
+            raise QueueFull(
+                f"{self._most:,} pages are open, and no more are told of changes; ask again and again instead"
+            )
+        return running, running.changes.messages(Scope(owner=owner))
+
+    def _later(self, request: Request) -> Future[Answer]:
+        running = self._running()
+        return asyncio.run_coroutine_threadsafe(running.answers.answer(request), running.loop)
+
+    def _running(self) -> _Running:
+        """The readers of this process: a server may have been forked from the one that started some."""
+        with self._lock:
+            if self._started is None or self._started.pid != os.getpid():
+                self._started = self._start()
+            return self._started
+
+    def _start(self) -> _Running:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="lepton-live", daemon=True).start()
+        executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="lepton-live")
+        answers = SharedAnswers(self._site.answer, executor)
+        return _Running(os.getpid(), loop, answers, Changes(self._site.api.rows, executor, answers.forget))
+
+
+def _is_shared(request: Request) -> bool:
+    """Whether several users may be given the same answer: one in pieces is used up by the first."""
+    return request.method == "GET" and "/results/" not in request.path
+
+
+async def _next(stream: AsyncGenerator[Change | None, None]) -> Change | None:
+    return await anext(stream)
+
+
+async def _close(stream: AsyncGenerator[Change | None, None]) -> None:
+    with suppress(RuntimeError):  # the reader that waits is being cancelled, which closes it too
+        await stream.aclose()
