@@ -10,8 +10,9 @@ from lepton_celery.grid import StageIndex
 from lepton_celery.jobs.compute import compute
 from lepton_celery.jobs.thumbnail import png_url, predicted_s, shrunk
 from lepton_celery.planning.cost.keep import model_of_folder
-from lepton_celery.planning.explain import counted, duration, work_of
+from lepton_celery.planning.explain import costs_of, counted, duration, work_of
 from lepton_celery.planning.options import PlanOptions
+from lepton_celery.planning.plan import Plan, Stage
 from lepton_celery.planning.planner import make_plan
 from lepton_celery.text import shown
 
@@ -19,10 +20,11 @@ THUMBNAIL_S = 0.5
 """Predicted seconds up to which the picture is computed."""
 THUMBNAIL_PX = 160
 """Longest side of the picture."""
+_LEFT = ' style="text-align:left;vertical-align:top"'
 
 
 def summary_html(node: Node) -> str:
-    """A table with the shape, the dtype, the stages and the predicted time of a node, as HTML, and a picture of an image.
+    """A table with the shape, the dtype, the store, the stages and the predicted costs of a node, as HTML, and a picture.
 
     The picture has every n-th pixel of the image, of its middle plane if it has more axes. It is computed only if that takes
     at most `THUMBNAIL_S` seconds by the planner's prediction; otherwise the table says how long it would take.
@@ -30,20 +32,26 @@ def summary_html(node: Node) -> str:
     rows = {"shape": "×".join("?" if n < 0 else str(n) for n in node.shape) or "one number", "dtype": str(node.dtype)}
     if node.gives == "table":
         rows = {"columns": _html(", ".join(map(str, node.arguments.get("properties", ()))))}
+    if node.operation == "lepton.source":
+        rows["store"] = _html(node.arguments["url"])
     picture = ""
     try:
         plan = make_plan({"out": node}, PlanOptions(cost=model_of_folder(), in_memory=True)).plan
-        stages = [
-            f"{', '.join(work_of(plan, StageIndex(index)))} ({counted(len(stage.grid), 'block')})"
-            for index, stage in enumerate(plan.stages)
-        ]
-        rows["stages"] = "<br>".join(map(_html, stages))
-        rows["time"] = f"about {duration(plan.predicted_s)}"
+        for index, stage in enumerate(plan.stages):
+            rows[f"stage {index + 1}/{len(plan.stages)}"] = _stage(plan, StageIndex(index), stage)
+        rows["time"] = f"about {duration(plan.predicted_s)} in this process"
         picture = _picture(node) if isinstance(node, Image) else ""
     except LeptonError as error:
         rows["refused"] = _html(error)
-    body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows.items())
+    body = "".join(f"<tr><th{_LEFT}>{name}</th><td{_LEFT}>{text}</td></tr>" for name, text in rows.items())
     return f"<div><b>{type(node).__name__}</b> {_html(node.operation)}<table>{body}</table>{picture}</div>"
+
+
+def _stage(plan: Plan, index: StageIndex, stage: Stage) -> str:
+    """The functions of a stage, and what it is predicted to cost."""
+    costs = [f"{name} {duration(seconds)}" for name, seconds in costs_of(plan, index).items()]
+    blocks = f"{counted(len(stage.grid), 'block')} of {'×'.join(map(str, stage.block_shape))}"
+    return f"{_html(', '.join(work_of(plan, index)))}<br><small>{_html(blocks)}: {_html(', '.join(costs))}</small>"
 
 
 def _html(text: object) -> str:
@@ -56,4 +64,5 @@ def _picture(image: Image) -> str:
     small = shrunk(image, THUMBNAIL_PX)
     if (seconds := predicted_s(small)) > THUMBNAIL_S:
         return f"<p>A picture would take about {duration(seconds)}; call <code>.compute()</code>.</p>"
-    return f'<img alt="" src="{png_url(compute(small))}">'
+    edge = "outline:1px solid rgba(128,128,128,0.4)"  # of a white picture on a white page, too
+    return f'<img alt="" style="{edge}" src="{png_url(compute(small))}">'

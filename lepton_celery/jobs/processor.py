@@ -26,6 +26,7 @@ from lepton_celery.planning.planner import make_plan
 from lepton_celery.planning.regions import grid_shape, on_grid
 from lepton_celery.planning.shapes import block_candidates
 from lepton_celery.stores.workspace import MemoryWorkspace
+from lepton_celery.text import quoted
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class ImageProcessor:
         self._block_shape = block_shape
         self.set_num_threads((os.cpu_count() or 1) if num_threads is None else num_threads)
         self._picture: _Picture | None = None
+
+    def __repr__(self) -> str:
+        name = getattr(self._operation, "__name__", type(self._operation).__name__)
+        given = "".join(f", {name}={quoted(value)}" for name, value in self._parameters.items())
+        return f"<ImageProcessor {name}{given}>"
 
     def set_num_threads(self, num_threads: int) -> None:
         """Set the number of threads that process blocks.

@@ -138,6 +138,15 @@ def work_of(plan: Plan, index: StageIndex) -> list[str]:
     return words[::-1] + [f"{_name(plan.nodes[node].operation)} (groups of blocks)" for node in stage.combines]
 
 
+def costs_of(plan: Plan, index: StageIndex) -> dict[str, float]:
+    """The predicted seconds of one worker process for each function of a stage, and for reading and writing."""
+    seconds: dict[str, float] = {}
+    for line in sorted(plan.stages[index].predicted.lines, key=lambda line: (line.kind != "compute", line.node)):
+        what = _name(plan.nodes[line.node].operation) if line.kind == "compute" else "reading, writing and merging"
+        seconds[what] = seconds.get(what, 0.0) + line.seconds
+    return seconds
+
+
 def _name(operation: str) -> str:
     return _INTERNAL.get(operation, operation.rpartition(".")[2])
 

@@ -16,7 +16,7 @@ from lepton_celery.views.listing import JobRow, row_of
 
 MAP_PX = 200
 """Longest side of the block map, in pixels, unless it has more blocks."""
-_COLOURS = {"done": "#2c915f", "failed": "#c82828", "damaged": "#c82828", "running": "#1f77b4"}
+_COLOURS = {"done": "#2c915f", "failed": "#d64545", "damaged": "#d64545", "running": "#1f77b4"}
 _BAR = "display:inline-block;width:260px;height:10px;background:#dee2e6;border-radius:5px;overflow:hidden"
 _KEY = "display:inline-block;width:10px;height:10px;margin-right:5px;border-radius:2px"
 
@@ -34,7 +34,7 @@ def _described(job: Job, info: JobInfo) -> str:
     row = row_of(info)
     colour = _COLOURS.get(row.state, "#8a6d1a")
     bar = f'<span style="display:block;height:100%;width:{row.progress:.1%};background:{colour}"></span>'
-    error = f'<p style="color:#c82828">{_text(row.error)}</p>' if row.error else ""
+    error = f'<p style="color:#d64545">{_text(row.error)}</p>' if row.error else ""
     return (
         f"<div><b>Job</b> <code>{_text(row.job)}</code> {_text(row.title)}<br>"
         f'<b style="color:{colour}">{_text(row.state)}</b> {_times(row)}<br>'

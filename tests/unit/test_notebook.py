@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,11 +40,18 @@ def test_an_image_has_a_picture(shape: tuple[int, ...], dtype: str, size: tuple[
     assert "×".join(map(str, shape)) in text and dtype in text
 
 
+def test_a_file_is_named_and_what_is_in_its_name_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "<b>x.npy"
+    np.save(path, picture((6, 7), "uint8"))
+    text = graph.open(path)._repr_html_()
+    assert "&lt;b&gt;x.npy" in text and "<b>x" not in text
+
+
 def test_a_result_has_its_stages_and_its_time() -> None:
     image = graph.open(picture((60, 70), "float32"))
     smooth = filters.gaussian(image, 1)
     text = (smooth > filters.threshold_otsu(smooth))._repr_html_()
-    assert "gaussian" in text and "block" in text and "about" in text
+    assert re.search(r"stage 1/\d.*gaussian \d+\.\d+ s.*about \d", text) and "1 block of 60×70" in text
     assert drawn(text) is not None
 
 

@@ -152,3 +152,7 @@ def test_a_wrong_parameter_shows_when_the_image_is_split() -> None:
         ImageProcessor(filters.gaussian, sgma=2).split_image(IMAGE)
     with pytest.raises(InputError, match="no pixels"):
         ImageProcessor(filters.gaussian).split_image(np.zeros((0, 3)))
+
+
+def test_a_processor_names_its_operation_and_its_parameters() -> None:
+    assert repr(ImageProcessor(filters.gaussian, sigma=2)) == "<ImageProcessor gaussian, sigma=2>"
