@@ -22,7 +22,9 @@ from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.entries import not_found
 from lepton_celery.priority import LANES, priority_of
 from lepton_celery.views.blocks import BlockState, BlockStory, block_map, block_story
+from lepton_celery.views.course import Course, course
 from lepton_celery.views.fleet import MOST_DECISIONS, FleetView, fleet_view
+from lepton_celery.views.fleet_course import FleetCourse, fleet_course
 from lepton_celery.views.job import JobView, view_of
 from lepton_celery.views.listing import MOST_IN_PAGE, JobPage, JobQuery, Listing
 from lepton_celery.views.timeline import Timeline, timeline
@@ -208,6 +210,14 @@ def _timeline(sources: Sources, request: Request, given: Given) -> Timeline:
     return timeline(sources.job(given["job"], request))
 
 
+def _course(sources: Sources, request: Request, given: Given) -> Course:
+    return course(sources.job(given["job"], request))
+
+
+def _fleet_course(sources: Sources, request: Request, given: Given) -> FleetCourse:
+    return fleet_course(sources.ledger)
+
+
 def _fleet(sources: Sources, request: Request, given: Given) -> FleetView:
     return fleet_view(sources.ledger, sources.settings, decisions=given["decisions"])
 
@@ -282,6 +292,8 @@ ROUTES: tuple[Route, ...] = (
         (_STAGE, Parameter("block", Block, "The block, counted from 0 in C order of the grid.", 0)),
     ),
     Route("GET", "/jobs/{job}/timeline", "What each worker process did when.", _timeline, Timeline),
+    Route("GET", "/jobs/{job}/course", "Blocks left and busy slots over time.", _course, Course),
+    Route("GET", "/fleet/course", "Depth of lanes, and slots, over time.", _fleet_course, FleetCourse),
     Route(
         "GET",
         "/fleet",

@@ -12,8 +12,8 @@ from lepton_celery.fleet.observe import busy_processes, observe, of_another_rele
 from lepton_celery.fleet.targets import targets_of
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.lanes import ServingWorker
-from lepton_celery.limits import MAX_MOMENT
 from lepton_celery.priority import LANES
+from lepton_celery.views.outside import count, dictionaries, dictionary, moment
 
 MOST_DECISIONS = 500
 
@@ -123,7 +123,7 @@ def fleet_view(ledger: Ledger, settings: Settings, *, decisions: int = 50) -> Fl
         BrokerUnreachable: the ledger does not answer.
     """
     now = ledger.clock()
-    said = {name: one for name, one in ledger.decisions.said().items() if _moment(one.get("until")) > now}
+    said = {name: one for name, one in ledger.decisions.said().items() if moment(one.get("until")) > now}
     seen, workers = observe(ledger, targets_of(settings.target_wait) | _targets_of(said.values())), ledger.workers()
     lanes = tuple(
         LaneView(
@@ -175,8 +175,8 @@ def _targets_of(said: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     return {
         str(load["lane"]): target
         for one in said
-        for load in _dicts(_dict(one.get("seen")).get("lanes"))
-        if load.get("lane") in LANES and (target := _moment(load.get("target_wait_s")))
+        for load in dictionaries(dictionary(one.get("seen")).get("lanes"))
+        if load.get("lane") in LANES and (target := moment(load.get("target_wait_s")))
     }
 
 
@@ -184,45 +184,28 @@ def _autoscaler(name: str, document: Mapping[str, Any]) -> AutoscalerView:
     """An autoscaler from its document, which anybody may have written."""
     return AutoscalerView(
         name=name,
-        pid=_count(document.get("pid")),
-        at=_moment(document.get("at")),
-        desired=_count(document.get("desired")),
-        minimum=_count(document.get("minimum")),
-        maximum=_count(document.get("maximum")),
+        pid=count(document.get("pid")),
+        at=moment(document.get("at")),
+        desired=count(document.get("desired")),
+        minimum=count(document.get("minimum")),
+        maximum=count(document.get("maximum")),
         reason=str(document.get("reason", "")),
         workers=tuple(
-            ScaledWorker(str(one.get("name", "")), _count(one.get("pid")), str(one.get("state", "")))
-            for one in _dicts(document.get("workers"))
+            ScaledWorker(str(one.get("name", "")), count(one.get("pid")), str(one.get("state", "")))
+            for one in dictionaries(document.get("workers"))
         ),
     )
 
 
 def _decision(document: Mapping[str, Any]) -> DecisionView:
     """A decision from its document, which anybody may have written."""
-    seen, events = _dict(document.get("seen")), document.get("events")
+    seen, events = dictionary(document.get("seen")), document.get("events")
     return DecisionView(
-        _moment(document.get("at")),
+        moment(document.get("at")),
         str(document.get("by", "")),
-        _count(document.get("desired")),
-        _count(seen.get("ready")),
-        _count(seen.get("busy")),
+        count(document.get("desired")),
+        count(seen.get("ready")),
+        count(seen.get("busy")),
         str(document.get("reason", "")),
         tuple(map(str, events)) if isinstance(events, list) else (),
     )
-
-
-def _moment(value: Any) -> float:
-    """A number of seconds; 0 for what is none that a calendar has."""
-    return float(value) if isinstance(value, int | float) and 0 <= value <= MAX_MOMENT else 0.0
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

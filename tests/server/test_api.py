@@ -163,6 +163,23 @@ def test_a_ledger_that_does_not_answer_is_an_answer() -> None:
     assert "does not answer" in refused["error"]["message"]
 
 
+def test_the_course_of_the_fleet_is_what_autoscalers_noted(api: Api, server: Server) -> None:
+    ledger = open_ledger(server.url)
+    for at, blocks in ((1e9 + 60, 5), (1e9, 9)):
+        lanes = [{"lane": "batch", "blocks": blocks, "oldest_s": 2.5}, {"lane": 3}, "none"]
+        ledger.decisions.note({"at": at, "desired": 4, "seen": {"ready": 2, "busy": "all", "lanes": lanes}})
+    for damaged in ({"at": "soon"}, {"at": 1e9 + 99, "seen": 7, "desired": []}):
+        ledger.decisions.note(damaged)
+    status, found = ask(api, "/fleet/course")
+    times = found["times"]
+    assert status == 200 and times == sorted(times)
+    first, last = times.index(1e9), times.index(1e9 + 99)
+    assert [found[name][first : first + 2] for name in ("ready", "busy", "desired")] == [[2, 2], [None, None], [4, 4]]
+    [batch] = found["lanes"]
+    assert (batch["lane"], batch["blocks"][first : first + 2], batch["blocks"][last]) == ("batch", [9, 5], None)
+    assert (batch["oldest_s"][first], found["ready"][last]) == (2.5, None)
+
+
 def test_the_fleet_is_seen(api: Api, server: Server) -> None:
     ledger = open_ledger(server.url)
     new_job(ledger, "j")

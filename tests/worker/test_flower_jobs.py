@@ -167,6 +167,13 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     expect(page.locator("#origin")).to_contain_text(str(tmp_path / "in.npy"))
     expect(page.locator("#origin")).to_contain_text(f"numpy {np.__version__}")
     expect(page.locator("#timeline-story")).to_contain_text("busy for")
+    expect(page.locator("#course-left-story")).to_have_text(re.compile(r"^0 blocks of stage \d+ are left\.$"))
+    expect(page.locator("#course-busy-story")).to_contain_text("slots were busy on average")
+    page.locator("#course-left .u-over").hover(position={"x": 500, "y": 40})
+    expect(page.locator("#course-left-story")).to_contain_text("s: stage")
+    expect(page.locator("#course-busy-story")).to_contain_text("s: stage")
+    page.locator("#course summary").click()
+    expect(page.locator("#course-table tbody tr").last).to_contain_text("0")
     page.locator("#map-stage").select_option("1")
     canvas = page.locator("#map-canvas")
     canvas.focus()
@@ -203,7 +210,7 @@ def test_a_job_shows_its_stages_blocks_and_origin(
         assert barriers(page) == []
     page.set_viewport_size({"width": 390, "height": 800})
     in_theme(page, "light")
-    expect(page.locator("#timeline-story")).to_contain_text("busy for")
+    expect(page.locator("#course-busy canvas")).to_be_visible()
     shot(page, "job-narrow", full=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -377,8 +384,16 @@ def test_where_events_do_not_arrive_the_page_asks(
 
 def test_the_fleet_is_seen(flowers: Flowers, page: Page) -> None:
     ledger = open_ledger(flowers.app.conf["lepton"].ledger)
-    seen = {"ready": 2, "busy": 2}
+    seen: dict[str, Any] = {"ready": 2, "busy": 2}
     ledger.decisions.note({"at": 1e9, "by": "machine", "desired": 4, "reason": HOSTILE, "seen": seen, "events": ["+2"]})
+    for step in range(1, 40):
+        lanes = [
+            {"lane": lane, "blocks": max(0, 900 - 25 * step) * n, "oldest_s": step % 9 * n}
+            for n, lane in enumerate(("interactive", "default", "batch"))
+        ]
+        seen = {"ready": min(8, 2 + step // 3), "busy": min(7, 1 + step // 3), "lanes": lanes}
+        ledger.decisions.note({"at": 1e9 + 20 * step, "by": "machine", "desired": min(8, 2 + step // 2), "seen": seen})
+    ledger.decisions.note({"at": 1e9 + 900, "by": "machine", "desired": 4, "reason": HOSTILE, "events": ["+2"]})
     page.goto(f"{flowers.mine}/fleet")
     expect(page.locator("#workers tbody tr")).to_have_count(2)
     expect(page.locator("#lanes tbody tr")).to_have_count(3)
@@ -386,8 +401,16 @@ def test_the_fleet_is_seen(flowers: Flowers, page: Page) -> None:
     for theme in THEMES:
         in_theme(page, theme)
         expect(page.locator("#workers tbody tr")).to_have_count(2)
+        expect(page.locator("#depth-story")).to_have_text("Blocks to do, by lane: 41 moments within 15 min.")
+        expect(page.locator("#slots canvas")).to_be_visible()
         shot(page, f"fleet-{theme}", full=True)
         assert barriers(page) == []
+    page.locator("#course summary").click()
+    expect(page.locator("#course-table tbody tr")).to_have_count(41)
+    expect(page.locator("#course-table thead")).to_contain_text("batch: oldest wait")
+    page.set_viewport_size({"width": 390, "height": 800})
+    shot(page, "fleet-narrow", full=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_read_only_flower_shows_jobs_and_changes_none(

@@ -18,6 +18,7 @@ from lepton_celery.ledger import JobState, open_ledger
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters
 from lepton_celery.views.blocks import BlockState, block_map, block_story
+from lepton_celery.views.course import course
 from lepton_celery.views.job import view_of
 from lepton_celery.views.listing import JobQuery, Listing
 from lepton_celery.views.timeline import timeline
@@ -81,6 +82,10 @@ def test_a_done_job_shows_who_did_which_block_when(app: Celery, tmp_path: Path, 
     assert sum(span.blocks for one in line.lines for span in one.spans) == sum(stage.blocks for stage in view.stages)
     merges = [span for one in line.lines for span in one.spans if not span.blocks]
     assert len(merges) == info.stages
+    found = course(job)
+    assert [stage.left[-1] for stage in found.stages] == [0] * info.stages
+    assert [stage.left[0] for stage in found.stages] == [stage.blocks for stage in view.stages]
+    assert max(max(stage.busy) for stage in found.stages) <= len(line.lines) + 0.5  # times have milliseconds
     story = block_story(job, FIRST, BlockIndex(8))
     assert (story.position, story.start, story.stop) == ((1, 1), (64, 64), (128, 128))
     assert (story.state, story.attempts, story.owner) == ("done", 0, "")

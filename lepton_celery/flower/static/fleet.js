@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, h, keyed, progressBar, setCells, setText } from "./dom.js";
+import { FleetCourseCard } from "./fleet_course.js";
 import { ago, count, duration, moment } from "./format.js";
 import { live } from "./live.js";
 
@@ -34,8 +35,11 @@ function showLanes(lanes) {
   });
 }
 
+const courses = new FleetCourseCard();
+
 async function refresh() {
-  const fleet = await get("/fleet");
+  const [fleet, course] = await Promise.all([get("/fleet"), get("/fleet/course")]);
+  courses.show(course);
   setText(byId("workers-count"), count(fleet.workers.length));
   setText(byId("busy"), `${count(fleet.busy_slots)} of ${count(fleet.slots)}`);
   setText(byId("blocks"), count(fleet.lanes.reduce((sum, lane) => sum + lane.blocks, 0)));

@@ -2,6 +2,7 @@
 
 import { get, post, root } from "./api.js";
 import { distinct } from "./colours.js";
+import { CourseCard } from "./course.js";
 import { badge, byId, h, keyed, progressBar, setText } from "./dom.js";
 import { ago, bytes, count, duration, moment, of, percent, rate, size } from "./format.js";
 import { live } from "./live.js";
@@ -12,6 +13,7 @@ const page = byId("job");
 const job = encodeURIComponent(page.dataset.job);
 const mayChange = page.dataset.mayChange === "yes";
 const map = new MapCard(job);
+const courses = new CourseCard();
 const chart = new TimelineChart(byId("timeline-canvas"), byId("timeline-story"));
 
 function showHead({ summary: row, predicted_s: predicted, filled, retried, failure }) {
@@ -172,6 +174,7 @@ async function refresh() {
   showStages(view);
   showOrigin(view);
   await Promise.all([map.show(view), get(`/jobs/${job}/timeline`).then((found) => chart.show(found))]);
+  courses.show(await get(`/jobs/${job}/course`));
 }
 
 const TOLD = {
