@@ -61,6 +61,9 @@ class Settings:
     for all others. The environment separates them by commas."""
     max_open_jobs: int = 10_000
     """Largest number of jobs of a tenant in a lane that have not ended; a submission beyond it is refused. 0: no limit."""
+    max_open_jobs_of_owner: int = 0
+    """Largest number of jobs of an owner (`submit(owner=…)`) that have not ended, in all lanes together; a submission beyond
+    it is refused. 0: no limit."""
     target_wait: tuple[str, ...] = ()
     """For autoscaling: `lane=time` of each lane whose work shall wait for less time than that, such as `interactive=2s`.
     Lanes that are not named have 2 s, 1 min and 15 min, from `interactive` to `batch`, and 2 s in the pool of one worker.

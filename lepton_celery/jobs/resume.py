@@ -20,6 +20,7 @@ from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import record
 from lepton_celery.ledger import JobState, Ledger, open_ledger
+from lepton_celery.ledger.quotas import holders_of
 from lepton_celery.stores.journal import MANIFEST, Journal
 from lepton_celery.stores.workspace import workspace_root
 
@@ -143,6 +144,7 @@ def go_on(manifest: Manifest, app: Celery, ledger: Ledger, settings: Settings) -
         )
     if state is None:
         record(manifest, ledger, opened, settings)
+        ledger.quotas.admit(job_id, holders_of(ledger.info(job_id)))
         done = journal.receipts(opened)
         for first in range(0, len(done), _COMMIT_BLOCKS):
             ledger.commit(job_id, opened, done[first : first + _COMMIT_BLOCKS], owner="journal", stats={})

@@ -17,7 +17,7 @@ from lepton_celery.config import Settings
 from lepton_celery.engines.celery.app import settings_of
 from lepton_celery.engines.celery.sending import turns
 from lepton_celery.engines.celery.sending.on_done import on_done_of
-from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError, QueueFull
+from lepton_celery.errors import BrokerUnreachable, InputError, LeptonError
 from lepton_celery.execution.manifest import JobOptions, Manifest, OnError
 from lepton_celery.execution.outputs import create_outputs, discard, reserve_outputs
 from lepton_celery.graph.nodes import Node
@@ -27,6 +27,7 @@ from lepton_celery.jobs.eager import is_eager, run_at_once
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
+from lepton_celery.jobs.quotas import admit, check_quotas
 from lepton_celery.jobs.unserved import warn_if_unserved
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.log_fields import about
@@ -71,7 +72,7 @@ def submit(
             the job among its tenant's there, such as `batch:5`: from 0 to 9, where 9 goes first.
         tenant: whose share of the lane the job takes, such as a customer or a team; see the setting `tenants`.
         owner: who asks for the job, such as a user of your site, in up to 128 characters. Lists show it and are filtered by
-            it; it decides nothing.
+            it, and the setting `max_open_jobs_of_owner` limits the jobs of each.
         title: the job's name; by default the names of its outputs.
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
@@ -86,7 +87,7 @@ def submit(
     Raises:
         InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels. A file
             outside `allowed_roots` is refused too.
-        QueueFull: the lane holds too many open jobs of the tenant; see the setting `max_open_jobs`.
+        QueueFull: the tenant has too many open jobs in the lane, or the owner; see `max_open_jobs` in `config.py`.
         BrokerUnreachable: no broker answers; nothing was submitted.
 
     Warns:
@@ -109,7 +110,7 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots, app)
     for path in outputs if resume else ():
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
-    check_queue(prepared.manifest.options, ledger, settings)
+    check_quotas(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     with about(job=prepared.manifest.job_id):
         send(prepared, app, ledger, settings)
@@ -137,21 +138,6 @@ def prepare_for_workers(
     if unreachable is not None:
         raise unreachable
     return prepared
-
-
-def check_queue(options: JobOptions, ledger: Ledger, settings: Settings) -> None:
-    """Refuse a job if its tenant has too many of them in the lane.
-
-    Raises:
-        QueueFull: it has.
-    """
-    limit = settings.max_open_jobs
-    if limit and (count := ledger.turns.open_jobs(options.lane, options.tenant)) >= limit:
-        whose = f"tenant {options.tenant!r} has" if options.tenant else "there are"
-        raise QueueFull(
-            f"{whose} {count:,} open jobs in the lane {options.lane!r}, and max_open_jobs is {limit:,}: submit again when "
-            "some have ended, cancel some, or set LEPTON_MAX_OPEN_JOBS"
-        )
 
 
 def _check_names(manifest: Manifest) -> None:
@@ -224,6 +210,7 @@ def send(
     manifest, copies = for_workers(prepared)
     context = manifest.context(settings.roots)
     try:
+        admit(manifest.job_id, manifest.options, ledger, settings)
         # recorded first, and paused: if this process dies, no worker begins the job, and a sweeper has its files removed
         record(manifest, ledger, StageNumber(0), settings)
         on_record()

@@ -16,7 +16,8 @@ from lepton_celery.jobs.eager import is_eager, run_at_once
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared
-from lepton_celery.jobs.submit import JobKeywords, check_queue, prepare_for_workers, send
+from lepton_celery.jobs.quotas import check_quotas
+from lepton_celery.jobs.submit import JobKeywords, prepare_for_workers, send
 from lepton_celery.jobs.unserved import warn_if_unserved
 from lepton_celery.ledger import open_ledger
 from lepton_celery.log_fields import about
@@ -39,7 +40,7 @@ def prepare(outputs: Mapping[str, Node], *, app: Celery | None = None, **options
     prepared = prepare_for_workers(app, outputs, options)
     if not is_eager(app):
         settings = settings_of(app)
-        check_queue(prepared.manifest.options, open_ledger(settings.ledger), settings)
+        check_quotas(prepared.manifest.options, open_ledger(settings.ledger), settings)
     return PreparedJob(app, prepared)
 
 
@@ -93,7 +94,7 @@ class PreparedJob:
         ledger, options = open_ledger(settings.ledger), self._prepared.manifest.options
         if self._has_failed:  # the ledger may not have answered when the job was to be forgotten
             ledger.forget(self.id)
-        check_queue(options, ledger, settings)
+        check_quotas(options, ledger, settings)
         warn_if_unserved(ledger, options.lane)
         try:
             with submission(settings) as span, about(job=self.id):

@@ -27,6 +27,9 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:{lane L}:order    zset     the jobs by tenant, state, rank and service, sorted as text
     lepton:{lane L}:sent     set      the jobs that have blocks in the broker
 
+    lepton:{open}:jobs       hash     job -> JSON: the holders that it counts for; of the open jobs (`quotas.py`)
+    lepton:{open}:counts     hash     holder, which is a tenant in a lane or an owner -> number of its open jobs
+
     lepton:costs:{profile}   text     JSON: the cost model of the workers of a profile
 
     lepton:jobs              zset     job -> time of creation; this key and the next three are the indexes (`index.py`)

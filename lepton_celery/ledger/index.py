@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from lepton_celery.ledger.connection import Connection
 from lepton_celery.ledger.info import JobState
+from lepton_celery.ledger.quotas import Quotas
 
 _ENDED = frozenset(state for state in JobState if not state.is_open)
 GRACE_S = 3600.0
@@ -24,8 +25,8 @@ _NOTICE_GRACE_S = 2.0
 class JobIndex:
     """The jobs of a server: all, those that may be running, those that have ended, and those whose notice is to be sent."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, quotas: Quotas) -> None:
+        self._connection, self._quotas = connection, quotas
         self._jobs, self._active, self._ended = (connection.prefix + name for name in ("jobs", "active", "ended"))
         self._notices = connection.prefix + "notices"
 
@@ -45,6 +46,7 @@ class JobIndex:
         """
         if notifies:  # before it leaves the running jobs, among which a sweeper finds it if this process dies
             self.add_notice(job_id)
+        self._quotas.release([job_id])
         self._move(job_id, self._active, self._ended)
         self.relist([job_id])
 
@@ -72,6 +74,7 @@ class JobIndex:
 
     def remove(self, job_id: str) -> None:
         """Remove a job from all indexes."""
+        self._quotas.release([job_id])
         with self._connection.client() as client:
             for index in (self._active, self._jobs, self._ended, self._notices):
                 client.zrem(index, job_id)
@@ -129,6 +132,7 @@ class JobIndex:
         oldest_kept = self._connection.now() - GRACE_S
         stale = [job_id for job_id in missing if entries[job_id] < oldest_kept]
         if stale:
+            self._quotas.release(stale)
             with self._connection.client() as client:
                 client.zrem(self._active, *stale)
                 client.zrem(self._jobs, *stale)

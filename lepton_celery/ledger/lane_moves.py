@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_celery.ledger import entries
 from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.ledger.quotas import holders_of
 from lepton_celery.priority import Priority
 from lepton_celery.tenants import OTHERS
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.decisions import Decisions
     from lepton_celery.ledger.lanes import ServedLanes, ServingWorker
     from lepton_celery.ledger.loads import Loads
+    from lepton_celery.ledger.quotas import Quotas
     from lepton_celery.ledger.turns import Turns
 
 
@@ -27,6 +29,8 @@ class LaneMoves:
     """Whose turn it is to send work in a lane."""
     loads: Loads
     """The outstanding work of the lanes."""
+    quotas: Quotas
+    """The open jobs of each tenant and owner."""
     decisions: Decisions
     """The last decisions of autoscalers."""
 
@@ -86,6 +90,8 @@ class LaneMoves:
         if before != priority.lane:
             self.turns.leave(before, job_id)
         info = entries.read_jobs(self._connection, [job_id]).get(job_id)
+        if before != priority.lane and isinstance(info, JobInfo) and info.state.is_open:
+            self.quotas.admit(job_id, holders_of(info))
         if isinstance(info, JobInfo) and info.state is JobState.RUNNING:
             self.turns.note(info)
         return True

@@ -95,6 +95,7 @@ from lepton_celery.ledger.job_list import JobList
 from lepton_celery.ledger.lane_moves import LaneMoves
 from lepton_celery.ledger.lost_work import LostWork
 from lepton_celery.ledger.notices import Notices
+from lepton_celery.ledger.quotas import Excess, holders_of
 from lepton_celery.ledger.second_tries import SecondTries
 from lepton_celery.ledger.traces import Traces
 from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
@@ -102,6 +103,8 @@ from lepton_celery.limits import JOB_ID, MAX_BLOCKS, MAX_ID_CHARS
 _FIRST = StageNumber(0)
 _NOTIFIES = 2
 """The reply of a script that ended a job whose notice is to be sent."""
+_WAS_FAILED = 2
+"""The reply of the script that resumed a job which had ended."""
 
 
 class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices, JobList, Traces):
@@ -117,14 +120,21 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
         from lepton_celery.ledger.index import JobIndex
         from lepton_celery.ledger.lanes import ServedLanes
         from lepton_celery.ledger.loads import Loads
+        from lepton_celery.ledger.quotas import Quotas
         from lepton_celery.ledger.turns import Turns
 
         self._connection = Connection(url, prefix)
         self._lanes = ServedLanes(self._connection)
-        self._index = JobIndex(self._connection)
+        self.quotas = Quotas(self._connection)
+        self._index = JobIndex(self._connection, self.quotas)
         self.turns = Turns(self._connection)
         self.loads = Loads(self._connection)
         self.decisions = Decisions(self._connection)
+
+    def admit(self, job_id: str, holders: Mapping[str, int]) -> Excess | None:
+        """Count a job that is about to be created, unless a holder has too many; see `Quotas.admit`."""
+        self._index.add(job_id, overwrite=False)  # first: a process that dies leaves no job that is counted for ever
+        return self.quotas.admit(job_id, holders)
 
     def create(
         self,
@@ -223,10 +233,12 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
         Returns:
             False if the job is neither paused nor failed.
         """
-        resumed = bool(self._call("resume", job_id))
+        resumed = self._call("resume", job_id)
         if resumed:
             self._index.resume(job_id)
-        return resumed
+        if resumed == _WAS_FAILED:
+            self.quotas.admit(job_id, holders_of(self.info(job_id)))
+        return bool(resumed)
 
     def fail(self, job_id: str, reason: str, *, number: StageNumber = NO_STAGE, place: Place = NO_PLACE) -> bool:
         """End a running or paused job as failed; False, without a change, if it was neither."""

@@ -129,13 +129,6 @@ class Turns:
         # there are none if something else was written to the key
         return list(map(str, job_ids)) if isinstance(job_ids, list) else []
 
-    def open_jobs(self, lane: str, tenant: str) -> int:
-        """Number of jobs of a tenant in a lane that have not ended."""
-        key = self._keys(lane)[2]
-        with self._connection.client() as client:
-            [count] = client.pipeline(transaction=False).zlexcount(key, f"[{tenant} ", f"({tenant}!").execute(False)
-        return count if isinstance(count, int) else 0  # none if something else was written to the key
-
     def _run(self, script: str, lane: str, *arguments: str | float) -> Any:
         """Run a script on the keys of a lane. Keys that something else was written to are removed first."""
         keys = self._keys(lane)

@@ -15,6 +15,7 @@ from lepton_celery.config import Settings
 from lepton_celery.errors import InputError, QueueFull, WaitingWarning
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.lane_window import ALONE, SHARED
+from lepton_celery.ledger.quotas import tenant_holder
 from lepton_celery.priority import Priority
 from lepton_celery.tenants import Terms
 from tests.server.ledgers import new_job
@@ -277,7 +278,7 @@ def test_damage_elsewhere_stops_no_batch_that_looks_around(ledger: Ledger, clien
     client.lpush(f"{prefix}{{j}}:job", "no hash")
     client.lpush(f"{prefix}{{lane batch}}:jobs", "no hash")
     assert ledger.turns.rivals("batch", ["interactive"]) == (0, 0)
-    assert (ledger.turns.jobs("batch"), ledger.turns.open_jobs("batch", "")) == ([], 0)
+    assert ledger.turns.jobs("batch") == []
 
 
 def test_a_job_that_ends_is_paused_or_forgotten_leaves_its_lane(ledger: Ledger) -> None:
@@ -314,7 +315,7 @@ def test_slots_of_a_lane_are_those_of_its_workers(ledger: Ledger) -> None:
 def test_a_job_too_many_is_refused_and_leaves_nothing(ledger: Ledger, server: Server, tmp_path: Path) -> None:
     ledger = open_ledger(server.url)
     for number in range(2):
-        ledger.turns.enter("batch", f"j{number}", tenant="lab", rank=0, waits=False, sent=0, block_s=1)
+        ledger.quotas.admit(f"j{number}", {tenant_holder("batch", "lab"): 0})
     app = lepton.create_app(Settings(broker_url=server.url, max_open_jobs=2))
     np.save(tmp_path / "input.npy", np.zeros((8, 8)))
     outputs: dict[str, Any] = {str(tmp_path / "o.npy"): -lepton.open(tmp_path / "input.npy")}
@@ -328,7 +329,7 @@ def test_a_job_too_many_is_refused_and_leaves_nothing(ledger: Ledger, server: Se
             lepton.submit(outputs, app=app, priority="batch", tenant="other").cancel()
     finally:
         for number in range(2):
-            ledger.turns.leave("batch", f"j{number}")
+            ledger.quotas.release([f"j{number}"])
     for wrong in ("a b", "-x", "x" * 65, "é"):
         with pytest.raises(InputError, match="tenant"):
             lepton.submit(outputs, app=app, tenant=wrong)

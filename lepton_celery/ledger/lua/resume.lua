@@ -1,4 +1,4 @@
--- Continues a paused or failed job in its stage. Returns 1, or 0 if it is neither. Lost attempts are reset, and the filled
+-- Continues a paused or failed job in its stage. Returns 1, or 2 if it had failed, or 0 if it is neither. Lost attempts are reset, and the filled
 -- blocks of this stage lose their receipts.
 -- ARGV: call
 local call = ARGV[1]
@@ -20,4 +20,4 @@ if job[1] == 'failed' then
 end
 redis.call('HSETNX', STATS, job[2] .. ' @began', stamp(at))
 touch(at)
-return 1
+return job[1] == 'failed' and 2 or 1
