@@ -50,8 +50,8 @@ class Settings:
     ledger_url: str = field(default="", repr=False)
     """Redis URL of the ledger, which records jobs. Empty: the result backend."""
     allowed_roots: tuple[str, ...] = ()
-    """Directories that clients and workers may read from and write to. Empty: all. The environment separates them by
-    `:`."""
+    """Directories that clients and workers may read from and write to. `{tenant}` in one, as in `/data/{tenant}`, stands for
+    the tenant of a job, which may use the directories of no other. Empty: all. The environment separates them by `:`."""
     allowed_functions: tuple[str, ...] = ()
     """Functions of your own that workers may call: `package.module:function`, or a pattern such as `package.module:*`.
     Empty: none. The environment separates them by commas."""

@@ -22,6 +22,7 @@ from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Finding, Verdict
 from lepton_celery.engines.celery.worker.inspection import ask_workers, broker_latency, held_messages
 from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.priority import queue_of
+from lepton_celery.stores.roots import roots_of_all
 from lepton_celery.text import masked, shown
 
 _MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", PROBLEM: "[red]✗[/]"}
@@ -77,7 +78,7 @@ def _examine(named: Settings | None, paths: Sequence[Path], timeout_s: float, ex
     about_files: list[Finding] = []
     with ExitStack() as stack:
         probes: list[folders.Probe] = []
-        wanted = paths or [Path(root) for root in settings.allowed_roots] or [Path.cwd()]
+        wanted = paths or [*roots_of_all(settings.roots)] or [Path.cwd()]
         for folder in dict.fromkeys(path.absolute() for path in wanted):
             try:
                 probes.append(stack.enter_context(folders.probe(folder)))

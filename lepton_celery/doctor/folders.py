@@ -24,7 +24,7 @@ from typing import Any
 from lepton_celery.doctor.finding import OK, PROBLEM, WARNING, Case, Finding, judge
 from lepton_celery.errors import InputError, StoreTimeout
 from lepton_celery.stores.paths import local_path
-from lepton_celery.stores.roots import check_allowed
+from lepton_celery.stores.roots import check_allowed, roots_of_all
 from lepton_celery.stores.stalls import check_answers
 
 GROUP = "files"
@@ -81,7 +81,7 @@ def answer_probe(folder: str, token: str, worker: str, roots: Sequence[str]) -> 
     try:
         path = local_path(folder)
         check_answers([path], _ANSWERED_S)
-        check_allowed(path, [Path(root) for root in roots])
+        check_allowed(path, roots_of_all([Path(root) for root in roots]))
     except InputError:
         return {"error": "it is outside this worker's allowed_roots", "kind": "refused"}
     except StoreTimeout:
@@ -138,7 +138,7 @@ def check_folder(made: Probe, answers: Mapping[str, Mapping[str, Any]], roots: S
 
 def _local(folder: Path, roots: Sequence[str]) -> Iterator[Finding]:
     try:
-        check_allowed(folder, [Path(root) for root in roots])
+        check_allowed(folder, roots_of_all([Path(root) for root in roots]))
     except InputError:
         found = f"{folder} is outside allowed_roots here ({', '.join(roots)})"
         yield Finding(GROUP, "allowed", PROBLEM, found, "add it to LEPTON_ALLOWED_ROOTS, here and on every worker")

@@ -25,6 +25,7 @@ from lepton_celery.signing import check_signed, signed
 from lepton_celery.stores.base import Target
 from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.stores.journal import Journal
+from lepton_celery.stores.roots import roots_of
 from lepton_celery.stores.workspace import DiskWorkspace, workspace_root
 
 MANIFEST_VERSION = 5
@@ -120,14 +121,14 @@ class Manifest:
         """The job in this process.
 
         Args:
-            roots: directories that the job's files must lie in; empty for all.
+            roots: directories that the job's files must lie in, where `{tenant}` is the job's; empty for all.
             functions: patterns of the user's own functions that are allowed; None for all.
             kernels: whether compiled kernels are used where they exist.
 
         Raises:
             InputError: the workspace, the scratch or an output lies outside the roots, or a function is not allowed.
         """
-        scratch = self.options.scratch
+        roots, scratch = roots_of(roots, self.options.tenant), self.options.scratch
         for path in filter(None, (self.workspace, scratch, *self.output_paths())):
             stores.check_allowed(stores.local_path(path), roots)
         for function in self.plan.functions if functions is not None else ():
@@ -151,7 +152,7 @@ class Manifest:
 
     def journal(self, roots: tuple[Path, ...] = ()) -> Journal:
         """The journal of the job's receipts, in its workspace, which must lie in `roots`; empty for any folder."""
-        return Journal(Path(self.workspace), roots)
+        return Journal(Path(self.workspace), roots_of(roots, self.options.tenant))
 
     def check_inputs(self, roots: tuple[Path, ...] = ()) -> None:
         """Refuse an input that has changed since the job was submitted.
@@ -160,6 +161,7 @@ class Manifest:
             InputError: an input lies outside the roots.
             InputError: an input has changed; the message says which, what it was and what it is.
         """
+        roots = roots_of(roots, self.options.tenant)
         for _, url in self.plan.sources:
             before = self.inputs.get(url)
             if before is not None and (now := stores.identity(url, roots=roots)) != before:

@@ -31,6 +31,7 @@ from lepton_celery.graph.layout import in_c_order, layout_of, layout_of_array
 from lepton_celery.graph.order import topological
 from lepton_celery.graph.sources import array_of
 from lepton_celery.stores.axes import Axes
+from lepton_celery.stores.roots import roots_of_all
 from lepton_celery.text import quoted
 
 SMALL_PX = 1 << 22
@@ -316,7 +317,9 @@ def open(source: object) -> Image:
         raise InputError(f"{source!r} is lazy already; give it to functions as it is")
     if isinstance(source, str | os.PathLike):
         path, settings = os.fspath(source), configured()
-        reader = stores.answered(path, lambda: stores.open_array(path, roots=settings.roots), settings.store_timeout_s)
+        reader = stores.answered(
+            path, lambda: stores.open_array(path, roots=roots_of_all(settings.roots)), settings.store_timeout_s
+        )
         image = Image(
             SOURCE, {"url": reader.url}, reader.shape, reader.dtype, None, None, None, tuple(reader.chunks), reader.axes
         )

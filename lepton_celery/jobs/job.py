@@ -34,7 +34,7 @@ from lepton_celery.ledger.history import Stretch
 from lepton_celery.ledger.info import NO_PLACE, NO_STAGE, JobInfo, JobState
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.priority import priority_of
-from lepton_celery.stores.roots import Roots
+from lepton_celery.stores.roots import Roots, roots_of
 from lepton_celery.tracing.ended import export_ended
 
 if TYPE_CHECKING:  # it takes 0.3 s to import, and jobs in this process do without it
@@ -235,11 +235,12 @@ class Job:
         self.wait(timeout_s)
         manifest = self.manifest()
         stores.check_answers(manifest.files, configured().store_timeout_s)
+        roots = roots_of(self._roots, manifest.options.tenant)
+        for path in manifest.output_paths():
+            stores.check_allowed(stores.local_path(path), roots)
         dtypes = (self._records.result(self.id) or {}).get("dtypes", {})
         return {
-            name: stores.read_value(path, dtypes.get(path), roots=self._roots)
-            if path in manifest.files
-            else open_image(path)
+            name: stores.read_value(path, dtypes.get(path), roots=roots) if path in manifest.files else open_image(path)
             for name, path in manifest.names.items()
         }
 

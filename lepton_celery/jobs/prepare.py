@@ -24,7 +24,7 @@ from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import Planned, make_plan
 from lepton_celery.priority import Priority
 from lepton_celery.stores.base import ArrayReader, Target
-from lepton_celery.stores.roots import Roots
+from lepton_celery.stores.roots import Roots, roots_of
 from lepton_celery.stores.workspace import workspace_root
 from lepton_celery.tracing.job_trace import current_trace
 
@@ -61,7 +61,7 @@ def prepare(
         StoreError: an input cannot be read, or an output cannot be written.
         StoreTimeout: the file system of an input or an output does not answer.
     """
-    roots = settings.roots
+    roots = roots_of(settings.roots, options.tenant)
     stores.check_answers([*map(stores.local_path, outputs), *roots], settings.store_timeout_s)
     for path in outputs:
         stores.check_output(path, overwrite=options.overwrite or may_exist, roots=roots)

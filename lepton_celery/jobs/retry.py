@@ -29,6 +29,7 @@ from lepton_celery.ledger.second_tries import Refusal
 from lepton_celery.log_fields import about
 from lepton_celery.planning.plan import Plan
 from lepton_celery.priority import priority_of
+from lepton_celery.stores.roots import roots_of
 from lepton_celery.stores.workspace import workspace_root
 
 _SENT_AT_ONCE = 256
@@ -205,10 +206,10 @@ def _prepare(old: Manifest, info: JobInfo, settings: Settings) -> Prepared:
     stores.check_answers(map(stores.local_path, files), settings.store_timeout_s)
     for function in manifest.plan.functions:
         check_allowed(function, settings.allowed_functions)
-    prepared = Prepared(manifest, {}, settings.roots)
+    prepared = Prepared(manifest, {}, roots_of(settings.roots, options.tenant))
     prepared.context()  # refuses files outside the roots
     for path in manifest.output_paths():
-        stores.check_output(path, overwrite=overwrite, roots=settings.roots)
+        stores.check_output(path, overwrite=overwrite, roots=prepared.roots)
     manifest.check_inputs(settings.roots)
     return prepared
 

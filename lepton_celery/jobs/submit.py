@@ -109,7 +109,7 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
     if resume and (unfinished := resuming.unfinished_job(prepared.manifest, settings.secret_key)) is not None:
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots, app)
     for path in outputs if resume else ():
-        stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=settings.roots)
+        stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=prepared.roots)
     check_quotas(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     with about(job=prepared.manifest.job_id):
@@ -217,7 +217,7 @@ def send(
         context.workspace.create()
         manifest.journal(settings.roots).begin(manifest.to_json(settings.secret_key))
         for reader, copy in copies:
-            stores.ingest(reader, copy, roots=settings.roots, timeout_s=settings.store_timeout_s)
+            stores.ingest(reader, copy, roots=prepared.roots, timeout_s=settings.store_timeout_s)
         manifest.check_inputs(settings.roots)
         create_outputs(context)
         manifest.journal(settings.roots).log_stage(StageNumber(0))

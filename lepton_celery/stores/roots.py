@@ -15,15 +15,19 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from weakref import finalize
 
 from lepton_celery.errors import InputError, StoreError, StoreNotFound
 from lepton_celery.stores.failures import OPEN_FILES
+from lepton_celery.tenants import check_tenant
 
 Roots = Sequence[Path]
-"""Folders that may be used; empty for all."""
+"""Folders that may be used; empty for all. `{tenant}` in one stands for the tenant of a job."""
+
+TENANT = "{tenant}"
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -32,6 +36,29 @@ def check_allowed(path: Path, roots: Roots) -> None:
     """Raise InputError if a path, with its links resolved, is outside of all `roots`. Without roots all are allowed."""
     if roots:
         _split(path, roots)
+
+
+def roots_of(roots: Roots, tenant: str) -> tuple[Path, ...]:
+    """The folders that a job of a tenant may use. A job without a tenant has those only that name none.
+
+    Raises:
+        InputError: there are roots, and none of them is for this job; or the tenant's name is none.
+    """
+    check_tenant(tenant)  # it becomes a folder's name, and may come from a manifest that anybody has written
+    own = tuple(Path(str(root).replace(TENANT, tenant)) for root in roots if tenant or TENANT not in str(root))
+    if roots and not own:
+        raise InputError(
+            f"the job has no tenant, and each of the allowed folders ({', '.join(map(str, roots))}) belongs to one; submit "
+            "it with tenant=…, or allow a folder for all in the settings (LEPTON_ALLOWED_ROOTS)"
+        )
+    return own
+
+
+def roots_of_all(roots: Roots) -> tuple[Path, ...]:
+    """The folders that tenants may use together, for what is done before the tenant is known: jobs are checked again."""
+    return tuple(
+        Path(*takewhile(lambda part: TENANT not in part, root.parts)) if TENANT in str(root) else root for root in roots
+    )
 
 
 def _split(path: Path, roots: Roots) -> tuple[str, tuple[str, ...]]:

@@ -132,6 +132,7 @@ class Site:
                 title=title or f"{name}: {upload.name}",
                 priority=self.options.priority,
                 limits=self.options.limits,
+                on_done=on_done,
             )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -36,7 +36,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with some_workers(tmp_path_factory.mktemp("stack"), 2, env={"LEPTON_ALLOWED_ROOTS": str(root)}) as stack:
+    allowed = f"{root}:{root.parent}/of-{{tenant}}"
+    with some_workers(tmp_path_factory.mktemp("stack"), 2, env={"LEPTON_ALLOWED_ROOTS": allowed}) as stack:
         yield stack
 
 
@@ -164,3 +165,25 @@ def test_a_submission_that_is_refused_for_want_of_space_leaves_nothing(
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_worker_keeps_a_job_to_the_folder_of_its_tenant(
+    app: Celery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submitter may use all folders, so the worker alone refuses."""
+    monkeypatch.delenv("LEPTON_ALLOWED_ROOTS")
+    free = lepton.create_app(load_settings())
+    ada, bob = root.parent / "of-ada", root.parent / "of-bob"
+    for folder in (ada, bob):
+        folder.mkdir()
+        np.save(folder / "in.npy", PIXELS)
+    own = {str(ada / "own.npy"): ~lepton.open(ada / "in.npy")}
+    lepton.submit(own, app=free, tenant="ada").wait(120)
+    assert np.array_equal(np.load(ada / "own.npy"), ~PIXELS)
+    for outputs in (
+        {str(bob / "written.npy"): ~lepton.open(ada / "in.npy")},
+        {str(ada / "read.npy"): ~lepton.open(bob / "in.npy")},
+    ):
+        with pytest.raises(JobFailed, match=r"is outside the allowed folders \(.*/of-ada\)"):
+            lepton.submit(outputs, app=free, tenant="ada").wait(120)
+    assert not (bob / "written.npy").exists()

@@ -35,7 +35,7 @@ def merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
 
 def _merge(stage: OpenStage, info: JobInfo, fence: int) -> StageNumber | None:
     began = time.perf_counter()
-    stage.manifest.check_inputs()
+    stage.manifest.check_inputs(stage.settings.roots)
     if _reopens_missing(stage, info, fence):
         return None
     plan, ledger, job_id, number = stage.plan, stage.ledger, stage.job_id, stage.number
