@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class Live:
         finally:
             asyncio.run_coroutine_threadsafe(_close(stream), running.loop)
 
-    async def aevents(self, owner: str) -> AsyncIterator[bytes]:
+    async def aevents(self, owner: str) -> AsyncGenerator[bytes, None]:
         """The events of a user's jobs, for an answer that an event loop sends.
 
         Raises:
