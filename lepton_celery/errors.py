@@ -136,6 +136,8 @@ class StoreError(LeptonError, OSError):
 class StoreNotFound(StoreError, FileNotFoundError):
     """There is no file at that path or URL."""
 
+    http_status = 404
+
 
 class StoreTimeout(StoreError, TimeoutError):
     """The file system of an input or an output does not answer."""

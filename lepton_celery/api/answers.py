@@ -45,6 +45,11 @@ class Request:
         """The jobs that may be seen."""
         return Scope(self.tenant, self.owner)
 
+    def has(self, etag: str) -> bool:
+        """Whether whoever asks has the body of this entity tag already."""
+        known = self.headers.get("if-none-match", "").split(",")
+        return etag in {one.strip().removeprefix("W/") for one in known}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -48,13 +48,15 @@ def document(routes: tuple[Route, ...]) -> dict[str, Any]:
 def _operation(route: Route, gives: dict[str, Any]) -> dict[str, Any]:
     name = re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
     statuses = [400, 503] + ([404] if route.in_path else []) + ([403, 409] if route.method == "POST" else [])
+    statuses += [409, 502] if "picture" in route.in_path else []
     error = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
+    content = {"schema": gives} if route.media_type == "application/json" else {}
     return {
         "operationId": name,
         "summary": route.about,
         "parameters": [*_in_path(route), *map(_in_query, route.parameters)],
         "responses": {
-            "200": {"description": route.about, "content": {"application/json": {"schema": gives}}},
+            "200": {"description": route.about, "content": {route.media_type: content}},
             **{str(status): {"description": "An error.", "content": error} for status in sorted(statuses)},
         },
     }

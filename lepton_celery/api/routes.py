@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 
-from lepton_celery.api.answers import Request
+from lepton_celery.api.answers import Answer, Request
 from lepton_celery.api.parameters import Parameter
 from lepton_celery.config import Settings
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
 from lepton_celery.jobs.job import Job
+from lepton_celery.jobs.rendering import Look
 from lepton_celery.jobs.retry import Retried
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.entries import not_found
@@ -27,12 +28,14 @@ from lepton_celery.views.fleet import MOST_DECISIONS, FleetView, fleet_view
 from lepton_celery.views.fleet_course import FleetCourse, fleet_course
 from lepton_celery.views.job import JobView, view_of
 from lepton_celery.views.listing import MOST_IN_PAGE, JobPage, JobQuery, Listing
+from lepton_celery.views.pictures import JobPictures, Pictures, PictureView, TileQuery
 from lepton_celery.views.timeline import Timeline, timeline
 
 IN_PATHS: Mapping[str, tuple[str, str]] = {
     "job": ("[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", "The id of the job."),
     "upload": ("[A-Za-z0-9_-]{22}", "The id of the upload."),
     "name": ("[^/]{1,120}", "The name of the result."),
+    "picture": ("(?:input|output)-[1-9][0-9]{0,5}", "The name of the picture, such as `input-1`."),
 }
 """What the names in paths stand for: a pattern, and what it means."""
 
@@ -108,6 +111,7 @@ class Sources:
     ledger: Ledger
     settings: Settings
     listing: Listing
+    pictures: Pictures
     resume: Callable[[str], Any]
     """Resumes a job by its id."""
     retry: Callable[[str], Retried]
@@ -141,6 +145,8 @@ class Route:
     handler: Handler
     gives: type
     parameters: tuple[Parameter, ...] = ()
+    media_type: str = "application/json"
+    """Of what it gives; other types than JSON are bytes."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -218,6 +224,24 @@ def _fleet_course(sources: Sources, request: Request, given: Given) -> FleetCour
     return fleet_course(sources.ledger)
 
 
+def _pictures(sources: Sources, request: Request, given: Given) -> JobPictures:
+    return sources.pictures.of(sources.job(given["job"], request))
+
+
+def _picture(sources: Sources, request: Request, given: Given) -> PictureView:
+    query = TileQuery(planes=tuple(given["plane"]), channel=given["channel"], look=given["look"])
+    return sources.pictures.view(sources.job(given["job"], request), given["picture"], query)
+
+
+def _picture_tile(sources: Sources, request: Request, given: Given) -> Answer:
+    names = ("level", "column", "row", "channel", "look", "black", "white", "version")
+    query = TileQuery(planes=tuple(given["plane"]), **{name: given[name] for name in names})
+    made = sources.pictures.picture_tile(sources.job(given["job"], request), given["picture"], query)
+    caching = f"private, max-age={_FINAL_TILE_S}" if made.is_final else "private, no-cache"
+    headers = {"Content-Type": "image/png", "Cache-Control": caching, "ETag": made.etag}
+    return Answer(304, b"", headers) if request.has(made.etag) else Answer(200, made.draw(), headers)
+
+
 def _fleet(sources: Sources, request: Request, given: Given) -> FleetView:
     return fleet_view(sources.ledger, sources.settings, decisions=given["decisions"])
 
@@ -252,6 +276,16 @@ def _retry(sources: Sources, request: Request, given: Given) -> TriedAgain:
     found = sources.retry(sources.job(given["job"], request).id)
     return TriedAgain(found.job.id, str(found.job.info().state), found.what.value, found.blocks)
 
+
+_FINAL_TILE_S = 24 * 3600
+"""Seconds for which a browser keeps a tile of a file that does not change any more."""
+
+_Index = Annotated[int, Meta(ge=0, le=1 << 40)]
+_CHOICE = (
+    Parameter("plane", _Index, "The position along each further axis; the middle ones by default.", many=True),
+    Parameter("channel", _Index, "The channel; by default all as colours, or the first one."),
+    Parameter("look", Look, "How values are shown; by default as the image's dtype and pixels suggest."),
+)
 
 _STAGE = Parameter("stage", Stage, "The stage, counted from 1; the current one if it is left out.")
 
@@ -294,6 +328,34 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/jobs/{job}/timeline", "What each worker process did when.", _timeline, Timeline),
     Route("GET", "/jobs/{job}/course", "Blocks left and busy slots over time.", _course, Course),
     Route("GET", "/fleet/course", "Depth of lanes, and slots, over time.", _fleet_course, FleetCourse),
+    Route("GET", "/jobs/{job}/pictures", "The images of a job: its inputs and outputs.", _pictures, JobPictures),
+    Route(
+        "GET",
+        "/jobs/{job}/pictures/{picture}",
+        "What is known of an image, and how it is shown.",
+        _picture,
+        PictureView,
+        _CHOICE,
+    ),
+    Route(
+        "GET",
+        "/jobs/{job}/pictures/{picture}/tile",
+        "A square of an image, as an 8-bit PNG file.",
+        _picture_tile,
+        bytes,
+        (
+            Parameter(
+                "level", _Index, "The level: 0 is the image, each further one has half as many pixels a side.", 0
+            ),
+            Parameter("column", _Index, "The column among the squares of the level.", 0),
+            Parameter("row", _Index, "The row among the squares of the level.", 0),
+            *_CHOICE,
+            Parameter("black", float, "The value that is shown as black; by default the image's own."),
+            Parameter("white", float, "The value that is shown as white; by default the image's own."),
+            Parameter("version", str, "The version of the file; browsers keep tiles that name the right one.", ""),
+        ),
+        "image/png",
+    ),
     Route(
         "GET",
         "/fleet",

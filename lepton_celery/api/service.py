@@ -19,6 +19,7 @@ from lepton_celery.jobs.resume import resume
 from lepton_celery.jobs.retry import retry
 from lepton_celery.ledger import open_ledger
 from lepton_celery.views.listing import JobRow, Listing
+from lepton_celery.views.pictures import Pictures
 from lepton_celery.views.scope import ALL, Scope
 
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -40,6 +41,7 @@ class Api:
             ledger,
             settings,
             Listing(ledger),
+            Pictures(settings),
             resume=lambda job_id: resume(job_id, app=self._app),
             retry=lambda job_id: retry(job_id, app=self._app),
         )

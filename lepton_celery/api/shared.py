@@ -10,6 +10,8 @@ from typing import Any
 from lepton_celery.api.answers import Answer, Request
 
 _MOST_KEPT = 32
+_MOST_AT_ONCE = 2
+"""Number of costly requests that are answered at once; the threads are for other requests too."""
 
 
 class SharedAnswers:
@@ -19,6 +21,7 @@ class SharedAnswers:
         self._answer = answer
         self._executor = executor
         self._fresh_s = fresh_s
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._kept: dict[Any, asyncio.Future[Answer]] = {}
 
     async def answer(self, request: Request, *, packed: bool = False) -> Answer:
@@ -37,6 +40,11 @@ class SharedAnswers:
             # maps of large jobs take megabytes, which nobody needs when their pages are closed
             asyncio.get_running_loop().call_later(self._fresh_s, self._drop, key, asked)
         return await asyncio.shield(self._kept[key])
+
+    async def in_turn(self, request: Request, is_wanted: Callable[[], bool]) -> Answer | None:
+        """The answer to a costly request when it is its turn; None if nobody wants it any more by then."""
+        async with self._turns:
+            return await self._run(request) if is_wanted() else None
 
     def _drop(self, key: Any, asked: asyncio.Future[Answer]) -> None:
         if self._kept.get(key) is asked:

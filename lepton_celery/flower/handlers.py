@@ -16,7 +16,7 @@ from flower.views import BaseHandler, monitor
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, StaticFileHandler, authenticated, url
 
-from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.answers import Answer, Request, said
 from lepton_celery.api.changes import Changes
 from lepton_celery.api.events import HEADERS, HELLO, event
 from lepton_celery.api.shared import SharedAnswers
@@ -59,6 +59,9 @@ class _Closed(BaseHandler):  # type: ignore[misc]
 class _Handler(_Closed):
     """Asks the API for jobs as a browser that Flower let in."""
 
+    is_gone = False
+    """Whether whoever asked waits no more."""
+
     def prepare(self) -> None:
         """Refuse requests in the Flower of an application without jobs."""
         super().prepare()
@@ -66,6 +69,13 @@ class _Handler(_Closed):
             raise HTTPError(
                 404, "this Celery application was not prepared by lepton_celery.configure, so it has no jobs"
             )
+
+    def on_connection_close(self) -> None:
+        """Note that whoever asked waits no more: people zoom faster than tiles are made."""
+        self.is_gone = True
+
+    def compute_etag(self) -> None:
+        """No entity tag but the answer's own, which is known without its body."""
 
     @property
     def sources(self) -> _Sources:
@@ -87,8 +97,18 @@ class _Handler(_Closed):
 
     async def ask(self, path: str, query: Mapping[str, list[str]] | None = None, *, packed: bool = False) -> Answer:
         """The API's answer to a request with this one's method, `packed` or plain."""
-        request = Request(self.request.method, path, query or {}, self.request.body, may_change=self.may_change)
-        return await self.sources.answers.answer(request, packed=packed)
+        request = Request(
+            self.request.method,
+            path,
+            query or {},
+            self.request.body,
+            {name.lower(): text for name, text in self.request.headers.items()},
+            may_change=self.may_change,
+        )
+        if "/pictures/" not in path:
+            return await self.sources.answers.answer(request, packed=packed)
+        drawn = await self.sources.answers.in_turn(request, lambda: not self.is_gone)
+        return drawn or said(499, "nobody waits for this any more")
 
     async def pass_on(self, path: str) -> None:
         """Answer this request as the API answers it."""

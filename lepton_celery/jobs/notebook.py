@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 
+import numpy as np
+
 from lepton_celery.errors import LeptonError
 from lepton_celery.graph.nodes import Image, Node
 from lepton_celery.grid import StageIndex
 from lepton_celery.jobs.compute import compute
-from lepton_celery.jobs.thumbnail import png_url, predicted_s, shrunk
+from lepton_celery.jobs.rendering import display_range, eight_bits, png_url
+from lepton_celery.jobs.thumbnail import predicted_s, shrunk
 from lepton_celery.planning.cost.keep import model_of_folder
 from lepton_celery.planning.explain import costs_of, counted, duration, work_of
 from lepton_celery.planning.options import PlanOptions
@@ -64,5 +67,7 @@ def _picture(image: Image) -> str:
     small = shrunk(image, THUMBNAIL_PX)
     if (seconds := predicted_s(small)) > THUMBNAIL_S:
         return f"<p>A picture would take about {duration(seconds)}; call <code>.compute()</code>.</p>"
+    pixels = np.atleast_2d(compute(small))
+    shown_pixels = eight_bits(pixels, "colours" if pixels.ndim == 3 else "grey", display_range(pixels))
     edge = "outline:1px solid rgba(128,128,128,0.4)"  # of a white picture on a white page, too
-    return f'<img alt="" style="{edge}" src="{png_url(compute(small))}">'
+    return f'<img alt="" style="{edge}" src="{png_url(shown_pixels)}">'

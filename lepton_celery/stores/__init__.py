@@ -21,14 +21,16 @@ folders import the functions of this module, and the modules `base`, `documents`
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pkgutil import resolve_name
 
+from lepton_celery.errors import InputError, StoreError
 from lepton_celery.stores.base import ArrayOutput, ArrayReader, Target
 from lepton_celery.stores.failures import reading, writing
 from lepton_celery.stores.formats import TABLE_SUFFIXES, VALUE_SUFFIX, array_format, check_dtype, check_output
 from lepton_celery.stores.guarded import GuardedOutput
-from lepton_celery.stores.identity import content_identity, identity
+from lepton_celery.stores.identity import content_identity, identity, stamp
 from lepton_celery.stores.ingest import ingest, needs_ingest
 from lepton_celery.stores.memory import MemoryOutput, MemoryReader
 from lepton_celery.stores.paths import local_path
@@ -59,8 +61,11 @@ __all__ = [
     "local_path",
     "needs_ingest",
     "open_array",
+    "open_levels",
+    "open_part",
     "read_table",
     "read_value",
+    "stamp",
     "write_table",
     "write_value",
 ]
@@ -83,6 +88,43 @@ def open_array(url: str | os.PathLike[str], *, roots: Roots = ()) -> ArrayReader
         check_allowed(path, roots)
         fmt = array_format(path)
     reader: ArrayReader = resolve_name(f"{__name__}.{fmt.reader}")(path, roots)
+    return reader
+
+
+def open_levels(url: str | os.PathLike[str], *, roots: Roots = ()) -> tuple[ArrayReader, ...]:
+    """The array at a path and the smaller copies of it that the file has, the largest first.
+
+    OME-Zarr and some TIFF files have such a pyramid. A copy that cannot be read, or is no smaller copy, is left out.
+
+    Raises:
+        InputError, StoreNotFound, StoreError: as `open_array`.
+    """
+    levels = [open_array(url, roots=roots)]
+    path = local_path(url)
+    if smaller := array_format(path).smaller_copies:
+        open_smaller: Callable[..., Iterable[ArrayReader]] = resolve_name(f"{__name__}.{smaller}")
+        with suppress(InputError, StoreError):
+            for copy in open_smaller(path, roots):
+                before = levels[-1].shape
+                is_like = len(copy.shape) == len(before) and copy.dtype == levels[0].dtype and 0 not in copy.shape
+                if is_like and copy.shape != before and all(n <= m for n, m in zip(copy.shape, before, strict=True)):
+                    levels.append(copy)
+    return tuple(levels)
+
+
+def open_part(target: Target, *, roots: Roots = ()) -> ArrayReader | None:
+    """The blocks of an unfinished output that are written so far; None if its format does not tell before the end.
+
+    Raises:
+        InputError: the output is outside `roots`.
+        StoreNotFound: nothing is written yet, or the output was published or discarded.
+        StoreError: the part cannot be read.
+    """
+    with reading(target.part):
+        check_allowed(target.part, roots)
+    if not (part := array_format(target.final).part_reader):
+        return None
+    reader: ArrayReader = resolve_name(f"{__name__}.{part}")(target.part, roots)
     return reader
 
 

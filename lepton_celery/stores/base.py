@@ -32,6 +32,8 @@ class ArrayReader(Protocol):
     """Dtype of the pixels that `read` gives, in native byte order."""
     chunks: tuple[int, ...]
     """Shape of the boxes that can only be read whole; a single row if every pixel can be read alone."""
+    reads_whole_chunks: bool = True
+    """Whether a chunk is read or decoded whole, or in part, for any of its pixels; not so of memory maps."""
 
     axes: Axes = ()
     """The axes; empty if nothing is known about them."""

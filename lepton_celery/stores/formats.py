@@ -52,21 +52,34 @@ class ArrayFormat(NamedTuple):
     """Of a picture format: each dtype with the allowed lengths of the colour axis; 0 stands for no colour axis."""
     longest_side: int | None = None
     """Largest number of pixels along an axis; None for no limit."""
+    smaller_copies: str = ""
+    """The function that opens the smaller copies of an image, as `module:function`; empty if its files have none."""
+    part_reader: str = ""
+    """The class that reads a part, as `module:class`; empty if a part cannot be read before it is published."""
 
 
 _PNG = "uint8 (y, x), (y, x, 3) and (y, x, 4), uint16 (y, x) and bool (y, x)"
 _PNG_COLOURS = {"uint8": (0, 3, 4), "uint16": (0,), "bool": (0,)}
 _PICTURE = ("picture:PictureReader", "picture:PictureOutput")
 
-_TIFF = ArrayFormat("TIFF", "tiff:TiffReader", "tiff_output:TiffOutput", _NUMBERS)
-_JPEG = ArrayFormat("JPEG", *_PICTURE, "uint8 (y, x) and (y, x, 3)", {"uint8": (0, 3)}, 65500)
+_NPY_READER = "npy:NpyReader"
+_ZARR_READER = "zarr3:ZarrReader"
+_TIFF = ArrayFormat("TIFF", "tiff:TiffReader", "tiff_output:TiffOutput", _NUMBERS, smaller_copies="tiff:smaller_copies")
+_JPEG = ArrayFormat("JPEG", *_PICTURE, "uint8 (y, x) and (y, x, 3)", {"uint8": (0, 3)}, 65500, part_reader=_NPY_READER)
 
 ARRAY_FORMATS = {
-    ".npy": ArrayFormat("NPY", "npy:NpyReader", "npy:NpyOutput", "every boolean or number dtype"),
-    ".zarr": ArrayFormat("ZARR", "zarr3:ZarrReader", "zarr3:ZarrOutput", _NUMBERS),
+    ".npy": ArrayFormat("NPY", _NPY_READER, "npy:NpyOutput", "every boolean or number dtype", part_reader=_NPY_READER),
+    ".zarr": ArrayFormat(
+        "ZARR",
+        _ZARR_READER,
+        "zarr3:ZarrOutput",
+        _NUMBERS,
+        smaller_copies="zarr3:smaller_copies",
+        part_reader=_ZARR_READER,
+    ),
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".png": ArrayFormat("PNG", *_PICTURE, _PNG, _PNG_COLOURS, 2**31 - 1),
+    ".png": ArrayFormat("PNG", *_PICTURE, _PNG, _PNG_COLOURS, 2**31 - 1, part_reader=_NPY_READER),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
 }

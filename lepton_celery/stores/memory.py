@@ -13,6 +13,8 @@ from lepton_celery.stores.failures import reading
 class MemoryReader(ArrayReader):
     """An array of this process or a memory map. It must not change until its last region is read."""
 
+    reads_whole_chunks = False
+
     def __init__(self, array: AnyArray, url: str = "memory:") -> None:
         self._array = np.asarray(array)
         self.url, self.shape = url, self._array.shape

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Iterator
 from operator import add
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,20 +35,20 @@ _Segments = tuple[tuple[int, ...], tuple[int, ...], bytes | None]
 
 
 class TiffReader(ArrayReader):
-    """The first series of a TIFF file, at full resolution.
+    """The first series of a TIFF file, at full resolution or as one of its smaller copies.
 
     Uncompressed contiguous pixels are memory-mapped. In other files the tiles or strips that a region touches are
     decoded one after the other, so memory is bounded by the region and one tile.
     """
 
-    def __init__(self, path: Path, roots: Roots = ()) -> None:
+    def __init__(self, path: Path, roots: Roots = (), level: int = 0) -> None:
         self.url = str(path)
         self._path, self._roots = path, roots
         self._mapped: MappedReader | None = None
         with reading(path), opened(path, roots) as tif:
             if not tif.series:
                 raise StoreError(f"{path} holds no image; check that it was written completely")
-            series = tif.series[0].levels[0]
+            series = tif.series[0].levels[level]
             page = series.keyframe
             if page.dtype is None or series.dtype.kind not in "biufc":
                 raise StoreError(f"{path} holds {page.bitspersample}-bit pixels, which have no dtype; convert it")
@@ -60,6 +61,7 @@ class TiffReader(ArrayReader):
         self.shape = self._colours_last(self._stored)
         self.axes = self._colours_last(axes)
         self.chunks: tuple[int, ...] = self._colours_last(self._stored_chunks)
+        self.reads_whole_chunks = self._mapped is None
 
     def _colours_last(self, items: tuple[T, ...]) -> tuple[T, ...]:
         """What is in the order of the file's axes, in the order of the reader's axes."""
@@ -179,3 +181,11 @@ class TiffReader(ArrayReader):
         if not self._has_samples:
             decoded = decoded[..., 0]
         return decoded[(None,) * (len(self._page.shape) - decoded.ndim)]
+
+
+def smaller_copies(path: Path, roots: Roots = ()) -> Iterator[ArrayReader]:
+    """The smaller copies of the first series, such as sub-IFDs, from the largest to the smallest."""
+    with reading(path), opened(path, roots) as tif:
+        levels = len(tif.series[0].levels) if tif.series else 0
+    for level in range(1, levels):
+        yield TiffReader(path, roots, level)

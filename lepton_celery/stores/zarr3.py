@@ -118,22 +118,43 @@ def _node(path: Path, roots: Roots) -> ZarrNode:
 
 def _full_resolution(path: Path, group: ZarrNode, roots: Roots) -> tuple[Path, ZarrNode]:
     """The path and the array of the largest image of an OME-Zarr; StoreError for any other group."""
-    for dataset in (zarr_axes.pyramid(group.attributes).get("datasets") or ())[:1]:
-        below = Path(str(dataset["path"]))
-        if below.is_absolute() or ".." in below.parts or any(map(os.path.islink, _folders(path, below))):
-            raise StoreError(
-                f"{path} names an image outside itself, {str(below)!r:.100}; open that image by its own path"
-            )
+    for full in islice(_levels(path, group), 1):
         with suppress(FileNotFoundError):
-            node = _node(path / below, roots)
+            node = _node(full, roots)
             if node.kind == "array":
-                return path / below, node
+                return full, node
     with os.scandir(path) as entries:
         found = (entry.name for entry in islice(entries, _LISTED) if is_array(Path(entry.path)))
         names = sorted(found)
     raise StoreError(
         f"{path} is a Zarr group, not an array; open one of the arrays inside ({', '.join(names) or 'none'}): {path}/NAME"
     )
+
+
+def _levels(path: Path, group: ZarrNode) -> Iterator[Path]:
+    """The arrays of an OME-Zarr's pyramid, the largest first; StoreError for one outside of the group."""
+    for dataset in zarr_axes.pyramid(group.attributes).get("datasets") or ():
+        below = Path(str(dataset["path"]))
+        if below.is_absolute() or ".." in below.parts or any(map(os.path.islink, _folders(path, below))):
+            raise StoreError(
+                f"{path} names an image outside itself, {str(below)!r:.100}; open that image by its own path"
+            )
+        yield path / below
+
+
+def smaller_copies(path: Path, roots: Roots = ()) -> Iterator[ArrayReader]:
+    """The smaller copies of an array of an OME-Zarr's pyramid, from the largest to the smallest.
+
+    The array is the group's largest one if the path is that of the group.
+    """
+    with reading(path):
+        node = _node(path, roots)
+        group = path if node.kind == "group" else path.parent
+        around = node if node.kind == "group" else zarr_axes.group_around(path, roots)
+        levels = list(_levels(group, around)) if around is not None else []
+    first = levels.index(path) if path in levels else 0 if group == path else len(levels)
+    for level in levels[first + 1 :]:
+        yield ZarrReader(level, roots)
 
 
 def _folders(path: Path, below: Path) -> Iterator[Path]:

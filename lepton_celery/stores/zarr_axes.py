@@ -42,7 +42,8 @@ def read_axes(path: Path, array: zarr.Array[Any], node: ZarrNode, roots: Roots =
 def _described_axes(path: Path, array: zarr.Array[Any], node: ZarrNode, roots: Roots) -> Axes:
     described = node.attributes
     if "axes" not in described:
-        described = _in_pyramid(_pyramid_around(path, roots), path.name)
+        group = group_around(path, roots)
+        described = _in_pyramid(pyramid(group.attributes) if group is not None else {}, path.name)
     names: Any = getattr(array.metadata, "dimension_names", None) or node.attributes.get("_ARRAY_DIMENSIONS") or ()
     # OME-NGFF 0.3 has only names
     named = [item if isinstance(item, dict) else {"name": item} for item in described.get("axes") or names]
@@ -51,13 +52,13 @@ def _described_axes(path: Path, array: zarr.Array[Any], node: ZarrNode, roots: R
     return worth_keeping(found, len(array.shape))
 
 
-def _pyramid_around(path: Path, roots: Roots) -> dict[str, Any]:
-    """The pyramid that the group around an array describes; empty if there is none that may be read."""
+def group_around(path: Path, roots: Roots) -> ZarrNode | None:
+    """The group around an array; None if there is none that may be read."""
     try:
         group = read_node(path.parent, roots)
     except (OSError, ValueError):
-        return {}
-    return pyramid(group.attributes) if group is not None and group.kind == "group" else {}
+        return None
+    return group if group is not None and group.kind == "group" else None
 
 
 def pyramid(described: dict[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import colorsys
 import html
 import math
 from collections.abc import Iterator, Sequence
-from io import BytesIO
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepton_celery.grid import StageOrdinal
+from lepton_celery.jobs.rendering import png_url, spread_hue
 from lepton_celery.planning.explain import counted, duration
 from lepton_celery.text import shown
 from lepton_celery.views.blocks import NO_SLOT, BlockMap, BlockState
@@ -89,7 +87,7 @@ def slot_colours(shown_map: BlockMap) -> Colours:
 
 def slot_colour(index: int) -> Colour:
     """The colour of a slot: hues at the golden ratio, so that neighbours differ."""
-    red, green, blue = colorsys.hls_to_rgb((0.58 + index * 0.618034) % 1, 0.5 + 0.12 * (index % 2), 0.55)
+    red, green, blue = colorsys.hls_to_rgb(spread_hue(index), 0.5 + 0.12 * (index % 2), 0.55)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
@@ -101,7 +99,7 @@ def map_image(shown_map: BlockMap, colours: Colours, about: str, *, longest_px: 
     if cell >= _LEAST_CELL_WITH_GAP_PX:
         picture[cell - 1 :: cell, :, 3] = 0
         picture[:, cell - 1 :: cell, 3] = 0
-    return f'<img class="map" alt="{html.escape(about, quote=True)}" src="{_png_url(picture)}">'
+    return f'<img class="map" alt="{html.escape(about, quote=True)}" src="{png_url(picture)}">'
 
 
 def _arranged(blocks: Colours) -> Colours:
@@ -120,14 +118,6 @@ def _arranged(blocks: Colours) -> Colours:
         top, left = number // across * (rows + 1), number % across * (columns + 1)
         picture[top : top + rows, left : left + columns] = plane
     return picture
-
-
-def _png_url(pixels: NDArray[Any]) -> str:
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(pixels, "RGBA").save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def rgb(colour: Colour) -> str:

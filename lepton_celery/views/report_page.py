@@ -8,17 +8,19 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
+from lepton_celery import stores
+from lepton_celery.config import configured
 from lepton_celery.errors import LeptonError
 from lepton_celery.execution.manifest import Manifest
-from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import StageIndex
-from lepton_celery.jobs.compute import compute
 from lepton_celery.jobs.job import Job
-from lepton_celery.jobs.thumbnail import middle, png_url, predicted_s, shrunk
+from lepton_celery.jobs.rendering import eight_bits, png_url
 from lepton_celery.planning.explain import counted, duration, size
 from lepton_celery.planning.plan import Plan, Ref
+from lepton_celery.stores.roots import Roots
 from lepton_celery.text import quoted, shown
 from lepton_celery.views.blocks import BlockMap, BlockState, block_map
+from lepton_celery.views.deep_zoom import DeepZoom
 from lepton_celery.views.drawing import (
     STATE_COLOURS,
     STATE_NAMES,
@@ -32,12 +34,13 @@ from lepton_celery.views.drawing import (
     timeline_svg,
 )
 from lepton_celery.views.job import JobView, StageView, Times, TroubledBlock, view_of
+from lepton_celery.views.job_images import images_of
 from lepton_celery.views.timeline import Timeline, timeline
 
 PICTURE_PX = 480
 """Longest side of a picture."""
-PICTURE_S = 10.0
-"""Predicted seconds up to which a picture has the whole image; it has the middle of larger ones."""
+MOST_PICTURE_BYTES = 4 << 30
+"""Largest number of bytes that are read for a picture of the whole image; it has the middle of larger ones."""
 _MOST_PICTURES = 12
 _MOST_STAGES = 50
 """Number of stages that have maps."""
@@ -135,24 +138,25 @@ def _head(view: JobView) -> str:
 
 def _pictures(manifest: Manifest) -> Iterator[str]:
     """The inputs and outputs as small pictures, read by region."""
-    inputs = [("input", url) for _, url in manifest.plan.sources]
-    outputs = [("output", path) for path in manifest.output_paths() if path not in manifest.files]
-    figures = [_picture(what, path) for what, path in (*inputs, *outputs)[:_MOST_PICTURES]]
+    images, roots = images_of(manifest), configured().roots
+    figures = [_picture(one.role, images.paths[one.picture], roots) for one in images.shown[:_MOST_PICTURES]]
     if figures:
         yield f'<div class="figures">{"".join(figures)}</div>'
 
 
-def _picture(what: str, path: str) -> str:
+def _picture(what: str, path: str, roots: Roots) -> str:
     try:
-        image = open_image(path)
-        small, part = shrunk(image, PICTURE_PX), ""
-        if predicted_s(small) > PICTURE_S:
-            small, part = middle(image, PICTURE_PX), ", its middle"
-        drawn = f'<img alt="{what} {_text(path)}{part}" src="{png_url(compute(small))}">'
-        about = f"{' × '.join(map(str, image.shape))} {image.dtype}{part}"
+        image = DeepZoom(stores.open_levels(path, roots=roots))
+        shown_pixels, part = image.shown(), ""
+        pixels = image.overview(shown_pixels, PICTURE_PX, MOST_PICTURE_BYTES)
+        if pixels is None:
+            pixels, part = image.middle(shown_pixels, PICTURE_PX), ", its middle"
+        drawn = png_url(eight_bits(pixels, shown_pixels.look, image.range_of(shown_pixels)))
+        figure = f'<img alt="{what} {_text(path)}{part}" src="{drawn}">'
+        about = f"{' × '.join(map(str, image.full.shape))} {image.full.dtype}{part}"
     except LeptonError as error:
-        drawn, about = '<div class="missing">no picture</div>', _text(error)
-    return f"<figure>{drawn}<figcaption><b>{what}</b> {_text(path)}<br>{about}</figcaption></figure>"
+        figure, about = '<div class="missing">no picture</div>', _text(error)
+    return f"<figure>{figure}<figcaption><b>{what}</b> {_text(path)}<br>{about}</figcaption></figure>"
 
 
 def _stages(view: JobView, maps: Sequence[BlockMap]) -> Iterator[str]:

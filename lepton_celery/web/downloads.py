@@ -50,7 +50,7 @@ def download(path: Path, request: Request, roots: Roots, *, inline: bool = False
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    if request.headers.get("if-none-match") == etag:
+    if request.has(etag):
         return Answer(304, more_headers=headers)
     first, stop = 0, size
     if (asked := request.headers.get("range")) and _may_be_partial(request, etag, status.st_mtime):

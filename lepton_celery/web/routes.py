@@ -18,6 +18,8 @@ from lepton_celery.web.pipelines import MAX_BYTES
 from lepton_celery.web.tus import owner_of
 from lepton_celery.web.uploads import Upload
 
+_ANY = "application/octet-stream"
+
 if TYPE_CHECKING:
     from lepton_celery.web.site import Site
 
@@ -87,8 +89,10 @@ def routes_of(site: Site) -> tuple[Route, ...]:
         *tus.routes_of(site.uploads),
         Route("POST", "/jobs", "Submit a job on one of your files.", submit, JobRow),
         Route("GET", "/jobs/{job}/results", "What a job has written, once it is done.", results, Results),
-        Route("GET", path, "A result, or a range of it; a folder comes as a ZIP archive.", result, bytes),
-        Route("HEAD", path, "The length of a result.", result, bytes),
+        Route(
+            "GET", path, "A result, or a range of it; a folder comes as a ZIP archive.", result, bytes, media_type=_ANY
+        ),
+        Route("HEAD", path, "The length of a result.", result, bytes, media_type=_ANY),
     )
 
 

@@ -188,6 +188,7 @@ class CountingReader:
     """Counts the pixels that are read from an array."""
 
     url = "memory:"
+    reads_whole_chunks = True
     axes: Axes = ()
 
     def __init__(self, array: Array) -> None:

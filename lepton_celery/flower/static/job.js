@@ -12,7 +12,10 @@ import { TimelineChart } from "./timeline.js";
 const page = byId("job");
 const job = encodeURIComponent(page.dataset.job);
 const mayChange = page.dataset.mayChange === "yes";
-const map = new MapCard(job);
+const map = new MapCard(job, async (region) => {
+  byId("picture").scrollIntoView({ block: "nearest" });
+  await (await pictures()).frameRegion(region);
+});
 const courses = new CourseCard();
 const chart = new TimelineChart(byId("timeline-canvas"), byId("timeline-story"));
 
@@ -166,6 +169,19 @@ function showOrigin(view) {
   byId("origin").replaceChildren(...facts.map(([name, value]) => h("div", { class: "detail-row" }, h("dt", {}, name), h("dd", {}, value))));
 }
 
+let viewer = null;
+/** The viewer of pictures, which is loaded when it is first needed: pages of which only the top is read cost no picture. */
+const pictures = () => (viewer ??= import("./picture_viewer.js").then(async ({ PictureViewer }) => {
+  const made = new PictureViewer(byId("picture"), { base: `${root}/lepton/v1`, job: page.dataset.job });
+  await made.open();
+  return made;
+}));
+new IntersectionObserver(([entry], observer) => {
+  if (!entry.isIntersecting) return;
+  observer.disconnect();
+  pictures();
+}, { rootMargin: "200px" }).observe(byId("picture"));
+
 async function refresh() {
   const view = await get(`/jobs/${job}`);
   state = view.summary.state;
@@ -174,6 +190,7 @@ async function refresh() {
   showStages(view);
   showOrigin(view);
   await Promise.all([map.show(view), get(`/jobs/${job}/timeline`).then((found) => chart.show(found))]);
+  viewer?.then((made) => made.refresh());
   courses.show(await get(`/jobs/${job}/course`));
 }
 

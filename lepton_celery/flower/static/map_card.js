@@ -9,8 +9,10 @@ import { layer, STATE_WORDS } from "./layers.js";
 const PAUSE_MS = 120; // a pointer that moves on asks for no story
 
 export class MapCard {
-  constructor(job) {
+  /** `inPicture` shows a region of an image of some shape among the pictures. */
+  constructor(job, inPicture) {
     this.job = job;
+    this.inPicture = inPicture;
     this.chosen = null; // the stage that the user chose; null follows the job
     this.shown = null;
     this.map = new BlockMap(byId("map-canvas"), (block, kept) => this.#point(block, kept));
@@ -126,6 +128,12 @@ export class MapCard {
     setText(byId("story-title"), "Block");
   }
 
+  /** The button that shows a block among the pictures. */
+  #look({ start, stop }) {
+    const { shape } = this.shown.found;
+    return h("button", { type: "button", class: "btn btn-sm btn-outline-secondary mt-2", on: { click: () => this.inPicture({ start, stop, shape }) } }, "Show in the picture");
+  }
+
   #tell(story) {
     const region = story.start.map((start, axis) => `${start}:${story.stop[axis]}`).join(", ");
     const facts = [
@@ -144,6 +152,7 @@ export class MapCard {
     setText(byId("story-title"), `Block ${count(story.block)}`);
     byId("story").replaceChildren(
       h("dl", { class: "lepton-facts" }, facts.filter(([, text]) => text !== null).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
+      this.map.kept === story.block ? this.#look(story) : "",
     );
   }
 }
