@@ -22,7 +22,7 @@ measure everything here: `make bench` (ten minutes; peers and memory),
 `make growth` (how time and memory grow, and a simulation of up to 10,000 workers), `python -m benchmarks.guarantee`,
 `python -m benchmarks.small`, `python -m benchmarks.lanes` (small jobs beside large ones), `python -m benchmarks.crowd`
 (a hundred jobs at once), `python -m benchmarks.steady` (thousands of jobs), `python -m benchmarks.damaged` (healthy jobs
-beside damaged ones) and `python -m benchmarks.prediction`.
+beside damaged ones), `python -m benchmarks.prediction` and `python -m benchmarks.flower` (its pages for jobs).
 
 <!-- the sections are written by these commands, one by one -->
 """
@@ -40,6 +40,7 @@ SECTIONS = (
     "guarantee",
     "damaged",
     "prediction",
+    "flower",
 )
 """The sections in the order of the document."""
 
