@@ -29,6 +29,7 @@ from lepton_celery.views.fleet_course import FleetCourse, fleet_course
 from lepton_celery.views.job import JobView, view_of
 from lepton_celery.views.listing import MOST_IN_PAGE, JobPage, JobQuery, Listing
 from lepton_celery.views.pictures import JobPictures, Pictures, PictureView, TileQuery
+from lepton_celery.views.scope import ALL
 from lepton_celery.views.timeline import Timeline, timeline
 
 IN_PATHS: Mapping[str, tuple[str, str]] = {
@@ -243,7 +244,8 @@ def _picture_tile(sources: Sources, request: Request, given: Given) -> Answer:
 
 
 def _fleet(sources: Sources, request: Request, given: Given) -> FleetView:
-    return fleet_view(sources.ledger, sources.settings, decisions=given["decisions"])
+    is_all = request.scope == ALL
+    return fleet_view(sources.ledger, sources.settings, decisions=given["decisions"], shows_jobs=is_all)
 
 
 def _done(job: Job) -> Done:

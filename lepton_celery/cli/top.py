@@ -28,9 +28,9 @@ from lepton_celery.errors import BrokerUnreachable
 from lepton_celery.jobs.report import ago
 from lepton_celery.ledger import JobState, open_ledger
 from lepton_celery.limits import MAX_ID_CHARS
-from lepton_celery.planning.explain import counted, duration
+from lepton_celery.planning.explain import counted, duration, size
 from lepton_celery.text import shown
-from lepton_celery.views.fleet import FleetView, WorkerView, fleet_view
+from lepton_celery.views.fleet import CurrentWork, FleetView, WorkerView, fleet_view
 from lepton_celery.views.listing import MOST_LISTED, JobPage, JobQuery, JobRow, Listing
 
 _SORTS = ("created", "remaining", "progress", "took", "lane", "state", "title")
@@ -181,12 +181,21 @@ def _workers(workers: Sequence[WorkerView], width: int) -> Table | Text:
         (
             shown(worker.worker, MAX_ID_CHARS),
             f"{'-' if worker.busy_slots is None else worker.busy_slots} of {worker.slots}",
+            "-" if worker.memory_bytes is None else size(worker.memory_bytes),
             ", ".join(worker.lanes)
             + (f"   release {worker.release}" if worker.release not in ("", __version__) else ""),
+            ", ".join(map(_work, worker.current)),
         )
         for worker in workers
     ]
-    return table(("worker", "busy slots", "lanes"), rows, width)
+    return table(("worker", "busy slots", "memory", "lanes", "working on"), rows, width)
+
+
+def _work(work: CurrentWork) -> str:
+    what = counted(work.blocks, "block") if work.blocks else "merge"
+    return f"{shown(work.job, MAX_ID_CHARS)} stage {work.stage}: {what}" + (
+        "" if work.for_s is None else f" for {duration(work.for_s)}"
+    )
 
 
 def _jobs(jobs: list[JobRow], width: int) -> Table:

@@ -15,7 +15,10 @@ from lepton_celery.ledger.loads import LaneJobs
 
 
 def observe(
-    ledger: Ledger, targets: Mapping[str, float] = TARGETS, workers: Mapping[str, ServingWorker] | None = None
+    ledger: Ledger,
+    targets: Mapping[str, float] = TARGETS,
+    workers: Mapping[str, ServingWorker] | None = None,
+    loads: Mapping[str, LaneJobs] | None = None,
 ) -> Observation:
     """The outstanding work of lanes and the slots of their workers, at the time of the ledger's clock.
 
@@ -26,16 +29,16 @@ def observe(
         ledger: the ledger.
         targets: the target wait of each lane that the fleet serves, in seconds.
         workers: the workers, if the caller has read them already.
+        loads: the jobs of the lanes, if the caller has read them already.
 
     Raises:
         BrokerUnreachable: the ledger does not answer.
         InputError: see `lanes_of`.
     """
     lanes = lanes_of(targets)
-    found = ledger.loads.read(lanes)
+    found = ledger.loads.read(lanes) if loads is None else loads
     ready = sum(worker.slots for worker in serving(ledger.workers() if workers is None else workers, lanes).values())
-    loads = tuple(_lane_load(lane, targets[lane], found[lane]) for lane in lanes)
-    return Observation(ledger.clock(), loads, ready)
+    return Observation(ledger.clock(), tuple(_lane_load(lane, targets[lane], found[lane]) for lane in lanes), ready)
 
 
 def serving(workers: Mapping[str, ServingWorker], lanes: Sequence[str]) -> dict[str, ServingWorker]:
@@ -66,15 +69,16 @@ def kept_for_the_first(workers: Mapping[str, ServingWorker], lanes: Sequence[str
 
 
 def busy_processes(ledger: Ledger, lanes: Sequence[str]) -> set[tuple[str, int]]:
-    """Host and process id of the owners of leases in these lanes; see `worker.lease_renewer.owner_of`."""
-    found = set()
-    for lane in ledger.loads.read(lanes).values():
-        for owner in (owner for job in lane.jobs for owner in job.owners):
-            _, _, rest = owner.partition(" ")
-            host, _, pid = rest.rpartition(" ")
-            if pid.isdecimal():
-                found.add((host, int(pid)))
-    return found
+    """Host and process id of the owners of leases in these lanes."""
+    holders = (holder for lane in ledger.loads.read(lanes).values() for job in lane.jobs for holder in job.holders)
+    return {process for holder in holders if (process := process_of(holder.owner)) is not None}
+
+
+def process_of(owner: str) -> tuple[str, int] | None:
+    """Host and process id of an owner of leases; see `worker.lease_renewer.owner_of`. None if it names none."""
+    _, _, rest = owner.partition(" ")
+    host, _, pid = rest.rpartition(" ")
+    return (host, int(pid)) if pid.isdecimal() else None
 
 
 def _lane_load(lane: str, target_wait_s: float, found: LaneJobs) -> LaneLoad:

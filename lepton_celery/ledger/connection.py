@@ -37,6 +37,7 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:ended             zset     job -> time at which its end was noticed
     lepton:notices           zset     job -> time from which sweepers send the notice of its end
     lepton:lanes             zset     "lane slots worker" -> time until which the worker's note that it serves it is valid
+    lepton:worker:NAME       text     JSON: processes and memory of a worker; expires with its note
     lepton:decisions         list     JSON: the last decisions of autoscalers, the latest first
     lepton:scalers           hash     autoscaler -> JSON: what it says of itself
 

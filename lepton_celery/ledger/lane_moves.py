@@ -14,7 +14,7 @@ from lepton_celery.tenants import OTHERS
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
     from lepton_celery.ledger.decisions import Decisions
-    from lepton_celery.ledger.lanes import ServedLanes, ServingWorker
+    from lepton_celery.ledger.lanes import ServedLanes, ServingWorker, WorkerProcesses
     from lepton_celery.ledger.loads import Loads
     from lepton_celery.ledger.quotas import Quotas
     from lepton_celery.ledger.turns import Turns
@@ -47,6 +47,7 @@ class LaneMoves:
         for_s: float,
         limits: tuple[int, int] | None = None,
         release: str = "",
+        processes: WorkerProcesses | None = None,
     ) -> None:
         """Note that a worker serves lanes for some seconds from now.
 
@@ -57,11 +58,12 @@ class LaneMoves:
             for_s: seconds for which that is valid; with 0, it no longer serves them.
             limits: the fewest and the most slots between which it sizes itself; None if it does not.
             release: the release of this package that it runs; empty if that is not known.
+            processes: its processes and their memory; None if they are not known.
         """
         from lepton_celery.ledger.lanes import ServingWorker
 
         fewest, most = limits or (slots, slots)
-        self._lanes.note(worker, ServingWorker(slots, tuple(lanes), fewest, most, release), for_s)
+        self._lanes.note(worker, ServingWorker(slots, tuple(lanes), fewest, most, release), for_s, processes)
 
     def slots(self, lane: str) -> int:
         """Number of blocks that the workers of a lane do at a time, as far as their notes of the last seconds tell."""
@@ -70,6 +72,10 @@ class LaneMoves:
     def workers(self) -> dict[str, ServingWorker]:
         """The workers by name, as far as their notes of the last seconds tell."""
         return self._lanes.workers()
+
+    def processes(self, workers: Iterable[str]) -> dict[str, WorkerProcesses]:
+        """What these workers noted last of their processes; without those that noted nothing."""
+        return self._lanes.processes(workers)
 
     def is_served(self, lane: str) -> bool:
         """Whether a worker serves a lane, as far as the workers' notes tell."""

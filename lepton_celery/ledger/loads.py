@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lepton_celery.grid import StageIndex
 from lepton_celery.ledger.info import JobState
 from lepton_celery.ledger.lane_window import UNKNOWN_S
 
@@ -17,6 +18,17 @@ if TYPE_CHECKING:  # redis-py takes 0.1 s to import
 
 SAMPLE = 200
 """Largest number of jobs of a lane that are looked at, besides as many of the oldest open ones."""
+
+
+class Holder(NamedTuple):
+    """Who works on the open stage of a job."""
+
+    owner: str
+    """The owner of the leases, or of the merge."""
+    blocks: int
+    """Number of blocks; 0 for the merge."""
+    since: float | None
+    """Since when, in seconds since the epoch; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +43,21 @@ class JobLoad:
     """Seconds that a block takes, as measured or predicted."""
     in_hand: int
     """Of the blocks, those that workers have."""
-    owners: tuple[str, ...]
-    """Owners of the leases: each slot that works for the job has a batch, or the merge."""
+    holders: tuple[Holder, ...]
+    """Who works on it: each slot that works for the job has a batch, or the merge."""
     worked_s: float
     """Seconds for which these have worked on their batches, summed."""
     since_s: float
     """Seconds since the stage began."""
     merge_waits: bool
     """Whether the stage has only its merge left, which nobody has begun."""
+    stage: StageIndex = StageIndex(0)  # noqa: RUF009  # an int
+    """The open stage."""
 
     @property
     def slots(self) -> int:
         """Slots that work for the job."""
-        return len(self.owners)
+        return len(self.holders)
 
     @property
     def work_s(self) -> float:
@@ -124,7 +138,7 @@ def _load(job_id: str, reply: Any, costs: Mapping[str, float]) -> JobLoad | None
     """The load of a job from the server's reply; None for one that is gone, damaged, or has nothing left to do."""
     if not isinstance(reply, list):
         return None
-    lane, state, left, held, worked_s, since_s, merge_waits, owners = reply
+    lane, state, left, held, worked_s, since_s, merge_waits, owners, stage, stages = reply
     if state == JobState.RUNNING:
         blocks = int(left)
     elif state == JobState.PAUSED:
@@ -137,11 +151,21 @@ def _load(job_id: str, reply: Any, costs: Mapping[str, float]) -> JobLoad | None
         blocks,
         costs.get(job_id, UNKNOWN_S),
         min(int(held), blocks),
-        tuple(_texts(owners)),
+        tuple(holder for text in _texts(owners) if (holder := _holder(text)) is not None),
         float(worked_s),
         float(since_s),
         bool(merge_waits),
+        StageIndex(int(stage) % max(1, int(stages))),
     )
+
+
+def _holder(text: str) -> Holder | None:
+    blocks, _, rest = text.partition(" ")
+    since, _, owner = rest.partition(" ")
+    try:
+        return Holder(owner, int(blocks), float(since) or None)
+    except ValueError:  # it is damaged
+        return None
 
 
 def _cost(entry: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -42,3 +43,11 @@ def process_started(pid: int) -> str | None:
         return f"{boot}:{stat.start_ticks}" if stat is not None and stat.state not in "ZX" else None
     answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process in RAM, with what it shares with others; 0 if it is gone, or if the system has no /proc."""
+    try:
+        return int((_PROC / f"{pid}/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
+        return 0

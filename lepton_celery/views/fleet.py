@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lepton_celery.config import Settings
-from lepton_celery.fleet.observe import busy_processes, observe, of_another_release
-from lepton_celery.fleet.targets import targets_of
+from lepton_celery.fleet.observe import observe, of_another_release, process_of
+from lepton_celery.fleet.targets import lanes_of, targets_of
+from lepton_celery.grid import StageOrdinal
 from lepton_celery.ledger import Ledger
-from lepton_celery.ledger.lanes import ServingWorker
+from lepton_celery.ledger.lanes import ServingWorker, WorkerProcesses
+from lepton_celery.ledger.loads import LaneJobs
 from lepton_celery.priority import LANES
 from lepton_celery.views.outside import count, dictionaries, dictionary, moment
 
@@ -40,6 +42,18 @@ class LaneView:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentWork:
+    """What a slot of a worker does now."""
+
+    job: str
+    stage: StageOrdinal
+    blocks: int
+    """Number of blocks; 0 for the merge."""
+    for_s: float | None
+    """Seconds for which it has worked on them; None if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerView:
     """A worker."""
 
@@ -48,9 +62,13 @@ class WorkerView:
     slots: int
     """Batches that it does at a time."""
     busy_slots: int | None
-    """Slots that work for a job; None if that is not known, as its machine has several workers."""
+    """Slots that work for a job; None if that is not known, as it noted no processes and its machine has several workers."""
     release: str
     """The release of this package that it runs; empty if that is not known."""
+    memory_bytes: int | None
+    """Memory of all its processes in RAM; what several of them share counts for each. None if that is not known."""
+    current: tuple[CurrentWork, ...]
+    """What its slots do now, the longest first; of up to 400 jobs of a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +134,22 @@ class FleetView:
     """The latest one first."""
 
 
-def fleet_view(ledger: Ledger, settings: Settings, *, decisions: int = 50) -> FleetView:
+def fleet_view(ledger: Ledger, settings: Settings, *, decisions: int = 50, shows_jobs: bool = True) -> FleetView:
     """The fleet as it stands.
+
+    Args:
+        ledger, settings: the ledger and the settings.
+        decisions: largest number of decisions.
+        shows_jobs: whether it names the jobs on which workers work.
 
     Raises:
         BrokerUnreachable: the ledger does not answer.
     """
     now = ledger.clock()
     said = {name: one for name, one in ledger.decisions.said().items() if moment(one.get("until")) > now}
-    seen, workers = observe(ledger, targets_of(settings.target_wait) | _targets_of(said.values())), ledger.workers()
+    targets, workers = targets_of(settings.target_wait) | _targets_of(said.values()), ledger.workers()
+    loads = ledger.loads.read(lanes_of(targets))
+    seen = observe(ledger, targets, workers, loads)
     lanes = tuple(
         LaneView(
             load.lane,
@@ -144,25 +169,71 @@ def fleet_view(ledger: Ledger, settings: Settings, *, decisions: int = 50) -> Fl
         slots=seen.ready,
         busy_slots=seen.busy,
         lanes=lanes,
-        workers=_workers(workers, busy_processes(ledger, names)),
+        workers=_workers(workers, ledger.processes(workers), _work(loads.values(), seen.at), shows_jobs=shows_jobs),
         other_releases=tuple(of_another_release(workers, names)),
         autoscalers=tuple(_autoscaler(name, one) for name, one in sorted(said.items())),
         decisions=tuple(_decision(each) for each in ledger.decisions.last(min(decisions, MOST_DECISIONS))),
     )
 
 
-def _workers(workers: Mapping[str, ServingWorker], busy: Collection[tuple[str, int]]) -> tuple[WorkerView, ...]:
-    """The workers by name. Leases name machines and processes, so they are a worker's if its machine has no other."""
-    of_machine, working = Counter(map(_machine, workers)), Counter(machine for machine, _ in busy)
-    return tuple(
-        WorkerView(
-            name,
-            worker.lanes,
-            worker.slots,
-            min(working[_machine(name)], worker.slots) if of_machine[_machine(name)] == 1 else None,
-            worker.release,
+Process = tuple[str, int]
+"""Name of its machine, and process id."""
+
+
+def _work(lanes: Iterable[LaneJobs], at: float) -> dict[Process, CurrentWork]:
+    """What each process does now."""
+    return {
+        process: CurrentWork(
+            job.job_id,
+            StageOrdinal(job.stage + 1),
+            holder.blocks,
+            None if holder.since is None else max(0.0, at - holder.since),
         )
+        for lane in lanes
+        for job in lane.jobs
+        for holder in job.holders
+        if (process := process_of(holder.owner)) is not None
+    }
+
+
+def _workers(
+    workers: Mapping[str, ServingWorker],
+    processes: Mapping[str, WorkerProcesses],
+    work: Mapping[Process, CurrentWork],
+    *,
+    shows_jobs: bool,
+) -> tuple[WorkerView, ...]:
+    """The workers by name."""
+    machines = Counter(map(_machine, workers))
+    return tuple(
+        _worker(name, worker, processes.get(name), work, is_alone=machines[_machine(name)] == 1, shows_jobs=shows_jobs)
         for name, worker in sorted(workers.items())
+    )
+
+
+def _worker(
+    name: str,
+    worker: ServingWorker,
+    noted: WorkerProcesses | None,
+    work: Mapping[Process, CurrentWork],
+    *,
+    is_alone: bool,
+    shows_jobs: bool,
+) -> WorkerView:
+    """A worker. If it noted no processes, those of its machine are its own if the machine has no other worker."""
+    if noted is not None:
+        current = [work[noted.host, pid] for pid in noted.pids if (noted.host, pid) in work]
+    else:
+        current = [one for (host, _), one in work.items() if host == _machine(name)] if is_alone else []
+    is_known = noted is not None or is_alone
+    return WorkerView(
+        name,
+        worker.lanes,
+        worker.slots,
+        min(len(current), worker.slots) if is_known else None,
+        worker.release,
+        (noted.memory_bytes or None) if noted else None,
+        tuple(sorted(current, key=lambda one: -(one.for_s or 0.0))) if shows_jobs else (),
     )
 
 

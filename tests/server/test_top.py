@@ -11,10 +11,10 @@ from rich.console import Console
 
 from lepton_celery.cli import lepton as lepton_command
 from lepton_celery.cli.top import Chosen, Seen, screen
-from lepton_celery.grid import StageNumber
+from lepton_celery.grid import StageNumber, StageOrdinal
 from lepton_celery.ledger import JobState, open_ledger
 from lepton_celery.ledger.info import JobInfo, StageTimes
-from lepton_celery.views.fleet import FleetView, LaneView, WorkerView
+from lepton_celery.views.fleet import CurrentWork, FleetView, LaneView, WorkerView
 from lepton_celery.views.listing import JobPage, JobRow, row_of
 from tests.server.ledgers import new_job
 from tests.server.server import Server
@@ -33,7 +33,13 @@ def drawn(width: int, height: int | None, jobs: int = 40, workers: int = 30) -> 
     rows = [row(number) for number in range(jobs)]
     lanes = tuple(LaneView(lane, 7, 12345, 4e4, 12, 3, 99.0, 60.0) for lane in ("interactive", "default", "batch"))
     served = ("interactive", "default", "batch")
-    machines = tuple(WorkerView(f"celery@machine-{n:02}", served, 8, 5, "0.0.9") for n in range(workers))
+    work = (
+        CurrentWork("0123456789ab", StageOrdinal(2), 12, 3.4),
+        CurrentWork("0123456789ab", StageOrdinal(2), 0, None),
+    )
+    machines = tuple(
+        WorkerView(f"celery@machine-{n:02}", served, 8, 5, "0.0.9", 3 * 10**9, work) for n in range(workers)
+    )
     fleet = FleetView(1e9, 240, 150, lanes, machines, (), (), ())
     page = JobPage(tuple(rows), jobs, {"running": jobs, "done": 3}, (), (), {})
     console = Console(width=width, height=height, markup=False, highlight=False)

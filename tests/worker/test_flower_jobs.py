@@ -382,6 +382,26 @@ def test_where_events_do_not_arrive_the_page_asks(
     expect(page.locator("#jobs tbody tr").filter(has_text="seen by asking").locator(".badge")).to_have_text("Done")
 
 
+def test_the_work_of_each_worker_is_seen(flowers: Flowers, page: Page, tmp_path: Path, image: lepton.Image) -> None:
+    job, enough = slow_job(flowers, image, tmp_path, "at work")
+    page.goto(f"{flowers.mine}/fleet")
+    rows = page.locator("#workers tbody tr")
+    for number in range(2):  # of one machine, with a slot each
+        expect(rows.nth(number)).to_contain_text(re.compile(rf"1 of 1.*[1-9]\d* MB.*{job.id} stage 1: \d+ block"))
+    for theme in THEMES:
+        in_theme(page, theme)
+        expect(rows.first).to_contain_text(job.id)
+        shot(page, f"workers-{theme}")
+        assert barriers(page) == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    shot(page, "workers-narrow", full=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    rows.first.get_by_role("link", name=job.id).click()
+    page.wait_for_url(f"**/job/{job.id}")
+    enough.touch()
+    job.wait(180)
+
+
 def test_the_fleet_is_seen(flowers: Flowers, page: Page) -> None:
     ledger = open_ledger(flowers.app.conf["lepton"].ledger)
     seen: dict[str, Any] = {"ready": 2, "busy": 2}

@@ -1,11 +1,12 @@
 // Lanes, workers, and what the autoscaler decided.
 
-import { get } from "./api.js";
+import { get, root } from "./api.js";
 import { byId, h, keyed, progressBar, setCells, setText } from "./dom.js";
 import { FleetCourseCard } from "./fleet_course.js";
-import { ago, count, duration, moment } from "./format.js";
+import { ago, bytes, count, duration, moment, of } from "./format.js";
 import { live } from "./live.js";
 
+const MOST_SHOWN = 16; // slots of a worker whose work is shown
 const AGAIN_MS = 5000; // workers come and go without a job's change
 
 function makeRow(numbers) {
@@ -35,6 +36,32 @@ function showLanes(lanes) {
   });
 }
 
+function showWorkers(workers) {
+  const make = (worker) => {
+    const row = makeRow([0, 0, 0, 1, 0])();
+    row.bar = progressBar(`Busy slots of ${worker.worker}`);
+    row.cells[1].append(row.bar);
+    row.work = h("ul", { class: "lepton-plain lepton-current" });
+    row.cells[4].append(row.work);
+    return row;
+  };
+  const makeWork = (work) => h("li", {}, h("a", { href: `${root}/job/${encodeURIComponent(work.job)}` }, work.job), h("span", { class: "lepton-note" }));
+  keyed(byId("workers").tBodies[0], workers, (worker) => worker.worker, make, (row, worker) => {
+    setText(row.cells[0], worker.worker);
+    const busy = worker.busy_slots;
+    row.bar.show(worker.slots ? (busy ?? 0) / worker.slots : 0, `${count(busy)} of ${count(worker.slots)}`, "running");
+    setText(row.cells[2], worker.lanes.join(", "));
+    setText(row.cells[3], bytes(worker.memory_bytes));
+    const shown = worker.current.slice(0, MOST_SHOWN);
+    keyed(row.work, shown.map((work, index) => ({ ...work, key: `${index} ${work.job}` })), (work) => work.key, makeWork, (item, work) => {
+      const what = work.blocks ? of(work.blocks, "block") : "merge";
+      setText(item.lastChild, ` stage ${work.stage}: ${what}${work.for_s === null ? "" : ` for ${duration(work.for_s)}`}`);
+    });
+    const more = worker.current.length - shown.length;
+    row.work.dataset.more = more > 0 ? `and ${count(more)} more` : "";
+  });
+}
+
 const courses = new FleetCourseCard();
 
 async function refresh() {
@@ -45,8 +72,7 @@ async function refresh() {
   setText(byId("blocks"), count(fleet.lanes.reduce((sum, lane) => sum + lane.blocks, 0)));
   setText(byId("oldest"), duration(Math.max(0, ...fleet.lanes.map((lane) => lane.oldest_s))));
   showLanes(fleet.lanes);
-  keyed(byId("workers").tBodies[0], fleet.workers, (worker) => worker.worker, makeRow([0, 0, 1]), (row, worker) =>
-    setCells(row, [worker.worker, worker.lanes.join(", "), count(worker.slots)]));
+  showWorkers(fleet.workers);
   byId("no-workers").hidden = fleet.workers.length > 0;
   byId("no-decisions").hidden = fleet.decisions.length > 0;
   const rows = byId("decisions").tBodies[0];

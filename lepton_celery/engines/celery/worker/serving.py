@@ -5,6 +5,8 @@ The notes also tell autoscalers how many slots there are, and which of the worke
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,8 @@ from lepton_celery.engines.celery.sending.queues import served_lanes
 from lepton_celery.engines.celery.worker.timer_step import TimerStep
 from lepton_celery.errors import LeptonError
 from lepton_celery.ledger import open_ledger
+from lepton_celery.ledger.lanes import WorkerProcesses
+from lepton_celery.ledger.processes import resident_bytes
 from lepton_celery.text import logger
 
 log = logger(__name__)
@@ -44,7 +48,24 @@ def note_serving(worker: Any, *, has_ended: bool = False) -> None:
     for_s = 0.0 if has_ended else max(_SHORTEST_NOTE_S, 5 * settings.sweep_s)
     try:
         open_ledger(settings.ledger).serve(
-            worker.hostname, served_lanes(worker.app), slots=slots, for_s=for_s, limits=limits, release=__version__
+            worker.hostname,
+            served_lanes(worker.app),
+            slots=slots,
+            for_s=for_s,
+            limits=limits,
+            release=__version__,
+            processes=_processes(worker.pool),
         )
     except LeptonError as error:
         log.warning("the ledger does not know which lanes this worker serves: %s", error)
+
+
+def _processes(pool: Any) -> WorkerProcesses:
+    """The processes of this worker, of which this is the main one."""
+    info: Any = getattr(
+        pool, "info", None
+    )  # of a pool that has not started yet, or of another kind, it may be anything
+    found = info.get("processes") if isinstance(info, dict) else None
+    pids = [pid for pid in found if isinstance(pid, int)] if isinstance(found, list) else []
+    memory = sum(map(resident_bytes, {os.getpid(), *pids}))
+    return WorkerProcesses(socket.gethostname(), tuple(pids or [os.getpid()]), memory)
