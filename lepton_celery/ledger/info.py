@@ -98,6 +98,14 @@ class JobInfo:
     """Number of blocks that were given up and filled."""
     lost_attempts: Count = 0
     """Number of attempts at blocks that were lost so far, of all stages and however often the job was resumed."""
+    recovered_attempts: Count = 0
+    """Number of these that were lost because a process or worker died or fell silent; in the others, a function failed."""
+    expired_blocks: Count = 0
+    """Number of blocks that sweepers took back from workers that fell silent, and sent again."""
+    doubled_blocks: Count = 0
+    """Number of blocks that sweepers gave to a second worker too, because the first one took long."""
+    resent_blocks: Count = 0
+    """Number of blocks whose messages were lost, and that were sent again."""
     waits_for: str = ""
     """Why workers could not take up blocks since the last receipt; empty if none said so."""
     rank: Rank = 0

@@ -34,9 +34,12 @@ _TOTALS: Mapping[str, tuple[str, str]] = {
     "read_bytes": ("lepton_read_bytes", "Bytes that were read."),
     "write_bytes": ("lepton_written_bytes", "Bytes that were written."),
     "lost": ("lepton_lost_attempts", "Attempts at blocks that were lost and are repeated: retries and recoveries."),
+    "recovered": ("lepton_recovered_attempts", "Those of them that were lost because a process or worker died."),
     "filled": ("lepton_filled_blocks", "Blocks that were given up and filled."),
 }
 """Name and help of each counter of a lane, by its key in `_totals_of`."""
+_REPAIRS = ("silent_worker", "slow_worker", "lost_message")
+"""Why sweepers send blocks again: their worker fell silent or is slow, or their message was lost."""
 _STATES = tuple(state for state in JobState if state is not JobState.DAMAGED)
 _FINAL = (JobState.DONE, JobState.CANCELLED)
 """States that no job leaves."""
@@ -99,6 +102,11 @@ class JobMetrics:
             for lane in LANES:
                 counter.add_metric([lane], self._totals[lane, key])
             yield counter
+        repairs = CounterMetricFamily("lepton_repairs", "Blocks that sweepers sent again.", labels=["lane", "kind"])
+        for lane in LANES:
+            for kind in _REPAIRS:
+                repairs.add_metric([lane, kind], self._totals[lane, kind])
+        yield repairs
         stages = HistogramMetricFamily("lepton_stage_seconds", "Seconds that stages took.", labels=["lane"])
         for lane in LANES:
             sums, buckets = 0, []
@@ -167,5 +175,9 @@ def _totals_of(info: JobInfo) -> dict[str, float]:
         "read_bytes": stats.get("read_bytes", 0.0),
         "write_bytes": stats.get("write_bytes", 0.0),
         "lost": float(info.lost_attempts),
+        "recovered": float(info.recovered_attempts),
+        "silent_worker": float(info.expired_blocks),
+        "slow_worker": float(info.doubled_blocks),
+        "lost_message": float(info.resent_blocks),
         "filled": float(info.filled),
     }

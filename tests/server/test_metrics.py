@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from lepton_celery.grid import Place
 from lepton_celery.ledger import FollowingStage, Ledger, open_ledger
 from lepton_celery.views.metrics import JobMetrics
 from tests.server.ledgers import FIRST, SECOND, claim, new_job, places
@@ -58,6 +61,29 @@ def test_what_happens_is_counted_once_and_kept(ledger: Ledger) -> None:
     found = scraped.samples()
     assert found["lepton_jobs", "batch", "failed"] == 0
     assert found["lepton_blocks_done_total", "batch"] == 4
+
+
+def test_recoveries_and_repairs_are_counted_by_their_causes(ledger: Ledger) -> None:
+    scraped = Scraped(ledger)
+    scraped.samples()
+    new_job(ledger, "j")
+    ledger.dispatch("j", FIRST, count=4)
+    claim(ledger, "j", [0], owner="w")
+    ledger.release("j", FIRST, places(0), owner="w", count_attempt=True)  # its function failed
+    claim(ledger, "j", [1], owner="dead")
+    ledger.end_owner("j", FIRST, owner="dead")
+    ledger.claim("j", FIRST, places(2), owner="silent", lease_s=0.01, max_attempts=3)
+    time.sleep(0.05)
+    ledger.reclaim("j", FIRST, limit=9)
+    claim(ledger, "j", [3], owner="slow")
+    assert ledger.duplicate_slow("j", FIRST, older_s=0, limit=9) == [3]
+    assert ledger.unreceipted("j", FIRST, limit=9, below=Place(3)) == [1, 2], "block 0 was released"
+    assert ledger.unreceipted("j", FIRST, limit=9) == [0, 1, 2, 3], "somebody only looks"
+    found = scraped.samples()
+    assert found["lepton_lost_attempts_total", "batch"] == 3
+    assert found["lepton_recovered_attempts_total", "batch"] == 2
+    repairs = {"silent_worker": 1, "slow_worker": 1, "lost_message": 2}
+    assert {kind: found["lepton_repairs_total", kind, "batch"] for kind in repairs} == repairs
 
 
 def test_there_are_few_series_however_many_jobs_there_are(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lepton_celery.local.stack import LocalStack
-from tests.worker.browser import chromium, shot
+from tests.worker.browser import WAIT_MS, chromium, shot
 from tests.worker.dark_images import BLOCK
 from tests.worker.jupyter import TOKEN, notebook, running_lab
 
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.worker
 @pytest.fixture
 def page() -> Iterator[Page]:
     with chromium() as browser:
-        yield browser.new_page(viewport={"width": 1200, "height": 1400})
+        page = browser.new_page(viewport={"width": 1200, "height": 1400})
+        page.set_default_timeout(2 * WAIT_MS)
+        yield page
 
 
 @pytest.mark.usefixtures("dark")
@@ -44,12 +46,12 @@ job.wait(progress=True);
     with running_lab(tmp_path, {"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": workers.broker_url}) as address:
         page.goto(f"{address}lab/tree/seen.ipynb?token={TOKEN}")
         expect(page.locator(".jp-Notebook-cell")).to_have_count(len(cells))
-        expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle")
+        expect(page.locator("body")).to_contain_text("| Idle", timeout=2 * WAIT_MS)  # the kernel is there
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         outputs = page.locator(".jp-Notebook-cell .jp-OutputArea")
         image, graph, job, result = (outputs.nth(number) for number in range(len(cells)))
-        expect(image).to_contain_text("input.npy")
+        expect(image).to_contain_text("input.npy", timeout=2 * WAIT_MS)  # its kernel starts
         expect(image.locator("img")).to_be_visible()
         expect(graph).to_contain_text("gaussian")
         expect(graph).to_contain_text("stage 2/")

@@ -28,7 +28,7 @@ for n, place in ipairs(places) do
             -- an attempt is lost unless the block has no lease, or has it from an earlier try of this same call
             local lost = tonumber(attempts[n] or '0')
             if expiry and last_call ~= call then
-                lost = lose_attempt(place)
+                lost = lose_attempt(place, true)
             end
             if lost >= max_attempts then
                 redis.call('HDEL', LEASES, place)

@@ -24,5 +24,6 @@ for n = 1, math.min(#slow, limit) do
     redis.call('SADD', DUPLICATED, place)
     opened[n] = place
 end
+redis.call('HINCRBY', JOB, 'doubled_blocks', #opened)
 touch(at)
 return table.concat(opened, ' ')

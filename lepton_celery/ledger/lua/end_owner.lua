@@ -12,7 +12,7 @@ for _, place in ipairs(parse_places(redis.call('HGET', HOLDINGS, owner) or '')) 
     local expiry, _, holder = lease_of(place)
     if expiry and holder == owner then
         redis.call('HDEL', LEASES, place)
-        lose_attempt(place)
+        lose_attempt(place, true)
         lost[#lost + 1] = place
         if reason ~= '' then
             redis.call('HSET', REASONS, place, reason)

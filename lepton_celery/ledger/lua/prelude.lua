@@ -98,9 +98,13 @@ local function is_open(stage)
     return (job[1] == 'running' or job[1] == 'paused') and job[2] == stage
 end
 
--- Counts a lost attempt of a block, and of the job. Returns the number of lost attempts of the block.
-local function lose_attempt(place)
+-- Counts a lost attempt of a block, and of the job; `died` if it is one of a process or worker that died or fell silent. Returns
+-- the number of lost attempts of the block.
+local function lose_attempt(place, died)
     redis.call('HINCRBY', JOB, 'lost', 1)
+    if died then
+        redis.call('HINCRBY', JOB, 'recovered_attempts', 1)
+    end
     return redis.call('HINCRBY', ATTEMPTS, place, 1)
 end
 

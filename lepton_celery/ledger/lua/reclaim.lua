@@ -21,12 +21,13 @@ local reclaimed = {}
 for n = 1, math.min(#over, limit) do
     local place = string.format('%d', over[n])
     redis.call('HDEL', LEASES, place)
-    if lose_attempt(place) > 1 and held[holders[over[n]]] == 1 then
+    if lose_attempt(place, true) > 1 and held[holders[over[n]]] == 1 then
         redis.call('SADD', KILLERS, place)
     end
     reclaimed[n] = place
 end
 if #over > 0 then
+    redis.call('HINCRBY', JOB, 'expired_blocks', #reclaimed)
     touch(at)
 end
 return {table.concat(reclaimed, ' '), redis.call('SCARD', KILLERS), number('done')}

@@ -1,7 +1,7 @@
 -- Returns the first dispatched places without a receipt or a live lease, as text, in ascending order.
 -- ARGV: stage, limit, below: places from there are left out ('' for none)
 --
--- With `below`, the caller took a check. Places that were released after it was sent are left out too, because their new messages
+-- With `below`, the caller took a check and sends the blocks again, which is counted. Places that were released after it was sent are left out too, because their new messages
 -- are behind it. Of several checks in the lane, the first one counts.
 --
 -- The bitmap is read in chunks, and string.find skips full bytes in C, so a stage of a million blocks (125 kB) takes about a
@@ -17,6 +17,14 @@ local since = ARGV[3] ~= '' and redis.call('EXISTS', RELEASED) == 1 and number('
 local cursor = math.min(number('dispatched'), number('total'), below, 2 ^ 32) -- whatever a damaged entry says
 local last = math.ceil(cursor / 8) - 1
 local missing = {}
+
+local function found()
+    if ARGV[3] ~= '' and #missing > 0 then
+        redis.call('HINCRBY', JOB, 'resent_blocks', #missing)
+    end
+    return table.concat(missing, ' ')
+end
+
 for offset = 0, last, CHUNK do
     local stop = math.min(offset + CHUNK - 1, last)
     local bytes = redis.call('GETRANGE', RECEIPTS, offset, stop)
@@ -31,7 +39,7 @@ for offset = 0, last, CHUNK do
                 local released = since and tonumber(redis.call('ZSCORE', RELEASED, place) or '0')
                 if (not expiry or expiry <= at) and not (since and released > since) then
                     if #missing >= limit then
-                        return table.concat(missing, ' ')
+                        return found()
                     end
                     missing[#missing + 1] = place
                 end
@@ -40,4 +48,4 @@ for offset = 0, last, CHUNK do
         position = string.find(bytes, '[^\255]', position + 1)
     end
 end
-return table.concat(missing, ' ')
+return found()
