@@ -137,12 +137,12 @@ def test_all_is_done_with_the_keyboard_alone(stack: LocalStack, page: Page, tmp_
     page.locator("body").focus()
     tab_to(page, "[data-action=cancel]")
     page.keyboard.press("Enter")
-    expect(page.locator("#confirm")).to_be_visible()
+    expect(page.locator("#confirm-cancel")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.locator("#confirm")).to_be_hidden()
+    expect(page.locator("#confirm-cancel")).to_be_hidden()
     assert job.info().state == "paused"
     page.keyboard.press("Enter")
-    tab_to(page, "#confirm-cancel")
+    tab_to(page, "#confirm-cancel [data-answer=yes]")
     page.keyboard.press("Enter")
     expect(page.locator("#state .badge")).to_have_text("Cancelled")
 
