@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_celery.errors import InputError
+from lepton_celery.limits import MAX_NODES
 from lepton_celery.signing import check_keys
 from lepton_celery.tenants import terms_of
 from lepton_celery.text import password_of
@@ -109,6 +110,19 @@ class Settings:
     `1` or `0`."""
     worker_memory_bytes: int = 1 << 30
     """Bytes of arrays that one worker process may hold. A plan that needs more is refused."""
+    max_pixels: int = 1 << 42
+    """Largest number of pixels of an image of a job that is submitted without `limits`, and so for the next ones. What comes
+    from users of a site needs lower ones."""
+    max_blocks: int = 10_000_000
+    """Largest number of blocks of a stage."""
+    max_output_bytes: int = 1 << 50
+    """Largest number of bytes of all output images of a job together, uncompressed."""
+    max_workspace_bytes: int = 1 << 50
+    """Largest number of bytes of a job's intermediate images and copies of arrays together."""
+    max_nodes: int = MAX_NODES
+    """Largest number of nodes of a graph; a function may be made of several."""
+    max_depth: int = 10_000
+    """Largest number of nodes of a graph that are computed one from the other."""
     memory_limit_bytes: int = 3 << 30
     """Bytes of memory that a worker process may use for a batch, in addition to its memory when idle. A block that needs
     more is computed in smaller pieces. 0: no limit. Linux only."""

@@ -19,6 +19,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.graph.nodes import Image, Node, apply, open
 from lepton_celery.graph.order import topological
 from lepton_celery.graph.steps import build_steps
+from lepton_celery.limits import MAX_NODES
 from lepton_celery.stores.documents import check_version, from_document, to_document
 from lepton_celery.text import quoted, shown
 
@@ -106,6 +107,7 @@ def from_json(
     if "steps" in document:
         return _from_steps(from_document(document, StepsDocument, "the graph"), inputs or {})
     graph = from_document(document, GraphDocument, "the graph")
+    _check_length(len(graph.nodes), "nodes")
     nodes: list[Node] = []
     for written in graph.nodes:
         name, written_arguments = _renamed(written)
@@ -121,10 +123,16 @@ def from_json(
 
 def _from_steps(graph: StepsDocument, inputs: Mapping[str, Any]) -> dict[str, Node]:
     _check_names(graph.outputs)
+    _check_length(len(graph.steps), "steps")
     results = build_steps({name: partial(open, given) for name, given in inputs.items()}, graph.steps)
     if not graph.outputs:
         return {"result": results.last()}
     return {output: results.named(name, f"output {quoted(output)}") for output, name in graph.outputs.items()}
+
+
+def _check_length(count: int, what: str) -> None:
+    if count > MAX_NODES:
+        raise InputError(f"the graph has {count:,} {what}, and at most {MAX_NODES:,} are read; give several graphs")
 
 
 def _renamed(written: NodeDocument) -> tuple[str, dict[str, Any]]:

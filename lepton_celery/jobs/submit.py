@@ -77,7 +77,7 @@ def submit(
         block_shape: shape of a block in pixels; None to let the planner choose.
         workers: worker processes to plan for; None for as many as this machine has processors.
         overwrite: whether outputs may replace existing files when the job is done.
-        limits: limits of the plan.
+        limits: limits of the plan; by default those of the settings, such as `max_pixels`.
         on_error: what happens when a block has failed or killed its worker `max_attempts` times: `fail` ends the job,
             `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
@@ -163,7 +163,7 @@ def _prepare(
     plan_options = PlanOptions(
         block_shape=options.get("block_shape"),
         workers=options.get("workers") or os.cpu_count() or 1,
-        limits=options.get("limits") or Limits(worker_memory_bytes=settings.worker_memory_bytes),
+        limits=options.get("limits") or Limits.of(settings),
         cost=cost,
     )
     prepared = prepare(outputs, plan_options, job, settings, may_exist=may_exist)

@@ -13,6 +13,8 @@ from lepton_celery.catalogue.arrays import Array
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph.nodes import Image, Node
 from lepton_celery.graph.order import topological
+from lepton_celery.planning.bounds import remedy
+from lepton_celery.planning.options import Limits
 from lepton_celery.planning.plan import PlanNode, Ref, ref_to
 from lepton_celery.stores.axes import Axes
 
@@ -36,12 +38,12 @@ class Lowered:
     """The axes of each input, by node."""
 
 
-def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
+def lower(outputs: Mapping[str, Node], limits: Limits) -> Lowered:
     """The graph of named outputs, lowered.
 
     Raises:
         InputError: there are no outputs, or one is not a node.
-        PlanTooLarge: an image has more than `max_pixels` pixels.
+        PlanTooLarge: an image has too many pixels, or the graph too many nodes.
     """
     if not outputs:
         raise InputError("no outputs were given; name at least one node to compute")
@@ -67,10 +69,15 @@ def lower(outputs: Mapping[str, Node], max_pixels: int) -> Lowered:
         index = index_of[id(node)] = known.setdefault(key, len(nodes))
         if index < len(nodes):
             continue
-        if (pixels := math.prod(node.shape)) > max_pixels:
+        if (pixels := math.prod(node.shape)) > limits.pixels:
             raise PlanTooLarge(
-                f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {max_pixels:,}; "
-                "raise Limits(pixels=…) to allow it"
+                f"an image of shape {node.shape} has {pixels:,} pixels, over the limit of {limits.pixels:,}; "
+                f"{remedy('pixels')} to allow it"
+            )
+        if len(nodes) >= limits.nodes:
+            raise PlanTooLarge(
+                f"the graph has more than {limits.nodes:,} nodes, which is the limit; compute less at a time, or "
+                f"{remedy('nodes')}"
             )
         nodes.append(PlanNode(node.operation, arguments, node.shape, str(node.dtype), node.gives))
         if array is not None:

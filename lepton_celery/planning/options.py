@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from lepton_celery.config import Settings
+from lepton_celery.limits import MAX_NODES
 from lepton_celery.planning.cost.model import CostModel
 
 
@@ -18,6 +20,27 @@ class Limits:
     """Largest number of pixels of an image."""
     blocks: int = 10_000_000
     """Largest number of blocks of a stage."""
+    output_bytes: int = 1 << 50
+    """Largest number of bytes of all output images together, uncompressed."""
+    workspace_bytes: int = 1 << 50
+    """Largest number of bytes of intermediate images and of copies of arrays together."""
+    nodes: int = MAX_NODES
+    """Largest number of nodes of a graph, of whose functions some are made of several."""
+    depth: int = 10_000
+    """Largest number of nodes of a graph that are computed one from the other."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits of a job that is submitted without limits of its own."""
+        return cls(
+            worker_memory_bytes=settings.worker_memory_bytes,
+            pixels=settings.max_pixels,
+            blocks=settings.max_blocks,
+            output_bytes=settings.max_output_bytes,
+            workspace_bytes=settings.max_workspace_bytes,
+            nodes=settings.max_nodes,
+            depth=settings.max_depth,
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.graph.nodes import Node
 from lepton_celery.grid import BlockGrid, StageIndex
+from lepton_celery.planning.bounds import check_graph, check_workspace
 from lepton_celery.planning.combining import with_combining
 from lepton_celery.planning.cost.predict import startup_s
 from lepton_celery.planning.locations import Locations
@@ -53,7 +54,8 @@ def make_plan(outputs: Mapping[str, Node], options: PlanOptions | None = None) -
         PlanTooLarge: the plan needs more than the limits allow; the message has the figures and the remedy.
     """
     options = options or PlanOptions()
-    lowered = lower(outputs, options.limits.pixels)
+    lowered = lower(outputs, options.limits)
+    check_graph(lowered, options.limits)
     planned = Planned(_with_stored_images(lowered, options), lowered, options)
     plan = planned.plan
     if options.block_shape is None and len(plan.stages) > 1 and plan.predicted_s > COMPARED_S:
@@ -98,6 +100,8 @@ def _planned(lowered: Lowered, options: PlanOptions, stored: Collection[int]) ->
         plan = sizer.sized(plan, index)
         plan, combining = with_combining(plan, index, options)
         index = StageIndex(index + 1 + combining)
+    if not options.in_memory:
+        check_workspace(plan, lowered, options.limits)
     return plan
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from lepton_celery.errors import InputError, PlanTooLarge
 from lepton_celery.grid import BlockIndex, Region, StageIndex
+from lepton_celery.planning.bounds import remedy
 from lepton_celery.planning.cost.model import BATCHES_PER_WORKER
 from lepton_celery.planning.cost.predict import predict
 from lepton_celery.planning.locations import Locations
@@ -63,14 +64,15 @@ class StageSizer:
             assert least is not None, "there is at least one block shape"
             raise PlanTooLarge(
                 f"blocks of {least[1]} need {least[0] / 2**20:.0f} MiB in each worker, over the limit of "
-                f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise Limits(worker_memory_bytes=…)"
+                f"{limits.worker_memory_bytes / 2**20:.0f} MiB; use smaller blocks or raise "
+                "Limits(worker_memory_bytes=…) or LEPTON_WORKER_MEMORY_BYTES"
             )
         chosen = _best(usual, larger, index)
         grid = chosen.stages[index].grid
         if len(grid) > limits.blocks:
             raise PlanTooLarge(
                 f"blocks of {grid.block_shape} make {len(grid):,} blocks of an image of {stage.shape}, over the limit of "
-                f"{limits.blocks:,}; use larger blocks"
+                f"{limits.blocks:,}; use larger blocks, or {remedy('blocks')}"
             )
         return chosen
 

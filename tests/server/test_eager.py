@@ -13,9 +13,10 @@ from skimage import filters as sk_filters
 
 import lepton_celery as lepton
 from lepton_celery.config import Settings
-from lepton_celery.errors import InputError, JobError, JobFailed, OutputExists
+from lepton_celery.errors import InputError, JobError, JobFailed, OutputExists, PlanTooLarge
 from lepton_celery.jobs import eager
 from lepton_celery.ledger.info import JobState
+from lepton_celery.planning.options import Limits
 from lepton_celery.skimage import filters
 
 
@@ -81,3 +82,17 @@ def test_a_project_may_switch_it_on_after_configure(tmp_path: Path) -> None:
     app.conf.task_always_eager = True
     lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(data.coins())}, app=app)
     assert (tmp_path / "o.npy").exists()
+
+
+def test_a_job_is_refused_by_the_settings_and_leaves_nothing(tmp_path: Path) -> None:
+    app: Celery[Any] = Celery("site", broker="memory://", set_as_current=False)
+    app.conf.task_always_eager = True
+    lepton.configure(app, Settings(max_output_bytes=1000))
+    with pytest.raises(PlanTooLarge, match="LEPTON_MAX_OUTPUT_BYTES"):
+        lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(data.coins())}, app=app)
+    assert list(tmp_path.iterdir()) == []
+    limits = Limits(output_bytes=1 << 20)
+    assert (
+        lepton.submit({str(tmp_path / "o.npy"): ~lepton.open(data.coins())}, app=app, limits=limits).info().state
+        == "done"
+    )

@@ -17,7 +17,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "projects.md").read_text()
 def test_the_blocks_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the applications of the page do not become that of this process
     monkeypatch.setattr(_tls, "current_app", None)
-    configured, tested, sent, told = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    configured, tested, sent, told, limited = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(configured, names)
     assert settings_of(names["app"]).ledger.endswith("/1")
@@ -28,3 +28,5 @@ def test_the_blocks_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names["test_send"](tmp_path)
     exec(told, names)
     names["test_notify"](tmp_path)
+    exec(limited, names)
+    names["test_too_large"](tmp_path)
