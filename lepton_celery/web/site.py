@@ -21,8 +21,9 @@ from lepton_celery.api.routes import ROUTES
 from lepton_celery.api.service import Api
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.jobs.job import Job
-from lepton_celery.jobs.submit import submit
+from lepton_celery.jobs.two_steps import prepare
 from lepton_celery.planning.options import Limits
+from lepton_celery.tenants import check_tenant
 from lepton_celery.text import quoted, shown
 from lepton_celery.views.scope import Scope
 from lepton_celery.web.downloads import download
@@ -30,6 +31,7 @@ from lepton_celery.web.pipelines import Pipeline, results_of
 from lepton_celery.web.refusals import NotFound
 from lepton_celery.web.routes import routes_of
 from lepton_celery.web.uploads import Upload, UploadLimits, UploadStore
+from lepton_celery.web.user_job import UserJob
 
 _JOBS = "jobs"
 """The folder of jobs in that of an owner."""
@@ -93,17 +95,29 @@ class Site:
     def submit(
         self,
         owner: str,
-        upload: Upload,
+        image: Upload | Path,
         pipeline: str | Mapping[str, Any],
         *,
         title: str = "",
         on_done: Signature | None = None,
     ) -> Job:
-        """Submit a job on a file of a user.
+        """Submit a job on a file of a user; see `prepare`."""
+        return self.prepare(owner, image, pipeline, title=title, on_done=on_done).send()
+
+    def prepare(
+        self,
+        owner: str,
+        image: Upload | Path,
+        pipeline: str | Mapping[str, Any],
+        *,
+        title: str = "",
+        on_done: Signature | None = None,
+    ) -> UserJob:
+        """Check and plan a job on a file of a user. Its id is known at once, and `send` submits it.
 
         Args:
             owner: whose file it is, and whose job it will be.
-            upload: the file, which must be complete.
+            image: the file, which must be complete; or the path of one that the site itself chose, never its user.
             pipeline: the name of a pipeline that the site offers, or the document of one; see `from_json`.
             title: the job's name; by default those of the pipeline and the file.
             on_done: a Celery signature that is sent once when the job has ended; see `lepton.submit`.
@@ -112,24 +126,20 @@ class Site:
             InputError: the file, the pipeline or the job is refused; nothing is kept of it.
             StoreError: the file is no image that can be read.
             QueueFull: the user has too many jobs that have not ended.
-            BrokerUnreachable: no broker answers; nothing was submitted.
+            BrokerUnreachable: no broker answers.
         """
-        if upload.owner != owner:
-            raise NotFound(f"there is no file {quoted(upload.id)}")
-        if not upload.is_complete:
-            raise InputError(
-                f"only {upload.received:,} of {upload.length:,} bytes of the file came; send the rest first"
-            )
+        path = self._path(owner, image)
         document, name = self._document(pipeline)
-        nodes = results_of(document, self.uploads.path(upload))
+        nodes = results_of(document, path)
         folder = self.uploads.root_of(owner) / _JOBS / secrets.token_hex(8)
         folder.mkdir(parents=True)
         try:
-            return submit(
+            prepared = prepare(
                 {str(folder / file): node for file, node in nodes.items()},
                 app=self.app,
                 owner=owner,
-                title=title or f"{name}: {upload.name}",
+                tenant=self._tenant_of(owner),
+                title=title or f"{name}: {image.name}",
                 priority=self.options.priority,
                 limits=self.options.limits,
                 on_done=on_done,
@@ -137,6 +147,23 @@ class Site:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        return UserJob(prepared, folder)
+
+    def _path(self, owner: str, image: Upload | Path) -> Path:
+        if isinstance(image, Path):
+            return image
+        if image.owner != owner:
+            raise NotFound(f"there is no file {quoted(image.id)}")
+        if not image.is_complete:
+            raise InputError(f"only {image.received:,} of {image.length:,} bytes of the file came; send the rest first")
+        return self.uploads.path(image)
+
+    def _tenant_of(self, owner: str) -> str:
+        """A user's tenant: users share the lane, so that one who submits many jobs does not hold up the others."""
+        try:
+            return check_tenant(owner)
+        except InputError:
+            return self.uploads.root_of(owner).name
 
     def _document(self, pipeline: str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         """The document of a pipeline, and its title."""

@@ -310,3 +310,18 @@ def test_watching_in_an_event_loop_ends_when_it_is_cancelled(site: Site) -> None
 
     asyncio.run(main())
     eventually(lambda: live.listeners == 0, "nobody listens")
+
+
+def test_a_job_that_is_never_sent_leaves_nothing(site: Site, coins: bytes) -> None:
+    upload = site.uploads.find("ada", sent(site, "ada", "coins.png", coins))
+    prepared = site.prepare("ada", upload, "cells")
+    folders = list(site.uploads.root_of("ada").glob("jobs/*"))
+    assert len(folders) == 1 and ask(site, "ada", "GET", f"/jobs/{prepared.id}").status == 404
+    del prepared
+    assert not folders[0].exists()
+    prepared = site.prepare("ada", upload, "cells")
+    job = prepared.send()
+    assert (job.id, job.info().tenant) == (prepared.id, "ada")
+    del prepared
+    job.wait(60)
+    assert [result.name for result in site.results(job)] != []
