@@ -94,14 +94,16 @@ def _live(console: Console, read: Callable[[], Seen], chosen: Chosen, interval_s
     """Draw what is read until `q`; a ledger that does not answer is named, and asked again."""
     with _keys() as key_within, Live(console=console, screen=True, auto_refresh=False) as live:
         seen: Seen | None = None
+        read_at = ""
         while True:
             trouble = ""
             try:
                 seen = read()
+                read_at = _clock()
             except BrokerUnreachable as error:
-                trouble = str(error)
+                trouble = f"as it was at {read_at}: {error}" if read_at else str(error)
             width, height = console.size
-            parts: list[RenderableType] = [Text(shown(trouble, width - 1), "red")] if trouble else []
+            parts: list[RenderableType] = [_line(trouble, width, "red")] if trouble else []
             if seen is not None:
                 parts.append(screen(seen, chosen, width, height - len(parts)))
             live.update(Group(*parts), refresh=True)
@@ -148,8 +150,7 @@ def screen(seen: Seen, chosen: Chosen, width: int, height: int | None) -> Group:
     """The whole screen; without a height, as many lines as it takes."""
     fleet, states = seen.fleet, seen.page.states
     jobs = ", ".join(f"{states[state]} {state}" for state in map(str, JobState) if states.get(state)) or "no jobs"
-    clock = datetime.now().astimezone().strftime("%H:%M:%S")
-    head = f"lepton {clock}   {fleet.busy_slots} of {counted(fleet.slots, 'slot')} busy   {jobs}"
+    head = f"lepton {_clock()}   {fleet.busy_slots} of {counted(fleet.slots, 'slot')} busy   {jobs}"
     workers = fleet.workers
     if height is not None:  # head, lanes, workers and jobs with their headings, blank lines, the keys
         room = height - len(fleet.lanes) - 8
@@ -170,8 +171,15 @@ def screen(seen: Seen, chosen: Chosen, width: int, height: int | None) -> Group:
     return Group(*parts)
 
 
+def _clock() -> str:
+    return datetime.now().astimezone().strftime("%H:%M:%S")
+
+
 def _line(text: str, width: int, style: str) -> Text:
-    return Text(shown(text, width), style, no_wrap=True, overflow="ellipsis")
+    """One line, whose end is cut if it does not fit."""
+    line = Text(shown(text), style, no_wrap=True)
+    line.truncate(width, overflow="ellipsis")
+    return line
 
 
 def _workers(workers: Sequence[WorkerView], width: int) -> Table | Text:

@@ -27,7 +27,7 @@ from lepton_celery.execution.outputs import discard
 from lepton_celery.graph.nodes import open as open_image
 from lepton_celery.grid import BlockIndex, Region, StageIndex
 from lepton_celery.jobs.report import compare, progress_of, summarize
-from lepton_celery.jobs.unserved import LaneWatch
+from lepton_celery.jobs.unserved import LaneWatch, unserved
 from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.block_record import OpenBlocks
 from lepton_celery.ledger.history import Stretch
@@ -107,6 +107,12 @@ class Job:
             InputError: there is no such lane or rank.
         """
         return self._records.prioritize(self.id, priority_of(priority))
+
+    def waits_for(self, info: JobInfo) -> str:
+        """What the job waits for as it stands; empty if it goes on, or has ended."""
+        if info.state is JobState.RUNNING and not self._records.is_served(info.lane):
+            return unserved(info.lane)
+        return info.waits_for if info.state.is_open else ""
 
     def progress(self) -> float:
         """The fraction of the job that is done, 0 to 1; stages count by their predicted times."""

@@ -19,9 +19,9 @@ _ASK_EVERY_S = 0.5
 
 
 def warn_if_unserved(ledger: Ledger, lane: str) -> None:
-    """Warn if no worker serves a lane to which a job is about to be sent."""
+    """Warn whoever submits a job, two calls above, if no worker serves its lane."""
     if not ledger.is_served(lane):
-        warnings.warn(f"the job will wait: {_unserved(lane)}", WaitingWarning, stacklevel=3)
+        warnings.warn(f"the job will wait: {unserved(lane)}", WaitingWarning, stacklevel=4)
 
 
 class LaneWatch:
@@ -53,22 +53,23 @@ class LaneWatch:
         unserved_s = 0.0 if self._unserved_since is None else now - self._unserved_since
         if unserved_s >= WARN_AFTER_S and not self._is_warned:
             self._is_warned = True
-            warnings.warn(f"job {info.job_id} waits: {_unserved(info.lane)}", WaitingWarning, stacklevel=3)
+            warnings.warn(f"job {info.job_id} waits: {unserved(info.lane)}", WaitingWarning, stacklevel=3)
         if info.waits_for and not self._is_warned:
             self._is_warned = True
             warnings.warn(f"job {info.job_id} waits: {info.waits_for}", WaitingWarning, stacklevel=3)
         if unserved_s >= GIVE_UP_AFTER_S and not is_limited:
             raise WaitTimeout(
-                f"job {info.job_id} has waited for {unserved_s:.0f} s: {_unserved(info.lane)}; it begins when one does: "
+                f"job {info.job_id} has waited for {unserved_s:.0f} s: {unserved(info.lane)}; it begins when one does: "
                 "wait again (with timeout_s=math.inf for as long as it takes), or cancel it",
                 info.job_id,
             )
 
     def reason(self, info: JobInfo) -> str:
         """Why a job is not done, if that is for want of a worker; else empty."""
-        reason = _unserved(info.lane) if self._unserved_since is not None else info.waits_for
+        reason = unserved(info.lane) if self._unserved_since is not None else info.waits_for
         return f" ({reason})" if reason else ""
 
 
-def _unserved(lane: str) -> str:
+def unserved(lane: str) -> str:
+    """What a job waits for whose lane nobody serves, and what to do."""
     return f"no worker serves the lane {lane!r}; start one that does (`lepton up`, or celery … worker -Q lepton.{lane})"

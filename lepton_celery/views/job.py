@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_celery.errors import NO_BLOCK
 from lepton_celery.grid import BlockIndex, Region, StageIndex, StageOrdinal
@@ -130,7 +130,7 @@ def view_of(job: Job, *, most_troubled: int = MOST_TROUBLED) -> JobView:
     if failure is not None and failed_stage is not None and failure.block != NO_BLOCK:
         failed = _troubled(plan, failure.stage, failure.block, 0, info.error)
     return JobView(
-        summary=row_of(info),
+        summary=replace(row_of(info), waits_for=job.waits_for(info)),
         predicted_s=predicted_s if math.isfinite(predicted_s) else None,
         workers=plan.workers,
         figures=plan.costs,

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from lepton_celery.cli import lepton as lepton_command
-from lepton_celery.cli.top import Chosen, Seen, screen
+from lepton_celery.cli.top import Chosen, Seen, _line, screen
 from lepton_celery.grid import StageNumber, StageOrdinal
 from lepton_celery.ledger import JobState, open_ledger
 from lepton_celery.ledger.info import JobInfo, StageTimes
@@ -85,3 +85,9 @@ def test_a_pipe_gets_it_once(server: Server) -> None:
 def test_a_ledger_that_does_not_answer_is_an_exit_code() -> None:
     done = CliRunner(env={"LEPTON_BROKER_URL": "redis://127.0.0.1:1/0"}).invoke(lepton_command, ["top"])
     assert done.exit_code == 4
+
+
+def test_a_ledger_that_goes_away_takes_one_line_of_the_screen() -> None:
+    text = "as it was at 12:00:00: the ledger at redis://*** does not answer: " + "a reason " * 50
+    line = _line(text, 60, "red")
+    assert line.cell_len == 60 and line.plain.startswith("as it was at 12:00:00") and line.plain.endswith("…")
