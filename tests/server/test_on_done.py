@@ -116,6 +116,7 @@ def test_what_cannot_be_sent_later_is_refused(site: Site) -> None:
         "cannot be sent as JSON": tell.s(object()),
         "70,1[0-9]+ bytes as JSON, and at most 65,536": tell.s("x" * 70_000),
         "would go to the queue lepton.default": tell.s().set(queue="lepton.default"),
+        "would go to the queue lepton.batch": tell.s().set(exchange="", routing_key="lepton.batch"),
         "has the serializer 'pickle'; it is sent as JSON": tell.s().set(serializer="pickle"),
         "none of your own": site.app.signature("lepton.process"),
         "has the option reply_to, task_id": frozen,

@@ -92,9 +92,9 @@ def check_tasks(on_done: OnDone) -> None:
             raise InputError(
                 f"on_done names the task {task.name}, which is none of your own; give a task of your project"
             )
-        if task.options.get("queue") in JOB_QUEUES:
+        if taken := {str(task.options.get(name)) for name in ("queue", "routing_key")} & set(JOB_QUEUES):
             raise InputError(
-                f"the task {task.name} of on_done would go to the queue {task.options['queue']}, whose workers take "
+                f"the task {task.name} of on_done would go to the queue {min(taken)}, whose workers take "
                 "messages of jobs only; name a queue of your own: with task_routes, or on_done=task.s().set(queue='mail')"
             )
         if unknown := sorted(task.options.keys() - _OPTIONS):
