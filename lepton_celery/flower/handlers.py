@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +19,7 @@ from lepton_celery.api.answers import Answer, Request, said
 from lepton_celery.api.changes import Changes
 from lepton_celery.api.events import HEADERS, HELLO, event
 from lepton_celery.api.shared import SharedAnswers
+from lepton_celery.flower.modules import STATIC, imported_by
 
 _POLICY = "; ".join(
     [
@@ -150,7 +150,7 @@ class JobPage(_Page):
     """One job."""
 
     async def get(self, job: str) -> None:
-        await self.show_if_found(f"/jobs/{job}", {}, "lepton-job.html", job=job)
+        await self.show_if_found(f"/jobs/{job}", {}, "lepton-job.html", job=job, modules=imported_by("job.js"))
 
 
 class FleetPage(_Page):
@@ -229,7 +229,7 @@ HANDLERS = [
     url(r"/fleet", FleetPage, name="fleet"),
     url(r"/lepton/v1/(.*)", PageData, name="lepton-data"),
     url(r"/lepton/changes", ChangesStream, name="lepton-changes"),
-    url(r"/lepton/static/(.*)", Assets, {"path": str(Path(__file__).with_name("static"))}, name="lepton-static"),
+    url(r"/lepton/static/(.*)", Assets, {"path": str(STATIC)}, name="lepton-static"),
     url(r"/api/lepton/v1/(.*)", ApiHandler),
 ]
 """The pages and what they ask for."""

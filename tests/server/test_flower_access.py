@@ -25,6 +25,7 @@ import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.flower import tab
 from lepton_celery.flower.handlers import HANDLERS
+from lepton_celery.flower.modules import STATIC, imported_by
 from lepton_celery.ledger import open_ledger
 from tests.server.ledgers import new_job
 from tests.server.server import Server
@@ -225,6 +226,13 @@ def test_what_users_wrote_is_text_and_no_secret_is_shown(app: Any, server: Serve
         with_flower(app, PASSWORD, use)
     finally:
         ledger.forget(job)
+
+
+def test_browsers_are_told_of_all_modules_of_a_page() -> None:
+    modules = imported_by("job.js")
+    assert {"api.js", "map_card.js", "blockmap.js"} <= set(modules)  # the last one is imported by the second
+    assert all((STATIC / module).is_file() for module in modules)
+    assert not any("/" in module for module in modules)  # libraries are loaded when they are needed
 
 
 def test_a_closed_page_is_listened_for_no_longer(app: Any) -> None:
