@@ -33,6 +33,9 @@ RENAMED = {"most_holes": "max_filled_blocks", "straggler": "duplicate_after"}
 REMOVED = frozenset({"wave_batches", "window_batches"})
 """Old settings without an effect, which are accepted until release 0.2: the slots of a lane give the size of its waves."""
 
+SITE_PREFIX = "LEPTON_SITE_"
+"""What variables of a web site's options begin with; see `lepton_celery.web.configuration`. They are no settings."""
+
 _RESERVED = frozenset({"LEPTON_SETTINGS", "LEPTON_STATE", "LEPTON_MAX", "LEPTON_MIN"})
 """Environment variables that begin with `LEPTON_` and are not settings."""
 
@@ -180,7 +183,12 @@ def settings_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
         else:
             given[_current_name(name, str)] = value
     for variable, text in environ.items():
-        if variable.startswith("LEPTON_") and variable not in _RESERVED and text:
+        if (
+            variable.startswith("LEPTON_")
+            and not variable.startswith(SITE_PREFIX)
+            and variable not in _RESERVED
+            and text
+        ):
             if variable.removeprefix("LEPTON_").lower() in REMOVED:
                 _warn_of_removed(variable)
                 continue

@@ -1,7 +1,7 @@
 """The `lepton` command, which is also `celery -A APP lepton`.
 
-`commands` has the group. Each other module has commands and is imported when one of them runs. May import: everything.
-Nothing else imports this.
+`commands` has the group. Each other module has commands and is imported when one of them runs. May import: all layers
+below. Only the commands of web frameworks in `contrib` import this.
 """
 
 from __future__ import annotations

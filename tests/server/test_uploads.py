@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import pytest
 from lepton_celery.api.answers import Answer, Request
 from lepton_celery.api.routes import Route
 from lepton_celery.errors import InputError, LeptonError
+from lepton_celery.web.deadline import reading_ends, socket_of
 from lepton_celery.web.refusals import Busy, NotFound, OffsetConflict, QuotaExceeded
 from lepton_celery.web.tus import VERSION, routes_of
 from lepton_celery.web.uploads import UploadLimits, UploadStore
@@ -132,6 +134,21 @@ def test_a_slow_request_is_ended_and_goes_on(tmp_path: Path) -> None:
     store = UploadStore(tmp_path, UploadLimits(request_s=0))
     upload = store.begin("ada", "a.png", 5)
     assert store.append("ada", upload.id, 0, io.BytesIO(b"abcde")).received == 0
+
+
+def test_a_client_that_sends_nothing_more_is_hung_up_on_and_what_came_is_kept(store: UploadStore) -> None:
+    upload = store.begin("ada", "a.png", 3000)
+    server, client = socket.socketpair()
+    with server, client:
+        client.sendall(b"x" * 100)
+        with reading_ends(server, 0.2), server.makefile("rb") as stream:
+            assert store.append("ada", upload.id, 0, stream).received == 100
+        server.sendall(b"answered")
+        assert client.recv(20) == b"answered"
+    with reading_ends(None, 0.2):
+        assert store.append("ada", upload.id, 100, io.BytesIO(b"y" * 2900)).is_complete
+    assert socket_of({"wsgi.input": io.BytesIO()}) is None
+    assert socket_of({"gunicorn.socket": server}) is server
 
 
 def test_old_files_are_removed(store: UploadStore) -> None:

@@ -46,8 +46,8 @@ LAYERS = (
     "proving",
     "calibration",
     "flower",
-    "contrib",
     "cli",
+    "contrib",
     "app",
 )
 """The folders and files of the package from the bottom up. Each imports only itself and those before it."""
