@@ -18,7 +18,7 @@ from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.resume import resume
 from lepton_celery.jobs.retry import retry
 from lepton_celery.ledger import open_ledger
-from lepton_celery.views.listing import JobRow, Listing
+from lepton_celery.views.listing import JobPage, JobQuery, JobRow, Listing
 from lepton_celery.views.pictures import Pictures
 from lepton_celery.views.scope import ALL, Scope
 
@@ -53,6 +53,14 @@ class Api:
             BrokerUnreachable: the ledger does not answer.
         """
         return {row.job: row for row in self._sources.listing.rows()}
+
+    def page(self, query: JobQuery, scope: Scope = ALL) -> JobPage:
+        """A page of the jobs that whoever asks may see.
+
+        Raises:
+            BrokerUnreachable: the ledger does not answer.
+        """
+        return self._sources.listing.page(query, scope)
 
     def job(self, job_id: str, scope: Scope = ALL) -> Job:
         """A job, if whoever asks may see it.

@@ -9,11 +9,11 @@ import sys
 import click
 
 from lepton_celery.cli.console import messages
+from lepton_celery.cli.where import find_settings, need_settings
 from lepton_celery.config import load_settings
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq
 from lepton_celery.errors import InputError
 from lepton_celery.fleet.targets import named_lanes, targets_of
-from lepton_celery.jobs.find import find_settings, need_settings
 from lepton_celery.local.worker_command import OWN_APP, STANDALONE_APP, WorkerOptions, app_module, worker_command
 from lepton_celery.priority import LANES
 

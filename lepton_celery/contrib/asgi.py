@@ -13,14 +13,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from lepton_celery.api.answers import Answer, Request, refusal, said
 from lepton_celery.api.events import HEADERS
 from lepton_celery.errors import LeptonError
 from lepton_celery.web.live import Live
+from lepton_celery.web.origin import is_foreign
 from lepton_celery.web.pipelines import MAX_BYTES
 from lepton_celery.web.site import Site
+from lepton_celery.web.tus import CONTENT
 
 Connection = Mapping[str, Any]
 """What the protocol calls the scope of a request."""
@@ -29,8 +31,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _READING = ("GET", "HEAD", "OPTIONS")
-_FILE = "application/offset+octet-stream"
-"""The type of a body that is a piece of a file, as tus has it."""
 _UPLOADS = 32
 """Number of files that are received at a time."""
 _SILENCE_S = 30.0
@@ -75,7 +75,7 @@ class SiteApp:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if (owner := self._user_of(scope)) is None:
             return said(401, "log in to use this"), None
-        if method not in _READING and _is_foreign(headers):
+        if method not in _READING and is_foreign(headers, headers.get("host", "")):
             return said(403, "the request came from a page of another site; open this site's page"), None
         if method == "GET" and path == "/changes":
             events = self._live.aevents(owner)
@@ -90,19 +90,12 @@ class SiteApp:
 
     async def _answer(self, request: Request, receive: Receive) -> Answer:
         loop = asyncio.get_running_loop()
-        if request.headers.get("content-type") == _FILE:
+        if request.headers.get("content-type") == CONTENT:
             body = cast("BinaryIO", _Body(receive, loop))
             return await loop.run_in_executor(self._receiving, self._site.answer, replace(request, stream=body))
         if request.method not in _READING:
             request = replace(request, body=await _read(receive))
         return await self._live.aanswer(request)
-
-
-def _is_foreign(headers: Mapping[str, str]) -> bool:
-    """Whether a browser sends a request for a page of another site. Old browsers send no Sec-Fetch-Site, but an Origin."""
-    origin = headers.get("origin")
-    is_elsewhere = origin is not None and urlsplit(origin).netloc != headers.get("host")
-    return is_elsewhere or headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
 
 
 async def _read(receive: Receive) -> bytes:

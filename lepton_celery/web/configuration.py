@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -22,7 +22,7 @@ from lepton_celery.web.uploads import UploadLimits
 
 _SITE = tuple(one.name for one in fields(SiteOptions) if one.name not in ("uploads", "limits"))
 _UPLOADS = tuple(one.name for one in fields(UploadLimits))
-_LIMITS = ("pixels", "blocks")
+_LIMITS = tuple(one.name for one in fields(Limits) if one.name != "worker_memory_bytes")  # that is a setting of workers
 OPTIONS = tuple(dict.fromkeys((*_SITE, *_UPLOADS, *_LIMITS)))
 """The options of a site; `keep_s` holds for uploads and for results."""
 
@@ -69,7 +69,8 @@ def configuration_from(
             known = [one for one in OPTIONS if one != "pipelines"]
             raise _unknown(f"the environment has {variable}", name, known, SITE_PREFIX)
         options[name] = _checked(name, _parsed(name, text), variable)
-    return Configuration(_site_options({"folder": folder, **options}), settings_from(settings, environ))
+    found = settings_from(settings, environ)
+    return Configuration(_site_options({"folder": folder, **options}, Limits.of(found)), found)
 
 
 def _unknown(what: str, name: str, known: Sequence[str], prefix: str) -> InputError:
@@ -79,14 +80,15 @@ def _unknown(what: str, name: str, known: Sequence[str], prefix: str) -> InputEr
     return InputError(f"{what}, which is no option; there are {', '.join(written.values())}")
 
 
-def _site_options(given: Mapping[str, Any]) -> SiteOptions:
-    uploads = {name: given[name] for name in _UPLOADS if name in given}
-    limits = {name: given[name] for name in _LIMITS if name in given}
-    site = {name: given[name] for name in _SITE if name in given}
-    if limits:
-        default = SiteOptions(Path()).limits
-        site["limits"] = Limits(**({"pixels": default.pixels, "blocks": default.blocks} | limits))
-    return SiteOptions(**site, uploads=UploadLimits(**uploads))
+def _site_options(given: Mapping[str, Any], of_jobs: Limits) -> SiteOptions:
+    """The options; limits that are not given are those of a site, or of all jobs if these are lower."""
+    site = SiteOptions(Path()).limits
+    lower = {name: min(getattr(site, name), getattr(of_jobs, name)) for name in _LIMITS}
+    return SiteOptions(
+        **{name: given[name] for name in _SITE if name in given},
+        uploads=UploadLimits(**{name: given[name] for name in _UPLOADS if name in given}),
+        limits=replace(of_jobs, **lower | {name: given[name] for name in _LIMITS if name in given}),
+    )
 
 
 def _types() -> dict[str, type]:

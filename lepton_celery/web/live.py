@@ -45,13 +45,22 @@ class Live:
 
     def answer(self, request: Request) -> Answer:
         """The answer to a request; equal ones that only read are answered once a second."""
-        return self._later(request).result() if _is_shared(request) else self._site.answer(request)
+        return self._later(request).result() if _is_shared(request) else self._own(request)
 
     async def aanswer(self, request: Request) -> Answer:
         """The answer to a request; equal ones that only read are answered once a second."""
         if _is_shared(request):
             return await asyncio.wrap_future(self._later(request))
-        return await asyncio.to_thread(self._site.answer, request)
+        return await asyncio.to_thread(self._own, request)
+
+    def _own(self, request: Request) -> Answer:
+        """The answer to a request that nobody else has; whoever has changed something is shown it at once."""
+        try:
+            return self._site.answer(request)
+        finally:
+            started = self._started
+            if request.method not in ("GET", "HEAD") and started is not None and started.pid == os.getpid():
+                started.loop.call_soon_threadsafe(started.answers.forget)
 
     def events(self, owner: str) -> Iterator[bytes]:
         """The events of a user's jobs, for an answer that a thread sends: see `lepton_celery.api.events`.

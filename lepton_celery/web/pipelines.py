@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from lepton_celery.errors import InputError
+from lepton_celery.errors import InputError, StoreError, StoreTimeout
 from lepton_celery.graph import from_json
 from lepton_celery.graph.nodes import Node
 from lepton_celery.graph.steps import FIRST_INPUT
@@ -79,12 +79,19 @@ def check_pipeline(document: Mapping[str, Any]) -> None:
             raise InputError(f"the output {quoted(name)} has no suffix of these: {', '.join(_SUFFIXES)}")
 
 
-def results_of(document: Mapping[str, Any], image: Path) -> dict[str, Node]:
+def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[str, Node]:
     """The results of a pipeline on an image, by the names of their files.
 
+    Messages call the image `shown_as`, as its user does, who does not know its path.
+
     Raises:
-        InputError: the pipeline is refused; the message says why.
-        StoreError: the image cannot be read.
+        InputError: the pipeline is refused, or the image cannot be read; the message says why.
+        StoreTimeout: the file system does not answer.
     """
     check_pipeline(document)
-    return from_json(document, {FIRST_INPUT: str(image)}, only_inputs=True)
+    try:
+        return from_json(document, {FIRST_INPUT: str(image)}, only_inputs=True)
+    except StoreTimeout:
+        raise
+    except (InputError, StoreError) as error:
+        raise InputError(str(error).replace(str(image), shown(shown_as, 200))) from error

@@ -48,7 +48,11 @@ class SiteOptions:
     may_compose: bool = True
     """Whether users may write pipelines of their own."""
     uploads: UploadLimits = field(default_factory=UploadLimits)
-    limits: Limits = field(default_factory=lambda: Limits(pixels=1 << 32, blocks=100_000))
+    limits: Limits = field(
+        default_factory=lambda: Limits(
+            pixels=1 << 32, blocks=100_000, output_bytes=1 << 36, workspace_bytes=1 << 37, nodes=5000, depth=1000
+        )
+    )
     """Limits of a job."""
     priority: str = "interactive"
     """The lane of jobs."""
@@ -74,7 +78,7 @@ class Site:
     def __init__(self, app: Celery[Any], options: SiteOptions) -> None:
         self.app, self.options = app, options
         self.uploads = UploadStore(options.folder, options.uploads)
-        self.api = Api(app, [*(route for route in ROUTES if route.path != "/fleet"), *routes_of(self)])
+        self.api = Api(app, [*(route for route in ROUTES if not route.path.startswith("/fleet")), *routes_of(self)])
 
     def answer(self, request: Request) -> Answer:
         """The answer to a request of a user over HTTP. Paths of files in it begin in his folder."""
@@ -130,7 +134,7 @@ class Site:
         """
         path = self._path(owner, image)
         document, name = self._document(pipeline)
-        nodes = results_of(document, path)
+        nodes = results_of(document, path, image.name)
         folder = self.uploads.root_of(owner) / _JOBS / secrets.token_hex(8)
         folder.mkdir(parents=True)
         try:

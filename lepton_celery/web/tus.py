@@ -19,7 +19,8 @@ from lepton_celery.web.uploads import Upload, UploadStore
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,creation-with-upload,expiration,termination"
-_CONTENT = "application/offset+octet-stream"
+CONTENT = "application/offset+octet-stream"
+"""The type of a body that is a piece of a file."""
 _MOST_METADATA = 4096
 """Longest header with metadata, in characters."""
 
@@ -68,7 +69,7 @@ def _create(store: UploadStore, request: Request, given: Given) -> Answer:
         raise InputError("the length of the file must be known; send it as Upload-Length")
     name = _metadata(request.headers.get("upload-metadata", "")).get("filename", "")
     upload = store.begin(owner_of(request), name, _number(request, "upload-length"))
-    if request.headers.get("content-type") == _CONTENT:
+    if request.headers.get("content-type") == CONTENT:
         upload = store.append(upload.owner, upload.id, 0, request.stream or BytesIO(request.body), _length(request))
     return Answer(201, more_headers={"Location": f"{request.base}/uploads/{upload.id}", **_told(store, upload)})
 
@@ -79,8 +80,8 @@ def _head(store: UploadStore, request: Request, given: Given) -> Answer:
 
 
 def _patch(store: UploadStore, request: Request, given: Given) -> Answer:
-    if request.headers.get("content-type") != _CONTENT:
-        return said(415, f"the header Content-Type is {request.headers.get('content-type')}; send {_CONTENT}")
+    if request.headers.get("content-type") != CONTENT:
+        return said(415, f"the header Content-Type is {request.headers.get('content-type')}; send {CONTENT}")
     source = request.stream or BytesIO(request.body)
     offset = _number(request, "upload-offset")
     upload = store.append(owner_of(request), given["upload"], offset, source, _length(request))

@@ -29,6 +29,8 @@ def test_options_and_settings_are_told_apart_and_the_environment_wins() -> None:
     found = configuration_from(given, environ, folder=HERE)
     options = found.options
     assert (options.folder, options.limits.pixels, options.limits.blocks) == (Path("/data"), 1 << 20, 100_000)
+    assert configuration_from({"max_blocks": 7}, {}, folder=HERE).options.limits.blocks == 7
+    assert configuration_from({"worker_memory_bytes": 7}, {}, folder=HERE).options.limits.worker_memory_bytes == 7
     assert (options.keep_s, options.uploads.keep_s, options.may_compose) == (90.0, 90.0, False)
     assert options.pipelines == {"cells": Pipeline("Count", ("label",)), "edges": Pipeline("edges", ("sobel",))}
     assert (found.settings.max_open_jobs, found.settings.allowed_roots) == (9, ("/data",))

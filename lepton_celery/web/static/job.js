@@ -71,7 +71,7 @@ class Feed {
   }
 
   listen() {
-    const source = this.source = new EventSource(`${this.api}/events`);
+    const source = this.source = new EventSource(`${this.api}/changes`);
     const late = setTimeout(() => source.close(), HELLO_MS);
     source.addEventListener("hello", () => {
       clearTimeout(late);

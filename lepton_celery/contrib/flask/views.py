@@ -1,0 +1,113 @@
+"""The blueprint: the HTTP API of a site, its events, forms and signed addresses, in Flask's requests and responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from flask import Blueprint, Response, current_app, request, url_for
+from werkzeug.exceptions import HTTPException
+
+from lepton_celery.api.answers import Answer, Request, refusal, said
+from lepton_celery.api.events import HEADERS
+from lepton_celery.contrib.flask import links
+from lepton_celery.errors import LeptonError
+from lepton_celery.web.deadline import reading_ends, socket_of
+from lepton_celery.web.forms import MORE_BYTES, form_answer
+from lepton_celery.web.job_element import STATIC
+from lepton_celery.web.origin import is_foreign
+from lepton_celery.web.pipelines import MAX_BYTES
+from lepton_celery.web.tus import CONTENT
+
+if TYPE_CHECKING:
+    from lepton_celery.contrib.flask.extension import State
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_METHODS = (*_READING, "POST", "PATCH", "DELETE")
+
+
+def blueprint() -> Blueprint:
+    """A new blueprint, named `lepton`."""
+    made = Blueprint("lepton", __name__, static_folder=STATIC, static_url_path="/static")
+    made.add_url_rule("/signed/<text>", "signed", signed, methods=["GET", "HEAD"], provide_automatic_options=False)
+    made.add_url_rule("/changes", "changes", changes, methods=["GET"])
+    made.add_url_rule("/<path:path>", "api", api, methods=_METHODS, provide_automatic_options=False)
+    return made
+
+
+def _state() -> State:
+    return cast("State", current_app.extensions["lepton"])
+
+
+def api(path: str) -> Response:
+    """Answer a request to the HTTP API."""
+    site = _state().site
+    # a client that sends nothing is hung up on, so that this thread is free again
+    with reading_ends(socket_of(request.environ), site.options.uploads.request_s):
+        try:
+            return _response(_answer(f"/{path}"))
+        except HTTPException as error:
+            return _response(said(error.code or 400, error.description or error.name))
+        except LeptonError as error:
+            return _response(refusal(error))
+
+
+def _answer(path: str) -> Answer:
+    state = _state()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    owner = state.owner()
+    if owner is None:
+        return said(401, "log in to use this")
+    if request.method not in _READING and is_foreign(headers, request.host):
+        return said(403, "the request came from a page of another site; open this site's page")
+    base = url_for("lepton.api", path="x")[:-2]
+    query = {name: list(values) for name, values in request.args.lists()}
+    asked = Request(request.method, path, query, headers=headers, base=base, may_change=True, owner=owner)
+    most = state.site.options.uploads.file_bytes
+    if request.mimetype == "multipart/form-data" and (request.method, path.rstrip("/")) == ("POST", "/uploads"):
+        request.max_content_length = most + MORE_BYTES
+        return form_answer(state.site, asked, request.form, _file())
+    if request.method in _READING:
+        return state.live.answer(asked)
+    if request.mimetype == CONTENT:
+        request.max_content_length = most + 1  # one byte more than is taken: the API says so itself
+        return state.live.answer(replace(asked, stream=cast("BinaryIO", request.stream)))
+    request.max_content_length = MAX_BYTES + 1
+    return state.live.answer(replace(asked, body=request.get_data(cache=False)))
+
+
+def _file() -> tuple[str, BinaryIO] | None:
+    """The first file of a form."""
+    file = next(iter(request.files.values()), None)
+    return (file.filename or "", cast("BinaryIO", file.stream)) if file is not None else None
+
+
+def changes() -> Response:
+    """Server-sent events that tell a page of the changes of its user's jobs."""
+    try:
+        owner = _state().owner()
+        if owner is None:
+            return _response(said(401, "log in to use this"))
+        return Response(_state().live.events(owner), headers=dict(HEADERS))
+    except LeptonError as error:
+        return _response(refusal(error))
+
+
+def signed(text: str) -> Response:
+    """A result, for whoever has its signed address."""
+    try:
+        link = links.read(current_app, text)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = Request(request.method, request.path, headers=headers, owner=link.owner)
+        return _response(_state().site.download(link.owner, link.job_id, link.name, asked))
+    except LeptonError as error:
+        return _response(refusal(error))
+
+
+def _response(found: Answer) -> Response:
+    content: Iterable[bytes] | bytes = found.body if found.pieces is None else found.pieces
+    made = Response(content, found.status)
+    del made.headers["Content-Type"]  # Flask's default
+    made.headers.update(found.headers)
+    return made
