@@ -79,15 +79,16 @@ def course(job: Job) -> Course:
 
 
 def _by_number(history: Sequence[Stretch], since: float) -> dict[StageNumber, _Work]:
-    """The work on each stage and round."""
+    """The work on each stage and round. A slot does one thing at a time, whatever a busy server's clock makes of it."""
     found: dict[StageNumber, list[tuple[float, float, int]]] = {}
-    for one in history:
+    free: dict[str, float] = {}
+    for one in sorted(history, key=lambda stretch: stretch.began):
         if one.ended >= one.began:
-            blocks = sum(map(len, runs_of(one.places)))
-            # times have milliseconds, and work takes longer than none
-            found.setdefault(one.stage, []).append(
-                (one.began - since, max(one.ended, one.began + 5e-4) - since, blocks)
-            )
+            began = max(one.began, free.get(one.slot, 0.0))
+            ended = free[one.slot] = max(
+                one.ended, began + 5e-4
+            )  # times have milliseconds; work takes longer than none
+            found.setdefault(one.stage, []).append((began - since, ended - since, sum(map(len, runs_of(one.places)))))
     return {number: _Work(*np.array(rows, np.float64).T) for number, rows in found.items()}
 
 

@@ -54,6 +54,8 @@ def test_a_job_is_found_again_by_its_id(app: Celery, tmp_path: Path) -> None:
     assert eager.newest_jobs(1)[0].job_id == job.id
     with pytest.raises(JobError, match="cannot be resumed"):
         lepton.resume(job.id, app=app)
+    with pytest.raises(JobError, match="cannot be tried again"):
+        lepton.retry(job.id, app=app)
 
 
 def test_a_failed_job_is_returned_and_raises_when_it_is_waited_for(app: Celery, tmp_path: Path) -> None:

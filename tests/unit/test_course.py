@@ -89,6 +89,14 @@ def test_blocks_and_slots_of_two_stages() -> None:
         assert len(stage.left) == len(stage.busy) and list(stage.left) == sorted(stage.left, reverse=True)
 
 
+def test_a_slot_is_busy_with_one_thing_at_a_time() -> None:
+    history = [stretch(0, 0, 4, "0-3"), stretch(0, 2, 5, ""), stretch(0, 1, 2, "4-5"), stretch(0, 3, 6, "6-7", "w/2")]
+    [found] = course_of(history, (8,), {0: (0, 6)}).stages
+    assert max(found.busy) == pytest.approx(2, abs=0.05)
+    assert sum(found.busy) / len(found.busy) == pytest.approx(8 / 6, abs=0.05)
+    assert found.left[-1] == 0
+
+
 def test_filled_blocks_and_what_is_worked_on_now_count() -> None:
     history = [stretch(0, 0, 2, "0-1")]
     leases = {Place(3): Lease(SINCE + 2, SINCE + 9, "owner"), Place(4): Lease(SINCE + 2, SINCE + 9, "owner")}

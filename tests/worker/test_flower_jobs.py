@@ -196,7 +196,7 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     canvas.hover(position={"x": 300, "y": 200})
     page.mouse.wheel(0, -600)
     shot(page, "map-zoomed")
-    page.get_by_role("button", name="Whole image").click()
+    page.locator("#map").get_by_role("button", name="Whole image").click()
     page.goto(f"{flowers.mine}/jobs")
     page.get_by_label("Owner").select_option(f"={HOSTILE}")
     expect(page.locator("#range")).to_have_text("1–1 of 1 job")

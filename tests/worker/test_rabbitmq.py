@@ -329,6 +329,23 @@ def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_p
     assert served.count(DEAD_QUEUE) == 0
 
 
+def test_a_block_that_was_given_up_is_tried_again(served: Site, tmp_path: Path) -> None:
+    dark = np.full((256, 256), 40, np.uint8)
+    dark[0, 0], dark[70, 200] = 0, 255
+    np.save(tmp_path / "dark.npy", dark)
+    files: dict[str, Any] = {name: str(tmp_path / name) for name in ("cured", "enough")}
+    poisoned = lepton.map_blocks("tests.faults.blocks:poisoned", lepton.open(tmp_path / "dark.npy"), **files)
+    outputs, app = {str(tmp_path / "o.npy"): filters.gaussian(poisoned, sigma=1)}, served.app()
+    job = lepton.submit(outputs, app=app, block_shape=(64, 64), on_error="fill")
+    wait_until(lambda: job.info().filled, "a block that is given up")
+    (tmp_path / "cured").touch()
+    assert lepton.retry(job.id, app=app).blocks == 1
+    (tmp_path / "enough").touch()
+    job.wait(180)
+    assert job.filled_blocks() == []
+    assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(255 - dark, sigma=1))
+
+
 def test_a_broker_that_dies_and_comes_back_costs_no_block(
     rabbit: RabbitServer, served: Site, tmp_path: Path, photo: Path
 ) -> None:
