@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
+from lepton_celery.config import configured
 from lepton_celery.errors import reason_of
 from lepton_celery.execution import seams
 from lepton_celery.execution.block import run_blocks
@@ -20,6 +21,7 @@ from lepton_celery.execution.threads import one_thread
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.batches import batches, places_between
+from lepton_celery.tracing.work import PUBLISH, job_here, nested, stage_here
 
 
 def run(
@@ -41,6 +43,7 @@ def run(
         Exception: the job failed. If an output could not be published, the others are, and the notes of the error name them;
             if a block or a merge failed, no output is published.
     """
+    settings = configured()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lepton") if threads > 1 else None
 
     def do_batch(number: StageNumber, places: list[Place]) -> None:
@@ -53,13 +56,15 @@ def run(
         stage = context.plan.stage_of(number)
         record.open_stage(number, len(stage.grid))
         stage_batches = batches(stage, context.plan.workers, places_between(0, len(stage.grid)))
-        for _ in (pool.map if pool else map)(partial(do_batch, number), stage_batches):
-            pass  # the first error is raised here, and the batches that have not begun are cancelled
+        with stage_here(settings, context.plan, number):
+            for _ in (pool.map if pool else map)(partial(do_batch, number), stage_batches):
+                pass  # the first error is raised here, and the batches that have not begun are cancelled
 
     try:
-        with one_thread(), freed_memory_retained(), pool or nullcontext():
+        with job_here(settings, context.job_id), one_thread(), freed_memory_retained(), pool or nullcontext():
             run_stages(context, do_blocks)
-            dtypes = publish(context, overwrite=overwrite)
+            with nested(settings, PUBLISH):
+                dtypes = publish(context, overwrite=overwrite)
             record.finish({"seams": seams.measure(context), "dtypes": dtypes, "warnings": kept_warnings(context)})
     except BaseException as error:
         record.fail(reason_of(error))

@@ -14,13 +14,11 @@ from lepton_celery.ledger.info import StageTimes, stage_label
 from lepton_celery.ledger.record import RunRecord
 from lepton_celery.planning.explain import work_of
 from lepton_celery.text import logger, shown
-from lepton_celery.tracing.job_trace import JOB_SPAN, JobTrace, trace_of
+from lepton_celery.tracing.job_trace import JOB_SPAN, STAGE_SPAN, JobTrace, trace_of
 from lepton_celery.tracing.tracer import tracer_of, with_ids
 
 if TYPE_CHECKING:  # an extra
     from opentelemetry.trace import Span, Tracer
-
-STAGE_SPAN = "lepton.stage"
 
 log = logger(__name__)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # an extra
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext, Tracer
 
-JOB_SPAN = "lepton.job"
+JOB_SPAN, STAGE_SPAN = "lepton.job", "lepton.stage"
 _SEPARATOR = " "
 """Between the traceparent and the tracestate of W3C, in the ledger."""
 

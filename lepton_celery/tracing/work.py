@@ -14,7 +14,7 @@ from lepton_celery.ledger.info import stage_label
 from lepton_celery.planning.explain import work_of
 from lepton_celery.planning.plan import Plan
 from lepton_celery.text import shown
-from lepton_celery.tracing.job_trace import trace_of
+from lepton_celery.tracing.job_trace import JOB_SPAN, STAGE_SPAN, trace_of
 from lepton_celery.tracing.tracer import tracer_of
 
 if TYPE_CHECKING:  # an extra
@@ -70,6 +70,33 @@ def nested(settings: Settings, name: str) -> Iterator[None]:
         yield
         return
     with _span(tracer, name, None):
+        yield
+
+
+@contextmanager
+def job_here(settings: Settings, job_id: str) -> Iterator[None]:
+    """A span of a job that this process does alone."""
+    tracer = tracer_of(settings)
+    if tracer is None:
+        yield
+        return
+    with _span(tracer, JOB_SPAN, None) as span:
+        span.note(**{"job.id": job_id})
+        yield
+
+
+@contextmanager
+def stage_here(settings: Settings, plan: Plan, number: StageNumber) -> Iterator[None]:
+    """A span of a stage of such a job."""
+    tracer = tracer_of(settings)
+    if tracer is None:
+        yield
+        return
+    with _span(tracer, STAGE_SPAN, None) as span:
+        stage = plan.stage_of(number)
+        label = stage_label(number, len(plan.stages))
+        steps = work_of(plan, StageIndex(number % len(plan.stages)))
+        span.note(stage=label, functions=steps, blocks=len(stage.grid))
         yield
 
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -15,9 +17,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+import lepton_celery as lepton
 from lepton_celery.config import Settings
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger.info import JobInfo, JobState
+from lepton_celery.skimage import filters
 from lepton_celery.tracing.ended import export_ended
 from lepton_celery.tracing.job_trace import current_trace, trace_of
 from lepton_celery.tracing.messages import mark, sent_by
@@ -175,3 +179,13 @@ def test_a_password_in_an_error_is_not_exported(exporter: InMemorySpanExporter) 
         raise ValueError("redis://user:secret@host/0 does not answer")
     [span] = exporter.get_finished_spans()
     assert "secret" not in span.to_json() and "does not answer" in span.to_json()
+
+
+def test_a_job_in_this_process_is_traced_too(exporter: InMemorySpanExporter, tmp_path: Path) -> None:
+    image = lepton.open(np.ones((20, 30), np.uint8))
+    with trace.get_tracer("web").start_as_current_span("request"):
+        job = lepton.run({str(tmp_path / "o.npy"): image > filters.threshold_otsu(image)}, threads=2)
+    spans = {span.context.span_id: span for span in exporter.get_finished_spans() if span.context is not None}
+    paths = sorted((span.name, spans[span.parent.span_id].name) for span in spans.values() if span.parent is not None)
+    assert set(paths) == {("lepton.job", "request"), ("lepton.stage", "lepton.job"), ("lepton.publish", "lepton.job")}
+    assert paths.count(("lepton.stage", "lepton.job")) == job.info().stages

@@ -110,10 +110,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[LocalStack]:
-    """A worker of two processes that traces."""
+    """Two workers that trace."""
     project = Project("tests.faults.traced", "test", {FOLDER: str(folder)})
     directory = tmp_path_factory.mktemp("stack")
-    with short_lived(LocalStack(directory, workers=1, concurrency=2, flower=False, project=project)) as started:
+    with short_lived(LocalStack(directory, workers=2, flower=False, project=project)) as started:
         yield started
 
 
@@ -261,6 +261,24 @@ def test_who_cancels_a_job_exports_its_spans(app: Celery, stack: LocalStack, tra
     until.touch()
     [whole] = [span for span in traces.of(job) if span.name == "lepton.job"]
     assert whole.process == "here" and whole.attributes["lepton.job.state"] == "cancelled"
+
+
+@pytest.mark.usefixtures("dark")
+def test_a_killed_worker_leaves_one_tree(app: Celery, stack: LocalStack, traces: Traces, tmp_path: Path) -> None:
+    """The last test of `stack`, which has one worker less then."""
+    log, until = tmp_path / "log", tmp_path / "until"
+    job = submit(tmp_path, app, mapped(tmp_path, "held", until=str(until), log=str(log)))
+    eventually(lambda: log.exists() and len(log.read_text().split()) >= 2)  # both work
+    stack.processes[-1].kill()
+    until.touch()
+    job.wait(180)
+    spans = traces.of(job)
+    found = tree(spans)
+    assert found["lepton.submit > lepton.job"] == found["lepton.submit > lepton.job > lepton.stage"] == 1
+    assert sum(span.attributes["lepton.blocks"] for span in spans if span.name == "lepton.batch") == BLOCKS
+    [whole] = [span for span in spans if span.name == "lepton.job"]
+    assert whole.attributes["lepton.lost_attempts"] >= 1
+    assert any(event["name"] == "lepton.lost_attempts" for span in spans for event in span.events)
 
 
 @pytest.mark.usefixtures("dark")
