@@ -25,6 +25,7 @@ from lepton_celery.views import deep_zoom
 from lepton_celery.views.deep_zoom import MOST_SQUARE_BYTES, DeepZoom
 from lepton_celery.views.image_axes import axes_of
 from lepton_celery.views.image_sample import MOST_SAMPLE_BYTES
+from lepton_celery.views.kept import Kept
 from lepton_celery.views.sampling import sample, sample_bytes, spread
 from tests.oracle import picture
 
@@ -300,3 +301,16 @@ def test_axes_have_their_roles() -> None:
     assert axes_of((3, 2, 2)).channels == 2
     named = axes_of((2, 3, 4, 5), tuple(axis(name) for name in "xyct"))
     assert (named.columns, named.rows, named.channels, named.planes) == (0, 1, 2, (3,))
+
+
+def test_what_was_not_used_for_longest_is_dropped() -> None:
+    kept: Kept[str, int] = Kept(10)
+    kept.put("a", 1, 4)
+    kept.put("b", 2, 4)
+    assert kept.get("a") == 1
+    kept.put("c", 3, 4)
+    assert [kept.get(name) for name in "abc"] == [1, None, 3]
+    kept.put("c", 4, 6)
+    assert [kept.get(name) for name in "abc"] == [1, None, 4]
+    kept.put("d", 5, 100)
+    assert [kept.get(name) for name in "abcd"] == [None, None, None, 5]

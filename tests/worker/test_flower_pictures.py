@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from celery import Celery
 from playwright.sync_api import Browser, Page, expect
 from skimage import data
@@ -227,3 +228,28 @@ def test_an_unfinished_and_a_deleted_output_say_so(stack: LocalStack, app: Celer
     expect(message).to_contain_text("there is nothing at")
     shot(page, "picture-deleted")
     assert barriers(page) == []
+
+
+def test_a_view_that_would_cost_too_much_asks_to_zoom_in(
+    stack: LocalStack, app: Celery, page: Page, tmp_path: Path
+) -> None:
+    zarr.create_array(
+        str(tmp_path / "huge.zarr"), shape=(200_000, 200_000), chunks=(2048, 2048), dtype="uint8", fill_value=9
+    )
+    job = lepton.submit({str(tmp_path / "corner.npy"): lepton.open(tmp_path / "huge.zarr")[:64, :64] + 1}, app=app)
+    job.wait(180)
+    tiles = opened(page, stack, job)
+    page.get_by_label("After", exact=True).select_option(label="Input: huge.zarr")
+    loaded(page)
+    message = page.locator(".lepton-picture-message")
+    expect(message).to_be_hidden()
+    expect(page.get_by_role("slider", name="Divider between before and after")).to_be_hidden()
+    assert all("level=4" in url for url in tiles if "input-1" in url)
+    before = len(tiles)
+    page.get_by_role("button", name="Whole picture").click()
+    expect(message).to_contain_text("Zoom in to see the pixels")
+    shot(page, "picture-huge")
+    assert len(tiles) - before < 60
+    page.get_by_role("button", name="1:1").click()
+    expect(message).to_be_hidden()
+    until(page, lambda: "level=0" in tiles[-1], "tiles of full resolution")

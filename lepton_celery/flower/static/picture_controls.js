@@ -3,7 +3,7 @@
 import { h, keyed, setText } from "./dom.js";
 
 const LOOKS = [["", "Automatic"], ["grey", "Grey"], ["labels", "Labels"], ["colours", "Colours"]];
-const ZOOMS = [["in", "+", "Zoom in"], ["out", "−", "Zoom out"], ["pixels", "1:1", "One pixel of the picture for each of the screen"], ["all", "Whole image", ""]];
+const ZOOMS = [["in", "+", "Zoom in"], ["out", "−", "Zoom out"], ["pixels", "1:1", "1:1, one pixel of the picture for each of the screen"], ["all", "Whole picture", ""]];
 
 let made = 0;
 

@@ -74,6 +74,7 @@ export class PictureViewer {
     });
     this.frame.append(this.stage, this.lines, this.names.before, this.names.after, this.message);
     this.divider = new Divider(this.frame, "Divider between before and after", () => this.#clip());
+    element.classList.add("lepton-pictures");
     element.replaceChildren(this.controls.element, this.frame, this.about);
     this.#say("Loading…");
   }
@@ -179,7 +180,9 @@ export class PictureViewer {
     await Promise.all(sides.map((side) => this.#view(side)));
     this.controls.describe(this.sides.before.view, this.sides.after.view);
     this.#tell();
+    const isFirst = !this.viewer.world.getItemCount();
     await Promise.all(sides.map((side) => this.#show(side)));
+    if (isFirst) this.#home();
     this.asking -= 1;
     this.#moved();
   }
@@ -216,7 +219,6 @@ export class PictureViewer {
     const tiles = this.source.tiles(view, this.controls.planes(view));
     const key = tiles.getTileUrl(0, 0, 0);
     if (key === side.key && before) return;
-    const isFirst = !this.viewer.world.getItemCount();
     const item = await new Promise((resolve) => {
       this.viewer.addTiledImage({
         tileSource: tiles, x: 0, y: 0, width: 1,
@@ -228,16 +230,18 @@ export class PictureViewer {
     [side.item, side.shown, side.key] = [item, view, key];
     if (!side.view) return void this.#forget(side, side.error); // it is gone since
     item.addHandler("fully-loaded-change", () => this.#progress());
-    if (isFirst) this.#home(view);
   }
 
   /** Show the whole picture, or the middle of one that cannot be seen as a whole. */
-  #home(view) {
+  #home() {
     const { viewport } = this.viewer;
     viewport.goHome(true);
-    if (tilesIn(view, 0, 0, view.width, view.height) <= MOST_TILES) return;
-    const side = (4 * view.square_px * 2 ** (view.levels - 1)) / view.width;
-    viewport.fitBounds(new this.OpenSeadragon.Rect(0.5 - side / 2, view.height / view.width / 2 - side / 2, side, side), true);
+    const views = Object.values(this.sides).map((side) => side.shown).filter(Boolean);
+    const view = views.find((one) => tilesIn(one, 0, 0, one.width, one.height) > MOST_TILES);
+    if (!view) return;
+    const wide = (4 * view.square_px * 2 ** (view.levels - 1)) / view.width;
+    const high = wide / viewport.getAspectRatio();
+    viewport.fitBounds(new this.OpenSeadragon.Rect(0.5 - wide / 2, view.height / view.width / 2 - high / 2, wide, high), true);
   }
 
   #moved() {
@@ -265,7 +269,10 @@ export class PictureViewer {
       tooFar ||= far;
       this.#part(side.item, from, to, height, to > from && !far);
     }
-    this.tooFar = tooFar;
+    if (tooFar !== this.tooFar) {
+      this.tooFar = tooFar;
+      this.#lines();
+    }
     this.#progress();
   }
 
@@ -327,7 +334,9 @@ export class PictureViewer {
     const grid = this.controls.grid && blocks?.length
       ? { rows: blocks[view.rows] ?? view.height, columns: blocks[view.columns] ?? view.width, height: view.height, width: view.width }
       : null;
-    this.overlay?.show(grid ? view.width : this.box?.of, grid, this.box && (!grid || this.box.of === view.width) ? this.box.box : null);
+    const whole = this.tooFar && view ? { of: view.width, box: [0, 0, view.width, view.height] } : null; // where the image is
+    const box = this.box ?? whole;
+    this.overlay?.show(grid ? view.width : box?.of, grid, box && (!grid || box.of === view.width) ? box.box : null);
   }
 }
 
