@@ -19,14 +19,13 @@ from lepton_celery.local.worker_command import OWN_APP, STANDALONE_APP, app_modu
 @click.command()
 @click.option(
     "--address",
-    default="",
     metavar="ADDRESS",
     help="Address to listen on.  [default: 127.0.0.1, and all addresses of the machine if there is a password]",
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for a free one.  [default: 5555]")
 @click.option("--app", help="Module of the Celery application.  [default: workers.app if there is one]")
 @click.argument("options", metavar="[-- OPTION…]", nargs=-1)
-def flower(address: str, port: int | None, app: str | None, options: tuple[str, ...]) -> None:
+def flower(address: str | None, port: int | None, app: str | None, options: tuple[str, ...]) -> None:
     """Start Flower in the foreground: jobs, lanes, workers and tasks in a browser.
 
     It prints the `celery` command that it runs, and becomes that process. LEPTON_FLOWER_AUTH is its user:password. Without
@@ -38,7 +37,7 @@ def flower(address: str, port: int | None, app: str | None, options: tuple[str, 
     module = app or app_module()
     if module in (OWN_APP, STANDALONE_APP):  # the application of a project may know its broker itself
         need_settings()
-    command = flower_command(module, address=address, port=port, options=options)
+    command = flower_command(module, address=address or "", port=port, options=options)
     messages().print(shlex.join(["celery", *without_secrets(command)]))
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, "-m", "celery", *command], dict(os.environ))
