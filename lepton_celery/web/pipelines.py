@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from lepton_celery.errors import InputError, StoreError, StoreTimeout
 from lepton_celery.graph import from_json
@@ -20,6 +21,8 @@ MAX_BYTES = 1 << 16
 """Longest document of a pipeline that a user may send, in bytes of JSON."""
 MAX_OUTPUTS = 16
 _MAX_NAME_CHARS = 80
+_SHAPES = ((64, 64), (64, 64, 3), (16, 64, 64))
+"""Shapes of images on which a pipeline is tried: grey, in colours, and a volume."""
 _SUFFIXES = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES, VALUE_SUFFIX)
 
 
@@ -95,3 +98,39 @@ def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[
         raise
     except (InputError, StoreError) as error:
         raise InputError(str(error).replace(str(image), shown(shown_as, 200))) from error
+
+
+def pipeline_from_text(text: str) -> dict[str, Any]:
+    """The document of a pipeline that a user wrote into a form: as JSON, or as steps in lines.
+
+    The last step of lines gives the result: `result.csv` if it is a table, `result.json` if a value, else `result.tif`.
+
+    Raises:
+        InputError: the message says what is wrong, and where.
+    """
+    if text.lstrip().startswith(("{", "[")):
+        return read_pipeline(text)
+    steps = tuple(line for one in text.splitlines() if (line := one.strip()) and not line.startswith("#"))
+    if not steps or len(text) > MAX_BYTES:
+        raise InputError(f"the pipeline has {len(steps)} steps; write one a line, such as gaussian:sigma=2")
+    document = Pipeline("", steps).document
+    kind = check_steps(document)["result.tif"].gives
+    suffix = {"table": ".csv", "value": ".json"}.get(kind, ".tif")
+    return document | {"outputs": {f"result{suffix}": "result"}}
+
+
+def check_steps(document: Mapping[str, Any]) -> dict[str, Node]:
+    """The results of a pipeline on some small image, to learn before any image is there whether it is understood.
+
+    Raises:
+        InputError: no image would do; the message says which step is wrong.
+    """
+    check_pipeline(document)
+    first: InputError | None = None
+    for shape in _SHAPES:
+        try:
+            return from_json(document, {FIRST_INPUT: np.zeros(shape, np.uint8)}, only_inputs=True)
+        except InputError as error:
+            first = first or error
+    assert first is not None
+    raise first

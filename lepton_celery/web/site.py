@@ -83,14 +83,14 @@ class Site:
     def answer(self, request: Request) -> Answer:
         """The answer to a request of a user over HTTP. Paths of files in it begin in his folder."""
         found = self.api.answer(request)
-        return found if request.owner is None else replace(found, body=self._without_folder(found.body, request.owner))
+        return found if request.owner is None else replace(found, body=self.without_folder(found.body, request.owner))
 
     def event(self, change: Change | None, owner: str) -> bytes:
         """A change of a user's jobs as a server-sent event, with each job as it stands."""
-        return self._without_folder(event(change, with_rows=True), owner)
+        return self.without_folder(event(change, with_rows=True), owner)
 
-    def _without_folder(self, text: bytes, owner: str) -> bytes:
-        """A text without the path of a user's folder."""
+    def without_folder(self, text: bytes, owner: str) -> bytes:
+        """A text for a user without the path of his folder, which is nobody's business but the server's."""
         root = self.uploads.root_of(owner)
         for path in {root, root.resolve()}:
             text = text.replace(f"{path}/".encode(), b"")

@@ -11,6 +11,10 @@ import importlib, json, logging, os, pkgutil, sys, threading
 
 import lepton_celery
 
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django_site.settings"  # its models need a project
+import django
+
+django.setup()
 names = [m.name for m in pkgutil.walk_packages(lepton_celery.__path__, "lepton_celery.")]
 skipped = []
 for name in names:  # once, so that other people's packages have done what they do

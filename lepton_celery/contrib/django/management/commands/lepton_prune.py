@@ -1,0 +1,33 @@
+"""`manage.py lepton_prune`: removes old uploads, results and rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from lepton_celery.contrib.django import mirror
+from lepton_celery.contrib.django.connecting import site
+from lepton_celery.contrib.django.models import Job
+
+
+class Command(BaseCommand):
+    """Run it daily, such as by celery beat or cron."""
+
+    help = "Remove uploads and results that have not changed for KEEP_S seconds; --rows-days removes rows of ended jobs too."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The arguments."""
+        parser.add_argument(
+            "--rows-days", type=float, metavar="DAYS", help="remove rows of jobs that ended so long ago"
+        )
+
+    def handle(self, *args: Any, rows_days: float | None = None, **options: Any) -> None:
+        """Remove what is old."""
+        self.stdout.write(f"{site().prune():,} uploads and folders of results removed")
+        if rows_days is not None:
+            before = timezone.now() - timedelta(days=rows_days)
+            count, _ = Job.objects.exclude(state__in=mirror.OPEN).filter(finished_at__lt=before).delete()
+            self.stdout.write(f"{count:,} rows removed")

@@ -1,0 +1,231 @@
+"""The views: the HTTP API of a user's files and jobs, a form, downloads for whoever has their address, and scripts.
+
+They are async, and serve WSGI as well as ASGI. What a user may see and do follows from his login; Django's protection
+against forged requests holds for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import RequestDataTooBig, SuspiciousFileOperation
+from django.core.handlers.asgi import ASGIRequest
+from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.static import serve
+
+import lepton_celery
+from lepton_celery.api.answers import Answer, Request, answer, refusal, said
+from lepton_celery.api.events import HEADERS
+from lepton_celery.contrib.django.connecting import conf, live, site
+from lepton_celery.contrib.django.forms import SubmitForm
+from lepton_celery.contrib.django.models import LINK_SALT, Job
+from lepton_celery.errors import LeptonError
+from lepton_celery.jobs.eager import find_job
+from lepton_celery.views.listing import row_of
+from lepton_celery.web.deadline import reading_ends, socket_of
+from lepton_celery.web.job_element import STATIC
+from lepton_celery.web.pipelines import MAX_BYTES
+from lepton_celery.web.routes import read_submission
+from lepton_celery.web.tus import CONTENT
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_JOB = re.compile(r"jobs/([^/]+)(?:/(\w+))?(?:/([^/]+))?(/link)?/?")
+_FORM_BYTES = 1 << 20
+"""Largest size of a form without its file."""
+_SCRIPTS = (STATIC, Path(lepton_celery.__file__).parent / "flower" / "static")
+"""Folders of the scripts and style sheets: of sites, and of the block map and pictures, which Flower's pages have too."""
+
+
+@transaction.non_atomic_requests
+@csrf_protect
+async def api(request: HttpRequest, path: str) -> HttpResponseBase:
+    """The HTTP API of the user's files and jobs; `openapi.json` describes it, and `changes` is a stream of events."""
+    user = await request.auser()
+    if not user.is_authenticated:
+        return _login(request)
+    owner = await _owner(user, path)
+    try:
+        if path == "changes":
+            return await _changes(request, owner)
+        asked = _asked(request, path, owner)
+        if request.method in _READING:
+            found = await live().aanswer(asked)
+        else:
+            connection, most_s = socket_of(request.META), conf().site.uploads.request_s
+            with reading_ends(connection, most_s):  # a client that sends nothing is hung up on
+                found = await sync_to_async(_changed)(user, asked)
+    except LeptonError as error:
+        found = refusal(error)
+    except RequestDataTooBig:
+        found = said(413, f"the body is too long; send at most {MAX_BYTES:,} bytes, and files as pieces with tus")
+    return _response(request, replace(found, body=site().without_folder(found.body, owner)))
+
+
+def _login(request: HttpRequest) -> HttpResponseBase:
+    if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+        return redirect_to_login(request.get_full_path())
+    return _response(request, said(401, "log in to use this"))
+
+
+async def _owner(user: AbstractBaseUser, path: str) -> str:
+    """Whose jobs are asked for: the user's own, or another's if he may see all."""
+    named = _JOB.fullmatch(path)
+    if named and conf().app.staff_sees_all and getattr(user, "is_staff", False):
+        row = await Job.objects.filter(pk=named[1]).afirst()
+        if row is not None:
+            return str(row.owner_id)
+    return str(user.pk)
+
+
+def _asked(request: HttpRequest, path: str, owner: str) -> Request:
+    is_file = request.content_type == CONTENT
+    return Request(
+        request.method or "GET",
+        f"/{path}",
+        {name: [str(one) for one in values] for name, values in request.GET.lists()},
+        body=b"" if is_file or request.method in _READING else request.body,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        stream=cast("Any", request) if is_file else None,
+        base=request.path.removesuffix(f"/{path}"),
+        may_change=True,
+        owner=owner,
+    )
+
+
+def _changed(user: AbstractBaseUser, asked: Request) -> Answer:
+    """The answer to a request that changes something, with the rows of the jobs that it concerns."""
+    if asked.method == "POST" and asked.path.rstrip("/") == "/jobs":
+        return _submitted(user, asked)
+    named = _JOB.fullmatch(asked.path.removeprefix("/"))
+    if named and named[4]:
+        return _link(asked, named[1], named[3])
+    found = site().answer(asked)
+    if named and named[2] and found.status < 300:
+        row = Job.objects.filter(pk=named[1], owner_id=asked.owner).first()
+        if row is not None:
+            row.followed_by(json.loads(found.body)["job"])
+    return found
+
+
+def _submitted(user: AbstractBaseUser, asked: Request) -> Answer:
+    wanted = read_submission(asked.body)
+    upload = site().uploads.find(str(user.pk), wanted.upload)
+    row = Job.objects.submit(user, upload, wanted.pipeline, title=wanted.title)
+    job = find_job(row.pk) or site().job(str(user.pk), row.pk)
+    created = answer(row_of(job.info()), 202)
+    return Answer(202, created.body, {"Location": f"{asked.base}/jobs/{row.pk}"})
+
+
+def _link(asked: Request, job_id: str, name: str) -> Answer:
+    """The address of a result for whoever has it."""
+    site().job(asked.owner or "", job_id)
+    row = Job.objects.get(pk=job_id)
+    return answer({"url": row.link(name), "expires_s": conf().app.link_s}, 201)
+
+
+async def _changes(request: HttpRequest, owner: str) -> HttpResponseBase:
+    events: Any = live().aevents(owner) if isinstance(request, ASGIRequest) else live().events(owner)
+    response = StreamingHttpResponse(events)
+    for name, value in HEADERS.items():
+        response[name] = value
+    return response
+
+
+def _response(request: HttpRequest, found: Answer) -> HttpResponseBase:
+    response: HttpResponseBase
+    if found.pieces is None:
+        response = HttpResponse(found.body, status=found.status)
+    else:
+        pieces = _in_threads(found.pieces) if isinstance(request, ASGIRequest) else found.pieces
+        response = StreamingHttpResponse(pieces, status=found.status)
+    del response["Content-Type"]
+    for name, value in found.headers.items():
+        response[name] = value
+    return response
+
+
+async def _in_threads(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Pieces that are read in threads, each when the client has taken the one before."""
+    left = iter(pieces)
+    while (piece := await asyncio.to_thread(next, left, None)) is not None:
+        yield piece
+
+
+@csrf_exempt  # until the length is known not to be too large: checking a form reads all of it
+@require_POST
+def submit(request: HttpRequest) -> HttpResponseBase:
+    """Submit a job with a form that has a file: `image`, `pipeline` and `title`.
+
+    The answer is the job's, or leads to the page `next` if the form names one of this site.
+    """
+    most = conf().site.uploads.file_bytes
+    length = int(request.META.get("CONTENT_LENGTH") or 0)
+    if length > most + _FORM_BYTES:
+        return _refused({"image": [f"the file has {length:,} bytes, and at most {most:,} are taken"]}, 413)
+    return _submit_form(request)
+
+
+@csrf_protect
+def _submit_form(request: HttpRequest) -> HttpResponseBase:
+    if not request.user.is_authenticated:
+        return _login(request)
+    form = SubmitForm(request.POST, request.FILES)
+    try:
+        row = form.submit(request.user) if form.is_valid() else None
+    except LeptonError as error:
+        return _response(request, refusal(error))
+    if row is None:
+        return _refused(cast("Mapping[str, list[str]]", form.errors), 400)
+    to = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
+        return HttpResponse(status=303, headers={"Location": to.replace("JOB", row.pk)})
+    body = {"job": row.pk, "title": row.title, "state": row.state}
+    return JsonResponse(body, status=202, headers={"Location": row.get_absolute_url()})
+
+
+def _refused(fields: Mapping[str, list[str]], status: int) -> JsonResponse:
+    """An answer that names each field that is wrong."""
+    told = {name: list(errors) for name, errors in fields.items()}
+    message = "; ".join(f"{name}: {' '.join(errors)}" for name, errors in told.items())
+    return JsonResponse({"error": {"status": status, "message": message, "fields": told}}, status=status)
+
+
+@require_safe
+def link(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
+    """A result for whoever has its address, until that expires."""
+    try:
+        job, owner, signed = TimestampSigner(salt=LINK_SALT).unsign_object(token, max_age=conf().app.link_s)
+    except SignatureExpired:
+        return _response(request, said(410, "this address has expired; ask for a new one"))
+    except (BadSignature, ValueError):
+        return _response(request, said(404, "there is no such file"))
+    headers = {header.lower(): value for header, value in request.headers.items()}
+    asked = Request(request.method or "GET", f"/jobs/{job}/results/{signed}", headers=headers, owner=owner)
+    return _response(request, site().answer(asked) if signed == name else said(404, "there is no such file"))
+
+
+@require_GET
+def script(request: HttpRequest, path: str) -> HttpResponseBase:
+    """A script or a style sheet."""
+    for folder in _SCRIPTS:
+        try:
+            response = serve(request, path, document_root=str(folder))
+        except (Http404, SuspiciousFileOperation):
+            continue
+        response["Cache-Control"] = "no-cache"  # browsers ask each time whether it has changed, as releases do
+        return response
+    raise Http404(f"there is no script {path}")

@@ -1,0 +1,1 @@
+"""An app of the site: it notes what it is told of the ends of jobs."""
