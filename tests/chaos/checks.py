@@ -99,7 +99,9 @@ def told(cluster: Cluster, job_id: str, info: JobInfo, resumed: int) -> Iterator
     ends = [(json.loads(message["body"])[0], message["headers"]["id"]) for message in messages]
     ids = {(state, task_id) for (told_id, state), task_id in ends if told_id == job_id}
     last = [state for state, _ in ids if state == info.state]
-    most = 1 + resumed if info.state == "failed" else 1  # a job that failed, was resumed and failed again had two such ends
+    most = (
+        1 + resumed if info.state == "failed" else 1
+    )  # a job that failed, was resumed and failed again had two such ends
     if not 1 <= len(last) <= most:
         yield f"it is {info.state}, and that was told with {len(last)} ids: {sorted(ids)}"
     if len(ids) > 1 + resumed:
