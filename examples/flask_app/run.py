@@ -14,32 +14,29 @@ from pathlib import Path
 
 from cells import create_app
 
+from lepton_celery.contrib.flask.commands import WORKER
 from lepton_celery.errors import LeptonError
 from lepton_celery.local.stack import LocalStack, Project
 
 HERE = Path(__file__).resolve().parent
-QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
-"""The lanes of image jobs, the most urgent first, and the queue of the project's own tasks."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Start the Flask example; Ctrl-C stops it.")
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
-    parser.add_argument("--state", type=Path, default=HERE / ".lepton", help="folder of logs, uploads and results")
+    parser.add_argument(
+        "--state", type=Path, default=HERE / ".lepton", help="folder of logs, accounts, uploads and results"
+    )
     options = parser.parse_args()
     try:
         socket.create_server(("127.0.0.1", options.port)).close()
     except OSError as error:
         sys.exit(f"port {options.port} is not available: {error.strerror}; choose another with --port")
 
-    os.environ.setdefault("FLASK_MEDIA_ROOT", str(options.state.absolute() / "media"))
-    project = Project(
-        app="make_celery",
-        cwd=HERE,
-        settings="",  # the project's settings are Flask's
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # the variable of `celery worker -Q`
-    )
+    os.environ["CELLS_STATE"] = str(options.state.absolute())
+    queues = ("lepton.interactive", "lepton.default", "lepton.batch", "celery")  # the lanes, and the site's own tasks
+    project = Project(app=WORKER, cwd=HERE, settings="", env={"FLASK_APP": "cells"}, queues=queues)
     stack = LocalStack(
         options.state,
         workers=options.workers,

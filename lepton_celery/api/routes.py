@@ -16,6 +16,7 @@ from lepton_celery.api.parameters import Parameter
 from lepton_celery.config import Settings
 from lepton_celery.errors import InputError, JobError
 from lepton_celery.grid import BlockIndex, StageIndex, StageOrdinal
+from lepton_celery.jobs.eager import find_job
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.rendering import Look
 from lepton_celery.jobs.retry import Retried
@@ -124,9 +125,12 @@ class Sources:
         Raises:
             JobNotFound: there is none.
         """
-        info = self.ledger.info(job_id)
+        here = find_job(job_id)  # of an application with `task_always_eager`
+        info = self.ledger.info(job_id) if here is None else here.info()
         if not request.scope.has(info):
             raise not_found(job_id)  # as of one that does not exist
+        if here is not None:
+            return here
         return Job(job_id, self.ledger, self.settings.secret_key, self.settings.roots)
 
 

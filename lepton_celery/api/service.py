@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from celery import Celery
@@ -32,10 +31,17 @@ class Api:
     def __init__(self, app: Celery[Any], routes: Sequence[Route] = ROUTES) -> None:
         self._app, self._routes = app, tuple(routes)
         self._patterns = [(route, route.pattern) for route in routes]
+        self._made: Sources | None = None
 
-    @cached_property
+    @property
     def _sources(self) -> Sources:
+        """The sources of the settings that the application has now: tests give it other ones."""
         settings: Settings = self._app.conf["lepton"]
+        if self._made is None or self._made.settings is not settings:
+            self._made = self._sources_of(settings)
+        return self._made
+
+    def _sources_of(self, settings: Settings) -> Sources:
         ledger = open_ledger(settings.ledger)
         return Sources(
             ledger,

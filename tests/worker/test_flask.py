@@ -290,6 +290,19 @@ def test_flask_login_and_flask_wtf_are_used_when_they_are_there(workers: LocalSt
     assert client.post("/lepton/uploads", data=form, headers={"X-CSRFToken": token}).status_code == 201
 
 
+def test_a_worker_of_the_site_serves_the_lanes_and_its_own_queue(
+    site: tuple[Flask, Lepton], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr("os.execve", lambda path, command, environ: started.append((command, environ)))
+    monkeypatch.setenv("CELERY_WORKER_QUEUES", "")
+    monkeypatch.delenv("CELERY_WORKER_QUEUES")
+    site[0].test_cli_runner().invoke(args=["lepton", "worker", "--concurrency", "1"])
+    [(command, environ)] = started
+    assert command[2:6] == ["celery", "-A", "lepton_celery.contrib.flask.worker", "worker"]
+    assert environ["CELERY_WORKER_QUEUES"] == "lepton.interactive,lepton.default,lepton.batch,celery"
+
+
 def test_the_commands_work_for_the_site(site: tuple[Flask, Lepton]) -> None:
     app, _ = site
     runner = app.test_cli_runner()

@@ -27,7 +27,7 @@ def celery_of(app: Flask, settings: Settings, *, names_broker: bool) -> Celery[A
         names_broker: whether the configuration of lepton says which broker they use.
 
     Raises:
-        InputError: no broker is configured, or jobs cannot run with a setting of Celery.
+        InputError: jobs cannot run with a setting of Celery.
     """
     celery = app.extensions.get("celery")
     if celery is None:
@@ -59,11 +59,6 @@ def _configuration(app: Flask, settings: Settings, *, names_broker: bool) -> dic
         given["broker_url"] = settings.broker_url
     elif "broker_url" not in given and not given.get("task_always_eager"):
         running = read_running(state_directory())
-        if running is None:
-            raise InputError(
-                'no broker is configured; set app.config["CELERY"] = {"broker_url": "redis://…"} or LEPTON_BROKER_URL, or '
-                "start one in this folder with `lepton up`"
-            )
-        given["broker_url"] = running.broker_url
+        given["broker_url"] = settings.broker_url if running is None else running.broker_url
     # a worker holds only the blocks that it works on, and finishes them when it stops: see docs/projects.md
     return {"worker_prefetch_multiplier": 1, "worker_soft_shutdown_timeout": 5.0, **given}

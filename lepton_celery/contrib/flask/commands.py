@@ -55,10 +55,12 @@ def _with_application(function: Callable[..., None]) -> Callable[..., Any]:
 def _adopt(ctx: click.Context) -> None:
     """Have the commands use the site's Celery application, and workers import the site as this command did."""
     celery = current_app.extensions["celery"]
-    if (info := ctx.find_object(ScriptInfo)) is not None and info.app_import_path:
-        os.environ["FLASK_APP"] = info.app_import_path
-    ctx.obj = SimpleNamespace(app=celery)  # as `celery -A` does
+    ctx.obj, info = SimpleNamespace(app=celery), ctx.find_object(ScriptInfo)  # as `celery -A` does
+    if ctx.invoked_subcommand != "worker":
+        return
     ctx.default_map = {"worker": {"app": WORKER}}
+    if info is not None and info.app_import_path:
+        os.environ["FLASK_APP"] = info.app_import_path
     queues = [*map(queue_of, LANES), celery.conf.task_default_queue]
     os.environ.setdefault("CELERY_WORKER_QUEUES", ",".join(queues))  # the variable of `celery worker -Q`
 

@@ -5,6 +5,7 @@ The site is found as the command `flask` finds it: by FLASK_APP, or in `app.py` 
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
@@ -20,5 +21,5 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _app() -> Celery[Any]:
-    celery: Celery[Any] = ScriptInfo().load_app().extensions["celery"]
+    celery: Celery[Any] = ScriptInfo(os.environ.get("FLASK_APP")).load_app().extensions["celery"]
     return celery
