@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -139,6 +139,24 @@ Handler = Callable[[Sources, Request, Given], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Http:
+    """What a request and its answer have beside the path, the query and a document."""
+
+    takes: type | None = None
+    """The document in the body of the request, as JSON; None for no document."""
+    takes_bytes: tuple[str, ...] = ()
+    """Media types of a body that is a file, or a part of one."""
+    headers: tuple[Parameter, ...] = ()
+    """Of the request."""
+    status: int = 200
+    """Of the answer if nothing is refused."""
+    gives_headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What each header of the answer means."""
+    refusals: tuple[int, ...] = ()
+    """Statuses of errors beside those that every route may have."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A path of the API."""
 
@@ -152,6 +170,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     media_type: str = "application/json"
     """Of what it gives; other types than JSON are bytes."""
+    http: Http = Http()
 
     @property
     def pattern(self) -> re.Pattern[str]:

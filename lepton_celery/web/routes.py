@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lepton_celery.api.answers import Answer, Request, answer
-from lepton_celery.api.routes import Route, Sources
+from lepton_celery.api.parameters import Parameter
+from lepton_celery.api.routes import Http, Route, Sources
 from lepton_celery.errors import InputError
 from lepton_celery.text import shown
 from lepton_celery.views.listing import JobRow, row_of
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
     from lepton_celery.web.site import Site
 
 Given = Mapping[str, Any]
+
+_RANGE = Parameter("Range", str, "The range of bytes that is wanted, such as bytes=0-999.", "")
+_FILE = Http(
+    headers=(_RANGE, Parameter("If-None-Match", str, "The ETag of what the client has.", "")),
+    gives_headers={
+        "Content-Length": "Number of bytes.",
+        "Content-Disposition": "The name of the file.",
+        "Content-Range": "Which bytes these are, of an answer with a range.",
+        "ETag": "Changes when the file does.",
+        "Accept-Ranges": "`bytes` for a file, of which a range may be asked for.",
+    },
+    refusals=(401, 409),
+)
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,6 +73,10 @@ class Pipelines:
     """Whether a document of the user's own is taken too."""
 
 
+_YOURS = Http(refusals=(401,))
+_SUBMIT = Http(Submission, status=202, gives_headers={"Location": "The address of the job."}, refusals=(401, 404, 429))
+
+
 def routes_of(site: Site) -> tuple[Route, ...]:
     """The routes of a site."""
 
@@ -85,14 +103,12 @@ def routes_of(site: Site) -> tuple[Route, ...]:
     path = "/jobs/{job}/results/{name}"
     return (
         Route("GET", "/pipelines", "The pipelines that the site offers.", pipelines, Pipelines),
-        Route("GET", "/uploads", "Your files, the oldest first.", uploads, Uploads),
+        Route("GET", "/uploads", "Your files, the oldest first.", uploads, Uploads, http=_YOURS),
         *tus.routes_of(site.uploads),
-        Route("POST", "/jobs", "Submit a job on one of your files.", submit, JobRow),
-        Route("GET", "/jobs/{job}/results", "What a job has written, once it is done.", results, Results),
-        Route(
-            "GET", path, "A result, or a range of it; a folder comes as a ZIP archive.", result, bytes, media_type=_ANY
-        ),
-        Route("HEAD", path, "The length of a result.", result, bytes, media_type=_ANY),
+        Route("POST", "/jobs", "Submit a job on one of your files.", submit, JobRow, http=_SUBMIT),
+        Route("GET", "/jobs/{job}/results", "What a job has written, once it is done.", results, Results, http=_YOURS),
+        Route("GET", path, "A result, or a range of it; a folder is a ZIP archive.", result, bytes, (), _ANY, _FILE),
+        Route("HEAD", path, "The length of a result.", result, bytes, (), _ANY, _FILE),
     )
 
 

@@ -7,12 +7,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from io import BytesIO
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from lepton_celery.api.answers import Answer, Request, refusal, said
-from lepton_celery.api.routes import Route
+from lepton_celery.api.parameters import Parameter
+from lepton_celery.api.routes import Http, Route, Sources
 from lepton_celery.errors import InputError
 from lepton_celery.web.refusals import NotLoggedIn
 from lepton_celery.web.uploads import Upload, UploadStore
@@ -25,28 +30,71 @@ _MOST_METADATA = 4096
 """Longest header with metadata, in characters."""
 
 Given = Mapping[str, Any]
+_Handler = Callable[[UploadStore, Request, Given], Answer]
+
+_Bytes = Annotated[int, Meta(ge=0, lt=10**18)]
+_VERSION = Parameter("Tus-Resumable", Literal["1.0.0"], "The version of tus.")
+_LENGTH = Parameter("Upload-Length", _Bytes, "Bytes of the whole file.")
+_OFFSET = Parameter("Upload-Offset", _Bytes, "Bytes that have been received.")
+_NAME = Parameter("Upload-Metadata", str, "`filename` and the name of the file in base64; its suffix tells its format.")
+_RECEIVED = {
+    "Upload-Offset": "Bytes that have been received.",
+    "Upload-Expires": "When the upload is removed unless more comes.",
+}
+_ABOUT = Http(
+    status=204,
+    gives_headers={
+        "Tus-Version": "The versions that are spoken.",
+        "Tus-Extension": "The extensions that are spoken.",
+        "Tus-Max-Size": "Bytes of the longest file that is taken.",
+    },
+)
+_BEGIN = Http(
+    takes_bytes=(CONTENT,),
+    headers=(_VERSION, _LENGTH, _NAME),
+    status=201,
+    gives_headers={"Location": "The address of the upload.", **_RECEIVED},
+    refusals=(401, 412, 413),
+)
+_STATE = Http(
+    headers=(_VERSION,), gives_headers={"Upload-Length": "Bytes of the whole file.", **_RECEIVED}, refusals=(401, 412)
+)
+_PART = Http(
+    takes_bytes=(CONTENT,),
+    headers=(_VERSION, _OFFSET),
+    status=204,
+    gives_headers=_RECEIVED,
+    refusals=(401, 403, 409, 412, 415, 423),
+)
+_REMOVE = Http(headers=(_VERSION,), status=204, refusals=(401, 403, 412))
 
 
 def routes_of(store: UploadStore) -> tuple[Route, ...]:
     """The routes of a site's uploads."""
 
-    def route(method: str, path: str, about: str, handler: Callable[[UploadStore, Request, Given], Answer]) -> Route:
-        return Route(method, path, about, lambda _, request, given: _answered(handler, store, request, given), Upload)
+    def route(method: str, path: str, about: str, handler: _Handler, http: Http) -> Route:
+        def answered(_: Sources, request: Request, given: Given) -> Answer:
+            return _answered(handler, store, request, given)
+
+        more = replace(http, gives_headers={"Tus-Resumable": "The version of tus.", **http.gives_headers})
+        return Route(method, path, about, answered, NoneType, http=more)
 
     return (
-        route("OPTIONS", "/uploads", "What this server takes, as headers of tus.", _options),
-        route("POST", "/uploads", "Begin an upload; its address is in the header Location.", _create),
+        route("OPTIONS", "/uploads", "What this server takes, as headers of tus.", _options, _ABOUT),
+        route("POST", "/uploads", "Begin an upload; its address is in the header Location.", _create, _BEGIN),
         route(
-            "HEAD", "/uploads/{upload}", "How much of an upload has been received, in the header Upload-Offset.", _head
+            "HEAD",
+            "/uploads/{upload}",
+            "How much of an upload has been received, in the header Upload-Offset.",
+            _head,
+            _STATE,
         ),
-        route("PATCH", "/uploads/{upload}", "Send the next part of an upload.", _patch),
-        route("DELETE", "/uploads/{upload}", "Remove an upload.", _delete),
+        route("PATCH", "/uploads/{upload}", "Send the next part of an upload.", _patch, _PART),
+        route("DELETE", "/uploads/{upload}", "Remove an upload.", _delete, _REMOVE),
     )
 
 
-def _answered(
-    handler: Callable[[UploadStore, Request, Given], Answer], store: UploadStore, request: Request, given: Given
-) -> Answer:
+def _answered(handler: _Handler, store: UploadStore, request: Request, given: Given) -> Answer:
     """The answer of a handler, or its refusal; all with the headers of tus."""
     headers = {"Tus-Resumable": VERSION}
     if request.method != "OPTIONS" and (asked := request.headers.get("tus-resumable")) != VERSION:

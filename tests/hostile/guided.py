@@ -28,6 +28,7 @@ def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
     from lepton_celery.grid import Region
     from lepton_celery.planning.batches import parse_places
     from lepton_celery.stores.documents import parse_document
+    from lepton_celery.web.pipelines import read_pipeline, results_of
     from tests.unit.test_manifest import manifest
 
     folder = Path(tempfile.mkdtemp(prefix="lepton-fuzz-"))
@@ -62,11 +63,19 @@ def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
         np.save(path, pixels) if suffix == ".npy" else skimage.io.imsave(path, pixels, check_contrast=False)
         return path.read_bytes()
 
+    sample(".png")  # which the pipelines are built on
     return {
         "manifest": (lambda data: Manifest.from_json(parse_document(data, "the manifest")), [stored]),
         "graph": (
             lambda data: graph.from_json(parse_document(data, "the graph"), {"image": image}),
             [pipeline, nodes],
+        ),
+        "pipeline": (
+            lambda data: results_of(read_pipeline(data), folder / "sample.png", "photo.png"),
+            [
+                b'{"version": 1, "steps": ["a=gaussian:sigma=2", "b=label"], "outputs": {"a.tif": "a", "b.npy": "b"}}',
+                nodes,
+            ],
         ),
         "step": (lambda data: parse_step(data.decode(errors="surrogateescape")), [b"closing:footprint=disk(3)"]),
         "message": (check_stored, [message]),

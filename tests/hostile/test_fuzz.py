@@ -25,6 +25,8 @@ from lepton_celery.graph.step_syntax import parse_step
 from lepton_celery.grid import Region
 from lepton_celery.ledger.address import redis_py_url
 from lepton_celery.stores.documents import parse_document
+from lepton_celery.web.pipelines import read_pipeline, results_of
+from tests.hostile.reached import reached
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 """Examples of each fuzzer; `make fuzz` takes more."""
@@ -53,6 +55,14 @@ def image() -> Any:
     return lepton.open(np.ones((12, 9)))
 
 
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photograph") / "image.png"
+    PIL.Image.fromarray(np.ones((12, 9), np.uint8)).save(path)
+    results_of({"version": 1, "steps": ["a=gaussian"], "outputs": {"a.tif": "a"}}, path, "photo.png")  # imports
+    return path
+
+
 @fuzzed
 @given(STEP_TEXT | ANY_TEXT)
 def test_steps(text: str) -> None:
@@ -79,6 +89,27 @@ def test_graphs(image: Any, documents: st.SearchStrategy[dict[str, Any]]) -> Non
             reason_of(error).encode()
 
     build()
+
+
+NAMES_OF_FILES = st.sampled_from(["a.tif", "a.csv", "../a.tif", "/tmp/a.tif", ".a.tif", "a.exe", "a\0.tif"]) | ANY_TEXT
+OF_USERS = st.fixed_dictionaries(
+    {
+        "version": st.just(1),
+        "outputs": st.dictionaries(NAMES_OF_FILES, st.integers(0, 4) | ANY_TEXT | JSON, max_size=3),
+    },
+    optional={"steps": st.lists(STEP_TEXT | JSON, max_size=3), "nodes": NODES, "title": JSON},
+)
+
+
+@fuzzed
+@given(OF_USERS | JSON)
+def test_pipelines_of_users_reach_no_other_file_and_no_network(photograph: Path, document: Any) -> None:
+    with reached(photograph) as elsewhere:
+        try:
+            results_of(read_pipeline(json.dumps(document)), photograph, "photo.png")
+        except LeptonError as error:
+            assert str(photograph.parent) not in reason_of(error)
+    assert elsewhere == []
 
 
 @fuzzed

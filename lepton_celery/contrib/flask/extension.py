@@ -19,7 +19,7 @@ from lepton_celery.contrib.flask import links
 from lepton_celery.contrib.flask.celery_app import celery_of
 from lepton_celery.contrib.flask.commands import commands
 from lepton_celery.contrib.flask.owner import OwnerLoader, owner_by
-from lepton_celery.contrib.flask.views import blueprint
+from lepton_celery.contrib.flask.views import AnyPath, blueprint
 from lepton_celery.errors import InputError, LeptonError
 from lepton_celery.jobs.job import Job
 from lepton_celery.ledger import JobInfo
@@ -84,6 +84,7 @@ class Lepton:
         celery = celery_of(app, found.settings, names_broker="broker_url" in given)
         site = Site(celery, found.options)
         app.extensions["lepton"] = State(self, site, Live(site))
+        app.url_map.converters[AnyPath.name] = AnyPath
         app.register_blueprint(blueprint(), url_prefix=url_prefix)
         app.register_error_handler(LeptonError, _as_http)
         app.jinja_env.globals["lepton_job"] = lepton_job

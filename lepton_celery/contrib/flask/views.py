@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from flask import Blueprint, Response, current_app, request, url_for
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
 
 from lepton_celery.api.answers import Answer, Request, refusal, said
 from lepton_celery.api.events import HEADERS
@@ -27,12 +28,19 @@ _READING = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*_READING, "POST", "PATCH", "DELETE")
 
 
+class AnyPath(PathConverter):
+    """A path of any characters, also ends of lines, so that none is answered by a page of the site."""
+
+    name = "lepton_path"
+    regex = r"(?s:[^/].*?)"
+
+
 def blueprint() -> Blueprint:
     """A new blueprint, named `lepton`."""
     made = Blueprint("lepton", __name__, static_folder=STATIC, static_url_path="/static")
     made.add_url_rule("/signed/<text>", "signed", signed, methods=["GET", "HEAD"], provide_automatic_options=False)
     made.add_url_rule("/changes", "changes", changes, methods=["GET"])
-    made.add_url_rule("/<path:path>", "api", api, methods=_METHODS, provide_automatic_options=False)
+    made.add_url_rule(f"/<{AnyPath.name}:path>", "api", api, methods=_METHODS, provide_automatic_options=False)
     return made
 
 
