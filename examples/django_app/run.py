@@ -18,7 +18,7 @@ from lepton_celery.errors import LeptonError
 from lepton_celery.local.stack import LocalStack, Project
 
 HERE = Path(__file__).resolve().parent
-QUEUES = "lepton.interactive,lepton.default,lepton.batch,celery"
+QUEUES = ("lepton.interactive", "lepton.default", "lepton.batch", "celery")
 """The lanes of image jobs, the most urgent first, and the queue of the project's own tasks."""
 
 
@@ -33,26 +33,21 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"port {options.port} is not available: {error.strerror}; choose another with --port")
 
-    os.environ["DJANGO_SETTINGS_MODULE"] = "django_app.settings"
+    options.state.mkdir(parents=True, exist_ok=True)
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "django_app.settings", "CELLS_STATE": str(options.state.absolute())}
     os.environ.setdefault("DJANGO_DEBUG", "1")
-    os.environ.setdefault("DJANGO_MEDIA_ROOT", str(options.state.absolute() / "media"))
-    project = Project(
-        app="django_app",
-        cwd=HERE,
-        settings="",  # the project's settings are Django's
-        env={"CELERY_WORKER_QUEUES": QUEUES},  # the variable of `celery worker -Q`
-    )
     stack = LocalStack(
         options.state,
         workers=options.workers,
         flower=False,
         broker_url=os.environ.get("LEPTON_BROKER_URL"),
-        project=project,
+        project=Project(app="django_app", cwd=HERE, settings="", queues=QUEUES),  # the settings are Django's
     )
     stack.stop_on_signals()
     try:
         with suppress(KeyboardInterrupt), stack:
             os.environ["LEPTON_BROKER_URL"] = stack.broker_url
+            execute_from_command_line(["manage.py", "migrate", "--verbosity=0"])
             print(f"cells     http://127.0.0.1:{options.port}/  (Ctrl-C stops everything)", flush=True)
             print(stack.describe(), flush=True)
             execute_from_command_line(["manage.py", "runserver", "--noreload", f"127.0.0.1:{options.port}"])

@@ -1,23 +1,28 @@
-"""Refuses requests that are too long, before their bodies are read."""
+"""Tells browsers to take nothing from elsewhere, and no code within a page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase
 
-_FORM_BYTES = 1 << 16
-"""Largest size of a form without the image."""
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "connect")),
+        "img-src 'self' data:",
+        *("form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"),
+    ]
+)
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
-def limit_upload(get_response: Answer) -> Answer:
+def content_security_policy(get_response: Answer) -> Answer:
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        limit = settings.CELLS_MAX_UPLOAD_BYTES
-        if int(request.META.get("CONTENT_LENGTH") or 0) > limit + _FORM_BYTES:
-            return JsonResponse({"error": f"the upload is over {limit >> 20} MB; send a smaller image"}, status=413)
-        return get_response(request)
+        response = get_response(request)
+        if response.status_code != 500:  # Django's page for developers has a style of its own
+            response.headers.setdefault("Content-Security-Policy", _POLICY)
+        return response
 
     return middleware

@@ -1,112 +1,57 @@
-"""A page, and four URLs of a job: start it, show its status, cancel it, fetch its files."""
+"""The pages: a form with the user's jobs, one job, and a new account."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-
 from django.conf import settings
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import render
-from django.urls import reverse
-from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_GET, require_POST
-from kombu.exceptions import OperationalError
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import UserCreationForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 
-from cells import jobs
-from cells.tasks import notify
-from lepton_celery.errors import BrokerUnreachable, InputError, JobNotFound, StoreError
-
-log = logging.getLogger(__name__)
-
-View = Callable[..., HttpResponseBase]
+from cells.forms import SAMPLES, JobForm
+from lepton_celery.contrib.django.connecting import site
+from lepton_celery.contrib.django.mirror import OPEN
+from lepton_celery.contrib.django.models import Job
+from lepton_celery.errors import LeptonError
 
 
-def errors_as_json(view: View) -> View:
-    """Turn errors into a status code and a message that a client can act on."""
-
-    @wraps(view)
-    def answer(*args: object, **kwargs: object) -> HttpResponseBase:
-        try:
-            return view(*args, **kwargs)
-        except (JobNotFound, FileNotFoundError) as error:
-            log.info("%s", error)
-            return failure(404, "there is no such job or file; jobs are kept for some days")
-        except (InputError, StoreError) as error:
-            return failure(400, str(error))
-        except (BrokerUnreachable, OperationalError) as error:
-            log.error("%s", error)
-            return failure(503, "the job queue does not answer; try again in a minute")
-
-    return answer
-
-
-def failure(status: int, message: str) -> JsonResponse:
-    return JsonResponse({"error": message}, status=status)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
-    return failure(403, f"{reason} Open the page first, and send its token as X-CSRFToken.")
-
-
-@require_GET
-@ensure_csrf_cookie
+@login_required
 def index(request: HttpRequest) -> HttpResponse:
-    context = {"samples": list(jobs.SAMPLES), "limit_mb": settings.CELLS_MAX_UPLOAD_BYTES >> 20}
-    return render(request, "cells/index.html", context)
-
-
-@require_POST
-@errors_as_json
-def create(request: HttpRequest) -> HttpResponseBase:
-    with jobs.new_directory() as directory:
+    form = JobForm(request.POST or None, request.FILES or None)
+    status = 200
+    if request.method == "POST":
+        status = 400
         try:
-            job = jobs.submit(_picture(request, directory), directory)
-        except (InputError, StoreError) as error:
-            raise InputError(jobs.without_paths(str(error), directory)) from error
-        notify.delay(job.id)
-    url = reverse("job", args=[job.id])
-    return JsonResponse({"job": job.id, "status": url}, status=202, headers={"Location": url})
+            job = form.submit(request.user) if form.is_valid() else None
+        except LeptonError as error:  # too many jobs, or no broker
+            form.add_error(None, str(error))
+            status, job = error.http_status, None
+        if job is not None:
+            return redirect("job", job.pk)
+    jobs = Job.objects.of(request.user)
+    used = sum(upload.length for upload in site().uploads.of_owner(str(request.user.pk)))
+    context = {
+        "form": form,
+        "jobs": jobs[:30],
+        "samples": list(SAMPLES),
+        "pipelines": site().options.pipelines,
+        "open": jobs.filter(state__in=OPEN).count(),
+        "most_open": settings.LEPTON["MAX_OPEN_JOBS_OF_OWNER"],
+        "used": used,
+        "most_used": settings.LEPTON["OWNER_BYTES"],
+    }
+    return render(request, "cells/index.html", context, status=status)
 
 
-def _picture(request: HttpRequest, directory: Path) -> Path:
-    """The image to work on: a sample, or the upload, which is saved under a name of the server."""
-    upload = request.FILES.get("image")
-    if upload is None:
-        return jobs.sample(request.POST.get("sample", ""))
-    path = directory / f"input{jobs.suffix_of(upload.name or '')}"
-    with path.open("xb") as file:
-        for chunk in upload.chunks():
-            file.write(chunk)
-    return path
+@login_required
+def job(request: HttpRequest, job_id: str) -> HttpResponse:
+    return render(request, "cells/job.html", {"job": get_object_or_404(Job.objects.of(request.user), pk=job_id)})
 
 
-@require_GET
-@errors_as_json
-def status(request: HttpRequest, job_id: str) -> HttpResponseBase:
-    job, directory = jobs.find(job_id)
-    answer = jobs.describe(job, directory)
-    if answer["results"]:
-        files = answer["results"]["files"]
-        answer["results"]["files"] = {name: reverse("file", args=[job_id, name]) for name in files}
-    return JsonResponse(answer)
-
-
-@require_POST
-@errors_as_json
-def cancel(request: HttpRequest, job_id: str) -> HttpResponseBase:
-    job, directory = jobs.find(job_id)
-    if not job.cancel():
-        return failure(409, f"the job has ended already: it is {job.info().state}")
-    return JsonResponse(jobs.describe(job, directory))
-
-
-@require_GET
-@errors_as_json
-def file(request: HttpRequest, job_id: str, name: str) -> HttpResponseBase:
-    _, directory = jobs.find(job_id)
-    if name not in jobs.FILES:
-        return failure(404, f"there is no file {name!r}; a job leaves {', '.join(jobs.FILES)}")
-    return FileResponse((directory / name).open("rb"), content_type=jobs.FILES[name])
+def register(request: HttpRequest) -> HttpResponse:
+    form = UserCreationForm(request.POST or None)
+    if form.is_valid():
+        login(request, form.save())  # with a new session
+        return redirect("index")
+    return render(request, "registration/login.html", {"form": form, "is_new": True})

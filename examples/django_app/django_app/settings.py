@@ -1,7 +1,4 @@
-"""Django's settings. There is no database: lepton's ledger knows the state of each job.
-
-https://docs.djangoproject.com/en/5.2/ref/settings/
-"""
+"""Django's settings: https://docs.djangoproject.com/en/5.2/ref/settings/"""
 
 from __future__ import annotations
 
@@ -9,33 +6,79 @@ import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+STATE = Path(os.environ.get("CELLS_STATE", BASE_DIR / ".lepton"))
 
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", "for development only" if DEBUG else "")  # Django refuses an empty one
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "127.0.0.1,localhost").split(",")
 
-INSTALLED_APPS = ["cells"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "lepton_celery.contrib.django",
+    "cells",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "cells.middleware.content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "cells.middleware.limit_upload",  # before anything that reads the body
     "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-DEFAULT_EXCEPTION_REPORTER_FILTER = "cells.errors.WithoutPasswords"
-CSRF_FAILURE_VIEW = "cells.views.csrf_failure"
 ROOT_URLCONF = "django_app.urls"
 WSGI_APPLICATION = "django_app.wsgi.application"
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+_PROCESSORS = ("template.context_processors.request", "contrib.auth.context_processors.auth")
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                *(f"django.{name}" for name in _PROCESSORS),
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": STATE / "site.sqlite3",
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": "PRAGMA journal_mode=WAL"},
+    }
+}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "lepton_celery.contrib.django.debug.WithoutPasswords"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
+STATIC_URL = "static/"
 USE_TZ = True
 
-MEDIA_ROOT = Path(os.environ.get("DJANGO_MEDIA_ROOT", BASE_DIR / ".lepton" / "media"))
-CELLS_MAX_UPLOAD_BYTES = 64 << 20
-CELLS_MAX_PIXELS = 100_000_000
-
-# https://docs.celeryq.dev/en/stable/userguide/configuration.html
 CELERY_BROKER_URL = os.environ.get("LEPTON_BROKER_URL", "redis://127.0.0.1:6379/0")
-CELERY_RESULT_BACKEND = CELERY_BROKER_URL
-# a worker holds only the image blocks that it works on, and finishes them when it is stopped: see docs/projects.md
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
+
+LEPTON = {
+    "FOLDER": STATE / "files",
+    "PIXELS": 100_000_000,
+    "FILE_BYTES": 256 << 20,
+    "OWNER_BYTES": 1 << 30,
+    "MAX_OPEN_JOBS_OF_OWNER": 20,
+    "PIPELINES": {
+        "cells": {
+            "title": "Count bright objects",
+            "steps": [
+                "smooth=gaussian:sigma=2",
+                "mask=threshold:otsu",
+                "labels=label",
+                "table=regionprops_table:properties=label+area+centroid",
+            ],
+            "outputs": {"labels.tif": "labels", "cells.csv": "table"},
+        },
+        "edges": {"title": "Find edges", "steps": ["edges=sobel"], "outputs": {"edges.tif": "edges"}},
+        "smooth": {"title": "Remove noise", "steps": ["smooth=median"], "outputs": {"smooth.tif": "smooth"}},
+    },
+}
