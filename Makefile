@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-autoscaling bench-setup growth chaos newest-flower fuzz
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-autoscaling bench-setup growth chaos newest-flower newest-django fuzz
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -85,6 +85,9 @@ bench-setup:
 
 chaos: $(READY) ## inject faults while jobs run, then compare pixels (5 min; SEED=1)
 	@$(BIN)/python -m tests.chaos --seconds 300 --seed $(or $(SEED),1)
+
+newest-django: $(READY) ## run the tests of the app for Django on Django 6.0, and with PostgreSQL (2 min; DJANGO=6.0 PYTHON=3.12)
+	@.ci/newest-django
 
 newest-flower: $(READY) ## run the tests of Flower's pages on its newest release, if that is not the locked one
 	@.ci/newest-flower

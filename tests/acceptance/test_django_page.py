@@ -66,7 +66,11 @@ def test_pasting_the_lines_of_the_guide_leads_to_a_finished_job(tmp_path: Path) 
             )
         try:
             said = run(*manage, "shell", "-c", block("shell"), cwd=site, **url)
+            told = subprocess.run(
+                [*map(str, manage), "lepton_doctor"], cwd=site, env=os.environ | url, capture_output=True, text=True
+            )
         finally:
             worker.terminate()
             worker.wait(60)
+    assert told.returncode in (0, 1) and "workers" in told.stdout, told.stdout + told.stderr
     assert "cells: coins.png (done)" in said and "result.tif" in said, said + log.read_text()

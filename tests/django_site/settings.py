@@ -39,7 +39,12 @@ TEMPLATES = [
 ]
 if os.environ.get("TEST_POSTGRES"):
     DATABASES: dict[str, Any] = {
-        "default": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "HOST": os.environ["TEST_POSTGRES"]}
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": os.environ.get("TEST_DATABASE", "postgres"),
+            "USER": "lepton",
+            "HOST": os.environ["TEST_POSTGRES"],
+        }
     }
 else:
     DATABASES = {
@@ -55,6 +60,7 @@ STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+CELERY_RESULT_BACKEND = os.environ.get("TEST_RESULTS")  # such as django-db
 CELERY_BROKER_URL = os.environ.get("LEPTON_BROKER_URL", "redis://127.0.0.1:1/0")
 
 LEPTON: dict[str, Any] = {
@@ -71,3 +77,5 @@ LEPTON: dict[str, Any] = {
     "MAX_OPEN_JOBS_OF_OWNER": 50,
     "STAFF_SEES_ALL": True,
 }
+if CELERY_RESULT_BACKEND:
+    LEPTON["LEDGER_URL"] = CELERY_BROKER_URL  # jobs are recorded on Redis, wherever results of tasks are

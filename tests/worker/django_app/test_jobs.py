@@ -175,3 +175,21 @@ def test_a_broker_that_is_gone_is_told_and_nothing_is_kept(folder: Path, client_
     assert site() is not None
     with pytest.raises(InputError, match=r"notify\.s"):
         jobs.submit(users("ada"), SimpleUploadedFile("coins.png", COINS), "bright", on_done="notify")
+
+
+def test_a_receiver_that_fails_is_called_again_and_the_row_waits_for_it(folder: Path, users: Any, jobs: Any) -> None:
+    job = jobs.submit(users("ada"), SimpleUploadedFile("coins.png", COINS), "bright", title="the receiver fails")
+    eventually((folder / f"{job.pk}.failed").exists, "the first call", 60)
+    ended(job)
+    assert [line for line in lines(folder / "signals.txt") if job.pk in line] == [f"{job.pk} done result.tif"]
+
+
+def test_two_processes_that_see_an_end_send_one_signal(folder: Path, users: Any, jobs: Any) -> None:
+    from lepton_celery.contrib.django import mirror
+
+    job = ended(jobs.submit(users("ada"), SimpleUploadedFile("coins.png", COINS), "bright"))
+    jobs.filter(pk=job.pk).update(state="running", finished_at=None)
+    before = len(lines(folder / "signals.txt"))
+    both = [jobs.get(pk=job.pk), jobs.get(pk=job.pk)]  # as each of them has read the row
+    assert [mirror.refresh([row]) for row in both] == [1, 0]
+    assert len(lines(folder / "signals.txt")) == before + 1

@@ -162,3 +162,38 @@ def test_wsgi_watches_too(client_of: Any, jobs: Any, users: Any) -> None:
     events = iter(watching.streaming_content)
     assert b"hello" in next(events)
     watching.close()
+
+
+def test_what_is_too_long_is_refused_before_it_is_read(client_of: Any, settings_with: Any) -> None:
+    with settings_with(FILE_BYTES=1000):
+        answer = client_of("ada").post("/lepton/submit", form(), headers={"Content-Length": str(3 << 20)})
+        assert (answer.status_code, list(answer.json()["error"]["fields"])) == (413, ["image"])
+        answer = client_of("ada").post("/lepton/submit", form())
+        assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, ["image"])
+        size = {"Upload-Length": "2000", "Upload-Metadata": "filename Y29pbnMucG5n"}
+        assert client_of("ada").post("/lepton/uploads", headers=TUS | size).status_code == 413
+    answer = client_of("ada").post("/lepton/jobs", b"[" * (3 << 20), content_type="application/json")
+    assert answer.status_code == 413 and "tus" in answer.json()["error"]["message"]
+
+
+def test_a_model_keeps_pipelines_that_are_understood(folder: Path) -> None:
+    from django.core.exceptions import ValidationError
+
+    from lepton_celery.contrib.django.fields import PipelineField, PipelineFormField
+
+    field: Any = PipelineField()
+    own = {"version": 1, "steps": ["a=gaussian"], "outputs": {"a.tif": "a"}}
+    for right in ("cells", own):
+        assert field.clean(right, None) == right
+    refused: tuple[Any, ...] = (
+        "nothing",
+        {"steps": []},
+        3,
+        {"version": 1, "steps": ["open:/etc/passwd"], "outputs": {"a.tif": "x"}},
+    )
+    for wrong in refused:
+        with pytest.raises(ValidationError):
+            field.clean(wrong, None)
+    of_form: Any = field.formfield()
+    assert of_form.__class__.__name__ == PipelineFormField.__name__
+    assert of_form.widget.decompress(own)[1].startswith("{") and "Count cells" in str(of_form.widget.render("p", None))
