@@ -27,7 +27,8 @@ MAX_KERNEL_PX = 10**7
 
 _ONLY_TIME = frozenset(
     "sigma sigmas sigma_x sigma_y min_sigma max_sigma low_sigma high_sigma n_stds truncate radius size "
-    "sigma_spatial win_size num_iter max_num_iter max_iter n_iter iterations niter smoothing".split()
+    "sigma_spatial win_size num_iter max_num_iter max_iter n_iter iterations niter smoothing patch_size "
+    "patch_distance npad ksize window_size zoom".split()
 )
 """Parameters that cost a function time, and on which the dtype of its result does not depend."""
 

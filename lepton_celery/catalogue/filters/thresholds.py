@@ -167,7 +167,22 @@ class Method:
         nbins = arguments["nbins"]
         if not isinstance(nbins, int | np.integer) or nbins < 1:
             raise InputError(f"nbins={nbins!r} is no number of bins; give a whole number of at least 1")
+        if (bits := _combination_bits(int(nbins), int(arguments.get("classes", 2)) - 1)) > _MOST_COMBINATION_BITS:
+            raise InputError(
+                f"classes={arguments['classes']!r} with nbins={nbins} would compare 2**{bits:.0f} combinations of "
+                f"thresholds, and at most 2**{_MOST_COMBINATION_BITS} are taken; give fewer classes or fewer bins"
+            )
 
+
+def _combination_bits(n: int, k: int) -> float:
+    """The number of combinations of k out of n, as a power of two."""
+    if not 0 <= k <= n:
+        return 0.0
+    return (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
+
+
+_MOST_COMBINATION_BITS = 37
+"""Largest number of combinations that threshold_multiotsu compares, as a power of two: about half an hour of one process."""
 
 METHODS = (
     Method("otsu"),

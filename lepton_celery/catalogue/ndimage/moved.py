@@ -17,6 +17,7 @@ from lepton_celery.catalogue.entries import Local
 from lepton_celery.catalogue.geometry import Whole
 from lepton_celery.catalogue.ndimage.checks import check_output_dtype
 from lepton_celery.catalogue.signatures import resolve
+from lepton_celery.catalogue.sizes import for_asking
 from lepton_celery.errors import InputError
 
 
@@ -95,6 +96,8 @@ def _check(function: str) -> Callable[[Arguments], None]:
                     f"output_shape={shape!r} for an image of {len(image.shape)} axes; give a length per axis"
                 )
             few["output_shape"] = (1,) * len(shape)
+        if "zoom" in few:
+            few["zoom"] = for_asking("zoom", few["zoom"])
         resolve(f"scipy.ndimage.{function}")(**few)
         if min(result := _SHAPES[function](shapes, arguments), default=0) < 1:
             raise InputError(f"{function} of an image of shape {image.shape} would have shape {result}, without pixels")
