@@ -58,6 +58,11 @@ class PreparedJob:
     def __repr__(self) -> str:
         return f"<PreparedJob {self.id}, {'not sent' if self._job is None else 'sent'}>"
 
+    @property
+    def predicted_s(self) -> float:
+        """Seconds that the job will take, as planned; NaN if that is not known."""
+        return self._prepared.manifest.plan.predicted_s
+
     def send(self) -> Job:
         """Submit the job, as `lepton.submit` does. If it was sent before, this only returns it.
 

@@ -37,9 +37,15 @@ class _Running:
 class Live:
     """Answers and events of a site, each found once for all users who may see the same. Several threads may use it."""
 
-    def __init__(self, site: Site, *, most_listeners: int = 1000) -> None:
-        """`most_listeners` is the largest number of streams of events of a process."""
-        self._site, self._most = site, most_listeners
+    def __init__(self, site: Site, *, most_listeners: int = 1000, most_of_owner: int = 12) -> None:
+        """Serve a site.
+
+        Args:
+            site: answers requests.
+            most_listeners: largest number of streams of events of a process.
+            most_of_owner: largest number of them of one user, who may hold a thread of the server with each.
+        """
+        self._site, self._most, self._most_of_owner = site, most_listeners, most_of_owner
         self._lock = threading.Lock()
         self._started: _Running | None = None
 
@@ -105,6 +111,11 @@ class Live:
         if running.changes.listeners >= self._most:
             raise QueueFull(
                 f"{self._most:,} pages are open, and no more are told of changes; ask again and again instead"
+            )
+        if running.changes.listeners_of(Scope(owner=owner)) >= self._most_of_owner:
+            raise QueueFull(
+                f"{self._most_of_owner} pages of yours are open, and no more are told of changes; close some, or ask again "
+                "and again instead"
             )
         return running, running.changes.messages(Scope(owner=owner))
 

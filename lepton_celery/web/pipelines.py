@@ -58,7 +58,7 @@ def read_pipeline(text: str | bytes) -> dict[str, Any]:
         )
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InputError(f"the pipeline is no JSON object: {shown(error, 200)}") from error
 
 

@@ -122,7 +122,7 @@ def read_submission(body: bytes) -> Submission:
         raise InputError(f"the request has {len(body):,} bytes, and at most {MAX_BYTES:,} are read")
     try:
         return msgspec.json.decode(body, type=Submission)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InputError(
             f'the request is not understood: {shown(error, 200)}; send {{"upload": ID, "pipeline": NAME or document}}'
         ) from error

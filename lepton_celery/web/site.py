@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import time
@@ -14,17 +15,18 @@ from typing import Any
 from celery import Celery
 from celery.canvas import Signature
 
-from lepton_celery.api.answers import Answer, Request
+from lepton_celery.api.answers import Answer, Request, said
 from lepton_celery.api.changes import Change
 from lepton_celery.api.events import event
 from lepton_celery.api.routes import ROUTES
 from lepton_celery.api.service import Api
-from lepton_celery.errors import InputError, JobError
+from lepton_celery.errors import InputError, JobError, LeptonError
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.two_steps import prepare
+from lepton_celery.planning.explain import duration
 from lepton_celery.planning.options import Limits
 from lepton_celery.tenants import check_tenant
-from lepton_celery.text import quoted, shown
+from lepton_celery.text import logger, quoted, shown
 from lepton_celery.views.scope import Scope
 from lepton_celery.web.downloads import download
 from lepton_celery.web.pipelines import Pipeline, results_of
@@ -33,6 +35,10 @@ from lepton_celery.web.routes import routes_of
 from lepton_celery.web.uploads import Upload, UploadLimits, UploadStore
 from lepton_celery.web.user_job import UserJob
 
+_WRONG = 400
+"""Statuses from here on refuse a request."""
+_USUAL = (401, 409, 412, 423)
+"""Statuses that honest programs get now and then."""
 _JOBS = "jobs"
 """The folder of jobs in that of an owner."""
 
@@ -54,6 +60,8 @@ class SiteOptions:
         )
     )
     """Limits of a job."""
+    predicted_s: float = 24 * 3600.0
+    """Largest number of seconds that a job may be predicted to take."""
     priority: str = "interactive"
     """The lane of jobs."""
     keep_s: float = 7 * 24 * 3600.0
@@ -81,9 +89,32 @@ class Site:
         self.api = Api(app, [*(route for route in ROUTES if not route.path.startswith("/fleet")), *routes_of(self)])
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request of a user over HTTP. Paths of files in it begin in his folder."""
+        """The answer to a request of a user over HTTP. Paths of files in it begin in his folder.
+
+        Without an owner nothing is answered: the scope of a request without one is all jobs.
+        """
+        if request.owner is None:
+            return self.refused(request, said(401, "this needs an owner, and the request has none; log in"))
         found = self.api.answer(request)
-        return found if request.owner is None else replace(found, body=self.without_folder(found.body, request.owner))
+        if found.status >= _WRONG:
+            return self.refused(request, found)
+        return replace(found, body=self.without_folder(found.body, request.owner))
+
+    def refused(self, request: Request, found: Answer) -> Answer:
+        """A refusal as the user sees it, after a line of the log says who asked for what, and why he does not get it."""
+        body = found.body if request.owner is None else self.without_folder(found.body, request.owner)
+        level = logging.INFO if found.status in _USUAL else logging.WARNING
+        said_why = body.decode(errors="replace")
+        logger(__name__).log(
+            level,
+            "refused with %d: %s %s of %s: %s",
+            found.status,
+            request.method,
+            request.path,
+            request.owner,
+            said_why,
+        )
+        return replace(found, body=body)
 
     def event(self, change: Change | None, owner: str) -> bytes:
         """A change of a user's jobs as a server-sent event, with each job as it stands."""
@@ -95,6 +126,9 @@ class Site:
         for path in {root, root.resolve()}:
             text = text.replace(f"{path}/".encode(), b"")
         return text
+
+    def _as_seen(self, value: Any, owner: str) -> Any:
+        return self.without_folder(value.encode(), owner).decode() if isinstance(value, str) else value
 
     def submit(
         self,
@@ -148,8 +182,15 @@ class Site:
                 limits=self.options.limits,
                 on_done=on_done,
             )
-        except BaseException:
+            if prepared.predicted_s > self.options.predicted_s:
+                raise InputError(
+                    f"the job would take about {duration(prepared.predicted_s)}, and at most "
+                    f"{duration(self.options.predicted_s)} are allowed; give smaller parameters or a smaller image"
+                )
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, LeptonError):  # its text may name the folder
+                error.args = tuple(self._as_seen(one, owner) for one in error.args)
             raise
         return UserJob(prepared, folder)
 

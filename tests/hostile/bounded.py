@@ -43,13 +43,16 @@ class Outcome:
     """The last line that it printed."""
 
 
-def bounded(code: str, *, megabytes: int = 512, timeout_s: float = 60) -> Outcome:
-    """Run code in a process that may take so many megabytes; it fails if it is killed or does not end."""
+def bounded(code: str, *, megabytes: int = 512, timeout_s: float = 60, given: str = "") -> Outcome:
+    """Run code in a process that may take so many megabytes; it fails if it is killed or does not end.
+
+    The process reads `given` from its standard input.
+    """
     body = "\n".join(f"    {line}" for line in code.splitlines())
     caught = "except (LeptonError, MemoryError) as error:\n    said = f'{type(error).__name__}: {error}'\n"
     program = f"{HEADER}\ntry:\n{body}\n    said = 'done'\n{caught}{FOOTER}"
     command = [sys.executable, "-c", program, str(megabytes)]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    found = subprocess.run(command, input=given, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert found.returncode == 0, found.stderr[-3000:]
     *printed, outcome = found.stdout.splitlines()
     said, seconds, growth = json.loads(outcome)

@@ -270,13 +270,13 @@ def test_many_watch_with_one_reader(site: Site, coins: bytes) -> None:
         return rows()
 
     site.api.rows = counted  # type: ignore[method-assign]
-    live = Live(site, most_listeners=21)
+    live = Live(site, most_listeners=21, most_of_owner=20)
     watches = [live.events("ada") for _ in range(20)] + [live.events("bob")]
     assert [next(watch) for watch in watches] == [HELLO] * 21
     with ThreadPoolExecutor(21) as pool:
         first = [pool.submit(next, watch) for watch in watches]
         eventually(lambda: live.listeners == 21, "all listen")
-        with pytest.raises(QueueFull):
+        with pytest.raises(QueueFull, match="21 pages are open"):
             next(live.events("ada"))
         begun = time.monotonic()
         eventually(lambda: reads >= 1, "the first reading")
@@ -293,6 +293,24 @@ def test_many_watch_with_one_reader(site: Site, coins: bytes) -> None:
     assert document(live.answer(request))["summary"]["state"] == "done"
     assert asyncio.run(live.aanswer(request)).status == 200
     for watch in watches:
+        watch.close()  # type: ignore[attr-defined]
+    eventually(lambda: live.listeners == 0, "nobody listens")
+
+
+def test_a_user_has_few_streams_of_events(site: Site, coins: bytes) -> None:
+    live = Live(site, most_of_owner=2)
+    watches = [live.events("ada") for _ in range(2)]
+    with ThreadPoolExecutor(3) as pool:
+        for watch in watches:
+            next(watch)
+            pool.submit(next, watch, None)
+        eventually(lambda: live.listeners == 2, "both listen")
+        with pytest.raises(QueueFull, match="2 pages of yours"):
+            live.events("ada")
+        other = live.events("bob")
+        next(other)
+        site.submit("ada", site.uploads.find("ada", sent(site, "ada", "coins.png", coins)), "cells").cancel()
+    for watch in (*watches, other):
         watch.close()  # type: ignore[attr-defined]
     eventually(lambda: live.listeners == 0, "nobody listens")
 

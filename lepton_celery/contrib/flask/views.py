@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from flask import Blueprint, Response, current_app, request, url_for
+from flask import Blueprint, Response, abort, current_app, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
@@ -19,6 +19,7 @@ from lepton_celery.web.forms import MORE_BYTES, form_answer
 from lepton_celery.web.job_element import STATIC
 from lepton_celery.web.origin import is_foreign
 from lepton_celery.web.pipelines import MAX_BYTES
+from lepton_celery.web.refusals import NotLoggedIn
 from lepton_celery.web.tus import CONTENT
 
 if TYPE_CHECKING:
@@ -50,33 +51,38 @@ def _state() -> State:
 
 def api(path: str) -> Response:
     """Answer a request to the HTTP API."""
-    site = _state().site
-    # a client that sends nothing is hung up on, so that this thread is free again
-    with reading_ends(socket_of(request.environ), site.options.uploads.request_s):
-        try:
-            return _response(_answer(f"/{path}"))
-        except HTTPException as error:
-            return _response(said(error.code or 400, error.description or error.name))
-        except LeptonError as error:
-            return _response(refusal(error))
-
-
-def _answer(path: str) -> Answer:
     state = _state()
+    asked = _asked(f"/{path}")
+    # a client that sends nothing is hung up on, so that this thread is free again
+    with reading_ends(socket_of(request.environ), state.site.options.uploads.request_s):
+        try:
+            asked = replace(asked, owner=state.owner())
+            return _response(_answer(state, asked))
+        except HTTPException as error:
+            found = said(error.code or 400, error.description or error.name)
+        except LeptonError as error:
+            found = refusal(error)
+    return _response(state.site.refused(asked, found))
+
+
+def _asked(path: str) -> Request:
+    """The request, without its body and without who asks."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    owner = state.owner()
-    if owner is None:
-        return said(401, "log in to use this")
-    if request.method not in _READING and is_foreign(headers, request.host):
-        return said(403, "the request came from a page of another site; open this site's page")
-    base = url_for("lepton.api", path="x")[:-2]
     query = {name: list(values) for name, values in request.args.lists()}
-    asked = Request(request.method, path, query, headers=headers, base=base, may_change=True, owner=owner)
+    base = url_for("lepton.api", path="x")[:-2]
+    return Request(request.method, path, query, headers=headers, base=base, may_change=True)
+
+
+def _answer(state: State, asked: Request) -> Answer:
+    if asked.owner is None:
+        raise NotLoggedIn("log in to use this")
+    if asked.method not in _READING and is_foreign(asked.headers, request.host):
+        abort(403, "the request came from a page of another site; open this site's page")
     most = state.site.options.uploads.file_bytes
-    if request.mimetype == "multipart/form-data" and (request.method, path.rstrip("/")) == ("POST", "/uploads"):
+    if request.mimetype == "multipart/form-data" and (asked.method, asked.path.rstrip("/")) == ("POST", "/uploads"):
         request.max_content_length = most + MORE_BYTES
         return form_answer(state.site, asked, request.form, _file())
-    if request.method in _READING:
+    if asked.method in _READING:
         return state.live.answer(asked)
     if request.mimetype == CONTENT:
         request.max_content_length = most + 1  # one byte more than is taken: the API says so itself
