@@ -55,19 +55,12 @@ class Figures:
 
 
 @contextmanager
-def web_server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """gunicorn with one process of the site `tests.django_site`, whose folder and broker the environment names."""
+def web_server(folder: Path, *, asgi: bool = False) -> Iterator[tuple[str, psutil.Process]]:
+    """One process of gunicorn, or of uvicorn, with the site `tests.django_site`, whose folder the environment names."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "tests.django_site.wsgi",
-        "--threads",
-        "16",
-        "--bind",
-        f"127.0.0.1:{port}",
-    ]
+    gunicorn = ["gunicorn", "tests.django_site.wsgi", "--threads", "16", "--bind", f"127.0.0.1:{port}"]
+    uvicorn = ["uvicorn", "tests.django_site.asgi:application", "--port", str(port)]
+    command = [sys.executable, "-m", *(uvicorn if asgi else gunicorn)]
     with (folder / "web.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         try:
@@ -79,8 +72,8 @@ def web_server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
                     break
                 except httpx.TransportError:
                     time.sleep(0.1)
-            [worker] = psutil.Process(process.pid).children()
-            yield url, worker
+            server = psutil.Process(process.pid)
+            yield url, server if asgi else server.children()[0]
         finally:
             process.terminate()
             process.wait(30)

@@ -98,6 +98,15 @@ def refresh_ended(job_id: str) -> None:
     refresh(_jobs().filter(pk=job_id))
 
 
+def prune(rows_days: float | None) -> tuple[int, int]:
+    """Remove uploads and results that are old, and rows of jobs that ended so many days ago; return how many of each."""
+    files, rows = site().prune(), 0
+    if rows_days is not None:
+        before = timezone.now() - timedelta(days=rows_days)
+        rows, _ = _jobs().exclude(state__in=OPEN).filter(finished_at__lt=before).delete()
+    return files, rows
+
+
 def _jobs() -> JobManager:
     """The manager of the model, which imports this module."""
     return cast("JobManager", apps.get_model("lepton", "Job").objects)

@@ -193,3 +193,27 @@ def test_two_processes_that_see_an_end_send_one_signal(folder: Path, users: Any,
     both = [jobs.get(pk=job.pk), jobs.get(pk=job.pk)]  # as each of them has read the row
     assert [mirror.refresh([row]) for row in both] == [1, 0]
     assert len(lines(folder / "signals.txt")) == before + 1
+
+
+def test_with_eager_tasks_a_job_has_ended_when_submit_returns(folder: Path, users: Any, jobs: Any) -> None:
+    from tests.django_site import celery_app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(celery_app.conf, "task_always_eager", True)
+        job = jobs.submit(users("ada"), SimpleUploadedFile("coins.png", COINS), "bright")
+        job.refresh_from_db()
+        assert (job.state, job.progress, job.outputs[0]["name"]) == ("done", 1.0, "result.tif")
+    assert [line for line in lines(folder / "signals.txt") if job.pk in line] == [f"{job.pk} done result.tif"]
+
+
+def test_tasks_for_celery_beat_repair_and_prune(folder: Path, users: Any, jobs: Any) -> None:
+    from lepton_celery.contrib.django.tasks import prune, sync
+
+    job = ended(jobs.submit(users("ada"), SimpleUploadedFile("coins.png", COINS), "bright"))
+    jobs.filter(pk=job.pk).update(state="running", finished_at=None)
+    sync()
+    job.refresh_from_db()
+    assert job.state == "done"
+    jobs.filter(pk=job.pk).update(finished_at="2020-01-01T00:00:00Z")
+    prune(rows_days=1)
+    assert not jobs.filter(pk=job.pk).exists()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
 from lepton_celery.contrib.django import mirror
-from lepton_celery.contrib.django.connecting import site
-from lepton_celery.contrib.django.models import Job
 
 
 class Command(BaseCommand):
@@ -26,8 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, rows_days: float | None = None, **options: Any) -> None:
         """Remove what is old."""
-        self.stdout.write(f"{site().prune():,} uploads and folders of results removed")
+        files, rows = mirror.prune(rows_days)
+        self.stdout.write(f"{files:,} uploads and folders of results removed")
         if rows_days is not None:
-            before = timezone.now() - timedelta(days=rows_days)
-            count, _ = Job.objects.exclude(state__in=mirror.OPEN).filter(finished_at__lt=before).delete()
-            self.stdout.write(f"{count:,} rows removed")
+            self.stdout.write(f"{rows:,} rows removed")
