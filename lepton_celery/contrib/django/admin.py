@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -69,13 +70,15 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def thumbnail(self, request: HttpRequest, job_id: str) -> HttpResponse:
         """The picture of a job."""
-        if not self.has_view_permission(request):
+        job = self.get_object(request, job_id)
+        if job is None or not self.has_view_permission(request, job):
             raise Http404
-        about = live().answer(Request("GET", f"/jobs/{job_id}/pictures/output-1"))
+        asked = Request("GET", f"/jobs/{job.pk}/pictures/output-1", owner=str(job.owner_id))
+        about = live().answer(asked)
         if about.status != 200:
-            raise Http404(f"job {job_id} has no picture")
+            raise Http404(f"job {job.pk} has no picture")
         level = str(json.loads(about.body)["levels"] - 1)
-        tile = live().answer(Request("GET", f"/jobs/{job_id}/pictures/output-1/tile", {"level": [level]}))
+        tile = live().answer(replace(asked, path=f"{asked.path}/tile", query={"level": [level]}))
         return HttpResponse(tile.body, status=tile.status, headers=tile.headers)
 
     @admin.action(description=_("Cancel the selected jobs"), permissions=["change"])
