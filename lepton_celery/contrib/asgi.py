@@ -73,19 +73,20 @@ class SiteApp:
         method, base = scope["method"], scope.get("root_path", "")
         path = scope["path"].removeprefix(base) or "/"
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if (owner := self._user_of(scope)) is None:
-            return said(401, "log in to use this"), None
+        asked = Request(method, path, headers=headers, base=base, may_change=True, owner=self._user_of(scope))
+        if asked.owner is None:
+            return self._site.refused(asked, said(401, "log in to use this")), None
         if method not in _READING and is_foreign(headers, headers.get("host", "")):
-            return said(403, "the request came from a page of another site; open this site's page"), None
+            why = "the request came from a page of another site; open this site's page"
+            return self._site.refused(asked, said(403, why)), None
         if method == "GET" and path == "/changes":
-            events = self._live.aevents(owner)
+            events = self._live.aevents(asked.owner)
             return Answer(200, await anext(events), HEADERS), events
         try:
             query = parse_qs(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
         except ValueError:
-            return said(400, "the query is not UTF-8, or too long"), None
-        request = Request(method, path, query, headers=headers, base=base, may_change=True, owner=owner)
-        found = await self._answer(request, receive)
+            return self._site.refused(asked, said(400, "the query is not UTF-8, or too long")), None
+        found = await self._answer(replace(asked, query=query), receive)
         return found, None if found.pieces is None else _in_threads(found.pieces)
 
     async def _answer(self, request: Request, receive: Receive) -> Answer:

@@ -108,7 +108,19 @@ def answers(client: httpx.Client) -> bool:
 
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     written(tmp_path, "app.py", "conftest.py", "test_app.py")
-    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cloudcoil", cwd=tmp_path)
+    run(
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:cloudcoil",
+        "-p",
+        "no:schemathesis",
+        cwd=tmp_path,
+    )
 
 
 def test_the_application_factory_of_the_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
