@@ -32,7 +32,7 @@ def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
     from tests.unit.test_manifest import manifest
 
     folder = Path(tempfile.mkdtemp(prefix="lepton-fuzz-"))
-    image = graph.open(np.ones((12, 9)))
+    image = np.ones((12, 9))
     stored = json.dumps(manifest(folder).to_json()).encode()
     pipeline = b'{"version": 1, "steps": ["gaussian:sigma=2", "threshold:otsu", "label"]}'
     nodes = (
@@ -73,7 +73,7 @@ def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
         "pipeline": (
             lambda data: results_of(read_pipeline(data), folder / "sample.png", "photo.png"),
             [
-                b'{"version": 1, "steps": ["a=gaussian:sigma=2", "b=label"], "outputs": {"a.tif": "a", "b.npy": "b"}}',
+                b'{"version": 1, "steps": ["a=gaussian", "b=threshold:otsu"], "outputs": {"a.tif": "a", "b.tif": "b"}}',
                 nodes,
             ],
         ),

@@ -52,7 +52,9 @@ NODES = st.lists(st.fixed_dictionaries({"operation": OPERATIONS | ANY_TEXT, "arg
 
 @pytest.fixture(scope="module")
 def image() -> Any:
-    return lepton.open(np.ones((12, 9)))
+    array = np.ones((12, 9))
+    lepton.from_json({"version": 1, "steps": ["a=gaussian"], "outputs": {"a.tif": "a"}}, {"image": array})
+    return array
 
 
 @pytest.fixture(scope="module")
