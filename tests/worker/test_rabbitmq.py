@@ -119,7 +119,7 @@ def served(rabbit: RabbitServer, redis_server: RedisServer) -> Site:
 
 @pytest.fixture(scope="module", autouse=True)
 def workers(served: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Two workers for all tests. One test kills one of them."""
+    """Two workers for all tests. `test_a_killed_worker_costs_no_block` kills one of them, and later tests have the other."""
     with served.stack(tmp_path_factory.mktemp("stack"), workers=2) as stack:
         yield stack
 
@@ -316,19 +316,6 @@ def test_hostile_messages_are_refused_before_they_are_unpacked(
 # ------------------------------------------------------------------------------------------------ failures
 
 
-def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_path: Path, photo: Path) -> None:
-    job = slow_job(served.app(), tmp_path, photo)
-    first, second = (psutil.Process(process.pid) for process in workers.processes)
-    for done, process in ((16, first.children()[0]), (48, second)):
-        wait_until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
-        process.send_signal(signal.SIGKILL)
-    (tmp_path / "enough").touch()
-    info = job.wait(180)
-    assert info.blocks_done == info.blocks_total == 256
-    assert_slow_job_is_right(tmp_path, photo)
-    assert served.count(DEAD_QUEUE) == 0
-
-
 def test_a_block_that_was_given_up_is_tried_again(served: Site, tmp_path: Path) -> None:
     dark = np.full((256, 256), 40, np.uint8)
     dark[0, 0], dark[70, 200] = 0, 255
@@ -344,6 +331,19 @@ def test_a_block_that_was_given_up_is_tried_again(served: Site, tmp_path: Path) 
     job.wait(180)
     assert job.filled_blocks() == []
     assert np.array_equal(read(tmp_path / "o.npy"), sk_filters.gaussian(255 - dark, sigma=1))
+
+
+def test_a_killed_worker_costs_no_block(served: Site, workers: LocalStack, tmp_path: Path, photo: Path) -> None:
+    job = slow_job(served.app(), tmp_path, photo)
+    first, second = (psutil.Process(process.pid) for process in workers.processes)
+    for done, process in ((16, first.children()[0]), (48, second)):
+        wait_until(lambda done=done: job.info().blocks_done >= done)  # type: ignore[misc]
+        process.send_signal(signal.SIGKILL)
+    (tmp_path / "enough").touch()
+    info = job.wait(180)
+    assert info.blocks_done == info.blocks_total == 256
+    assert_slow_job_is_right(tmp_path, photo)
+    assert served.count(DEAD_QUEUE) == 0
 
 
 def test_a_broker_that_dies_and_comes_back_costs_no_block(

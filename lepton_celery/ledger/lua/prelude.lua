@@ -128,8 +128,12 @@ local function reopen_filled(stage)
             places[#places + 1] = place
         end
     end
-    redis.call('HINCRBY', JOB, 'filled', -#places)
-    redis.call('HINCRBY', JOB, 'done', -received)
+    if #places > 0 then -- Redis 7.0 refuses -0 as a number
+        redis.call('HINCRBY', JOB, 'filled', -#places)
+    end
+    if received > 0 then
+        redis.call('HINCRBY', JOB, 'done', -received)
+    end
     return places
 end
 
