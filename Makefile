@@ -19,7 +19,9 @@ help: ## list these commands
 
 setup: $(READY) ## create .venv from requirements.lock, if that or pyproject.toml has changed
 
-# uv installs in seconds; where it does not work, pip installs the same files by the same hashes
+# uv installs in seconds; where it does not work, pip installs the same files by the same hashes. Both trust the certificates
+# that the machine trusts.
+export UV_SYSTEM_CERTS := true
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { \
 		echo "lepton_celery needs Python 3.11 to 3.13 and '$(PYTHON)' is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; \
