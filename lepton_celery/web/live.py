@@ -64,9 +64,14 @@ class Live:
         try:
             return self._site.answer(request)
         finally:
-            started = self._started
-            if request.method not in ("GET", "HEAD") and started is not None and started.pid == os.getpid():
-                started.loop.call_soon_threadsafe(started.answers.forget)
+            if request.method not in ("GET", "HEAD"):
+                self.forget()
+
+    def forget(self) -> None:
+        """Answer all requests to come anew, since something has changed."""
+        started = self._started
+        if started is not None and started.pid == os.getpid():
+            started.loop.call_soon_threadsafe(started.answers.forget)
 
     def events(self, owner: str) -> Iterator[bytes]:
         """The events of a user's jobs, for an answer that a thread sends: see `lepton_celery.api.events`.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -58,21 +59,24 @@ async def api(request: HttpRequest, path: str) -> HttpResponseBase:
     if not user.is_authenticated:
         return _login(request)
     owner = await _owner(user, path)
+    asked = _asked(request, path, owner)
     try:
         if path == "changes":
             return await _changes(request, owner)
-        asked = _asked(request, path, owner)
         if request.method in _READING:
-            found = await live().aanswer(asked)
-        else:
-            connection, most_s = socket_of(request.META), conf().site.uploads.request_s
-            with reading_ends(connection, most_s):  # a client that sends nothing is hung up on
-                found = await sync_to_async(_changed)(user, asked)
+            return _response(request, await live().aanswer(asked))
+        connection, most_s = socket_of(request.META), conf().site.uploads.request_s
+        with reading_ends(connection, most_s):  # a client that sends nothing is hung up on
+            if request.content_type == CONTENT:
+                asked = replace(asked, stream=cast("Any", request))
+            else:
+                asked = replace(asked, body=request.body)
+            return _response(request, await sync_to_async(_changed)(user, asked))
     except LeptonError as error:
         found = refusal(error)
     except RequestDataTooBig:
         found = said(413, f"the body is too long; send at most {MAX_BYTES:,} bytes, and files as pieces with tus")
-    return _response(request, replace(found, body=site().without_folder(found.body, owner)))
+    return _response(request, site().refused(asked, found))
 
 
 def _login(request: HttpRequest) -> HttpResponseBase:
@@ -92,14 +96,12 @@ async def _owner(user: AbstractBaseUser, path: str) -> str:
 
 
 def _asked(request: HttpRequest, path: str, owner: str) -> Request:
-    is_file = request.content_type == CONTENT
+    """The request, without its body."""
     return Request(
         request.method or "GET",
         f"/{path}",
         {name: [str(one) for one in values] for name, values in request.GET.lists()},
-        body=b"" if is_file or request.method in _READING else request.body,
         headers={name.lower(): value for name, value in request.headers.items()},
-        stream=cast("Any", request) if is_file else None,
         base=request.path.removesuffix(f"/{path}"),
         may_change=True,
         owner=owner,
@@ -113,7 +115,7 @@ def _changed(user: AbstractBaseUser, asked: Request) -> Answer:
     named = _JOB.fullmatch(asked.path.removeprefix("/"))
     if named and named[4]:
         return _link(asked, named[1], named[3])
-    found = site().answer(asked)
+    found = live().answer(asked)
     if named and named[2] and found.status < 300:
         row = Job.objects.filter(pk=named[1], owner_id=asked.owner).first()
         if row is not None:
@@ -125,6 +127,7 @@ def _submitted(user: AbstractBaseUser, asked: Request) -> Answer:
     wanted = read_submission(asked.body)
     upload = site().uploads.find(str(user.pk), wanted.upload)
     row = Job.objects.submit(user, upload, wanted.pipeline, title=wanted.title)
+    live().forget()
     job = find_job(row.pk) or site().job(str(user.pk), row.pk)
     created = answer(row_of(job.info()), 202)
     return Answer(202, created.body, {"Location": f"{asked.base}/jobs/{row.pk}"})
@@ -138,11 +141,21 @@ def _link(asked: Request, job_id: str, name: str) -> Answer:
 
 
 async def _changes(request: HttpRequest, owner: str) -> HttpResponseBase:
-    events: Any = live().aevents(owner) if isinstance(request, ASGIRequest) else live().events(owner)
-    response = StreamingHttpResponse(events)
+    if isinstance(request, ASGIRequest):
+        events = live().aevents(owner)
+        response = StreamingHttpResponse(_from(await anext(events), events))  # a refusal comes before the first one
+    else:
+        response = StreamingHttpResponse(live().events(owner))
     for name, value in HEADERS.items():
         response[name] = value
     return response
+
+
+async def _from(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
 
 
 def _response(request: HttpRequest, found: Answer) -> HttpResponseBase:
@@ -175,7 +188,7 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     most = conf().site.uploads.file_bytes
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     if length > most + _FORM_BYTES:
-        return _refused({"image": [f"the file has {length:,} bytes, and at most {most:,} are taken"]}, 413)
+        return _refused(request, {"image": [f"the file has {length:,} bytes, and at most {most:,} are taken"]}, 413)
     return _submit_form(request)
 
 
@@ -187,9 +200,10 @@ def _submit_form(request: HttpRequest) -> HttpResponseBase:
     try:
         row = form.submit(request.user) if form.is_valid() else None
     except LeptonError as error:
-        return _response(request, refusal(error))
+        return _response(request, _logged(request, refusal(error)))
+    live().forget()
     if row is None:
-        return _refused(cast("Mapping[str, list[str]]", form.errors), 400)
+        return _refused(request, cast("Mapping[str, list[str]]", form.errors), 400)
     to = request.POST.get("next", "")
     if url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
         return HttpResponse(status=303, headers={"Location": to.replace("JOB", row.pk)})
@@ -197,11 +211,18 @@ def _submit_form(request: HttpRequest) -> HttpResponseBase:
     return JsonResponse(body, status=202, headers={"Location": row.get_absolute_url()})
 
 
-def _refused(fields: Mapping[str, list[str]], status: int) -> JsonResponse:
+def _refused(request: HttpRequest, fields: Mapping[str, list[str]], status: int) -> HttpResponseBase:
     """An answer that names each field that is wrong."""
     told = {name: list(errors) for name, errors in fields.items()}
     message = "; ".join(f"{name}: {' '.join(errors)}" for name, errors in told.items())
-    return JsonResponse({"error": {"status": status, "message": message, "fields": told}}, status=status)
+    found = answer({"error": {"status": status, "message": message, "fields": told}}, status)
+    return _response(request, _logged(request, found))
+
+
+def _logged(request: HttpRequest, found: Answer) -> Answer:
+    """A refusal of a form, after a line of the log tells of it."""
+    owner = str(request.user.pk) if request.user.is_authenticated else None
+    return site().refused(Request(request.method or "POST", "/submit", owner=owner), found)
 
 
 @require_safe

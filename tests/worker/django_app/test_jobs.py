@@ -21,6 +21,16 @@ from tests.worker.django_app.asking import COINS, ended, form, lines, posted
 pytestmark = pytest.mark.worker
 
 
+LONG = {"version": 1, "steps": ["a=gaussian:sigma=20", "b=median:footprint=disk(9)"], "outputs": {"b.tif": "b"}}
+
+
+def large() -> SimpleUploadedFile:
+    """An image on which LONG takes some seconds."""
+    content = io.BytesIO()
+    np.save(content, np.tile(data.coins(), (5, 5)))
+    return SimpleUploadedFile("large.npy", content.getvalue())
+
+
 def test_a_form_becomes_results_and_the_site_is_told_once(folder: Path, client_of: Any, jobs: Any, users: Any) -> None:
     answer = client_of("ada").post("/lepton/submit", form(title="my <b>coins</b>"))
     assert answer.status_code == 202, answer.content
@@ -131,19 +141,16 @@ def test_a_user_has_no_more_open_jobs_than_are_allowed(
 
     with settings_with(MAX_OPEN_JOBS_OF_OWNER=1):
         configure(application(conf()), conf().settings)
-        first = jobs.submit(users("carl"), SimpleUploadedFile("coins.png", COINS), "cells")
+        first = jobs.submit(users("carl"), large(), LONG)
         with pytest.raises(QueueFull):
             jobs.submit(users("carl"), SimpleUploadedFile("coins.png", COINS), "cells")
         assert jobs.filter(owner=users("carl")).count() == 1
-        ended(first)
+        first.cancel()
     configure(application(conf()), conf().settings)
 
 
 def test_jobs_are_cancelled_and_tried_again(client_of: Any, users: Any, jobs: Any) -> None:
-    big = io.BytesIO()
-    np.save(big, np.tile(data.coins(), (5, 5)))
-    own = {"version": 1, "steps": ["a=gaussian:sigma=20", "b=median:footprint=disk(9)"], "outputs": {"b.tif": "b"}}
-    job = jobs.submit(users("ada"), SimpleUploadedFile("big.npy", big.getvalue()), own)
+    job = jobs.submit(users("ada"), large(), LONG)
     assert posted(client_of("ada"), f"jobs/{job.pk}/cancel")["state"] == "cancelled"
     job.refresh_from_db()
     assert job.state == "cancelled" and job.finished_at

@@ -197,3 +197,31 @@ def test_a_model_keeps_pipelines_that_are_understood(folder: Path) -> None:
     of_form: Any = field.formfield()
     assert of_form.__class__.__name__ == PipelineFormField.__name__
     assert of_form.widget.decompress(own)[1].startswith("{") and "Count cells" in str(of_form.widget.render("p", None))
+
+
+def test_refusals_are_lines_of_the_log_without_paths(
+    folder: Path, client_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = SimpleUploadedFile("no\nline.png", b"no picture")
+    assert client_of("eve").post("/lepton/submit", form(image=wrong)).status_code == 400
+    assert client_of("eve").get("/lepton/jobs/nothing").status_code == 404
+    told = [one.getMessage() for one in caplog.records if one.name.startswith("lepton")]
+    assert len(told) == 2 and all("refused" in one and "\n" not in one and str(folder) not in one for one in told), told
+
+
+def test_too_many_streams_of_a_user_are_refused_before_they_begin(
+    client_of: Any, users: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.test import AsyncClient
+
+    from lepton_celery.contrib.django.connecting import live
+
+    monkeypatch.setattr(live(), "_most_of_owner", 0)
+    assert client_of("fred").get("/lepton/changes").status_code == 429
+
+    async def main() -> int:
+        client = AsyncClient()
+        await client.aforce_login(users("fred"))
+        return int((await client.get("/lepton/changes")).status_code)
+
+    assert asyncio.run(main()) == 429
