@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import subprocess
@@ -262,9 +261,10 @@ def test_an_image_larger_than_the_workers_memory_limit_is_processed(tmp_path: Pa
             capture_output=True,
         )
     with some_workers(tmp_path / "stack") as stack:
-        for process in psutil.Process(os.getpid()).children(recursive=True):
-            if "celery" in " ".join(process.cmdline()):
-                process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
+        for worker in (psutil.Process(one.pid) for one in stack.processes):  # other tests may have workers too
+            for process in (worker, *worker.children(recursive=True)):
+                if "celery" in " ".join(process.cmdline()):
+                    process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
         lazy = lepton.open(tmp_path / "input.npy")
         outputs = {str(tmp_path / "out.npy"): lazy > 150, str(tmp_path / "max.csv"): lazy.max()}
         result = lepton.submit(outputs, app=app_of(stack)).result(timeout_s=180)
@@ -413,8 +413,8 @@ def test_a_temporary_error_is_retried(tmp_path: Path) -> None:
 
 
 def test_pool_children_start_with_the_kernels_that_their_worker_compiled(workers: LocalStack) -> None:
-    celery = [p for p in psutil.Process().children(recursive=True) if "celery" in " ".join(p.cmdline())]
-    children = [p for p in celery if p.parent() in celery]
+    processes = [psutil.Process(process.pid) for process in workers.processes]
+    children = [child for one in processes if "celery" in " ".join(one.cmdline()) for child in one.children()]
     assert children
     for child in children:
         assert any("llvmlite" in mapped.path for mapped in child.memory_maps())

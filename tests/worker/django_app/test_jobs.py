@@ -35,6 +35,7 @@ def test_a_form_becomes_results_and_the_site_is_told_once(folder: Path, client_o
     answer = client_of("ada").post("/lepton/submit", form(title="my <b>coins</b>"))
     assert answer.status_code == 202, answer.content
     job = ended(jobs.get(pk=answer.json()["job"]))
+    assert job.state == "done", job.error
     assert (job.state, job.progress, job.owner, job.title) == ("done", 1.0, users("ada"), "my <b>coins</b>")
     assert [one["name"] for one in job.outputs] == ["labels.tif", "cells.csv"] and job.finished_at > job.created_at
     assert str(job) == "my <b>coins</b> (done)"
