@@ -48,7 +48,7 @@ def save(page: Page, name: str, height: int) -> None:
 
 def submit_jobs(app: Any, folder: Path) -> lepton.Job:
     """Submit jobs like those of a laboratory; returns one that takes a while."""
-    coins = np.tile(data.coins(), (6, 6))
+    coins = np.tile(data.coins(), (12, 12))
     np.save(folder / "plate 7.npy", coins)
     plate = lepton.open(folder / "plate 7.npy")
     smooth = filters.gaussian(plate, sigma=2)
