@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +26,11 @@ from lepton_celery.engines.celery.worker.serving import note_serving
 from lepton_celery.errors import LeptonError
 from lepton_celery.fleet.machine import Usage
 from lepton_celery.fleet.observe import kept_for_the_first, observe, serving
-from lepton_celery.fleet.policy import Decision, Limits, Policy, PolicyState
+from lepton_celery.fleet.policy import Decision, Limits, Observation, Policy, PolicyState
 from lepton_celery.fleet.sharing import part_of
 from lepton_celery.fleet.targets import POOL_TARGETS, targets_of
-from lepton_celery.ledger import open_ledger
+from lepton_celery.fleet.telling import decision_document
+from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.ledger.lanes import ServingWorker
 from lepton_celery.priority import queue_of
 from lepton_celery.text import logger
@@ -145,7 +146,7 @@ class PoolScaler(Autoscaler):
         rotation = int(observation.at / _ROTATION_S)
         part = part_of(decision.desired - present, self.worker.hostname, found, rotation)
         if part:
-            self._tell(decision, own + part)
+            self._tell(ledger, decision, observation, own + part)
         return own + part
 
     def _others_here(self, found: dict[str, ServingWorker]) -> int:
@@ -154,8 +155,13 @@ class PoolScaler(Autoscaler):
         machine = own.rpartition("@")[2]
         return sum(worker.slots for name, worker in found.items() if name != own and name.rpartition("@")[2] == machine)
 
-    def _tell(self, decision: Decision, desired: int) -> None:
-        log.info("%d processes wanted, there are %d: %s", desired, self._processes, decision.reason)
+    def _tell(self, ledger: Ledger, decision: Decision, observation: Observation, desired: int) -> None:
+        """Tell in the log, and in the history of decisions, that this worker changes its size."""
+        name, own = self.worker.hostname, self._processes
+        log.info("%d processes wanted, there are %d: %s", desired, own, decision.reason)
+        event = f"{name} has {desired} processes, after {own}"
+        with suppress(LeptonError):  # the next decision says that the ledger does not answer
+            ledger.decisions.note(decision_document(decision, name, observation.at, observation, [event]))
 
     def _shrink(self, n: int) -> None:
         """End up to `n` processes that have nothing to do.

@@ -37,15 +37,7 @@ class Telling:
         at = observation.at if observation is not None else self._ledger.clock()
         if not self._told:
             self._ledger.decisions.forget(at - _FORGOTTEN_S)
-        said = {
-            "at": at,
-            "by": self._name,
-            "desired": decision.desired,
-            "reason": decision.reason,
-            "findings": [str(finding) for finding in decision.findings],
-            "seen": seen_document(observation) if observation is not None else None,
-            "events": [event.partition("\n")[0] for event in events if event not in self._events],
-        }
+        said = decision_document(decision, self._name, at, observation, [e for e in events if e not in self._events])
         told = (decision.desired, decision.findings)
         if told != self._told or said["events"]:
             self._ledger.decisions.note(said)
@@ -59,6 +51,21 @@ class Telling:
             BrokerUnreachable: the ledger does not answer.
         """
         self._ledger.decisions.say(self._name, None)
+
+
+def decision_document(
+    decision: Decision, name: str, at: float, observation: Observation | None, events: Sequence[str]
+) -> dict[str, Any]:
+    """A decision of an autoscaler, and what was done, as JSON."""
+    return {
+        "at": at,
+        "by": name,
+        "desired": decision.desired,
+        "reason": decision.reason,
+        "findings": [str(finding) for finding in decision.findings],
+        "seen": seen_document(observation) if observation is not None else None,
+        "events": [event.partition("\n")[0] for event in events],
+    }
 
 
 def seen_document(observation: Observation) -> dict[str, Any]:

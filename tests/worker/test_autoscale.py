@@ -184,6 +184,10 @@ def test_two_autoscaling_workers_share_a_backlog(
         eventually(lambda: job.info().blocks_done > 200, "work")
         needs = [int(need) for log in logs for need in re.findall(r"of work .* need (\d+) to be done", log.read_text())]
         assert 3 <= slots() <= max(needs) + 1 <= 8, "half of what two would have that do not know each other"
+        told = [one for one in ledger.decisions.last(100) if one["by"].partition("@")[0] in ("a", "b")]
+        grown = next(one for one in reversed(told) if one["desired"] > 2)  # the first
+        assert "of work" in grown["reason"] and any(lane["blocks"] for lane in grown["seen"]["lanes"])
+        assert re.fullmatch(r"[ab]@\S+ has \d processes, after 1", grown["events"][0])
         Path(enough).touch()
         job.wait(60)
     finally:
