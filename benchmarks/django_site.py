@@ -130,7 +130,7 @@ def _measured(web: psutil.Process, clients: list[httpx.Client], each: int, limit
 
 
 def submitted_within_quota(url: str, user: httpx.Cookies, count: int) -> int:
-    """Number of jobs that are taken of so many that a user submits at once, while no worker does any."""
+    """Have a user submit `count` jobs at once while no worker runs; return how many the site accepts."""
     with httpx.Client(base_url=url, cookies=user, timeout=120) as client, ThreadPoolExecutor(8) as pool:
         return sum(status == 202 for _, status, _ in pool.map(lambda _: _submit(client), range(count)))
 

@@ -27,7 +27,7 @@ _LEVELS = 7
 
 
 def make(folder: Path, *, levels: int) -> Path:
-    """An OME-Zarr with so many levels, of cells on a noisy ground."""
+    """Write an OME-Zarr image of cells on a noisy ground, as a pyramid of `levels` levels."""
     path = folder / f"levels-{levels}.zarr"
     rng = np.random.default_rng(0)
     tile = rng.poisson(200, (2048, 2048)).astype(np.uint16)

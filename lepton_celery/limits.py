@@ -51,6 +51,6 @@ Moment = Annotated[float, Meta(ge=0, le=MAX_MOMENT)]
 Shape = Annotated[tuple[Positive, ...], Meta(max_length=MAX_AXES)]
 """Lengths of the axes, in pixels or blocks."""
 Owner = Annotated[str, Meta(max_length=MAX_OWNER_CHARS)]
-"""The name of whoever asked for a job; empty if nobody said so."""
+"""The name of the user who asked for a job; empty if nobody said so."""
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 """A text that people read, or a path."""

@@ -34,7 +34,7 @@ class Request:
     base: str = ""
     """The path of the API, for addresses in answers."""
     may_change: bool = False
-    """Whether whoever asks may cancel, pause and resume jobs."""
+    """Whether the caller may cancel, pause and resume jobs."""
     tenant: str | None = None
     """The only tenant whose jobs may be seen; None for all."""
     owner: str | None = None
@@ -46,7 +46,7 @@ class Request:
         return Scope(self.tenant, self.owner)
 
     def has(self, etag: str) -> bool:
-        """Whether whoever asks has the body of this entity tag already."""
+        """Whether the caller has the body of this entity tag already."""
         known = self.headers.get("if-none-match", "").split(",")
         return etag in {one.strip().removeprefix("W/") for one in known}
 

@@ -1,4 +1,4 @@
-"""Tells whoever listens which jobs have changed, and how they stand."""
+"""Tells listeners which jobs have changed, and how they stand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lepton_celery.views.listing import JobRow
 from lepton_celery.views.scope import ALL, Scope
 
 _MOST_WAITING = 32
-"""Largest number of changes that wait for a listener, who reads so slowly that he asks for all when he reads again."""
+"""Largest number of changes that wait for a listener. One that reads more slowly asks for all jobs when it reads again."""
 _MOST_NAMED = 200
 """Largest number of jobs that a change names."""
 
@@ -57,11 +57,11 @@ class Changes:
 
     @property
     def listeners(self) -> int:
-        """Number of those who listen."""
+        """Number of listeners."""
         return len(self._listeners)
 
     def listeners_of(self, scope: Scope) -> int:
-        """Number of those who listen to the jobs of a scope."""
+        """Number of listeners to the jobs of a scope."""
         return sum(one == scope for one in list(self._listeners.values()))
 
     async def messages(self, scope: Scope = ALL, silence_s: float = 15) -> AsyncGenerator[Change | None, None]:

@@ -120,7 +120,7 @@ class Sources:
     """Tries again what was given up of a job, by its id."""
 
     def job(self, job_id: str, request: Request) -> Job:
-        """A job that whoever asks may see.
+        """A job that the caller may see.
 
         Raises:
             JobNotFound: there is none.
@@ -200,7 +200,8 @@ def _list(sources: Sources, request: Request, given: Given) -> JobPage:
 
 
 def _job(sources: Sources, request: Request, given: Given) -> JobView:
-    return view_of(sources.job(given["job"], request))
+    # of code and paths of the workers nothing is told to those who may see some jobs only
+    return view_of(sources.job(given["job"], request), shows_tracebacks=request.scope == ALL)
 
 
 def _stage_of(job: Job, number: int | None) -> StageIndex:

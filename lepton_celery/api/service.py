@@ -61,7 +61,7 @@ class Api:
         return {row.job: row for row in self._sources.listing.rows()}
 
     def page(self, query: JobQuery, scope: Scope = ALL) -> JobPage:
-        """A page of the jobs that whoever asks may see.
+        """A page of the jobs that the caller may see.
 
         Raises:
             BrokerUnreachable: the ledger does not answer.
@@ -69,7 +69,7 @@ class Api:
         return self._sources.listing.page(query, scope)
 
     def job(self, job_id: str, scope: Scope = ALL) -> Job:
-        """A job, if whoever asks may see it.
+        """A job, if the caller may see it.
 
         Raises:
             JobNotFound: there is none, or it may not be seen.

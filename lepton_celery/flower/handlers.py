@@ -60,7 +60,7 @@ class _Handler(_Closed):
     """Asks the API for jobs as a browser that Flower let in."""
 
     is_gone = False
-    """Whether whoever asked waits no more."""
+    """Whether the caller waits no more."""
 
     def prepare(self) -> None:
         """Refuse requests in the Flower of an application without jobs."""
@@ -71,7 +71,7 @@ class _Handler(_Closed):
             )
 
     def on_connection_close(self) -> None:
-        """Note that whoever asked waits no more: people zoom faster than tiles are made."""
+        """Note that the caller waits no more: people zoom faster than tiles are made."""
         self.is_gone = True
 
     def compute_etag(self) -> None:
@@ -91,7 +91,7 @@ class _Handler(_Closed):
 
     @property
     def may_change(self) -> bool:
-        """Whether whoever asks may change jobs: in a Flower that asks for a password, unless it is read-only."""
+        """Whether the caller may change jobs: in a Flower that asks for a password, unless it is read-only."""
         options = self.application.options
         return bool(options.basic_auth or options.auth) and not options.read_only
 
@@ -161,7 +161,7 @@ class FleetPage(_Page):
 
 
 class PageData(_Handler):
-    """What the pages ask for: whoever may see them may ask, also where Flower's API is closed."""
+    """What the pages ask for: users who may see them may ask, also where Flower's API is closed."""
 
     async def get(self, path: str) -> None:
         await self.pass_on(path)
@@ -215,7 +215,7 @@ class Assets(_Closed, StaticFileHandler):
 
 
 class Metrics(monitor.Metrics):  # type: ignore[misc]
-    """Flower's own metrics, which name tasks and workers: for whoever may see its pages, if it has those of jobs."""
+    """Flower's own metrics, which name tasks and workers: for users who may see its pages, if it has those of jobs."""
 
     async def get(self) -> None:
         if "lepton" in self.capp.conf and not self.current_user:

@@ -18,7 +18,7 @@ from lepton_celery.text import quoted
 FIRST_INPUT = "image"
 """Name of the input that the first step works on."""
 
-_DROPPED = "_"
+DROPPED = "_"
 """The name of a result that is not needed."""
 
 
@@ -130,10 +130,10 @@ class Results:
                 raise InputError(
                     f"step {quoted(step.text)}: the name {quoted(name)} is taken; give the result another name"
                 )
-            if name != _DROPPED:
+            if name != DROPPED:
                 self._named[name] = result
         self._last = next(
-            (result for name, result in zip(step.names, results, strict=True) if name != _DROPPED), results[0]
+            (result for name, result in zip(step.names, results, strict=True) if name != DROPPED), results[0]
         )
 
 

@@ -250,6 +250,15 @@ class Job:
             for name, path in manifest.names.items()
         }
 
+    def tracebacks(self) -> dict[tuple[StageIndex, BlockIndex], str]:
+        """Where the last errors of blocks were raised, by stage and block; of up to twenty blocks of a job."""
+        plan, found = self.manifest().plan, {}
+        for (number, place), text in self._records.tracebacks(self.id).items():
+            index = plan.stage_run(number).stage
+            if place < len(plan.stages[index].grid):
+                found[index, plan.stages[index].tiling.block(place)] = text
+        return found
+
     def filled_blocks(self) -> list[FilledBlock]:
         """The blocks that were given up and filled, with the reason of each; see `on_error` of `submit`."""
         plan = self.manifest().plan

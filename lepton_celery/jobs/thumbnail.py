@@ -9,7 +9,7 @@ from lepton_celery.planning.planner import make_plan
 
 
 def shrunk(image: Image, longest_px: int) -> Image:
-    """Every n-th pixel of the middle plane of an image, so that its longest side has at most so many pixels; lazy."""
+    """A lazy, smaller image: every n-th pixel of the middle plane, with at most `longest_px` pixels on the longest side."""
     has_colours = _has_colours(image)
     planes = image.ndim - 2 - has_colours
     small: Image = image[tuple(n // 2 for n in image.shape[: max(0, planes)])]

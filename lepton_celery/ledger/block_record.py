@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lepton_celery.grid import Place
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.history import Stretch, read_history
 
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
+
+
+_MOST_TRACEBACKS = 20
+"""Largest number of blocks of a job whose tracebacks are kept."""
 
 
 class Lease(NamedTuple):
@@ -41,6 +45,26 @@ class BlockRecord:
     """The part of a `Ledger` with these methods."""
 
     _connection: Connection
+
+    def _run(self, script: str, job_id: str, *arguments: str | float) -> Any:
+        """Run a script on the keys of a job."""
+        raise NotImplementedError
+
+    def note_traceback(self, job_id: str, number: StageNumber, place: Place, text: str) -> None:
+        """Keep where the error of a block was raised, for people; of the first blocks of a job that fail."""
+        self._run("note_traceback", job_id, number, place, text, _MOST_TRACEBACKS)
+
+    def tracebacks(self, job_id: str) -> dict[tuple[StageNumber, Place], str]:
+        """Where the last errors of blocks were raised; empty if no block failed, or the job was resumed since."""
+        with self._connection.client() as client:
+            key = self._connection.key(job_id, "tracebacks")
+            [fields] = client.pipeline(transaction=False).hgetall(key).execute(raise_on_error=False)
+        found = {}
+        for field, text in fields.items() if isinstance(fields, dict) else ():
+            stage, _, place = field.partition(" ")
+            if stage.isdecimal() and place.isdecimal():
+                found[StageNumber(int(stage)), Place(int(place))] = str(text)
+        return found
 
     def history(self, job_id: str) -> list[Stretch]:
         """What each slot did for the job, in the order in which the entries began; empty if nothing was done or noted."""

@@ -19,6 +19,7 @@ Each move is one Lua script in `lua/`, so it is atomic and uses the server's clo
     lepton:{job}:released    zset     place -> time at which its owner released it to send it again, since the last check
     lepton:{job}:history     list     what each slot did when: an entry for each batch, or for several (`note_work`)
     lepton:{job}:slots       hash     slot -> index of its last entry in the history
+    lepton:{job}:tracebacks  hash     "stage place" -> where the block's last error was raised; of a few blocks
     lepton:{job}:ended       channel  receives a message when the job ends
 
     lepton:{lane L}:jobs     hash     job -> whether it has blocks to send, blocks in the broker, seconds of a block, seconds
@@ -87,6 +88,7 @@ JOB_KEYS = (
     "released",
     "history",
     "slots",
+    "tracebacks",
 )
 """Last parts of a job's keys, in the order in which every script gets them."""
 

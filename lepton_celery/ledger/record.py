@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from lepton_celery.grid import StageNumber
+from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger.block_record import OpenBlocks
 from lepton_celery.ledger.history import Stretch
 from lepton_celery.ledger.info import NO_DESCRIPTION, Description, FilledBlock, JobInfo, JobState, StageTimes
@@ -117,6 +117,10 @@ class RunRecord:
     def history(self, job_id: str) -> list[Stretch]:
         """Always empty: this process did everything."""
         return []
+
+    def tracebacks(self, job_id: str) -> dict[tuple[StageNumber, Place], str]:
+        """Always empty: the error itself was raised here."""
+        return {}
 
     @contextmanager
     def end_signal(self, job_id: str) -> Iterator[Callable[[float], None]]:

@@ -197,11 +197,6 @@ class Stage:
         """The order in which the blocks are done; the ledger and messages name a block by its place in it."""
         return Tiling(self.grid, self.tile)
 
-    def blocks_in(self, batches: int) -> int:
-        """Approximate number of blocks of `batches` batches, of which those at the image's edges may be smaller."""
-        tiles = math.prod(-(-count // n) for count, n in zip(self.grid.counts, self.tile, strict=True))
-        return max(batches, batches * len(self.grid) // tiles)
-
     def boxes(self, places: Iterable[Place]) -> list[list[BlockIndex]]:
         """The blocks at these places, in groups that are computed at once."""
         return self.tiling.boxes(map(self.tiling.block, places), self.box_blocks)

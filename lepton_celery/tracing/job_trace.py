@@ -121,5 +121,5 @@ def _within(parent: SpanContext | None) -> Context:
 
 
 def _id_of(text: str, count: int) -> int:
-    """An id of so many bytes that follows from a text and is not 0, which stands for none."""
+    """An id of `count` bytes that is derived from a text. It is never 0, which OpenTelemetry takes for no id."""
     return int.from_bytes(blake2b(text.encode(), digest_size=count, person=b"lepton trace").digest()) or 1

@@ -19,6 +19,9 @@ MOST_TROUBLED = 200
 """Largest number of filled blocks, and of blocks with lost attempts, that a job shows."""
 
 
+Tracebacks = Mapping[tuple[StageIndex, BlockIndex], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """Seconds of a stage; None for what is not known."""
@@ -70,6 +73,8 @@ class TroubledBlock:
     attempts: int
     """Lost attempts."""
     reason: str
+    traceback: str = ""
+    """Where its last error was raised; empty if that is not known or may not be seen."""
 
     @property
     def region(self) -> Region:
@@ -109,11 +114,12 @@ class JobView:
     """What scikit-image warned of."""
 
 
-def view_of(job: Job, *, most_troubled: int = MOST_TROUBLED) -> JobView:
+def view_of(job: Job, *, most_troubled: int = MOST_TROUBLED, shows_tracebacks: bool = True) -> JobView:
     """The view of a job.
 
     Args:
         job: the job.
+        shows_tracebacks: whether blocks have their tracebacks, which show code and paths of the workers.
         most_troubled: largest number of blocks in each of the lists of troubled blocks.
 
     Raises:
@@ -123,12 +129,13 @@ def view_of(job: Job, *, most_troubled: int = MOST_TROUBLED) -> JobView:
     """
     info, manifest = job.info(), job.manifest()
     plan, failure = manifest.plan, job.failure()
+    tracebacks = job.tracebacks() if shows_tracebacks else {}
     predicted_s = plan.predicted_s
     failed = failed_stage = None
     if failure is not None and failure.stage >= 0:
         failed_stage = StageOrdinal(failure.stage + 1)
     if failure is not None and failed_stage is not None and failure.block != NO_BLOCK:
-        failed = _troubled(plan, failure.stage, failure.block, 0, info.error)
+        failed = _troubled(plan, failure.stage, failure.block, 0, info.error, tracebacks)
     return JobView(
         summary=replace(row_of(info), waits_for=job.waits_for(info)),
         predicted_s=predicted_s if math.isfinite(predicted_s) else None,
@@ -141,10 +148,10 @@ def view_of(job: Job, *, most_troubled: int = MOST_TROUBLED) -> JobView:
         failed_stage=failed_stage,
         failure=failed,
         filled=tuple(
-            _troubled(plan, one.stage, one.block, one.attempts, one.reason)
+            _troubled(plan, one.stage, one.block, one.attempts, one.reason, tracebacks)
             for one in job.filled_blocks()[:most_troubled]
         ),
-        retried=_retried(job, info, plan, most_troubled),
+        retried=_retried(job, info, plan, most_troubled, tracebacks),
         seams=job.seams(),
         warnings=tuple(job.warnings()),
     )
@@ -182,7 +189,7 @@ def _progress(info: JobInfo, index: StageIndex, blocks: int) -> tuple[str, int]:
     return state, info.blocks_done
 
 
-def _retried(job: Job, info: JobInfo, plan: Plan, most: int) -> tuple[TroubledBlock, ...]:
+def _retried(job: Job, info: JobInfo, plan: Plan, most: int, tracebacks: Tracebacks) -> tuple[TroubledBlock, ...]:
     if info.state is JobState.DONE:
         return ()
     index, blocks = info.stage_index, job.open_blocks()
@@ -194,11 +201,15 @@ def _retried(job: Job, info: JobInfo, plan: Plan, most: int) -> tuple[TroubledBl
             plan.stages[index].tiling.block(place),
             blocks.attempts[place],
             blocks.reasons.get(place, ""),
+            tracebacks,
         )
         for place in places[:most]
     )
 
 
-def _troubled(plan: Plan, index: StageIndex, block: BlockIndex, attempts: int, reason: str) -> TroubledBlock:
+def _troubled(
+    plan: Plan, index: StageIndex, block: BlockIndex, attempts: int, reason: str, tracebacks: Tracebacks
+) -> TroubledBlock:
     region = plan.stages[index].grid.region(block)
-    return TroubledBlock(StageOrdinal(index + 1), block, region.start, region.stop, attempts, reason)
+    traceback = tracebacks.get((index, block), "")
+    return TroubledBlock(StageOrdinal(index + 1), block, region.start, region.stop, attempts, reason, traceback)

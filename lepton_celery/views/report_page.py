@@ -259,6 +259,10 @@ def _troubles(view: JobView) -> Iterator[str]:
         if blocks:
             yield f"<h3>{heading}</h3>"
             yield _table(("Block", "Stage", "Pixels", "Lost attempts", "Reason"), map(_troubled, blocks))
+            for block in blocks:
+                if block.traceback:
+                    yield f"<p>Traceback of block {block.block} of stage {block.stage}:</p>"
+                    yield f"<pre>{html.escape(block.traceback)}</pre>"
     if view.summary.waits_for:
         yield f"<p>It waits for: {_text(view.summary.waits_for)}</p>"
 

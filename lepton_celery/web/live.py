@@ -60,7 +60,7 @@ class Live:
         return await asyncio.to_thread(self._own, request)
 
     def _own(self, request: Request) -> Answer:
-        """The answer to a request that nobody else has; whoever has changed something is shown it at once."""
+        """The answer to a request that nobody else has; a user who has changed something is shown it at once."""
         try:
             return self._site.answer(request)
         finally:

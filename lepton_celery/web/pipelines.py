@@ -13,7 +13,8 @@ import numpy as np
 from lepton_celery.errors import InputError, StoreError, StoreTimeout
 from lepton_celery.graph import from_json
 from lepton_celery.graph.nodes import Node
-from lepton_celery.graph.steps import FIRST_INPUT
+from lepton_celery.graph.step_syntax import parse_step
+from lepton_celery.graph.steps import DROPPED, FIRST_INPUT
 from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, VALUE_SUFFIX
 from lepton_celery.text import quoted, shown
 
@@ -39,10 +40,14 @@ class Pipeline:
     @property
     def document(self) -> dict[str, Any]:
         """As `from_json` reads it."""
-        last, rest = self.steps[-1], self.steps[:-1]
+        steps = list(self.steps)
         if self.outputs:
-            return {"version": 1, "steps": list(self.steps), "outputs": dict(self.outputs)}
-        return {"version": 1, "steps": [*rest, f"result={last}"], "outputs": {"result.tif": "result"}}
+            return {"version": 1, "steps": steps, "outputs": dict(self.outputs)}
+        last = parse_step(steps[-1])
+        name = last.target.name if last.target else next((name for name in last.names if name != DROPPED), None)
+        if name is None:
+            name, steps[-1] = "result", f"result={last.text}"
+        return {"version": 1, "steps": steps, "outputs": {"result.tif": name}}
 
 
 def read_pipeline(text: str | bytes) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def pipeline_from_text(text: str) -> dict[str, Any]:
     document = Pipeline("", steps).document
     kind = check_steps(document)["result.tif"].gives
     suffix = {"table": ".csv", "value": ".json"}.get(kind, ".tif")
-    return document | {"outputs": {f"result{suffix}": "result"}}
+    return document | {"outputs": {f"result{suffix}": document["outputs"]["result.tif"]}}
 
 
 def check_steps(document: Mapping[str, Any]) -> dict[str, Node]:

@@ -18,7 +18,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.faults import restore
 from tests.chaos.jobs import TOLD, assert_right
 
-_KEPT = frozenset({"job", "manifest", "result", "stats", "history"})
+_KEPT = frozenset({"job", "manifest", "result", "stats", "history", "tracebacks"})
 """Keys that the ledger keeps of a job that is done."""
 
 _QUIET_S = 120.0

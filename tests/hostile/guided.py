@@ -19,6 +19,19 @@ _LONGEST_S, _MEMORY_MB, _LONGEST_INPUT = 10, 1500, 16_384
 """Limits of one input: seconds, memory of the process, bytes."""
 
 
+_PIPELINE = b'{"version": 1, "steps": ["gaussian:sigma=2", "threshold:otsu", "label"]}'
+_NODES = (
+    b'{"version": 1, "nodes": [{"operation": "lepton.source", "arguments": {"url": "input:image"}}, {"operation": '
+    b'"filters.gaussian", "arguments": {"image": {"node": 0}, "sigma": 2}}], "outputs": {"a.npy": 1}}'
+)
+_MESSAGE = (
+    b'{"body": "W1siaiIsIDAsICIwIl0sIHt9LCB7fV0=", "content-encoding": "utf-8", "content-type": "application/json", '
+    b'"headers": {"lang": "py", "task": "lepton.process", "id": "x"}, "properties": {"delivery_tag": "t", '
+    b'"delivery_info": {"exchange": "", "routing_key": "lepton.default"}, "body_encoding": "base64"}}'
+)
+"""Valid inputs."""
+
+
 def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
     """What is fuzzed: a function of bytes, which raises nothing but errors of this package, and valid inputs for it."""
     from lepton_celery import graph, stores
@@ -34,16 +47,6 @@ def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
     folder = Path(tempfile.mkdtemp(prefix="lepton-fuzz-"))
     image = np.ones((12, 9))
     stored = json.dumps(manifest(folder).to_json()).encode()
-    pipeline = b'{"version": 1, "steps": ["gaussian:sigma=2", "threshold:otsu", "label"]}'
-    nodes = (
-        b'{"version": 1, "nodes": [{"operation": "lepton.source", "arguments": {"url": "input:image"}}, {"operation": '
-        b'"filters.gaussian", "arguments": {"image": {"node": 0}, "sigma": 2}}], "outputs": {"a.npy": 1}}'
-    )
-    message = (
-        b'{"body": "W1siaiIsIDAsICIwIl0sIHt9LCB7fV0=", "content-encoding": "utf-8", "content-type": "application/json", '
-        b'"headers": {"lang": "py", "task": "lepton.process", "id": "x"}, "properties": {"delivery_tag": "t", '
-        b'"delivery_info": {"exchange": "", "routing_key": "lepton.default"}, "body_encoding": "base64"}}'
-    )
 
     def read(suffix: str) -> Callable[[bytes], object]:
         def target(data: bytes) -> object:
@@ -68,17 +71,17 @@ def _targets() -> dict[str, tuple[Callable[[bytes], object], list[bytes]]]:
         "manifest": (lambda data: Manifest.from_json(parse_document(data, "the manifest")), [stored]),
         "graph": (
             lambda data: graph.from_json(parse_document(data, "the graph"), {"image": image}),
-            [pipeline, nodes],
+            [_PIPELINE, _NODES],
         ),
         "pipeline": (
             lambda data: results_of(read_pipeline(data), folder / "sample.png", "photo.png"),
             [
                 b'{"version": 1, "steps": ["a=gaussian", "b=threshold:otsu"], "outputs": {"a.tif": "a", "b.tif": "b"}}',
-                nodes,
+                _NODES,
             ],
         ),
         "step": (lambda data: parse_step(data.decode(errors="surrogateescape")), [b"closing:footprint=disk(3)"]),
-        "message": (check_stored, [message]),
+        "message": (check_stored, [_MESSAGE]),
         "places": (lambda data: parse_places(data.decode("latin-1")), [b"0-15,18"]),
         **{suffix: (read(suffix), [sample(suffix)]) for suffix in (".npy", ".tif", ".png")},
     }

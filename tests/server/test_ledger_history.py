@@ -87,6 +87,24 @@ def test_a_damaged_entry_harms_no_commit(ledger: Ledger, client: Any, prefix: st
     assert ledger.commit_merge("j", FIRST, fence=fence, following=FollowingStage(SECOND, 1), work=Work("m/1", "", 1.0))
 
 
+def test_tracebacks_of_a_few_blocks_are_kept(ledger: Ledger, client: Any, prefix: str) -> None:
+    new_job(ledger, blocks=100)
+    for number in range(30):
+        ledger.note_traceback("j", FIRST, places(number)[0], f"line {number}")
+    ledger.note_traceback("j", FIRST, places(3)[0], "line 3 again")
+    ledger.note_traceback("j", SECOND, places(3)[0], "of a stage that is not open")
+    client.hset(f"{prefix}{{j}}:tracebacks", "not a place", "x")
+    found = ledger.tracebacks("j")
+    assert sorted(found) == [(FIRST, number) for number in range(20)]
+    assert found[FIRST, places(3)[0]] == "line 3 again"
+    ledger.fail("j", "it broke", number=FIRST, place=places(3)[0])
+    assert len(ledger.tracebacks("j")) == 20
+    assert ledger.resume("j")
+    assert ledger.tracebacks("j") == {}
+    client.set(f"{prefix}{{j}}:tracebacks", "no hash")
+    assert ledger.tracebacks("j") == {}
+
+
 def test_the_blocks_of_the_open_stage(ledger: Ledger, client: Any, prefix: str) -> None:
     new_job(ledger, blocks=20, dispatched=12)
     done(ledger, 0, 9)

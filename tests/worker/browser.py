@@ -17,6 +17,7 @@ OPTIONS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
+THEMES = ("light", "dark")
 WAIT_MS = 60_000
 """How long a test waits for what a page shows, on the busiest machine."""
 
@@ -34,6 +35,12 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield browser
         browser.close()
+
+
+def in_theme(page: Page, theme: str) -> None:
+    """Show a page of Flower in one of `THEMES`."""
+    page.evaluate("theme => localStorage.setItem('flower-theme', theme)", theme)
+    page.reload()
 
 
 def shot(page: Page, name: str, *, full: bool = False) -> None:

@@ -9,18 +9,27 @@ import numpy as np
 import pytest
 from celery import Celery
 from numpy.typing import NDArray
+from playwright.sync_api import Browser
 
 from lepton_celery import create_app
 from lepton_celery.config import load_settings
 from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack
 from tests.stacks import some_workers
+from tests.worker.browser import chromium
 from tests.worker.dark_images import BLOCK, BRIGHT, SIDE
 
 
 def app_of(stack: LocalStack) -> Celery:
     """An application that submits to a stack."""
     return create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": stack.broker_url}))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

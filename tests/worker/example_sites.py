@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
+import httpx
 import psutil
 import pytest
 
@@ -25,17 +21,6 @@ from tests import waiting
 from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass
@@ -48,53 +33,10 @@ class Site:
     process: subprocess.Popen[bytes]
     children: list[psutil.Process] = field(default_factory=list)
     """All processes that it started."""
-    token: str = ""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
-
-    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
-        connection.request(method, path, body or None, headers or {})
-        response = connection.getresponse()
-        answer = Answer(response.status, response.headers, response.read())
-        connection.close()
-        return answer
-
-    def get(self, path: str) -> Answer:
-        return self.ask("GET", path)
-
-    def post(self, path: str, **fields: str | tuple[str, bytes]) -> Answer:
-        """Post a form; a pair is a file of that name."""
-        boundary = uuid4().hex
-        body = b""
-        for name, value in fields.items():
-            filename, content = value if isinstance(value, tuple) else ("", value.encode())
-            disposition = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
-            body += f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
-        body += f"--{boundary}--\r\n".encode()
-        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return self.ask("POST", path, body, {**headers, **self.permission()})
-
-    def permission(self) -> dict[str, str]:
-        """Headers with Django's CSRF token; the Flask example checks the origin instead."""
-        return {"X-CSRFToken": self.token, "Cookie": f"csrftoken={self.token}"} if self.token else {}
-
-    def ended(self, job: Answer, timeout_s: float = 180) -> list[Any]:
-        """All statuses of a job that was just posted, until it has ended."""
-        assert job.status == 202, job.body
-        seen = [self.get(job.json["status"]).json]
-        deadline = time.monotonic() + timeout_s
-        while seen[-1]["state"] == "running":
-            assert time.monotonic() < deadline, seen[-1]
-            time.sleep(0.02)
-            seen.append(self.get(job.json["status"]).json)
-        return seen
-
-    def directories(self) -> list[Path]:
-        """The folders of jobs on the server."""
-        return sorted((self.state / "media" / "jobs").glob("*"))
 
 
 @contextmanager
@@ -122,17 +64,14 @@ def running(name: str, state: Path, *arguments: str, broker_url: str | None = No
         assert process.poll() is None, log.read_text()
         assert site.url in log.read_text()
         site.children = psutil.Process(process.pid).children(recursive=True)
-        page = site.get("/")
-        assert page.status in (200, 302)  # to log in
-        if cookie := page.headers.get("Set-Cookie"):
-            site.token = cookie.partition("csrftoken=")[2].partition(";")[0]
+        assert httpx.get(site.url).status_code in (200, 302)  # to log in
         yield site
         os.killpg(process.pid, signal.SIGINT)  # to the whole foreground group, as a terminal sends it
         assert process.wait(180) == 0, log.read_text()
         eventually(lambda: all(map(waiting.is_gone, site.children)))
         assert read_running(state) is None
-        with pytest.raises(ConnectionError):
-            site.get("/")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(site.url)
     finally:
         process.kill()  # if it still runs; its watchman ends its children
         process.wait()
@@ -140,6 +79,6 @@ def running(name: str, state: Path, *arguments: str, broker_url: str | None = No
 
 def answers(site: Site) -> bool:
     try:
-        return bool(site.get("/").status)
-    except ConnectionError:
+        return bool(httpx.get(site.url).status_code)
+    except httpx.TransportError:
         return False

@@ -27,7 +27,7 @@ from lepton_celery.skimage import filters, measure
 from tests.server.ledgers import new_job
 from tests.stacks import short_lived
 from tests.waiting import eventually
-from tests.worker.browser import barriers, chromium, problems_of, shot
+from tests.worker.browser import THEMES, barriers, in_theme, problems_of, shot
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -36,7 +36,6 @@ AUTH = "someone:a secret"
 PREFIX = "flower"
 BLOCK = 64
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
-THEMES = ("light", "dark")
 
 
 @dataclass
@@ -66,12 +65,6 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowers]:
         ):
             assert mine.flower_url and read_only.flower_url and unguarded.flower_url
             yield Flowers(mine.flower_url, f"{read_only.flower_url}/{PREFIX}", unguarded.flower_url, app_of(mine))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -105,11 +98,6 @@ def ask(url: str, auth: str | None = AUTH, method: str = "GET", **headers: str) 
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-
-
-def in_theme(page: Page, theme: str) -> None:
-    page.evaluate("theme => localStorage.setItem('flower-theme', theme)", theme)
-    page.reload()
 
 
 def slow_job(flowers: Flowers, image: lepton.Image, folder: Path, title: str) -> tuple[Job, Path]:
@@ -175,6 +163,18 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     page.locator("#course summary").click()
     page.mouse.move(0, 0)  # not over the map when that is scrolled into view
     expect(page.locator("#course-table tbody tr").last).to_contain_text("0")
+    choose_blocks_of_the_map(page)
+    page.goto(f"{flowers.mine}/jobs")
+    page.get_by_label("Owner").select_option(f"={HOSTILE}")
+    expect(page.locator("#range")).to_have_text("1–1 of 1 job")
+    expect(page.locator("#jobs tbody tr")).to_contain_text(HOSTILE)
+    shot(page, "jobs-of-an-owner")
+    page.go_back()
+    see_the_job_in_all_looks(page)
+
+
+def choose_blocks_of_the_map(page: Page) -> None:
+    """By key and by mouse, in the first stage; then look at each colouring, and zoom."""
     page.locator("#map-stage").select_option("1")
     canvas = page.locator("#map-canvas")
     canvas.focus()
@@ -198,12 +198,10 @@ def test_a_job_shows_its_stages_blocks_and_origin(
     page.mouse.wheel(0, -600)
     shot(page, "map-zoomed")
     page.locator("#map").get_by_role("button", name="Whole image").click()
-    page.goto(f"{flowers.mine}/jobs")
-    page.get_by_label("Owner").select_option(f"={HOSTILE}")
-    expect(page.locator("#range")).to_have_text("1–1 of 1 job")
-    expect(page.locator("#jobs tbody tr")).to_contain_text(HOSTILE)
-    shot(page, "jobs-of-an-owner")
-    page.go_back()
+
+
+def see_the_job_in_all_looks(page: Page) -> None:
+    """Light and dark without barriers, and on a narrow screen."""
     for theme in THEMES:
         in_theme(page, theme)
         expect(page.locator("#timeline-story")).to_contain_text("busy for")
@@ -268,6 +266,8 @@ def test_a_failed_job_shows_its_block_and_is_resumed(
     page.goto(f"{flowers.mine}/job/{job.id}")
     expect(page.locator("#errors")).to_contain_text("stage 1, block 15, pixels [64:128, 192:256]")
     expect(page.locator("#errors")).to_contain_text("a bright pixel")
+    page.locator("#errors summary", has_text="Traceback").click()
+    expect(page.locator("#errors details")).to_contain_text(re.compile(r'blocks\.py", line \d+, in raises'))
     page.get_by_role("button", name="Show in the map").click()
     expect(page.locator("#story-title")).to_have_text("Block 15")
     expect(page.locator("#story")).to_contain_text("Failed")

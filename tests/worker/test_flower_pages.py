@@ -16,7 +16,7 @@ from lepton_celery.local.stack import LocalStack, Project
 from tests.faults.blocks import inverted
 from tests.stacks import short_lived
 from tests.waiting import eventually
-from tests.worker.browser import barriers, chromium, problems_of, shot
+from tests.worker.browser import barriers, problems_of, shot
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -33,12 +33,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     project = Project(settings="test", env={"LEPTON_FLOWER_AUTH": "someone:secret"})
     with short_lived(LocalStack(tmp_path_factory.mktemp("flower"), workers=2, project=project)) as stack:
         yield stack
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

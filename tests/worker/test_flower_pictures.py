@@ -18,7 +18,7 @@ from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
 from tests.stacks import short_lived
 from tests.waiting import eventually
-from tests.worker.browser import barriers, chromium, problems_of, shot
+from tests.worker.browser import barriers, problems_of, shot
 from tests.worker.conftest import app_of
 
 pytestmark = pytest.mark.worker
@@ -34,12 +34,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 @pytest.fixture(scope="module")
 def app(stack: LocalStack) -> Celery:
     return app_of(stack)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -89,7 +83,8 @@ def until(page: Page, condition: Callable[[], bool], what: str) -> None:
     eventually(holds, what, timeout_s=30)
 
 
-def in_theme(page: Page, theme: str) -> None:
+def turn(page: Page, theme: str) -> None:
+    """Show a page in another theme, without loading it again."""
     page.evaluate(
         """async theme => {
             document.documentElement.setAttribute("data-bs-theme", theme);
@@ -152,7 +147,7 @@ def test_before_and_after_are_compared(stack: LocalStack, app: Celery, page: Pag
     page.wait_for_timeout(600)
     shot(page, "picture-block")
     for theme in ("dark", "light"):
-        in_theme(page, theme)
+        turn(page, theme)
         shot(page, f"picture-{theme}", full=True)
         assert barriers(page) == []
     page.set_viewport_size({"width": 390, "height": 800})

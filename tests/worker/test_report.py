@@ -21,7 +21,6 @@ from lepton_celery.errors import JobFailed
 from lepton_celery.jobs.job import Job
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
-from tests.worker.browser import chromium
 
 pytestmark = pytest.mark.worker
 
@@ -38,12 +37,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 @pytest.fixture(scope="module")
 def app(stack: LocalStack) -> Celery:
     return lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": stack.broker_url}))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def report_of(job: Job, stack: LocalStack, path: Path, *options: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from lepton_celery.views.blocks import BlockState, block_map, block_story
 from lepton_celery.views.course import course
 from lepton_celery.views.job import view_of
 from lepton_celery.views.listing import JobQuery, Listing
+from lepton_celery.views.report_page import report_page
 from lepton_celery.views.timeline import timeline
 from tests.waiting import eventually
 
@@ -119,6 +121,11 @@ def test_a_failed_job_shows_the_block_and_the_reason(app: Celery, tmp_path: Path
     view = view_of(job)
     assert view.failure is not None
     assert view.failure.reason
+    assert 'blocks.py", line' in view.failure.traceback and "ValueError: a bright pixel" in view.failure.traceback
+    hidden = view_of(job, shows_tracebacks=False).failure
+    assert hidden == replace(view.failure, traceback="")
+    page = report_page(job)
+    assert "Traceback of block" in page and "blocks.py&quot;, line" in page
     assert block_map(job, FIRST).states[view.failure.block] == BlockState.FAILED
     assert view.stages[0].state == "failed"
 

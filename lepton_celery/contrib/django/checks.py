@@ -104,7 +104,7 @@ def _deployed(conf: Conf, app: Celery[Any]) -> Iterator[CheckMessage]:
     if not conf.settings.secret_key:
         hint = "Set LEPTON_SECRET_KEY for the site and the workers; see docs/security.md."
         yield Warning(
-            "workers take jobs from whoever reaches the broker: they are not signed", hint=hint, id="lepton.W004"
+            "workers take jobs from anybody who reaches the broker: they are not signed", hint=hint, id="lepton.W004"
         )
     found = app.conf.get("lepton")
     if found is not None:

@@ -99,7 +99,7 @@ def refresh_ended(job_id: str) -> None:
 
 
 def prune(rows_days: float | None) -> tuple[int, int]:
-    """Remove uploads and results that are old, and rows of jobs that ended so many days ago; return how many of each."""
+    """Remove old uploads and results, and rows of jobs that ended more than `rows_days` days ago; return both numbers."""
     files, rows = site().prune(), 0
     if rows_days is not None:
         before = timezone.now() - timedelta(days=rows_days)

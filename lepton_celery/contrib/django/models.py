@@ -185,11 +185,11 @@ class Job(models.Model):
         return reverse("lepton:api", args=[f"jobs/{self.pk}"])
 
     def result_url(self, name: str) -> str:
-        """The address of a result, for whoever may see the job."""
+        """The address of a result, for users who may see the job."""
         return reverse("lepton:api", args=[f"jobs/{self.pk}/results/{name}"])
 
     def link(self, name: str) -> str:
-        """The address of a result for whoever has it, as in a mail; it is valid for LEPTON["LINK_S"] seconds."""
+        """The address of a result for anybody who has it, as in a mail; it is valid for LEPTON["LINK_S"] seconds."""
         token = TimestampSigner(salt=LINK_SALT).sign_object([self.pk, str(self.owner_id), name])
         return reverse("lepton:link", args=[token, name])
 

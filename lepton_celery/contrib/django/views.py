@@ -1,4 +1,4 @@
-"""The views: the HTTP API of a user's files and jobs, a form, downloads for whoever has their address, and scripts.
+"""The views: the HTTP API of a user's files and jobs, a form, downloads for anybody who has their address, and scripts.
 
 They are async, and serve WSGI as well as ASGI. What a user may see and do follows from his login; Django's protection
 against forged requests holds for all of them.
@@ -134,7 +134,7 @@ def _submitted(user: AbstractBaseUser, asked: Request) -> Answer:
 
 
 def _link(asked: Request, job_id: str, name: str) -> Answer:
-    """The address of a result for whoever has it."""
+    """The address of a result for anybody who has it."""
     site().job(asked.owner or "", job_id)
     row = Job.objects.get(pk=job_id)
     return answer({"url": row.link(name), "expires_s": conf().app.link_s}, 201)
@@ -227,7 +227,7 @@ def _logged(request: HttpRequest, found: Answer) -> Answer:
 
 @require_safe
 def link(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
-    """A result for whoever has its address, until that expires."""
+    """A result for anybody who has its address, until that expires."""
     try:
         job, owner, signed = TimestampSigner(salt=LINK_SALT).unsign_object(token, max_age=conf().app.link_s)
     except SignatureExpired:

@@ -117,7 +117,7 @@ class Lepton:
         return owner
 
     def store(self, file: FileStorage) -> Upload:
-        """Store a file of a form as one of whoever asks.
+        """Store a file of a form as one of the caller.
 
         Raises:
             InputError, QuotaExceeded, StoreError: it is refused, and nothing is kept.
@@ -132,11 +132,11 @@ class Lepton:
         title: str = "",
         on_done: Signature | None = None,
     ) -> Job:
-        """Submit a job on a file of whoever asks, or on one that the site itself chose; see `Site.prepare`."""
+        """Submit a job on a file of the caller, or on one that the site itself chose; see `Site.prepare`."""
         return self.site.submit(self.owner, image, pipeline, title=title, on_done=on_done)
 
     def job(self, job_id: str) -> Job:
-        """A job of whoever asks.
+        """A job of the caller.
 
         Raises:
             JobNotFound: he has no such job; unless a view handles it, the answer is 404.
@@ -144,11 +144,11 @@ class Lepton:
         return self.site.job(self.owner, job_id)
 
     def jobs(self, count: int = 50) -> tuple[JobRow, ...]:
-        """The newest jobs of whoever asks."""
+        """The newest jobs of the caller."""
         return self.site.api.page(JobQuery(count=count), Scope(owner=self.owner)).jobs
 
     def result_url(self, job_id: str, name: str, *, expires_s: float = 3600, external: bool = False) -> str:
-        """An address of a result of whoever asks, which works without a login until it expires.
+        """An address of a result of the caller, which works without a login until it expires.
 
         Args:
             job_id: the job.

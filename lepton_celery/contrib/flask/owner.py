@@ -15,7 +15,7 @@ OwnerLoader = Callable[[], object]
 
 
 def owner_by(load: OwnerLoader | None) -> str | None:
-    """The owner of the files and jobs of whoever asks; None for somebody who has not logged in.
+    """The owner of the files and jobs of the caller; None for somebody who has not logged in.
 
     Raises:
         InputError: nobody said how to find him, or what was found is no name.

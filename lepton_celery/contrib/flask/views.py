@@ -109,7 +109,7 @@ def changes() -> Response:
 
 
 def signed(text: str) -> Response:
-    """A result, for whoever has its signed address."""
+    """A result, for anybody who has its signed address."""
     try:
         link = links.read(current_app, text)
         headers = {name.lower(): value for name, value in request.headers.items()}

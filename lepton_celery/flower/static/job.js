@@ -80,7 +80,8 @@ function trouble(block, what, reason) {
   return h("li", {},
     h("p", {}, `${what}: stage ${block.stage}, block ${count(block.block)}, ${pixels(block)}`, block.attempts ? `, ${of(block.attempts, "lost attempt")} ` : " ",
       h("button", { type: "button", class: "btn btn-sm btn-outline-secondary", on: { click } }, "Show in the map")),
-    reason ? h("pre", { class: "detail-code", tabindex: 0 }, reason) : null);
+    reason ? h("pre", { class: "detail-code", tabindex: 0 }, reason) : null,
+    block.traceback ? h("details", {}, h("summary", {}, "Traceback"), h("pre", { class: "detail-code", tabindex: 0 }, block.traceback)) : null);
 }
 
 let errorsShown = "";

@@ -28,6 +28,9 @@ if result ~= '' then
     redis.call('SET', RESULT, result)
 end
 redis.call('DEL', SLOTS)
+if number('filled') == 0 then
+    redis.call('DEL', TRACEBACKS)
+end
 owe_notice('done', stamp(at))
 announce_end()
 return ended()

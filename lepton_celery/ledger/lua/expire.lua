@@ -10,6 +10,6 @@ elseif state ~= 'failed' and state ~= 'done' or now() - number('finished') < ton
     return 0
 elseif state == 'failed' then
     redis.call('HSET', JOB, 'state', 'cancelled')
-    redis.call('DEL', RECEIPTS, REASONS)
+    redis.call('DEL', RECEIPTS, REASONS, TRACEBACKS)
 end
 return 1

@@ -14,7 +14,7 @@ redis.call('HSET', JOB, 'state', state, 'error', reason, 'error_stage', stage, '
     'merge_fence', 0, 'finished', at, 'updated', at, 'finished_by', call)
 redis.call('DEL', LEASES, HOLDINGS, ATTEMPTS, REOPENED, DUPLICATED, KILLERS, RELEASED, SLOTS)
 if state == 'cancelled' then
-    redis.call('DEL', RECEIPTS, REASONS)
+    redis.call('DEL', RECEIPTS, REASONS, TRACEBACKS)
 end
 owe_notice(state, at)
 announce_end()

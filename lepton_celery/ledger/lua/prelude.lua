@@ -1,6 +1,6 @@
 -- Prepended to every other script. KEYS are all keys of one job, in this order: Redis Cluster wants them declared.
 local JOB, RECEIPTS, LEASES, HOLDINGS, ATTEMPTS, REOPENED, STATS, MANIFEST, RESULT, FILLED, REASONS, DUPLICATED, KILLERS,
-    RELEASED, HISTORY, SLOTS = unpack(KEYS)
+    RELEASED, HISTORY, SLOTS, TRACEBACKS = unpack(KEYS)
 
 local function stamp(seconds)
     return string.format('%.6f', seconds)
@@ -98,6 +98,13 @@ local function is_open(stage)
     return (job[1] == 'running' or job[1] == 'paused') and job[2] == stage
 end
 
+-- Adds to a number of the job. Nothing is added for 0: Lua may write it as -0, which Redis 7.0 refuses.
+local function add_to(field, by)
+    if by ~= 0 then
+        redis.call('HINCRBY', JOB, field, by)
+    end
+end
+
 -- Counts a lost attempt of a block, and of the job; `died` if it is one of a process or worker that died or fell silent. Returns
 -- the number of lost attempts of the block.
 local function lose_attempt(place, died)
@@ -128,12 +135,8 @@ local function reopen_filled(stage)
             places[#places + 1] = place
         end
     end
-    if #places > 0 then -- Redis 7.0 refuses -0 as a number
-        redis.call('HINCRBY', JOB, 'filled', -#places)
-    end
-    if received > 0 then
-        redis.call('HINCRBY', JOB, 'done', -received)
-    end
+    add_to('filled', -#places)
+    add_to('done', -received)
     return places
 end
 

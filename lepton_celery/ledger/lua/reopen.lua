@@ -16,9 +16,7 @@ for _, place in ipairs(places) do
         redis.call('SADD', REOPENED, place)
     end
 end
-if reopened > 0 then -- Redis 7.0 refuses -0 as a number
-    redis.call('HINCRBY', JOB, 'done', -reopened)
-end
+add_to('done', -reopened)
 redis.call('HSET', JOB, 'merge_fence', 0)
 touch(now())
 return {1}

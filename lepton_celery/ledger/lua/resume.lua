@@ -10,7 +10,7 @@ if job[1] ~= 'paused' and job[1] ~= 'failed' then
     return 0
 end
 reopen_filled(job[2])
-redis.call('DEL', ATTEMPTS, REASONS, DUPLICATED, KILLERS, RELEASED)
+redis.call('DEL', ATTEMPTS, REASONS, DUPLICATED, KILLERS, RELEASED, TRACEBACKS)
 redis.call('HDEL', JOB, 'merge_attempts', 'finished', 'error', 'error_stage', 'error_place', 'finished_by')
 redis.call('HSET', JOB, 'state', 'running', 'resumed_by', call)
 local at = now()

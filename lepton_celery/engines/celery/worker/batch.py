@@ -10,7 +10,14 @@ from threading import Event
 
 from lepton_celery.engines.celery.sending import canvas, turns
 from lepton_celery.engines.celery.worker import log_lines
-from lepton_celery.engines.celery.worker.failures import CERTAIN, MAX_PIECES, PASSING, give_up, retry_alone
+from lepton_celery.engines.celery.worker.failures import (
+    CERTAIN,
+    MAX_PIECES,
+    PASSING,
+    give_up,
+    note_traceback,
+    retry_alone,
+)
 from lepton_celery.engines.celery.worker.stage import OpenStage, guarded, traced
 from lepton_celery.errors import reason_of
 from lepton_celery.execution.block import run_blocks
@@ -198,6 +205,7 @@ class Batch:
             log.warning("job %s: %s failed", stage.job_id, stage.describe(place), exc_info=error)
         self._span.fail(error)
         self._remove([place])
+        note_traceback(stage, place, error)
         if isinstance(error, CERTAIN):
             give_up(stage, place, reason_of(error))
             return False

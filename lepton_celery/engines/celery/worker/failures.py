@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from traceback import format_exception
 from typing import Any
 
 from celery import Celery
@@ -19,7 +20,7 @@ from lepton_celery.ledger import Ledger
 from lepton_celery.ledger.info import NO_PLACE, Filling, Losses
 from lepton_celery.log_fields import about
 from lepton_celery.planning.batches import format_places
-from lepton_celery.text import logger
+from lepton_celery.text import logger, shown_lines
 from lepton_celery.tracing.ended import export_ended
 
 log = logger(__name__)
@@ -32,6 +33,9 @@ FINAL = (errors.StoreNotFound, errors.OutputExists)
 
 CERTAIN = (errors.InputError, errors.JobError)
 """Errors that a retry would only repeat: the block is given up at once."""
+
+_TRACEBACK_CHARS = 4000
+"""Longest traceback that is kept; the middle of a longer one is left out."""
 
 MAX_PIECES = 256
 """Largest number of pieces into which a block is cut that does not fit into memory."""
@@ -65,6 +69,13 @@ def fail_job(
         settings: Settings = app.conf["lepton"]
         export_ended(settings, ledger, job_id)
         try_to_send_notice(app, ledger, settings, job_id)
+
+
+def note_traceback(stage: OpenStage, place: Place, error: Exception) -> None:
+    """Keep where an error was raised, unless this package raised it and its message says all."""
+    if not isinstance(error, errors.LeptonError):
+        text = shown_lines("".join(format_exception(error)), _TRACEBACK_CHARS)
+        stage.ledger.note_traceback(stage.job_id, stage.number, place, text)
 
 
 def fail_block(stage: OpenStage, place: Place, reason: str) -> None:
