@@ -18,11 +18,11 @@ from lepton_celery.execution.manifest import JobOptions, Manifest, digest_of, ve
 from lepton_celery.graph.nodes import Node, make
 from lepton_celery.grid import StageNumber
 from lepton_celery.ledger import Ledger
+from lepton_celery.ledger.info import Attributes
 from lepton_celery.planning.axes import axes_of
 from lepton_celery.planning.lowering import ARRAY_URL
 from lepton_celery.planning.options import PlanOptions
 from lepton_celery.planning.planner import Planned, make_plan
-from lepton_celery.priority import Priority
 from lepton_celery.stores.base import ArrayReader, Target
 from lepton_celery.stores.roots import Roots, roots_of
 from lepton_celery.stores.workspace import workspace_root
@@ -150,24 +150,21 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, settings: Se
 
     The current span of OpenTelemetry is what the job's trace continues.
     """
-    plan = manifest.plan
+    plan, options = manifest.plan, manifest.options
+    attributes = Attributes(
+        options.rank, options.tenant, notifies=options.on_done is not None, trace=current_trace(settings)
+    )
     ledger.create(
         manifest.job_id,
         manifest.to_json(settings.secret_key),
-        lane=manifest.options.lane,
+        lane=options.lane,
         description=manifest.description,
+        attributes=attributes,
         stages=[stage.predicted.wall_s for stage in plan.stages],
         blocks=len(plan.stage_of(number).grid),
         number=number,
         paused=True,
     )
-    if trace := current_trace(settings):
-        ledger.note_trace(manifest.job_id, trace)
-    options = manifest.options
-    if options.rank or options.tenant:
-        ledger.prioritize(manifest.job_id, Priority(options.lane, options.rank), tenant=options.tenant)
-    if options.on_done is not None:
-        ledger.promise_notice(manifest.job_id)
 
 
 def for_workers(prepared: Prepared) -> tuple[Manifest, list[tuple[ArrayReader, Path]]]:

@@ -27,7 +27,7 @@ from lepton_celery.jobs.eager import is_eager, run_at_once
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared, for_workers, prepare, record
-from lepton_celery.jobs.quotas import admit, check_quotas
+from lepton_celery.jobs.quotas import admit
 from lepton_celery.jobs.unserved import warn_if_unserved
 from lepton_celery.ledger import Ledger, open_ledger
 from lepton_celery.log_fields import about
@@ -110,7 +110,6 @@ def _submit(outputs: Mapping[str, Node], app: Celery, settings: Settings, *, res
         return Job(resuming.go_on(unfinished, app, ledger, settings), ledger, settings.secret_key, settings.roots, app)
     for path in outputs if resume else ():
         stores.check_output(path, overwrite=prepared.manifest.options.overwrite, roots=prepared.roots)
-    check_quotas(prepared.manifest.options, ledger, settings)
     warn_if_unserved(ledger, prepared.manifest.options.lane)
     with about(job=prepared.manifest.job_id):
         send(prepared, app, ledger, settings)

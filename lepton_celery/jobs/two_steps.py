@@ -99,7 +99,6 @@ class PreparedJob:
         ledger, options = open_ledger(settings.ledger), self._prepared.manifest.options
         if self._has_failed:  # the ledger may not have answered when the job was to be forgotten
             ledger.forget(self.id)
-        check_quotas(options, ledger, settings)
         warn_if_unserved(ledger, options.lane)
         try:
             with submission(settings) as span, about(job=self.id):

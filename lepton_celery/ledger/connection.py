@@ -49,6 +49,7 @@ repeated dispatch skips blocks, which `unreceipted` finds later, and a repeated 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,6 +71,9 @@ CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 4.0
 """Longest wait for a reply, in seconds, before the call is tried again. Scripts take milliseconds, but a server may be
 swapped out; a server that never answers is given up after four tries, 17 s."""
+
+_CLOCK_S = 1.0
+"""Seconds after which the server's clock is read again, which may have been set."""
 
 JOB_KEYS = (
     "job",
@@ -114,6 +118,10 @@ class Connection:
             retry=TellingRetry(self._shown_url),
         )
         self._scripts = _load_scripts(self._client)
+        self._clock = (-math.inf, 0.0)
+        """`time.monotonic` when the server's clock was read last, and what that said."""
+        self._latest = 0.0
+        """What `nearly_now` said last."""
 
     @contextmanager
     def client(self) -> Iterator[Any]:
@@ -172,6 +180,18 @@ class Connection:
         with self.client() as client:
             seconds, microseconds = client.time()
         return float(seconds + microseconds / 1e6)
+
+    def nearly_now(self) -> float:
+        """The same, some milliseconds late at most and later each time; the server's clock is read once in `_CLOCK_S`."""
+        read_at, server = self._clock
+        if time.monotonic() - read_at > _CLOCK_S:
+            server = self.now()
+            self._clock = read_at, server = time.monotonic(), server
+        at = server + time.monotonic() - read_at
+        if 0 <= self._latest - at < _CLOCK_S:  # this reply took longer than the one before
+            at = self._latest + 1e-6
+        self._latest = at
+        return at
 
     @contextmanager
     def end_signal(self, job_id: str) -> Iterator[Callable[[float], None]]:

@@ -32,7 +32,7 @@ class JobIndex:
 
     def add(self, job_id: str, *, overwrite: bool) -> None:
         """Add a job with the current time; with `overwrite`, replace the time of an existing entry."""
-        now = self._connection.now()
+        now = self._connection.nearly_now()
         with self._connection.client() as client:
             pipeline = client.pipeline(transaction=False)
             pipeline.zadd(self._jobs, {job_id: now}, nx=not overwrite)
@@ -47,7 +47,7 @@ class JobIndex:
         if notifies:  # before it leaves the running jobs, among which a sweeper finds it if this process dies
             self.add_notice(job_id)
         self._quotas.release([job_id])
-        self._move(job_id, self._active, self._ended)
+        self._move(job_id, self._active, self._ended, self._connection.now())
         self.relist([job_id])
 
     def relist(self, job_ids: Iterable[str]) -> None:
@@ -64,13 +64,14 @@ class JobIndex:
 
     def resume(self, job_id: str) -> None:
         """Note that a failed or paused job was resumed."""
-        self._move(job_id, self._ended, self._active)
+        self._move(job_id, self._ended, self._active, self._connection.nearly_now())
 
-    def _move(self, job_id: str, source: str, target: str) -> None:
-        now = self._connection.now()
+    def _move(self, job_id: str, source: str, target: str, now: float) -> None:
         with self._connection.client() as client:
-            client.zadd(target, {job_id: now}, nx=True)
-            client.zrem(source, job_id)
+            pipeline = client.pipeline(transaction=False)
+            pipeline.zadd(target, {job_id: now}, nx=True)
+            pipeline.zrem(source, job_id)
+            pipeline.execute()
 
     def remove(self, job_id: str) -> None:
         """Remove a job from all indexes."""

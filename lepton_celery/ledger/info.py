@@ -48,6 +48,21 @@ class Description(NamedTuple):
 NO_DESCRIPTION = Description("")
 
 
+class Attributes(NamedTuple):
+    """What a new job has beside its plan, its lane and its description."""
+
+    rank: int = 0
+    """Its rank among the jobs of its tenant in the lane."""
+    tenant: str = ""
+    notifies: bool = False
+    """Whether each of its ends is noted as one that is to be told."""
+    trace: str = ""
+    """What its trace continues; see `JobInfo.trace`."""
+
+
+NO_ATTRIBUTES = Attributes()
+
+
 @dataclass(frozen=True, slots=True)
 class StageTimes:
     """Times of a stage, in seconds since the epoch; None for an event that has not happened."""

@@ -23,7 +23,7 @@ A job:
     done         forget_ended                                          (none); as from cancelled
     any          forget                                                (none)
 
-A job that was created for it (`promise_notice`) has a notice from each end on, until `end_notice`.
+A job that was created for it (`Attributes.notifies`) has a notice from each end on, until `end_notice`.
 
 A block of the current stage of a running job:
 
@@ -81,8 +81,10 @@ from lepton_celery.ledger.block_record import BlockRecord
 from lepton_celery.ledger.cost_models import CostModels
 from lepton_celery.ledger.history import Work
 from lepton_celery.ledger.info import (
+    NO_ATTRIBUTES,
     NO_PLACE,
     NO_STAGE,
+    Attributes,
     Claim,
     Description,
     FilledBlock,
@@ -143,6 +145,7 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
         *,
         lane: str,
         description: Description,
+        attributes: Attributes = NO_ATTRIBUTES,
         stages: Sequence[float],
         blocks: int,
         number: StageNumber = _FIRST,
@@ -155,6 +158,7 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
             manifest: the manifest as JSON values.
             lane: as in `JobInfo`.
             description: what only people read of the job.
+            attributes: what else it has.
             stages: the predicted seconds of each stage of the plan.
             blocks: number of blocks of the open stage.
             number: the open stage: the first one, or a later one if the job is resumed from its files.
@@ -172,7 +176,8 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
         text, state = entries.to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
         predicted = " ".join(f"{seconds:.6g}" for seconds in stages)
         known = (lane, *description, len(stages), blocks, text, number, entries.VERSION, state.value, predicted)
-        if not self._call("create", job_id, *known):
+        rank, tenant, notifies, trace = attributes
+        if not self._call("create", job_id, *known, rank or "", tenant, "1" if notifies else "", trace):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since
         self._index.add(job_id, overwrite=True)

@@ -34,11 +34,6 @@ class Notices:
         """Run a script on the keys of a job."""
         raise NotImplementedError
 
-    def promise_notice(self, job_id: str) -> None:
-        """Have each end of a job noted as one that is to be told."""
-        with self._connection.client() as client:
-            client.hset(self._connection.key(job_id, "job"), "notifies", 1)
-
     def notice(self, job_id: str) -> Notice | None:
         """The end of a job that is to be told; None if there is none."""
         with self._connection.client() as client:

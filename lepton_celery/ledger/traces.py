@@ -13,10 +13,6 @@ class Traces:
 
     _connection: Connection
 
-    def note_trace(self, job_id: str, trace: str) -> None:
-        """Note what the trace of a job continues, as in `JobInfo.trace`. Does nothing for an unknown job."""
-        self._connection.run("note_trace", job_id, trace)
-
     def take_trace(self, job_id: str) -> bool:
         """Take the right to export the spans of a job that has ended; True for one caller each time that the job ends."""
         return bool(self._connection.run("take_trace", job_id))

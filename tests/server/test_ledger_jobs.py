@@ -12,7 +12,7 @@ import pytest
 from lepton_celery.errors import BrokerUnreachable, InputError, JobError, JobNotFound
 from lepton_celery.grid import Place
 from lepton_celery.ledger import FollowingStage, JobState, Ledger, open_ledger
-from lepton_celery.ledger.info import Description
+from lepton_celery.ledger.info import Attributes, Description
 from tests.server.ledgers import (
     FIRST,
     SECOND,
@@ -44,6 +44,19 @@ def test_a_new_job_runs_in_stage_zero(ledger: Ledger) -> None:
     assert before - 1 < info.created_at == info.updated_at < time.time() + 1
     assert ledger.manifest("j") == {"graph": {"ö": [1, 2.5, None]}}
     assert ledger.result("j") is None
+
+
+def test_a_job_begins_with_its_rank_its_tenant_and_its_notice(ledger: Ledger) -> None:
+    given = Attributes(rank=7, tenant="ada", notifies=True)
+    ledger.create("j", {}, lane="l", description=Description("t"), attributes=given, stages=[1.0], blocks=1)
+    ledger.create("plain", {}, lane="l", description=Description("t"), stages=[1.0], blocks=1)
+    info, plain = ledger.info("j"), ledger.info("plain")
+    assert (info.rank, info.tenant, info.trace) == (7, "ada", "")
+    assert (plain.rank, plain.tenant, plain.trace) == (0, "", "")
+    assert ledger.cancel("j") and ledger.cancel("plain")
+    notice = ledger.notice("j")
+    assert notice is not None and notice.state == "cancelled"
+    assert ledger.notice("plain") is None
 
 
 def test_a_job_id_cannot_be_created_twice(ledger: Ledger) -> None:
@@ -276,8 +289,8 @@ def test_the_ledger_answers_pings(ledger: Ledger) -> None:
 
 
 def test_the_spans_of_a_job_are_exported_once_each_time_that_it_ends(ledger: Ledger) -> None:
-    new_job(ledger)
-    ledger.note_trace("j", "00-1-2-01 key=value")
+    traced = Attributes(trace="00-1-2-01 key=value")
+    ledger.create("j", {}, lane="l", description=Description("t"), attributes=traced, stages=[1.0], blocks=1)
     assert ledger.info("j").trace == "00-1-2-01 key=value"
     assert not ledger.take_trace("j"), "it runs"
     for run in range(3):
@@ -292,5 +305,4 @@ def test_the_spans_of_a_job_are_exported_once_each_time_that_it_ends(ledger: Led
     assert ledger.pause("j") and ledger.resume("j")
     assert ledger.info("j").resumed == 3, "a pause is no failure"
     ledger.forget("j")
-    ledger.note_trace("j", "x")
     assert not ledger.take_trace("j") and ledger.jobs() == []

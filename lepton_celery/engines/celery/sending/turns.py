@@ -93,19 +93,23 @@ def send_first_turns(app: Celery, ledger: Ledger, settings: Settings, info: JobI
     """
     enter(ledger, info, plan)
     known, slots = terms(settings.tenants), ledger.slots(info.lane) or plan.workers
-    taken = 0
-    while turn := ledger.turns.next(info.lane, slots, known, only=info.job_id):
-        _send_wave(app, ledger, ledger.info(info.job_id), plan, turn)
-        taken += 1
-    if not taken:
+    turn = ledger.turns.next(info.lane, slots, known, only=info.job_id)
+    if turn is None and settings.ledger != settings.broker_url:  # else the broker has just answered
         canvas.waiting_messages(app, info.lane)
+    while turn is not None and not _send_wave(app, ledger, info, plan, turn):
+        info = ledger.info(info.job_id)
+        turn = ledger.turns.next(info.lane, slots, known, only=info.job_id)
 
 
-def _send_wave(app: Celery, ledger: Ledger, info: JobInfo, plan: Plan, turn: Turn) -> None:
-    """Send the wave of a turn: the next blocks of the job's stage, or all of them if the job is small."""
+def _send_wave(app: Celery, ledger: Ledger, info: JobInfo, plan: Plan, turn: Turn) -> bool:
+    """Send the wave of a turn: the next blocks of the job's stage, or all of them if the job is small.
+
+    Returns:
+        Whether the job has nothing more to send.
+    """
     if info.state is not JobState.RUNNING:
         ledger.turns.leave(info.lane, info.job_id)
-        return
+        return True
     stage = plan.stages[info.stage_index]
     count = len(stage.grid) if plan.is_small else turn.blocks
     if turn.messages:
@@ -118,6 +122,7 @@ def _send_wave(app: Celery, ledger: Ledger, info: JobInfo, plan: Plan, turn: Tur
         canvas.send_wave(app, info, wave, closed=start > 0 or not is_last, urgent=turn.is_first)
     if is_last or stop - start != turn.blocks:
         enter(ledger, replace(info, dispatched=int(stop)))
+    return is_last
 
 
 def _wave_of(plan: Plan, stage: Stage, places: list[Place], turn: Turn) -> list[list[Place]]:
