@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
@@ -113,12 +114,12 @@ class UploadStore:
         return upload
 
     def _check_quota(self, owner: str, length: int) -> None:
-        present = list(self.of_owner(owner))
-        if len(present) >= self.limits.owner_files:
+        lengths = [_length_of(folder) for folder in self._folders(owner)]
+        if len(lengths) >= self.limits.owner_files:
             raise QuotaExceeded(
-                f"you have {len(present):,} files, and at most {self.limits.owner_files:,} are kept; remove some"
+                f"you have {len(lengths):,} files, and at most {self.limits.owner_files:,} are kept; remove some"
             )
-        total = sum(upload.length for upload in present) + length
+        total = sum(lengths) + length
         if total > self.limits.owner_bytes:
             raise QuotaExceeded(
                 f"your files would have {total:,} bytes together, and at most {self.limits.owner_bytes:,} are kept; "
@@ -192,10 +193,15 @@ class UploadStore:
 
     def of_owner(self, owner: str) -> Iterator[Upload]:
         """The uploads of an owner, in no order."""
-        with suppress(FileNotFoundError):
-            for folder in self.root_of(owner).iterdir():
-                if _ID.fullmatch(folder.name) and (upload := _read(folder)) is not None:
-                    yield upload
+        for folder in self._folders(owner):
+            if (upload := _read(folder)) is not None:
+                yield upload
+
+    def _folders(self, owner: str) -> list[str]:
+        """The folders of an owner's uploads."""
+        with suppress(FileNotFoundError), os.scandir(self.root_of(owner)) as entries:
+            return [entry.path for entry in entries if _ID.fullmatch(entry.name)]
+        return []
 
     def remove(self, owner: str, upload_id: str) -> None:
         """Remove an upload.
@@ -220,14 +226,21 @@ class UploadStore:
         return removed
 
 
-def _read(folder: Path) -> Upload | None:
+@lru_cache(10_000)
+def _length_of(folder: str) -> int:
+    """The bytes that the upload in a folder has, or will have, which never change; 0 if there is none."""
+    upload = _read(folder)
+    return 0 if upload is None else upload.length
+
+
+def _read(folder: Path | str) -> Upload | None:
     """The upload in a folder; None if there is none."""
     try:
-        upload = msgspec.json.decode((folder / _ABOUT).read_bytes(), type=Upload)
+        upload = msgspec.json.decode(Path(folder, _ABOUT).read_bytes(), type=Upload)
     except (OSError, msgspec.DecodeError):
         return None
     try:
-        found = (folder / f"image{upload.suffix}").stat()
+        found = Path(folder, f"image{upload.suffix}").stat()
     except FileNotFoundError:
         return replace(upload, received=0, changed_at=upload.created_at)
     return replace(upload, received=found.st_size, changed_at=found.st_mtime)
