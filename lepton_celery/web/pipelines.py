@@ -20,6 +20,8 @@ from lepton_celery.text import quoted, shown
 
 MAX_BYTES = 1 << 16
 """Longest document of a pipeline that a user may send, in bytes of JSON."""
+MAX_STEPS = 1000
+"""Largest number of steps, or of nodes, of a pipeline: whoever plans it answers a request."""
 MAX_OUTPUTS = 16
 _MAX_NAME_CHARS = 80
 _SHAPES = ((64, 64), (64, 64, 3), (16, 64, 64))
@@ -68,11 +70,17 @@ def read_pipeline(text: str | bytes) -> dict[str, Any]:
 
 
 def check_pipeline(document: Mapping[str, Any]) -> None:
-    """Refuse a pipeline whose outputs are not plain files.
+    """Refuse a pipeline that is too long, or whose outputs are not plain files.
 
     Raises:
-        InputError: the message says which output, and what would be right.
+        InputError: the message says how long it is, or which output is wrong, and what would be right.
     """
+    for name in ("steps", "nodes"):
+        count = len(listed) if isinstance(listed := document.get(name), list) else 0
+        if count > MAX_STEPS:
+            raise InputError(
+                f"the pipeline has {count:,} {name}, and at most {MAX_STEPS:,} are taken; give several pipelines"
+            )
     outputs = document.get("outputs")
     if not isinstance(outputs, Mapping) or not 1 <= len(outputs) <= MAX_OUTPUTS:
         raise InputError(

@@ -31,7 +31,7 @@ from tests.hostile import documents
 SEEDS = range(int(os.environ.get("FUZZ_SEEDS", "1")))
 """Seeds of the generator; `make fuzz` takes more."""
 MUTATIONS = 250
-MAX_S, MAX_BYTES = 1.0, 32 << 20
+MAX_S, MAX_BYTES = 4.0, 32 << 20
 """Largest processor time and memory that a hostile document may take."""
 
 

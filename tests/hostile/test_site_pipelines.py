@@ -43,6 +43,7 @@ LONG = {
     "a scale": ["rescale:scale=1000000"],
     "a deep chain": ["gaussian:sigma=1"] * 3000,
     "many nodes": ["invert"] * 5900,
+    "as many steps as are taken": ["invert"] * 999,
     "a padding": ["numpy.pad:pad_width=1000000000"],
     "many tiles": ["numpy.tile:reps=(100000,100000)"],
     "many repetitions": ["numpy.repeat:repeats=1000000000,axis=0"],
@@ -62,7 +63,15 @@ LONG = {
     "a kernel size": ["laplace:ksize=30001"],
     "bins": ["histogram:nbins=1000000000"],
 }
-PLANNED = ("iterations", "classes", "a patch", "a padding of frequencies", "a window", "a kernel size")
+PLANNED = (
+    "as many steps as are taken",
+    "iterations",
+    "classes",
+    "a patch",
+    "a padding of frequencies",
+    "a window",
+    "a kernel size",
+)
 """What ends soon on a worker: when nothing changes, with scikit-image's error, or at the limit of the worker's memory."""
 HUGE = {
     "depth": '{"version": 1, "steps": ' + "[" * 30_000 + "]" * 30_000 + "}",
