@@ -151,9 +151,8 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, settings: Se
     The current span of OpenTelemetry is what the job's trace continues.
     """
     plan, options = manifest.plan, manifest.options
-    attributes = Attributes(
-        options.rank, options.tenant, notifies=options.on_done is not None, trace=current_trace(settings)
-    )
+    notifies, trace = options.on_done is not None, current_trace(settings)
+    attributes = Attributes(options.rank, options.tenant, notifies, trace, is_paused=True)
     ledger.create(
         manifest.job_id,
         manifest.to_json(settings.secret_key),
@@ -163,7 +162,6 @@ def record(manifest: Manifest, ledger: Ledger, number: StageNumber, settings: Se
         stages=[stage.predicted.wall_s for stage in plan.stages],
         blocks=len(plan.stage_of(number).grid),
         number=number,
-        paused=True,
     )
 
 

@@ -58,6 +58,8 @@ class Attributes(NamedTuple):
     """Whether each of its ends is noted as one that is to be told."""
     trace: str = ""
     """What its trace continues; see `JobInfo.trace`."""
+    is_paused: bool = False
+    """Whether it is paused until `resume`."""
 
 
 NO_ATTRIBUTES = Attributes()

@@ -149,7 +149,6 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
         stages: Sequence[float],
         blocks: int,
         number: StageNumber = _FIRST,
-        paused: bool = False,
     ) -> None:
         """Record a new job.
 
@@ -162,7 +161,6 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
             stages: the predicted seconds of each stage of the plan.
             blocks: number of blocks of the open stage.
             number: the open stage: the first one, or a later one if the job is resumed from its files.
-            paused: whether the job is paused until `resume`.
 
         Raises:
             JobError: the ledger has a job with this id.
@@ -173,10 +171,10 @@ class Ledger(LostWork, SecondTries, LaneMoves, CostModels, BlockRecord, Notices,
             raise InputError(f"job {job_id!r} has 0 stages; it needs at least 1")
         _check_blocks(job_id, blocks)
         self._index.add(job_id, overwrite=False)
-        text, state = entries.to_json(manifest), JobState.PAUSED if paused else JobState.RUNNING
+        text, state = entries.to_json(manifest), JobState.PAUSED if attributes.is_paused else JobState.RUNNING
         predicted = " ".join(f"{seconds:.6g}" for seconds in stages)
         known = (lane, *description, len(stages), blocks, text, number, entries.VERSION, state.value, predicted)
-        rank, tenant, notifies, trace = attributes
+        rank, tenant, notifies, trace, _ = attributes
         if not self._call("create", job_id, *known, rank or "", tenant, "1" if notifies else "", trace):
             raise JobError(f"job {job_id!r} exists already; choose another id or forget it first", job_id)
         # again, because the first call keeps the entry of a `create` that died, which `prune` may have removed since

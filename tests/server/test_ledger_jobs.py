@@ -178,7 +178,9 @@ def test_a_job_records_when_each_stage_began_was_received_and_ended(ledger: Ledg
 
 
 def test_a_job_that_is_created_paused_begins_when_it_is_resumed(ledger: Ledger) -> None:
-    ledger.create("j", {}, lane="l", description=Description("t"), stages=[1.0], blocks=1, paused=True)
+    ledger.create(
+        "j", {}, lane="l", description=Description("t"), attributes=Attributes(is_paused=True), stages=[1.0], blocks=1
+    )
     assert ledger.info("j").stage_times == {}
     assert ledger.resume("j")
     assert ledger.info("j").stage_times[FIRST].began is not None

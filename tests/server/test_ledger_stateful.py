@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lepton_celery.grid import Place, StageNumber
 from lepton_celery.ledger import Claim, FollowingStage, JobInfo, JobState, Ledger, open_ledger
-from lepton_celery.ledger.info import Description, Filling, Losses
+from lepton_celery.ledger.info import Attributes, Description, Filling, Losses
 from tests.server.ledger_model import MAX_ATTEMPTS, Lease, Model
 from tests.server.server import Server
 
@@ -41,9 +41,9 @@ class Moves(RuleBasedStateMachine):
     @initialize(blocks=st.integers(0, MAX_BLOCKS), paused=st.booleans())
     def create(self, blocks: int, paused: bool) -> None:
         self.model = Model(blocks)
-        about = Description("t")
+        about, attributes = Description("t"), Attributes(is_paused=paused)
         self.ledger.create(
-            self.job, {}, lane="l", description=about, stages=[1.0] * STAGES, blocks=blocks, paused=paused
+            self.job, {}, lane="l", description=about, attributes=attributes, stages=[1.0] * STAGES, blocks=blocks
         )
         if paused:
             self.model.state = JobState.PAUSED
