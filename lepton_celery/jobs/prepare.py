@@ -62,20 +62,19 @@ def prepare(
         StoreTimeout: the file system of an input or an output does not answer.
     """
     roots = roots_of(settings.roots, options.tenant)
-    stores.check_answers([*map(stores.local_path, outputs), *roots], settings.store_timeout_s)
-    for path in outputs:
-        stores.check_output(path, overwrite=options.overwrite or may_exist, roots=roots)
     given: Mapping[str, Any] = outputs
     # the planner refuses what is not lazy
     fitting = {path: _fitting(path, node) if isinstance(node, Node) else node for path, node in given.items()}
     planned = make_plan(fitting, plan_options)
-    plan, job_id = planned.plan, secrets.token_hex(6)
+    plan, job_id, arrays = planned.plan, secrets.token_hex(6), planned.lowered.arrays
+    inputs = [url for node, url in plan.sources if node not in arrays]
+    scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
+    paths = [stores.local_path(path) for path in (*outputs, *inputs)]
+    stores.check_answers([*paths, *roots, *filter(None, [scratch])], settings.store_timeout_s)
+    for path in outputs:
+        stores.check_output(path, overwrite=options.overwrite or may_exist, roots=roots)
     targets, files = _destinations(planned, job_id, options)
     first = stores.local_path(next(iter(outputs)))
-    scratch = str(stores.local_path(options.scratch)) if options.scratch else ""
-    arrays = planned.lowered.arrays
-    inputs = [url for node, url in plan.sources if node not in arrays]
-    stores.check_answers([*map(stores.local_path, inputs), *filter(None, [scratch])], settings.store_timeout_s)
     identities = {f"array {node}": stores.content_identity(array) for node, array in arrays.items()}
     identities |= {url: stores.identity(url, roots=roots) for url in inputs}
     manifest = Manifest(

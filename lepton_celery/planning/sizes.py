@@ -46,6 +46,8 @@ class StageSizer:
             InputError: the block shape that was asked for does not fit.
             PlanTooLarge: the stage needs more than the limits allow.
         """
+        if (whole := self._whole(plan, index)) is not None:
+            return whole
         stage, limits = plan.stages[index], self._options.limits
         usual: list[Plan] = []
         larger: list[Plan] = []
@@ -75,6 +77,19 @@ class StageSizer:
                 f"{limits.blocks:,}; use larger blocks, or {remedy('blocks')}"
             )
         return chosen
+
+    def _whole(self, plan: Plan, index: StageIndex) -> Plan | None:
+        """The plan with a stage as one block, if that takes less time than a message: no other shape could be quicker."""
+        stage, options = plan.stages[index], self._options
+        if options.block_shape is not None or math.prod(stage.shape) > BLOCK_PX:
+            return None
+        trial = plan.with_stage(index, replace(stage, block_shape=stage.shape))
+        needed = needed_regions(trial, index, middle_of(trial.stages[index].grid))
+        memory_bytes = peak_bytes(trial, index, needed)
+        if memory_bytes > options.limits.worker_memory_bytes or _has_own_functions(plan, index, needed):
+            return None
+        trial = self._batched(trial, index, needed, memory_bytes)
+        return trial if trial.stages[index].predicted.work_s <= options.cost.overheads.batch_s else None
 
     def shapes(self, plan: Plan, index: StageIndex) -> list[Shape]:
         """The block shapes that are considered for a stage, adjusted to its function if that needs a stage of its own."""
@@ -110,7 +125,7 @@ class StageSizer:
             lies_on_grid = plan.is_read(image, index) and plan.nodes[image].shape[:ndim] == stage.shape
             if lies_on_grid and (chunks := self._locations.chunks_of(plan, image)) is not None:
                 shapes += [aligned(block, chunks[:ndim], stage.shape) for block in shapes]
-        if not any(plan.nodes[image].entry.own_functions for image in (*read, *stage.reduces)):
+        if not _has_own_functions(plan, index, read):
             shapes += larger_candidates(stage.shape)  # what a user's own function needs for more pixels is not known
         return list(dict.fromkeys(shapes))
 
@@ -153,6 +168,11 @@ class StageSizer:
             longest = max(range(len(box)), key=lambda axis: (box[axis], -axis))
             box = tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(box))
         return box
+
+
+def _has_own_functions(plan: Plan, index: StageIndex, needed: Regions) -> bool:
+    """Whether a stage that needs these images calls a function of the user's own, which nobody has measured."""
+    return any(plan.nodes[image].entry.own_functions for image in (*needed, *plan.stages[index].reduces))
 
 
 def _lies_over(plan: Plan, index: StageIndex, image: int) -> bool:
