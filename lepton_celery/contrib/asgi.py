@@ -21,6 +21,7 @@ from lepton_celery.errors import LeptonError
 from lepton_celery.web.live import Live
 from lepton_celery.web.origin import is_foreign
 from lepton_celery.web.pipelines import MAX_BYTES
+from lepton_celery.web.preload import preload
 from lepton_celery.web.site import Site
 from lepton_celery.web.tus import CONTENT
 
@@ -60,6 +61,7 @@ class SiteApp:
         """Answer a request."""
         if scope["type"] != "http":
             raise NotImplementedError(f"{scope['type']} is not served here; mount this application for HTTP")
+        preload()
         try:
             found, more = await self._found(scope, receive)
         except LeptonError as error:

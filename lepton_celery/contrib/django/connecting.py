@@ -10,13 +10,14 @@ from celery import Celery, signals
 from celery.app import app_or_default
 from celery.app.utils import find_app
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
+from django.core.signals import request_started, setting_changed
 
 from lepton_celery.contrib.django.conf import Conf, read_conf
 from lepton_celery.engines.celery.app import WORKER, configure
 from lepton_celery.errors import InputError
 from lepton_celery.text import logger
 from lepton_celery.web.live import Live
+from lepton_celery.web.preload import preload
 from lepton_celery.web.site import Site
 
 log = logger(__name__)
@@ -38,6 +39,7 @@ def connect() -> None:
     """
     signals.celeryd_init.connect(_import_tasks, weak=False, dispatch_uid="lepton_celery.contrib.django")
     setting_changed.connect(_forget, dispatch_uid="lepton_celery.contrib.django")
+    request_started.connect(_preload, dispatch_uid="lepton_celery.contrib.django")
     import_module("lepton_celery.contrib.django.tasks")
     try:
         conf = read_conf()
@@ -50,6 +52,11 @@ def connect() -> None:
 
 def _import_tasks(**_: Any) -> None:
     import_module(f"{WORKER}.tasks")
+
+
+def _preload(**_: Any) -> None:
+    request_started.disconnect(dispatch_uid="lepton_celery.contrib.django")
+    preload()
 
 
 def application(conf: Conf) -> Celery[Any]:

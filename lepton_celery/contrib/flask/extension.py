@@ -29,6 +29,7 @@ from lepton_celery.web.configuration import configuration_from
 from lepton_celery.web.forms import store_file
 from lepton_celery.web.job_element import job_element
 from lepton_celery.web.live import Live
+from lepton_celery.web.preload import preload
 from lepton_celery.web.refusals import NotLoggedIn
 from lepton_celery.web.site import Site
 from lepton_celery.web.uploads import Upload
@@ -87,6 +88,7 @@ class Lepton:
         app.url_map.converters[AnyPath.name] = AnyPath
         app.register_blueprint(blueprint(), url_prefix=url_prefix)
         app.register_error_handler(LeptonError, _as_http)
+        app.before_request(_preload)
         app.jinja_env.globals["lepton_job"] = lepton_job
         app.cli.add_command(commands())
 
@@ -158,6 +160,10 @@ class Lepton:
         """
         link = links.Link(self.owner, self.job(job_id).id, name)
         return url_for("lepton.signed", text=links.signed(current_app, link, expires_s), _external=external)
+
+
+def _preload() -> None:
+    preload()
 
 
 def lepton_job(job: str | Job | JobInfo | JobRow) -> Markup:
