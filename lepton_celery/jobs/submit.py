@@ -82,7 +82,8 @@ def submit(
             `fill` fills the block and goes on; `Job.filled_blocks` lists such blocks.
         fill_value: pixels of filled blocks; 0 if the dtype cannot hold it.
         on_done: a Celery signature, which is sent once when the job has ended: with the job's id and its state (`done`,
-            `failed` or `cancelled`) before its own arguments, unless it is immutable; see `docs/projects.md`.
+            `failed` or `cancelled`) before its own arguments, unless it is immutable. If the broker is not the ledger's own
+            database of Redis, it may be sent twice, with the same id, where a process is killed; see `docs/projects.md`.
 
     Raises:
         InputError, StoreError: the job is refused before anything ran, or the unfinished job would give other pixels. A file

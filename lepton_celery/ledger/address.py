@@ -58,6 +58,13 @@ def redis_py_url(url: str) -> str:
     return _joined_url(scheme, parts.netloc, path, urlencode(options, quote_via=quote))
 
 
+def database_of(options: Mapping[str, Any]) -> tuple[object, ...]:
+    """What tells a database of Redis from others, of the options of a connection: where it is, and as whom it is used."""
+    host = (options.get("host") or "127.0.0.1", int(options.get("port") or 6379))
+    where = options.get("path") or host
+    return where, int(options.get("db") or 0), options.get("username") or None
+
+
 def is_redis(url: str) -> bool:
     """Whether `redis_py_url` understands a URL."""
     try:

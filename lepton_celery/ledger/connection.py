@@ -60,7 +60,7 @@ import redis
 from redis.commands.core import Script
 
 from lepton_celery.errors import BrokerUnreachable
-from lepton_celery.ledger.address import redis_py_url
+from lepton_celery.ledger.address import database_of, redis_py_url
 from lepton_celery.ledger.damage import damaged
 from lepton_celery.ledger.remedies import remedy
 from lepton_celery.ledger.retries import TellingRetry
@@ -122,6 +122,11 @@ class Connection:
         """`time.monotonic` when the server's clock was read last, and what that said."""
         self._latest = 0.0
         """What `nearly_now` said last."""
+
+    @property
+    def database(self) -> tuple[object, ...]:
+        """What tells the database of Redis from others; see `database_of`."""
+        return database_of(self._client.connection_pool.connection_kwargs)
 
     @contextmanager
     def client(self) -> Iterator[Any]:

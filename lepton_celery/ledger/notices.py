@@ -6,6 +6,7 @@ was resumed, by its time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lepton_celery.ledger.info import JobState
@@ -13,6 +14,10 @@ from lepton_celery.ledger.info import JobState
 if TYPE_CHECKING:  # redis-py takes 0.1 s to import
     from lepton_celery.ledger.connection import Connection
     from lepton_celery.ledger.index import JobIndex
+
+
+Command = tuple[str, ...]
+"""A command of Redis and its arguments."""
 
 
 class Notice(NamedTuple):
@@ -43,9 +48,18 @@ class Notices:
             return None
         return Notice(JobState(state), at)
 
-    def end_notice(self, job_id: str, notice: Notice | None) -> None:
-        """Note that this notice was sent, or that there is none. A later one stays."""
-        if notice is not None and not self._run("end_notice", job_id, " ".join(notice)):
+    @property
+    def database(self) -> tuple[object, ...]:
+        """What tells the database of Redis from others; see `database_of`."""
+        return self._connection.database
+
+    def end_notice(self, job_id: str, notice: Notice | None, publish: Iterable[Command] = ()) -> None:
+        """Note that this notice was sent, or that there is none. A later one stays.
+
+        The commands of `publish` send it, in the same step; none of them is done if somebody else has sent it.
+        """
+        words = [word for command in publish for word in (str(len(command)), *command)]
+        if notice is not None and not self._run("end_notice", job_id, " ".join(notice), *words):
             return
         self._index.end_notice(job_id)
         if self.notice(job_id) is not None:  # resumed and ended again meanwhile

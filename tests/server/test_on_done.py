@@ -23,6 +23,7 @@ from lepton_celery.engines.celery.worker.sweeper import Sweeper
 from lepton_celery.errors import BrokerUnreachable, InputError
 from lepton_celery.jobs.resume import go_on
 from lepton_celery.ledger import Ledger, open_ledger
+from lepton_celery.ledger.index import JobIndex
 from lepton_celery.ledger.info import JobState
 from tests.server.ledgers import FIRST
 from tests.server.server import Server
@@ -37,6 +38,8 @@ class Site:
     app: Celery[Any]
     ledger: Ledger
     broker: Any
+    records: Any
+    """The ledger's database of Redis."""
     settings: Settings
     folder: Path
     called: list[tuple[Any, ...]]
@@ -47,8 +50,8 @@ class Site:
 
     def sweep(self) -> None:
         """Sweep, long after whatever was to be sent by others."""
-        for job_id in self.broker.zrange("lepton:notices", 0, -1):
-            self.broker.zadd("lepton:notices", {job_id: 1.0})
+        for job_id in self.records.zrange("lepton:notices", 0, -1):
+            self.records.zadd("lepton:notices", {job_id: 1.0})
         Sweeper(self.app, self.ledger, self.settings).sweep()
 
     def sent(self, queue: str = "mail") -> list[tuple[str, str, list[Any]]]:
@@ -59,11 +62,12 @@ class Site:
         return [(head["task"], head["id"], body[0]) for head, body in zip(headers, bodies, strict=True)]
 
 
-def new_site(url: str, folder: Path, **options: Any) -> Site:
+def new_site(url: str, folder: Path, *, ledger_url: str = "", **options: Any) -> Site:
     called: list[tuple[Any, ...]] = []
     app: Celery[Any] = Celery("site", broker=url, set_as_current=False)
     app.conf.update(task_routes={"site.*": {"queue": "mail"}}, task_serializer="yaml", **options)
-    settings = Settings(ledger_url=url, secret_key=(KEY,))
+    ledger_url = ledger_url or url
+    settings = Settings(ledger_url=ledger_url, secret_key=(KEY,))
     lepton.configure(app, settings)
 
     @app.task(name="site.tell", shared=False)
@@ -78,17 +82,29 @@ def new_site(url: str, folder: Path, **options: Any) -> Site:
     @app.task(name="site.strict", shared=False)
     def strict(job_id: str) -> None: ...
 
-    broker = redis.Redis.from_url(url, decode_responses=True)
-    return Site(app, open_ledger(url), broker, app.conf["lepton"], folder, called)
+    broker, records = (redis.Redis.from_url(one, decode_responses=True) for one in (url, ledger_url))
+    return Site(app, open_ledger(ledger_url), broker, records, app.conf["lepton"], folder, called)
 
 
 @pytest.fixture
 def site(server: Server, tmp_path: Path) -> Iterator[Site]:
-    site = new_site(f"redis://127.0.0.1:{server.port}/8", tmp_path)
-    site.broker.flushdb()
+    yield from used(new_site(f"redis://127.0.0.1:{server.port}/8", tmp_path), server)
+
+
+@pytest.fixture
+def apart(server: Server, tmp_path: Path) -> Iterator[Site]:
+    """A project whose jobs are recorded in another database than the one of its messages."""
+    url = f"redis://127.0.0.1:{server.port}"
+    yield from used(new_site(f"{url}/8", tmp_path, ledger_url=f"{url}/7"), server)
+
+
+def used(site: Site, server: Server) -> Iterator[Site]:
+    for database in (site.broker, site.records):
+        database.flushdb()
     yield site
-    site.broker.flushdb()
-    site.broker.close()
+    for database in (site.broker, site.records):
+        database.flushdb()
+        database.close()
     lepton.configure(Celery("none", broker=server.url, set_as_current=False), None)
 
 
@@ -212,9 +228,45 @@ def test_a_process_may_die_before_the_end_is_in_the_index(site: Site, monkeypatc
     assert [args for _, _, args in site.sent()] == [[job.id, "cancelled"]]
 
 
-def test_a_message_that_is_sent_twice_has_one_id(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process dies in the instant between sending and noting it."""
+@pytest.mark.parametrize("instant", ["before", "after"])
+def test_a_message_is_sent_once_whenever_a_process_dies(
+    site: Site, monkeypatch: pytest.MonkeyPatch, instant: str
+) -> None:
+    """One that sends the notice dies just before the ledger publishes it, or just after."""
     job = site.submit(group(task(site, "tell"), task(site, "clean")))
+
+    def die(*_: Any, **__: Any) -> None:
+        raise BrokerUnreachable("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Ledger, "end_notice", die) if instant == "before" else (JobIndex, "end_notice", die)))
+        job.cancel()
+    assert len(site.sent()) == (0 if instant == "before" else 2)
+    site.sweep()
+    site.sweep()
+    assert [name for name, _, _ in site.sent()] == ["site.tell", "site.clean"]
+    assert site.broker.zcard("lepton:notices") == 0
+
+
+def test_a_process_that_comes_late_sends_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was stopped for so long, when it had read the notice, that a sweeper sent it."""
+    job = site.submit(task(site, "tell"))
+
+    def sweep_first(ledger: Ledger, job_id: str, *sent: Any) -> None:
+        patch.undo()
+        site.sweep()
+        assert len(site.sent()) == 1
+        ledger.end_notice(job_id, *sent)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "end_notice", sweep_first)
+        job.cancel()
+    assert [args for _, _, args in site.sent()] == [[job.id, "cancelled"]]
+
+
+def test_a_message_that_is_sent_twice_has_one_id(apart: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is not where the messages are, and a process dies in the instant between sending and noting it."""
+    job = apart.submit(group(task(apart, "tell"), task(apart, "clean")))
 
     def die(*_: Any, **__: Any) -> None:
         raise BrokerUnreachable("killed")
@@ -222,8 +274,9 @@ def test_a_message_that_is_sent_twice_has_one_id(site: Site, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "end_notice", die)
         job.cancel()
-    site.sweep()
-    sent = site.sent()
+    apart.sweep()
+    apart.sweep()
+    sent = apart.sent()
     assert len(sent) == 4
     assert len({task_id for _, task_id, _ in sent}) == 2
     assert sent[:2] == sent[2:]

@@ -61,8 +61,8 @@ class JobManager(models.Manager["Job"]):
                 choose a path.
             pipeline: the name of one of LEPTON["PIPELINES"], or the document of one.
             title: by default those of the pipeline and the file.
-            on_done: a Celery signature that is sent once when the job has ended, as for `lepton.submit`. The row has the end
-                at about the same time; `job.refresh()` makes sure of it.
+            on_done: a Celery signature that is sent once when the job has ended, as for `lepton.submit`, which says when it
+                may come twice. The row has the end at about the same time; `job.refresh()` makes sure of it.
 
         Raises:
             InputError, StoreError: the file, the pipeline or the job is refused; nothing is kept of it.

@@ -1,8 +1,12 @@
 """Sends the notice of a job's end: the tasks that its `on_done` names.
 
 The ledger notes the notice with the end of the job, and the manifest has the tasks, signed with it. Whichever process ends
-the job sends them at once; sweepers send what such a process left. The ids of the messages follow from the job and its end,
-so a message that is sent twice, because a process died between sending and noting it, has the same id twice.
+the job sends them at once; sweepers send what such a process left.
+
+Where the broker is the ledger's own database of Redis, one script publishes the messages and notes that they were sent, so
+that none is sent twice, whichever process dies or comes late. Elsewhere they are published and then noted. A process that
+dies in between, or takes longer than sweepers wait, has them sent again. Their ids follow from the job and its end, so a
+message that is sent twice has the same id twice.
 """
 
 from __future__ import annotations
@@ -19,13 +23,14 @@ from kombu.utils.json import dumps, loads
 
 from lepton_celery.config import Settings
 from lepton_celery.engines.celery.sending.canvas import publishing
+from lepton_celery.engines.celery.sending.held import held_for
 from lepton_celery.engines.celery.sending.on_done import check_tasks
 from lepton_celery.engines.celery.sending.publisher import publisher_of
 from lepton_celery.errors import JobNotFound, reason_of
 from lepton_celery.execution.manifest import Manifest
 from lepton_celery.execution.on_done import OnDone, TaskToSend
 from lepton_celery.ledger import JobState, Ledger
-from lepton_celery.ledger.notices import Notice
+from lepton_celery.ledger.notices import Command, Notice
 from lepton_celery.text import logger
 
 log = logger(__name__)
@@ -38,6 +43,7 @@ def send_notice(app: Celery, ledger: Ledger, settings: Settings, job_id: str) ->
         BrokerUnreachable: the broker or the ledger does not answer; the notice is still to be sent.
         LeptonError: another release wrote the job, it is damaged, or none of these keys has signed it.
     """
+    held: list[Command] = []
     notice = ledger.notice(job_id)
     if notice is not None:
         try:
@@ -47,8 +53,9 @@ def send_notice(app: Celery, ledger: Ledger, settings: Settings, job_id: str) ->
         else:
             if manifest.options.on_done is not None:
                 check_tasks(manifest.options.on_done)
-                _publish(app, manifest.options.on_done, job_id, notice)
-    ledger.end_notice(job_id, notice)
+                with held_for(ledger.database) as held:
+                    _publish(app, manifest.options.on_done, job_id, notice)
+    ledger.end_notice(job_id, notice, held)
 
 
 def try_to_send_notice(app: Celery, ledger: Ledger, settings: Settings, job_id: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from kombu.transport.redis import Transport
 from kombu.utils.json import dumps
 
+from lepton_celery.engines.celery.sending.held import HeldMessages, holds
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq
 
 HEADER = "lepton_urgent"
@@ -32,7 +33,8 @@ def urgent_options(broker_url: str) -> dict[str, Any]:
 def with_urgent(transport: type[Any]) -> type[Any]:
     """A transport of kombu that publishes urgent messages at the head of their queue, if it is one of Redis.
 
-    With a plain transport, also over a socket and after a failover, an urgent message waits behind the others.
+    It can also hold messages back, see `held`. With a plain transport, also over a socket and after a failover, an urgent
+    message waits behind the others, and no message is held back.
     """
     if not issubclass(transport, Transport):
         return transport
@@ -49,5 +51,8 @@ def with_urgent(transport: type[Any]) -> type[Any]:
                 return
             with self.conn_or_acquire() as client:
                 client.rpush(queue, text)
+
+        def create_publish_batch(self, max_size: int) -> Any:
+            return HeldMessages(self) if holds(self) else super().create_publish_batch(max_size)
 
     return type("UrgentTransport", (transport,), {"Channel": UrgentChannel})
