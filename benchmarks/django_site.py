@@ -1,10 +1,12 @@
 """Many users of a Django site submit jobs at once: none is lost, none is seen by others, quotas hold, and memory stays flat.
 
 python -m benchmarks.django_site              # 20 users, 200 jobs; gunicorn with threads, 2 workers
+python -m benchmarks.django_site --rounds 4   # 200 jobs, and 600 more by the same users
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -55,10 +57,10 @@ class Figures:
 
 
 @contextmanager
-def web_server(folder: Path, *, asgi: bool = False) -> Iterator[tuple[str, psutil.Process]]:
+def web_server(folder: Path, *, asgi: bool = False, threads: int = 16) -> Iterator[tuple[str, psutil.Process]]:
     """One process of gunicorn, or of uvicorn, with the site `tests.django_site`, whose folder the environment names."""
     port = free_port()
-    gunicorn = ["gunicorn", "tests.django_site.wsgi", "--threads", "16", "--bind", f"127.0.0.1:{port}"]
+    gunicorn = ["gunicorn", "tests.django_site.wsgi", "--threads", str(threads), "--bind", f"127.0.0.1:{port}"]
     uvicorn = ["uvicorn", "tests.django_site.asgi:application", "--port", str(port)]
     command = [sys.executable, "-m", *(uvicorn if asgi else gunicorn)]
     with (folder / "web.log").open("wb") as log:
@@ -162,6 +164,9 @@ def _wait(clients: list[httpx.Client], limit_s: float) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=1, help="how often the 20 users submit 200 jobs")
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as temporary, RedisServer(Path(temporary) / "server") as server:
         folder = Path(temporary)
         os.environ |= {"LEPTON_BROKER_URL": server.url, "TEST_SITE": str(folder)}
@@ -176,7 +181,9 @@ def main() -> None:
             print(f"{submitted_within_quota(url, users_of(1)[0], 70)} of 70 jobs taken of a user who may have 50")
             with LocalStack(folder, workers=2, flower=False, broker_url=server.url, project=project):
                 print("one user:", load(url, web, users_of(1), 50))
-                print("20 users:", load(url, web, users_of(20), 10))
+                users = users_of(20)
+                for _ in range(rounds):
+                    print("20 users:", load(url, web, users, 10), flush=True)
 
 
 if __name__ == "__main__":

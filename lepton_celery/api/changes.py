@@ -60,10 +60,6 @@ class Changes:
         """Number of listeners."""
         return len(self._listeners)
 
-    def listeners_of(self, scope: Scope) -> int:
-        """Number of listeners to the jobs of a scope."""
-        return sum(one == scope for one in list(self._listeners.values()))
-
     async def messages(self, scope: Scope = ALL, silence_s: float = 15) -> AsyncGenerator[Change | None, None]:
         """The changes of jobs that may be seen, from now on, and None after each `silence_s` seconds without any."""
         queue: asyncio.Queue[Change] = asyncio.Queue()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lepton_celery.api.answers import Answer, Request
 from lepton_celery.api.changes import Change, Changes
@@ -32,6 +33,52 @@ class _Running:
     loop: asyncio.AbstractEventLoop
     answers: SharedAnswers
     changes: Changes
+    held: Counter[str] = field(default_factory=Counter)
+    """The number of streams of each owner that were given out and are not closed, whether anybody reads them yet or not."""
+
+
+class _Listening:
+    """A stream of changes, which counts for its owner until it is closed."""
+
+    def __init__(self, running: _Running, owner: str, lock: threading.RLock) -> None:
+        self._running, self._owner, self._lock = running, owner, lock
+        self._stream = running.changes.messages(Scope(owner=owner))
+        self._is_open = True
+
+    def next(self) -> Future[Change | None]:
+        return asyncio.run_coroutine_threadsafe(_next(self._stream), self._running.loop)
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+            self._running.held.subtract([self._owner])
+            if not self._running.held[self._owner]:
+                del self._running.held[self._owner]
+        asyncio.run_coroutine_threadsafe(_close(self._stream), self._running.loop)
+
+
+class _Events:
+    """The events of a stream, for a thread that sends them. Web servers call `close`, also if they have read nothing."""
+
+    def __init__(self, listening: _Listening, site: Site, owner: str) -> None:
+        self._listening, self._site, self._owner = listening, site, owner
+        self._is_begun = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if not self._is_begun:
+            self._is_begun = True
+            return HELLO
+        return self._site.event(self._listening.next().result(), self._owner)
+
+    def close(self) -> None:
+        self._listening.close()
+
+    __del__ = close
 
 
 class Live:
@@ -46,7 +93,7 @@ class Live:
             most_of_owner: largest number of them of one user, who may hold a thread of the server with each.
         """
         self._site, self._most, self._most_of_owner = site, most_listeners, most_of_owner
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a stream that nobody closed is closed by whichever thread collects it
         self._started: _Running | None = None
 
     def answer(self, request: Request) -> Answer:
@@ -79,17 +126,7 @@ class Live:
         Raises:
             QueueFull: too many listen; ask again and again instead.
         """
-        running, stream = self._stream(owner)
-        return self._events(running, stream, owner)
-
-    def _events(self, running: _Running, stream: AsyncGenerator[Change | None, None], owner: str) -> Iterator[bytes]:
-        try:
-            yield HELLO
-            while True:
-                change = asyncio.run_coroutine_threadsafe(_next(stream), running.loop).result()
-                yield self._site.event(change, owner)
-        finally:
-            asyncio.run_coroutine_threadsafe(_close(stream), running.loop)
+        return _Events(self._listening(owner), self._site, owner)
 
     async def aevents(self, owner: str) -> AsyncGenerator[bytes, None]:
         """The events of a user's jobs, for an answer that an event loop sends.
@@ -97,32 +134,33 @@ class Live:
         Raises:
             QueueFull: too many listen; ask again and again instead.
         """
-        running, stream = self._stream(owner)
+        listening = self._listening(owner)
         try:
             yield HELLO
             while True:
-                waiting = asyncio.run_coroutine_threadsafe(_next(stream), running.loop)
-                yield self._site.event(await asyncio.wrap_future(waiting), owner)
+                yield self._site.event(await asyncio.wrap_future(listening.next()), owner)
         finally:
-            asyncio.run_coroutine_threadsafe(_close(stream), running.loop)
+            listening.close()
 
     @property
     def listeners(self) -> int:
         """Number of streams of events of this process."""
         return 0 if self._started is None else self._started.changes.listeners
 
-    def _stream(self, owner: str) -> tuple[_Running, AsyncGenerator[Change | None, None]]:
+    def _listening(self, owner: str) -> _Listening:
         running = self._running()
-        if running.changes.listeners >= self._most:
-            raise QueueFull(
-                f"{self._most:,} pages are open, and no more are told of changes; ask again and again instead"
-            )
-        if running.changes.listeners_of(Scope(owner=owner)) >= self._most_of_owner:
-            raise QueueFull(
-                f"{self._most_of_owner} pages of yours are open, and no more are told of changes; close some, or ask again "
-                "and again instead"
-            )
-        return running, running.changes.messages(Scope(owner=owner))
+        with self._lock:  # of many who come at once no more than allowed get a stream
+            if running.held.total() >= self._most:
+                raise QueueFull(
+                    f"{self._most:,} pages are open, and no more are told of changes; ask again and again instead"
+                )
+            if running.held[owner] >= self._most_of_owner:
+                raise QueueFull(
+                    f"{self._most_of_owner} pages of yours are open, and no more are told of changes; close some, or ask "
+                    "again and again instead"
+                )
+            running.held[owner] += 1
+        return _Listening(running, owner, self._lock)
 
     def _later(self, request: Request) -> Future[Answer]:
         running = self._running()

@@ -300,6 +300,10 @@ def test_many_watch_with_one_reader(site: Site, coins: bytes) -> None:
 def test_a_user_has_few_streams_of_events(site: Site, coins: bytes) -> None:
     live = Live(site, most_of_owner=2)
     watches = [live.events("ada") for _ in range(2)]
+    with pytest.raises(QueueFull, match="2 pages of yours"):  # also before anybody reads them
+        live.events("ada")
+    watches.pop().close()  # type: ignore[attr-defined]
+    watches.append(live.events("ada"))
     with ThreadPoolExecutor(3) as pool:
         for watch in watches:
             next(watch)

@@ -5,7 +5,7 @@ an event of the page too: element.addEventListener("lepton-job", event => event.
 
 const HELLO_MS = 5000; // a stream that has not begun by then is held back by a proxy
 const POLL_MS = 1500;
-const ENDED = new Set(["done", "failed", "cancelled", "damaged"]);
+export const ENDED = new Set(["done", "failed", "cancelled", "damaged"]);
 const WORDS = { running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled", damaged: "Damaged" };
 
 export const size = bytes => {
@@ -39,8 +39,8 @@ function made(name, attributes = {}, ...children) {
   return element;
 }
 
-/* The jobs of a page that one API knows. */
-class Feed {
+/* The jobs of a page that one API knows. An element has a `job`, and is told of it with `draw`, and of errors with `say`. */
+export class Feed {
   static #all = new Map();
 
   static of(api) {

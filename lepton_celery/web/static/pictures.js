@@ -1,7 +1,7 @@
 /* Shows the blocks of a job as they are done, and its image before and after:
 <lepton-map job="ID" api="/lepton"></lepton-map> and <lepton-compare job="ID" api="/lepton"></lepton-compare>. */
 
-import { ask } from "./job.js";
+import { ask, ENDED, Feed } from "./job.js";
 
 const MAP_MS = 700;
 const MOST_PX = 1024; // of a picture's longer side
@@ -11,22 +11,39 @@ const blocksOf = text => Uint8Array.from(atob(text), one => one.charCodeAt(0));
 
 class LeptonMap extends HTMLElement {
   connectedCallback() {
+    this.job = this.getAttribute("job");
+    this.api = this.getAttribute("api");
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
     this.replaceChildren(this.canvas);
-    this.draw();
+    Feed.of(this.api).add(this);
   }
 
-  async draw() {
-    const job = this.getAttribute("job"), path = `${this.getAttribute("api")}/jobs/${encodeURIComponent(job)}`;
-    try {
-      const { grid, names, states, counts, stage } = await ask(`${path}/blocks?layer=states`);
-      this.show(grid, names, blocksOf(states));
-      this.canvas.setAttribute("aria-label", `Stage ${stage}: ${counts.done ?? 0} blocks are done`);
-      const { summary } = await ask(path);
-      if (["done", "failed", "cancelled"].includes(summary.state)) return;
-    } catch { /* the job may not have begun, or the server is away: the element lepton-job tells of it */ }
-    if (this.isConnected) setTimeout(() => this.draw(), MAP_MS);
+  disconnectedCallback() {
+    Feed.of(this.api).remove(this);
+  }
+
+  draw(row) {
+    if (ENDED.has(row.state)) Feed.of(this.api).remove(this);
+    this.hasChanged = true;
+    if (!this.isAsking) this.follow();
+  }
+
+  say() {} // the element lepton-job tells of errors
+
+  /* Ask for the blocks until they have not changed since. */
+  async follow() {
+    this.isAsking = true;
+    while (this.hasChanged && this.isConnected) {
+      this.hasChanged = false;
+      try {
+        const { grid, names, states, counts, stage } = await ask(`${this.api}/jobs/${encodeURIComponent(this.job)}/blocks?layer=states`);
+        this.show(grid, names, blocksOf(states));
+        this.canvas.setAttribute("aria-label", `Stage ${stage}: ${counts.done ?? 0} blocks are done`);
+      } catch { /* the next change asks again */ }
+      await new Promise(later => setTimeout(later, MAP_MS));
+    }
+    this.isAsking = false;
   }
 
   show(grid, names, states) {
