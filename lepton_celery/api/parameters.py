@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -48,7 +48,9 @@ class Parameter:
         try:
             return msgspec.convert(text, self.kind, strict=False)
         except msgspec.ValidationError as error:
-            raise InputError(f"{self.name} is {quoted(text)}: {error}") from error
+            known = get_args(self.kind) if get_origin(self.kind) is Literal else ()
+            right = f"give one of {', '.join(known)}" if known else str(error)
+            raise InputError(f"{self.name} is {quoted(text)}: {right}") from error
 
 
 def read_all(parameters: Sequence[Parameter], query: Mapping[str, Sequence[str]]) -> dict[str, Any]:

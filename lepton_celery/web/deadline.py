@@ -23,20 +23,25 @@ def socket_of(environ: Mapping[str, Any]) -> socket.socket | None:
 
 
 @contextmanager
-def reading_ends(connection: socket.socket | None, seconds: float) -> Iterator[None]:
-    """Have nothing more be read from a connection after some seconds, unless the `with` block is done by then."""
+def reading_ends(connection: socket.socket | None, seconds: float) -> Iterator[threading.Event]:
+    """Have nothing more be read from a connection after some seconds, unless the `with` block is done by then.
+
+    The event that the `with` block is given is set when these seconds are over.
+    """
+    is_over = threading.Event()
     if connection is None:
-        yield
+        yield is_over
         return
-    timer = threading.Timer(seconds, _hang_up, (connection,))
+    timer = threading.Timer(seconds, _hang_up, (connection, is_over))
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield is_over
     finally:
         timer.cancel()
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _hang_up(connection: socket.socket, is_over: threading.Event) -> None:
+    is_over.set()
     with suppress(OSError):  # the client is gone
         connection.shutdown(socket.SHUT_RD)

@@ -17,6 +17,7 @@ from lepton_celery.graph.step_syntax import parse_step
 from lepton_celery.graph.steps import DROPPED, FIRST_INPUT
 from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, VALUE_SUFFIX
 from lepton_celery.text import quoted, shown
+from lepton_celery.web.refusals import FileRefused
 
 MAX_BYTES = 1 << 16
 """Longest document of a pipeline that a user may send, in bytes of JSON."""
@@ -101,7 +102,8 @@ def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[
     Messages call the image `shown_as`, as its user does, who does not know its path.
 
     Raises:
-        InputError: the pipeline is refused, or the image cannot be read; the message says why.
+        InputError: the pipeline is refused; the message says why.
+        FileRefused: the image cannot be read.
         StoreTimeout: the file system does not answer.
     """
     check_pipeline(document)
@@ -110,7 +112,9 @@ def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[
     except StoreTimeout:
         raise
     except (InputError, StoreError) as error:
-        raise InputError(str(error).replace(str(image), shown(shown_as, 200))) from error
+        is_of_image = isinstance(error, StoreError) or str(image) in str(error)
+        told = str(error).replace(str(image), shown(shown_as, 200))
+        raise (FileRefused if is_of_image else InputError)(told) from error
 
 
 def pipeline_from_text(text: str) -> dict[str, Any]:
@@ -123,9 +127,13 @@ def pipeline_from_text(text: str) -> dict[str, Any]:
     """
     if text.lstrip().startswith(("{", "[")):
         return read_pipeline(text)
+    if len(text) > MAX_BYTES:
+        raise InputError(
+            f"the pipeline has {len(text):,} characters, and at most {MAX_BYTES:,} are read; write fewer steps"
+        )
     steps = tuple(line for one in text.splitlines() if (line := one.strip()) and not line.startswith("#"))
-    if not steps or len(text) > MAX_BYTES:
-        raise InputError(f"the pipeline has {len(steps)} steps; write one a line, such as gaussian:sigma=2")
+    if not steps:
+        raise InputError("the pipeline has no steps; write one a line, such as gaussian:sigma=2")
     document = Pipeline("", steps).document
     kind = check_steps(document)["result.tif"].gives
     suffix = {"table": ".csv", "value": ".json"}.get(kind, ".tif")

@@ -11,6 +11,10 @@ class NotFound(InputError, LookupError):
     http_status = 404
 
 
+class FileRefused(InputError):
+    """A file of a user is no image that can be worked on."""
+
+
 class QuotaExceeded(InputError):
     """A limit of the user or of the site would be exceeded."""
 

@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from lepton_celery.errors import InputError, StoreError
+from lepton_celery.errors import StoreError
 from lepton_celery.text import quoted, shown
-from lepton_celery.web.refusals import Busy, NotFound, OffsetConflict, QuotaExceeded
+from lepton_celery.web.refusals import Busy, FileRefused, NotFound, OffsetConflict, QuotaExceeded
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
 """Formats of uploads, each one file."""
@@ -88,15 +88,15 @@ class UploadStore:
         """Take up an upload that will have `length` bytes.
 
         Raises:
-            InputError: its format is not one of `SUFFIXES`, or the length is wrong.
+            FileRefused: its format is not one of `SUFFIXES`, or the length is wrong.
             QuotaExceeded: the file is too long, or the owner has too many.
             StoreError: the folder cannot be written.
         """
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES:
-            raise InputError(f"the file {quoted(shown(name, 200))} has no suffix of these: {', '.join(SUFFIXES)}")
+            raise FileRefused(f"the file {quoted(shown(name, 200))} has no suffix of these: {', '.join(SUFFIXES)}")
         if length < 1:
-            raise InputError(f"the file {quoted(shown(name, 200))} has {length} bytes; send an image")
+            raise FileRefused(f"the file {quoted(shown(name, 200))} has {length} bytes; send an image")
         if length > self.limits.file_bytes:
             raise QuotaExceeded(
                 f"the file {quoted(shown(name, 200))} has {length:,} bytes, and at most {self.limits.file_bytes:,} are "
@@ -163,13 +163,13 @@ class UploadStore:
         """Store a file that comes in one request.
 
         Raises:
-            InputError, QuotaExceeded, StoreError: it is refused, and nothing of it is kept.
+            FileRefused, QuotaExceeded, StoreError: it is refused, and nothing of it is kept.
         """
         upload = self.begin(owner, name, length)
         try:
             upload = self.append(owner, upload.id, 0, source)
             if not upload.is_complete:
-                raise InputError(f"the file ended after {upload.received:,} of {upload.length:,} bytes; send it again")
+                raise FileRefused(f"the file ended after {upload.received:,} of {upload.length:,} bytes; send it again")
         except BaseException:
             self.remove(owner, upload.id)
             raise

@@ -8,7 +8,7 @@ from typing import Any
 
 BASE_DIR = Path(os.environ.get("TEST_SITE", "/tmp/lepton-test-site"))
 SECRET_KEY = "only for tests"
-DEBUG = True
+DEBUG = os.environ.get("TEST_DEBUG", "1") == "1"
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
     *("django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"),
@@ -62,6 +62,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_RESULT_BACKEND = os.environ.get("TEST_RESULTS")  # such as django-db
 CELERY_BROKER_URL = os.environ.get("LEPTON_BROKER_URL", "redis://127.0.0.1:1/0")
+
+if seconds := os.environ.get("TEST_SYNC_S"):  # for celery beat
+    CELERY_BEAT_SCHEDULE = {
+        "rows": {"task": "lepton_celery.contrib.django.sync", "schedule": float(seconds)},
+    }
 
 LEPTON: dict[str, Any] = {
     "FOLDER": BASE_DIR / "files",

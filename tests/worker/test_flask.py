@@ -288,6 +288,31 @@ def test_flask_login_and_flask_wtf_are_used_when_they_are_there(workers: LocalSt
         assert "csrf_token" in kept
     form = {"image": (io.BytesIO(COINS), "a.png")}
     assert client.post("/lepton/uploads", data=form, headers={"X-CSRFToken": token}).status_code == 201
+    read: list[int] = []
+
+    class Unread(io.BytesIO):
+        """A form that nobody has to read."""
+
+        def read(self, *size: int | None) -> bytes:
+            read.append(1)
+            return b""
+
+    def long(length: int) -> dict[str, Any]:
+        return {
+            "content_type": "multipart/form-data; boundary=b",
+            "environ_overrides": {"CONTENT_LENGTH": str(length), "wsgi.input": Unread()},
+        }
+
+    assert app.test_client().post("/lepton/uploads", **long(9000)).status_code == 401
+    assert client.post("/lepton/uploads", **long(1 << 40)).status_code == 413
+    assert read == [], "a form of a stranger, or that is too long, is not read to find the token in it"
+    assert client.post("/lepton/jobs", json={}).status_code == 400
+    assert "CSRF" in client.post("/lepton/jobs", json={}).text
+    assert "CSRF" in client.delete("/lepton/uploads/x", headers=TUS).text
+    exempt, theirs = made(workers, tmp_path / "exempt")
+    theirs.load_owner = lambda: "ada"
+    CSRFProtect(exempt).exempt(exempt.blueprints["lepton"])
+    assert "CSRF" not in exempt.test_client().post("/lepton/jobs", json={}).text
 
 
 def test_a_worker_of_the_site_serves_the_lanes_and_its_own_queue(

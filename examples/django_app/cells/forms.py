@@ -17,7 +17,11 @@ SAMPLES = {"coins": "coins.png", "camera": "camera.png", "hubble": "hubble_deep_
 class JobForm(SubmitForm):
     """A job on a file of the user or on a sample."""
 
-    sample = forms.ChoiceField(choices=[(name, name) for name in SAMPLES], required=False)
+    sample = forms.ChoiceField(
+        choices=[(name, name) for name in SAMPLES],
+        required=False,
+        error_messages={"invalid_choice": f"There is no sample %(value)s; choose one of {', '.join(SAMPLES)}."},
+    )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -65,12 +65,13 @@ class PipelineFormField(forms.MultiValueField):
     widget = PipelineWidget
 
     def __init__(self, **options: Any) -> None:
-        parts = (forms.ChoiceField(required=False, choices=self._choices), forms.CharField(required=False))
+        # which choices there are is for `validate_pipeline` to say, which names them
+        parts = (forms.CharField(required=False), forms.CharField(required=False))
         for name in ("encoder", "decoder", "max_length"):  # of the model's field
             options.pop(name, None)
         super().__init__(parts, require_all_fields=False, **{"label": _("Pipeline"), **options})
         select: Any = self.widget.widgets[0]
-        select.choices = parts[0].choices
+        select.choices = self._choices
 
     @staticmethod
     def _choices() -> list[tuple[str, str]]:

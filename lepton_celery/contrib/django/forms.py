@@ -12,6 +12,7 @@ from lepton_celery.contrib.django.connecting import site
 from lepton_celery.contrib.django.fields import PipelineFormField
 from lepton_celery.contrib.django.models import TITLE_CHARS, Job
 from lepton_celery.errors import LeptonError, StoreError
+from lepton_celery.web.refusals import FileRefused, QuotaExceeded
 from lepton_celery.web.uploads import SUFFIXES
 
 
@@ -38,7 +39,7 @@ class SubmitForm(forms.Form):
         except LeptonError as error:
             if error.http_status not in (400, 413, 502):
                 raise
-            is_file = isinstance(error, StoreError) or error.http_status == 413 or "file" in str(error).split(",")[0]
+            is_file = isinstance(error, FileRefused | QuotaExceeded | StoreError)
             message = site().without_folder(str(error).encode(), str(user.pk)).decode()
             self.add_error("image" if is_file else "pipeline", message)
             return None

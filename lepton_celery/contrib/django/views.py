@@ -18,11 +18,19 @@ from typing import Any, cast
 from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import RequestDataTooBig, SuspiciousFileOperation
+from django.core.exceptions import (
+    BadRequest,
+    RequestDataTooBig,
+    SuspiciousFileOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.handlers.asgi import ASGIRequest
 from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http.multipartparser import MultiPartParserError
+from django.http.request import UnreadablePostError
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -36,6 +44,7 @@ from lepton_celery.contrib.django.forms import SubmitForm
 from lepton_celery.contrib.django.models import LINK_SALT, Job
 from lepton_celery.errors import LeptonError
 from lepton_celery.jobs.eager import find_job
+from lepton_celery.text import shown
 from lepton_celery.views.listing import row_of
 from lepton_celery.web.deadline import reading_ends, socket_of
 from lepton_celery.web.job_element import STATIC
@@ -47,36 +56,75 @@ _READING = ("GET", "HEAD", "OPTIONS")
 _JOB = re.compile(r"jobs/([^/]+)(?:/(\w+))?(?:/([^/]+))?(/link)?/?")
 _FORM_BYTES = 1 << 20
 """Largest size of a form without its file."""
+_UNREAD = (
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+    MultiPartParserError,
+    BadRequest,
+    UnreadablePostError,
+)
+"""What Django raises when it does not read a body to its end."""
 _SCRIPTS = (STATIC, Path(lepton_celery.__file__).parent / "flower" / "static")
 """Folders of the scripts and style sheets: of sites, and of the block map and pictures, which Flower's pages have too."""
 
 
 @transaction.non_atomic_requests
-@csrf_protect
+@csrf_exempt  # until it is known who asks, and that the body is not too long: checking a form reads all of it
 async def api(request: HttpRequest, path: str) -> HttpResponseBase:
     """The HTTP API of the user's files and jobs; `openapi.json` describes it, and `changes` is a stream of events."""
     user = await request.auser()
     if not user.is_authenticated:
         return _login(request)
-    owner = await _owner(user, path)
-    asked = _asked(request, path, owner)
+    asked = _asked(request, path, await _owner(user, path))
     try:
         if path == "changes":
-            return await _changes(request, owner)
+            return await _changes(request, asked.owner or "")
         if request.method in _READING:
             return _response(request, await live().aanswer(asked))
-        connection, most_s = socket_of(request.META), conf().site.uploads.request_s
-        with reading_ends(connection, most_s):  # a client that sends nothing is hung up on
-            if request.content_type == CONTENT:
-                asked = replace(asked, stream=cast("Any", request))
-            else:
-                asked = replace(asked, body=request.body)
-            return _response(request, await sync_to_async(_changed)(user, asked))
+        found = _unread(request)
+        if found is None and _is_form(request) and _length(request) > _FORM_BYTES:
+            found = said(413, f"the form has more than {_FORM_BYTES:,} bytes; send files as pieces with tus")
+        if found is None:
+            with reading_ends(socket_of(request.META), conf().site.uploads.request_s):  # also if nothing is sent
+                return await _changing(request, user, asked)
     except LeptonError as error:
         found = refusal(error)
-    except RequestDataTooBig:
-        found = said(413, f"the body is too long; send at most {MAX_BYTES:,} bytes, and files as pieces with tus")
+    except _UNREAD as error:
+        found = _why_unread(error, f"send at most {MAX_BYTES:,} bytes, and files as pieces with tus")
     return _response(request, site().refused(asked, found))
+
+
+@csrf_protect
+async def _changing(request: HttpRequest, user: AbstractBaseUser, asked: Request) -> HttpResponseBase:
+    if request.content_type == CONTENT:
+        asked = replace(asked, stream=cast("Any", request))
+    else:
+        asked = replace(asked, body=b"" if _is_form(request) else request.body)
+    return _response(request, await sync_to_async(_changed)(user, asked))
+
+
+def _unread(request: HttpRequest) -> Answer | None:
+    """The refusal of a body before anything of it is read; None if it may be read."""
+    if "HTTP_TRANSFER_ENCODING" in request.META and not isinstance(request, ASGIRequest):
+        return said(411, "the body comes in chunks, which Django does not read; send its length as Content-Length")
+    return None
+
+
+def _is_form(request: HttpRequest) -> bool:
+    """Whether the body is a form that may have files, of which Django keeps nothing but the fields and the files."""
+    return request.content_type == "multipart/form-data"
+
+
+def _length(request: HttpRequest) -> int:
+    """The length of the body, as the request tells it."""
+    return int(request.META.get("CONTENT_LENGTH") or 0)
+
+
+def _why_unread(error: Exception, advice: str) -> Answer:
+    if isinstance(error, RequestDataTooBig):
+        return said(413, f"the body is too long; {advice}")
+    return said(400, f"the body cannot be read: {shown(error) or 'it ended before its time'}; {advice}")
 
 
 def _login(request: HttpRequest) -> HttpResponseBase:
@@ -178,27 +226,39 @@ async def _in_threads(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-@csrf_exempt  # until the length is known not to be too large: checking a form reads all of it
+@csrf_exempt  # until it is known who asks, and that the form is not too long: checking it reads all of it
 @require_POST
 def submit(request: HttpRequest) -> HttpResponseBase:
     """Submit a job with a form that has a file: `image`, `pipeline` and `title`.
 
     The answer is the job's, or leads to the page `next` if the form names one of this site.
     """
-    most = conf().site.uploads.file_bytes
-    length = int(request.META.get("CONTENT_LENGTH") or 0)
-    if length > most + _FORM_BYTES:
-        return _refused(request, {"image": [f"the file has {length:,} bytes, and at most {most:,} are taken"]}, 413)
-    return _submit_form(request)
+    if not request.user.is_authenticated:
+        return _login(request)
+    limits, length = conf().site.uploads, _length(request)
+    if length > limits.file_bytes + _FORM_BYTES:
+        told = f"the file has {length:,} bytes, and at most {limits.file_bytes:,} are taken"
+        return _refused(request, {"image": [told]}, 413)
+    found = _unread(request) or _read_form(request, limits.request_s)
+    return _submit_form(request) if found is None else _response(request, _logged(request, found))
+
+
+def _read_form(request: HttpRequest, most_s: float) -> Answer | None:
+    """Read a form; the refusal of one that is too long, damaged or slow, and None for others."""
+    advice = "send image, pipeline and title as multipart/form-data, and large files as pieces with tus"
+    try:
+        with reading_ends(socket_of(request.META), most_s) as is_over:  # also if the client sends nothing
+            request.POST.get("title")
+    except _UNREAD as error:
+        return _why_unread(error, advice)
+    return said(408, f"the form did not come within {most_s:g} s; {advice}") if is_over.is_set() else None
 
 
 @csrf_protect
 def _submit_form(request: HttpRequest) -> HttpResponseBase:
-    if not request.user.is_authenticated:
-        return _login(request)
     form = SubmitForm(request.POST, request.FILES)
     try:
-        row = form.submit(request.user) if form.is_valid() else None
+        row = form.submit(cast("AbstractBaseUser", request.user)) if form.is_valid() else None
     except LeptonError as error:
         return _response(request, _logged(request, refusal(error)))
     live().forget()

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from lepton_celery.contrib.flask import links
 from lepton_celery.contrib.flask.celery_app import celery_of
 from lepton_celery.contrib.flask.commands import commands
+from lepton_celery.contrib.flask.csrf import ask_later
 from lepton_celery.contrib.flask.owner import OwnerLoader, owner_by
 from lepton_celery.contrib.flask.views import AnyPath, blueprint
 from lepton_celery.errors import InputError, LeptonError
@@ -86,7 +87,9 @@ class Lepton:
         site = Site(celery, found.options)
         app.extensions["lepton"] = State(self, site, Live(site))
         app.url_map.converters[AnyPath.name] = AnyPath
-        app.register_blueprint(blueprint(), url_prefix=url_prefix)
+        views = blueprint()
+        app.register_blueprint(views, url_prefix=url_prefix)
+        ask_later(app, views)
         app.register_error_handler(LeptonError, _as_http)
         app.before_request(_preload)
         app.jinja_env.globals["lepton_job"] = lepton_job

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from flask import Blueprint, Response, abort, current_app, request, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.routing import PathConverter
 
 from lepton_celery.api.answers import Answer, Request, refusal, said
 from lepton_celery.api.events import HEADERS
 from lepton_celery.contrib.flask import links
+from lepton_celery.contrib.flask.csrf import check_token
 from lepton_celery.errors import LeptonError
 from lepton_celery.web.deadline import reading_ends, socket_of
 from lepton_celery.web.forms import MORE_BYTES, form_answer
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lepton_celery.contrib.flask.extension import State
 
 _READING = ("GET", "HEAD", "OPTIONS")
+_ADVICE = "send large files as pieces with tus"
 _METHODS = (*_READING, "POST", "PATCH", "DELETE")
 
 
@@ -54,10 +57,10 @@ def api(path: str) -> Response:
     state = _state()
     asked = _asked(f"/{path}")
     # a client that sends nothing is hung up on, so that this thread is free again
-    with reading_ends(socket_of(request.environ), state.site.options.uploads.request_s):
+    with reading_ends(socket_of(request.environ), state.site.options.uploads.request_s) as is_over:
         try:
             asked = replace(asked, owner=state.owner())
-            return _response(_answer(state, asked))
+            return _response(_answer(state, asked, is_over))
         except HTTPException as error:
             found = said(error.code or 400, error.description or error.name)
         except LeptonError as error:
@@ -73,7 +76,7 @@ def _asked(path: str) -> Request:
     return Request(request.method, path, query, headers=headers, base=base, may_change=True)
 
 
-def _answer(state: State, asked: Request) -> Answer:
+def _answer(state: State, asked: Request, is_over: Event) -> Answer:
     if asked.owner is None:
         raise NotLoggedIn("log in to use this")
     if asked.method not in _READING and is_foreign(asked.headers, request.host):
@@ -81,20 +84,30 @@ def _answer(state: State, asked: Request) -> Answer:
     most = state.site.options.uploads.file_bytes
     if request.mimetype == "multipart/form-data" and (asked.method, asked.path.rstrip("/")) == ("POST", "/uploads"):
         request.max_content_length = most + MORE_BYTES
-        return form_answer(state.site, asked, request.form, _file())
+        fields, file = _form()
+        if is_over.is_set():
+            most_s = state.site.options.uploads.request_s
+            return state.site.refused(asked, said(408, f"the form did not come within {most_s:g} s; {_ADVICE}"))
+        check_token()
+        return form_answer(state.site, asked, fields, file)
     if asked.method in _READING:
         return state.live.answer(asked)
     if request.mimetype == CONTENT:
         request.max_content_length = most + 1  # one byte more than is taken: the API says so itself
+        check_token()
         return state.live.answer(replace(asked, stream=cast("BinaryIO", request.stream)))
     request.max_content_length = MAX_BYTES + 1
+    check_token()
     return state.live.answer(replace(asked, body=request.get_data(cache=False)))
 
 
-def _file() -> tuple[str, BinaryIO] | None:
-    """The first file of a form."""
-    file = next(iter(request.files.values()), None)
-    return (file.filename or "", cast("BinaryIO", file.stream)) if file is not None else None
+def _form() -> tuple[Mapping[str, str], tuple[str, BinaryIO] | None]:
+    """The fields of a form and its first file, as far as they came."""
+    try:
+        fields, file = request.form, next(iter(request.files.values()), None)
+    except ClientDisconnected:
+        abort(400, f"the form ended before its time; {_ADVICE}")
+    return fields, None if file is None else (file.filename or "", cast("BinaryIO", file.stream))
 
 
 def changes() -> Response:
