@@ -74,9 +74,9 @@ def create_app() -> Flask:
 
 @lepton.owner_loader
 def user() -> str | None:
-    """Who has logged in."""
-    found: str | None = session.get("user")
-    return found
+    """Who has logged in, and has not logged out since."""
+    found = users().execute("SELECT name FROM sessions WHERE token = ?", (session.get("token"),)).fetchone()
+    return found[0] if found else None
 
 
 # ------------------------------------------------------------------------------------------------ pages
@@ -116,12 +116,17 @@ def login() -> ResponseReturnValue:
             flash("This name has another password.")
         else:
             session.clear()  # nothing stays of a session that somebody else may have begun
-            session["user"] = name
+            session["token"] = secrets.token_urlsafe()
+            with users() as table:
+                table.execute("INSERT INTO sessions VALUES (?, ?)", (session["token"], name))
             return redirect(url_for("index"))
     return render_template("login.html", user=None)
 
 
 def logout() -> ResponseReturnValue:
+    """End the session, also for somebody who has copied its cookie."""
+    with users() as table:
+        table.execute("DELETE FROM sessions WHERE token = ?", (session.get("token"),))
     session.clear()
     return redirect(url_for("login"))
 
@@ -139,6 +144,7 @@ def users() -> sqlite3.Connection:
     if "users" not in g:
         g.users = sqlite3.connect(Path(current_app.instance_path) / "users.sqlite")
         g.users.execute("CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL)")
+        g.users.execute("CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, name TEXT NOT NULL)")
     found: sqlite3.Connection = g.users
     return found
 

@@ -69,6 +69,13 @@ def raises_undecodable(block: Block) -> Block:
     return inverted(block)
 
 
+def raises_text(block: Block, text: str) -> Block:
+    """Raises an error with this message."""
+    if _is_bright(block):
+        raise ValueError(text)
+    return inverted(block)
+
+
 def warns_undecodable(block: Block) -> Block:
     """Warns with such a message."""
     if _is_bright(block):

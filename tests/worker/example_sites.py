@@ -12,14 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import numpy as np
 import psutil
 import pytest
+from playwright.sync_api import Page, expect
 
+import lepton_celery as lepton
+from lepton_celery.config import load_settings
 from lepton_celery.jobs.local_stack import read_running
 from lepton_celery.local.server import free_port
 from tests import waiting
 from tests.waiting import eventually
 
+EVIL = "<img src=x onerror=alert(1)>"
+"""Text that opens a dialog where it is taken for a part of a page."""
+FAILING = "tests.faults.blocks:raises_text"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -45,6 +52,7 @@ def running(name: str, state: Path, *arguments: str, broker_url: str | None = No
     others = ("LEPTON_", "CELERY_", "DJANGO_", "FLASK_", "PYTHONDONTWRITEBYTECODE")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"  # nothing is left in the checkout; what is installed has been compiled
+    environ["LEPTON_ALLOWED_FUNCTIONS"] = FAILING  # for `failed_with`
     if broker_url:
         environ["LEPTON_BROKER_URL"] = broker_url
     port = free_port()
@@ -82,3 +90,22 @@ def answers(site: Site) -> bool:
         return bool(httpx.get(site.url).status_code)
     except httpx.TransportError:
         return False
+
+
+def failed_with(site: Site, message: str, owner: str, folder: Path) -> str:
+    """The id of a job of a user, with a hostile title, of which a block failed with this message."""
+    stack = read_running(site.state)
+    assert stack is not None
+    app = lepton.create_app(load_settings({"LEPTON_SETTINGS": "test", "LEPTON_BROKER_URL": stack.broker_url}))
+    np.save(folder / "bright.npy", np.full((64, 64), 255, np.uint8))
+    failing = lepton.map_blocks(FAILING, lepton.open(folder / "bright.npy"), text=message)
+    job = lepton.submit({str(folder / f"{EVIL}.npy"): failing}, app=app, owner=owner, title=f"title {EVIL}")
+    eventually(lambda: job.info().state == "failed", "the failure")
+    return job.id
+
+
+def is_shown_as_text(page: Page, *texts: str) -> None:
+    """Fail unless a page shows texts as they are, and has no element made of one."""
+    for text in texts:
+        expect(page.get_by_text(text).first).to_be_visible()
+    expect(page.locator("[onerror]")).to_have_count(0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,13 +25,12 @@ from lepton_celery.local.server import RedisServer
 from lepton_celery.text import password_of
 from tests.waiting import eventually
 from tests.worker.browser import barriers, chromium, problems_of, shot
-from tests.worker.example_sites import Site, running
+from tests.worker.example_sites import EVIL, Site, failed_with, is_shown_as_text, running
 
 pytestmark = pytest.mark.worker
 
 COINS = Path(skimage.__file__).parent / "data" / "coins.png"
 PASSWORD = "sesame-opens-7"
-EVIL = "<img src=x onerror=alert(1)>.png"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,25 @@ def test_other_sites_and_planted_sessions_get_nothing(site: Site) -> None:
         assert "script-src 'self'" in policy and "unsafe" not in policy
 
 
+def test_a_session_begins_with_the_login_and_ends_with_the_logout(site: Site) -> None:
+    def user_of(session: str) -> str | None:
+        found = httpx.get(site.url, cookies={"sessionid": session})
+        return re.findall("<span>(.*?)</span>", found.text)[0] if found.status_code == 200 else None
+
+    with logged_in(site, "thief") as thief, logged_in(site, "eva") as eva, httpx.Client(base_url=site.url) as victim:
+        planted = thief.cookies["sessionid"]
+        assert user_of(planted) == "thief"
+        victim.get("/accounts/login/")
+        form = {"csrfmiddlewaretoken": victim.cookies["csrftoken"], "username": "eva", "password": PASSWORD}
+        cookies = f"sessionid={planted}; csrftoken={victim.cookies['csrftoken']}"
+        given = httpx.post(f"{site.url}accounts/login/", data=form, headers={"Cookie": cookies}).cookies["sessionid"]
+        assert given != planted and (user_of(given), user_of(planted)) == ("eva", None)
+        copied = eva.cookies["sessionid"]
+        assert user_of(copied) == "eva"
+        assert sent(eva, "/accounts/logout/").status_code == 302
+        assert user_of(copied) is None and user_of(given) == "eva", "one browser was logged out"
+
+
 def test_the_page_about_an_error_shows_no_password(site: Site) -> None:
     """Also not in the variables of the Redis client, in which the error came up: the entry of a job is of a wrong type."""
     stack = read_running(site.state)
@@ -155,7 +175,7 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         problems = problems_of(page)
         log_in(page, site, "eve")
         assert barriers(page) == []
-        page.set_input_files("#image", FilePayload(name=EVIL, mimeType="image/png", buffer=COINS.read_bytes()))
+        page.set_input_files("#image", FilePayload(name=f"{EVIL}.png", mimeType="image/png", buffer=COINS.read_bytes()))
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_text("Done")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("onerror")
@@ -171,7 +191,7 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
         page.goto(site.url)
-        page.set_input_files("#image", FilePayload(name=EVIL, mimeType="image/png", buffer=b"no picture"))
+        page.set_input_files("#image", FilePayload(name=f"{EVIL}.png", mimeType="image/png", buffer=b"no picture"))
         page.get_by_text("My own steps").click()
         page.get_by_role("textbox", name="Steps").fill("gaussian:sigma=2")
         shot(page, "django-index", full=True)
@@ -180,6 +200,54 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         expect(page.get_by_role("alert")).to_contain_text(re.compile("onerror.*cannot be read"))
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         assert not [one for one in problems if "dialog" in one or "Security" in one]
+
+
+def test_hostile_texts_are_text_on_all_pages(site: Site, tmp_path: Path) -> None:
+    """Of a block that failed, of titles, of a pipeline and of files, also in the admin."""
+    with chromium() as browser:
+        page = browser.new_page()
+        problems = problems_of(page)
+        log_in(page, site, "mallory")
+        message = f"error {EVIL}"
+        failed = with_row(site, "mallory", lambda owner: failed_with(site, message, owner, tmp_path))
+        page.goto(f"{site.url}jobs/{failed}/")
+        is_shown_as_text(page, message, f"title {EVIL}")
+        page.goto(site.url)
+        page.get_by_text("My own steps").click()
+        own = {"version": 1, "steps": ["a=sobel"], "outputs": {f"file {EVIL}.tif": "a"}}
+        page.get_by_role("textbox", name="Steps").fill(json.dumps(own))
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_text("Done")).to_be_visible()
+        is_shown_as_text(page, f"file {EVIL}.tif")
+        for path, texts in (
+            ("", [f"title {EVIL}"]),
+            ("admin/lepton/job/", [f"title {EVIL}"]),
+            (f"admin/lepton/job/{failed}/change/", [message, f"pipeline {EVIL}"]),
+            (f"admin/lepton/job/{page.url.split('/')[-2]}/change/", [f"file {EVIL}.tif"]),
+        ):
+            page.goto(f"{site.url}{path}")
+            is_shown_as_text(page, *texts)
+        page.goto(site.url)
+        page.get_by_text("My own steps").click()
+        page.get_by_role("textbox", name="Steps").fill(f"{EVIL}:sigma=2")
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("alert")).to_contain_text("onerror")
+        expect(page.locator("[onerror]")).to_have_count(0)
+        assert [one for one in problems if "Failed to load" not in one] == []  # there is no icon
+
+
+def with_row(site: Site, name: str, submitted: Callable[[str], str]) -> str:
+    """A job that did not come from the site, with a row there; its user may see the admin."""
+    with closing(sqlite3.connect(site.state / "site.sqlite3", timeout=30)) as database, database:
+        [owner] = database.execute("SELECT id FROM auth_user WHERE username = ?", [name]).fetchone()
+        database.execute("UPDATE auth_user SET is_staff = 1, is_superuser = 1 WHERE id = ?", [owner])
+        database.commit()
+        job = submitted(str(owner))
+        row = {"id": job, "owner_id": owner, "title": f"title {EVIL}", "pipeline": json.dumps(f"pipeline {EVIL}")}
+        row |= {"state": "running", "progress": 0, "outputs": "[]", "error": "", "created_at": "2026-01-01 00:00:00"}
+        names = ", ".join(row)
+        database.execute(f"INSERT INTO lepton_job ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+    return job
 
 
 def test_a_large_job_shows_its_blocks_and_is_cancelled(site: Site, tmp_path: Path) -> None:

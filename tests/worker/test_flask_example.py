@@ -21,13 +21,12 @@ from skimage import data, filters, measure
 from lepton_celery.local.server import RedisServer
 from tests.waiting import eventually
 from tests.worker.browser import barriers, chromium, problems_of, shot
-from tests.worker.example_sites import Site, running
+from tests.worker.example_sites import EVIL, Site, failed_with, is_shown_as_text, running
 
 pytestmark = pytest.mark.worker
 
 COINS = Path(skimage.__file__).parent / "data" / "coins.png"
 PASSWORD = "a long password"
-EVIL = "<img src=x onerror=alert(1)>.png"
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +85,12 @@ def test_a_password_is_asked_for_and_a_planted_session_is_not_kept(site: Site) -
         assert eva.get(f"/jobs/{job}").status_code == 200
         assert thief.cookies["session"] == planted and thief.get(f"/jobs/{job}").status_code == 404
         ended(eva, job)
+        copied = eva.cookies["session"]
+        assert httpx.get(f"{site.url}jobs/{job}", cookies={"session": copied}).status_code == 200
+        assert eva.post("/logout").status_code == 302
+        assert httpx.get(f"{site.url}jobs/{job}", cookies={"session": copied}).status_code == 401, (
+            "a copy has ended, too"
+        )
         wrong = thief.post("/login", data={"name": "eva", "password": "another password"})
         assert (wrong.status_code, "another password" in wrong.text) == (200, True)
         for name, password in (("", PASSWORD), ("a b", PASSWORD), ("x" * 41, PASSWORD), ("new", "short")):
@@ -134,7 +139,7 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         log_in(page, site, "eve")
         assert barriers(page) == []
         shot(page, "flask-index")
-        page.set_input_files("#image", FilePayload(name=EVIL, mimeType="image/png", buffer=COINS.read_bytes()))
+        page.set_input_files("#image", FilePayload(name=f"{EVIL}.png", mimeType="image/png", buffer=COINS.read_bytes()))
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_text("Done")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("onerror")
@@ -150,11 +155,28 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
         page.goto(site.url)
-        page.set_input_files("#image", FilePayload(name=EVIL, mimeType="image/png", buffer=b"no picture"))
+        page.set_input_files("#image", FilePayload(name=f"{EVIL}.png", mimeType="image/png", buffer=b"no picture"))
         assert problems == []
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("alert")).to_contain_text(re.compile("onerror.*cannot be read"))
         assert not [one for one in problems if "dialog" in one or "Security" in one]
+
+
+def test_hostile_texts_are_text_on_all_pages(site: Site, tmp_path: Path) -> None:
+    """Of a block that failed, of titles and of a pipeline."""
+    with chromium() as browser:
+        page = browser.new_page()
+        problems = problems_of(page)
+        log_in(page, site, "mallory")
+        failed = failed_with(site, f"error {EVIL}", "mallory", tmp_path)
+        page.goto(f"{site.url}jobs/{failed}")
+        is_shown_as_text(page, f"error {EVIL}", f"title {EVIL}")
+        page.goto(site.url)
+        is_shown_as_text(page, f"title {EVIL}")
+        page.locator("[name=pipeline]").first.evaluate("(field, text) => { field.value = text; }", f"pipeline {EVIL}")
+        page.get_by_role("button", name="Start").click()
+        is_shown_as_text(page, f"pipeline {EVIL}")
+        assert [one for one in problems if "Failed to load" not in one] == []  # there is no icon
 
 
 def test_a_large_job_shows_its_blocks_and_is_cancelled_where_a_proxy_holds_events_back(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,4 +77,30 @@ def test_checks_find_what_is_wrong(folder: Path, settings_with: Any, tmp_path: P
     with override_settings(MEDIA_ROOT=str(folder)):
         assert [one.id for one in check_settings()] == ["lepton.E006"]
     assert {one.id for one in check_deployment()} >= {"lepton.W002", "lepton.W004"}
+    with settings_with(MAX_OPEN_JOBS_OF_OWNER=0):
+        assert "lepton.W003" in {one.id for one in check_deployment()}
     assert os.environ["TEST_SITE"] == str(folder)
+
+
+def test_checks_find_brokers_and_ledgers_that_workers_do_not_reach(folder: Path, settings_with: Any) -> None:
+    from lepton_celery.contrib.django.checks import check_deployment, check_settings
+    from tests.django_site import celery_app
+
+    found = celery_app.conf["lepton"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(celery_app.conf, "broker_url", "memory://user:secret@/")
+        [told] = check_settings()
+        assert told.id == "lepton.E004" and "memory://" in told.msg and "CELERY_BROKER_URL" in str(told.hint)
+        assert "secret" not in told.msg
+        patch.setitem(celery_app.conf, "task_always_eager", True)
+        assert check_settings() == [], "nothing is sent to a broker"
+        assert [one.id for one in check_deployment()] == ["lepton.W001"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(celery_app.conf, "lepton", replace(found, ledger_url="redis://:secret@127.0.0.1:1/0"))
+        assert check_settings() == [], "`check` asks no server; `check --deploy` does"
+        [told] = [one for one in check_deployment() if one.id == "lepton.E009"]
+        assert "LEPTON_LEDGER_URL" in str(told.hint) and "127.0.0.1:1" in told.msg and "secret" not in told.msg
+    with pytest.MonkeyPatch.context() as patch, settings_with(LEDGER_URL="sqla+sqlite:///x"):
+        patch.setitem(celery_app.conf, "lepton", None)
+        assert [one.id for one in check_settings()] == ["lepton.E003"]
+    assert "lepton.E009" not in {one.id for one in check_deployment()}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from skimage import data, filters, measure
 from lepton_celery.errors import InputError, QueueFull
 from tests.waiting import eventually
 from tests.worker.django_app.asking import COINS, ended, form, lines, posted
+from tests.worker.django_app.conftest import ROOT
 
 pytestmark = pytest.mark.worker
 
@@ -214,14 +218,21 @@ def test_with_eager_tasks_a_job_has_ended_when_submit_returns(folder: Path, user
     assert [line for line in lines(folder / "signals.txt") if job.pk in line] == [f"{job.pk} done result.tif"]
 
 
-def test_tasks_for_celery_beat_repair_and_prune(folder: Path, users: Any, jobs: Any) -> None:
-    from lepton_celery.contrib.django.tasks import prune, sync
+def test_celery_beat_repairs_rows_and_prunes(folder: Path, users: Any, jobs: Any) -> None:
+    """A real beat: it sends the task that the settings schedule, and the worker of the site runs it."""
+    from lepton_celery.contrib.django.tasks import prune
 
     job = ended(jobs.submit(users("ada"), SimpleUploadedFile("coins.png", COINS), "bright"))
     jobs.filter(pk=job.pk).update(state="running", finished_at=None)
-    sync()
-    job.refresh_from_db()
-    assert job.state == "done"
+    command = [sys.executable, "-m", "celery", "-A", "tests.django_site", "beat", f"--schedule={folder / 'schedule'}"]
+    environ = {**os.environ, "TEST_SYNC_S": "0.2"}
+    with (folder / "beat.log").open("wb") as log:
+        beat = subprocess.Popen([*command, "--pidfile="], cwd=ROOT, env=environ, stdout=log, stderr=log)
+    try:
+        assert ended(job).state == "done", (folder / "beat.log").read_text()
+    finally:
+        beat.terminate()
+        beat.wait(60)
     jobs.filter(pk=job.pk).update(finished_at="2020-01-01T00:00:00Z")
     prune(rows_days=1)
     assert not jobs.filter(pk=job.pk).exists()
