@@ -234,9 +234,12 @@ def remove(path: Path) -> None:
     except FileNotFoundError:
         pass
     except (IsADirectoryError, PermissionError):  # POSIX has the latter for a folder
-        if not S_ISDIR(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise
-        shutil.rmtree(path.name, ignore_errors=True, dir_fd=folder)
+        with suppress(
+            FileNotFoundError
+        ):  # whoever cancels a job and its workers remove the same folders at the same time
+            if not S_ISDIR(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise
+            shutil.rmtree(path.name, ignore_errors=True, dir_fd=folder)
     finally:
         os.close(folder)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from lepton_celery import errors
 from lepton_celery.graph.nodes import Node
 from lepton_celery.skimage import filters
 from lepton_celery.stores import read_value
+from lepton_celery.stores.publish import remove
 from tests.faults.blocks import inverted
 
 DARK = np.random.default_rng(3).integers(0, 200, (48, 60)).astype(np.uint8)
@@ -76,3 +79,24 @@ def test_a_job_whose_block_fails_publishes_nothing(tmp_path: Path) -> None:
     }
     assert run_and_fail(tmp_path, nodes, ValueError, "a bright pixel") == ""
     assert names(tmp_path) == set()
+
+
+def test_several_may_remove_a_folder_at_the_same_time(tmp_path: Path) -> None:
+    """As whoever cancels a job, and its workers, which see that it was cancelled."""
+    together = Barrier(4)
+
+    def remove_all(_: int) -> None:
+        try:
+            for folder in folders:
+                together.wait()
+                remove(folder)
+        except BaseException:
+            together.abort()
+            raise
+
+    folders = [tmp_path / str(n) for n in range(400)]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(remove_all, range(4)))
+    assert list(tmp_path.iterdir()) == []
