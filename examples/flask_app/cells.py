@@ -24,6 +24,7 @@ SAMPLES = {"coins": "coins.png", "camera": "camera.png", "moon": "moon.png"}
 PIPELINES = {
     "cells": {
         "title": "Count bright objects",
+        "as_gray": True,
         "steps": [
             "smooth=gaussian:sigma=2",
             "mask=threshold:otsu",
@@ -32,8 +33,13 @@ PIPELINES = {
         ],
         "outputs": {"labels.tif": "labels", "cells.csv": "table"},
     },
-    "edges": {"title": "Find edges", "steps": ["edges=sobel"], "outputs": {"edges.tif": "edges"}},
-    "smooth": {"title": "Remove noise", "steps": ["smooth=gaussian:sigma=3"], "outputs": {"smooth.tif": "smooth"}},
+    "edges": {"title": "Find edges", "as_gray": True, "steps": ["edges=sobel"], "outputs": {"edges.tif": "edges"}},
+    "smooth": {
+        "title": "Remove noise",
+        "as_gray": True,
+        "steps": ["smooth=gaussian:sigma=3"],
+        "outputs": {"smooth.tif": "smooth"},
+    },
 }
 _POLICY = "; ".join(
     [

@@ -149,4 +149,7 @@ def _pipeline(name: object, value: Any, written: str, example: str) -> Pipeline:
         raise InputError(f"{written} has the steps {quoted(steps)}; give a list of texts, such as {example}")
     if not isinstance(outputs, Mapping):
         raise InputError(f'{written} has the outputs {quoted(outputs)}; give {{"labels.tif": "labels"}}, or none')
-    return Pipeline(str(value.get("title") or name), tuple(steps), dict(outputs))
+    as_gray = value.get("as_gray", False)
+    if not isinstance(as_gray, bool):
+        raise InputError(f"{written} has as_gray {quoted(as_gray)}; give True or False")
+    return Pipeline(str(value.get("title") or name), tuple(steps), dict(outputs), as_gray)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lepton_celery.errors import InputError, StoreError, StoreTimeout
 from lepton_celery.graph import from_json
-from lepton_celery.graph.nodes import Node
+from lepton_celery.graph.nodes import Node, open
 from lepton_celery.graph.step_syntax import parse_step
 from lepton_celery.graph.steps import DROPPED, FIRST_INPUT
 from lepton_celery.stores.formats import ARRAY_SUFFIXES, TABLE_SUFFIXES, VALUE_SUFFIX
@@ -39,6 +39,8 @@ class Pipeline:
     """As on the command line: `gaussian:sigma=2`, `threshold:otsu`, `cells=label`."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """The name of each output's file, and the name of the result that it has. Empty: the last result, in `result.tif`."""
+    as_gray: bool = False
+    """Whether an image in colours is converted to grey before the first step, as `skimage.io.imread(as_gray=True)` does."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -96,10 +98,11 @@ def check_pipeline(document: Mapping[str, Any]) -> None:
             raise InputError(f"the output {quoted(name)} has no suffix of these: {', '.join(_SUFFIXES)}")
 
 
-def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[str, Node]:
+def results_of(document: Mapping[str, Any], image: Path, shown_as: str, *, as_gray: bool = False) -> dict[str, Node]:
     """The results of a pipeline on an image, by the names of their files.
 
-    Messages call the image `shown_as`, as its user does, who does not know its path.
+    Messages call the image `shown_as`, as its user does, who does not know its path. With `as_gray`, which is for documents
+    of steps, an image in colours is converted to grey first.
 
     Raises:
         InputError: the pipeline is refused; the message says why.
@@ -108,6 +111,8 @@ def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[
     """
     check_pipeline(document)
     try:
+        if as_gray:
+            document = {**document, "steps": [*_gray_steps(open(str(image)).shape), *document["steps"]]}
         return from_json(document, {FIRST_INPUT: str(image)}, only_inputs=True)
     except StoreTimeout:
         raise
@@ -115,6 +120,13 @@ def results_of(document: Mapping[str, Any], image: Path, shown_as: str) -> dict[
         is_of_image = isinstance(error, StoreError) or str(image) in str(error)
         told = str(error).replace(str(image), shown(shown_as, 200))
         raise (FileRefused if is_of_image else InputError)(told) from error
+
+
+def _gray_steps(shape: tuple[int, ...]) -> list[str]:
+    """The steps that convert an image of this shape to grey; none if it has no colours."""
+    if len(shape) != 3 or shape[-1] not in (3, 4):
+        return []
+    return ["rgb2gray"] if shape[-1] == 3 else ["rgba2rgb", "rgb2gray"]
 
 
 def pipeline_from_text(text: str) -> dict[str, Any]:

@@ -167,8 +167,8 @@ class Site:
             BrokerUnreachable: no broker answers.
         """
         path = self._path(owner, image)
-        document, name = self._document(pipeline)
-        nodes = results_of(document, path, image.name)
+        document, name, as_gray = self._document(pipeline)
+        nodes = results_of(document, path, image.name, as_gray=as_gray)
         folder = self.uploads.root_of(owner) / _JOBS / secrets.token_hex(8)
         folder.mkdir(parents=True)
         try:
@@ -210,18 +210,19 @@ class Site:
         except InputError:
             return self.uploads.root_of(owner).name
 
-    def _document(self, pipeline: str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-        """The document of a pipeline, and its title."""
+    def _document(self, pipeline: str | Mapping[str, Any]) -> tuple[Mapping[str, Any], str, bool]:
+        """The document of a pipeline, its title, and whether it is for grey images."""
         if isinstance(pipeline, str):
             offered = self.options.pipelines
             if pipeline not in offered:
                 raise InputError(
                     f"pipeline is {quoted(shown(pipeline, 80))}; choose one of {', '.join(offered) or 'none'}"
                 )
-            return offered[pipeline].document, offered[pipeline].title
+            found = offered[pipeline]
+            return found.document, found.title, found.as_gray
         if not self.options.may_compose:
             raise InputError("this site takes no pipelines of its users; choose one of those that it offers")
-        return pipeline, "own pipeline"
+        return pipeline, "own pipeline", False
 
     def job(self, owner: str, job_id: str) -> Job:
         """A job of a user.

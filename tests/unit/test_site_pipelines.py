@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import numpy as np
+import pytest
+import skimage
+
+import lepton_celery as lepton
 from lepton_celery.errors import InputError
-from lepton_celery.web.pipelines import Pipeline, check_steps, pipeline_from_text
+from lepton_celery.web.pipelines import Pipeline, check_steps, pipeline_from_text, results_of
 
 LABELS = "smooth=gaussian\nmask=threshold:otsu\n"
 
@@ -39,3 +44,15 @@ def test_offered_pipelines_may_name_their_last_step() -> None:
 def test_a_last_step_that_is_not_understood_is_told() -> None:
     with pytest.raises(InputError, match="step"):
         pipeline_from_text("gaussian\n:::")
+
+
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_images_in_colours_become_grey_before_the_first_step(channels: int, tmp_path: Path) -> None:
+    shape = (20, 30, channels) if channels else (20, 30)
+    pixels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    np.save(tmp_path / "image.npy", pixels)
+    pipeline = Pipeline("Smooth", ("smooth=gaussian:sigma=2",), as_gray=True)
+    nodes = results_of(pipeline.document, tmp_path / "image.npy", "image.npy", as_gray=pipeline.as_gray)
+    grey = skimage.color.rgb2gray(skimage.color.rgba2rgb(pixels) if channels == 4 else pixels) if channels else pixels
+    result = lepton.compute(nodes["result.tif"])
+    np.testing.assert_array_equal(result, skimage.filters.gaussian(grey, sigma=2))

@@ -55,6 +55,7 @@ DATABASES = {
     }
 }
 DEFAULT_EXCEPTION_REPORTER_FILTER = "lepton_celery.contrib.django.debug.WithoutPasswords"
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 STATIC_URL = "static/"
 USE_TZ = True
@@ -70,6 +71,7 @@ LEPTON = {
     "PIPELINES": {
         "cells": {
             "title": "Count bright objects",
+            "as_gray": True,
             "steps": [
                 "smooth=gaussian:sigma=2",
                 "mask=threshold:otsu",
@@ -78,7 +80,12 @@ LEPTON = {
             ],
             "outputs": {"labels.tif": "labels", "cells.csv": "table"},
         },
-        "edges": {"title": "Find edges", "steps": ["edges=sobel"], "outputs": {"edges.tif": "edges"}},
-        "smooth": {"title": "Remove noise", "steps": ["smooth=median"], "outputs": {"smooth.tif": "smooth"}},
+        "edges": {"title": "Find edges", "as_gray": True, "steps": ["edges=sobel"], "outputs": {"edges.tif": "edges"}},
+        "smooth": {
+            "title": "Remove noise",
+            "as_gray": True,
+            "steps": ["smooth=median"],
+            "outputs": {"smooth.tif": "smooth"},
+        },
     },
 }
