@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -48,9 +48,20 @@ class Parameter:
         try:
             return msgspec.convert(text, self.kind, strict=False)
         except msgspec.ValidationError as error:
-            known = get_args(self.kind) if get_origin(self.kind) is Literal else ()
-            right = f"give one of {', '.join(known)}" if known else str(error)
-            raise InputError(f"{self.name} is {quoted(text)}: {right}") from error
+            raise InputError(f"{self.name} is {quoted(text)}; give {_right(self.kind) or error}") from error
+
+
+def _right(kind: Any) -> str:
+    """What a value of a type looks like, as words; empty if that is not known."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    base, *more = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    words = {int: "a whole number", float: "a number"}.get(base, "")
+    meta = next((one for one in more if isinstance(one, msgspec.Meta)), msgspec.Meta())
+    first, last = meta.ge, meta.le if meta.lt is None else meta.lt - 1
+    if words and first is not None:
+        words += f" from {first:,}"
+    return words + (f" to {last:,}" if words and last is not None else "")
 
 
 def read_all(parameters: Sequence[Parameter], query: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ from lepton_celery.web.routes import routes_of
 from lepton_celery.web.uploads import Upload, UploadLimits, UploadStore
 from lepton_celery.web.user_job import UserJob
 
+TITLE_CHARS = 300
+"""Longest title of a job, in characters."""
 _WRONG = 400
 """Statuses from here on refuse a request."""
 _USUAL = (401, 409, 412, 423)
@@ -157,7 +159,7 @@ class Site:
             owner: whose file it is, and whose job it will be.
             image: the file, which must be complete; or the path of one that the site itself chose, never its user.
             pipeline: the name of a pipeline that the site offers, or the document of one; see `from_json`.
-            title: the job's name; by default those of the pipeline and the file.
+            title: the job's name, of at most `TITLE_CHARS` characters; by default those of the pipeline and the file.
             on_done: a Celery signature that is sent once when the job has ended; see `lepton.submit`.
 
         Raises:
@@ -166,6 +168,8 @@ class Site:
             QueueFull: the user has too many jobs that have not ended.
             BrokerUnreachable: no broker answers.
         """
+        if len(title) > TITLE_CHARS:
+            raise InputError(f"title has {len(title):,} characters; give at most {TITLE_CHARS}")
         path = self._path(owner, image)
         document, name, as_gray = self._document(pipeline)
         nodes = results_of(document, path, image.name, as_gray=as_gray)

@@ -131,7 +131,9 @@ def _head(store: UploadStore, request: Request, given: Given) -> Answer:
 
 def _patch(store: UploadStore, request: Request, given: Given) -> Answer:
     if request.headers.get("content-type") != CONTENT:
-        return said(415, f"the header Content-Type is {request.headers.get('content-type')}; send {CONTENT}")
+        return said(
+            415, f"the header Content-Type is {request.headers.get('content-type') or 'missing'}; send {CONTENT}"
+        )
     source = request.stream or BytesIO(request.body)
     offset = _number(request, "upload-offset")
     upload = store.append(owner_of(request), given["upload"], offset, source, _length(request))

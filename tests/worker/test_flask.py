@@ -217,6 +217,7 @@ def test_strangers_and_other_sites_pages_are_refused(ada: FlaskClient, site: tup
         ({"image": (io.BytesIO(COINS), "a.png"), "pipeline": "nonsense"}, 400, "choose one of cells"),
         ({"image": (io.BytesIO(COINS), "a.png"), "pipeline": "{}"}, 400, "outputs"),
         ({"image": (io.BytesIO(COINS), "a.png"), "pipelnie": "cells"}, 400, "pipelnie"),
+        ({"image": (io.BytesIO(COINS), "a.png"), "pipeline": "cells", "title": "x" * 301}, 400, "title has 301"),
         ({"image": (io.BytesIO(b"no picture"), "a.png"), "pipeline": "cells"}, 400, "a.png"),
     ],
 )
@@ -228,6 +229,8 @@ def test_a_wrong_form_is_told_what_is_wrong_and_leaves_nothing(
     assert answer.status_code == status, answer.text
     root = site[0].extensions["lepton"].site.uploads.root_of("wrong")
     assert word in answer.text and str(root) not in answer.text
+    plain = client.post("/lepton/uploads", data={"pipeline": "cells"})
+    assert (plain.status_code, "no file" in plain.text) == (400, True)
     assert [*root.glob("[!.]*/*"), *root.glob("jobs/*")] == []
 
 

@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from lepton_celery.contrib.django.connecting import site
 from lepton_celery.contrib.django.fields import PipelineFormField
-from lepton_celery.contrib.django.models import TITLE_CHARS, Job
+from lepton_celery.contrib.django.models import Job
 from lepton_celery.errors import LeptonError, StoreError
 from lepton_celery.web.refusals import FileRefused, QuotaExceeded
+from lepton_celery.web.site import TITLE_CHARS
 from lepton_celery.web.uploads import SUFFIXES
 
 

@@ -25,14 +25,13 @@ from lepton_celery.errors import InputError
 from lepton_celery.jobs.retry import retry
 from lepton_celery.ledger import JobState
 from lepton_celery.text import shown
+from lepton_celery.web.site import TITLE_CHARS
 from lepton_celery.web.uploads import Upload
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
     from lepton_celery.web.user_job import UserJob
-
-TITLE_CHARS = 300
 
 LINK_SALT = "lepton_celery.contrib.django.link"
 """Keeps signatures of downloads from being taken for others of the site."""

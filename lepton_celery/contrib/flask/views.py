@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lepton_celery.contrib.flask.extension import State
 
 _READING = ("GET", "HEAD", "OPTIONS")
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _ADVICE = "send large files as pieces with tus"
 _METHODS = (*_READING, "POST", "PATCH", "DELETE")
 
@@ -82,7 +83,7 @@ def _answer(state: State, asked: Request, is_over: Event) -> Answer:
     if asked.method not in _READING and is_foreign(asked.headers, request.host):
         abort(403, "the request came from a page of another site; open this site's page")
     most = state.site.options.uploads.file_bytes
-    if request.mimetype == "multipart/form-data" and (asked.method, asked.path.rstrip("/")) == ("POST", "/uploads"):
+    if request.mimetype in _FORMS and (asked.method, asked.path.rstrip("/")) == ("POST", "/uploads"):
         request.max_content_length = most + MORE_BYTES
         fields, file = _form()
         if is_over.is_set():

@@ -29,6 +29,8 @@ def test_a_large_file_is_sent_in_pieces(folder: Path, client_of: Any, jobs: Any)
         assert sent.status_code == 204, sent.content
     upload = address.rsplit("/", 1)[1]
     assert client.head(address, headers=TUS).headers["Upload-Offset"] == str(len(COINS))
+    refused = posted(client, "jobs", {"upload": upload, "pipeline": "bright", "title": "x" * 301}, 400)
+    assert "title has 301 characters; give at most 300" in refused["error"]["message"]
     row = posted(client, "jobs", {"upload": upload, "pipeline": "bright"}, 202)
     job = ended(jobs.get(pk=row["job"]))
     assert job.state == "done" and job.pipeline == "bright"
