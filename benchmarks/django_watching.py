@@ -139,7 +139,7 @@ async def measure(
             client = httpx.AsyncClient(base_url=url, cookies=cookies, timeout=60)
             await stack.enter_async_context(client)
             tasks.append(asyncio.create_task(page(client, job, has_map=has_map, browsers=browsers)))
-        await asyncio.sleep(SETTLING_S + 0.05 * len(tasks))
+        await asyncio.sleep(SETTLING_S + 0.1 * len(tasks))
         browsers.requests = browsers.events = 0
         began, before = time.monotonic(), counted.look()
         await asyncio.sleep(MEASURED_S)
