@@ -181,6 +181,7 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text("onerror")
         expect(page.locator("lepton-compare[ready]")).to_be_visible()
         expect(page.locator("#table tr")).to_have_count(13)
+        expect(page.locator("#table h2")).to_have_text(re.compile(r"^\d\d objects, the first 12$"))
         page.get_by_label("From before to after").fill("10")
         assert barriers(page) == []
         shot(page, "django-job", full=True)
