@@ -18,6 +18,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from lepton_celery.contrib.flask import Lepton
 from lepton_celery.web.origin import is_foreign
+from lepton_celery.web.pipelines import pipeline_from_text
 
 SAMPLES = {"coins": "coins.png", "camera": "camera.png", "moon": "moon.png"}
 """Images that scikit-image ships."""
@@ -106,7 +107,8 @@ def sample() -> ResponseReturnValue:
     if name not in SAMPLES:
         return f"there is no sample {name!r}; choose one of {', '.join(SAMPLES)}", 400, {"Content-Type": "text/plain"}
     image = Path(skimage.__file__).parent / "data" / SAMPLES[name]
-    return redirect(url_for("job", job_id=lepton.submit(image, pipeline, title=name.replace("_", " ")).id))
+    wanted = pipeline or pipeline_from_text(request.form.get("steps", ""))
+    return redirect(url_for("job", job_id=lepton.submit(image, wanted, title=name).id))
 
 
 # ------------------------------------------------------------------------------------------------ accounts

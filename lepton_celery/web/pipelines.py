@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,16 @@ def pipeline_from_text(text: str) -> dict[str, Any]:
     steps = tuple(line for one in text.splitlines() if (line := one.strip()) and not line.startswith("#"))
     if not steps:
         raise InputError("the pipeline has no steps; write one a line, such as gaussian:sigma=2")
-    document = Pipeline("", steps).document
+    return document_of_steps(steps)
+
+
+def document_of_steps(steps: Sequence[str]) -> dict[str, Any]:
+    """The document of a pipeline of these steps, the last of which gives the result: see `pipeline_from_text`.
+
+    Raises:
+        InputError: the message says which step is wrong.
+    """
+    document = Pipeline("", tuple(steps)).document
     kind = check_steps(document)["result.tif"].gives
     suffix = {"table": ".csv", "value": ".json"}.get(kind, ".tif")
     return document | {"outputs": {f"result{suffix}": document["outputs"]["result.tif"]}}

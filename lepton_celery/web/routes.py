@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from lepton_celery.api.answers import Answer, Request, answer
 from lepton_celery.api.parameters import Parameter
@@ -15,7 +16,7 @@ from lepton_celery.errors import InputError
 from lepton_celery.text import shown
 from lepton_celery.views.listing import JobRow, row_of
 from lepton_celery.web import tus
-from lepton_celery.web.pipelines import MAX_BYTES
+from lepton_celery.web.pipelines import MAX_BYTES, document_of_steps
 from lepton_celery.web.tus import owner_of
 from lepton_celery.web.uploads import Upload
 
@@ -45,9 +46,18 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 
     upload: str
     """The id of a file that he sent."""
-    pipeline: str | dict[str, Any]
-    """The name of a pipeline that the site offers, or a document as `lepton run --pipeline` reads it."""
+    pipeline: str | Annotated[list[str], Meta(min_length=1)] | dict[str, Any]
+    """The name of a pipeline that the site offers, steps, or a document as `lepton run --pipeline` reads it."""
     title: str = ""
+
+    @property
+    def wanted(self) -> str | Mapping[str, Any]:
+        """The name of a pipeline, or the document of one.
+
+        Raises:
+            InputError: a step is not understood; the message says which.
+        """
+        return document_of_steps(self.pipeline) if isinstance(self.pipeline, list) else self.pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +91,8 @@ def routes_of(site: Site) -> tuple[Route, ...]:
     """The routes of a site."""
 
     def submit(_: Sources, request: Request, given: Given) -> Answer:
-        wanted, owner = read_submission(request.body), owner_of(request)
-        job = site.submit(owner, site.uploads.find(owner, wanted.upload), wanted.pipeline, title=wanted.title)
+        asked, owner = read_submission(request.body), owner_of(request)
+        job = site.submit(owner, site.uploads.find(owner, asked.upload), asked.wanted, title=asked.title)
         created = answer(row_of(job.info()), 202)
         return Answer(202, created.body, {"Location": f"{request.base}/jobs/{job.id}"})
 
@@ -124,5 +134,5 @@ def read_submission(body: bytes) -> Submission:
         return msgspec.json.decode(body, type=Submission)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InputError(
-            f'the request is not understood: {shown(error, 200)}; send {{"upload": ID, "pipeline": NAME or document}}'
+            f'the request is not understood: {shown(error, 200)}; send {{"upload": ID, "pipeline": NAME, steps or document}}'
         ) from error

@@ -71,6 +71,9 @@ def test_a_user_counts_coins_and_nobody_else_sees_it(site: Site) -> None:
         assert "coins" in ada.get("/").text and "coins" not in bob.get("/").text.partition("Your jobs")[2]
         assert ada.post("/samples", data={"sample": "../x", "pipeline": "cells"}).status_code == 400
         assert ada.post("/samples", data={"sample": "coins", "pipeline": "x"}).status_code == 400
+        steps = {"sample": "coins", "pipeline": "", "steps": "smooth=gaussian\nedges=sobel"}
+        assert ada.post("/samples", data=steps).status_code == 302
+        assert ada.post("/samples", data=steps | {"steps": "gausian"}).status_code == 400
         assert ada.post("/logout").status_code == 302 and ada.get(f"/jobs/{job}").status_code == 401
 
 
@@ -159,6 +162,15 @@ def test_a_person_sends_a_photograph_and_compares(site: Site) -> None:
         assert problems == []
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("alert")).to_contain_text(re.compile("onerror.*cannot be read"))
+        page.get_by_text("My own steps").click()
+        page.set_input_files("#image", COINS)
+        for steps, word in (("gausian\nlabel", "did you mean filters.gaussian"), ("", "length >= 1")):
+            page.get_by_role("textbox", name="Steps").fill(steps)
+            page.get_by_role("button", name="Start").click()
+            expect(page.get_by_role("alert")).to_contain_text(word)
+        page.get_by_role("textbox", name="Steps").fill("smooth=gaussian:sigma=2\nsobel\n")
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("link", name="result.tif")).to_be_visible()
         assert not [one for one in problems if "dialog" in one or "Security" in one]
 
 

@@ -16,7 +16,9 @@ form.addEventListener("submit", async event => {
   form.querySelector("button").disabled = true;
   try {
     const sent = await upload(api, file, { onProgress: share => { sending.value = share; } });
-    const body = { upload: sent, pipeline: new FormData(form).get("pipeline") };
+    const fields = new FormData(form);
+    const steps = fields.get("steps").split("\n").map(step => step.trim()).filter(Boolean);
+    const body = { upload: sent, pipeline: fields.get("pipeline") || steps };
     location.href = `/jobs/${(await ask(`${api}/jobs`, { method: "POST", body })).job}`;
   } catch (problem) {
     error.textContent = problem.message;

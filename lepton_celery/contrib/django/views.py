@@ -172,9 +172,9 @@ def _changed(user: AbstractBaseUser, asked: Request) -> Answer:
 
 
 def _submitted(user: AbstractBaseUser, asked: Request) -> Answer:
-    wanted = read_submission(asked.body)
-    upload = site().uploads.find(str(user.pk), wanted.upload)
-    row = Job.objects.submit(user, upload, wanted.pipeline, title=wanted.title)
+    given = read_submission(asked.body)
+    upload = site().uploads.find(str(user.pk), given.upload)
+    row = Job.objects.submit(user, upload, given.wanted, title=given.title)
     live().forget()
     job = find_job(row.pk) or site().job(str(user.pk), row.pk)
     created = answer(row_of(job.info()), 202)
