@@ -52,7 +52,7 @@ class Results:
         """The result or the input of that name; `where` is the text that names it."""
         if name not in self._named:
             if name not in self._inputs:
-                known = [*self._inputs, *self._named]
+                known = list(dict.fromkeys([*self._inputs, *self._named]))  # an input that was opened has a name, too
                 close = get_close_matches(name, known, n=1, cutoff=0.7)
                 hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known) or 'none'}"
                 raise InputError(
