@@ -25,6 +25,8 @@ from tests import waiting
 from tests.waiting import eventually
 
 EVIL = "<img src=x onerror=alert(1)>"
+LONG_STEPS = "smooth=median:footprint=disk(5)"
+"""They take long enough on a large image for somebody to cancel them."""
 """Text that opens a dialog where it is taken for a part of a page."""
 FAILING = "tests.faults.blocks:raises_text"
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -21,7 +21,7 @@ from skimage import data, filters, measure
 from lepton_celery.local.server import RedisServer
 from tests.waiting import eventually
 from tests.worker.browser import barriers, chromium, problems_of, shot
-from tests.worker.example_sites import EVIL, Site, failed_with, is_shown_as_text, running
+from tests.worker.example_sites import EVIL, LONG_STEPS, Site, failed_with, is_shown_as_text, running
 
 pytestmark = pytest.mark.worker
 
@@ -200,9 +200,10 @@ def test_a_large_job_shows_its_blocks_and_is_cancelled_where_a_proxy_holds_event
         page.route("**/lepton/changes", lambda route: route.abort())
         log_in(page, site, "kim")
         page.set_input_files("#image", tmp_path / "large.npy")
-        page.get_by_text("Count bright objects").click()
+        page.get_by_text("My own steps").click()
+        page.get_by_role("textbox", name="Steps").fill(LONG_STEPS)
         page.get_by_role("button", name="Start").click()
         expect(page.locator("lepton-map canvas")).to_have_attribute("aria-label", re.compile("Stage .* done"))
         page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_text("Cancelled")).to_be_visible()
+        expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
