@@ -61,7 +61,7 @@ class SiteApp:
         """Answer a request."""
         if scope["type"] != "http":
             raise NotImplementedError(f"{scope['type']} is not served here; mount this application for HTTP")
-        preload()
+        preload(self._site.options.pipelines.values())
         try:
             found, more = await self._found(scope, receive)
         except LeptonError as error:

@@ -19,6 +19,7 @@ import tempfile
 from flask import Flask
 from lepton_celery.contrib.flask import Lepton
 app = Flask("shop", instance_path=tempfile.mkdtemp())
+app.config["LEPTON"] = {"pipelines": {"edges": ["sobel"], "wrong": ["no such step"]}}
 app.config["LEPTON_BROKER_URL"] = "redis://localhost:1/0"
 lepton = Lepton(app)
 ask = lambda: app.test_client().get("/nothing")

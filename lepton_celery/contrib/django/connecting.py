@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -56,7 +57,8 @@ def _import_tasks(**_: Any) -> None:
 
 def _preload(**_: Any) -> None:
     request_started.disconnect(dispatch_uid="lepton_celery.contrib.django")
-    preload()
+    with suppress(ImproperlyConfigured):  # the views tell
+        preload(site().options.pipelines.values())
 
 
 def application(conf: Conf) -> Celery[Any]:

@@ -166,7 +166,7 @@ class Lepton:
 
 
 def _preload() -> None:
-    preload()
+    preload(_state().site.options.pipelines.values())
 
 
 def lepton_job(job: str | Job | JobInfo | JobRow) -> Markup:
