@@ -234,9 +234,8 @@ def remove(path: Path) -> None:
     except FileNotFoundError:
         pass
     except (IsADirectoryError, PermissionError):  # POSIX has the latter for a folder
-        with suppress(
-            FileNotFoundError
-        ):  # whoever cancels a job and its workers remove the same folders at the same time
+        # whoever cancels a job and its workers remove the same folders at the same time
+        with suppress(FileNotFoundError):
             if not S_ISDIR(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise
             shutil.rmtree(path.name, ignore_errors=True, dir_fd=folder)
