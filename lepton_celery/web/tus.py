@@ -115,10 +115,11 @@ def _options(store: UploadStore, request: Request, given: Given) -> Answer:
 def _create(store: UploadStore, request: Request, given: Given) -> Answer:
     if "upload-defer-length" in request.headers:
         raise InputError("the length of the file must be known; send it as Upload-Length")
+    length = _number(request, "upload-length")
     name = _metadata(request.headers.get("upload-metadata", "")).get("filename", "")
     if not name:
         raise InputError("the header Upload-Metadata has no filename; send `filename NAME`, the name in base64")
-    upload = store.begin(owner_of(request), name, _number(request, "upload-length"))
+    upload = store.begin(owner_of(request), name, length)
     if request.headers.get("content-type") == CONTENT:
         upload = store.append(upload.owner, upload.id, 0, request.stream or BytesIO(request.body), _length(request))
     return Answer(201, more_headers={"Location": f"{request.base}/uploads/{upload.id}", **_told(store, upload)})

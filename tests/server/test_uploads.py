@@ -218,7 +218,8 @@ def test_tus_creates_resumes_and_ends_an_upload(store: UploadStore) -> None:
         ({}, 400, b"Upload-Length is missing"),
         ({"upload_length": "5", "upload_metadata": "filename !!"}, 400, b"base64"),
         ({"upload_length": "5", "upload_metadata": "x" * 5000}, 400, b"at most 4,096"),
-        ({"upload_length": "5"}, 400, b"suffix"),
+        ({"upload_length": "5"}, 400, b"has no filename"),
+        ({"upload_length": "5", "upload_metadata": named("a.txt")}, 400, b"suffix"),
         ({"upload_defer_length": "1"}, 400, b"must be known"),
     ],
 )
