@@ -30,6 +30,7 @@ from lepton_celery.local.stack import LocalStack, Project
 ROOT = Path(__file__).parents[1]
 COINS = (Path(skimage.__file__).parent / "data" / "coins.png").read_bytes()
 TOKEN = "x" * 32
+LIMIT_S = 600.0
 QUEUES = ("lepton.interactive", "lepton.default", "lepton.batch", "celery")
 
 
@@ -96,23 +97,24 @@ def users_of(count: int) -> list[httpx.Cookies]:
     return found
 
 
-def load(url: str, web: psutil.Process, users: list[httpx.Cookies], each: int, *, limit_s: float = 600) -> Figures:
-    """Have each user submit `each` jobs, all at the same time, and wait for them."""
+def load(url: str, web: psutil.Process, users: list[httpx.Cookies], each: int, *, every_s: float = 0.0) -> Figures:
+    """Have each user submit `each` jobs, one in `every_s` seconds or else as fast as he can, and wait for them."""
     with ExitStack() as stack:
         clients = [stack.enter_context(httpx.Client(base_url=url, cookies=one, timeout=120)) for one in users]
-        return _measured(web, clients, each, limit_s)
+        return _measured(web, clients, each, every_s)
 
 
-def _measured(web: psutil.Process, clients: list[httpx.Client], each: int, limit_s: float) -> Figures:
+def _measured(web: psutil.Process, clients: list[httpx.Client], each: int, every_s: float) -> Figures:
     for client in clients[:3]:
         _submit(client)  # the first one loads scikit-image
-    _wait(clients, limit_s)
+    _wait(clients)
     before_mb, known = web.memory_info().rss / 1e6, [set(_jobs(client)) for client in clients]
     begun = time.monotonic()
     with ThreadPoolExecutor(len(clients)) as pool:
-        answers = list(pool.map(lambda client: [_submit(client) for _ in range(each)], clients))
+        firsts = [begun + every_s * index / len(clients) for index in range(len(clients))]
+        answers = list(pool.map(lambda client, first: _submit_all(client, each, first, every_s), clients, firsts))
     submitted = [{job for _, status, job in found if status == 202} for found in answers]
-    _wait(clients, limit_s)
+    _wait(clients)
     seconds = time.monotonic() - begun
     time.sleep(1.2)
     lists = [_jobs(client) for client in clients]
@@ -137,6 +139,15 @@ def submitted_within_quota(url: str, user: httpx.Cookies, count: int) -> int:
         return sum(status == 202 for _, status, _ in pool.map(lambda _: _submit(client), range(count)))
 
 
+def _submit_all(client: httpx.Client, count: int, first: float, every_s: float) -> list[tuple[float, int, str]]:
+    """Submit jobs, the first at a time of `time.monotonic`."""
+    answers = []
+    for index in range(count):
+        time.sleep(max(0.0, first + index * every_s - time.monotonic()))
+        answers.append(_submit(client))
+    return answers
+
+
 def _submit(client: httpx.Client) -> tuple[float, int, str]:
     begun = time.perf_counter()
     answer = client.post(
@@ -155,8 +166,8 @@ def _jobs(client: httpx.Client) -> dict[str, Any]:
     return {row["job"]: row for row in rows}
 
 
-def _wait(clients: list[httpx.Client], limit_s: float) -> None:
-    ends = time.monotonic() + limit_s
+def _wait(clients: list[httpx.Client]) -> None:
+    ends = time.monotonic() + LIMIT_S
     time.sleep(1.2)  # lists are found once a second for all who ask
     for client in clients:
         while time.monotonic() < ends and any(row["state"] == "running" for row in _jobs(client).values()):
@@ -182,6 +193,7 @@ def main() -> None:
             with LocalStack(folder, workers=2, flower=False, broker_url=server.url, project=project):
                 print("one user:", load(url, web, users_of(1), 50))
                 users = users_of(20)
+                print("20 users, each every 4 s:", load(url, web, users, 10, every_s=4), flush=True)
                 for _ in range(rounds):
                     print("20 users:", load(url, web, users, 10), flush=True)
 
