@@ -34,8 +34,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Two prefork workers with kernels, which stay for all tests."""
-    with some_workers(tmp_path_factory.mktemp("stack"), 2, env={"LEPTON_KERNELS": "1"}) as stack:
+    """Two prefork workers with kernels, for all tests. Blocks that wait for their test to go on are not duplicated."""
+    env = {"LEPTON_KERNELS": "1", "LEPTON_DUPLICATE_AFTER": "600"}  # else both workers would wait
+    with some_workers(tmp_path_factory.mktemp("stack"), 2, env=env) as stack:
         yield stack
 
 
