@@ -114,7 +114,10 @@ class UploadStore:
         return upload
 
     def _check_quota(self, owner: str, length: int) -> None:
-        lengths = [_length_of(folder) for folder in self._folders(owner)]
+        lengths = []
+        for folder in self._folders(owner):
+            with suppress(NotFound):  # a process that died has left it
+                lengths.append(_length_of(folder))
         if len(lengths) >= self.limits.owner_files:
             raise QuotaExceeded(
                 f"you have {len(lengths):,} files, and at most {self.limits.owner_files:,} are kept; remove some"
@@ -228,9 +231,15 @@ class UploadStore:
 
 @lru_cache(10_000)
 def _length_of(folder: str) -> int:
-    """The bytes that the upload in a folder has, or will have, which never change; 0 if there is none."""
+    """The bytes that the upload in a folder has, or will have, which never change.
+
+    Raises:
+        NotFound: there is none.
+    """
     upload = _read(folder)
-    return 0 if upload is None else upload.length
+    if upload is None:
+        raise NotFound(f"there is no file in {folder}")
+    return upload.length
 
 
 def _read(folder: Path | str) -> Upload | None:

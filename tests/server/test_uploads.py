@@ -241,3 +241,17 @@ def test_every_error_of_a_store_is_an_error_of_this_package(store: UploadStore) 
     store.folder.write_text("no folder")
     with pytest.raises(LeptonError, match="cannot be stored"):
         store.begin("ada", "a.png", 3)
+
+
+def test_the_quota_ignores_what_a_process_left_that_died(tmp_path: Path) -> None:
+    store = UploadStore(tmp_path, UploadLimits(owner_files=2, owner_bytes=10))
+    begun = store.begin("ada", "a.npy", 4)
+    about = store.path(begun).with_name("about.json")
+    kept = about.read_bytes()
+    about.unlink()
+    store.begin("ada", "b.npy", 6)
+    about.write_bytes(kept)  # it was only out of reach for a moment
+    with pytest.raises(QuotaExceeded, match="2 files"):
+        store.begin("ada", "c.npy", 1)
+    with pytest.raises(QuotaExceeded, match="11 bytes"):
+        UploadStore(tmp_path, UploadLimits(owner_bytes=10)).begin("ada", "c.npy", 1)
