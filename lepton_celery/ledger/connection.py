@@ -118,8 +118,8 @@ class Connection:
             retry=TellingRetry(self._shown_url),
         )
         self._scripts = _load_scripts(self._client)
-        self._clock = (-math.inf, 0.0)
-        """`time.monotonic` when the server's clock was read last, and what that said."""
+        self._read, self._read_at = 0.0, -math.inf
+        """What the server's clock said when it was read last, and `time.monotonic` then."""
         self._latest = 0.0
         """What `nearly_now` said last."""
 
@@ -187,13 +187,12 @@ class Connection:
         return float(seconds + microseconds / 1e6)
 
     def nearly_now(self) -> float:
-        """The same, some milliseconds late at most and later each time; the server's clock is read once in `_CLOCK_S`."""
-        read_at, server = self._clock
-        if time.monotonic() - read_at > _CLOCK_S:
-            server = self.now()
-            self._clock = read_at, server = time.monotonic(), server
-        at = server + time.monotonic() - read_at
-        if 0 <= self._latest - at < _CLOCK_S:  # this reply took longer than the one before
+        """The same, a few milliseconds late at most, without a round trip most of the time; later with each call."""
+        if time.monotonic() - self._read_at > _CLOCK_S:
+            self._read = self.now()
+            self._read_at = time.monotonic()
+        at = self._read + time.monotonic() - self._read_at
+        if 0 <= self._latest - at < _CLOCK_S:  # the reply took longer than the one before
             at = self._latest + 1e-6
         self._latest = at
         return at

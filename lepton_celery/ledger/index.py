@@ -47,7 +47,7 @@ class JobIndex:
         if notifies:  # before it leaves the running jobs, among which a sweeper finds it if this process dies
             self.add_notice(job_id)
         self._quotas.release([job_id])
-        self._move(job_id, self._active, self._ended, self._connection.now())
+        self._move(job_id, self._active, self._ended)
         self.relist([job_id])
 
     def relist(self, job_ids: Iterable[str]) -> None:
@@ -64,9 +64,10 @@ class JobIndex:
 
     def resume(self, job_id: str) -> None:
         """Note that a failed or paused job was resumed."""
-        self._move(job_id, self._ended, self._active, self._connection.nearly_now())
+        self._move(job_id, self._ended, self._active)
 
-    def _move(self, job_id: str, source: str, target: str, now: float) -> None:
+    def _move(self, job_id: str, source: str, target: str) -> None:
+        now = self._connection.nearly_now()
         with self._connection.client() as client:
             pipeline = client.pipeline(transaction=False)
             pipeline.zadd(target, {job_id: now}, nx=True)

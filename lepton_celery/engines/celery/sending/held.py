@@ -6,23 +6,21 @@ broker that is the ledger's own database of Redis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lepton_celery.ledger.address import database_of
 from lepton_celery.ledger.notices import Command
 
 
-@dataclass
-class _Holding:
+class _Held(NamedTuple):
     database: tuple[object, ...]
-    commands: list[Command] = field(default_factory=list)
+    commands: list[Command]
 
 
-_holding: ContextVar[_Holding | None] = ContextVar("lepton_holding", default=None)
+_held: ContextVar[_Held | None] = ContextVar("lepton_held", default=None)
 
 
 @contextmanager
@@ -31,30 +29,27 @@ def held_for(database: tuple[object, ...]) -> Iterator[list[Command]]:
 
     Gives the commands that publish them, which are known at the end.
     """
-    holding = _Holding(database)
-    token = _holding.set(holding)
+    held = _Held(database, [])
+    token = _held.set(held)
     try:
-        yield holding.commands
+        yield held.commands
     finally:
-        _holding.reset(token)
+        _held.reset(token)
 
 
-def holds(channel: Any) -> bool:
-    """Whether the messages are held back that are published through a channel of kombu now."""
-    holding = _holding.get()
-    return holding is not None and database_of(_options(channel)) == holding.database
-
-
-def _options(channel: Any) -> Mapping[str, Any]:
-    options: Mapping[str, Any] = channel.pool.connection_kwargs
-    return options
+def batch_held(channel: Any) -> HeldMessages | None:
+    """A batch for the messages that are published through a channel of kombu now; None if they are not held back."""
+    held = _held.get()
+    if held is None or database_of(channel.pool.connection_kwargs) != held.database:
+        return None
+    return HeldMessages(channel, held.commands)
 
 
 class HeldMessages:
     """A batch of kombu's producer, with the methods of `kombu.transport.redis.PublishBatch`, that executes nothing."""
 
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
+    def __init__(self, channel: Any, held: list[Command]) -> None:
+        self.channel, self._held = channel, held
         self._commands: list[Command] = []
 
     def publish(self, message: Any, **options: Any) -> Any:
@@ -65,10 +60,8 @@ class HeldMessages:
         self._commands.append((name, f"{self.channel.global_keyprefix}{key}", *map(str, words)))
 
     def flush(self) -> None:
-        """Hand the commands over to whoever holds them back."""
-        holding = _holding.get()
-        if holding is not None:
-            holding.commands += self._commands
+        """Hand the commands over to the `with` block that holds them back."""
+        self._held += self._commands
         self._commands = []
 
     def discard(self) -> None:

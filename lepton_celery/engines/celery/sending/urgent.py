@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport.redis import Transport
 from kombu.utils.json import dumps
 
-from lepton_celery.engines.celery.sending.held import HeldMessages, holds
+from lepton_celery.engines.celery.sending.held import batch_held
 from lepton_celery.engines.celery.sending.queues import is_rabbitmq
 
 HEADER = "lepton_urgent"
@@ -53,6 +53,6 @@ def with_urgent(transport: type[Any]) -> type[Any]:
                 client.rpush(queue, text)
 
         def create_publish_batch(self, max_size: int) -> Any:
-            return HeldMessages(self) if holds(self) else super().create_publish_batch(max_size)
+            return batch_held(self) or super().create_publish_batch(max_size)
 
     return type("UrgentTransport", (transport,), {"Channel": UrgentChannel})
