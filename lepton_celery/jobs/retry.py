@@ -20,7 +20,6 @@ from lepton_celery.jobs.eager import is_eager
 from lepton_celery.jobs.find import current_app
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.prepare import Prepared
-from lepton_celery.jobs.quotas import check_quotas
 from lepton_celery.jobs.resume import check_versions, go_on
 from lepton_celery.jobs.submit import send
 from lepton_celery.jobs.unserved import warn_if_unserved
@@ -154,7 +153,6 @@ def _do_again(old: Manifest, info: JobInfo, app: Celery, ledger: Ledger, setting
     check_versions(old)
     prepared = _prepare(old, info, settings)
     new_id, options = prepared.manifest.job_id, prepared.manifest.options
-    check_quotas(options, ledger, settings)
     warn_if_unserved(ledger, options.lane)
 
     def announce() -> None:

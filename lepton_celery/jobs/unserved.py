@@ -20,7 +20,7 @@ _ASK_EVERY_S = 0.5
 
 def warn_if_unserved(ledger: Ledger, lane: str) -> None:
     """Warn whoever submits a job, two calls above, if no worker serves its lane."""
-    if not (ledger.slots(lane) or ledger.is_served(lane)):  # the first is known, for two seconds
+    if not (ledger.slots(lane) or ledger.is_served(lane)):  # the slots are remembered for two seconds
         warnings.warn(f"the job will wait: {unserved(lane)}", WaitingWarning, stacklevel=4)
 
 
