@@ -56,3 +56,13 @@ def test_images_in_colours_become_grey_before_the_first_step(channels: int, tmp_
     grey = skimage.color.rgb2gray(skimage.color.rgba2rgb(pixels) if channels == 4 else pixels) if channels else pixels
     result = lepton.compute(nodes["result.tif"])
     np.testing.assert_array_equal(result, skimage.filters.gaussian(grey, sigma=2))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_pipeline_of_a_user_reads_no_image_but_his_own(scheme: str, tmp_path: Path) -> None:
+    for name in ("mine.npy", "of_another.npy"):
+        np.save(tmp_path / name, np.zeros((8, 8), np.uint8))
+    nodes = [{"operation": "lepton.source", "arguments": {"url": f"{scheme}{tmp_path / 'of_another.npy'}"}}]
+    document = {"version": 1, "nodes": nodes, "outputs": {"result.tif": 0}}
+    with pytest.raises(InputError, match="input:"):
+        results_of(document, tmp_path / "mine.npy", "mine.npy")
