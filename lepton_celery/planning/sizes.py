@@ -79,7 +79,7 @@ class StageSizer:
         return chosen
 
     def _whole(self, plan: Plan, index: StageIndex) -> Plan | None:
-        """The plan with a stage as one block, if that takes less time than a message: no other shape could be quicker."""
+        """The plan with a stage as one block, if that takes less time than a message; another shape could not save more."""
         stage, options = plan.stages[index], self._options
         if options.block_shape is not None or math.prod(stage.shape) > BLOCK_PX:
             return None

@@ -150,7 +150,7 @@ class DeepZoom:
         return self._read(reader, shown, *self._positions(reader, level, self.square_px, row, column))
 
     def overview(self, shown: Shown, longest_px: int, most_bytes: int) -> Array | None:
-        """The whole image with at most so many pixels along its longer side; None if that costs too much."""
+        """The whole image with at most `longest_px` pixels along its longer side; None if that costs too much."""
         factor = max(1.0, max(self.height, self.width) / longest_px)
         height, width = (max(1, int(length / factor)) for length in (self.height, self.width))
         level = min(int(math.log2(factor)), MOST_LEVELS)

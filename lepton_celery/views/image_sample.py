@@ -53,7 +53,7 @@ def _chosen(reader: ArrayReader, axes: ImageAxes, channel: int | None) -> list[I
 
 
 def _pairs(reader: ArrayReader, axis: int, chunks: int, most: int) -> Indices:
-    """At most so many pixels along an axis as pairs of neighbours, from some chunks that are evenly spread."""
+    """Pairs of neighbouring pixels along an axis, up to `most` pixels in all, of `chunks` chunks that are evenly spread."""
     length = reader.shape[axis]
     chunk = reader.chunks[axis] if reader.reads_whole_chunks else length
     chosen = spread(-(-length // chunk), chunks)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # an extra
     from prometheus_client import Metric
 
 READ_EVERY_S = 5.0
-"""The ledger is read at most once in so many seconds, however often metrics are asked for."""
+"""Least number of seconds between two readings of the ledger, however often metrics are asked for."""
 
 STAGE_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10800.0)
 """Upper bounds of the buckets of the time that a stage takes."""

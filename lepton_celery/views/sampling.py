@@ -65,7 +65,7 @@ def _step_bytes(reader: ArrayReader, axis: int) -> int:
 
 
 def spread(length: int, most: int) -> Indices:
-    """At most so many positions along an axis, evenly spread, each in the middle of its share."""
+    """Up to `most` positions along an axis, evenly spread, each in the middle of its share."""
     count = min(length, most)
     middles: Indices = (2 * np.arange(count, dtype=np.int64) + 1) * length // (2 * max(1, count))
     return middles
