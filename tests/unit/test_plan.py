@@ -328,6 +328,15 @@ def test_an_expensive_message_makes_batches_larger() -> None:
     assert -(-len(usual.grid) // usual.batch_blocks) >= 4 * 2
 
 
+def test_what_takes_less_time_than_a_message_is_one_block() -> None:
+    small, large = vast((512, 512)), vast((4096, 4096))
+    assert all(len(stage.grid) == 1 for stage in plan_of(*cells(small)).stages)
+    assert all(len(stage.grid) > 1 for stage in plan_of(filters.gaussian(large)).stages)
+    assert len(plan_of(small * 2, block_shape=(256, 256)).stages[0].grid) == 4, "blocks that were asked for"
+    quick = CostModel(overheads=Overheads(batch_s=1e-6))
+    assert len(plan_of(filters.median(small), cost=quick, workers=8).stages[0].grid) > 1, "messages cost nothing"
+
+
 def test_an_image_is_recomputed_if_its_store_is_expensive() -> None:
     image = vast((2000, 2000))
     smooth = filters.gaussian(image, sigma=3)
