@@ -52,12 +52,16 @@ def raises(block: Block, log: str = "", cured: str = "") -> Block:
 
 
 def poisoned(block: Block, cured: str, enough: str, deadly: bool = False) -> Block:
-    """Raises on a bright block, or kills its process, until the file `cured` exists; with a first pixel of 0, waits."""
+    """Raises on a bright block, or kills its process, until the file `cured` exists.
+
+    A block whose last pixel is 1 waits until the file `enough` exists. It should come after the bright ones: whoever waits does
+    no other block of the batch.
+    """
     if _is_bright(block) and not Path(cured).exists():
         if deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError("a bright pixel")
-    while block.size >= 4096 and block.flat[0] == 0 and not Path(enough).exists():
+    while block.size >= 4096 and block.flat[-1] == 1 and not Path(enough).exists():
         time.sleep(0.05)
     return inverted(block)
 

@@ -55,9 +55,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def dark(tmp_path: Path) -> NDArray[np.uint8]:
-    """An image whose blocks of 64 x 64 have different first pixels, and one bright pixel."""
+    """An image whose blocks of 64 x 64 have different first pixels, with one bright pixel; its last pixel is 1."""
     image = np.full((SIDE, SIDE), 40, np.uint8)
     image[::BLOCK, ::BLOCK] = np.arange(16).reshape(4, 4)
-    image[BRIGHT] = 255
+    image[BRIGHT], image[-1, -1] = 255, 1
     np.save(tmp_path / "input.npy", image)
     return image

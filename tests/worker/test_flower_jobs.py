@@ -287,7 +287,7 @@ def test_a_block_that_was_given_up_is_tried_again(
 ) -> None:
     cured, enough = tmp_path / "cured", tmp_path / "enough"
     dark = np.full((4 * BLOCK, 6 * BLOCK), 40, np.uint8)
-    dark[0, 0], dark[100, 200] = 0, 255
+    dark[100, 200], dark[-1, -1] = 255, 1
     np.save(tmp_path / "dark.npy", dark)
     poisoned = lepton.map_blocks(
         "tests.faults.blocks:poisoned", lepton.open(tmp_path / "dark.npy"), cured=str(cured), enough=str(enough)

@@ -318,7 +318,7 @@ def test_hostile_messages_are_refused_before_they_are_unpacked(
 
 def test_a_block_that_was_given_up_is_tried_again(served: Site, tmp_path: Path) -> None:
     dark = np.full((256, 256), 40, np.uint8)
-    dark[0, 0], dark[70, 200] = 0, 255
+    dark[70, 200], dark[-1, -1] = 255, 1
     np.save(tmp_path / "dark.npy", dark)
     files: dict[str, Any] = {name: str(tmp_path / name) for name in ("cured", "enough")}
     poisoned = lepton.map_blocks("tests.faults.blocks:poisoned", lepton.open(tmp_path / "dark.npy"), **files)

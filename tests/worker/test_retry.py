@@ -33,7 +33,7 @@ pytestmark = pytest.mark.worker
 
 
 def edges(tmp_path: Path, *, deadly: bool = False) -> Any:
-    """Two stages after a function that gives up on block 7, while block 0 waits."""
+    """Two stages after a function that gives up on block 7, while block 15 waits."""
     files = {name: str(tmp_path / name) for name in ("cured", "enough")}
     smooth = filters.gaussian(mapped(tmp_path, "poisoned", deadly=deadly, **files), sigma=1)
     return smooth > filters.threshold_otsu(smooth)
