@@ -54,8 +54,8 @@ def raises(block: Block, log: str = "", cured: str = "") -> Block:
 def poisoned(block: Block, cured: str, enough: str, deadly: bool = False) -> Block:
     """Raises on a bright block, or kills its process, until the file `cured` exists.
 
-    A block whose last pixel is 1 waits until the file `enough` exists. It should come after the bright ones: whoever waits does
-    no other block of the batch.
+    A block whose last pixel is 1 waits until the file `enough` exists. It should come after the bright ones, because
+    a worker that waits does no other block of its batch.
     """
     if _is_bright(block) and not Path(cured).exists():
         if deadly:
