@@ -11,7 +11,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--all-extras --group dev pyproject.toml -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-autoscaling bench-setup growth chaos newest-flower newest-django fuzz
+.PHONY: help setup run up test check lint format lock example-django example-flask clean docs bench bench-catalogue bench-recipes bench-autoscaling bench-setup growth chaos proofs newest-flower newest-django fuzz
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -45,6 +45,9 @@ test: lint ## check the style and the types, then run all tests
 	$(BIN)/pytest tests/unit tests/exactness tests/server tests/hostile -n 2 --dist loadfile -m "not worker"
 	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q --again-without-kernels --ignore=tests/exactness/test_proofs.py # the proofs take too long
 	$(BIN)/pytest tests/worker tests/acceptance tests/hostile/test_workers.py -n 3 --dist loadfile --durations=10
+
+proofs: $(READY) ## compare each function of the catalogue in ten times as many images as `make test` (40 min)
+	PROOF_TRIALS=10 $(BIN)/pytest tests/exactness/test_proofs.py -n 2 --timeout 1800
 
 check: lint ## check the style and the types, then run the quick tests (1 min)
 	$(BIN)/pytest tests/unit -m "not slow" -n 2 -q

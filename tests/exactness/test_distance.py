@@ -47,7 +47,7 @@ def test_without_background_distances_are_those_that_scipy_gives() -> None:
 
 @pytest.mark.parametrize("kernels", [True, False])
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_of_equally_near_pixels_the_same_one_is_found_as_by_scipy(kernels: bool, data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 14), min_size=1, max_size=4).map(tuple))
     image = sparse(shape, data.draw(st.integers(0, 2**32)), data.draw(st.sampled_from((0, 0.02, 0.2, 0.7, 1))))

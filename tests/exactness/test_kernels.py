@@ -134,7 +134,7 @@ FAR, TILTED = [[3, 0, -60], [0, 2, 35.5], [0, 0, 1]], [[0.9, 0.2, 1.5], [-0.1, 1
 
 @pytest.mark.filterwarnings("ignore:All-NaN slice:RuntimeWarning")  # where every pixel is cval
 @given(st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_warps_by_a_matrix_give_the_same_bytes(data: st.DataObject) -> None:
     image = data.draw(images("float32 float64").filter(lambda image: image.ndim > 1 and image.shape[1] < 99))
     matrix = np.array(data.draw(st.sampled_from((SHEAR, TURN, FAR, TILTED, np.eye(3)))))

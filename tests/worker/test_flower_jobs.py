@@ -22,9 +22,10 @@ from lepton_celery.errors import JobFailed
 from lepton_celery.jobs.job import Job
 from lepton_celery.jobs.submit import JobKeywords
 from lepton_celery.ledger import open_ledger
+from lepton_celery.local.server import RedisServer
 from lepton_celery.local.stack import LocalStack, Project
 from lepton_celery.skimage import filters, measure
-from tests.server.ledgers import new_job
+from tests.server.ledgers import copied, new_job
 from tests.stacks import short_lived
 from tests.waiting import eventually
 from tests.worker.browser import THEMES, barriers, in_theme, problems_of, shot
@@ -341,37 +342,37 @@ def test_what_users_wrote_is_shown_as_text(flowers: Flowers, page: Page, tmp_pat
     assert "default-src 'none'" in policy and "unsafe" not in policy
 
 
-def test_ten_thousand_jobs_are_filtered_sorted_and_in_pages(flowers: Flowers, page: Page) -> None:
-    ledger = open_ledger(flowers.app.conf["lepton"].ledger)
-    made = [f"old-{number:05}" for number in range(10_000)]
-    try:
-        for number, job in enumerate(made):
-            new_job(ledger, job, dispatched=0)
-            # at once, or sweepers would find it damaged
-            _ = ledger.cancel(job) if number < 9_000 else ledger.pause(job)
-        page.goto(f"{flowers.mine}/jobs?text=old-")
-        expect(page.locator("#range")).to_have_text("1–50 of 10,000 jobs")
-        page.get_by_role("button", name="Next").click()
-        expect(page.locator("#range")).to_have_text("51–100 of 10,000 jobs")
-        page.get_by_role("button", name=re.compile("^Paused")).click()
-        expect(page.locator("#range")).to_have_text("1–50 of 1,000 jobs")
-        page.get_by_label("Search").fill("old-0999")
-        expect(page.locator("#range")).to_have_text("1–10 of 10 jobs")
-        page.get_by_role("button", name="Submitted").click()
-        expect(page.locator("#jobs tbody tr").first).to_contain_text("old-09990")
-        expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", "ascending")
-        page.reload()
-        expect(page.locator("#range")).to_have_text("1–10 of 10 jobs")
-        for theme in THEMES:
-            in_theme(page, theme)
+def test_ten_thousand_jobs_are_filtered_sorted_and_in_pages(browser: Browser, tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "server") as server:
+        ledger = open_ledger(server.url)
+        ledger.cancel(new_job(ledger, "old-00000", dispatched=0))
+        copied(server.url, "old-00000", [f"old-{number:05}" for number in range(1, 9_000)])
+        ledger.pause(new_job(ledger, "old-09000", dispatched=0))
+        copied(server.url, "old-09000", [f"old-{number:05}" for number in range(9_001, 10_000)])
+        stack = LocalStack(tmp_path, workers=0, broker_url=server.url, project=Project(settings="test"))
+        with short_lived(stack), browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+            page = context.new_page()
+            problems = problems_of(page)
+            page.goto(f"{stack.flower_url}/jobs?text=old-")
+            expect(page.locator("#range")).to_have_text("1–50 of 10,000 jobs")
+            page.get_by_role("button", name="Next").click()
+            expect(page.locator("#range")).to_have_text("51–100 of 10,000 jobs")
+            page.get_by_role("button", name=re.compile("^Paused")).click()
+            expect(page.locator("#range")).to_have_text("1–50 of 1,000 jobs")
+            page.get_by_label("Search").fill("old-0999")
             expect(page.locator("#range")).to_have_text("1–10 of 10 jobs")
-            assert barriers(page) == []
-        page.get_by_label("Search").fill("no such")
-        expect(page.locator("#empty")).to_be_visible()
-    finally:
-        for job in made:
-            ledger.cancel(job)
-            ledger.forget(job)
+            page.get_by_role("button", name="Submitted").click()
+            expect(page.locator("#jobs tbody tr").first).to_contain_text("old-09990")
+            expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", "ascending")
+            page.reload()
+            expect(page.locator("#range")).to_have_text("1–10 of 10 jobs")
+            for theme in THEMES:
+                in_theme(page, theme)
+                expect(page.locator("#range")).to_have_text("1–10 of 10 jobs")
+                assert barriers(page) == []
+            page.get_by_label("Search").fill("no such")
+            expect(page.locator("#empty")).to_be_visible()
+            assert problems == []
 
 
 def test_where_events_do_not_arrive_the_page_asks(
