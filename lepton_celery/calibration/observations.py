@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import optimize
 
 from lepton_celery.catalogue import get_entry
 from lepton_celery.catalogue.entries import Entry
@@ -50,6 +49,8 @@ def _scaled(entry: Entry, rows: Mapping[Row, float]) -> Figure:
 
 def fitted(rows: Mapping[Row, float]) -> Figure:
     """The figure with non-negative costs whose relative errors for these runs are smallest (least squares)."""
+    from scipy import optimize  # 0.3 s, which no listing of the commands should take
+
     seconds = np.array(list(rows.values()))
     matrix = np.array(list(rows)) / seconds[:, None]
     scale = np.maximum(matrix.max(axis=0), 1e-30)  # of each column, because calls are few and pixels many
