@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -78,6 +80,21 @@ def slow(stack: LocalStack, folder: Path, seconds: float) -> Job:
 def shown(page: Page, stack: LocalStack, job: Job) -> None:
     page.goto(f"{stack.flower_url}/job/{job.id}")
     expect(page.locator("#map-legend")).to_contain_text("Done")
+
+
+def kill_at_work(worker: psutil.Process, job: Job) -> None:
+    """Kill one of two workers while it has a block of a job. It is stopped meanwhile, so that it cannot finish the block."""
+    while True:
+        family = [worker, *worker.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        if len({lease.owner for lease in job.open_blocks().leases.values()}) == 2:
+            break
+        for process in family:
+            process.resume()
+        time.sleep(0.1)
+    for process in family:
+        process.kill()
 
 
 def tab_to(page: Page, what: str) -> None:
@@ -213,7 +230,7 @@ def test_a_worker_that_is_killed_costs_an_attempt_and_no_pixel(stack: LocalStack
     job = slow(stack, tmp_path, 0.3)
     shown(page, stack, job)
     eventually(lambda: job.info().blocks_done > 4, "some blocks")
-    stack.processes[2].kill()
+    kill_at_work(psutil.Process(stack.processes[2].pid), job)
     before = page.locator("#progress-note").text_content()
     expect(page.locator("#progress-note")).not_to_have_text(
         str(before)
