@@ -53,11 +53,18 @@ class Traces:
         self._folder, self._here = folder, here
 
     def of(self, job: lepton.Job) -> list[Span]:
-        """The spans of the trace of a job, once the job's own is there."""
-        eventually(lambda: any(self._is_of(span, job) for span in self.spans()), "the span of the job", 60)
-        ids = {span.trace for span in self.spans() if self._is_of(span, job)}
-        assert len(ids) == 1
-        return [span for span in self.spans() if span.trace in ids]
+        """The spans of the trace of a job, once the job's own and all parents are there: several processes export them."""
+        found: list[Span] = []
+
+        def is_whole() -> bool:
+            spans = self.spans()
+            ids = {span.trace for span in spans if self._is_of(span, job)}
+            assert len(ids) <= 1
+            found[:] = [span for span in spans if span.trace in ids]
+            return bool(found) and {span.parent for span in found if span.parent} <= {span.id for span in found}
+
+        eventually(is_whole, "the span of the job, and the parents of its others", 60)
+        return found
 
     def _is_of(self, span: Span, job: lepton.Job) -> bool:
         return span.name == "lepton.job" and span.attributes["lepton.job.id"] == job.id
