@@ -50,7 +50,7 @@ test: lint ## check the style and the types, then run all tests
 	LEPTON_KERNELS=0 $(BIN)/pytest tests/exactness -n 2 -q --again-without-kernels --ignore=tests/exactness/test_proofs.py # the proofs take too long
 	$(ON_WORKERS) -n 3 --dist loadfile --durations=10 || { [ $$? -eq 1 ] && echo "once more, alone:" && $(ON_WORKERS) --lf --lfnf=none; }
 
-proofs: $(READY) ## compare each function of the catalogue in ten times as many images as `make test` (40 min)
+proofs: $(READY) ## compare each function of the catalogue in ten times as many images as `make test`
 	PROOF_TRIALS=10 $(BIN)/pytest tests/exactness/test_proofs.py -n 2 --timeout 1800
 
 check: lint ## check the style and the types, then run the quick tests (1 min)

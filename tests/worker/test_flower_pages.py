@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,17 +84,17 @@ def shown(page: Page, stack: LocalStack, job: Job) -> None:
 
 def kill_at_work(worker: psutil.Process, job: Job) -> None:
     """Kill one of two workers while it has a block of a job. It is stopped meanwhile, so that it cannot finish the block."""
-    while True:
+
+    def is_killed() -> bool:
         family = [worker, *worker.children(recursive=True)]
         for process in family:
             process.suspend()
-        if len({lease.owner for lease in job.open_blocks().leases.values()}) == 2:
-            break
+        both_work = len({lease.owner for lease in job.open_blocks().leases.values()}) == 2
         for process in family:
-            process.resume()
-        time.sleep(0.1)
-    for process in family:
-        process.kill()
+            process.send_signal(signal.SIGKILL if both_work else signal.SIGCONT)
+        return both_work
+
+    eventually(is_killed, "a worker at work", 60)
 
 
 def tab_to(page: Page, what: str) -> None:
